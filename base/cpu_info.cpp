@@ -1,0 +1,65 @@
+#include "base/cpu_info.h"
+
+#include <sched.h>
+
+#include <fstream>
+#include <thread>
+
+namespace gw {
+namespace {
+
+std::string read_brand() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
+
+int usable_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
+CpuInfo read() {
+  CpuInfo info;
+  info.brand = read_brand();
+  info.cores = usable_cores() > 0 ? usable_cores() : 1;
+#if defined(__x86_64__)
+  // __builtin_cpu_supports also asks whether the operating system saves the wide registers (XGETBV).
+  info.avx2 = __builtin_cpu_supports("avx2");
+  info.fma = __builtin_cpu_supports("fma");
+  info.avx512f = __builtin_cpu_supports("avx512f");
+  info.avx512bw = __builtin_cpu_supports("avx512bw");
+  info.avx512vl = __builtin_cpu_supports("avx512vl");
+  info.avx512_bf16 = __builtin_cpu_supports("avx512bf16");
+  info.avx512_vnni = __builtin_cpu_supports("avx512vnni");
+  std::ifstream file("/proc/cpuinfo");  // g++ 12 does not know "amx-tile" in __builtin_cpu_supports
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("flags", 0) != 0) continue;
+    info.amx = line.find(" amx_tile") != std::string::npos;
+    break;
+  }
+#endif
+  return info;
+}
+
+}  // namespace
+
+std::vector<std::string> CpuInfo::features() const {
+  std::vector<std::string> names;
+  const auto add = [&](bool has, const char* name) {
+    if (has) names.emplace_back(name);
+  };
+  add(avx2, "avx2"), add(fma, "fma"), add(avx512f, "avx512f"), add(avx512bw, "avx512bw"), add(avx512vl, "avx512vl");
+  add(avx512_bf16, "avx512_bf16"), add(avx512_vnni, "avx512_vnni"), add(amx, "amx");
+  return names;
+}
+
+const CpuInfo& cpu_info() {
+  static const CpuInfo info = read();
+  return info;
+}
+
+}  // namespace gw

@@ -1,0 +1,17 @@
+#pragma once
+#include <string>
+#include <vector>
+
+namespace gw {
+
+/// What the processor (and the operating system) lets us execute. Each feature is asked for separately.
+struct CpuInfo {
+  std::string brand;
+  bool avx2 = false, fma = false, avx512f = false, avx512bw = false, avx512vl = false, avx512_bf16 = false, avx512_vnni = false, amx = false;
+  int cores = 1;  ///< cores this process may run on (affinity mask), not the machine's
+  std::vector<std::string> features() const;
+};
+
+const CpuInfo& cpu_info();
+
+}  // namespace gw

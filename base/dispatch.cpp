@@ -1,0 +1,76 @@
+#include "base/dispatch.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include "base/error.h"
+
+namespace gw {
+namespace {
+
+std::vector<KernelFamilyBase*>& families() {
+  static std::vector<KernelFamilyBase*> all;
+  return all;
+}
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::stringstream stream(text);
+  for (std::string part; std::getline(stream, part, separator);) {
+    if (!part.empty()) parts.push_back(part);
+  }
+  return parts;
+}
+
+}  // namespace
+
+KernelFamilyBase::KernelFamilyBase(std::string name, std::vector<KernelLevel> levels) : name_(std::move(name)), levels_(std::move(levels)) {
+  ensure(!levels_.empty() && levels_.front().available, "kernels: family {} has no reference level", name_);
+  families().push_back(this);
+  force("");
+}
+
+void KernelFamilyBase::force(const std::string& level) {
+  std::vector<std::string> names;
+  int best = 0;
+  for (size_t i = 0; i < levels_.size(); ++i) {
+    names.push_back(levels_[i].name);
+    if (levels_[i].available) best = static_cast<int>(i);
+    if (level != levels_[i].name) continue;
+    check(levels_[i].available, "kernels: level \"{}\" of family \"{}\" cannot run here: {}", level, name_, levels_[i].reason);
+    chosen_ = static_cast<int>(i);
+    why_ = "forced by GATEWRIGHT_KERNELS or a call";
+    return;
+  }
+  check(level.empty(), "kernels: family \"{}\" has no level \"{}\"{}", name_, level, near_miss(level, names));
+  chosen_ = best;
+  why_ = "best level that this CPU has";
+}
+
+std::vector<KernelFamilyBase*> kernel_families() { return families(); }
+
+void force_kernels(const std::string& text) {
+  std::vector<std::string> names;
+  for (const auto* family : families()) names.push_back(family->name());
+  for (const auto& part : split(text, ',')) {
+    const auto equals = part.find('=');
+    if (equals == std::string::npos) {
+      for (auto* family : families()) {  // a bare level applies to the families that know it; one at least must
+        const auto& levels = family->levels();
+        const bool knows = std::any_of(levels.begin(), levels.end(), [&](const auto& l) { return l.name == part; });
+        if (knows) family->force(part);
+      }
+      std::vector<std::string> known;
+      for (const auto* family : families())
+        for (const auto& level : family->levels()) known.push_back(level.name);
+      check(std::find(known.begin(), known.end(), part) != known.end(), "GATEWRIGHT_KERNELS: unknown level \"{}\"{}", part, near_miss(part, known));
+      continue;
+    }
+    const auto family_name = part.substr(0, equals);
+    const auto it = std::find(names.begin(), names.end(), family_name);
+    check(it != names.end(), "GATEWRIGHT_KERNELS: unknown family \"{}\"{}", family_name, near_miss(family_name, names));
+    families()[static_cast<size_t>(it - names.begin())]->force(part.substr(equals + 1));
+  }
+}
+
+}  // namespace gw

@@ -1,0 +1,39 @@
+#pragma once
+#include "base/rng.h"
+#include "data/dataset.h"
+
+namespace gw {
+
+struct AugmentOptions : OptionSet {
+  int64_t pad = 0;    ///< zero padding before a random crop back to the size, in pixels
+  bool flip = false;  ///< horizontal flip with probability one half
+  void fields(OptionVisitor& v) override {
+    v.integer("pad", pad, "zero padding before a random crop, in pixels", 0, 64);
+    v.flag("flip", flip, "horizontal flip with probability one half");
+  }
+};
+
+/// One mini-batch. Shapes: images [B, C, H, W] float32 in [0, 1], channels-last; labels [B] int64; index [B] position in the set.
+struct Batch {
+  at::Tensor images, labels, index;
+};
+
+/// Batches of a set in an order that is a pure function of (rng, epoch): resuming at any step needs no saved state.
+class Loader {
+ public:
+  /// Errors: ValueError for batch < 1 or an empty set.
+  Loader(ImageSet set, int64_t batch, AugmentOptions augment, bool shuffle, Rng rng);
+  /// Number of batches per epoch; the last one may be smaller, and is dropped when it would hold one image only
+  /// while shuffling (batch statistics of one image are degenerate).
+  int64_t batches() const;
+  Batch get(int64_t epoch, int64_t batch) const;
+
+ private:
+  ImageSet set_;
+  int64_t batch_;
+  AugmentOptions augment_;
+  bool shuffle_;
+  Rng rng_;
+};
+
+}  // namespace gw

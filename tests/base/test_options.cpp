@@ -1,0 +1,62 @@
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/options.h"
+
+namespace {
+
+struct Sample : gw::OptionSet {
+  int64_t k = 2;
+  double jitter = 0;
+  bool renormalise = true;
+  std::string score = "softmax";
+  void fields(gw::OptionVisitor& v) override {
+    v.integer("k", k, "experts per token", 1, 64);
+    v.real("jitter", jitter, "a fraction", 0, 1);
+    v.flag("renormalise", renormalise, "weights sum to one");
+    v.text("score", score, "score function", {"softmax", "sigmoid"});
+  }
+};
+
+std::string message_of(const gw::Json& values) {
+  Sample sample;
+  try {
+    gw::parse_options("policies/top_k", values, sample);
+  } catch (const gw::ValueError& error) {
+    EXPECT_EQ(error.exit_code(), 2);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Options, FillsFields) {
+  Sample sample;
+  gw::parse_options("p", {{"k", 4}, {"jitter", 0.5}, {"renormalise", false}, {"score", "sigmoid"}}, sample);
+  EXPECT_EQ(sample.k, 4);
+  EXPECT_EQ(sample.jitter, 0.5);
+  EXPECT_FALSE(sample.renormalise);
+  EXPECT_EQ(sample.score, "sigmoid");
+  EXPECT_EQ(gw::write_options(sample)["k"], 4);
+}
+
+TEST(Options, NamesPartKeyValueAndRemedy) {
+  EXPECT_EQ(message_of({{"jiter", 0.1}}), "policies/top_k: unknown option \"jiter\"; did you mean \"jitter\"?");
+  EXPECT_NE(message_of({{"k", 0}}).find("1 … 64, got 0"), std::string::npos);
+  EXPECT_NE(message_of({{"k", 1.5}}).find("expected an integer"), std::string::npos);
+  EXPECT_NE(message_of({{"k", 18446744073709551615ull}}).find("got 18446744073709551615"), std::string::npos);
+  EXPECT_NE(message_of({{"score", "softmx"}}).find("did you mean \"softmax\"?"), std::string::npos);
+  EXPECT_NE(message_of({{"renormalise", 1}}).find("true or false"), std::string::npos);
+  EXPECT_NE(message_of(gw::Json::array({1})).find("expected a table"), std::string::npos);
+}
+
+TEST(Options, ReadsCommandLineText) {
+  Sample sample;
+  EXPECT_EQ(gw::option_from_text("p", sample, "k", "8"), (gw::Json{{"k", 8}}));
+  EXPECT_EQ(gw::option_from_text("p", sample, "score", "sigmoid"), (gw::Json{{"score", "sigmoid"}}));
+  EXPECT_THROW(gw::option_from_text("p", sample, "k", "eight"), gw::ValueError);
+  EXPECT_THROW(gw::option_from_text("p", sample, "kk", "8"), gw::ValueError);
+}
+
+}  // namespace
