@@ -82,13 +82,18 @@ struct PartChoice {
 PartChoice part_choice(const std::string& where, const Json& value);
 
 template <class Interface>
-std::shared_ptr<Interface> make_part(const std::string& where, const Json& choice, const typename Interface::Context& context, int /*tag*/) {
+std::shared_ptr<Interface> make_part(const std::string& where, const Json& choice, const typename Interface::Context& context,
+                                     int /*tag*/) {
   const PartChoice chosen = part_choice(where, choice);
   return make_part<Interface>(chosen.name, chosen.options, context);
 }
 
 }  // namespace gw
 
-/// The last line of every catalogue file: GW_REGISTER(gw::Gate, LinearGate);
-#define GW_REGISTER(Interface, Part) \
-  [[maybe_unused]] static const bool gw_registered = ::gw::register_part<Interface, Part>(__FILE__)
+/// The last line of every catalogue file, outside any namespace: GW_REGISTER(gw::Gate, LinearGate);
+/// The part is looked up in gw's anonymous namespace, hence the lambda.
+#define GW_REGISTER(Interface, Part)                       \
+  [[maybe_unused]] static const bool gw_registered = [] {  \
+    using namespace ::gw;                                  \
+    return ::gw::register_part<Interface, Part>(__FILE__); \
+  }()

@@ -1,0 +1,65 @@
+#include <fmt/format.h>
+
+#include "apps/cli/command.h"
+
+namespace gw {
+namespace {
+
+Json to_json(const PartInfo& part) {
+  Json options = Json::array();
+  for (const auto& option : part.options) {
+    options.push_back(
+        {{"name", option.name}, {"type", option.type}, {"range", option.range}, {"default", option.default_value}, {"help", option.help}});
+  }
+  return {{"kind", part.kind},     {"name", part.name}, {"summary", part.summary},
+          {"source", part.source}, {"file", part.file}, {"options", options}};
+}
+
+void print_part(const PartInfo& part) {
+  fmt::print("  {}  ({})\n      {}\n", part.name, part.file, part.summary);
+  if (!part.source.empty()) fmt::print("      source: {}\n", part.source);
+  for (const auto& option : part.options) {
+    fmt::print("      {} = {}  ({}{}{})  {}\n", option.name, option.default_value.empty() ? "\"\"" : option.default_value, option.type,
+               option.range.empty() ? "" : ", ", option.range, option.help);
+  }
+}
+
+/// Prints the catalogues: what a recipe can name, with the options each part takes.
+class ListCommand : public Command {
+ public:
+  using Command::Command;
+  static constexpr const char* kSummary = "List the parts that recipes can name, with their options.";
+
+  const char* example() const override { return "gatewright list commands --json"; }
+
+  void declare(CLI::App& app) override {
+    app.add_option("kind", kind_, "one catalogue only (gates, policies, datasets, …)");
+    app.add_flag("--json", json_, "print JSON");
+  }
+
+  int run() override {
+    const auto parts = Registry::instance().list(kind_);
+    if (json_) {
+      Json all = Json::array();
+      for (const auto& part : parts) all.push_back(to_json(part));
+      fmt::print("{}\n", all.dump(2));
+      return 0;
+    }
+    std::string kind;
+    for (const auto& part : parts) {
+      if (part.kind != kind) fmt::print("{}{}\n", kind.empty() ? "" : "\n", part.kind);
+      kind = part.kind;
+      print_part(part);
+    }
+    return 0;
+  }
+
+ private:
+  std::string kind_;
+  bool json_ = false;
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Command, ListCommand);

@@ -1,0 +1,82 @@
+// The command line from outside: exit codes, messages, and JSON that parses. GW_CLI is the built program.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace {
+
+struct Answer {
+  int code;
+  std::string text;  // standard output and standard error, as they came
+};
+
+Answer shell(const std::string& command) {
+  FILE* pipe = popen(("{ " + command + "; } 2>&1").c_str(), "r");
+  if (pipe == nullptr) return {-1, "popen failed"};
+  std::string text;
+  std::array<char, 4096> buffer;
+  for (size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) text.append(buffer.data(), n);
+  const int status = pclose(pipe);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
+}
+
+Answer cli(const std::string& arguments, const std::string& environment = "") { return shell(environment + " " GW_CLI " " + arguments); }
+
+void expect(const Answer& answer, int code, const std::string& part) {
+  EXPECT_EQ(answer.code, code) << answer.text;
+  EXPECT_NE(answer.text.find(part), std::string::npos) << answer.text;
+}
+
+}  // namespace
+
+TEST(Cli, AnswersVersionAndHelp) {
+  expect(cli("--version"), 0, std::string("gatewright ") + GW_VERSION);
+  expect(cli("--version"), 0, "libtorch ");
+  expect(cli("--help"), 0, "doctor");
+}
+
+TEST(Cli, RefusesWithTwoAndANearMiss) {
+  expect(cli("lst"), 2, "did you mean \"list\"?");
+  expect(cli("--threads=1 lst"), 2, "did you mean \"list\"?");
+  expect(cli("list comands"), 2, "did you mean \"commands\"?");
+  expect(cli("list --jsn"), 2, "did you mean \"--json\"?");
+  expect(cli("--threads 0 list"), 2, "--threads");
+  expect(cli(""), 2, "Usage:");
+  expect(cli("doctor", "GATEWRIGHT_KERNELS=no_such_level"), 2, "GATEWRIGHT_KERNELS: unknown level \"no_such_level\"");
+  expect(cli("list > /dev/full"), 2, "write error");
+}
+
+TEST(Cli, EveryCommandHelpsWithAnExample) {
+  const auto commands = nlohmann::json::parse(cli("list commands --json").text);
+  ASSERT_GE(commands.size(), 2u);
+  for (const auto& command : commands) {
+    const auto name = command["name"].get<std::string>();
+    const auto help = cli(name + " --help");
+    expect(help, 0, "Example: ");
+    expect(help, 0, "gatewright " + name);
+  }
+}
+
+TEST(Cli, ListsEveryPartWithAFileThatExists) {
+  const auto parts = nlohmann::json::parse(cli("list --json").text);
+  for (const auto& part : parts) {
+    const auto file = part["file"].get<std::string>();
+    EXPECT_TRUE(std::filesystem::exists(GW_SOURCE_ROOT + file)) << file;
+    EXPECT_FALSE(part["summary"].get<std::string>().empty()) << file;
+    EXPECT_EQ(std::filesystem::path(file).stem().string(), part["name"].get<std::string>());
+  }
+}
+
+TEST(Cli, DoctorReportsThreadsAndLibtorch) {
+  const auto report = nlohmann::json::parse(cli("--threads 1 doctor --json").text);
+  EXPECT_EQ(report["threads"].get<int>(), 1);
+  EXPECT_EQ(report["libtorch"]["origin"].get<std::string>(), GW_TORCH_ORIGIN);
+  EXPECT_NE(report["libtorch"]["file"].get<std::string>().find("libtorch_cpu"), std::string::npos);
+  EXPECT_EQ(nlohmann::json::parse(cli("doctor --json").text)["threads"], report["cpu"]["cores"]);
+  expect(cli("doctor"), 0, "oneDNN");
+}
