@@ -60,6 +60,9 @@ if(NOT GW_TORCH_INCLUDE STREQUAL "/usr/include")
 endif()
 # libtorch.so alone pulls nothing in when linked --as-needed: name the libraries whose symbols are used.
 target_link_libraries(gw_torch INTERFACE ${GW_TORCH_LIBS})
+# at::parallel_for is a template that runs serially, without a word, in a file compiled without -fopenmp.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+target_link_libraries(gw_torch INTERFACE OpenMP::OpenMP_CXX)
 if(NOT GW_TORCH_ORIGIN STREQUAL "debian")
   target_link_options(gw_torch INTERFACE "-Wl,-rpath,${GW_TORCH_LIBDIR}")
 endif()
