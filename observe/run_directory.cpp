@@ -1,0 +1,233 @@
+#include "observe/run_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include "base/error.h"
+#include "observe/append.h"
+
+namespace gw {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr size_t kScalarsPerList = 64;  // above this a list is a distribution, not a set of named curves
+
+[[noreturn]] void io_error(const char* verb, const std::string& path) {
+  throw IoError(fmt::format("run directory: expected to {} {}, got \"{}\"; check the path and its permissions", verb, path, std::strerror(errno)));
+}
+
+std::string read_bytes(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) io_error("read", path);
+  std::ostringstream bytes;
+  bytes << file.rdbuf();
+  if (file.bad()) io_error("read", path);
+  return bytes.str();
+}
+
+void write_atomic(const std::string& path, std::string_view bytes) {
+  const std::string temporary = path + ".tmp";
+  const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (file < 0) io_error("write", temporary);
+  try {
+    append_bytes(file, temporary, bytes);
+  } catch (...) {
+    ::close(file);
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  const bool synced = ::fsync(file) == 0;
+  if (::close(file) != 0 || !synced || ::rename(temporary.c_str(), path.c_str()) != 0) io_error("write", path);
+}
+
+/// Parses with a bound on the depth: writing a document out again is recursive.
+Json parse_bounded(std::string_view text) {
+  bool too_deep = false;
+  Json value = Json::parse(
+      text.begin(), text.end(),
+      [&](int depth, Json::parse_event_t, Json&) {
+        too_deep = too_deep || depth > 64;
+        return !too_deep;
+      },
+      false);
+  return too_deep ? Json(Json::value_t::discarded) : value;
+}
+
+/// The lines of metrics.jsonl as text, without a damaged last one.
+std::vector<std::pair<std::string, Json>> read_lines(const std::string& path) {
+  const std::string bytes = read_bytes(path);
+  std::vector<std::pair<std::string, Json>> lines;
+  for (size_t begin = 0; begin < bytes.size();) {
+    const size_t end = bytes.find('\n', begin);
+    if (end == std::string::npos) break;  // cut: the process died while it wrote
+    std::string line = bytes.substr(begin, end - begin);
+    Json record = parse_bounded(line);
+    const bool good = record.is_object();
+    begin = end + 1;
+    if (!good && begin >= bytes.size()) break;
+    check(good, "metrics: expected a JSON object in line {} of {}, got \"{}\"; repair or remove the line", lines.size() + 1, path,
+          line.substr(0, 40));
+    lines.emplace_back(std::move(line), std::move(record));
+  }
+  return lines;
+}
+
+int64_t record_step(const Json& record) {
+  const auto step = record.find("step");
+  return step != record.end() && step->is_number_integer() ? step->get<int64_t>() : 0;
+}
+
+void keep_records(const std::string& path, int64_t last_step) {
+  std::string kept;
+  for (const auto& [line, record] : read_lines(path))
+    if (record_step(record) <= last_step) kept += line + "\n";
+  write_atomic(path, kept);
+}
+
+void keep_events(const std::string& path, int64_t last_step) {
+  if (fs::exists(path)) write_atomic(path, cut_event_file(read_bytes(path), last_step));
+}
+
+/// The first JSON pointer at which the recipes differ, or "".
+std::string first_difference(const Json& stored, const Json& given, const std::vector<std::string>& may_differ) {
+  for (const Json& change : Json::diff(stored, given)) {
+    const std::string path = change.at("path").get<std::string>();
+    bool allowed = false;
+    for (const std::string& prefix : may_differ) allowed = allowed || path == prefix || path.rfind(prefix + "/", 0) == 0;
+    if (!allowed) return path.empty() ? "/" : path;
+  }
+  return "";
+}
+
+std::string value_at(const Json& document, const std::string& pointer) {
+  const Json::json_pointer at(pointer == "/" ? "" : pointer);
+  return document.contains(at) ? dump_json(document.at(at)).substr(0, 80) : "nothing";
+}
+
+}  // namespace
+
+std::string dump_json(const Json& value, int indent) { return value.dump(indent, ' ', false, Json::error_handler_t::replace); }
+
+Json read_json(const std::string& path) {
+  Json value = parse_bounded(read_bytes(path));
+  check(!value.is_discarded(), "report: expected JSON nested at most 64 deep in {}, got something else; is the file cut?", path);
+  return value;
+}
+
+std::vector<Json> read_records(const std::string& path) {
+  std::vector<Json> records;
+  for (auto& [line, record] : read_lines(path)) records.push_back(std::move(record));
+  return records;
+}
+
+RunDirectory::RunDirectory(std::string path, const Json& recipe, Options options) : path_(std::move(path)), options_(std::move(options)) {
+  check(static_cast<bool>(options_.wall_time_s), "run directory: expected a time source, got none; set Options::wall_time_s");
+  std::error_code error;
+  fs::create_directories(path_, error);
+  if (error) throw IoError(fmt::format("run directory: expected to create {}, got \"{}\"; choose another place", path_, error.message()));
+  lock();
+  try {
+    options_.resume ? resume(recipe) : start(recipe);
+    open_files();
+  } catch (...) {
+    close_files();
+    ::close(lock_);
+    throw;
+  }
+}
+
+RunDirectory::~RunDirectory() {
+  close_files();
+  ::close(lock_);
+}
+
+bool RunDirectory::holds_run(const std::string& path) { return fs::exists(path + "/" + kRecipeFile); }
+
+void RunDirectory::lock() {
+  lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock_ < 0) io_error("open", path_);
+  if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  const bool held = errno == EWOULDBLOCK;
+  ::close(lock_);
+  // A file system without locks (some network mounts) is no reason to refuse the run: only a held lock is.
+  check(!held, "run directory: expected {} to be free, got one that another process writes to; wait for it or choose another directory", path_);
+  lock_ = -1;
+}
+
+void RunDirectory::start(const Json& recipe) {
+  check(!holds_run(path_), "run directory: expected a new directory, got {}, which holds a run; resume it or choose another directory", path_);
+  check(fs::is_empty(path_), "run directory: expected an empty directory, got {}, which holds {}; choose another directory", path_,
+        fs::directory_iterator(path_)->path().filename().string());
+  write_json(kRecipeFile, recipe);
+}
+
+void RunDirectory::resume(const Json& recipe) {
+  check(holds_run(path_), "run directory: expected a run to resume in {}, got no {}; start without resuming", path_, kRecipeFile);
+  const Json stored = read_json(file(kRecipeFile));
+  const Json given = Json::parse(dump_json(recipe));  // as it would have been stored: not-a-number is null, and so on
+  const std::string where = first_difference(stored, given, options_.may_differ);
+  check(where.empty(), "run directory: expected the recipe of the run in {} at {}: {}, got {}; resume with the stored recipe, or start a new run",
+        path_, where, value_at(stored, where), value_at(given, where));
+  truncate_after(std::numeric_limits<int64_t>::max());
+}
+
+void RunDirectory::open_files() {
+  metrics_ = open_for_append(file(kMetricsFile));
+  if (options_.tensorboard) events_ = std::make_unique<EventWriter>(file(kEventFile), options_.wall_time_s());
+}
+
+void RunDirectory::close_files() {
+  if (metrics_ >= 0) ::close(metrics_);
+  metrics_ = -1;
+  events_.reset();
+}
+
+void RunDirectory::append(const Json& record) {
+  check(record.is_object() && record.contains("step") && record["step"].is_number_integer() && record.contains("kind") &&
+            record["kind"].is_string(),
+        "metrics: expected an object with an integer \"step\" and a text \"kind\", got {}; add them", dump_json(record).substr(0, 80));
+  append_bytes(metrics_, file(kMetricsFile), dump_json(record) + "\n");
+  if (events_) append_events(record);
+}
+
+void RunDirectory::append_events(const Json& record) {
+  const int64_t step = record_step(record);
+  const double now = options_.wall_time_s();
+  for (const auto& [name, value] : record.items()) {
+    const std::string tag = record["kind"].get<std::string>() + "/" + name;
+    if (name == "step") continue;
+    if (value.is_number()) events_->scalar(now, step, tag, value.get<float>());
+    if (!value.is_array()) continue;
+    std::vector<float> numbers;
+    for (const Json& element : value)
+      if (element.is_number()) numbers.push_back(element.get<float>());
+    if (numbers.size() > kScalarsPerList) {
+      events_->histogram(now, step, tag, numbers);
+    } else if (numbers.size() == value.size()) {
+      for (size_t i = 0; i < numbers.size(); ++i) events_->scalar(now, step, tag + "/" + std::to_string(i), numbers[i]);
+    }
+  }
+}
+
+void RunDirectory::truncate_after(int64_t step) {
+  const bool open = metrics_ >= 0;
+  close_files();  // the files are replaced, so the descriptors would go on writing to the old ones
+  if (fs::exists(file(kMetricsFile))) keep_records(file(kMetricsFile), step);
+  keep_events(file(kEventFile), step);
+  if (open) open_files();
+}
+
+void RunDirectory::write_json(const std::string& name, const Json& document) {
+  check(!name.empty() && name.find('/') == std::string::npos, "run directory: expected a plain file name, got \"{}\"; leave the folder out", name);
+  write_atomic(file(name), dump_json(document, 2) + "\n");
+}
+
+}  // namespace gw

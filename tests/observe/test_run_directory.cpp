@@ -1,0 +1,158 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "observe/run_directory.h"
+#include "scratch.h"
+
+using namespace gw;
+using gw_test::read_file;
+using gw_test::Scratch;
+using gw_test::write_file;
+
+namespace {
+
+const Json kRecipe = {{"name", "tiny"}, {"train", {{"epochs", 2}, {"rate", 0.1}}}, {"data", {{"root", "a"}}}};
+
+RunDirectory::Options options(bool resume = false) {
+  RunDirectory::Options o;
+  o.resume = resume;
+  o.wall_time_s = [] { return 1700000000.0; };
+  return o;
+}
+
+Json record(int64_t step) { return {{"step", step}, {"kind", "train"}, {"loss", 1.0 / static_cast<double>(step)}, {"load", {0.25, 0.75}}}; }
+
+void write_run(const std::string& path, int64_t steps) {
+  RunDirectory run(path, kRecipe, options());
+  for (int64_t step = 1; step <= steps; ++step) run.append(record(step));
+}
+
+template <class F>
+std::string message_of(F&& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+}  // namespace
+
+TEST(RunDirectory, WritesRecipeRecordsAndEvents) {
+  Scratch scratch;
+  write_run(scratch / "run/deep", 2);
+  EXPECT_EQ(read_json(scratch / "run/deep/recipe.json"), kRecipe);
+  const auto records = read_records(scratch / "run/deep/metrics.jsonl");
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_EQ(records[1], record(2));
+  const std::string events = read_file(scratch / "run/deep/events.out.tfevents.gatewright");
+  EXPECT_NE(events.find(tfrecord_frame(encode_scalar_event(1700000000.0, 2, "train/loss", 0.5f))), std::string::npos);
+  EXPECT_NE(events.find(tfrecord_frame(encode_scalar_event(1700000000.0, 2, "train/load/1", 0.75f))), std::string::npos);
+  EXPECT_EQ(events.find("train/step"), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(scratch / "run/deep/recipe.json.tmp"));
+}
+
+TEST(RunDirectory, RefusesWhatIsNotItsOwn) {
+  Scratch scratch;
+  write_run(scratch / "run", 1);
+  EXPECT_NE(message_of([&] { RunDirectory(scratch / "run", kRecipe, options()); }).find("which holds a run; resume it"), std::string::npos);
+  std::filesystem::create_directories(scratch / "other");
+  write_file(scratch / "other/thesis.tex", "dear");
+  EXPECT_NE(message_of([&] { RunDirectory(scratch / "other", kRecipe, options()); }).find("thesis.tex"), std::string::npos);
+  EXPECT_NE(message_of([&] { RunDirectory(scratch / "other", kRecipe, options(true)); }).find("no recipe.json"), std::string::npos);
+  write_file(scratch / "file", "");
+  EXPECT_THROW(RunDirectory(scratch / "file", kRecipe, options()), IoError);
+}
+
+TEST(RunDirectory, ResumeWantsTheSameRecipe) {
+  Scratch scratch;
+  write_run(scratch / "run", 1);
+  Json changed = kRecipe;
+  changed["train"]["epochs"] = 3;
+  const std::string message = message_of([&] { RunDirectory(scratch / "run", changed, options(true)); });
+  EXPECT_NE(message.find("at /train/epochs: 2, got 3"), std::string::npos) << message;
+  Json moved = kRecipe;
+  moved["data"]["root"] = "b";
+  EXPECT_THROW(RunDirectory(scratch / "run", moved, options(true)), ValueError);
+  auto lenient = options(true);
+  lenient.may_differ = {"/data"};
+  EXPECT_NO_THROW(RunDirectory(scratch / "run", moved, lenient));
+  EXPECT_EQ(read_json(scratch / "run/recipe.json"), kRecipe);
+}
+
+TEST(RunDirectory, OneWriterAtATime) {
+  Scratch scratch;
+  {
+    RunDirectory run(scratch / "run", kRecipe, options());
+    EXPECT_NE(message_of([&] { RunDirectory(scratch / "run", kRecipe, options(true)); }).find("another process"), std::string::npos);
+  }
+  EXPECT_NO_THROW(RunDirectory(scratch / "run", kRecipe, options(true)));
+}
+
+// The run is killed in the middle of a record of step 5, its last checkpoint is of step 3.
+TEST(RunDirectory, ResumedEqualsUninterrupted) {
+  Scratch scratch;
+  write_run(scratch / "whole", 6);
+  write_run(scratch / "cut", 4);
+  for (const char* name : {kMetricsFile, kEventFile}) {
+    const std::string whole = read_file((scratch / "whole/") + name);
+    const std::string cut = read_file((scratch / "cut/") + name);
+    ASSERT_EQ(whole.substr(0, cut.size()), cut);
+    write_file((scratch / "cut/") + name, whole.substr(0, cut.size() + 9));
+  }
+  {
+    RunDirectory run(scratch / "cut", kRecipe, options(true));
+    EXPECT_EQ(read_records(scratch / "cut/metrics.jsonl").size(), 4u);
+    run.truncate_after(3);
+    for (int64_t step = 4; step <= 6; ++step) run.append(record(step));
+  }
+  for (const char* name : {kMetricsFile, kEventFile, kRecipeFile}) EXPECT_EQ(read_file((scratch / "cut/") + name), read_file((scratch / "whole/") + name));
+}
+
+TEST(RunDirectory, DamageInTheMiddleIsAnError) {
+  Scratch scratch;
+  write_run(scratch / "run", 1);
+  const std::string good = read_file(scratch / "run/metrics.jsonl");
+  write_file(scratch / "run/metrics.jsonl", good + "{\"step\n" + good);
+  EXPECT_NE(message_of([&] { read_records(scratch / "run/metrics.jsonl"); }).find("line 2 of"), std::string::npos);
+  EXPECT_THROW(RunDirectory(scratch / "run", kRecipe, options(true)), ValueError);
+  write_file(scratch / "run/metrics.jsonl", good + "{\"step\n");
+  EXPECT_EQ(read_records(scratch / "run/metrics.jsonl").size(), 1u);
+}
+
+TEST(RunDirectory, RecordsAreChecked) {
+  Scratch scratch;
+  RunDirectory run(scratch / "run", kRecipe, options());
+  EXPECT_THROW(run.append({{"kind", "train"}}), ValueError);
+  EXPECT_THROW(run.append({{"step", 1.5}, {"kind", "train"}}), ValueError);
+  EXPECT_THROW(run.append(Json::array()), ValueError);
+  EXPECT_THROW(run.write_json("../up.json", kRecipe), ValueError);
+  run.append({{"step", 1}, {"kind", "train"}, {"loss", std::nan("")}, {"note", "\xff"}});
+  const auto records = read_records(scratch / "run/metrics.jsonl");
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_TRUE(records[0]["loss"].is_null());
+  EXPECT_EQ(records[0]["note"], "\uFFFD");
+}
+
+TEST(RunDirectory, LongListsBecomeHistograms) {
+  Scratch scratch;
+  {
+    RunDirectory run(scratch / "run", kRecipe, options());
+    run.append({{"step", 1}, {"kind", "train"}, {"load", std::vector<double>(65, 0.5)}});
+  }
+  const std::string events = read_file((scratch / "run/") + kEventFile);
+  EXPECT_EQ(events.find("train/load/0"), std::string::npos);
+  EXPECT_NE(events.find("train/load"), std::string::npos);
+}
+
+TEST(RunDirectory, DeepDocumentsAreRefused) {
+  Scratch scratch;
+  write_file(scratch / "deep.json", std::string(100000, '[') + std::string(100000, ']'));
+  EXPECT_THROW(read_json(scratch / "deep.json"), ValueError);
+  write_file(scratch / "good.json", std::string(60, '[') + std::string(60, ']'));
+  EXPECT_NO_THROW(read_json(scratch / "good.json"));
+  EXPECT_THROW(read_json(scratch / "absent.json"), IoError);
+}
