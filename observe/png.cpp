@@ -37,7 +37,8 @@ std::string scanlines(const std::vector<uint8_t>& pixels, int64_t channels, int6
 std::string deflate(const std::string& bytes) {
   uLongf size = ::compressBound(bytes.size());
   std::string packed(size, '\0');
-  const int status = ::compress2(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size(), 9);
+  const int status =
+      ::compress2(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size(), 9);
   ensure(status == Z_OK, "png: zlib refused {} bytes with status {}", bytes.size(), status);
   packed.resize(size);
   return packed;
@@ -54,14 +55,16 @@ std::array<int, 256> decoding_table() {
 
 std::string encode_png(const std::vector<uint8_t>& pixels, int64_t channels, int64_t height, int64_t width) {
   check(channels == 1 || channels == 3, "png: expected 1 or 3 channels, got {}; convert the image to grey or RGB", channels);
-  check(height >= 1 && width >= 1 && height <= 4096 && width <= 4096, "png: expected sides of 1 … 4096 pixels, got {} × {}; resize the image",
-        height, width);
-  check(static_cast<int64_t>(pixels.size()) == channels * height * width, "png: expected {} × {} × {} = {} bytes, got {}; pass planar u8 pixels",
-        channels, height, width, channels * height * width, pixels.size());
+  check(height >= 1 && width >= 1 && height <= 4096 && width <= 4096,
+        "png: expected sides of 1 … 4096 pixels, got {} × {}; resize the image", height, width);
+  check(static_cast<int64_t>(pixels.size()) == channels * height * width,
+        "png: expected {} × {} × {} = {} bytes, got {}; pass planar u8 pixels", channels, height, width, channels * height * width,
+        pixels.size());
   const char colour_type = channels == 1 ? 0 : 2;
   std::string header = big_endian(static_cast<uint32_t>(width)) + big_endian(static_cast<uint32_t>(height));
   header += std::string{8, colour_type, 0, 0, 0};  // depth, colour type, deflate, adaptive filtering, no interlacing
-  return "\x89PNG\r\n\x1a\n" + chunk("IHDR", header) + chunk("IDAT", deflate(scanlines(pixels, channels, height, width))) + chunk("IEND", "");
+  return "\x89PNG\r\n\x1a\n" + chunk("IHDR", header) + chunk("IDAT", deflate(scanlines(pixels, channels, height, width))) +
+         chunk("IEND", "");
 }
 
 std::string base64_encode(std::string_view bytes) {

@@ -24,7 +24,11 @@ struct CodePoint {
 /// The code point at the start of `text`; a damaged byte counts as U+FFFD.
 CodePoint decode(std::string_view text) {
   const auto lead = static_cast<unsigned char>(text[0]);
-  const size_t size = lead < 0x80 ? 1 : lead >= 0xF0 && lead < 0xF8 ? 4 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xC0 && lead < 0xE0 ? 2 : 0;
+  const size_t size = lead < 0x80                   ? 1
+                      : lead >= 0xF0 && lead < 0xF8 ? 4
+                      : lead >= 0xE0 && lead < 0xF0 ? 3
+                      : lead >= 0xC0 && lead < 0xE0 ? 2
+                                                    : 0;
   if (size == 0 || size > text.size()) return {0xFFFD, 1};
   uint32_t value = size == 1 ? lead : lead & (0xFFu >> (size + 1));
   for (size_t i = 1; i < size; ++i) {
@@ -39,14 +43,16 @@ bool is_control(uint32_t c) { return c < 0x20 || (c >= 0x7F && c < 0xA0); }
 
 int cells(uint32_t c) {
   if ((c >= 0x300 && c < 0x370) || (c >= 0x200B && c <= 0x200F) || (c >= 0xFE00 && c <= 0xFE0F) || (c >= 0x20D0 && c < 0x2100)) return 0;
-  const bool wide = (c >= 0x1100 && c < 0x1160) || (c >= 0x2E80 && c < 0xA4D0) || (c >= 0xAC00 && c < 0xD7A4) || (c >= 0xF900 && c < 0xFB00) ||
-                    (c >= 0xFE30 && c < 0xFE70) || (c >= 0xFF00 && c < 0xFF61) || (c >= 0x1F300 && c < 0x1FB00) || (c >= 0x20000 && c < 0x40000);
+  const bool wide = (c >= 0x1100 && c < 0x1160) || (c >= 0x2E80 && c < 0xA4D0) || (c >= 0xAC00 && c < 0xD7A4) ||
+                    (c >= 0xF900 && c < 0xFB00) || (c >= 0xFE30 && c < 0xFE70) || (c >= 0xFF00 && c < 0xFF61) ||
+                    (c >= 0x1F300 && c < 0x1FB00) || (c >= 0x20000 && c < 0x40000);
   return wide ? 2 : 1;
 }
 
 std::string format_rate(double per_s, const std::string& unit) {
   if (!(per_s > 0)) return "";
-  if (per_s < 1) return fmt::format("{:.1f} s/{}", 1 / per_s, unit.size() > 1 && unit.back() == 's' ? unit.substr(0, unit.size() - 1) : unit);
+  if (per_s < 1)
+    return fmt::format("{:.1f} s/{}", 1 / per_s, unit.size() > 1 && unit.back() == 's' ? unit.substr(0, unit.size() - 1) : unit);
   return per_s >= 100 ? fmt::format("{:.0f} {}/s", per_s, unit) : fmt::format("{:.1f} {}/s", per_s, unit);
 }
 
@@ -185,7 +191,8 @@ std::string Progress::bar(int width) const {
 std::string Progress::line(double now) const {
   const double rate = rate_per_s(now);
   const double percent = total_ > 0 ? 100.0 * static_cast<double>(done_) / static_cast<double>(total_) : 0;
-  std::string text = total_ > 0 ? fmt::format("{:3.0f} % {}/{}", std::floor(percent), done_, total_) : fmt::format("{} {}", done_, options_.unit);
+  std::string text =
+      total_ > 0 ? fmt::format("{:3.0f} % {}/{}", std::floor(percent), done_, total_) : fmt::format("{} {}", done_, options_.unit);
   if (const std::string r = format_rate(rate, options_.unit); !r.empty()) text += "  " + r;
   if (total_ > done_ && rate > 0) text += "  " + format_duration(static_cast<double>(total_ - done_) / rate) + " left";
   if (!note_.empty()) text += "  " + note_;

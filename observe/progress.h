@@ -23,10 +23,10 @@ struct ProgressOptions {
   bool terminal = false;       ///< rewrite one line
   bool colour = false;
   int columns = 80;
-  double redraw_s = 0.1;         ///< least time between two drawings on a terminal
-  double line_s = 5;             ///< least time between two plain lines,
-  double line_fraction = 0.1;    ///< which also wait for this much progress
-  double quiet_s = 60;           ///< but never longer than this
+  double redraw_s = 0.1;       ///< least time between two drawings on a terminal
+  double line_s = 5;           ///< least time between two plain lines,
+  double line_fraction = 0.1;  ///< which also wait for this much progress
+  double quiet_s = 60;         ///< but never longer than this
 };
 /// Fills `terminal`, `columns` and `colour` from the stream and the environment (TERM, NO_COLOR).
 ProgressOptions progress_for(std::FILE* out, std::function<double()> now_s);

@@ -21,7 +21,8 @@ namespace fs = std::filesystem;
 constexpr size_t kScalarsPerList = 64;  // above this a list is a distribution, not a set of named curves
 
 [[noreturn]] void io_error(const char* verb, const std::string& path) {
-  throw IoError(fmt::format("run directory: expected to {} {}, got \"{}\"; check the path and its permissions", verb, path, std::strerror(errno)));
+  throw IoError(
+      fmt::format("run directory: expected to {} {}, got \"{}\"; check the path and its permissions", verb, path, std::strerror(errno)));
 }
 
 std::string read_bytes(const std::string& path) {
@@ -158,14 +159,17 @@ void RunDirectory::lock() {
   const bool held = errno == EWOULDBLOCK;
   ::close(lock_);
   // A file system without locks (some network mounts) is no reason to refuse the run: only a held lock is.
-  check(!held, "run directory: expected {} to be free, got one that another process writes to; wait for it or choose another directory", path_);
+  check(!held, "run directory: expected {} to be free, got one that another process writes to; wait for it or choose another directory",
+        path_);
   lock_ = -1;
 }
 
 void RunDirectory::start(const Json& recipe) {
-  check(!holds_run(path_), "run directory: expected a new directory, got {}, which holds a run; resume it or choose another directory", path_);
-  check(fs::is_empty(path_), "run directory: expected an empty directory, got {}, which holds {}; choose another directory", path_,
-        fs::directory_iterator(path_)->path().filename().string());
+  check(!holds_run(path_), "run directory: expected a new directory, got {}, which holds a run; resume it or choose another directory",
+        path_);
+  const fs::directory_iterator first(path_);
+  check(first == fs::directory_iterator(), "run directory: expected an empty directory, got {}, which holds {}; choose another directory",
+        path_, first == fs::directory_iterator() ? "nothing" : first->path().filename().string());
   write_json(kRecipeFile, recipe);
 }
 
@@ -174,8 +178,9 @@ void RunDirectory::resume(const Json& recipe) {
   const Json stored = read_json(file(kRecipeFile));
   const Json given = Json::parse(dump_json(recipe));  // as it would have been stored: not-a-number is null, and so on
   const std::string where = first_difference(stored, given, options_.may_differ);
-  check(where.empty(), "run directory: expected the recipe of the run in {} at {}: {}, got {}; resume with the stored recipe, or start a new run",
-        path_, where, value_at(stored, where), value_at(given, where));
+  check(where.empty(),
+        "run directory: expected the recipe of the run in {} at {}: {}, got {}; resume with the stored recipe, or start a new run", path_,
+        where, value_at(stored, where), value_at(given, where));
   truncate_after(std::numeric_limits<int64_t>::max());
 }
 
@@ -226,7 +231,8 @@ void RunDirectory::truncate_after(int64_t step) {
 }
 
 void RunDirectory::write_json(const std::string& name, const Json& document) {
-  check(!name.empty() && name.find('/') == std::string::npos, "run directory: expected a plain file name, got \"{}\"; leave the folder out", name);
+  check(!name.empty() && name.find('/') == std::string::npos, "run directory: expected a plain file name, got \"{}\"; leave the folder out",
+        name);
   write_atomic(file(name), dump_json(document, 2) + "\n");
 }
 

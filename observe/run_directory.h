@@ -43,13 +43,13 @@ class RunDirectory {
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
 
-  /// Adds one record to metrics.jsonl and its numbers to the event file, under "<kind>/<field>"; a list becomes "<kind>/<field>/<i>", one of
-  /// more than 64 numbers a histogram. Numbers that are not finite are null in the file. Flushed when it returns.
-  /// Errors: ValueError unless the record has an integer "step" and a text "kind".
+  /// Adds one record to metrics.jsonl and its numbers to the event file, under "<kind>/<field>"; a list becomes "<kind>/<field>/<i>", one
+  /// of more than 64 numbers a histogram. Numbers that are not finite are null in the file. Flushed when it returns. Errors: ValueError
+  /// unless the record has an integer "step" and a text "kind".
   void append(const Json& record);
 
-  /// Forgets what came after `step`, in metrics.jsonl and in the event file: a run resumed from a checkpoint then leaves the same records as
-  /// one that was never interrupted.
+  /// Forgets what came after `step`, in metrics.jsonl and in the event file: a run resumed from a checkpoint then leaves the same records
+  /// as one that was never interrupted.
   void truncate_after(int64_t step);
 
   /// Writes a document whole or not at all. Errors: ValueError for a name with a slash; IoError.

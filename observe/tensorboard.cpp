@@ -42,15 +42,18 @@ uint64_t read_little_endian(std::string_view bytes) {
   return value;
 }
 
-/// Protobuf's wire format, as far as events need it.
+/// Protobuf's wire format, as far as events need it. Plain numbers that are 0 are left out, as proto3 does; a float32 here is always one of
+/// a `oneof`, which is written even if 0.
 class Message {
  public:
   Message& varint(int field, uint64_t value) {
+    if (value == 0) return *this;
     key(field, 0);
     raw_varint(value);
     return *this;
   }
   Message& float64(int field, double value) {
+    if (std::bit_cast<uint64_t>(value) == 0) return *this;
     key(field, 1);
     bytes_ += little_endian(std::bit_cast<uint64_t>(value), 8);
     return *this;

@@ -38,7 +38,8 @@ std::vector<uint8_t> decode(const std::string& png, size_t channels, size_t heig
   EXPECT_EQ(parts[0].second.substr(8), (std::string{8, channels == 1 ? '\0' : '\2', 0, 0, 0}));
   std::string rows(height * (1 + width * channels), 'x');
   uLongf size = rows.size();
-  EXPECT_EQ(uncompress(reinterpret_cast<Bytef*>(rows.data()), &size, reinterpret_cast<const Bytef*>(parts[1].second.data()), parts[1].second.size()),
+  EXPECT_EQ(uncompress(reinterpret_cast<Bytef*>(rows.data()), &size, reinterpret_cast<const Bytef*>(parts[1].second.data()),
+                       parts[1].second.size()),
             Z_OK);
   EXPECT_EQ(size, rows.size());
   std::vector<uint8_t> pixels(channels * height * width);
@@ -70,12 +71,13 @@ TEST(Png, RefusesWhatIsNoImage) {
 
 // RFC 4648, section 10.
 TEST(Base64, TestVectors) {
-  const std::vector<std::pair<std::string, std::string>> vectors = {{"", ""},         {"f", "Zg=="},     {"fo", "Zm8="},        {"foo", "Zm9v"},
-                                                                    {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+  const std::vector<std::pair<std::string, std::string>> vectors = {
+      {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
   for (const auto& [plain, text] : vectors) {
     EXPECT_EQ(base64_encode(plain), text);
     EXPECT_EQ(base64_decode(text, "test"), plain);
   }
   EXPECT_EQ(base64_decode(base64_encode(std::string("\0\xff\x80", 3)), "test"), std::string("\0\xff\x80", 3));
-  for (const char* bad : {"Zg", "Zg=", "Z===", "====", "Zg==Zg==", "Zm9*", "Zm 9"}) EXPECT_THROW(base64_decode(bad, "test"), ValueError) << bad;
+  for (const char* bad : {"Zg", "Zg=", "Z===", "====", "Zg==Zg==", "Zm9*", "Zm 9"})
+    EXPECT_THROW(base64_decode(bad, "test"), ValueError) << bad;
 }

@@ -37,7 +37,8 @@ struct Bench {
 std::vector<std::string> split(const std::string& text, char separator) {
   std::vector<std::string> parts;
   size_t begin = 0;
-  for (size_t end; (end = text.find(separator, begin)) != std::string::npos; begin = end + 1) parts.push_back(text.substr(begin, end - begin));
+  for (size_t end; (end = text.find(separator, begin)) != std::string::npos; begin = end + 1)
+    parts.push_back(text.substr(begin, end - begin));
   parts.push_back(text.substr(begin));
   return parts;
 }
@@ -93,7 +94,8 @@ TEST(Progress, TerminalRewritesOneLineWithinItsWidth) {
     const std::string text = bench.text();
     EXPECT_EQ(text.back(), '\n');
     EXPECT_EQ(split(text, '\n').size(), 2u);
-    for (const std::string& drawing : split(text.substr(0, text.size() - 1), '\r')) EXPECT_LT(display_width(drawing), std::max(columns, 2)) << drawing;
+    for (const std::string& drawing : split(text.substr(0, text.size() - 1), '\r'))
+      EXPECT_LT(display_width(drawing), std::max(columns, 2)) << drawing;
   }
 }
 

@@ -109,7 +109,8 @@ TEST(RunDirectory, ResumedEqualsUninterrupted) {
     run.truncate_after(3);
     for (int64_t step = 4; step <= 6; ++step) run.append(record(step));
   }
-  for (const char* name : {kMetricsFile, kEventFile, kRecipeFile}) EXPECT_EQ(read_file((scratch / "cut/") + name), read_file((scratch / "whole/") + name));
+  for (const char* name : {kMetricsFile, kEventFile, kRecipeFile})
+    EXPECT_EQ(read_file((scratch / "cut/") + name), read_file((scratch / "whole/") + name));
 }
 
 TEST(RunDirectory, DamageInTheMiddleIsAnError) {
