@@ -1,6 +1,8 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <vector>
+
 #include "base/options.h"
 #include "base/rng.h"
 #include "train/victim.h"
@@ -9,9 +11,14 @@ namespace gw {
 
 /// A batch of adversarial images and what is known of them.
 struct AttackResult {
-  at::Tensor images;   ///< [B, C, H, W], inside the ε-ball and inside [0, 1]
-  at::Tensor fooled;   ///< [B] bool: the victim's class differs from the label on `images`
-  int64_t queries = 0; ///< forward passes per image
+  at::Tensor images;    ///< [B, C, H, W], inside the ε-ball and inside [0, 1]
+  at::Tensor fooled;    ///< [B] bool: the victim's class differs from the label on `images`
+  at::Tensor margin;    ///< [B] best wrong logit − the label's logit on `images`; > 0 where fooled
+  at::Tensor flipped;   ///< [B] bool: the best-scored expert differs from the clean image's; undefined without scores or B = 0
+  int64_t queries = 0;  ///< forward passes that an image got at most, the clean and the closing one included
+  /// Of `per_pathway`, one [B] bool tensor per expert (none when B = 0): expert e's pathway, forced, errs on the image that was
+  /// sought for it / is right on the clean image.
+  std::vector<at::Tensor> fooled_per_expert, clean_correct_per_expert;
 };
 
 /// A search for a perturbation with ‖δ‖∞ ≤ ε that changes the victim's answer.
