@@ -190,8 +190,8 @@ void apply_rows(at::TensorList x, at::TensorList residual, const Rows& rows, con
   rows.each_chunk(true, [&](int64_t chunk) {
     rows.each_piece(chunk, [&](size_t i, int64_t at, int64_t count) {
       uint8_t* bits = mask == nullptr ? nullptr : mask + (rows.begin_of(i) + at / channels) * mask_bytes;
-      table<T>().apply(from[i] + at, also.empty() ? nullptr : also[i] + at, count, channels, k.mean.data(), scale.data(), offset.data(), relu,
-                       to[i] + at, bits);
+      table<T>().apply(from[i] + at, also.empty() ? nullptr : also[i] + at, count, channels, k.mean.data(), scale.data(), offset.data(),
+                       relu, to[i] + at, bits);
     });
   });
 }
@@ -223,7 +223,9 @@ std::vector<double> gradient_sums(const Request& q, const Rows& rows, const Coef
     });
   });
   std::vector<double> sums(static_cast<size_t>(2 * channels));
-  for (size_t i = 0; i < partial.size(); ++i) sums[i % sums.size()] += partial[i];
+  for (size_t i = 0; i < partial.size(); i += sums.size()) {
+    for (size_t j = 0; j < sums.size(); ++j) sums[j] += partial[i + j];
+  }
   for (size_t c = 0; c < k.lost.size(); ++c) sums[k.lost.size() + c] += k.lost[c] * sums[c];
   return sums;
 }
@@ -351,9 +353,11 @@ void check_vector(const char* name, const at::Tensor& v, const at::Tensor& x) {
 
 void check_bucket(const char* name, const at::Tensor& bucket, const at::Tensor& first) {
   check(bucket.defined() && (bucket.dim() == 4 || bucket.dim() == 2) && bucket.size(1) > 0,
-        "bucket_norm: expected {} of shapes [n, C, H, W] or [n, C] with C > 0, got {} dimensions", name, bucket.defined() ? bucket.dim() : 0);
+        "bucket_norm: expected {} of shapes [n, C, H, W] or [n, C] with C > 0, got {} dimensions", name,
+        bucket.defined() ? bucket.dim() : 0);
   check(bucket.device().is_cpu() && (bucket.scalar_type() == at::kFloat || bucket.scalar_type() == at::kDouble),
-        "bucket_norm: expected {} in f32 or f64 on the CPU, got {} on {}", name, c10::toString(bucket.scalar_type()), bucket.device().str());
+        "bucket_norm: expected {} in f32 or f64 on the CPU, got {} on {}", name, c10::toString(bucket.scalar_type()),
+        bucket.device().str());
   check(bucket.size(1) == first.size(1) && bucket.scalar_type() == first.scalar_type(),
         "bucket_norm: expected all of {} with {} channels in {}, got {} in {}", name, first.size(1), c10::toString(first.scalar_type()),
         bucket.size(1), c10::toString(bucket.scalar_type()));

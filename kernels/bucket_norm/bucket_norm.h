@@ -20,19 +20,20 @@ struct BucketNormTable {
   /// Math:   y = relu?((x - mean)·scale + bias + residual?); the mask bit is !(y <= 0), so that NaN passes as in PyTorch.
   /// Cost:   reads 4 (8 with residual) bytes, writes 4 bytes per f32 value (+ 4 read to own the line) and 1/8 of mask.
   /// `residual` and `mask` may be null.
-  void (*apply)(const T* x, const T* residual, int64_t rows, int64_t channels, const T* mean, const T* scale, const T* bias, bool relu, T* y,
-                uint8_t* mask);
+  void (*apply)(const T* x, const T* residual, int64_t rows, int64_t channels, const T* mean, const T* scale, const T* bias, bool relu,
+                T* y, uint8_t* mask);
 
   /// The two sums of the backward pass.
   /// Math:   g = mask ? gradient : 0; sum[c] += Σ g, product[c] += Σ g·(x - mean).
   /// Cost:   reads 8 bytes per f32 value and 1/8 of mask. `mask` may be null (no ReLU).
-  void (*reduce_gradient)(const T* gradient, const T* x, const uint8_t* mask, int64_t rows, int64_t channels, const T* mean, T* sum, T* product);
+  void (*reduce_gradient)(const T* gradient, const T* x, const uint8_t* mask, int64_t rows, int64_t channels, const T* mean, T* sum,
+                          T* product);
 
   /// Gradients of the inputs.
   /// Math:   dx = a·g + b·(x - mean) + c, dresidual = g, with [channels] coefficients a, b, c.
   /// Cost:   reads 8 bytes, writes 4 (8) per f32 value. `x` null: dx = a·g (fixed statistics). `mask`, `dx`, `dresidual` may be null.
-  void (*input_gradient)(const T* gradient, const T* x, const uint8_t* mask, int64_t rows, int64_t channels, const T* mean, const T* a, const T* b,
-                         const T* c, T* dx, T* dresidual);
+  void (*input_gradient)(const T* gradient, const T* x, const uint8_t* mask, int64_t rows, int64_t channels, const T* mean, const T* a,
+                         const T* b, const T* c, T* dx, T* dresidual);
 };
 
 // static: an inline function compiled for AVX-512 could be the copy that the linker keeps for every caller

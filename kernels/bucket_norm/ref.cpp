@@ -37,7 +37,8 @@ void apply(const T* x, const T* residual, int64_t rows, int64_t channels, const 
 }
 
 template <class T>
-void reduce_gradient(const T* gradient, const T* x, const uint8_t* mask, int64_t rows, int64_t channels, const T* mean, T* sum, T* product) {
+void reduce_gradient(const T* gradient, const T* x, const uint8_t* mask, int64_t rows, int64_t channels, const T* mean, T* sum,
+                     T* product) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = 0; c < channels; ++c) {
       const int64_t i = r * channels + c;
@@ -50,8 +51,8 @@ void reduce_gradient(const T* gradient, const T* x, const uint8_t* mask, int64_t
 }
 
 template <class T>
-void input_gradient(const T* gradient, const T* x, const uint8_t* mask, int64_t rows, int64_t channels, const T* mean, const T* a, const T* b,
-                    const T* c, T* dx, T* dresidual) {
+void input_gradient(const T* gradient, const T* x, const uint8_t* mask, int64_t rows, int64_t channels, const T* mean, const T* a,
+                    const T* b, const T* c, T* dx, T* dresidual) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t k = 0; k < channels; ++k) {
       const int64_t i = r * channels + k;

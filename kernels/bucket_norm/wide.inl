@@ -53,7 +53,8 @@ void apply(const float* x, const float* residual, int64_t rows, int64_t channels
 }
 
 template <int64_t R>
-void reduce_rows(const float* gradient, const float* x, const uint8_t* mask, int64_t channels, const float* mean, float* sum, float* product) {
+void reduce_rows(const float* gradient, const float* x, const uint8_t* mask, int64_t channels, const float* mean, float* sum,
+                 float* product) {
   const int64_t mask_bytes = bucket_norm_mask_bytes(channels);
   over_channels(channels, [=](int64_t c, auto lanes) {
     const Vec m = load(mean + c, lanes);
@@ -69,8 +70,8 @@ void reduce_rows(const float* gradient, const float* x, const uint8_t* mask, int
   });
 }
 
-void reduce_gradient(const float* gradient, const float* x, const uint8_t* mask, int64_t rows, int64_t channels, const float* mean, float* sum,
-                     float* product) {
+void reduce_gradient(const float* gradient, const float* x, const uint8_t* mask, int64_t rows, int64_t channels, const float* mean,
+                     float* sum, float* product) {
   const int64_t mask_bytes = mask != nullptr ? bucket_norm_mask_bytes(channels) : 0;
   int64_t r = 0;
   for (; r + kRows <= rows; r += kRows) {
@@ -79,8 +80,8 @@ void reduce_gradient(const float* gradient, const float* x, const uint8_t* mask,
   for (; r < rows; ++r) reduce_rows<1>(gradient + r * channels, x + r * channels, mask + r * mask_bytes, channels, mean, sum, product);
 }
 
-void input_gradient(const float* gradient, const float* x, const uint8_t* mask, int64_t rows, int64_t channels, const float* mean, const float* a,
-                    const float* b, const float* c, float* dx, float* dresidual) {
+void input_gradient(const float* gradient, const float* x, const uint8_t* mask, int64_t rows, int64_t channels, const float* mean,
+                    const float* a, const float* b, const float* c, float* dx, float* dresidual) {
   const int64_t mask_bytes = bucket_norm_mask_bytes(channels);
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t row = r * channels;

@@ -1,11 +1,10 @@
-#include "kernels/bucket_norm/family.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "kernels/bucket_norm/family.h"
 
 namespace {
 
@@ -38,7 +37,8 @@ Floats guarded(int64_t count) {
 Answer run(const gw::kernels::BucketNormTable<float>& table, int64_t rows, int64_t c) {
   const auto n = rows * c;
   const auto x = random_values(1, n, 3), residual = random_values(2, n), g = random_values(3, n);
-  const auto mean = random_values(4, c, 3), scale = random_values(5, c, 1), bias = random_values(6, c), b = random_values(7, c), k = random_values(8, c);
+  const auto mean = random_values(4, c, 3), scale = random_values(5, c, 1), bias = random_values(6, c), b = random_values(7, c),
+             k = random_values(8, c);
   Answer a{guarded(c), guarded(c), guarded(n), guarded(n), guarded(c), guarded(c), guarded(n), guarded(n), guarded(n), {}};
   a.mask.assign(static_cast<size_t>(rows * bucket_norm_mask_bytes(c)) + 16, 0xaa);
   table.accumulate(x.data(), rows, c, mean.data(), a.sum.data(), a.square.data());
@@ -46,7 +46,8 @@ Answer run(const gw::kernels::BucketNormTable<float>& table, int64_t rows, int64
   table.apply(x.data(), nullptr, rows, c, mean.data(), scale.data(), bias.data(), false, a.y_plain.data(), nullptr);
   table.reduce_gradient(g.data(), x.data(), a.mask.data(), rows, c, mean.data(), a.sum_g.data(), a.product.data());
   table.reduce_gradient(g.data(), x.data(), nullptr, rows, c, mean.data(), a.sum_g.data(), a.product.data());
-  table.input_gradient(g.data(), x.data(), a.mask.data(), rows, c, mean.data(), scale.data(), b.data(), k.data(), a.dx.data(), a.dresidual.data());
+  table.input_gradient(g.data(), x.data(), a.mask.data(), rows, c, mean.data(), scale.data(), b.data(), k.data(), a.dx.data(),
+                       a.dresidual.data());
   table.input_gradient(g.data(), nullptr, nullptr, rows, c, mean.data(), scale.data(), b.data(), k.data(), a.dx_fixed.data(), nullptr);
   return a;
 }
@@ -114,7 +115,8 @@ TEST_P(ForEveryLevel, NanPassesTheReluAndZeroDoesNot) {
   EXPECT_EQ(mask, 0b101);
 }
 
-INSTANTIATE_TEST_SUITE_P(BucketNorm, ForEveryLevel, testing::Values("ref", "avx2", "avx512"), [](const auto& level) { return level.param; });
+INSTANTIATE_TEST_SUITE_P(BucketNorm, ForEveryLevel, testing::Values("ref", "avx2", "avx512"),
+                         [](const auto& level) { return level.param; });
 
 TEST(BucketNormFamily, ForcingChoosesTheTable) {
   auto& family = bucket_norm_family();

@@ -1,10 +1,9 @@
-#include "ops/bucket_norm.h"
-
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "ops/bucket_norm.h"
 #include "ops/random.h"
 #include "tests/support/gradcheck.h"
 
@@ -23,7 +22,8 @@ Tensor image(uint64_t seed, at::IntArrayRef shape, at::ScalarType type = at::kDo
 }
 
 NormParameters parameters(int64_t channels, at::ScalarType type = at::kDouble) {
-  return {values(11, {channels}, type, 1), values(12, {channels}, type), values(13, {channels}, type), values(14, {channels}, type).abs() + 0.5};
+  return {values(11, {channels}, type, 1), values(12, {channels}, type), values(13, {channels}, type),
+          values(14, {channels}, type).abs() + 0.5};
 }
 
 double distance(const Tensor& got, const Tensor& want) {
@@ -46,7 +46,8 @@ TEST_P(AgainstTorch, ForwardBackwardAndRunningStatistics) {
   for (const int64_t channels : {1, 3, 16, 37}) {
     auto ours = parameters(channels, type), theirs = parameters(channels, type);
     for (auto* p : {&ours, &theirs}) p->weight.requires_grad_(true), p->bias.requires_grad_(true);
-    const auto all = image(1, {9, channels, 7, 6}, type, 2), also = image(2, {9, channels, 7, 6}, type), up = image(3, {9, channels, 7, 6}, type);
+    const auto all = image(1, {9, channels, 7, 6}, type, 2), also = image(2, {9, channels, 7, 6}, type),
+               up = image(3, {9, channels, 7, 6}, type);
     List x{all.slice(0, 0, 5).clone().requires_grad_(true), all.slice(0, 5).clone().requires_grad_(true)}, r;
     if (residual) r = {also.slice(0, 0, 5).clone().requires_grad_(true), also.slice(0, 5).clone().requires_grad_(true)};
     const auto y = gw::ops::bucket_norm(x, ours, train, relu, r);
@@ -86,8 +87,8 @@ TEST(BucketNorm, GradientsMatchCentralDifferences) {
       p.weight = in[3], p.bias = in[4];
       return gw::ops::bucket_norm({in[0], in[1], in[2]}, p, train, true, {in[5], in[6], in[7]});
     };
-    const List inputs{image(1, {2, 3, 3, 2}),       values(2, {0, 3, 3, 2}),  image(3, {3, 3, 1, 1}),      values(4, {3}), values(5, {3}),
-                      image(6, {2, 3, 3, 2}), values(7, {0, 3, 3, 2}), image(8, {3, 3, 1, 1})};
+    const List inputs{image(1, {2, 3, 3, 2}), values(2, {0, 3, 3, 2}), image(3, {3, 3, 1, 1}),  values(4, {3}),
+                      values(5, {3}),         image(6, {2, 3, 3, 2}),  values(7, {0, 3, 3, 2}), image(8, {3, 3, 1, 1})};
     EXPECT_LT(gw::test::gradient_error(f, inputs), 1e-7) << "train = " << train;
   }
 }
@@ -140,10 +141,12 @@ TEST(BucketNorm, BitsDoNotDependOnThreadsOrOnTheSplit) {
 TEST(BucketNorm, MeanOf1000CostsNoDigits) {
   const auto x = image(1, {16, 5, 30, 30}, at::kFloat, 1000);
   auto p = parameters(5, at::kFloat), exact = parameters(5);
-  for (auto* t : {&p.weight, &p.bias, &p.running_mean, &p.running_var}) t->copy_(t == &p.running_var || t == &p.weight ? at::ones({5}) : at::zeros({5}));
+  for (auto* t : {&p.weight, &p.bias, &p.running_mean, &p.running_var})
+    t->copy_(t == &p.running_var || t == &p.weight ? at::ones({5}) : at::zeros({5}));
   exact = {p.weight.to(at::kDouble), p.bias.to(at::kDouble), p.running_mean.to(at::kDouble), p.running_var.to(at::kDouble)};
   const auto y = gw::ops::bucket_norm({x}, p, true, false)[0];
-  const auto want = at::batch_norm(x.to(at::kDouble), exact.weight, exact.bias, exact.running_mean, exact.running_var, true, 0.1, 1e-5, false);
+  const auto want =
+      at::batch_norm(x.to(at::kDouble), exact.weight, exact.bias, exact.running_mean, exact.running_var, true, 0.1, 1e-5, false);
   EXPECT_LT((y.to(at::kDouble) - want).abs().max().item<double>(), 2e-6);
   EXPECT_LT(distance(p.running_var.to(at::kDouble), exact.running_var), 1e-6);
   EXPECT_LT(distance(p.running_mean.to(at::kDouble), exact.running_mean), 1e-6);
