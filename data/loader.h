@@ -1,4 +1,6 @@
 #pragma once
+#include <memory>
+
 #include "base/rng.h"
 #include "data/dataset.h"
 
@@ -19,21 +21,28 @@ struct Batch {
 };
 
 /// Batches of a set in an order that is a pure function of (rng, epoch): resuming at any step needs no saved state.
+/// Augmentation is drawn per image from (rng, epoch, position in the set): neither the batch size nor the threads change a bit.
+/// Threads may share a loader.
+/// Cost:   one pass over the pixels; the order of the present epoch is kept (8 bytes per image).
 class Loader {
  public:
-  /// Errors: ValueError for batch < 1 or an empty set.
+  /// Errors: ValueError for batch < 1, an empty set or images that are not uint8 [n, C, H, W].
   Loader(ImageSet set, int64_t batch, AugmentOptions augment, bool shuffle, Rng rng);
   /// Number of batches per epoch; the last one may be smaller, and is dropped when it would hold one image only
-  /// while shuffling (batch statistics of one image are degenerate).
+  /// while shuffling (batch statistics of one image are degenerate). A set of one image, or batch 1, keeps all.
   int64_t batches() const;
+  /// Errors: ValueError for epoch < 0 or a batch outside [0, batches()).
   Batch get(int64_t epoch, int64_t batch) const;
 
  private:
+  struct Order;
+  at::Tensor positions(int64_t epoch, int64_t first, int64_t count) const;
   ImageSet set_;
   int64_t batch_;
   AugmentOptions augment_;
   bool shuffle_;
   Rng rng_;
+  std::shared_ptr<Order> order_;
 };
 
 }  // namespace gw

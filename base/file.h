@@ -1,0 +1,30 @@
+#pragma once
+// Whole files in, whole files out: a reader never sees half a file, and a failed write never costs the old one.
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace gw {
+
+/// Where the callback of `write_atomic` sends the content, piece by piece.
+class FileWriter {
+ public:
+  virtual ~FileWriter() = default;
+  virtual void write(std::string_view bytes) = 0;
+};
+
+/// The bytes of a file.
+/// Errors: IoError with the path, the system's reason and the remedy; ValueError if the file holds more than `limit_bytes`.
+/// Cost:   never allocates more than the smaller of the file and the limit (plus 64 KiB).
+std::string read_file(const std::string& path, uint64_t limit_bytes);
+
+/// Replaces `path` by new content or leaves it as it was: temporary file in the same directory, fsync, rename, fsync of the
+/// directory. Keeps the mode of the old file; follows a symbolic link to its target. A device or a pipe (/dev/stdout) cannot
+/// be replaced and is written in place.
+/// Errors: IoError with the path, the system's reason and the remedy; the temporary file is gone by then. What `content` throws
+///         passes through, likewise.
+void write_atomic(const std::string& path, const std::function<void(FileWriter&)>& content);
+void write_atomic(const std::string& path, std::string_view bytes);
+
+}  // namespace gw

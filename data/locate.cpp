@@ -1,0 +1,43 @@
+#include "data/locate.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
+namespace gw {
+namespace {
+
+bool present(const std::string& path) {
+  std::error_code ignored;  // what cannot be looked at is not there
+  return std::filesystem::is_regular_file(path, ignored);
+}
+
+}  // namespace
+
+std::string dataset_file(const std::string& directory, const std::string& file) {
+  const std::string plain = directory + "/" + file;
+  return !present(plain) && present(plain + ".gz") ? plain + ".gz" : plain;
+}
+
+DatasetPlace find_dataset(const std::string& path, const std::string& folder, const std::vector<std::string>& files) {
+  std::vector<std::string> places;
+  const char* root = std::getenv("GATEWRIGHT_DATA");
+  if (!path.empty()) {
+    places = {path};
+  } else {
+    if (root != nullptr && *root != '\0') places.push_back(std::string(root) + "/" + folder);
+    places.push_back("/usr/share/datasets/" + folder);
+  }
+  std::string absent;  // of the first place: the one that the user chose
+  for (const auto& place : places) {
+    const auto gap = std::find_if(files.begin(), files.end(), [&](const std::string& file) { return !present(dataset_file(place, file)); });
+    if (gap == files.end()) return {place, ""};
+    if (absent.empty()) absent = *gap;
+  }
+  return {"", fmt::format("expected {} in {}, got no such file", absent, fmt::join(places, " or "))};
+}
+
+}  // namespace gw

@@ -1,0 +1,28 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdlib>
+#include <string_view>
+
+#include "base/error.h"
+#include "data/gzip.h"
+#include "data/idx.h"
+
+namespace gw::testing {
+
+/// The property that fuzzing attacks: any bytes are either refused with a ValueError or become an array that holds every
+/// byte after the header. Returns whether they were accepted; aborts if the property fails.
+inline bool check_idx(std::string_view bytes) {
+  try {
+    const std::string content = inflate_gzip(bytes, 1 << 20, "fuzz");
+    const at::Tensor array = parse_idx(content, 0, "fuzz");
+    if (array.numel() + 4 + 4 * array.dim() != static_cast<int64_t>(content.size())) std::abort();
+    const std::string_view tail(static_cast<const char*>(array.data_ptr()), static_cast<size_t>(array.numel()));
+    if (!std::string_view(content).ends_with(tail)) std::abort();
+    return true;
+  } catch (const ValueError&) {
+    return false;
+  }
+}
+
+}  // namespace gw::testing
