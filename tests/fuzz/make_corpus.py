@@ -60,6 +60,7 @@ def safetensors_corpus():
     put("scalar", {"s": entry("F32", [], 0, 4)}, b"\0\0\x80\x3f")
     put("zero_sized", {"a": entry("F32", [0, 3], 0, 0), "b": entry("U8", [1], 0, 1)}, b"x")
     put("matrix", {"w": entry("F32", [2, 2], 0, 16), "b": entry("I64", [1], 16, 24)}, bytes(24))
+    put("long_content", {"a": entry("F64", [8, 8], 0, 512), "b": entry("I16", [256], 512, 1024)}, bytes(1024))
     put("length_beyond", {}, length=1 << 20)
     put("length_huge", {}, length=0xFFFFFFFFFFFFFFFF)
     put("length_over_limit", {}, length=100_000_001)
@@ -70,7 +71,8 @@ def safetensors_corpus():
     put("deep", b'{"a":' + b"[" * 5000)
     put("deep_object", b'{"a":' * 3000)
     put("bad_utf8", b'{"\xff\xfe":{}}')
-    put("duplicate_name", b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}', b"x")
+    one = b'"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}'
+    put("duplicate_name", b"{" + one + b"," + one + b"}", b"x")
     put("duplicate_field", b'{"a":{"dtype":"U8","dtype":"I8","shape":[1],"data_offsets":[0,1]}}', b"x")
     put("duplicate_metadata", b'{"__metadata__":{"a":"1","a":"2"}}')
     put("metadata_number", b'{"__metadata__":{"a":1}}')
