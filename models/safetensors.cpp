@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -16,7 +15,7 @@
 namespace gw {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "the format is little-endian and tensors are copied as they are");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little-endian and tensors are copied as they are");
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the public format
 constexpr size_t kMaxDims = 64;
