@@ -1,4 +1,5 @@
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -120,11 +121,24 @@ TEST(Loader, NeitherBatchSizeNorThreadsChangeABit) {
   EXPECT_TRUE(unshuffled.images.index_select(0, all.index).equal(all.images)) << "draws belong to the position in the set";
 }
 
+TEST(Loader, ABatchLargeEnoughForTwoThreadsIsTheSame) {
+  const auto set = images_of(600, 1, 64, 64);  // 2.4 million pixels: the loader splits the work at one million
+  const gw::Loader loader(set, 600, augment(4, true), true, gw::Rng(3));
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto one = loader.get(0, 0);
+  at::set_num_threads(2);
+  const auto two = loader.get(0, 0);
+  at::set_num_threads(threads);
+  EXPECT_TRUE(one.images.equal(two.images));
+}
+
 TEST(Loader, RefusesWhatItCannotLoad) {
   const auto set = images_of(4, 1, 2, 2);
   EXPECT_THROW(gw::Loader(set, 0, {}, true, gw::Rng(1)), gw::ValueError);
   EXPECT_THROW(gw::Loader({}, 1, {}, true, gw::Rng(1)), gw::ValueError);
   EXPECT_THROW(gw::Loader({set.images.to(at::kFloat), set.labels}, 1, {}, true, gw::Rng(1)), gw::ValueError);
+  EXPECT_THROW(gw::Loader({set.images.slice(2, 0, 0), set.labels}, 1, {}, true, gw::Rng(1)), gw::ValueError) << "images without pixels";
   EXPECT_THROW(gw::Loader({set.images, set.labels.slice(0, 0, 3)}, 1, {}, true, gw::Rng(1)), gw::ValueError);
   const gw::Loader loader(set, 2, {}, true, gw::Rng(1));
   EXPECT_THROW(loader.get(0, 2), gw::ValueError);
