@@ -1,6 +1,7 @@
 #include "train/attack_base.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/ranges.h>
 
 #include "base/error.h"

@@ -1,6 +1,7 @@
 #pragma once
 // Small victims whose optimal perturbations are known, or that misbehave in a stated way.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <functional>
 #include <stdexcept>

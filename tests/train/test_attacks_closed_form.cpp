@@ -81,6 +81,20 @@ TEST(AttacksClosedForm, FourClassesAreFooledExactlyWhereTheyCanBe) {
   EXPECT_TRUE((targeted.fooled | ~can).all().item<bool>());
 }
 
+// The wrong class that scores best cannot be reached, the second can: the first target fails, the second succeeds.
+TEST(AttacksClosedForm, TargetsAreTriedInTurn) {
+  const double epsilon = 0.1, reach = epsilon * kPixels;
+  const at::Tensor direction = gw::ops::normal(gw::Rng(4), {kPixels}, 0, 1).sign(), zero = at::zeros({kPixels});
+  const at::Tensor x = at::full({3, kChannels, kHeight, kWidth}, 0.5), y = at::zeros({3}, at::kLong);
+  const auto below = static_cast<float>(-0.5 * direction.sum().item<double>() - 0.5 * reach);  // clean margin −reach / 2
+  LinearVictim victim(at::stack({zero, zero, direction, zero}, 1), at::tensor({0.f, -0.1f, below, -100.f}));
+  const Json options = {{"steps", 10}, {"targets", 1}};
+  EXPECT_FALSE(attack("apgd_dlr", options, epsilon, victim, x, y).fooled.any().item<bool>());
+  const auto second = attack("apgd_dlr", {{"steps", 10}, {"targets", 2}}, epsilon, victim, x, y);
+  EXPECT_TRUE(second.fooled.all().item<bool>());
+  EXPECT_NEAR(second.margin.min().item<double>(), 0.5 * reach, 1e-4);
+}
+
 TEST(AttacksClosedForm, NoiseIsFarFromTheOptimum) {
   LinearVictim victim(2, 1);
   const at::Tensor x = some_images(64, 2, 0.2, 0.8), y = answers(victim, x);

@@ -1,3 +1,5 @@
+#include <ATen/ATen.h>
+
 #include "base/registry.h"
 #include "train/attack_base.h"
 
