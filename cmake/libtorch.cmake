@@ -40,7 +40,8 @@ if(NOT GW_TORCH_INCLUDE)
                       "or `pip install torch`, or give -DGATEWRIGHT_TORCH=<prefix of libtorch>")
 endif()
 
-foreach(header IN ITEMS "${GW_TORCH_INCLUDE}/torch/csrc/api/include/torch/version.h" "${GW_TORCH_INCLUDE}/torch/version.h")
+foreach(header IN ITEMS "${GW_TORCH_INCLUDE}/torch/csrc/api/include/torch/version.h" "${GW_TORCH_INCLUDE}/torch/version.h"
+        "${GW_TORCH_INCLUDE}/torch/headeronly/version.h")  # where 2.13 keeps the macros
   if(EXISTS "${header}" AND NOT GW_TORCH_VERSION)
     file(STRINGS "${header}" lines REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH)")
     string(REGEX REPLACE ".*MAJOR ([0-9]+).*MINOR ([0-9]+).*PATCH ([0-9]+).*" "\\1.\\2.\\3" GW_TORCH_VERSION "${lines}")
@@ -57,6 +58,10 @@ set_target_properties(gw_torch PROPERTIES EXPORT_NAME torch)
 target_include_directories(gw_torch SYSTEM INTERFACE "${GW_TORCH_INCLUDE}/torch/csrc/api/include")
 if(NOT GW_TORCH_INCLUDE STREQUAL "/usr/include")
   target_include_directories(gw_torch SYSTEM INTERFACE "${GW_TORCH_INCLUDE}")
+  if(EXISTS "${GW_TORCH_INCLUDE}/fmt/format.h")
+    # The wheel's headers of fmt hide the system's, whose library has other symbols (v9 and v12 live side by side in inline namespaces).
+    target_compile_definitions(gw_torch INTERFACE FMT_HEADER_ONLY)
+  endif()
 endif()
 # libtorch.so alone pulls nothing in when linked --as-needed: name the libraries whose symbols are used.
 target_link_libraries(gw_torch INTERFACE ${GW_TORCH_LIBS})
