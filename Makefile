@@ -1,0 +1,65 @@
+# A front for CMake: `make demo` to see it work, `make test` to check it.
+#   BUILD=dir          build folder                       JOBS=n         parallel compilers (default: what cores and memory allow)
+#   TORCH=auto|debian|wheel|<prefix>   which libtorch     DEPS=no        install no packages
+#   CI=true            warnings are errors                PREFIX=dir     where `make install` installs
+BUILD ?= build
+TORCH ?= auto
+PREFIX ?= /usr/local
+DEPS ?= yes
+CMAKE_ARGS ?=
+# A compiler that holds libtorch's headers takes up to 1.5 GB.
+JOBS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); fit=$$(awk '/MemAvailable/ {print int($$2 / 1500000)}' /proc/meminfo 2>/dev/null); \
+          fit=$${fit:-2}; [ $$fit -ge 1 ] || fit=1; [ $$fit -le $$cores ] && echo $$fit || echo $$cores)
+WERROR := $(if $(filter-out false 0 no,$(CI)),ON,OFF)
+
+.PHONY: help demo test build all bench format clean install deps docs-check
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo     train and check a small mixture, and say where its report lies (minutes)'
+	@echo 'make test     build everything and run the fast tests'
+	@echo 'make build    build $(BUILD)/gatewright'
+	@echo 'make bench    measure the kernels against the machine peak'
+	@echo 'make install  install the program, the library and its headers to PREFIX=$(PREFIX)'
+	@echo 'make deps     install the packages that are missing       make format, make docs-check, make clean'
+
+demo: build
+	$(BUILD)/gatewright check advmoe --size demo
+
+test: all
+	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error --timeout 600
+
+build: configure
+	cmake --build $(BUILD) --parallel $(JOBS) --target gatewright_cli
+	@echo 'built $(BUILD)/gatewright'
+
+all: configure
+	cmake --build $(BUILD) --parallel $(JOBS)
+
+.PHONY: configure
+configure: deps
+	@command -v cmake >/dev/null || { echo 'cmake is missing: run `make deps`' >&2; exit 1; }
+	@cmake -S . -B $(BUILD) $(if $(wildcard $(BUILD)/CMakeCache.txt),,-G Ninja -DCMAKE_BUILD_TYPE=Release) \
+	  -DGATEWRIGHT_TORCH=$(TORCH) -DGATEWRIGHT_WERROR=$(WERROR) $(CMAKE_ARGS)
+
+deps:
+ifneq ($(DEPS),no)
+	@TORCH='$(TORCH)' tools/install_deps.sh
+endif
+
+bench: build
+	$(BUILD)/gatewright bench
+
+docs-check: all
+	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -R '^(docs|readme)'
+
+format:
+	@command -v clang-format >/dev/null || { echo 'clang-format is missing: apt-get install clang-format' >&2; exit 1; }
+	git ls-files '*.cpp' '*.h' '*.cu' | xargs clang-format -i
+
+install: build
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean:
+	@[ ! -e $(BUILD) ] || [ -e $(BUILD)/CMakeCache.txt ] || { echo '$(BUILD) is not a build folder: not removing it' >&2; exit 1; }
+	rm -rf $(BUILD)

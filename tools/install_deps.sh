@@ -1,0 +1,68 @@
+#!/bin/sh
+# Installs what the build needs and this machine lacks, from Debian's (or Ubuntu's) own packages. Asks nothing.
+#   TORCH=auto|debian|wheel   where libtorch comes from (docs/decisions/001-libtorch.md); auto takes Debian's unless
+#                             only a wheel is there
+#   tools/install_deps.sh --list   prints the packages and installs nothing
+set -eu
+
+TORCH=${TORCH:-auto}
+packages="make g++ cmake ninja-build ccache python3 libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev \
+zlib1g-dev libgtest-dev libbenchmark-dev dataset-fashion-mnist"
+
+say() { echo "install_deps: $*" >&2; }
+die() {
+  say "$*"
+  exit 1
+}
+
+has_package() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]; }
+has_wheel() { python3 -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)' 2>/dev/null; }
+
+want_debian_torch() {
+  case $TORCH in
+    debian) return 0 ;;
+    wheel)
+      has_wheel || die "TORCH=wheel: python3 finds no torch; install it first (\`pip install torch\`; ask for its CPU build, the default one pulls gigabytes of CUDA)"
+      return 1 ;;
+    auto) has_package libtorch-dev || ! has_wheel ;;
+    *) [ -d "$TORCH/include" ] || die "expected TORCH to be auto, debian, wheel or the folder of an unpacked libtorch, got \"$TORCH\""
+      return 1 ;;
+  esac
+}
+
+# OpenBLAS by name: with the reference BLAS, which may be the default, Debian's libtorch multiplies 40 times slower.
+if want_debian_torch; then packages="$packages libtorch-dev libopenblas0-pthread"; fi
+if [ "${1:-}" = --list ]; then
+  echo "$packages"
+  exit 0
+fi
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  say "this system has no apt: not installing anything; the build needs what these Debian packages hold:" $packages
+  exit 0
+fi
+
+missing=""
+for package in $packages; do
+  has_package "$package" || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+root=""
+if [ "$(id -u)" != 0 ]; then
+  command -v sudo >/dev/null || die "these packages are missing and neither root nor sudo is at hand:$missing"
+  root="sudo"
+fi
+apt() { $root env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=300 "$@"; }
+
+say "installing$missing"
+lists_know_all() {
+  for package in $missing; do
+    apt-cache show --no-all-versions "$package" >/dev/null 2>&1 || return 1
+  done
+}
+lists_know_all || apt update >&2 || die "the package lists cannot be fetched: is there a network? missing:$missing"
+lists_know_all || die "the package lists do not hold all of:$missing; Debian 12 or newer is expected"
+# Old lists name versions that the mirror has dropped: refresh them once before giving up.
+# shellcheck disable=SC2086
+apt install --no-install-recommends $missing >&2 || { apt update >&2 && apt install --no-install-recommends $missing >&2; } ||
+  die "apt-get could not install:$missing (its own message is above); is there a network?"
