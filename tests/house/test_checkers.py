@@ -1,0 +1,182 @@
+"""The checkers themselves: a bad tree must fail, and for the reason it is bad."""
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import check_budgets  # noqa: E402
+import check_floors  # noqa: E402
+from floors import FLOORS  # noqa: E402
+
+GOOD_PART = '#include "routing/gate.h"\n\nGW_REGISTER(gw::Gate, Linear);\n'
+
+
+class Tree(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.root = pathlib.Path(self.folder.name)
+        self.write("CMakeLists.txt", f"set(GW_FLOORS {' '.join(FLOORS)})\n")
+        self.write("base/error.h", "#pragma once\n// why\n")
+        self.write("routing/gate.h", '#pragma once\n// why\n#include "base/error.h"\n')
+        self.write("routing/gates/linear.cpp", GOOD_PART)
+
+    def write(self, path, text):
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+    def refuses(self, checker, *parts):
+        problems = checker.check(self.root)
+        self.assertEqual(len(problems), 1, problems)
+        for part in parts:
+            self.assertIn(part, problems[0])
+
+
+class Floors(Tree):
+    def test_a_good_tree_stands(self):
+        self.assertEqual(check_floors.check(self.root), [])
+
+    def test_upward_include(self):
+        self.write("base/bad.cpp", '#include "routing/gate.h"\n')
+        self.refuses(check_floors, "base/bad.cpp:1", "floor base may not include floor routing")
+
+    def test_sideways_include(self):
+        self.write("experts/bad.h", '#pragma once\n#  include "routing/gate.h"\n')
+        self.refuses(check_floors, "experts/bad.h:2", "floor experts may not include floor routing")
+
+    def test_floor_includes_program(self):
+        self.write("apps/cli/command.h", "")
+        self.write("train/bad.cpp", '#include "apps/cli/command.h"\n')
+        self.refuses(check_floors, "train/bad.cpp:1", "on no floor")
+
+    def test_include_that_is_no_repository_path(self):
+        self.write("routing/bad.cpp", '#include "gate.h"\n')
+        self.refuses(check_floors, "routing/bad.cpp:1", "repository paths")
+
+    def test_tensors_below_ops(self):
+        self.write("kernels/bad.cpp", "#include <ATen/ATen.h>\n")
+        self.refuses(check_floors, "kernels/bad.cpp:1", "no tensors")
+
+    def test_part_includes_part(self):
+        self.write("routing/gates/other.cpp", '#include "routing/gates/linear.cpp"\n' + GOOD_PART)
+        self.refuses(check_floors, "routing/gates/other.cpp:1", "includes another part")
+
+    def test_header_among_parts(self):
+        self.write("routing/gates/shared.h", "#pragma once\n")
+        self.refuses(check_floors, "routing/gates/shared.h", "only parts live")
+
+    def test_part_that_does_not_end_in_its_registration(self):
+        self.write("routing/gates/late.cpp", GOOD_PART + "int after();\n")
+        self.refuses(check_floors, "routing/gates/late.cpp", "ends in GW_REGISTER")
+
+    def test_file_without_registration_among_parts(self):
+        self.write("routing/gates/helper.cpp", "int helper();\n")
+        self.refuses(check_floors, "routing/gates/helper.cpp", "ends in GW_REGISTER")
+
+    def test_two_registrations(self):
+        self.write("routing/gates/two.cpp", GOOD_PART + "GW_REGISTER(gw::Gate, Other);\n")
+        self.refuses(check_floors, "one file registers one part")
+
+    def test_two_interfaces_in_one_catalogue(self):
+        self.write("routing/gates/policy.cpp", "GW_REGISTER(gw::Policy, Top);\n")
+        self.refuses(check_floors, "one catalogue holds one interface")
+
+    def test_name_that_is_no_stem(self):
+        self.write("routing/gates/Linear-2.cpp", GOOD_PART)
+        self.refuses(check_floors, "snake_case")
+
+    def test_cmake_order_differs(self):
+        self.write("CMakeLists.txt", "set(GW_FLOORS base ops)\n")
+        self.refuses(check_floors, "expected set(GW_FLOORS")
+
+    def test_exit_codes(self):
+        program = [sys.executable, str(ROOT / "tools/check_floors.py"), str(self.root)]
+        self.assertEqual(subprocess.run(program, capture_output=True).returncode, 0)
+        self.write("base/bad.cpp", '#include "routing/gate.h"\n')
+        self.assertEqual(subprocess.run(program, capture_output=True).returncode, 1)
+        self.assertEqual(subprocess.run([*program[:2], "/no/such/tree"], capture_output=True).returncode, 2)
+
+
+def function_of(lines, head="int long_one(int a)"):
+    return f"namespace gw {{\n{head} {{\n" + "  a();\n" * (lines - 2) + "}\n}\n"
+
+
+class Budgets(Tree):
+    def lengths(self, code):
+        return {name: length for name, _, length in check_budgets.functions(code)}
+
+    def test_a_good_tree_stands(self):
+        self.write("base/fits.cpp", "// why\n" * 5 + function_of(40))
+        self.assertEqual(check_budgets.check(self.root), [])
+
+    def test_long_function(self):
+        self.write("base/bad.cpp", "// why\n" * 5 + function_of(41))
+        self.refuses(check_budgets, "base/bad.cpp:long_one", "41 lines, the budget is 40")
+
+    def test_long_files(self):
+        for path, lines in {"base/bad.h": 201, "base/bad.cpp": 401, "tests/base/bad.cpp": 401}.items():
+            with self.subTest(path):
+                self.write(path, "// why\n" * (lines // 10) + "int a;\n" * (lines - lines // 10))
+                self.refuses(check_budgets, path, "the budget is")
+                (self.root / path).unlink()
+        self.write("routing/gates/linear.cpp", "// why\n" * 30 + "int a;\n" * 170 + GOOD_PART)
+        self.refuses(check_budgets, "routing/gates/linear.cpp", "catalogue file", "200")
+
+    def test_kernels_may_be_longer(self):
+        self.write("kernels/family/fits.cpp", "// why\n" * 15 + function_of(120))
+        self.assertEqual(check_budgets.check(self.root), [])
+
+    def test_exceptions_have_reasons_and_do_not_rot(self):
+        self.write("base/long.cpp", "// why\n" * 5 + function_of(50))
+        self.write("tools/budgets.txt", "# comment\nbase/long.cpp:long_one 50 one table, read top to bottom\n")
+        self.assertEqual(check_budgets.check(self.root), [])
+        self.write("base/long.cpp", "// why\n" * 5 + function_of(51))
+        self.refuses(check_budgets, "51 lines, the budget is 50")
+        self.write("base/long.cpp", "// why\n" * 5 + function_of(30))
+        self.refuses(check_budgets, "no longer needs an exception")
+        self.write("tools/budgets.txt", "base/long.cpp:long_one 50\n")
+        self.assertEqual(check_budgets.main([str(self.root)]), 1)
+
+    def test_code_without_comments(self):
+        self.write("base/bare.cpp", "int a;\n" * 100)
+        self.refuses(check_budgets, "comments are on")
+
+    def test_functions_are_found_in_all_their_shapes(self):
+        code = """
+namespace gw {
+struct A : B {
+  A(int a, int b) : a_(a), b_{b} {
+    go();
+  }
+  int get() const { return a_; }
+  std::vector<int> values{1, 2};
+  virtual ~A() = default;
+};
+template <class T, class = std::enable_if_t<true>>
+auto mapped(T t) -> std::vector<T> {
+  const auto inner = [&](int i) {
+    if (i) { return; }
+  };
+  return "}{ // not code" + R"(} } })";
+}
+const std::map<int, F> table = {{1, [](int i) { return i; }}, {2, {}}};
+void A::run(
+    int i) noexcept {
+}
+bool operator==(const A& a, const A& b) { return true; }
+enum class E { kOne, kTwo };
+}  // namespace gw
+TEST(Suite, Name) {
+}
+"""
+        self.assertEqual(
+            self.lengths(code), {"A": 3, "get": 1, "mapped": 7, "A::run": 3, "operator==": 1, "TEST(Suite, Name)": 2}
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()

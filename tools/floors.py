@@ -1,0 +1,49 @@
+"""The table of floors, and what both checkers need to read the tree."""
+import pathlib
+import re
+
+# Lowest first: a floor may include itself and the floors in its row, nothing else of the tree (docs/architecture.md).
+# Only ops calls kernels: argument checks live there, and kernels have none.
+FLOORS = {
+    "base": [],
+    "kernels": ["base"],
+    "ops": ["base", "kernels"],
+    "routing": ["base", "ops"],
+    "experts": ["base", "ops"],
+    "mixture": ["base", "ops", "routing", "experts"],
+    "stats": ["base", "ops"],
+    "data": ["base", "ops"],
+    "models": ["base", "ops", "routing", "experts", "mixture"],
+    "train": ["base", "ops", "routing", "experts", "mixture", "models", "data"],
+    "surgery": ["base", "ops", "routing", "experts", "mixture", "models", "data", "train"],
+    "infer": ["base", "ops", "routing", "experts", "mixture", "models"],
+    "dist": ["base", "ops", "routing", "experts", "mixture", "models", "data", "train", "infer"],
+    "observe": ["base", "ops", "routing", "experts", "mixture", "stats", "data", "models", "train", "surgery", "infer", "dist"],
+}
+TOP = ["apps", "bench", "examples", "python", "tests", "fuzz"]  # may include every floor; no floor may include them
+SUFFIXES = {".cpp", ".h", ".cu", ".cuh"}
+INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
+REGISTER = re.compile(r"^GW_REGISTER\((\w+(?:::\w+)*),\s*\w+(?:::\w+)*\);$")
+
+
+def sources(root, folders=None):
+    """Source files under the floors and the top folders, sorted, as paths relative to the root."""
+    root = pathlib.Path(root)
+    for folder in folders or [*FLOORS, *TOP]:
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in SUFFIXES and path.is_file():
+                yield path.relative_to(root)
+
+
+def read_lines(root, path):
+    return (pathlib.Path(root) / path).read_text(encoding="utf-8").splitlines()
+
+
+def is_part(lines):
+    """A catalogue file registers a part; comments that show the macro do not count."""
+    return any(line.startswith("GW_REGISTER(") for line in lines)
+
+
+def catalogue_folders(root):
+    """Folders where some .cpp registers a part."""
+    return {path.parent for path in sources(root) if path.suffix == ".cpp" and path.parts[0] != "tests" and is_part(read_lines(root, path))}
