@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <system_error>
 
 #include "apps/cli/command.h"
 #include "base/cpu_info.h"
@@ -116,7 +117,7 @@ int run(int argc, char** argv) {
   if (const char* levels = std::getenv("GATEWRIGHT_KERNELS")) force_kernels(levels);
   at::set_num_threads(program.threads);
   const int code = program.commands.at(program.app.get_subcommands().front()->get_name())->run();
-  if (std::fflush(stdout) != 0) throw IoError("standard output: expected it to take the result, got a write error; is the disk full?");
+  if (std::fflush(stdout) != 0) throw IoError("standard output: cannot write to file: is the disk full?");
   return code;
 }
 
@@ -138,6 +139,8 @@ int guarded_run(int argc, char** argv) {
     return report("libtorch: " + text, 1, true);
   } catch (const std::bad_alloc&) {
     return report("out of memory; a smaller batch or model needs less; if the size was modest, please report it", 1, false);
+  } catch (const std::system_error& error) {  // a full disk, a file that cannot be read: the environment's fault
+    return report(error.what(), 2, false);
   } catch (const std::exception& error) {
     return report(error.what(), 1, true);
   }
