@@ -2,35 +2,73 @@
 // Image networks as the trainer, the attacks and the reports see them.
 #include <torch/nn/module.h>
 
-#include "base/options.h"
-#include "routing/plan.h"
+#include "models/routing_context.h"
 
 namespace gw {
 
-/// Sizes shared by every backbone of the zoo: the same file builds the dense network (experts 1, ratio 1), the small
-/// dense one (experts 1, ratio r) and the mixture (experts E, ratio r).
-struct NetworkShape {
-  int64_t channels = 3, height = 32, width = 32, classes = 10;
+/// Catalogue `models/zoo/`: a backbone with its head, over buckets.
+class Backbone : public torch::nn::Module {
+ public:
+  static constexpr const char* kKind = "models";
+  using Context = ZooContext;
+  /// Flow of images → logits [B, classes], rows in original order.
+  virtual at::Tensor forward(const Flow& images) = 0;
+};
+
+struct NetworkOptions : OptionSet {
+  std::string backbone = "small_cnn";
+  std::string backbone_options = "{}";
   int64_t experts = 1;
-  double ratio = 1.0;             ///< width of a pathway relative to the dense network
-  std::string routing = "image";  ///< "image": one decision for the whole network; "layer": one per routed layer
-  uint64_t seed = 0;              ///< of the initial weights
+  double ratio = 1.0;
+  std::string routing = "image";
+  std::string gate = R"({"part":"cnn"})";
+  std::string policy = R"({"part":"top1_straight_through"})";
+  int64_t seed = 0;
+  void fields(OptionVisitor& v) override;
 };
 
-/// How routed layers run. Sparse is the product; masked computes every expert and selects, as the published code does:
-/// it is the reference of the tests and of `bench`.
-enum class Execution { kSparse, kMasked };
-
-struct NetworkOutput {
-  at::Tensor logits;   ///< [B, classes]
-  at::Tensor scores;   ///< [B, E] of the image-level router; undefined when dense, forced or routed per layer
-  std::vector<RoutingPlan> plans;  ///< one per decision: one for image-level routing, one per layer otherwise
+/// Where one forward pass goes.
+struct ForwardOptions {
+  Execution execution = Execution::kSparse;
+  int64_t forced_expert = -1;  ///< ≥ 0: every image through this pathway, no router
+  Rng rng{0};                  ///< for policies that draw
+  at::Tensor scores;           ///< router scores already at hand [B, E]: the router is not run again
+  bool record_router = true;   ///< false: decisions carry no gradient to the router (its forward pass is not recorded)
 };
 
-/// Multiply-adds of one image (convolutions and matrix products only, as the field counts them).
-struct NetworkCost {
-  int64_t backbone = 0, router = 0;
-  int64_t total() const { return backbone + router; }
+/// Router + backbone. Dense networks are the case experts = 1.
+/// Parameters are named "router.…" (image-level gate) and "backbone.…"; per-layer gates live in the backbone under
+/// names that contain ".router.".
+class Network : public torch::nn::Module {
+ public:
+  /// Errors: ValueError for unknown parts or options, experts without a gate, an input too small for the backbone.
+  Network(const NetworkOptions& options, int64_t channels, int64_t height, int64_t width, int64_t classes);
+  /// images [B, C, H, W] float in [0, 1], any memory format (made channels-last).
+  NetworkOutput forward(const at::Tensor& images, const ForwardOptions& options = {});
+  /// Scores of the image-level router alone; undefined without one.
+  at::Tensor route(const at::Tensor& images);
+
+  const NetworkShape& shape() const { return shape_; }
+  bool image_routed() const { return gate_ != nullptr; }
+  bool routed() const { return shape_.experts > 1; }
+  std::vector<at::Tensor> router_parameters() const;
+  std::vector<at::Tensor> backbone_parameters() const;
+  /// Multiply-adds of one image, counted while one image passes. Cost: one forward pass.
+  NetworkCost cost();
+  int64_t parameter_count() const;
+
+  /// The router and the backbone apart, to set one to training and the other to evaluation.
+  torch::nn::Module* router() const { return gate_.get(); }
+  torch::nn::Module& backbone() const { return *backbone_; }
+
+ private:
+  at::Tensor image_scores(const at::Tensor& x, const ForwardOptions& options);
+  RoutingPlan decide(const at::Tensor& scores, int64_t batch, const ForwardOptions& options);
+
+  NetworkShape shape_;
+  std::shared_ptr<Backbone> backbone_;
+  std::shared_ptr<Gate> gate_;
+  std::shared_ptr<Policy> policy_;
 };
 
 }  // namespace gw

@@ -1,0 +1,136 @@
+#include <fmt/format.h>
+
+#include <ctime>
+#include <filesystem>
+
+#include "apps/cli/clocks.h"
+#include "apps/cli/command.h"
+#include "apps/cli/recipes.h"
+#include "apps/cli/signals.h"
+#include "apps/cli/table.h"
+#include "base/cpu_info.h"
+#include "observe/check_run.h"
+#include "observe/report.h"
+#include "observe/run_directory.h"
+
+namespace gw {
+namespace {
+
+std::string today() {
+  const std::time_t now = std::time(nullptr);
+  char text[32];
+  std::strftime(text, sizeof(text), "%Y-%m-%d", std::gmtime(&now));
+  return text;
+}
+
+std::string percent(const std::vector<ArmResult>& results, const std::string& arm, const std::string& metric) {
+  const auto s = spread(results, arm, metric);
+  if (s.count == 0) return "–";
+  return s.count == 1 ? fmt::format("{:.1f}", 100 * s.mean) : fmt::format("{:.1f} ± {:.1f}", 100 * s.mean, 100 * s.deviation);
+}
+
+std::string number(const std::vector<ArmResult>& results, const std::string& arm, const std::string& metric, const char* format) {
+  const auto s = spread(results, arm, metric);
+  return s.count == 0 ? "–" : fmt::format(fmt::runtime(format), s.mean);
+}
+
+/// Runs a recipe's arms over its seeds and compares every measurement with its mark.
+class CheckCommand : public Command {
+ public:
+  using Command::Command;
+  static constexpr const char* kSummary = "Run a recipe's arms over its seeds; print claim, mark, measured value and verdict.";
+
+  const char* example() const override { return "gatewright check advmoe --size tiny"; }
+
+  void declare(CLI::App& app) override {
+    app.add_option("recipe", recipe_, "name of a recipe, or a .toml file")->required();
+    app.add_option("--size", size_, "size of the experiment")->capture_default_str();
+    app.add_option("--arm", arms_, "only these arms (marks that need others are not met)");
+    app.add_option("--seeds", seeds_, "these seeds instead of the recipe's");
+    app.add_option("--set", overrides_, "override a value in every arm: epochs=3");
+    app.add_option("--out", out_, "directory of the runs; default runs/check-<recipe>-<size>");
+    app.add_flag("--fresh", fresh_, "forget the runs that the directory holds");
+    app.add_flag("--json", json_, "print check.json");
+    app.add_flag("--quiet", quiet_, "no progress");
+  }
+
+  int run() override {
+    catch_signals();
+    const auto recipe = load_recipe(recipe_, recipe_folders());
+    const auto directory = out_.empty() ? fmt::format("runs/check-{}-{}", recipe.name, size_) : out_;
+    if (fresh_) forget(directory);
+    CheckOptions options{size_, arms_, seeds_, overrides_, command_line(), machine(), today()};
+    TrainingRun run{directory, false, &stop_requested(), quiet_ ? nullptr : stderr, steady_now_s, wall_now_s};
+    const auto outcome = run_check(recipe, options, run);
+    write_report(directory + "/report.html", {directory});
+    if (json_) {
+      fmt::print("{}\n", dump_json(read_json(directory + "/check.json"), 1));
+    } else {
+      print_arms(recipe, outcome);
+      print_marks(outcome);
+      fmt::print("\nreport: {}/report.html\n", directory);
+    }
+    return outcome.holds() ? 0 : 1;
+  }
+
+ private:
+  // Removes only what looks like a check: run directories inside, check.json, the report.
+  static void forget(const std::string& directory) {
+    namespace fs = std::filesystem;
+    std::error_code error;
+    if (!fs::exists(directory, error)) return;
+    for (const auto& item : fs::directory_iterator(directory)) {
+      const auto path = item.path();
+      const bool ours = RunDirectory::holds_run(path.string()) || path.filename() == "check.json" || path.filename() == "report.html";
+      check(ours, "check: expected only runs in {}, got {}; remove it yourself or choose another --out", directory, path.filename().string());
+    }
+    fs::remove_all(directory);
+  }
+
+  std::string command_line() const {
+    std::string text = "gatewright check " + recipe_ + " --size " + size_;
+    for (const auto& arm : arms_) text += " --arm " + arm;
+    for (const auto seed : seeds_) text += fmt::format(" --seeds {}", seed);
+    for (const auto& item : overrides_) text += " --set " + item;
+    return text;
+  }
+
+  static std::string machine() {
+    const auto& cpu = cpu_info();
+    return fmt::format("{}, {} core{}", cpu.brand, cpu.cores, cpu.cores == 1 ? "" : "s");
+  }
+
+  static void print_arms(const Recipe& recipe, const CheckOutcome& outcome) {
+    std::vector<std::vector<std::string>> rows{{"arm", ">clean %", ">robust %", ">flips %", ">multiply-adds", ">of dense", ">ms/image b1", ">of dense",
+                                                ">ms/image b128", ">of dense"}};
+    for (const auto& arm : recipe.arms) {
+      const auto& r = outcome.results;
+      if (spread(r, arm, "clean_accuracy").count == 0) continue;
+      const auto title = recipe.document["arms"][arm].value("title", arm);
+      rows.push_back({title, percent(r, arm, "clean_accuracy"), percent(r, arm, "robust_accuracy"), percent(r, arm, "flip_rate"),
+                      number(r, arm, "macs", "{:.4g}"), number(r, arm, "macs_ratio", "{:.2f}"), number(r, arm, "ms_per_image.1", "{:.3f}"),
+                      number(r, arm, "time_ratio.1", "{:.2f}"), number(r, arm, "ms_per_image.128", "{:.4f}"), number(r, arm, "time_ratio.128", "{:.2f}")});
+    }
+    fmt::print("\n{}\n", format_table(rows));
+  }
+
+  static void print_marks(const CheckOutcome& outcome) {
+    std::vector<std::vector<std::string>> rows{{"claim", "mark", ">measured", "over seeds", "verdict"}};
+    for (const auto& m : outcome.marks) {
+      const bool any = m.seeds > 0;
+      rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)), any ? fmt::format("{:.3g}", m.measured) : "not measured",
+                      any ? fmt::format("{:.3g} … {:.3g}", m.low, m.high) : "", m.holds ? "pass" : "FAIL"});
+    }
+    fmt::print("{}", format_table(rows));
+  }
+
+  std::string recipe_, size_ = "tiny", out_;
+  std::vector<std::string> arms_, overrides_;
+  std::vector<int64_t> seeds_;
+  bool json_ = false, quiet_ = false, fresh_ = false;
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Command, gw::CheckCommand);

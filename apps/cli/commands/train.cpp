@@ -1,0 +1,81 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "apps/cli/clocks.h"
+#include "apps/cli/command.h"
+#include "apps/cli/recipes.h"
+#include "apps/cli/signals.h"
+#include "apps/cli/table.h"
+#include "observe/report.h"
+#include "observe/run_directory.h"
+#include "observe/training_run.h"
+
+namespace gw {
+namespace {
+
+/// Trains one arm of a recipe, or all of them, into run directories.
+class TrainCommand : public Command {
+ public:
+  using Command::Command;
+  static constexpr const char* kSummary = "Train an arm of a recipe (or all), evaluate it, write a run directory with a report.";
+
+  const char* example() const override { return "gatewright train advmoe --size tiny --arm adv_moe --out runs/first"; }
+
+  void declare(CLI::App& app) override {
+    app.add_option("recipe", recipe_, "name of a recipe, or a .toml file");
+    app.add_option("--size", size_, "size of the experiment: tiny, demo, small, paper …")->capture_default_str();
+    app.add_option("--arm", arm_, "one arm; default: all of them");
+    app.add_option("--seed", seed_, "default: the first seed of the size")->check(CLI::NonNegativeNumber);
+    app.add_option("--set", overrides_, "override a value: epochs=3, objective.beta=1, network.backbone=resnet18");
+    app.add_option("--out", out_, "run directory; default runs/<recipe>-<size>-<arm>-seed<k>");
+    app.add_option("--resume", resume_, "continue the run in this directory, bit for bit")->type_name("DIR");
+    app.add_flag("--json", json_, "print the metrics as JSON");
+    app.add_flag("--quiet", quiet_, "no progress");
+  }
+
+  int run() override {
+    catch_signals();
+    if (!resume_.empty()) {
+      TrainConfig config;
+      parse_options("run " + resume_, read_json(resume_ + "/" + kRecipeFile), config);
+      train_one(config, resume_, true);
+      return 0;
+    }
+    check(!recipe_.empty(), "train: expected a recipe or --resume DIR, got neither; try: {}", example());
+    const auto recipe = load_recipe(recipe_, recipe_folders());
+    const auto arms = arm_.empty() ? recipe.arms : std::vector<std::string>{arm_};
+    check(out_.empty() || arms.size() == 1, "train: expected one --arm with --out, got {} arms; leave --out away or name an arm", arms.size());
+    const int64_t seed = seed_ >= 0 ? seed_ : recipe.seeds(size_).front();
+    std::vector<TrainConfig> configs;  // all are resolved before the first one trains: a typing error must not cost an hour
+    for (const auto& arm : arms) configs.push_back(recipe.resolve(arm, size_, seed, overrides_));
+    for (const auto& config : configs) {
+      train_one(config, out_.empty() ? fmt::format("runs/{}-{}-{}-seed{}", recipe.name, size_, config.arm, seed) : out_, false);
+    }
+    return 0;
+  }
+
+ private:
+  void train_one(const TrainConfig& config, const std::string& directory, bool resume) const {
+    TrainingRun run{directory, resume, &stop_requested(), quiet_ ? nullptr : stderr, steady_now_s, wall_now_s};
+    const auto result = run_training(config, run);
+    write_report(directory + "/report.html", {directory});
+    if (json_) {
+      fmt::print("{}\n", Json{{"arm", result.arm}, {"seed", result.seed}, {"directory", directory}, {"metrics", result.metrics}}.dump());
+      return;
+    }
+    std::vector<std::vector<std::string>> rows{{"metric", ">value"}};
+    for (const auto& [name, value] : result.metrics) rows.push_back({name, fmt::format("{:.6g}", value)});
+    fmt::print("\n{} seed {}\n{}report: {}/report.html\n", result.arm, result.seed, format_table(rows), directory);
+  }
+
+  std::string recipe_, size_ = "tiny", arm_, out_, resume_;
+  int64_t seed_ = -1;
+  std::vector<std::string> overrides_;
+  bool json_ = false, quiet_ = false;
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Command, gw::TrainCommand);

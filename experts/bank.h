@@ -1,0 +1,28 @@
+#pragma once
+#include <torch/nn/module.h>
+
+#include "base/error.h"
+#include "base/options.h"
+
+namespace gw {
+
+/// A bank of E experts held as stacked weights; runs rows that are sorted by expert.
+class Bank : public torch::nn::Module {
+ public:
+  static constexpr const char* kKind = "banks";
+  struct Context {
+    int64_t experts = 2;
+    int64_t in = 0, out = 0;  ///< D of rows in and out, or channels of maps (of one expert)
+    uint64_t seed = 0;        ///< of the initial weights
+  };
+  /// Shapes: rows [N, in] or [N, in, H, W] sorted by expert, offsets [E+1] → [N, out(, H', W')].
+  /// Errors: ValueError for shapes that do not fit. Empty experts are skipped; their gradient is exactly zero.
+  virtual at::Tensor forward(const at::Tensor& rows, const std::vector<int64_t>& offsets) = 0;
+  /// The same through one expert only: the reference of the tests, and forced pathways.
+  virtual at::Tensor run_one(const at::Tensor& rows, int64_t expert) = 0;
+};
+
+/// Shared checks of every bank: offsets monotone from 0 to N over E experts, row width `in`.
+void check_rows(const char* part, const at::Tensor& rows, const std::vector<int64_t>& offsets, const Bank::Context& context);
+
+}  // namespace gw

@@ -1,0 +1,61 @@
+#pragma once
+#include <torch/nn/module.h>
+
+#include <nlohmann/json.hpp>
+
+#include "experts/bank.h"
+#include "mixture/seams.h"
+#include "routing/balancer.h"
+#include "routing/gate.h"
+#include "routing/policy.h"
+
+namespace gw {
+
+struct MixtureOptions : OptionSet {
+  int64_t experts = 8;
+  int64_t in = 0, out = 0;
+  int64_t shared_experts = 0;
+  std::string gate = R"({"part":"linear"})";
+  std::string policy = R"({"part":"softmax_top_k","k":2})";
+  std::string bank = R"({"part":"mlp"})";
+  std::vector<std::string> balancers;
+  int64_t seed = 0;
+  void fields(OptionVisitor& v) override;
+};
+
+/// What a mixture layer returns.
+struct MixtureOutput {
+  at::Tensor y;      ///< [T, out] (or [B, out, H', W'])
+  RoutingPlan plan;  ///< with the balancers' losses under their names in `aux`
+};
+
+/// gate → policy → gather → experts → weighted scatter (+ shared experts).
+/// Math:   y_t = Σ_{e chosen by t} weight_te · expert_e(x_t) + Σ_s shared_s(x_t). A token without an expert gets zero.
+/// Shapes: tokens [T, D] → [T, O], or maps [B, C, H, W] → [B, O, H', W'] with the conv bank.
+/// Errors: ValueError for unknown parts, K > E, widths that do not fit, NaN scores.
+/// Cost:   N rows through the bank; one gather and one weighted index_add of N rows.
+class Mixture : public torch::nn::Module {
+ public:
+  explicit Mixture(const MixtureOptions& options);
+  /// The same from a JSON object, as recipes give it.
+  static std::shared_ptr<Mixture> from_json(const Json& options);
+  MixtureOutput forward(const at::Tensor& x, const Rng& rng = Rng(0));
+
+  void set_exchange(std::shared_ptr<TokenExchange> exchange) { exchange_ = std::move(exchange); }
+  void set_store(std::shared_ptr<WeightStore> store) { store_ = std::move(store); }
+  Gate& gate() { return *gate_; }
+  Bank& bank() { return *bank_; }
+
+ private:
+  at::Tensor combine(const at::Tensor& rows, const RoutingPlan& plan) const;
+
+  MixtureOptions options_;
+  std::shared_ptr<Gate> gate_;
+  std::shared_ptr<Policy> policy_;
+  std::shared_ptr<Bank> bank_, shared_;
+  std::vector<std::pair<std::string, std::shared_ptr<Balancer>>> balancers_;
+  std::shared_ptr<TokenExchange> exchange_ = std::make_shared<TokenExchange>();
+  std::shared_ptr<WeightStore> store_ = std::make_shared<WeightStore>();
+};
+
+}  // namespace gw

@@ -1,0 +1,131 @@
+#include "models/network.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include "base/registry.h"
+#include "ops/cost.h"
+
+namespace gw {
+namespace {
+
+/// Sets the pass for the layers below and restores the outer one, also when a layer throws.
+class PassScope {
+ public:
+  explicit PassScope(ForwardPass* pass) : outer_(ForwardPass::current()) { ForwardPass::current() = pass; }
+  ~PassScope() { ForwardPass::current() = outer_; }
+  PassScope(const PassScope&) = delete;
+  PassScope& operator=(const PassScope&) = delete;
+
+ private:
+  ForwardPass* outer_;
+};
+
+bool belongs_to_router(const std::string& name) { return name.rfind("router.", 0) == 0 || name.find(".router.") != std::string::npos; }
+
+}  // namespace
+
+void NetworkOptions::fields(OptionVisitor& v) {
+  v.text("backbone", backbone, "part of the models catalogue");
+  v.table("backbone_options", backbone_options, "options of the backbone");
+  v.integer("experts", experts, "experts per routed layer; 1 is a dense network", 1, 1024);
+  v.real("ratio", ratio, "width of a pathway relative to the dense network", 0.01, 1);
+  v.text("routing", routing, "one decision per image, or one per layer", {"image", "layer"});
+  v.table("gate", gate, "the router: {part = \"cnn\", …}, or a gate over feature maps for per-layer routing");
+  v.table("policy", policy, "the choice: {part = \"top1_straight_through\", …}");
+  v.integer("seed", seed, "of the initial weights", 0, INT64_MAX);
+}
+
+Network::Network(const NetworkOptions& options, int64_t channels, int64_t height, int64_t width, int64_t classes)
+    : torch::nn::Module("Network"),
+      shape_{channels, height, width, classes, options.experts, options.ratio, options.routing, static_cast<uint64_t>(options.seed)} {
+  check(channels > 0 && height > 0 && width > 0 && classes > 1, "network: expected positive sizes and at least 2 classes, got {}x{}x{} and {} classes",
+        channels, height, width, classes);
+  ZooContext context{shape_, Json::parse(options.gate), Json::parse(options.policy)};
+  backbone_ = register_module("backbone", make_part<Backbone>(options.backbone, Json::parse(options.backbone_options), context));
+  if (shape_.experts > 1 && shape_.routing == "image") {
+    const Gate::Context gate{channels, shape_.experts, Rng(shape_.seed).fork("router").key()};
+    gate_ = register_module("router", make_part<Gate>("gate", Json::parse(options.gate), gate, 0));
+    check(gate_->takes_images(), "network: expected a gate over images for image-level routing, got a gate over tokens; use cnn or pooled_linear");
+    policy_ = make_part<Policy>("policy", Json::parse(options.policy), Policy::Context{shape_.experts}, 0);
+  }
+}
+
+RoutingPlan Network::decide(const at::Tensor& scores, int64_t batch, const ForwardOptions& options) {
+  if (shape_.experts == 1 || shape_.routing == "layer") return constant_plan(batch, 1, 0);
+  if (options.forced_expert >= 0) return constant_plan(batch, shape_.experts, options.forced_expert);
+  return policy_->plan(scores, is_training(), options.rng.fork("policy"));
+}
+
+at::Tensor Network::image_scores(const at::Tensor& x, const ForwardOptions& options) {
+  if (options.scores.defined()) return options.record_router ? options.scores : options.scores.detach();
+  if (options.record_router) return gate_->forward(x);
+  const at::NoGradGuard no_grad;
+  return gate_->forward(x);
+}
+
+NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& options) {
+  const bool fits = images.dim() == 4 && images.size(1) == shape_.channels && images.size(2) == shape_.height && images.size(3) == shape_.width;
+  check(fits, "network: expected images [B, {}, {}, {}], got {}", shape_.channels, shape_.height, shape_.width, c10::str(images.sizes()));
+  check(options.forced_expert < shape_.experts, "network: expected a forced expert below {}, got {}", shape_.experts, options.forced_expert);
+  const auto x = images.contiguous(at::MemoryFormat::ChannelsLast);
+  ForwardPass pass{is_training(), options.execution, options.forced_expert, options.rng, {}};
+  const PassScope scope(&pass);
+  NetworkOutput out;
+  if (gate_ && options.forced_expert < 0) out.scores = image_scores(x, options);
+  auto plan = decide(out.scores, x.size(0), options);
+  auto arrangement = arrange(plan, options.execution);
+  out.logits = backbone_->forward(enter(x, std::move(arrangement)));
+  out.plans = std::move(pass.plans);
+  if (gate_) out.plans.push_back(std::move(plan));
+  return out;
+}
+
+at::Tensor Network::route(const at::Tensor& images) {
+  return gate_ ? gate_->forward(images.contiguous(at::MemoryFormat::ChannelsLast)) : at::Tensor();
+}
+
+std::vector<at::Tensor> Network::router_parameters() const {
+  std::vector<at::Tensor> out;
+  for (const auto& item : named_parameters()) {
+    if (belongs_to_router(item.key())) out.push_back(item.value());
+  }
+  return out;
+}
+
+std::vector<at::Tensor> Network::backbone_parameters() const {
+  std::vector<at::Tensor> out;
+  for (const auto& item : named_parameters()) {
+    if (!belongs_to_router(item.key())) out.push_back(item.value());
+  }
+  return out;
+}
+
+NetworkCost Network::cost() {
+  const at::NoGradGuard no_grad;
+  const bool training = is_training();
+  eval();
+  const auto image = at::zeros({1, shape_.channels, shape_.height, shape_.width});
+  NetworkCost cost;
+  {
+    const ops::CostRecorder recorder;
+    forward(image);
+    cost.backbone = recorder.macs();
+  }
+  if (gate_) {
+    const ops::CostRecorder recorder;
+    route(image);
+    cost.router = recorder.macs();
+    cost.backbone -= cost.router;
+  }
+  train(training);
+  return cost;
+}
+
+int64_t Network::parameter_count() const {
+  int64_t count = 0;
+  for (const auto& p : parameters()) count += p.numel();
+  return count;
+}
+
+}  // namespace gw

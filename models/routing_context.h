@@ -1,0 +1,45 @@
+#pragma once
+#include <nlohmann/json.hpp>
+
+#include "models/flow.h"
+#include "routing/gate.h"
+#include "routing/policy.h"
+
+namespace gw {
+
+/// What a backbone of the zoo is built from.
+struct ZooContext {
+  NetworkShape shape;
+  Json layer_gate = "pooled_linear";               ///< gate of each layer when shape.routing is "layer"
+  Json layer_policy = "top1_straight_through";     ///< and its policy
+  bool per_layer() const { return shape.experts > 1 && shape.routing == "layer"; }
+  Rng init() const { return Rng(shape.seed).fork("backbone"); }
+  /// Channels of a pathway: int(ratio · width), at least 1.
+  int64_t narrow(int64_t width) const;
+};
+
+/// The decision of one layer: its own gate on its own input.
+class LayerRouter : public torch::nn::Module {
+ public:
+  LayerRouter(const ZooContext& context, int64_t channels, const std::string& name);
+  /// The flow in the arrangement that this layer wants; the plan is appended to the decisions of the pass.
+  Flow forward(const Flow& x);
+
+ private:
+  std::string name_;
+  std::shared_ptr<Gate> gate_;
+  std::shared_ptr<Policy> policy_;
+};
+
+/// What holds for one forward pass, for layers deep inside: per thread, set by Network.
+struct ForwardPass {
+  bool train = false;
+  Execution execution = Execution::kSparse;
+  int64_t forced_expert = -1;
+  Rng rng{0};
+  std::vector<RoutingPlan> plans;
+
+  static ForwardPass*& current();
+};
+
+}  // namespace gw

@@ -1,0 +1,79 @@
+#include "observe/check_run.h"
+
+#include <algorithm>
+#include <fmt/ranges.h>
+
+#include "base/file.h"
+#include "observe/run_directory.h"
+
+namespace gw {
+namespace {
+
+std::string number(double value, const Mark& mark) { return fmt::format("{:.3g}{}{}", value, mark.unit.empty() ? "" : " ", mark.unit); }
+
+Json row_of(const MarkResult& result) {
+  const auto& mark = result.mark;
+  const bool measured = result.seeds > 0;
+  return {{"claim", mark.claim},
+          {"mark", fmt::format("{}: {}", mark.name, bound_text(mark))},
+          {"measured", measured ? number(result.measured, mark) : "not measured"},
+          {"spread", measured ? fmt::format("{:.3g} … {:.3g} over {} seed{}", result.low, result.high, result.seeds, result.seeds == 1 ? "" : "s") : ""},
+          {"verdict", result.holds ? "pass" : "fail"},
+          {"note", mark.spread.empty() ? "" : "calibrated: " + mark.spread}};
+}
+
+Json arms_of(const Recipe& recipe, const std::vector<ArmResult>& results) {
+  Json arms = Json::array();
+  for (const auto& arm : recipe.arms) {
+    Json metrics = Json::object();
+    int64_t seeds = 0;
+    for (const auto& result : results) {
+      if (result.arm != arm) continue;
+      ++seeds;
+      for (const auto& item : result.metrics) {
+        const auto s = spread(results, arm, item.first);
+        metrics[item.first] = {{"mean", s.mean}, {"min", s.low}, {"max", s.high}};
+      }
+    }
+    if (seeds > 0) arms.push_back({{"arm", arm}, {"seeds", seeds}, {"metrics", metrics}});
+  }
+  return arms;
+}
+
+}  // namespace
+
+std::string bound_text(const Mark& mark) {
+  std::vector<std::string> parts;
+  if (mark.at_least > -kInfinity) parts.push_back("≥ " + number(mark.at_least, mark));
+  if (mark.at_most < kInfinity) parts.push_back("≤ " + number(mark.at_most, mark));
+  return parts.empty() ? "any" : fmt::format("{}", fmt::join(parts, " and "));
+}
+
+bool CheckOutcome::holds() const {
+  return std::all_of(marks.begin(), marks.end(), [](const MarkResult& m) { return m.holds; });
+}
+
+CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const TrainingRun& run) {
+  const auto arms = options.arms.empty() ? recipe.arms : options.arms;
+  const auto seeds = options.seeds.empty() ? recipe.seeds(options.size) : options.seeds;
+  std::vector<TrainConfig> configs;
+  for (const int64_t seed : seeds) {
+    for (const auto& arm : arms) configs.push_back(recipe.resolve(arm, options.size, seed, options.overrides));
+  }
+  CheckOutcome outcome;
+  for (const auto& config : configs) {
+    auto one = run;
+    one.directory = fmt::format("{}/{}-seed{}", run.directory, config.arm, config.seed);
+    one.resume = RunDirectory::holds_run(one.directory);
+    outcome.results.push_back(run_training(config, one));
+  }
+  outcome.marks = judge(recipe, options.size, outcome.results);
+  Json rows = Json::array();
+  for (const auto& mark : outcome.marks) rows.push_back(row_of(mark));
+  const Json document{{"title", recipe.document.value("title", recipe.name)}, {"name", recipe.name}, {"command", options.command},
+                      {"machine", options.machine}, {"date", options.date}, {"rows", rows}, {"arms", arms_of(recipe, outcome.results)}};
+  write_atomic(run.directory + "/check.json", dump_json(document, 1) + "\n");
+  return outcome;
+}
+
+}  // namespace gw

@@ -1,0 +1,162 @@
+#include "observe/training_run.h"
+
+#include <ATen/ATen.h>
+
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include "observe/png.h"
+#include "observe/progress.h"
+#include "observe/run_directory.h"
+#include "train/evaluate.h"
+#include "train/timing.h"
+
+namespace gw {
+namespace {
+
+constexpr const char* kMetricsSummary = "metrics.json";
+constexpr int64_t kTimedBatches[] = {1, 128};
+
+Json config_json(const TrainConfig& config) {
+  auto copy = config;
+  return write_options(copy);
+}
+
+/// Writes records and moves the progress line.
+class DirectoryObserver : public TrainObserver {
+ public:
+  DirectoryObserver(RunDirectory& directory, const TrainingRun& run, std::string label) : directory_(directory), run_(run), label_(std::move(label)) {}
+
+  void on_resume(int64_t step) override { directory_.truncate_after(step), start_ = step; }
+
+  void on_step(const Json& record, int64_t done, int64_t total) override {
+    directory_.append(record);
+    if (run_.progress == nullptr) return;
+    if (!progress_) {
+      auto options = progress_for(run_.progress, run_.now_s);
+      options.label = label_;
+      progress_.emplace(total, options, start_);
+    }
+    std::string note = fmt::format("loss {:.3f}", record.value("loss", 0.0));
+    if (!validation_.empty()) note += "  " + validation_;
+    progress_->update(done, note);
+  }
+
+  void on_validation(const Json& record) override {
+    directory_.append(record);
+    validation_ = fmt::format("val clean {:.1f}%", 100 * record.value("clean_accuracy", 0.0));
+    if (record.contains("robust_accuracy")) validation_ += fmt::format(" robust {:.1f}%", 100 * record.value("robust_accuracy", 0.0));
+  }
+
+ private:
+  RunDirectory& directory_;
+  const TrainingRun& run_;
+  std::string label_, validation_;
+  int64_t start_ = 0;
+  std::optional<Progress> progress_;
+};
+
+std::shared_ptr<Network> dense_twin(const TrainConfig& config, const ImageData& data) {
+  auto dense = config;
+  auto network = Json::parse(config.network);
+  network["experts"] = 1, network["ratio"] = 1.0;
+  dense.network = network.dump();
+  return make_network(dense, data);
+}
+
+void add_cost(Trainer& trainer, const TrainingRun& run, Json& evaluation, std::map<std::string, double>& metrics) {
+  const auto dense = dense_twin(trainer.config(), trainer.data());
+  auto& network = trainer.network();
+  const auto cost = network.cost(), full = dense->cost();
+  evaluation["cost"] = {{"backbone_macs", cost.backbone}, {"router_macs", cost.router}, {"dense_macs", full.total()}};
+  metrics["macs"] = static_cast<double>(cost.total());
+  metrics["macs_ratio"] = static_cast<double>(cost.total()) / static_cast<double>(full.total());
+  metrics["pathway_ratio"] = static_cast<double>(cost.backbone) / static_cast<double>(full.total());
+  metrics["router_ratio"] = static_cast<double>(cost.router) / static_cast<double>(cost.backbone);
+  metrics["parameters"] = static_cast<double>(network.parameter_count());
+  for (const int64_t batch : kTimedBatches) {
+    if (run.timing_rounds == 0) break;
+    const auto ms = milliseconds_per_image({&network, dense.get()}, batch, batch == 1 ? 10 * run.timing_rounds : run.timing_rounds, run.now_s);
+    evaluation["timing"][std::to_string(batch)] = {{"ms_per_image", ms[0]}, {"dense_ms_per_image", ms[1]}};
+    metrics[fmt::format("ms_per_image.{}", batch)] = ms[0];
+    metrics[fmt::format("dense_ms_per_image.{}", batch)] = ms[1];
+    metrics[fmt::format("time_ratio.{}", batch)] = ms[0] / ms[1];
+  }
+}
+
+Json samples_json(Trainer& trainer) {
+  const auto& config = trainer.config();
+  const auto s = sample_images(trainer.network(), trainer.data().test, 12, config.epsilon, Rng(static_cast<uint64_t>(config.seed)));
+  Json list = Json::array();
+  for (int64_t i = 0; i < s.clean.size(0); ++i) {
+    const auto text = [&](const at::Tensor& images) {
+      const auto image = images[i].contiguous();
+      return base64_encode(std::string_view(reinterpret_cast<const char*>(image.data_ptr<uint8_t>()), static_cast<size_t>(image.numel())));
+    };
+    const auto n = static_cast<size_t>(i);
+    Json sample{{"channels", s.clean.size(1)}, {"height", s.clean.size(2)}, {"width", s.clean.size(3)}, {"clean", text(s.clean)},
+                {"attacked", text(s.attacked)}, {"label", s.label[n]}, {"predicted_clean", s.predicted_clean[n]},
+                {"predicted_attacked", s.predicted_attacked[n]}};
+    if (!s.route_clean.empty()) sample["route_clean"] = s.route_clean[n], sample["route_attacked"] = s.route_attacked[n];
+    list.push_back(std::move(sample));
+  }
+  return {{"samples", list}};
+}
+
+Json measure(Trainer& trainer, const TrainingRun& run, std::map<std::string, double>& metrics) {
+  const auto& config = trainer.config();
+  EvaluationConfig evaluation;
+  parse_options("evaluation", Json::parse(config.evaluation), evaluation);
+  std::optional<Progress> progress;
+  const auto tick = [&](int64_t done, int64_t total) {
+    if (run.stop != nullptr && run.stop->load()) throw Interrupted("interrupted while evaluating; the trained checkpoint is kept. Go on with: gatewright train --resume " + run.directory);
+    if (run.progress == nullptr) return;
+    if (!progress) {
+      auto options = progress_for(run.progress, run.now_s);
+      options.label = config.arm + " evaluation", options.unit = "images";
+      progress.emplace(total, options, 0);
+    }
+    progress->update(done);
+  };
+  const auto result = evaluate(trainer.network(), trainer.data().test, evaluation, config.epsilon, Rng(static_cast<uint64_t>(config.seed)).fork("test"), tick);
+  metrics["clean_accuracy"] = result.clean_accuracy;
+  for (const auto& [attack, held] : result.robust_accuracy) metrics["robust." + attack] = held;
+  if (result.robust_accuracy.count(kWorstCase) > 0) metrics["robust_accuracy"] = result.robust_accuracy.at(kWorstCase);
+  if (trainer.network().routed()) metrics["flip_rate"] = result.flip_rate, metrics["load_entropy"] = result.load_entropy;
+  return evaluation_json(result);
+}
+
+}  // namespace
+
+bool finished_run(const std::string& directory, const TrainConfig& config, ArmResult& result) {
+  const auto path = directory + "/" + kMetricsSummary;
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return false;
+  const auto document = read_json(path);
+  if (document.value("config", Json()) != config_json(config)) return false;
+  result = {config.arm, config.seed, document.at("metrics").get<std::map<std::string, double>>()};
+  return true;
+}
+
+ArmResult run_training(const TrainConfig& config, const TrainingRun& run) {
+  ArmResult result{config.arm, config.seed, {}};
+  if (finished_run(run.directory, config, result)) return result;
+  Trainer trainer(config);
+  RunDirectory directory(run.directory, config_json(config), {.resume = run.resume, .wall_time_s = run.wall_time_s});
+  {
+    DirectoryObserver observer(directory, run, fmt::format("{} seed {}", config.arm, config.seed));
+    trainer.run({run.directory, run.resume, run.stop}, observer);
+  }
+  Json evaluation = measure(trainer, run, result.metrics);
+  evaluation["arm"] = config.arm, evaluation["seed"] = config.seed, evaluation["checkpoint"] = kBestCheckpoint;
+  evaluation["dataset"] = Json::parse(config.data).value("part", "");
+  evaluation["classes"] = trainer.data().class_names;
+  add_cost(trainer, run, evaluation, result.metrics);
+  directory.write_json("evaluation.json", evaluation);
+  directory.write_json("samples.json", samples_json(trainer));
+  directory.write_json(kMetricsSummary, {{"config", config_json(config)}, {"metrics", result.metrics}});
+  return result;
+}
+
+}  // namespace gw

@@ -1,0 +1,25 @@
+#pragma once
+#include "base/error.h"
+#include "base/options.h"
+#include "routing/plan.h"
+
+namespace gw {
+
+/// A loss that keeps the load even or the scores small. The coefficient is part of the value.
+class Balancer {
+ public:
+  static constexpr const char* kKind = "balancers";
+  struct Context {
+    int64_t experts = 2;
+  };
+  virtual ~Balancer() = default;
+  /// Shapes: plan.scores [T, E] → scalar; T = 0 gives 0. Grad: through the scores only, never through the counts.
+  virtual at::Tensor loss(const RoutingPlan& plan) const = 0;
+  /// The value before the coefficient when load and probabilities are perfectly even, K experts per token.
+  virtual double at_balance(int64_t experts, int64_t k) const = 0;
+  /// The value before the coefficient when every token goes to one expert with probability one (K = 1).
+  virtual double at_collapse(int64_t experts) const = 0;
+  virtual double coefficient() const = 0;
+};
+
+}  // namespace gw

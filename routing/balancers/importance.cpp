@@ -1,0 +1,43 @@
+#include <ATen/ATen.h>
+
+#include "base/registry.h"
+#include "routing/balancer.h"
+
+namespace gw {
+namespace {
+
+/// Squared coefficient of variation of the summed probabilities.
+/// Math:   I_e = Σ_t softmax(s_t)_e, L = c · Var(I) / Mean(I)², population variance.
+/// Balance: 0. Collapse: E − 1.
+/// Source: Shazeer et al. 2017, arXiv 1701.06538, eq. 6-7; differs: I sums all probabilities, not only the kept ones,
+///         so that losing experts receive gradient as well.
+class Importance : public Balancer {
+ public:
+  static constexpr const char* kSummary = "squared coefficient of variation of the summed probabilities";
+  static constexpr const char* kSource = "Shazeer et al. 2017, arXiv 1701.06538";
+  struct Options : OptionSet {
+    double coefficient = 0.1;
+    void fields(OptionVisitor& v) override { v.real("coefficient", coefficient, "weight of the loss", 0, 1e6); }
+  };
+
+  Importance(const Options& options, const Context&) : options_(options) {}
+
+  at::Tensor loss(const RoutingPlan& plan) const override {
+    if (plan.tokens == 0) return plan.scores.sum();
+    const auto importance = at::softmax(plan.scores, 1).sum(0);
+    const auto mean = importance.mean();
+    return options_.coefficient * (importance - mean).square().mean() / mean.square();
+  }
+
+  double at_balance(int64_t, int64_t) const override { return 0; }
+  double at_collapse(int64_t experts) const override { return static_cast<double>(experts - 1); }
+  double coefficient() const override { return options_.coefficient; }
+
+ private:
+  Options options_;
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Balancer, gw::Importance);

@@ -1,0 +1,40 @@
+#include <ATen/ATen.h>
+
+#include "base/registry.h"
+#include "routing/balancer.h"
+
+namespace gw {
+namespace {
+
+/// Keeps the scores small, so that the softmax neither saturates nor overflows in low precision. Says nothing of balance:
+/// both stated values are those of zero scores.
+/// Math:   L = c · mean_t (log Σ_e exp s_te)².
+/// Source: Zoph et al. 2022, arXiv 2202.08906, eq. 5.
+class ZLoss : public Balancer {
+ public:
+  static constexpr const char* kSummary = "mean squared log-sum-exp of the scores";
+  static constexpr const char* kSource = "Zoph et al. 2022, arXiv 2202.08906";
+  struct Options : OptionSet {
+    double coefficient = 0.001;
+    void fields(OptionVisitor& v) override { v.real("coefficient", coefficient, "weight of the loss", 0, 1e6); }
+  };
+
+  ZLoss(const Options& options, const Context&) : options_(options) {}
+
+  at::Tensor loss(const RoutingPlan& plan) const override {
+    if (plan.tokens == 0) return plan.scores.sum();
+    return options_.coefficient * at::logsumexp(plan.scores, 1).square().mean();
+  }
+
+  double at_balance(int64_t experts, int64_t) const override { return std::pow(std::log(static_cast<double>(experts)), 2); }
+  double at_collapse(int64_t experts) const override { return at_balance(experts, 1); }
+  double coefficient() const override { return options_.coefficient; }
+
+ private:
+  Options options_;
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Balancer, gw::ZLoss);

@@ -1,0 +1,25 @@
+#pragma once
+#include "base/error.h"
+#include "base/options.h"
+#include "base/rng.h"
+#include "routing/plan.h"
+
+namespace gw {
+
+/// Who is chosen: maps scores [T, E] to a plan. Deterministic given (scores, rng); ties go to the lowest index.
+/// Errors: ValueError for NaN or infinite scores and for options that do not fit E (K > E).
+class Policy {
+ public:
+  static constexpr const char* kKind = "policies";
+  struct Context {
+    int64_t experts = 2;
+  };
+  virtual ~Policy() = default;
+  virtual RoutingPlan plan(const at::Tensor& scores, bool train, const Rng& rng) const = 0;
+  virtual int64_t experts() const = 0;
+};
+
+/// Checks shape [T, E] and finiteness; the message names `part`, the row and the value.
+void check_scores(const char* part, const at::Tensor& scores, int64_t experts);
+
+}  // namespace gw

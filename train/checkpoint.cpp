@@ -1,0 +1,102 @@
+#include "train/checkpoint.h"
+
+#include <ATen/ATen.h>
+#include <fmt/ranges.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include "base/error.h"
+
+namespace gw {
+namespace {
+
+constexpr const char* kFormat = "gatewright-checkpoint-1";
+
+std::map<std::string, at::Tensor> model_tensors(const Network& network) {
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& item : network.named_parameters()) tensors["model/" + item.key()] = item.value();
+  for (const auto& item : network.named_buffers()) tensors["model/" + item.key()] = item.value();
+  return tensors;
+}
+
+std::string listed(const char* what, std::vector<std::string> names) {
+  if (names.empty()) return "";
+  const size_t more = names.size() > 10 ? names.size() - 10 : 0;
+  if (more > 0) names.resize(10);
+  return fmt::format("; {}: {}{}", what, fmt::join(names, ", "), more > 0 ? fmt::format(" and {} more", more) : "");
+}
+
+std::map<std::string, at::Tensor> with_prefix(const SafetensorsFile& file, const std::string& prefix) {
+  std::map<std::string, at::Tensor> out;
+  for (const auto& [name, tensor] : file.tensors) {
+    if (name.rfind(prefix, 0) == 0) out[name.substr(prefix.size())] = tensor;
+  }
+  return out;
+}
+
+std::string metadata(const SafetensorsFile& file, const std::string& key, const std::string& path) {
+  const auto it = file.metadata.find(key);
+  check(it != file.metadata.end(), "checkpoint {}: expected the field \"{}\" in the header, got none; not a checkpoint of gatewright", path, key);
+  return it->second;
+}
+
+}  // namespace
+
+SafetensorsFile pack_checkpoint(const Network& network, const Optimizer* experts, const Optimizer* router, const Progressed& progressed,
+                                const Json& config) {
+  SafetensorsFile file;
+  for (const auto& [name, tensor] : model_tensors(network)) file.tensors[name] = tensor.detach();
+  const auto add_state = [&](const char* prefix, const Optimizer* optimizer) {
+    if (optimizer == nullptr) return;
+    for (const auto& [name, tensor] : optimizer->state()) file.tensors[prefix + name] = tensor;
+  };
+  add_state("experts/", experts);
+  add_state("router/", router);
+  file.metadata = {{"format", kFormat}, {"config", config.dump()},
+                   {"progress", Json{{"epoch", progressed.epoch}, {"batch", progressed.batch}, {"step", progressed.step}, {"best", progressed.best}}.dump()}};
+  return file;
+}
+
+void load_model(Network& network, const SafetensorsFile& file, const std::string& path) {
+  auto own = model_tensors(network);
+  std::vector<std::string> missing, unexpected, reshaped;
+  for (const auto& [name, tensor] : own) {
+    const auto it = file.tensors.find(name);
+    if (it == file.tensors.end()) {
+      missing.push_back(name);
+    } else if (it->second.sizes() != tensor.sizes() || it->second.scalar_type() != tensor.scalar_type()) {
+      reshaped.push_back(fmt::format("{} (expected {}, got {})", name, c10::str(tensor.sizes()), c10::str(it->second.sizes())));
+    }
+  }
+  for (const auto& [name, tensor] : file.tensors) {
+    if (name.rfind("model/", 0) == 0 && own.find(name) == own.end()) unexpected.push_back(name);
+  }
+  check(missing.empty() && unexpected.empty() && reshaped.empty(), "checkpoint {}: expected the tensors of this network, got another architecture{}{}{}",
+        path, listed("missing", missing), listed("unexpected", unexpected), listed("of another shape or type", reshaped));
+  const at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : own) tensor.copy_(file.tensors.at(name));
+}
+
+Progressed unpack_checkpoint(Network& network, Optimizer* experts, Optimizer* router, const SafetensorsFile& file, const std::string& path) {
+  check(metadata(file, "format", path) == kFormat, "checkpoint {}: expected the format {}, got \"{}\"", path, kFormat, metadata(file, "format", path).substr(0, 60));
+  const auto progress = Json::parse(metadata(file, "progress", path), nullptr, false);
+  Progressed out;
+  try {
+    out = {progress.at("epoch").get<int64_t>(), progress.at("batch").get<int64_t>(), progress.at("step").get<int64_t>(), progress.at("best").get<double>()};
+  } catch (const Json::exception&) {
+    fail("checkpoint {}: expected epoch, batch, step and best in \"progress\", got something else; the file is damaged", path);
+  }
+  check(out.epoch >= 0 && out.batch >= 0 && out.step >= 0, "checkpoint {}: expected positions of at least 0, got epoch {}, batch {}, step {}", path,
+        out.epoch, out.batch, out.step);
+  load_model(network, file, path);
+  if (experts != nullptr) experts->load_state(with_prefix(file, "experts/"));
+  if (router != nullptr) router->load_state(with_prefix(file, "router/"));
+  return out;
+}
+
+Json checkpoint_config(const SafetensorsFile& file, const std::string& path) {
+  auto config = Json::parse(metadata(file, "config", path), nullptr, false);
+  check(config.is_object(), "checkpoint {}: expected a JSON object in \"config\", got something else; the file is damaged", path);
+  return config;
+}
+
+}  // namespace gw

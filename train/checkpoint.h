@@ -1,0 +1,25 @@
+#pragma once
+#include "models/network.h"
+#include "models/safetensors.h"
+#include "train/optimizer.h"
+
+namespace gw {
+
+/// Where training stands. The random state needs no place: every draw is a function of (seed, epoch, batch).
+struct Progressed {
+  int64_t epoch = 0, batch = 0, step = 0;  ///< the next batch to train on, and the steps done
+  double best = -1;                        ///< validation score of the best checkpoint so far
+};
+
+/// Names: "model/<parameter or buffer>", "experts/<optimizer state>", "router/<optimizer state>".
+SafetensorsFile pack_checkpoint(const Network& network, const Optimizer* experts, const Optimizer* router, const Progressed& progressed,
+                                const Json& config);
+/// Copies the model's tensors. Errors: ValueError listing the tensors that are missing, unexpected or of another shape
+/// (at most ten of each), before anything is written.
+void load_model(Network& network, const SafetensorsFile& file, const std::string& path);
+/// The same and the optimizers' state; returns where training stood.
+Progressed unpack_checkpoint(Network& network, Optimizer* experts, Optimizer* router, const SafetensorsFile& file, const std::string& path);
+/// The configuration that wrote the checkpoint. Errors: ValueError if the file has none.
+Json checkpoint_config(const SafetensorsFile& file, const std::string& path);
+
+}  // namespace gw

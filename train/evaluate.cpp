@@ -1,0 +1,145 @@
+#include "train/evaluate.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include "base/registry.h"
+#include "routing/load.h"
+#include "train/attack.h"
+#include "train/network_victim.h"
+
+namespace gw {
+namespace {
+
+struct Answers {
+  at::Tensor predicted, route;  // [n] each; route undefined when dense
+};
+
+Answers answers(Network& network, const at::Tensor& images) {
+  const at::NoGradGuard no_grad;
+  const auto out = network.forward(images);
+  Answers result{out.logits.argmax(1), {}};
+  if (!out.plans.empty()) result.route = chosen_experts(out.plans.front());
+  return result;
+}
+
+void count(std::vector<std::vector<int64_t>>& table, const NetworkShape& shape, const at::Tensor& route, const at::Tensor& labels) {
+  if (!route.defined()) return;
+  table.resize(static_cast<size_t>(shape.experts), std::vector<int64_t>(static_cast<size_t>(shape.classes), 0));
+  for (int64_t i = 0; i < route.size(0); ++i) {
+    ++table[static_cast<size_t>(route[i].item<int64_t>())][static_cast<size_t>(labels[i].item<int64_t>())];
+  }
+}
+
+double entropy_of(const std::vector<std::vector<int64_t>>& table) {
+  RoutingPlan plan;
+  plan.offsets = {0};
+  for (const auto& row : table) {
+    int64_t total = plan.offsets.back();
+    for (const int64_t n : row) total += n;
+    plan.offsets.push_back(total);
+  }
+  return load_entropy(plan);
+}
+
+std::vector<double> forced_accuracies(Network& network, const Loader& loader) {
+  std::vector<double> correct(static_cast<size_t>(network.routed() ? network.shape().experts : 0), 0);
+  const at::NoGradGuard no_grad;
+  int64_t total = 0;
+  for (int64_t b = 0; b < loader.batches(); ++b) {
+    const auto batch = loader.get(0, b);
+    total += batch.labels.size(0);
+    for (size_t e = 0; e < correct.size(); ++e) {
+      ForwardOptions forced;
+      forced.forced_expert = static_cast<int64_t>(e);
+      correct[e] += network.forward(batch.images, forced).logits.argmax(1).eq(batch.labels).sum().item<double>();
+    }
+  }
+  for (auto& c : correct) c /= static_cast<double>(std::max<int64_t>(total, 1));
+  return correct;
+}
+
+std::shared_ptr<Attack> make_attack(const std::string& name, const Json& options, double epsilon) {
+  return make_part<Attack>(name, options.value(name, Json::object()), Attack::Context{epsilon});
+}
+
+ImageSet first_images(const ImageSet& set, int64_t count) {
+  if (count <= 0 || count >= set.size()) return set;
+  return {set.images.narrow(0, 0, count), set.labels.narrow(0, 0, count)};
+}
+
+}  // namespace
+
+NetworkEvaluation evaluate(Network& network, const ImageSet& whole, const EvaluationConfig& config, double epsilon, const Rng& rng, const Tick& tick) {
+  network.eval();
+  const auto set = first_images(whole, config.images);
+  const Loader loader(set, config.batch, {}, false, rng);
+  NetworkVictim victim(network);
+  const auto options = Json::parse(config.attack_options);
+  NetworkEvaluation out;
+  out.images = set.size();
+  double clean = 0, flips = 0;
+  std::map<std::string, double> held;
+  for (int64_t b = 0; b < loader.batches(); ++b) {
+    const auto batch = loader.get(0, b);
+    const auto on_clean = answers(network, batch.images);
+    clean += on_clean.predicted.eq(batch.labels).sum().item<double>();
+    count(out.affinity_clean, network.shape(), on_clean.route, batch.labels);
+    auto standing = at::ones({batch.labels.size(0)}, at::kBool);
+    for (size_t a = 0; a < config.attacks.size(); ++a) {
+      const auto& name = config.attacks[a];
+      const auto result = make_attack(name, options, epsilon)->run(victim, batch.images, batch.labels, rng.fork(name, static_cast<uint64_t>(b)));
+      standing = standing.logical_and(result.fooled.logical_not());
+      held[name] += result.fooled.logical_not().sum().item<double>();
+      if (a > 0 || !on_clean.route.defined()) continue;
+      const auto attacked = answers(network, result.images);
+      flips += attacked.route.ne(on_clean.route).sum().item<double>();
+      count(out.affinity_attacked, network.shape(), attacked.route, batch.labels);
+    }
+    if (!config.attacks.empty()) held[kWorstCase] += standing.sum().item<double>();
+    if (tick) tick(std::min((b + 1) * config.batch, out.images), out.images);
+  }
+  const double n = static_cast<double>(std::max<int64_t>(out.images, 1));
+  out.clean_accuracy = clean / n;
+  out.flip_rate = flips / n;
+  for (const auto& [name, kept] : held) out.robust_accuracy[name] = kept / n;
+  if (!out.affinity_clean.empty()) out.load_entropy = entropy_of(out.affinity_clean);
+  out.forced_accuracy = forced_accuracies(network, loader);
+  return out;
+}
+
+double clean_accuracy(Network& network, const ImageSet& set, int64_t batch) {
+  network.eval();
+  const Loader loader(set, batch, {}, false, Rng(0));
+  double correct = 0;
+  for (int64_t b = 0; b < loader.batches(); ++b) {
+    const auto images = loader.get(0, b);
+    correct += answers(network, images.images).predicted.eq(images.labels).sum().item<double>();
+  }
+  return correct / static_cast<double>(std::max<int64_t>(set.size(), 1));
+}
+
+Json evaluation_json(const NetworkEvaluation& e) {
+  return {{"clean_accuracy", e.clean_accuracy}, {"robust_accuracy", e.robust_accuracy}, {"flip_rate", e.flip_rate},
+          {"affinity", {{"clean", e.affinity_clean}, {"attacked", e.affinity_attacked}}}, {"forced_accuracy", e.forced_accuracy},
+          {"load_entropy", e.load_entropy}, {"images", e.images}};
+}
+
+SampleImages sample_images(Network& network, const ImageSet& set, int64_t count, double epsilon, const Rng& rng) {
+  network.eval();
+  const auto few = first_images(set, count);
+  const auto batch = Loader(few, std::max<int64_t>(few.size(), 1), {}, false, rng).get(0, 0);
+  NetworkVictim victim(network);
+  const auto attacked = make_attack("joint", Json::object(), epsilon)->run(victim, batch.images, batch.labels, rng.fork("samples")).images;
+  const auto on_clean = answers(network, batch.images), on_attacked = answers(network, attacked);
+  const auto list = [](const at::Tensor& t) {
+    if (!t.defined()) return std::vector<int64_t>{};
+    const auto c = t.contiguous();
+    return std::vector<int64_t>(c.data_ptr<int64_t>(), c.data_ptr<int64_t>() + c.numel());
+  };
+  const auto bytes = [](const at::Tensor& images) { return images.detach().mul(255).round().clamp(0, 255).to(at::kByte).contiguous(); };
+  return {bytes(batch.images), bytes(attacked), list(batch.labels), list(on_clean.predicted), list(on_attacked.predicted),
+          list(on_clean.route), list(on_attacked.route)};
+}
+
+}  // namespace gw

@@ -1,0 +1,39 @@
+#pragma once
+#include <functional>
+
+#include "data/dataset.h"
+#include "models/network.h"
+#include "train/config.h"
+
+namespace gw {
+
+/// Name of the accuracy that counts an image only if every attack of the list failed on it.
+inline constexpr const char* kWorstCase = "worst_case";
+
+/// Answers to one set of images, clean and under attack.
+struct NetworkEvaluation {
+  double clean_accuracy = 0;
+  std::map<std::string, double> robust_accuracy;   ///< by attack
+  double flip_rate = 0;                            ///< share of images whose expert changes under the first attack
+  std::vector<std::vector<int64_t>> affinity_clean, affinity_attacked;  ///< [E][classes] image counts
+  std::vector<double> forced_accuracy;             ///< clean accuracy of each pathway when every image is forced through it
+  double load_entropy = 1;                         ///< of the clean routes, 1 = even
+  int64_t images = 0;
+};
+
+/// Called after each batch with the images done and in all; throw to stop.
+using Tick = std::function<void(int64_t done, int64_t total)>;
+
+/// Clean accuracy, accuracy under every attack of `config`, routes. Deterministic given (network, images, rng).
+NetworkEvaluation evaluate(Network& network, const ImageSet& set, const EvaluationConfig& config, double epsilon, const Rng& rng, const Tick& tick = {});
+double clean_accuracy(Network& network, const ImageSet& set, int64_t batch);
+Json evaluation_json(const NetworkEvaluation& evaluation);
+
+/// A few images with their routes and answers, for the report.
+struct SampleImages {
+  at::Tensor clean, attacked;                                                   ///< [n, C, H, W] uint8
+  std::vector<int64_t> label, predicted_clean, predicted_attacked, route_clean, route_attacked;  ///< routes empty when dense
+};
+SampleImages sample_images(Network& network, const ImageSet& set, int64_t count, double epsilon, const Rng& rng);
+
+}  // namespace gw

@@ -1,0 +1,20 @@
+#pragma once
+#include "models/network.h"
+#include "train/victim.h"
+
+namespace gw {
+
+/// A network as attacks see it. Put it into evaluation mode first. Parameters are constants (batch norm folded).
+class NetworkVictim : public Victim {
+ public:
+  explicit NetworkVictim(Network& network) : network_(network) {}
+  Response respond(const at::Tensor& images) override;
+  at::Tensor respond_forced(const at::Tensor& images, int64_t expert) override;
+  int64_t experts() const override { return network_.shape().experts; }
+  int64_t classes() const override { return network_.shape().classes; }
+
+ private:
+  Network& network_;
+};
+
+}  // namespace gw

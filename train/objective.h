@@ -1,0 +1,53 @@
+#pragma once
+#include <map>
+
+#include "base/error.h"
+#include "data/loader.h"
+#include "models/network.h"
+#include "train/optimizer.h"
+
+namespace gw {
+
+/// What one training step reports. Rates are over the batch.
+struct StepReport {
+  std::map<std::string, double> values;  ///< "loss", "clean_accuracy", "robust_accuracy", "router_loss" …
+  std::vector<double> load;              ///< rows per expert, the first decision; empty when dense
+};
+
+/// What a step works on. `router` is null for networks without an image-level router or when it is not trained apart.
+struct StepContext {
+  Network& network;
+  const Batch& batch;
+  Optimizer& experts;
+  Optimizer* router = nullptr;
+  double lr = 0;
+  Rng rng{0};
+};
+
+/// One way to train: computes losses, asks for gradients and lets the optimizers step.
+/// Errors: a loss or gradient that is not finite is a NumericError before any parameter changes.
+class Objective {
+ public:
+  static constexpr const char* kKind = "objectives";
+  struct Context {
+    double epsilon = 8.0 / 255.0;  ///< radius of the L∞ ball
+  };
+  virtual ~Objective() = default;
+  virtual StepReport step(StepContext& context) = 0;
+  /// True when the router has an optimizer of its own; otherwise one optimizer holds all parameters.
+  virtual bool separate_router() const { return false; }
+};
+
+/// A loss became NaN or infinite: the trainer stops and keeps the last good checkpoint.
+class NumericError : public ValueError {
+ public:
+  using ValueError::ValueError;
+};
+
+/// d loss / d parameters, undefined where the loss does not depend on one. Errors: NumericError.
+std::vector<at::Tensor> parameter_gradients(const at::Tensor& loss, const std::vector<at::Tensor>& parameters, const char* what);
+double accuracy(const at::Tensor& logits, const at::Tensor& labels);
+/// Rows per expert of the first decision, empty when dense.
+std::vector<double> first_load(const NetworkOutput& output);
+
+}  // namespace gw

@@ -1,0 +1,51 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/options.h"
+
+namespace gw {
+
+/// A parameter as optimizers see it.
+struct NamedParameter {
+  std::string name;
+  at::Tensor value;
+};
+
+/// Updates parameters in place from gradients. State is a map of named tensors so that checkpoints hold it exactly.
+class Optimizer {
+ public:
+  static constexpr const char* kKind = "optimizers";
+  struct Context {
+    std::vector<NamedParameter> parameters;
+  };
+  explicit Optimizer(const Context& context) : parameters_(context.parameters) {}
+  virtual ~Optimizer() = default;
+
+  /// One step with the learning rate `lr`; `gradients` in the order of `parameters()`, undefined ones are skipped.
+  void step(const std::vector<at::Tensor>& gradients, double lr);
+  const std::vector<NamedParameter>& parameters() const { return parameters_; }
+  std::vector<at::Tensor> values() const;
+
+  /// "<parameter>/<slot>" → tensor, and "step" → count.
+  std::map<std::string, at::Tensor> state() const;
+  /// Errors: ValueError naming the first tensor that is missing or has another shape.
+  void load_state(const std::map<std::string, at::Tensor>& state);
+
+ protected:
+  /// Updates one parameter. `slots` are this parameter's state tensors, created on first use.
+  virtual void update(size_t index, at::Tensor& value, const at::Tensor& gradient, double lr, int64_t step) = 0;
+  /// The state tensor `slot` of parameter `index`, zero-filled on first use.
+  at::Tensor& slot(size_t index, const char* name);
+  bool decays(size_t index, const std::vector<std::string>& excluded) const;
+
+ private:
+  std::vector<NamedParameter> parameters_;
+  std::map<std::string, at::Tensor> slots_;
+  int64_t steps_ = 0;
+};
+
+}  // namespace gw

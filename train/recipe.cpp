@@ -1,0 +1,153 @@
+#include "train/recipe.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#define TOML_EXCEPTIONS 1
+#include <toml++/toml.h>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace gw {
+namespace {
+
+constexpr uint64_t kRecipeLimitBytes = 1 << 20;
+
+Json to_json(const std::string& text, const std::string& path) {
+  try {
+    std::ostringstream out;
+    out << toml::json_formatter(toml::parse(text, path), toml::json_formatter::default_flags & ~toml::format_flags::quote_dates_and_times);
+    return Json::parse(out.str());
+  } catch (const toml::parse_error& error) {
+    fail("recipe {}:{}:{}: expected TOML, got an error: {}", path, error.source().begin.line, error.source().begin.column, error.description());
+  }
+}
+
+std::vector<std::string> keys(const Json& table) {
+  std::vector<std::string> names;
+  for (const auto& item : table.items()) names.push_back(item.key());
+  return names;
+}
+
+const Json& entry(const Json& table, const std::string& kind, const std::string& name) {
+  const auto it = table.find(name);
+  check(it != table.end(), "recipe: unknown {} \"{}\"{}", kind, name, near_miss(name, keys(table)));
+  return *it;
+}
+
+// A named part replaces another part's options wholly; the same part's options are merged key by key.
+void merge(Json& base, const Json& over) {
+  if (!base.is_object() || !over.is_object()) {
+    base = over;
+    return;
+  }
+  const bool other_part = base.contains("part") && over.contains("part") && base["part"] != over["part"];
+  if (other_part) base = Json::object();
+  for (const auto& item : over.items()) merge(base[item.key()], item.value());
+}
+
+Json config_of(const Json& table) { return table.value("config", Json::object()); }
+
+// "objective.beta=1" → {"objective": {"beta": 1}}; a value that is no JSON is text.
+Json override_table(const std::string& text) {
+  const auto equals = text.find('=');
+  check(equals != std::string::npos && equals > 0, "--set: expected key=value, got \"{}\"", text);
+  Json value = Json::parse(text.substr(equals + 1), nullptr, false);
+  if (value.is_discarded()) value = text.substr(equals + 1);
+  std::string key = text.substr(0, equals);
+  for (auto dot = key.rfind('.'); dot != std::string::npos; dot = key.rfind('.')) {
+    value = Json{{key.substr(dot + 1), value}};
+    key = key.substr(0, dot);
+  }
+  return Json{{key, value}};
+}
+
+std::string find_recipe(const std::string& name, const std::vector<std::string>& folders) {
+  namespace fs = std::filesystem;
+  if (name.size() > 5 && name.substr(name.size() - 5) == ".toml") return name;
+  std::vector<std::string> known;
+  for (const auto& folder : folders) {
+    std::error_code ignored;
+    const auto path = fs::path(folder) / (name + ".toml");
+    const bool plain = name.find('/') == std::string::npos && name.find("..") == std::string::npos;
+    if (plain && fs::exists(path, ignored)) return path.string();
+    for (const auto& file : fs::directory_iterator(folder, ignored)) {
+      if (file.path().extension() == ".toml") known.push_back(file.path().stem().string());
+    }
+  }
+  throw ValueError(fmt::format("recipe: unknown recipe \"{}\"{}", name.substr(0, 100), near_miss(name, known)));
+}
+
+const std::vector<std::string> kTopLevel = {"name", "title", "paper", "defaults", "sizes", "arms", "claims", "marks"};
+
+}  // namespace
+
+void Mark::fields(OptionVisitor& v) {
+  v.text("name", name, "what the mark is about");
+  v.text("claim", claim, "what the paper claims");
+  v.text("metric", metric, "measured value: robust_accuracy, clean_accuracy, macs_ratio, …");
+  v.text("arm", arm, "whose value");
+  v.text("minus", minus, "arm whose value is subtracted");
+  v.text("divided_by", divided_by, "arm whose value divides");
+  v.text("spread", spread, "how the mark was calibrated: seeds, observed range, date");
+  v.real("at_least", at_least, "lower bound", -kInfinity, kInfinity);
+  v.real("at_most", at_most, "upper bound", -kInfinity, kInfinity);
+  v.real("scale", scale, "factor on the measured value", -1e9, 1e9);
+  v.text("unit", unit, "of the measured value after scaling");
+  v.texts("sizes", sizes, "where the mark applies; empty: everywhere");
+}
+
+std::vector<int64_t> Recipe::seeds(const std::string& size) const {
+  const auto& table = entry(document.at("sizes"), "size", size);
+  const auto list = table.value("seeds", Json::array({0}));
+  check(list.is_array() && !list.empty(), "recipe {}: expected a list of seeds in sizes.{}, got {}", name, size, list.dump());
+  std::vector<int64_t> out;
+  for (const auto& seed : list) {
+    check(seed.is_number_integer(), "recipe {}: expected integer seeds in sizes.{}, got {}", name, size, seed.dump());
+    out.push_back(seed.get<int64_t>());
+  }
+  return out;
+}
+
+TrainConfig Recipe::resolve(const std::string& arm, const std::string& size, int64_t seed, const std::vector<std::string>& overrides) const {
+  const auto& arm_table = entry(document.at("arms"), "arm", arm);
+  Json merged = document.value("defaults", Json::object());
+  merge(merged, config_of(entry(document.at("sizes"), "size", size)));
+  merge(merged, config_of(arm_table));
+  if (arm_table.contains("sizes") && arm_table["sizes"].contains(size)) merge(merged, config_of(arm_table["sizes"][size]));
+  merged["name"] = name, merged["arm"] = arm, merged["seed"] = seed;
+  for (const auto& text : overrides) merge(merged, override_table(text));
+  TrainConfig config;
+  parse_options("recipe " + name, merged, config);
+  return config;
+}
+
+Recipe load_recipe(const std::string& name_or_path, const std::vector<std::string>& folders) {
+  Recipe recipe;
+  recipe.path = find_recipe(name_or_path, folders);
+  recipe.document = to_json(read_file(recipe.path, kRecipeLimitBytes), recipe.path);
+  for (const auto& key : keys(recipe.document)) {
+    const bool known = std::find(kTopLevel.begin(), kTopLevel.end(), key) != kTopLevel.end();
+    check(known, "recipe {}: unknown key \"{}\"{}", recipe.path, key, near_miss(key, kTopLevel));
+  }
+  for (const char* table : {"sizes", "arms"}) {
+    const auto it = recipe.document.find(table);
+    const bool filled = it != recipe.document.end() && it->is_object() && !it->empty();
+    check(filled, "recipe {}: expected at least one entry in [{}], got none", recipe.path, table);
+  }
+  recipe.name = recipe.document.value("name", std::filesystem::path(recipe.path).stem().string());
+  recipe.arms = keys(recipe.document["arms"]);
+  recipe.sizes = keys(recipe.document["sizes"]);
+  for (const auto& table : recipe.document.value("marks", Json::array())) {
+    Mark mark;
+    parse_options("recipe " + recipe.name + " mark", table, mark);
+    for (const auto& arm : {mark.arm, mark.minus, mark.divided_by}) {
+      if (!arm.empty()) entry(recipe.document["arms"], "arm", arm);
+    }
+    recipe.marks.push_back(mark);
+  }
+  return recipe;
+}
+
+}  // namespace gw

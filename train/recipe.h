@@ -1,0 +1,39 @@
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "train/config.h"
+
+namespace gw {
+
+/// What a run must meet: a metric of one arm, alone, minus or divided by that of another, against one bound.
+struct Mark : OptionSet {
+  std::string name, claim, metric, arm, minus, divided_by, spread;
+  double at_least = -kInfinity, at_most = kInfinity;
+  double scale = 1;  ///< the measured value is multiplied by this: 100 for points
+  std::string unit;
+  std::vector<std::string> sizes;  ///< where the mark applies; empty: everywhere
+  void fields(OptionVisitor& v) override;
+};
+
+/// A paper as data: its parts, arms, sizes, claims and marks.
+struct Recipe {
+  std::string name, path;
+  Json document;  ///< the whole file
+  std::vector<std::string> arms, sizes;
+  std::vector<Mark> marks;
+
+  /// Seeds of a size. Errors: ValueError for an unknown size (with the near miss).
+  std::vector<int64_t> seeds(const std::string& size) const;
+  /// One arm at one size with one seed: defaults ← size ← arm ← arm at that size ← overrides ("epochs=3",
+  /// "objective.beta=1"). Errors: ValueError for unknown names, keys, or values out of range.
+  TrainConfig resolve(const std::string& arm, const std::string& size, int64_t seed, const std::vector<std::string>& overrides = {}) const;
+};
+
+/// Reads recipes/<name>.toml, or a path that ends in .toml.
+/// Errors: IoError if there is none (with the near miss among the recipes beside it); ValueError with line and column for
+///         malformed TOML, and for unknown keys.
+Recipe load_recipe(const std::string& name_or_path, const std::vector<std::string>& folders);
+
+}  // namespace gw

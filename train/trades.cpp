@@ -1,0 +1,59 @@
+#include "train/trades.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include "ops/frozen.h"
+#include "ops/random.h"
+#include "train/attack_loop.h"
+
+namespace gw {
+namespace {
+
+/// Evaluation mode for a scope; training mode afterwards, also when the search throws. Forgetting the way back would
+/// silently train on frozen statistics.
+class EvaluationScope {
+ public:
+  explicit EvaluationScope(Network& network) : network_(network) { network_.eval(); }
+  ~EvaluationScope() { network_.train(); }
+  EvaluationScope(const EvaluationScope&) = delete;
+  EvaluationScope& operator=(const EvaluationScope&) = delete;
+
+ private:
+  Network& network_;
+};
+
+}  // namespace
+
+void TradesOptions::fields(OptionVisitor& v) {
+  v.real("beta", beta, "weight of the consistency term", 0, 1e6);
+  v.integer("steps", steps, "attack steps per training step", 1, 1000);
+  v.real("step_size", step_size, "attack step in pixel units; 0: 0.625 epsilon", 0, 1);
+  v.real("start_noise", start_noise, "standard deviation of the noise that starts the attack", 0, 1);
+  v.real("router_weight", router_weight, "weight of the router's term in the attack", 0, 1e6);
+}
+
+at::Tensor trades_images(Network& network, const at::Tensor& images, const at::Tensor& scores, const TradesOptions& options, double epsilon,
+                         const Rng& rng) {
+  const EvaluationScope evaluation(network);
+  const ops::FrozenParameters frozen;
+  at::Tensor target;
+  {
+    const at::NoGradGuard no_grad;
+    target = network.forward(images).logits;
+  }
+  const bool with_router = scores.defined() && options.router_weight > 0;
+  const auto objective = [&](const at::Tensor& x) {
+    const auto out = network.forward(x);
+    auto loss = kl_divergence(target, out.logits).sum();
+    if (with_router) loss = loss + options.router_weight * kl_divergence(scores.detach(), out.scores).sum();
+    return loss;
+  };
+  const auto noise = ops::normal(rng, images.sizes(), 0, options.start_noise);
+  const double step = options.step_size > 0 ? options.step_size : 0.625 * epsilon;
+  return perturb(images + noise.contiguous(at::MemoryFormat::ChannelsLast), images, options.steps, step, epsilon, objective);
+}
+
+at::Tensor mean_kl(const at::Tensor& reference, const at::Tensor& logits) { return kl_divergence(reference, logits).mean(); }
+
+}  // namespace gw

@@ -1,0 +1,30 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include "base/options.h"
+#include "base/rng.h"
+#include "models/network.h"
+
+namespace gw {
+
+/// The inner maximisation of TRADES, shared by all adversarial objectives.
+struct TradesOptions : OptionSet {
+  double beta = 6;
+  int64_t steps = 2;
+  double step_size = 0;       ///< 0: 0.625 ε, which is 5/255 at ε = 8/255
+  double start_noise = 0.001;
+  double router_weight = 1;   ///< weight of the router's KL term in the attack; 0: the network's answer alone
+  void fields(OptionVisitor& v) override;
+};
+
+/// Images that maximise KL(f(x) ‖ f(x')) + w·KL(s(x) ‖ s(x')), summed over the batch.
+/// The network is put into evaluation mode for the search and back into training mode afterwards.
+/// `scores`: the router's answer on clean images, the target of its term; undefined: no such term.
+/// Source: Zhang et al. 2019, arXiv 1901.08573 (TRADES); router term of Zhang et al. 2023, arXiv 2308.10110, as in its code.
+at::Tensor trades_images(Network& network, const at::Tensor& images, const at::Tensor& scores, const TradesOptions& options, double epsilon,
+                         const Rng& rng);
+
+/// KL(softmax(reference) ‖ softmax(logits)), summed over classes, mean over the batch; both sides carry gradients.
+at::Tensor mean_kl(const at::Tensor& reference, const at::Tensor& logits);
+
+}  // namespace gw

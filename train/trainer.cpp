@@ -1,0 +1,156 @@
+#include "train/trainer.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "base/registry.h"
+#include "routing/load.h"
+#include "train/evaluate.h"
+
+namespace gw {
+namespace {
+
+Optimizer::Context parameters_of(const Network& network, const std::vector<at::Tensor>& wanted) {
+  Optimizer::Context context;
+  for (const auto& item : network.named_parameters()) {
+    const bool mine = std::any_of(wanted.begin(), wanted.end(), [&](const at::Tensor& t) { return t.is_same(item.value()); });
+    if (mine) context.parameters.push_back({item.key(), item.value()});
+  }
+  return context;
+}
+
+template <class T>
+T parsed(const char* part, const std::string& json) {
+  T options;
+  parse_options(part, Json::parse(json), options);
+  return options;
+}
+
+}  // namespace
+
+ImageData load_data(const TrainConfig& config) {
+  auto data = make_part<Dataset>("data", Json::parse(config.data), Dataset::Context{}, 0)->load();
+  data.train = take_per_class(data.train, data.classes, config.train_per_class);
+  data.test = take_per_class(data.test, data.classes, config.test_per_class);
+  return data;
+}
+
+std::shared_ptr<Network> make_network(const TrainConfig& config, const ImageData& data) {
+  auto options = parsed<NetworkOptions>("network", config.network);
+  options.seed = config.seed;
+  const auto& images = data.train.images;
+  return std::make_shared<Network>(options, images.size(1), images.size(2), images.size(3), data.classes);
+}
+
+Trainer::Trainer(const TrainConfig& config)
+    : config_(config), schedule_(parsed<Schedule>("schedule", config.schedule)), data_(load_data(config)) {
+  const auto split = split_validation(data_.train, data_.classes, config.validation, static_cast<uint64_t>(config.seed));
+  train_ = split.train;
+  validation_ = split.validation;
+  network_ = make_network(config, data_);
+  objective_ = make_part<Objective>("objective", Json::parse(config.objective), Objective::Context{config.epsilon}, 0);
+  const auto optimizer = Json::parse(config.optimizer);
+  const bool apart = objective_->separate_router() && network_->image_routed();
+  const auto experts = apart ? network_->backbone_parameters() : network_->parameters();
+  experts_ = make_part<Optimizer>("optimizer", optimizer, parameters_of(*network_, experts), 0);
+  if (apart) router_ = make_part<Optimizer>("optimizer", optimizer, parameters_of(*network_, network_->router_parameters()), 0);
+  const Rng rng(static_cast<uint64_t>(config.seed));
+  loader_ = std::make_shared<Loader>(train_, config.batch, parsed<AugmentOptions>("augment", config.augment), true, rng.fork("loader"));
+  parsed<EvaluationConfig>("evaluation", config.evaluation);  // a typing error there must not wait until after training
+}
+
+Json Trainer::config_json() const {
+  auto copy = config_;
+  return write_options(copy);
+}
+
+void Trainer::run(const RunOptions& options, TrainObserver& observer) {
+  if (options.resume) {
+    const auto path = options.directory + "/" + kLastCheckpoint;
+    at_ = unpack_checkpoint(*network_, experts_.get(), router_.get(), load_safetensors(path), path);
+    observer.on_resume(at_.step);
+  }
+  if (!options.resume) save(options.directory + "/" + kLastCheckpoint);  // an unwritable place is found before an hour's work
+  while (at_.epoch < config_.epochs) {
+    while (at_.batch < loader_->batches()) {
+      if (options.stop != nullptr && options.stop->load()) interrupt(options.directory);
+      step(observer);
+      const bool due = config_.checkpoint_steps > 0 && at_.step % config_.checkpoint_steps == 0;
+      if (due && at_.batch < loader_->batches()) save(options.directory + "/" + kLastCheckpoint);
+    }
+    end_epoch(options.directory, observer);
+  }
+  const auto best = options.directory + "/" + kBestCheckpoint;
+  load_model(*network_, load_safetensors(best), best);
+  network_->eval();
+}
+
+void Trainer::step(TrainObserver& observer) {
+  network_->train();
+  const auto batch = loader_->get(at_.epoch, at_.batch);
+  const int64_t per_epoch = loader_->batches();
+  const double lr = schedule_.at(at_.epoch, at_.batch, per_epoch, config_.epochs);
+  const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("step", static_cast<uint64_t>(at_.step));
+  StepContext context{*network_, batch, *experts_, router_.get(), lr, rng};
+  StepReport report;
+  try {
+    report = objective_->step(context);
+  } catch (const NumericError& error) {
+    throw NumericError(fmt::format("{}; stopped at step {} (epoch {}), the last good checkpoint was kept", error.what(), at_.step, at_.epoch));
+  }
+  ++at_.batch, ++at_.step;
+  Json record{{"step", at_.step}, {"epoch", at_.epoch}, {"kind", "train"}, {"lr", lr}};
+  for (const auto& [name, value] : report.values) record[name] = value;
+  if (!report.load.empty()) {
+    RoutingPlan plan;
+    plan.offsets = {0};
+    for (const double rows : report.load) plan.offsets.push_back(plan.offsets.back() + static_cast<int64_t>(rows));
+    auto share = report.load;
+    for (auto& rows : share) rows /= static_cast<double>(std::max<int64_t>(plan.offsets.back(), 1));
+    record["load"] = share;
+    record["entropy"] = load_entropy(plan);
+  }
+  observer.on_step(record, at_.step, per_epoch * config_.epochs);
+}
+
+double Trainer::validate(TrainObserver& observer) {
+  const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("validation");
+  EvaluationConfig quick;
+  quick.attacks = config_.validation_steps > 0 ? std::vector<std::string>{"joint"} : std::vector<std::string>{};
+  const double step_size = 2.5 * config_.epsilon / static_cast<double>(std::max<int64_t>(config_.validation_steps, 1));
+  quick.attack_options = Json{{"joint", {{"steps", std::max<int64_t>(config_.validation_steps, 1)}, {"step_size", step_size}}}}.dump();
+  const auto& held_out = validation_.size() > 0 ? validation_ : train_;
+  const auto result = evaluate(*network_, held_out, quick, config_.epsilon, rng);
+  Json record{{"step", at_.step}, {"epoch", at_.epoch}, {"kind", "validation"}, {"clean_accuracy", result.clean_accuracy}};
+  double score = result.clean_accuracy;
+  if (config_.validation_steps > 0) {
+    score = result.robust_accuracy.at("joint");
+    record["robust_accuracy"] = score;
+  }
+  if (network_->routed()) record["flip_rate"] = result.flip_rate, record["entropy"] = result.load_entropy;
+  observer.on_validation(record);
+  return score;
+}
+
+void Trainer::end_epoch(const std::string& directory, TrainObserver& observer) {
+  const double score = validate(observer);
+  at_.batch = 0;
+  ++at_.epoch;
+  const bool better = score > at_.best;
+  if (better) at_.best = score;
+  // Best before last: cut between the two, a resumed run repeats the epoch and writes the same best again.
+  if (better) save(directory + "/" + kBestCheckpoint);
+  save(directory + "/" + kLastCheckpoint);
+}
+
+void Trainer::save(const std::string& path) const {
+  save_safetensors(path, pack_checkpoint(*network_, experts_.get(), router_.get(), at_, config_json()));
+}
+
+void Trainer::interrupt(const std::string& directory) {
+  save(directory + "/" + kLastCheckpoint);
+  throw Interrupted(fmt::format("interrupted at step {} (epoch {}); saved. Go on with: gatewright train --resume {}", at_.step, at_.epoch, directory));
+}
+
+}  // namespace gw

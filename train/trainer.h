@@ -1,0 +1,72 @@
+#pragma once
+#include <atomic>
+#include <functional>
+
+#include "train/checkpoint.h"
+#include "train/config.h"
+#include "train/objective.h"
+
+namespace gw {
+
+/// Checkpoints in a run directory.
+inline constexpr const char* kLastCheckpoint = "last.safetensors";
+inline constexpr const char* kBestCheckpoint = "best.safetensors";
+
+/// What happens during training, for run directories, progress lines and tests. Defaults do nothing.
+class TrainObserver {
+ public:
+  virtual ~TrainObserver() = default;
+  /// After each step. `record` has step, epoch, kind = "train" and the step's values.
+  virtual void on_step(const Json& /*record*/, int64_t /*steps_done*/, int64_t /*steps_total*/) {}
+  /// After each epoch's validation. `record` has step, epoch, kind = "validation", clean_accuracy, robust_accuracy.
+  virtual void on_validation(const Json& /*record*/) {}
+  /// Once, when training continues from a checkpoint: what came after `step` is about to be done again.
+  virtual void on_resume(int64_t /*step*/) {}
+};
+
+/// Trains one network as a TrainConfig says. Deterministic: the same config gives the same bits, whether or not the run
+/// was stopped and resumed between; with libtorch's own convolutions the bits may depend on the thread count.
+class Trainer {
+ public:
+  /// Loads data, builds the network. Errors: ValueError for impossible options, IoError for missing data.
+  explicit Trainer(const TrainConfig& config);
+
+  struct RunOptions {
+    std::string directory;                     ///< where checkpoints go; must exist
+    bool resume = false;                       ///< continue from its last checkpoint
+    const std::atomic<bool>* stop = nullptr;   ///< set by a signal handler: save, then throw Interrupted
+  };
+  /// Trains to the end. Afterwards the network holds the best checkpoint's weights.
+  /// Errors: NumericError when a loss is not finite (the last good checkpoint stays), Interrupted after saving,
+  ///         IoError when a checkpoint cannot be written (the one before survives).
+  void run(const RunOptions& options, TrainObserver& observer);
+
+  Network& network() { return *network_; }
+  const ImageData& data() const { return data_; }
+  const ImageSet& validation() const { return validation_; }
+  const TrainConfig& config() const { return config_; }
+  Json config_json() const;
+
+ private:
+  void step(TrainObserver& observer);
+  void end_epoch(const std::string& directory, TrainObserver& observer);
+  double validate(TrainObserver& observer);
+  void save(const std::string& path) const;
+  [[noreturn]] void interrupt(const std::string& directory);
+
+  TrainConfig config_;
+  Schedule schedule_;
+  ImageData data_;
+  ImageSet train_, validation_;
+  std::shared_ptr<Network> network_;
+  std::shared_ptr<Objective> objective_;
+  std::shared_ptr<Optimizer> experts_, router_;
+  std::shared_ptr<Loader> loader_;
+  Progressed at_;
+};
+
+/// Network and data of a config without training anything: evaluation, benchmarks.
+std::shared_ptr<Network> make_network(const TrainConfig& config, const ImageData& data);
+ImageData load_data(const TrainConfig& config);
+
+}  // namespace gw
