@@ -7,11 +7,10 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <limits>
-#include <sstream>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "observe/append.h"
 
 namespace gw {
@@ -20,34 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 constexpr size_t kScalarsPerList = 64;  // above this a list is a distribution, not a set of named curves
 
-[[noreturn]] void io_error(const char* verb, const std::string& path) {
-  throw IoError(
-      fmt::format("run directory: expected to {} {}, got \"{}\"; check the path and its permissions", verb, path, std::strerror(errno)));
-}
-
-std::string read_bytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) io_error("read", path);
-  std::ostringstream bytes;
-  bytes << file.rdbuf();
-  if (file.bad()) io_error("read", path);
-  return bytes.str();
-}
-
-void write_atomic(const std::string& path, std::string_view bytes) {
-  const std::string temporary = path + ".tmp";
-  const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (file < 0) io_error("write", temporary);
-  try {
-    append_bytes(file, temporary, bytes);
-  } catch (...) {
-    ::close(file);
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  const bool synced = ::fsync(file) == 0;
-  if (::close(file) != 0 || !synced || ::rename(temporary.c_str(), path.c_str()) != 0) io_error("write", path);
-}
+constexpr uint64_t kDocumentLimit_bytes = uint64_t{256} << 20;  // a page of a report, not a data set
+constexpr uint64_t kLogLimit_bytes = uint64_t{8} << 30;         // ten million records and more
 
 /// Parses with a bound on the depth: writing a document out again is recursive.
 Json parse_bounded(std::string_view text) {
@@ -64,7 +37,7 @@ Json parse_bounded(std::string_view text) {
 
 /// The lines of metrics.jsonl as text, without a damaged last one.
 std::vector<std::pair<std::string, Json>> read_lines(const std::string& path) {
-  const std::string bytes = read_bytes(path);
+  const std::string bytes = read_file(path, kLogLimit_bytes);
   std::vector<std::pair<std::string, Json>> lines;
   for (size_t begin = 0; begin < bytes.size();) {
     const size_t end = bytes.find('\n', begin);
@@ -94,7 +67,7 @@ void keep_records(const std::string& path, int64_t last_step) {
 }
 
 void keep_events(const std::string& path, int64_t last_step) {
-  if (fs::exists(path)) write_atomic(path, cut_event_file(read_bytes(path), last_step));
+  if (fs::exists(path)) write_atomic(path, cut_event_file(read_file(path, kLogLimit_bytes), last_step));
 }
 
 /// The first JSON pointer at which the recipes differ, or "".
@@ -118,7 +91,7 @@ std::string value_at(const Json& document, const std::string& pointer) {
 std::string dump_json(const Json& value, int indent) { return value.dump(indent, ' ', false, Json::error_handler_t::replace); }
 
 Json read_json(const std::string& path) {
-  Json value = parse_bounded(read_bytes(path));
+  Json value = parse_bounded(read_file(path, kDocumentLimit_bytes));
   check(!value.is_discarded(), "report: expected JSON nested at most 64 deep in {}, got something else; is the file cut?", path);
   return value;
 }
@@ -154,7 +127,9 @@ bool RunDirectory::holds_run(const std::string& path) { return fs::exists(path +
 
 void RunDirectory::lock() {
   lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_ < 0) io_error("open", path_);
+  if (lock_ < 0)
+    throw IoError(
+        fmt::format("run directory: expected to open {}, got \"{}\"; check the path and its permissions", path_, std::strerror(errno)));
   if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
   const bool held = errno == EWOULDBLOCK;
   ::close(lock_);
@@ -196,9 +171,10 @@ void RunDirectory::close_files() {
 }
 
 void RunDirectory::append(const Json& record) {
-  check(record.is_object() && record.contains("step") && record["step"].is_number_integer() && record.contains("kind") &&
-            record["kind"].is_string(),
-        "metrics: expected an object with an integer \"step\" and a text \"kind\", got {}; add them", dump_json(record).substr(0, 80));
+  const bool good = record.is_object() && record.contains("step") && record["step"].is_number_integer() && record.contains("kind") &&
+                    record["kind"].is_string();
+  if (!good)
+    fail("metrics: expected an object with an integer \"step\" and a text \"kind\", got {}; add them", dump_json(record).substr(0, 80));
   append_bytes(metrics_, file(kMetricsFile), dump_json(record) + "\n");
   if (events_) append_events(record);
 }

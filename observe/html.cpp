@@ -1,0 +1,144 @@
+#include "observe/html.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace gw {
+namespace {
+
+/// Bytes of the well-formed code point at the start of `text`, 0 if there is none (overlong forms and surrogates count as none).
+size_t code_point_size(std::string_view text) {
+  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const auto next = [&](size_t i) { return (byte(i) & 0xC0u) == 0x80u; };
+  const unsigned a = byte(0), b = byte(1);
+  if (a < 0x80) return 1;
+  if (a >= 0xC2 && a < 0xE0 && next(1)) return 2;
+  if (a >= 0xE0 && a < 0xF0 && next(1) && next(2) && !(a == 0xE0 && b < 0xA0) && !(a == 0xED && b >= 0xA0)) return 3;
+  if (a >= 0xF0 && a < 0xF5 && next(1) && next(2) && next(3) && !(a == 0xF0 && b < 0x90) && !(a == 0xF4 && b >= 0x90)) return 4;
+  return 0;
+}
+
+std::string escape_ascii(char c) {
+  switch (c) {
+    case '&':
+      return "&amp;";
+    case '<':
+      return "&lt;";
+    case '>':
+      return "&gt;";
+    case '"':
+      return "&quot;";
+    case '\'':
+      return "&#39;";
+    default:
+      return (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') || c == 0x7F ? "\uFFFD" : std::string(1, c);
+  }
+}
+
+/// Three significant digits without an exponent where that is short.
+std::string significant(double value) {
+  const double size = std::abs(value);
+  if (size == 0) return "0";
+  if (size >= 1e6 || size < 1e-4) return fmt::format("{:.2e}", value);
+  const int digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : size >= 0.1 ? 3 : size >= 0.01 ? 4 : 5;
+  return fmt::format("{:.{}f}", value, digits);
+}
+
+bool ends_with(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+}  // namespace
+
+std::string escape_html(std::string_view text) {
+  std::string safe;
+  safe.reserve(text.size());
+  while (!text.empty()) {
+    const size_t size = code_point_size(text);
+    if (size == 1) {
+      safe += escape_ascii(text[0]);
+    } else if (size == 0 || (size == 2 && text[0] == '\xC2' && static_cast<unsigned char>(text[1]) < 0xA0)) {
+      safe += "\uFFFD";  // not UTF-8, or a C1 control character
+    } else {
+      safe += text.substr(0, size);
+    }
+    text.remove_prefix(std::max<size_t>(size, 1));
+  }
+  return safe;
+}
+
+size_t count_letters(std::string_view text) {
+  size_t letters = 0;
+  for (; !text.empty(); ++letters) text.remove_prefix(std::max<size_t>(code_point_size(text), 1));
+  return letters;
+}
+
+std::string shorten(std::string_view text, size_t letters) {
+  if (count_letters(text) <= letters) return std::string(text);
+  std::string kept;
+  for (size_t i = 0; i + 1 < letters; ++i) {
+    const size_t size = std::max<size_t>(code_point_size(text), 1);
+    kept += text.substr(0, size);
+    text.remove_prefix(size);
+  }
+  return kept + "…";
+}
+
+std::string format_value(double value, Unit unit) {
+  if (!std::isfinite(value)) return "–";
+  switch (unit) {
+    case Unit::kPercent:
+      return fmt::format("{:.1f} %", 100 * value);
+    case Unit::kCount:
+      return value < 1e5 ? fmt::format("{:.0f}", value) : fmt::format("{:.0f}k", value / 1000);
+    case Unit::kMilliseconds:
+      return significant(value) + " ms";
+    case Unit::kMacs:
+      if (value >= 1e9) return significant(value / 1e9) + " G";
+      if (value >= 1e6) return significant(value / 1e6) + " M";
+      return value >= 1e3 ? significant(value / 1e3) + " k" : fmt::format("{:.0f}", value);
+    case Unit::kPlain:
+      break;
+  }
+  return value == std::round(value) && std::abs(value) < 1e6 ? fmt::format("{:.0f}", value) : significant(value);
+}
+
+Unit unit_of_metric(const std::string& name) {
+  if (name.find("accuracy") != std::string::npos || ends_with(name, "_rate") || ends_with(name, "_share")) {
+    return name.find("learning") == std::string::npos ? Unit::kPercent : Unit::kPlain;
+  }
+  if (ends_with(name, "macs")) return Unit::kMacs;
+  if (ends_with(name, "_ms") || name.find("ms_per_") != std::string::npos) return Unit::kMilliseconds;
+  return Unit::kPlain;
+}
+
+std::string words(std::string name) {
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
+}
+
+std::string render_table(const Table& table) {
+  const auto is_text = [&](size_t column) {
+    return column == 0 || std::find(table.text_columns.begin(), table.text_columns.end(), column) != table.text_columns.end();
+  };
+  const std::string caption = escape_html(table.caption);
+  std::string html = fmt::format(
+      "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{}\"><table class=\"{}\"><caption>{}</caption><thead><tr>",
+      caption, table.css_class, caption);
+  for (size_t i = 0; i < table.header.size(); ++i)
+    html += fmt::format("<th scope=\"col\"{}>{}</th>", is_text(i) ? "" : " class=\"n\"", escape_html(table.header[i]));
+  html += "</tr></thead><tbody>";
+  for (const auto& row : table.rows) {
+    html += "<tr>";
+    for (size_t i = 0; i < row.size(); ++i) {
+      if (i == 0) html += "<th scope=\"row\">" + row[0] + "</th>";
+      if (i > 0) html += fmt::format("<td{}>{}</td>", is_text(i) ? "" : " class=\"n\"", row[i]);
+    }
+    html += "</tr>";
+  }
+  return html + "</tbody></table></div>\n";
+}
+
+}  // namespace gw

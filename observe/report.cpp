@@ -1,0 +1,110 @@
+#include "observe/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "observe/html.h"
+#include "observe/report_sections.h"
+#include "observe/run_directory.h"
+
+namespace gw {
+namespace {
+
+ReportData read_all(const std::vector<std::string>& directories) {
+  check(!directories.empty(), "report: expected at least one run or check directory, got none; name one");
+  ReportData data;
+  for (const std::string& directory : directories) {
+    if (!is_check_directory(directory)) {
+      data.runs.push_back(read_run(directory));
+      continue;
+    }
+    data.checks.push_back(parse_check(read_json(directory + "/check.json"), directory + "/check.json"));
+    for (const std::string& run : runs_of_check(directory)) data.runs.push_back(read_run(run));
+  }
+  for (const RunData& run : data.runs)
+    if (data.arm_index(run.arm) < 0) data.arms.push_back(run.arm);
+  return data;
+}
+
+std::string recipe_text(const RunData& run, const char* key) {
+  return run.recipe.is_object() && run.recipe.contains(key) && run.recipe[key].is_string() ? run.recipe[key].get<std::string>() : "";
+}
+
+std::string page_title(const ReportData& data, const ReportOptions& options) {
+  if (!options.title.empty()) return options.title;
+  for (const CheckResult& result : data.checks)
+    if (!result.title.empty()) return result.title;
+  for (const char* key : {"title", "name"})
+    for (const RunData& run : data.runs)
+      if (const std::string text = recipe_text(run, key); !text.empty()) return text;
+  return data.runs.empty() ? "Check" : data.runs.front().arm;
+}
+
+/// "Title (year), identifier" of the paper in the first recipe that names one.
+std::string paper(const ReportData& data) {
+  for (const RunData& run : data.runs) {
+    if (!run.recipe.is_object() || !run.recipe.contains("paper") || !run.recipe["paper"].is_object()) continue;
+    const Json& entry = run.recipe["paper"];
+    const auto part = [&](const char* key) {
+      if (!entry.contains(key)) return std::string();
+      return entry[key].is_string() ? entry[key].get<std::string>() : dump_json(entry[key]);
+    };
+    std::string text = part("title");
+    if (!part("year").empty()) text += " (" + part("year") + ")";
+    if (!part("identifier").empty()) text += (text.empty() ? "" : ", ") + part("identifier");
+    return text;
+  }
+  return "";
+}
+
+std::string fact(const std::string& name, const std::string& value, bool code = false) {
+  if (value.empty()) return "";
+  return fmt::format("<div><dt>{}</dt><dd>{}</dd></div>", name, code ? "<code>" + escape_html(value) + "</code>" : escape_html(value));
+}
+
+std::string counted(size_t count, const char* what) { return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s"); }
+
+std::string header(const ReportData& data, const std::string& title) {
+  std::vector<std::string> datasets;
+  for (const RunData& run : data.runs)
+    if (run.evaluation && !run.evaluation->dataset.empty() &&
+        std::find(datasets.begin(), datasets.end(), run.evaluation->dataset) == datasets.end())
+      datasets.push_back(run.evaluation->dataset);
+  const std::string what = data.checks.empty() ? "Run report" : "Check report";
+  std::string facts = fact("Paper", paper(data)) + fact("Data", fmt::format("{}", fmt::join(datasets, ", ")));
+  if (!data.runs.empty()) facts += fact("Runs", counted(data.arms.size(), "arm") + ", " + counted(data.runs.size(), "run"));
+  for (const CheckResult& result : data.checks)
+    facts += fact("Command", result.command, true) + fact("Machine", result.machine) + fact("Date", result.date);
+  return fmt::format("<header><p class=\"kind\">{}</p><h1>{}</h1><dl class=\"facts\">{}</dl></header>\n", what, escape_html(title), facts);
+}
+
+}  // namespace
+
+int ReportData::arm_index(const std::string& arm) const {
+  const auto found = std::find(arms.begin(), arms.end(), arm);
+  return found == arms.end() ? -1 : static_cast<int>(found - arms.begin());
+}
+
+std::string section(const std::string& id, const std::string& title, const std::string& lead, const std::string& body) {
+  if (body.empty()) return "";
+  return fmt::format("<section id=\"{}\" aria-labelledby=\"{}-title\"><h2 id=\"{}-title\">{}</h2>{}{}</section>\n", id, id, id, title,
+                     lead.empty() ? "" : "<p class=\"lead\">" + lead + "</p>", body);
+}
+
+std::string render_report(const std::vector<std::string>& run_directories, const ReportOptions& options) {
+  check(options.points_per_curve >= 2, "report: expected at least 2 points per curve, got {}; leave the default", options.points_per_curve);
+  const ReportData data = read_all(run_directories);
+  const std::string title = page_title(data, options);
+  std::string html = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + escape_html(title) + "</title>";
+  html += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">";
+  html += std::string("<style>") + kReportCss + "</style></head><body><main>\n" + header(data, title);
+  html += verdict_section(data) + result_section(data) + curve_section(data, options) + routing_section(data, options);
+  html += sample_section(data) + cost_section(data) + run_section(data);
+  html += "</main><footer>Written by Gatewright " GW_VERSION
+          ". Hover or touch a curve to read its values; every chart has its data folded below.</footer>";
+  return html + "<script>" + kReportScript + "</script></body></html>\n";
+}
+
+}  // namespace gw

@@ -1,0 +1,258 @@
+// Sections of the report that are curves, heat maps and images: learning, routing, samples.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "observe/charts.h"
+#include "observe/png.h"
+#include "observe/report_sections.h"
+
+namespace gw {
+namespace {
+
+constexpr size_t kSamplesShown = 12;
+constexpr size_t kExpertCurves = 8;  // more experts than colours: a heat map over time instead of curves
+constexpr size_t kTimeColumns = 24;
+
+double value_of(const Json& record, const std::string& field, int element) {
+  if (element < 0) return number_or_nan(record, field);
+  const auto list = record.find(field);
+  if (list == record.end() || !list->is_array() || static_cast<size_t>(element) >= list->size())
+    return std::numeric_limits<double>::quiet_NaN();
+  const Json& value = (*list)[static_cast<size_t>(element)];
+  return value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN();
+}
+
+bool has_kind(const Json& record, const std::string& kind) { return kind.empty() || (record.contains("kind") && record["kind"] == kind); }
+
+std::string title_of(const std::string& field) {
+  std::string title = words(field);
+  if (!title.empty() && title[0] >= 'a' && title[0] <= 'z') title[0] = static_cast<char>(title[0] - 'a' + 'A');
+  return title;
+}
+
+/// The curves of a field for all runs, validation solid and training dashed; empty if nobody recorded it.
+std::string field_chart(const ReportData& data, const std::string& field, const ReportOptions& options) {
+  const bool by_epoch = has_epochs(data);
+  LineChart chart;
+  chart.title = title_of(field);
+  chart.x_label = by_epoch ? "epoch" : "step";
+  chart.unit = unit_of_metric(field);
+  bool averaged = false;
+  for (const char* kind : {"train", "validation"}) {
+    for (const RunData& run : data.runs) {
+      const auto points = curve_points(run, field, -1, kind, by_epoch, options.points_per_curve);
+      if (points.x.empty()) continue;
+      const auto records = std::count_if(run.records.begin(), run.records.end(), [&](const Json& r) { return has_kind(r, kind); });
+      averaged = averaged || static_cast<size_t>(records) > options.points_per_curve;
+      chart.series.push_back({run.label() + ", " + kind, data.arm_index(run.arm), std::string(kind) == "train", points.x, points.y});
+    }
+  }
+  if (chart.series.empty()) return "";
+  if (averaged) chart.note = fmt::format("means of groups, {} points", options.points_per_curve);
+  return line_chart(chart);
+}
+
+bool is_clock(const std::string& field) {
+  const auto ends = [&](std::string_view end) {
+    return field.size() >= end.size() && field.compare(field.size() - end.size(), end.size(), end) == 0;
+  };
+  return ends("_s") || ends("_ms") || field == "wall_time";
+}
+
+/// Numeric fields that have no chart of their own.
+std::set<std::string> other_fields(const ReportData& data) {
+  static const std::set<std::string> known = {"step", "epoch", "loss", "clean_accuracy", "robust_accuracy", "entropy"};
+  std::set<std::string> fields;
+  for (const RunData& run : data.runs)
+    for (const Json& record : run.records)
+      for (const auto& [name, value] : record.items())
+        if (value.is_number() && !known.count(name) && !is_clock(name)) fields.insert(name);
+  return fields;
+}
+
+std::string class_name(const RunData& run, int64_t index) {
+  if (index < 0) return "–";
+  const bool named = run.evaluation && static_cast<size_t>(index) < run.evaluation->classes.size();
+  return named ? run.evaluation->classes[static_cast<size_t>(index)] : fmt::format("class {}", index);
+}
+
+std::vector<std::string> expert_names(size_t count) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < count; ++i) names.push_back(fmt::format("E{}", i));
+  return names;
+}
+
+std::string affinity_map(const RunData& run, const Counts& counts, const char* title) {
+  if (counts.empty()) return "";
+  HeatMap map{title, run.label(), "expert", "class", expert_names(counts.size()), {}, counts, true, Unit::kCount};
+  for (size_t c = 0; c < counts[0].size(); ++c) map.columns.push_back(class_name(run, static_cast<int64_t>(c)));
+  return heat_map(map);
+}
+
+size_t count_experts(const RunData& run) {
+  size_t experts = 0;
+  for (const Json& record : run.records)
+    if (record.contains("load") && record["load"].is_array()) experts = std::max(experts, record["load"].size());
+  return experts;
+}
+
+/// The kind of records that carry a run's load: training has more of them.
+std::string load_kind(const RunData& run) {
+  for (const Json& record : run.records)
+    if (record.contains("load") && has_kind(record, "train")) return "train";
+  return "";
+}
+
+std::string load_curves(const RunData& run, size_t experts, bool by_epoch, const ReportOptions& options) {
+  LineChart chart;
+  chart.title = "Load of the experts";
+  chart.note = run.label();
+  chart.x_label = by_epoch ? "epoch" : "step";
+  chart.unit = Unit::kPercent;
+  chart.legend = true;
+  chart.reference = 1.0 / static_cast<double>(experts);
+  for (size_t e = 0; e < experts; ++e) {
+    const auto points = curve_points(run, "load", static_cast<int>(e), load_kind(run), by_epoch, options.points_per_curve);
+    chart.series.push_back({fmt::format("E{}", e), static_cast<int>(e), false, points.x, points.y});
+  }
+  return line_chart(chart);
+}
+
+std::string load_map(const RunData& run, size_t experts, bool by_epoch) {
+  HeatMap map{"Load of the experts", run.label(), "expert", by_epoch ? "epoch" : "step", expert_names(experts), {}, {}, false,
+              Unit::kPercent};
+  for (size_t e = 0; e < experts; ++e) {
+    const auto points = curve_points(run, "load", static_cast<int>(e), load_kind(run), by_epoch, kTimeColumns);
+    if (e == 0)
+      for (double x : points.x) map.columns.push_back(fmt::format("{:.3g}", x));
+    map.values.push_back(points.y);
+    map.values.back().resize(map.columns.size(), std::numeric_limits<double>::quiet_NaN());
+  }
+  return map.columns.empty() ? "" : heat_map(map);
+}
+
+std::string route_text(const std::vector<int64_t>& route) {
+  std::string text;
+  for (int64_t expert : route) text += fmt::format("{}E{}", text.empty() ? "" : " + ", expert);
+  return text;
+}
+
+std::string sample_image(const Sample& sample, const std::vector<uint8_t>& pixels, const std::string& description) {
+  return fmt::format("<img src=\"data:image/png;base64,{}\" width=\"{}\" height=\"{}\" alt=\"{}\">",
+                     base64_encode(encode_png(pixels, sample.channels, sample.height, sample.width)), sample.width, sample.height,
+                     escape_html(description));
+}
+
+/// One picture with what the model made of it.
+std::string sample_side(const RunData& run, const Sample& sample, bool attacked) {
+  const int64_t predicted = attacked ? sample.predicted_attacked : sample.predicted_clean;
+  const auto& route = attacked ? sample.route_attacked : sample.route_clean;
+  const char* kind = attacked ? "attacked" : "clean";
+  const std::string name = class_name(run, predicted), experts = route_text(route);
+  const bool right = predicted == sample.label, moved = attacked && !experts.empty() && experts != route_text(sample.route_clean);
+  std::string text = fmt::format("<span class=\"side\">{}</span>", kind);
+  if (predicted >= 0)
+    text += fmt::format("<span class=\"{}\">{} {}</span>", right ? "right" : "wrong", right ? "✓" : "✗", escape_html(shorten(name, 24)));
+  if (!experts.empty())
+    text += fmt::format("<span class=\"route{}\">{}{}</span>", moved ? " moved" : "", escape_html(experts), moved ? " (moved)" : "");
+  const std::string description = fmt::format("{} image of {}, predicted {}", kind, class_name(run, sample.label), name);
+  return "<div>" + sample_image(sample, attacked ? sample.attacked : sample.clean, description) + text + "</div>";
+}
+
+std::string sample_cards(const RunData& run) {
+  std::string html = "<div class=\"samples\">";
+  for (size_t i = 0; i < run.samples.size() && i < kSamplesShown; ++i) {
+    const Sample& sample = run.samples[i];
+    html += "<figure class=\"sample\"><figcaption>" + escape_html(shorten(class_name(run, sample.label), 40)) + "</figcaption>";
+    html += "<div class=\"pair\">" + sample_side(run, sample, false);
+    if (!sample.attacked.empty()) html += sample_side(run, sample, true);
+    html += "</div></figure>";
+  }
+  return html + "</div>\n";
+}
+
+}  // namespace
+
+bool has_epochs(const ReportData& data) {
+  for (const RunData& run : data.runs)
+    for (const Json& record : run.records)
+      if (!record.contains("epoch") || !record["epoch"].is_number()) return false;
+  return true;
+}
+
+CurvePoints curve_points(const RunData& run, const std::string& field, int element, const std::string& kind, bool by_epoch, size_t points) {
+  CurvePoints all;
+  bool any = false;
+  for (const Json& record : run.records) {
+    if (!has_kind(record, kind)) continue;
+    const double x = number_or_nan(record, by_epoch ? "epoch" : "step");
+    const auto list = record.find(field);
+    if (!std::isfinite(x) || list == record.end()) continue;  // this record is about something else; null is a gap
+    all.x.push_back(x);
+    all.y.push_back(value_of(record, field, element));
+    any = any || std::isfinite(all.y.back());
+  }
+  if (!any) return {};
+  const size_t count = all.x.size();
+  if (count <= points) return all;
+  CurvePoints means;
+  for (size_t group = 0; group < points; ++group) {
+    const size_t begin = group * count / points, end = (group + 1) * count / points;
+    double sum = 0, used = 0;
+    for (size_t i = begin; i < end; ++i) {
+      if (!std::isfinite(all.y[i])) continue;
+      sum += all.y[i];
+      ++used;
+    }
+    means.x.push_back(all.x[end - 1]);
+    means.y.push_back(used > 0 ? sum / used : std::numeric_limits<double>::quiet_NaN());
+  }
+  return means;
+}
+
+std::string curve_section(const ReportData& data, const ReportOptions& options) {
+  std::string body, others;
+  for (const char* field : {"loss", "clean_accuracy", "robust_accuracy"}) body += field_chart(data, field, options);
+  for (const std::string& field : other_fields(data)) others += field_chart(data, field, options);
+  if (body.empty() && others.empty()) return "";
+  std::vector<LegendEntry> entries;
+  for (size_t i = 0; i < data.arms.size(); ++i) entries.push_back({data.arms[i], static_cast<int>(i), false});
+  std::string html = legend(entries) + "<div class=\"grid\">" + body + "</div>";
+  if (!others.empty())
+    html += "<details class=\"more\"><summary>Other recorded quantities</summary><div class=\"grid\">" + others + "</div></details>";
+  return section("curves", "Learning curves", "Solid: validation. Dashed: training. One colour per arm, one curve per run.", html);
+}
+
+std::string routing_section(const ReportData& data, const ReportOptions& options) {
+  std::string body;
+  const auto mapped = data.first_of_arms([](const RunData& run) { return run.evaluation && !run.evaluation->affinity_clean.empty(); });
+  for (const RunData* run : mapped) {
+    body += "<div class=\"grid two\">" + affinity_map(*run, run->evaluation->affinity_clean, "Experts by class, clean");
+    body += affinity_map(*run, run->evaluation->affinity_attacked, "Experts by class, attacked") + "</div>";
+  }
+  std::string curves;
+  for (const RunData* run : data.first_of_arms([](const RunData& r) { return count_experts(r) > 0; })) {
+    const size_t experts = count_experts(*run);
+    curves += experts <= kExpertCurves ? load_curves(*run, experts, has_epochs(data), options) : load_map(*run, experts, has_epochs(data));
+  }
+  curves += field_chart(data, "entropy", options);
+  if (!curves.empty()) body += "<div class=\"grid\">" + curves + "</div>";
+  return section("routing", "Routing",
+                 "The first seed of each arm that routes. Cells count samples; their colour is the share of the class that the expert "
+                 "serves. Dotted: equal load.",
+                 body);
+}
+
+std::string sample_section(const ReportData& data) {
+  std::string body;
+  for (const RunData* run : data.first_of_arms([](const RunData& r) { return !r.samples.empty(); }))
+    body += "<h3>" + escape_html(run->label()) + "</h3>" + sample_cards(*run);
+  return section("samples", "Samples", "Above each pair the true class, below each picture the prediction and the experts that served it.",
+                 body);
+}
+
+}  // namespace gw

@@ -1,0 +1,208 @@
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "base/error.h"
+#include "fixture_runs.h"
+#include "markup.h"
+#include "observe/charts.h"
+#include "observe/html.h"
+#include "observe/png.h"
+#include "observe/report.h"
+#include "scratch.h"
+
+using namespace gw;
+using namespace gw_test;
+
+namespace {
+
+const char* const kHostile = "</title><script>alert(1)</script>\" onload='x' &amp; \x01\xff";
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+size_t occurrences(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++count;
+  return count;
+}
+
+template <class F>
+std::string message_of(F&& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+FixtureRun small_run() {
+  FixtureRun run;
+  run.train_records = 40;
+  return run;
+}
+
+}  // namespace
+
+TEST(Report, CheckPageIsWellFormedAndHasItsNumbers) {
+  Scratch scratch;
+  write_fixture_check(scratch / "check");
+  const std::string html = render_report({scratch / "check"});
+  const Markup page = read_markup(html);
+  EXPECT_EQ(page.ids,
+            (std::set<std::string>{"check", "check-title", "cost", "cost-title", "curves", "curves-title", "results", "results-title",
+                                   "routing", "routing-title", "runs", "runs-title", "samples", "samples-title"}));
+  for (const std::string& reference : page.references)
+    EXPECT_EQ(reference.rfind("data:image/png;base64,", 0), 0u) << reference.substr(0, 40);
+  EXPECT_EQ(page.elements.at("img"), 16);
+  EXPECT_EQ(page.elements.at("caption"), page.elements.at("table"));
+  EXPECT_TRUE(contains(page.text, "2 of 3 marks hold."));
+  EXPECT_TRUE(contains(page.text, "3 arms, 6 runs"));
+  EXPECT_TRUE(contains(page.text, "gatewright check tiny_routing --size small"));
+  // Robust accuracy of top-1 routing: 0.534 and 0.538; the best of the column.
+  EXPECT_TRUE(contains(html, "<b>53.6 %</b><small>53.4 % … 53.8 %</small>"));
+  EXPECT_TRUE(contains(html, "<b>91.9 %</b><small>91.8 % … 92.0 %</small>"));
+  EXPECT_TRUE(contains(html, "<td class=\"n\">60.1 M</td>"));
+  EXPECT_EQ(occurrences(html, "://"), 1u);  // the name space of SVG in the script, which nobody fetches
+  EXPECT_LT(html.size(), 400'000u);
+}
+
+TEST(Report, PicturesAndCountsAreTheRuns) {
+  Scratch scratch;
+  FixtureRun run = small_run();
+  write_fixture_run(scratch / "run", run);
+  const std::string html = render_report({scratch / "run"});
+  EXPECT_TRUE(contains(html, base64_encode(encode_png(fixture_pixels(3, 32, 5, true), 3, 32, 32))));
+  EXPECT_TRUE(contains(html, "<title>E0, car: 367</title>"));  // floor(1000 / e)
+  EXPECT_TRUE(contains(html, "E1 (moved)"));
+  EXPECT_TRUE(contains(html, "✗ car"));
+  EXPECT_TRUE(contains(html, "Clean accuracy over epoch. top-1 routing, seed 0, validation ends at 90.6 %."));  // 0.912 · (1 − e⁻⁵)
+  EXPECT_TRUE(contains(html, "dense: all experts: 222 M. top-1 routing: 60.1 M."));
+  EXPECT_TRUE(contains(html, "dense: all experts: 0.392 ms. top-1 routing: 0.122 ms."));
+}
+
+TEST(Report, HostileTextStaysText) {
+  Scratch scratch;
+  FixtureRun run = small_run();
+  run.arm = kHostile;
+  run.classes.assign(10, kHostile);
+  const std::string directory = scratch / "a<b>&\"c'";
+  write_fixture_run(directory, run);
+  Json check = {{"title", kHostile}, {"command", kHostile}, {"rows", {{{"claim", kHostile}, {"verdict", kHostile}, {"note", kHostile}}}}};
+  write_file(scratch / "check.json", dump_json(check));
+  const std::string html = render_report({scratch / ""});
+  const Markup page = read_markup(html);
+  EXPECT_EQ(page.elements.at("script"), 1);
+  EXPECT_EQ(page.elements.at("title"), 1 + 2 * 40);  // the page's and one per cell of the heat maps
+  EXPECT_FALSE(contains(html, "<script>alert"));
+  EXPECT_TRUE(contains(page.text, "</title><script>alert(1)</script>\" onload='x' &amp; \uFFFD\uFFFD"));
+  EXPECT_TRUE(contains(page.text, "a<b>&\"c'"));
+}
+
+TEST(Report, MissingPiecesLeaveTheirSectionsOut) {
+  Scratch scratch;
+  FixtureRun dense = small_run();
+  dense.routed = dense.samples = false;
+  write_fixture_run(scratch / "dense", dense);
+  Markup page = read_markup(render_report({scratch / "dense"}));
+  EXPECT_FALSE(page.ids.count("routing") || page.ids.count("samples") || page.ids.count("check"));
+  EXPECT_TRUE(page.ids.count("cost") && page.ids.count("curves") && page.ids.count("results"));
+
+  std::filesystem::create_directories(scratch / "young");
+  write_file(scratch / "young/recipe.json", "{}");
+  write_file(scratch / "young/metrics.jsonl", "{\"step\": 1, \"kind\": \"train\", \"loss\": null}\n{\"step\": 2, \"ki");
+  page = read_markup(render_report({scratch / "young"}));
+  EXPECT_EQ(page.ids, (std::set<std::string>{"runs", "runs-title"}));
+  EXPECT_TRUE(contains(page.text, "young"));
+
+  std::filesystem::create_directories(scratch / "alone");
+  write_file(scratch / "alone/check.json", "{\"rows\": []}");
+  EXPECT_TRUE(read_markup(render_report({scratch / "alone"})).ids.empty());
+}
+
+TEST(Report, ManyExpertsAndClassesStayReadable) {
+  Scratch scratch;
+  FixtureRun run = small_run();
+  run.experts = 64;
+  run.classes.clear();
+  for (int i = 0; i < 100; ++i) run.classes.push_back("class " + std::to_string(i));
+  write_fixture_run(scratch / "wide", run);
+  const std::string html = render_report({scratch / "wide"});
+  read_markup(html);
+  EXPECT_FALSE(contains(html, "class=\"hi\""));               // cells are too narrow for counts
+  EXPECT_LT(occurrences(html, "rotate(-45)"), 2 * 25 + 24u);  // and not every column can have its name
+}
+
+TEST(Report, BrokenDocumentsSayWhere) {
+  Scratch scratch;
+  write_fixture_run(scratch / "run", small_run());
+  const auto with = [&](const std::string& name, const std::string& bytes) {
+    write_file(scratch / ("run/" + name), bytes);
+    const std::string message = message_of([&] { render_report({scratch / "run"}); });
+    std::filesystem::remove(scratch / ("run/" + name));
+    return message;
+  };
+  EXPECT_TRUE(contains(with("evaluation.json", "{\"clean_accuracy\": \"high\"}"), "expected a number at \"clean_accuracy\" of"));
+  EXPECT_TRUE(contains(with("evaluation.json", "{\"affinity\": {\"clean\": [[1, 2], [3]]}}"), "one count per class"));
+  EXPECT_TRUE(contains(with("evaluation.json", "{\"timing\": {\"-1\": {}}}"), "batch size"));
+  EXPECT_TRUE(contains(with("evaluation.json", "{"), "is the file cut?"));
+  EXPECT_TRUE(
+      contains(with("samples.json", R"({"samples": [{"channels": 3, "height": 2, "width": 2, "clean": "AAAA"}]})"), "expected 12 bytes"));
+  EXPECT_TRUE(contains(with("samples.json", R"({"samples": [{"channels": 3, "height": 9000000000, "width": 2}]})"), "sides of 1 … 4096"));
+  EXPECT_TRUE(contains(with("samples.json", R"({"samples": 3})"), "expected a list"));
+  EXPECT_TRUE(contains(message_of([&] { render_report({scratch / "absent"}); }), "has no recipe.json"));
+  EXPECT_THROW(render_report({}), ValueError);
+}
+
+TEST(ReportData, DocumentsSurviveWritingAndReading) {
+  const FixtureRun run = small_run();
+  const Json evaluation = to_json(fixture_evaluation(run)), samples = to_json(fixture_samples(run));
+  EXPECT_EQ(to_json(parse_evaluation(Json::parse(dump_json(evaluation)), "test")), evaluation);
+  EXPECT_EQ(to_json(parse_samples(Json::parse(dump_json(samples)), "test")), samples);
+}
+
+TEST(ReportData, RunsOfACheckAreInNaturalOrder) {
+  Scratch scratch;
+  for (const char* name : {"b-seed10", "b-seed2", "a-seed1", "notes"}) std::filesystem::create_directories(scratch / name);
+  for (const char* name : {"b-seed10", "b-seed2", "a-seed1"}) write_file(scratch / (std::string(name) + "/recipe.json"), "{}");
+  const auto runs = runs_of_check(scratch / "");
+  ASSERT_EQ(runs.size(), 3u);
+  EXPECT_EQ(read_run(runs[0]).label(), "a, seed 1");
+  EXPECT_EQ(read_run(runs[1]).label(), "b, seed 2");
+  EXPECT_EQ(read_run(runs[2]).label(), "b, seed 10");
+}
+
+TEST(Html, NumbersAndEscapes) {
+  EXPECT_EQ(format_value(0.9125, Unit::kPercent), "91.2 %");
+  EXPECT_EQ(format_value(58.2e6, Unit::kMacs), "58.2 M");
+  EXPECT_EQ(format_value(999, Unit::kMacs), "999");
+  EXPECT_EQ(format_value(0.0312, Unit::kMilliseconds), "0.0312 ms");
+  EXPECT_EQ(format_value(std::numeric_limits<double>::quiet_NaN(), Unit::kPercent), "–");
+  EXPECT_EQ(unit_of_metric("learning_rate"), Unit::kPlain);
+  EXPECT_EQ(escape_html("\xC0\xAF\xED\xA0\x80\x7F"), "\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD");
+  EXPECT_EQ(shorten("门路径选择", 3), "门路…");
+}
+
+TEST(Charts, AxesCoverTheirRange) {
+  for (const auto& [lo, hi] :
+       std::vector<std::pair<double, double>>{{0, 1}, {-3.7, 12}, {0.912, 0.913}, {5, 5}, {0, 0}, {1e-9, 3e-9}, {-1e12, 1e12}}) {
+    const Axis axis = make_axis(lo, hi, 5);
+    EXPECT_LE(axis.lo, lo);
+    EXPECT_GE(axis.hi, hi);
+    EXPECT_LT(axis.lo, axis.hi);
+    EXPECT_GE(axis.ticks.size(), 2u);
+    EXPECT_LE(axis.ticks.size(), 8u);
+  }
+  const Axis decades = make_axis(0.003, 40, 5, true);
+  EXPECT_EQ(decades.ticks.size(), 6u);  // 0.001 … 100
+  EXPECT_NEAR(decades.place(0.1), 0.4, 1e-12);
+}
+
+TEST(Charts, GapsSplitCurves) {
+  LineChart chart;
+  chart.title = "Loss";
+  chart.series.push_back({"a", 0, false, {1, 2, 3, 4, 5}, {1, 2, std::numeric_limits<double>::quiet_NaN(), 2, 1}});
+  EXPECT_EQ(occurrences(line_chart(chart), "<polyline"), 2u);
+  chart.series[0].y.assign(5, std::numeric_limits<double>::infinity());
+  EXPECT_EQ(occurrences(line_chart(chart), "<polyline"), 0u);
+}
