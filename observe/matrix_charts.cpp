@@ -10,7 +10,7 @@
 namespace gw {
 namespace {
 
-constexpr double kWidth = 380, kTop = 6, kLetter = 5.7;  // of an 11-unit sans-serif font, measured
+constexpr double kWidth = 380, kTop = 6, kBarPitch = 42, kLetter = 5.7;  // of an 11-unit sans-serif font, measured
 constexpr size_t kColumnLetters = 14, kRowLetters = 8;
 
 struct Grid {
@@ -158,14 +158,14 @@ std::string bar_chart(const BarChart& chart) {
   const double scale = largest > 0 ? (kWidth - 70) / largest : 0;  // 70: room for the value behind the longest bar
   std::string description = chart.title + ".";
   for (const auto& row : chart.rows) description += " " + row.label + ": " + format_value(total(row), chart.unit) + ".";
-  std::string svg = fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", kWidth, 38 * chart.rows.size() + 2,
-                                escape_html(description));
+  std::string svg = fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", kWidth,
+                                kBarPitch * static_cast<double>(chart.rows.size()), escape_html(description));
   Table table;
   table.caption = chart.title;
   table.header = {"what"};
   for (const std::string& name : chart.part_names) table.header.push_back(name);
   for (size_t i = 0; i < chart.rows.size(); ++i) {
-    svg += bar(chart, chart.rows[i], 38.0 * static_cast<double>(i), scale);
+    svg += bar(chart, chart.rows[i], kBarPitch * static_cast<double>(i), scale);
     table.rows.push_back({escape_html(chart.rows[i].label)});
     for (double part : chart.rows[i].parts) table.rows.back().push_back(format_value(part, chart.unit));
     table.rows.back().resize(table.header.size());

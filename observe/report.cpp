@@ -102,8 +102,8 @@ std::string render_report(const std::vector<std::string>& run_directories, const
   html += std::string("<style>") + kReportCss + "</style></head><body><main>\n" + header(data, title);
   html += verdict_section(data) + result_section(data) + curve_section(data, options) + routing_section(data, options);
   html += sample_section(data) + cost_section(data) + run_section(data);
-  html += "</main><footer>Written by Gatewright " GW_VERSION
-          ". Hover or touch a curve to read its values; every chart has its data folded below.</footer>";
+  html += "</main><footer><p>Written by Gatewright " GW_VERSION
+          ". Hover or touch a curve to read its values; every chart has its data folded below.</p></footer>";
   return html + "<script>" + kReportScript + "</script></body></html>\n";
 }
 

@@ -16,6 +16,9 @@ namespace {
 constexpr size_t kSamplesShown = 12;
 constexpr size_t kExpertCurves = 8;  // more experts than colours: a heat map over time instead of curves
 constexpr size_t kTimeColumns = 24;
+constexpr const char* kRoutingLead =
+    "The first seed of each arm that routes. Cells count samples; their colour is the share of the class that the expert serves. "
+    "Dotted: equal load.";
 
 double value_of(const Json& record, const std::string& field, int element) {
   if (element < 0) return number_or_nan(record, field);
@@ -241,10 +244,7 @@ std::string routing_section(const ReportData& data, const ReportOptions& options
   }
   curves += field_chart(data, "entropy", options);
   if (!curves.empty()) body += "<div class=\"grid\">" + curves + "</div>";
-  return section("routing", "Routing",
-                 "The first seed of each arm that routes. Cells count samples; their colour is the share of the class that the expert "
-                 "serves. Dotted: equal load.",
-                 body);
+  return section("routing", "Routing", kRoutingLead, body);
 }
 
 std::string sample_section(const ReportData& data) {

@@ -87,7 +87,8 @@ summary:hover { color: var(--ink); }
 .tip { position: absolute; pointer-events: none; z-index: 1; max-width: 270px; padding: 6px 10px; border: 1px solid var(--line); border-radius: 5px; background: var(--page);
   font-size: 12.5px; line-height: 1.45; font-variant-numeric: tabular-nums; box-shadow: 0 2px 10px #0002; }
 .tip div { display: flex; justify-content: space-between; gap: 14px; } .tip b { white-space: nowrap; }
-footer { padding-top: 18px; padding-bottom: 36px; border-top: 1px solid var(--line); color: var(--soft); font-size: 13px; }
+footer { padding-bottom: 36px; color: var(--soft); font-size: 13px; }
+footer p { margin: 0; padding-top: 18px; border-top: 1px solid var(--line); }
 @media (max-width: 600px) {
   main, footer { padding-left: 18px; padding-right: 18px; } header { padding-top: 26px; } h1 { font-size: 25px; }
   .facts { flex-direction: column; gap: 8px; } section { padding: 20px 0 16px; } th, td { padding-right: 16px; }
