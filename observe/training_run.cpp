@@ -143,7 +143,7 @@ ArmResult run_training(const TrainConfig& config, const TrainingRun& run) {
   ArmResult result{config.arm, config.seed, {}};
   if (finished_run(run.directory, config, result)) return result;
   Trainer trainer(config);
-  RunDirectory directory(run.directory, config_json(config), {.resume = run.resume, .wall_time_s = run.wall_time_s});
+  RunDirectory directory(run.directory, config_json(config), {.resume = run.resume, .tensorboard = true, .wall_time_s = run.wall_time_s, .may_differ = {}});
   {
     DirectoryObserver observer(directory, run, fmt::format("{} seed {}", config.arm, config.seed));
     trainer.run({run.directory, run.resume, run.stop}, observer);

@@ -10,7 +10,7 @@
 #include "apps/cli/table.h"
 #include "base/cpu_info.h"
 #include "observe/check_run.h"
-#include "observe/report.h"
+#include "observe/write_report.h"
 #include "observe/run_directory.h"
 
 namespace gw {

@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
 #include "apps/cli/command.h"
-#include "observe/report.h"
+#include "observe/write_report.h"
 
 namespace gw {
 namespace {

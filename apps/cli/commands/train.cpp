@@ -7,7 +7,7 @@
 #include "apps/cli/recipes.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
-#include "observe/report.h"
+#include "observe/write_report.h"
 #include "observe/run_directory.h"
 #include "observe/training_run.h"
 

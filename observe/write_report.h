@@ -1,0 +1,10 @@
+#pragma once
+#include <string>
+#include <vector>
+
+namespace gw {
+
+/// Renders the runs (or checks) and replaces `path` by the page, whole or not at all.
+void write_report(const std::string& path, const std::vector<std::string>& directories);
+
+}  // namespace gw
