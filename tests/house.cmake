@@ -25,3 +25,23 @@ if(TARGET gatewright_cli)
     "-DSCRATCH=${CMAKE_BINARY_DIR}/consumer" "-DGENERATOR=${CMAKE_GENERATOR}" "-DCXX=${CMAKE_CXX_COMPILER}" "-DTORCH=${consumer_torch}"
     "-DFLAGS=${consumer_flags}" "-DLAUNCHER=${ccache_program}" -P "${CMAKE_CURRENT_SOURCE_DIR}/consumer/run.cmake")
 endif()
+
+# The documentation's snippets, each a program that must return 0.
+add_test(NAME docs COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tools/check_docs.py" check)
+file(GLOB_RECURSE documents CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/docs/*.md")
+file(GLOB top_documents CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/*.md")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${documents} ${top_documents} "${CMAKE_SOURCE_DIR}/tools/check_docs.py")
+execute_process(COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tools/check_docs.py" extract "${CMAKE_BINARY_DIR}/snippets"
+                OUTPUT_VARIABLE programs OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+string(REPLACE "\n" "|" programs "${programs}")
+string(REPLACE ";" "," programs "${programs}")
+string(REPLACE "|" ";" programs "${programs}")
+foreach(program IN LISTS programs)
+  string(REPLACE "," ";" files "${program}")
+  list(POP_FRONT files name)
+  list(TRANSFORM files PREPEND "${CMAKE_BINARY_DIR}/snippets/${name}/")
+  add_executable(snippet_${name} ${files})
+  target_link_libraries(snippet_${name} PRIVATE gatewright gw_flags)
+  target_precompile_headers(snippet_${name} REUSE_FROM gw_pch)
+  add_test(NAME docs_${name} COMMAND snippet_${name})
+endforeach()

@@ -8,6 +8,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 import check_budgets  # noqa: E402
+import check_docs  # noqa: E402
 import check_floors  # noqa: E402
 from floors import FLOORS  # noqa: E402
 
@@ -176,6 +177,43 @@ TEST(Suite, Name) {
         self.assertEqual(
             self.lengths(code), {"A": 3, "get": 1, "mapped": 7, "A::run": 3, "operator==": 1, "TEST(Suite, Name)": 2}
         )
+
+
+class Docs(Tree):
+    SNIPPET = "<!-- compiled: hello -->\n```cpp\n#include <cstdio>\nstd::puts(\"hi\");\n```\n"
+
+    def test_a_good_tree_stands(self):
+        self.write("docs/a.md", "[up](../README.md) [out](https://example.org/x) " + "\n" + self.SNIPPET)
+        self.write("README.md", "see [a](docs/a.md#part)\n```\n[not](a link)\n```\n")
+        self.write("examples/custom_router.cpp", "\n" * 59)
+        self.assertEqual(check_docs.check(self.root), [])
+
+    def test_dead_link(self):
+        self.write("docs/a.md", "[gone](nowhere.md)")
+        self.refuses(check_docs, "docs/a.md", "nowhere.md")
+
+    def test_marker_without_block(self):
+        self.write("docs/a.md", "<!-- compiled: hello -->\n\n```cpp\nint x;\n```\n")
+        self.refuses(check_docs, "marker without a cpp block")
+
+    def test_same_name_twice(self):
+        self.write("docs/a.md", self.SNIPPET)
+        self.write("docs/b.md", self.SNIPPET)
+        self.refuses(check_docs, "docs/b.md", "twice")
+
+    def test_long_examples(self):
+        self.write("examples/moe_layer.cpp", "\n" * 40)
+        self.refuses(check_docs, "examples/moe_layer.cpp", "under 40 lines, got 40")
+        self.write("examples/moe_layer.cpp", "\n" * 39)
+        self.write("examples/custom_router.cpp", "\n" * 60)
+        self.refuses(check_docs, "examples/custom_router.cpp", "under 60 lines, got 60")
+
+    def test_snippets_become_programs(self):
+        part = "<!-- compiled: pair/part.cpp -->\n```cpp\nGW_REGISTER(gw::Gate, P);\n```\n"
+        self.write("docs/a.md", self.SNIPPET + part + "<!-- compiled: pair -->\n```cpp\nint main() { return 1; }\n```\n")
+        programs = check_docs.snippets(self.root)
+        self.assertEqual(programs["hello"]["main.cpp"], '#include <cstdio>\n\nint main() {\nstd::puts("hi");\n}\n')
+        self.assertEqual(programs["pair"], {"part.cpp": "GW_REGISTER(gw::Gate, P);\n", "main.cpp": "int main() { return 1; }\n"})
 
 
 if __name__ == "__main__":
