@@ -49,7 +49,7 @@ done
 
 root=""
 if [ "$(id -u)" != 0 ]; then
-  command -v sudo >/dev/null || die "these packages are missing and neither root nor sudo is at hand:$missing"
+  command -v sudo >/dev/null || die "neither root nor sudo is at hand; as root: apt-get install$missing (or DEPS=no make …, with what is there)"
   root="sudo"
 fi
 apt() { $root env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=300 "$@"; }
