@@ -76,8 +76,12 @@ at::Tensor pooled(const Flow& flow) {
   return leave(map(flow, [](const at::Tensor& x) { return x.mean({2, 3}); }));
 }
 
-Flow max_pool(const Flow& flow, int64_t size) {
-  return map(flow, [&](const at::Tensor& x) { return at::max_pool2d(x, {size, size}); });
+at::Tensor pooled(const Flow& flow, int64_t size) {
+  return leave(map(flow, [&](const at::Tensor& x) { return at::adaptive_avg_pool2d(x, {size, size}).flatten(1); }));
+}
+
+Flow max_pool(const Flow& flow, int64_t size, bool ceil) {
+  return map(flow, [&](const at::Tensor& x) { return at::max_pool2d(x, {size, size}, {size, size}, {0, 0}, {1, 1}, ceil); });
 }
 
 Flow average_pool(const Flow& flow, int64_t size) {

@@ -53,7 +53,10 @@ class Head : public torch::nn::Module {
 
 /// Global average pool of every part, rows back in original order: [B, C].
 at::Tensor pooled(const Flow& flow);
-Flow max_pool(const Flow& flow, int64_t size);
+/// Average pool of every part to size×size, whatever its own size (smaller maps repeat), flattened: [B, C·size²].
+at::Tensor pooled(const Flow& flow, int64_t size);
+/// `ceil`: an incomplete window at the edge counts, so that a map never vanishes (7 → 4 → 2 → 1 → 1).
+Flow max_pool(const Flow& flow, int64_t size, bool ceil = false);
 Flow average_pool(const Flow& flow, int64_t size);
 Flow sum(const Flow& a, const Flow& b);
 /// Channel concatenation, part by part (DenseNet).

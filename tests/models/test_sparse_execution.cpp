@@ -1,6 +1,8 @@
 // The sparse path against the masked-dense one that computes every expert, as the published code does.
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "base/registry.h"
 #include "models/network.h"
 #include "ops/cost.h"
@@ -12,9 +14,20 @@ namespace {
 using gw::Execution;
 using gw::Network;
 
+/// Narrow and shallow forms: at its default size one f64 step of a WRN-28-10 takes minutes. A new backbone may do without an entry.
+std::string small_options(const std::string& backbone) {
+  static const std::map<std::string, std::string> table{{"densenet_bc", R"({"depth":16,"growth":8})"},
+                                                        {"resnet18", R"({"width":16})"},
+                                                        {"vgg16_bn", R"({"width":8})"},
+                                                        {"wrn28_10", R"({"depth":16,"widen":1})"}};
+  const auto found = table.find(backbone);
+  return found == table.end() ? "{}" : found->second;
+}
+
 gw::NetworkOptions options_for(const std::string& backbone, int64_t experts, const std::string& routing = "image") {
   gw::NetworkOptions o;
   o.backbone = backbone, o.experts = experts, o.ratio = 0.5, o.routing = routing, o.seed = 5;
+  o.backbone_options = small_options(backbone);
   o.gate = routing == "image" ? R"({"part":"cnn","arch":"small"})" : R"({"part":"pooled_linear"})";
   return o;
 }
@@ -42,13 +55,14 @@ Answer run(Network& network, const at::Tensor& x, Execution execution, const at:
   return answer;
 }
 
-void expect_equal(const Answer& a, const Answer& b, double tolerance) {
+/// Gradients relative to `floor` + the largest: behind an N(0, 0.01) head all are small, so f64 asks for more than f32 can give.
+void expect_equal(const Answer& a, const Answer& b, double tolerance, double floor) {
   EXPECT_LT((a.logits - b.logits).abs().max().item<double>(), tolerance);
   ASSERT_EQ(a.gradients.size(), b.gradients.size());
   for (size_t i = 0; i < a.gradients.size(); ++i) {
     ASSERT_EQ(a.gradients[i].defined(), b.gradients[i].defined()) << i;
     if (!a.gradients[i].defined()) continue;
-    const double scale = 1 + b.gradients[i].abs().max().item<double>();
+    const double scale = floor + b.gradients[i].abs().max().item<double>();
     EXPECT_LT((a.gradients[i] - b.gradients[i]).abs().max().item<double>() / scale, tolerance) << i;
   }
   for (size_t i = 0; i < a.buffers.size(); ++i) EXPECT_LT((a.buffers[i] - b.buffers[i]).abs().max().item<double>(), tolerance) << i;
@@ -58,7 +72,7 @@ void compare(const gw::NetworkOptions& o, bool train, const at::Tensor& scores =
   const auto sparse = network_f64(o), masked = network_f64(o);
   sparse->train(train), masked->train(train);
   const auto x = images(batch);
-  expect_equal(run(*sparse, x, Execution::kSparse, scores), run(*masked, x, Execution::kMasked, scores), 1e-9);
+  expect_equal(run(*sparse, x, Execution::kSparse, scores), run(*masked, x, Execution::kMasked, scores), 1e-9, 1e-3);
 }
 
 class SparseExecution : public testing::TestWithParam<std::string> {};
@@ -126,13 +140,13 @@ std::vector<std::string> backbones() {
   for (const auto& part : gw::Registry::instance().list("models")) out.push_back(part.name);
   return out;
 }
-INSTANTIATE_TEST_SUITE_P(All, SparseExecution, testing::ValuesIn(backbones()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(All, SparseExecution, testing::ValuesIn(backbones()), [](const auto& test) { return test.param; });
 
 TEST(SparseExecutionF32, EqualsMaskedDense) {
   const auto o = options_for("small_cnn", 2);
   Network sparse(o, 3, 16, 16, 10), masked(o, 3, 16, 16, 10);
   const auto x = images(32).to(at::kFloat);
-  expect_equal(run(sparse, x, Execution::kSparse), run(masked, x, Execution::kMasked), 2e-6);
+  expect_equal(run(sparse, x, Execution::kSparse), run(masked, x, Execution::kMasked), 2e-6, 1);
 }
 
 TEST(Network, ForcedPathwaysIgnoreTheRouter) {
@@ -146,7 +160,8 @@ TEST(Network, ForcedPathwaysIgnoreTheRouter) {
     forced.forced_expert = e;
     const auto logits = network->forward(x, forced).logits;
     for (int64_t i = 0; i < 6; ++i) {
-      if (chosen[i].item<int64_t>() == e) EXPECT_LT((logits[i] - out.logits[i]).abs().max().item<double>(), 1e-12);
+      if (chosen[i].item<int64_t>() != e) continue;
+      EXPECT_LT((logits[i] - out.logits[i]).abs().max().item<double>(), 1e-12);
     }
   }
   gw::ForwardOptions beyond;
