@@ -91,6 +91,10 @@ NetworkEvaluation evaluate(Network& network, const ImageSet& whole, const Evalua
       const auto result = make_attack(name, options, epsilon)->run(victim, batch.images, batch.labels, rng.fork(name, static_cast<uint64_t>(b)));
       standing = standing.logical_and(result.fooled.logical_not());
       held[name] += result.fooled.logical_not().sum().item<double>();
+      out.forced_robust.resize(std::max(out.forced_robust.size(), result.fooled_per_expert.size()), 0);
+      for (size_t e = 0; e < result.fooled_per_expert.size(); ++e) {
+        out.forced_robust[e] += result.fooled_per_expert[e].logical_not().sum().item<double>();
+      }
       if (a > 0 || !on_clean.route.defined()) continue;
       const auto attacked = answers(network, result.images);
       flips += attacked.route.ne(on_clean.route).sum().item<double>();
@@ -105,6 +109,7 @@ NetworkEvaluation evaluate(Network& network, const ImageSet& whole, const Evalua
   for (const auto& [name, kept] : held) out.robust_accuracy[name] = kept / n;
   if (!out.affinity_clean.empty()) out.load_entropy = entropy_of(out.affinity_clean);
   out.forced_accuracy = forced_accuracies(network, loader);
+  for (auto& kept : out.forced_robust) kept /= n;
   return out;
 }
 
@@ -121,7 +126,7 @@ double clean_accuracy(Network& network, const ImageSet& set, int64_t batch) {
 
 Json evaluation_json(const NetworkEvaluation& e) {
   return {{"clean_accuracy", e.clean_accuracy}, {"robust_accuracy", e.robust_accuracy}, {"flip_rate", e.flip_rate},
-          {"affinity", {{"clean", e.affinity_clean}, {"attacked", e.affinity_attacked}}}, {"forced_accuracy", e.forced_accuracy},
+          {"affinity", {{"clean", e.affinity_clean}, {"attacked", e.affinity_attacked}}}, {"forced_accuracy", e.forced_accuracy}, {"forced_robust_accuracy", e.forced_robust},
           {"load_entropy", e.load_entropy}, {"images", e.images}};
 }
 

@@ -17,6 +17,7 @@ struct NetworkEvaluation {
   double flip_rate = 0;                            ///< share of images whose expert changes under the first attack
   std::vector<std::vector<int64_t>> affinity_clean, affinity_attacked;  ///< [E][classes] image counts
   std::vector<double> forced_accuracy;             ///< clean accuracy of each pathway when every image is forced through it
+  std::vector<double> forced_robust;               ///< the same under `per_pathway`, each pathway attacked by itself; else empty
   double load_entropy = 1;                         ///< of the clean routes, 1 = even
   int64_t images = 0;
 };

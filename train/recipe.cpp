@@ -98,6 +98,8 @@ void Mark::fields(OptionVisitor& v) {
   v.texts("sizes", sizes, "where the mark applies; empty: everywhere");
 }
 
+void merge_override(Json& table, const std::string& text) { merge(table, override_table(text)); }
+
 std::vector<int64_t> Recipe::seeds(const std::string& size) const {
   const auto& table = entry(document.at("sizes"), "size", size);
   const auto list = table.value("seeds", Json::array({0}));
@@ -117,7 +119,7 @@ TrainConfig Recipe::resolve(const std::string& arm, const std::string& size, int
   merge(merged, config_of(arm_table));
   if (arm_table.contains("sizes") && arm_table["sizes"].contains(size)) merge(merged, config_of(arm_table["sizes"][size]));
   merged["name"] = name, merged["arm"] = arm, merged["seed"] = seed;
-  for (const auto& text : overrides) merge(merged, override_table(text));
+  for (const auto& text : overrides) merge_override(merged, text);
   TrainConfig config;
   parse_options("recipe " + name, merged, config);
   return config;

@@ -31,6 +31,9 @@ struct Recipe {
   TrainConfig resolve(const std::string& arm, const std::string& size, int64_t seed, const std::vector<std::string>& overrides = {}) const;
 };
 
+/// Applies one "key.key=value" to a table; a value that is no JSON is text. Errors: ValueError without "=".
+void merge_override(Json& table, const std::string& text);
+
 /// Reads recipes/<name>.toml, or a path that ends in .toml.
 /// Errors: IoError if there is none (with the near miss among the recipes beside it); ValueError with line and column for
 ///         malformed TOML, and for unknown keys.

@@ -116,16 +116,18 @@ void Trainer::step(TrainObserver& observer) {
 
 double Trainer::validate(TrainObserver& observer) {
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("validation");
+  // PGD on the class alone: the router's share of the joint attack distracts it where the router was not taught by labels,
+  // and a checkpoint chosen under a weak attack is a wrong choice (AT (MoE): 69 % under joint where PGD leaves 55 %).
   EvaluationConfig quick;
-  quick.attacks = config_.validation_steps > 0 ? std::vector<std::string>{"joint"} : std::vector<std::string>{};
+  quick.attacks = config_.validation_steps > 0 ? std::vector<std::string>{"pgd"} : std::vector<std::string>{};
   const double step_size = 2.5 * config_.epsilon / static_cast<double>(std::max<int64_t>(config_.validation_steps, 1));
-  quick.attack_options = Json{{"joint", {{"steps", std::max<int64_t>(config_.validation_steps, 1)}, {"step_size", step_size}}}}.dump();
+  quick.attack_options = Json{{"pgd", {{"steps", std::max<int64_t>(config_.validation_steps, 1)}, {"step_size", step_size}}}}.dump();
   const auto& held_out = validation_.size() > 0 ? validation_ : train_;
   const auto result = evaluate(*network_, held_out, quick, config_.epsilon, rng);
   Json record{{"step", at_.step}, {"epoch", at_.epoch}, {"kind", "validation"}, {"clean_accuracy", result.clean_accuracy}};
   double score = result.clean_accuracy;
   if (config_.validation_steps > 0) {
-    score = result.robust_accuracy.at("joint");
+    score = result.robust_accuracy.at("pgd");
     record["robust_accuracy"] = score;
   }
   if (network_->routed()) record["flip_rate"] = result.flip_rate, record["entropy"] = result.load_entropy;

@@ -1,0 +1,98 @@
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "apps/cli/clocks.h"
+#include "apps/cli/command.h"
+#include "apps/cli/signals.h"
+#include "apps/cli/table.h"
+#include "observe/progress.h"
+#include "observe/run_directory.h"
+#include "train/evaluate.h"
+#include "train/recipe.h"
+#include "train/trainer.h"
+
+namespace gw {
+namespace {
+
+/// Attacks a trained network on the test images of its run.
+class AttackCommand : public Command {
+ public:
+  using Command::Command;
+  static constexpr const char* kSummary = "Attack a trained network: accuracy under each attack, and the worst case over all.";
+
+  const char* example() const override { return "gatewright attack runs/first --with ensemble --with per_pathway --images 200"; }
+
+  void declare(CLI::App& app) override {
+    app.add_option("run", run_, "run directory")->required();
+    app.add_option("--with", attacks_, "parts of the attacks catalogue; default: those of the run's recipe");
+    app.add_option("--set", overrides_, "override an evaluation value: attack_options.joint.steps=50");
+    app.add_option("--epsilon", epsilon_, "radius of the ball; default: the run's")->check(CLI::Range(0.0, 1.0));
+    app.add_option("--images", images_, "the first so many test images; 0: all")->check(CLI::NonNegativeNumber);
+    app.add_option("--checkpoint", checkpoint_, "file in the run directory")->capture_default_str();
+    app.add_flag("--json", json_, "print JSON");
+  }
+
+  int run() override {
+    catch_signals();
+    TrainConfig config;
+    parse_options("run " + run_, read_json(run_ + "/" + kRecipeFile), config);
+    const auto evaluation = evaluation_config(config);
+    const auto data = load_data(config);
+    const auto network = make_network(config, data);
+    const auto path = run_ + "/" + checkpoint_;
+    load_model(*network, load_safetensors(path), path);
+    const double epsilon = epsilon_ >= 0 ? epsilon_ : config.epsilon;
+    std::optional<Progress> progress;
+    const auto tick = [&](int64_t done, int64_t total) {
+      if (stop_requested().load()) throw Interrupted("interrupted; nothing was written");
+      if (!progress) {
+        auto options = progress_for(stderr, steady_now_s);
+        options.label = "attack", options.unit = "images";
+        progress.emplace(total, options);
+      }
+      progress->update(done);
+    };
+    const auto result = evaluate(*network, data.test, evaluation, epsilon, Rng(static_cast<uint64_t>(config.seed)).fork("test"), tick);
+    progress.reset();
+    print(result, epsilon);
+    return 0;
+  }
+
+ private:
+  EvaluationConfig evaluation_config(const TrainConfig& config) const {
+    auto json = Json::parse(config.evaluation);
+    if (!attacks_.empty()) json["attacks"] = attacks_;
+    for (const auto& text : overrides_) merge_override(json, text);
+    json["images"] = images_;
+    EvaluationConfig evaluation;
+    parse_options("evaluation", json, evaluation);
+    return evaluation;
+  }
+
+  void print(const NetworkEvaluation& result, double epsilon) const {
+    if (json_) {
+      fmt::print("{}\n", dump_json(evaluation_json(result)));
+      return;
+    }
+    std::vector<std::vector<std::string>> rows{{"images", ">accuracy %"}};
+    const auto add = [&](const std::string& name, double share) { rows.push_back({name, fmt::format("{:.2f}", 100 * share)}); };
+    add("clean", result.clean_accuracy);
+    for (const auto& [name, share] : result.robust_accuracy) add(name, share);
+    for (size_t e = 0; e < result.forced_accuracy.size(); ++e) add(fmt::format("forced through expert {}, clean", e), result.forced_accuracy[e]);
+    for (size_t e = 0; e < result.forced_robust.size(); ++e) add(fmt::format("forced through expert {}, attacked", e), result.forced_robust[e]);
+    fmt::print("{} test images, epsilon {:g}\n{}", result.images, epsilon, format_table(rows));
+    if (!result.forced_accuracy.empty()) fmt::print("routes changed by the first attack: {:.1f} %\n", 100 * result.flip_rate);
+  }
+
+  std::string run_, checkpoint_ = kBestCheckpoint;
+  std::vector<std::string> attacks_, overrides_;
+  double epsilon_ = -1;
+  int64_t images_ = 0;
+  bool json_ = false;
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Command, gw::AttackCommand);
