@@ -68,48 +68,52 @@ ImageSet first_images(const ImageSet& set, int64_t count) {
   return {set.images.narrow(0, 0, count), set.labels.narrow(0, 0, count)};
 }
 
+/// Adds one batch's counts to `out`: clean and attacked answers, routes, and who stood every attack.
+void attack_batch(Network& network, const Batch& batch, const EvaluationConfig& config, double epsilon,
+                  const std::function<Rng(const std::string&)>& stream, NetworkEvaluation& out) {
+  NetworkVictim victim(network);
+  const auto options = Json::parse(config.attack_options);
+  const auto on_clean = answers(network, batch.images);
+  out.clean_accuracy += on_clean.predicted.eq(batch.labels).sum().item<double>();
+  count(out.affinity_clean, network.shape(), on_clean.route, batch.labels);
+  auto standing = at::ones({batch.labels.size(0)}, at::kBool);
+  for (const auto& name : config.attacks) {
+    const auto result = make_attack(name, options, epsilon)->run(victim, batch.images, batch.labels, stream(name));
+    const auto held = result.fooled.logical_not();
+    standing = standing.logical_and(held);
+    out.robust_accuracy[name] += held.sum().item<double>();
+    out.forced_robust.resize(std::max(out.forced_robust.size(), result.fooled_per_expert.size()), 0);
+    for (size_t e = 0; e < result.fooled_per_expert.size(); ++e) {
+      out.forced_robust[e] += result.fooled_per_expert[e].logical_not().sum().item<double>();
+    }
+    if (name != config.attacks.front() || !on_clean.route.defined()) continue;
+    const auto attacked = answers(network, result.images);
+    out.flip_rate += attacked.route.ne(on_clean.route).sum().item<double>();
+    count(out.affinity_attacked, network.shape(), attacked.route, batch.labels);
+  }
+  if (!config.attacks.empty()) out.robust_accuracy[kWorstCase] += standing.sum().item<double>();
+}
+
 }  // namespace
 
 NetworkEvaluation evaluate(Network& network, const ImageSet& whole, const EvaluationConfig& config, double epsilon, const Rng& rng, const Tick& tick) {
   network.eval();
   const auto set = first_images(whole, config.images);
   const Loader loader(set, config.batch, {}, false, rng);
-  NetworkVictim victim(network);
-  const auto options = Json::parse(config.attack_options);
   NetworkEvaluation out;
   out.images = set.size();
-  double clean = 0, flips = 0;
-  std::map<std::string, double> held;
   for (int64_t b = 0; b < loader.batches(); ++b) {
-    const auto batch = loader.get(0, b);
-    const auto on_clean = answers(network, batch.images);
-    clean += on_clean.predicted.eq(batch.labels).sum().item<double>();
-    count(out.affinity_clean, network.shape(), on_clean.route, batch.labels);
-    auto standing = at::ones({batch.labels.size(0)}, at::kBool);
-    for (size_t a = 0; a < config.attacks.size(); ++a) {
-      const auto& name = config.attacks[a];
-      const auto result = make_attack(name, options, epsilon)->run(victim, batch.images, batch.labels, rng.fork(name, static_cast<uint64_t>(b)));
-      standing = standing.logical_and(result.fooled.logical_not());
-      held[name] += result.fooled.logical_not().sum().item<double>();
-      out.forced_robust.resize(std::max(out.forced_robust.size(), result.fooled_per_expert.size()), 0);
-      for (size_t e = 0; e < result.fooled_per_expert.size(); ++e) {
-        out.forced_robust[e] += result.fooled_per_expert[e].logical_not().sum().item<double>();
-      }
-      if (a > 0 || !on_clean.route.defined()) continue;
-      const auto attacked = answers(network, result.images);
-      flips += attacked.route.ne(on_clean.route).sum().item<double>();
-      count(out.affinity_attacked, network.shape(), attacked.route, batch.labels);
-    }
-    if (!config.attacks.empty()) held[kWorstCase] += standing.sum().item<double>();
+    attack_batch(network, loader.get(0, b), config, epsilon, [&](const std::string& name) { return rng.fork(name, static_cast<uint64_t>(b)); }, out);
     if (tick) tick(std::min((b + 1) * config.batch, out.images), out.images);
   }
+  // Counts until here; shares from here on.
   const double n = static_cast<double>(std::max<int64_t>(out.images, 1));
-  out.clean_accuracy = clean / n;
-  out.flip_rate = flips / n;
-  for (const auto& [name, kept] : held) out.robust_accuracy[name] = kept / n;
+  out.clean_accuracy /= n;
+  out.flip_rate /= n;
+  for (auto& item : out.robust_accuracy) item.second /= n;
+  for (auto& kept : out.forced_robust) kept /= n;
   if (!out.affinity_clean.empty()) out.load_entropy = entropy_of(out.affinity_clean);
   out.forced_accuracy = forced_accuracies(network, loader);
-  for (auto& kept : out.forced_robust) kept /= n;
   return out;
 }
 
