@@ -60,6 +60,8 @@ CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const 
   for (const int64_t seed : seeds) {
     for (const auto& arm : arms) configs.push_back(recipe.resolve(arm, options.size, seed, options.overrides));
   }
+  // All are examined before the first one trains: a typing error in the last arm must not cost the hours of the others.
+  for (size_t i = 0; i < arms.size(); ++i) check_config(configs[i]);
   CheckOutcome outcome;
   for (const auto& config : configs) {
     auto one = run;

@@ -134,8 +134,12 @@ bool finished_run(const std::string& directory, const TrainConfig& config, ArmRe
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return false;
   const auto document = read_json(path);
-  if (document.value("config", Json()) != config_json(config)) return false;
-  result = {config.arm, config.seed, document.at("metrics").get<std::map<std::string, double>>()};
+  try {
+    if (document.at("config") != config_json(config)) return false;
+    result = {config.arm, config.seed, document.at("metrics").get<std::map<std::string, double>>()};
+  } catch (const Json::exception&) {
+    fail("run: expected \"config\" and \"metrics\" in {}, got something else; remove the file and resume the run to measure again", path);
+  }
   return true;
 }
 

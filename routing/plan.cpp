@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "base/error.h"
+#include "base/numeric_error.h"
 #include "routing/policy.h"
 
 namespace gw {
@@ -96,7 +96,7 @@ void check_scores(const char* part, const at::Tensor& scores, int64_t experts) {
   const auto finite = at::isfinite(scores.detach()).all(1);
   if (finite.all().item<bool>()) return;
   const int64_t row = finite.logical_not().nonzero()[0].item<int64_t>();
-  fail("{}: expected finite scores, got NaN or infinity for token {}; look at the learning rate and the gate's input", part, row);
+  throw NumericError(fmt::format("{}: expected finite scores, got NaN or infinity for token {}; look at the learning rate and the gate's input", part, row));
 }
 
 }  // namespace gw

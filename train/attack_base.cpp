@@ -4,7 +4,7 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/ranges.h>
 
-#include "base/error.h"
+#include "base/numeric_error.h"
 
 namespace gw {
 namespace {
@@ -17,8 +17,9 @@ std::string describe(const at::Tensor& tensor) {
 void check_answer(const std::string& part, const char* what, const at::Tensor& answer, int64_t rows, int64_t columns) {
   check(answer.defined() && answer.dim() == 2 && answer.size(0) == rows && answer.size(1) == columns,
         "{}: expected {} [{}, {}] of the victim, got {}", part, what, rows, columns, describe(answer));
-  check(at::isfinite(answer).all().item<bool>(), "{}: expected finite {} of the victim, got NaN or infinity; check its weights", part,
-        what);
+  if (!at::isfinite(answer).all().item<bool>()) {
+    throw NumericError(fmt::format("{}: expected finite {} of the victim, got NaN or infinity; check its weights", part, what));
+  }
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 
 #include <cstring>
 
-#include "base/error.h"
+#include "base/numeric_error.h"
 #include "ops/random.h"
 
 namespace gw {
@@ -24,8 +24,9 @@ ImageGradient image_gradient(const at::Tensor& images, const ImageObjective& obj
   check(value.requires_grad(), kConstant);
   const at::Tensor gradient = torch::autograd::grad({value}, {leaf}, {}, {}, false, true)[0];
   check(gradient.defined(), kConstant);
-  check(!at::isnan(gradient).any().item<bool>(),
-        "attack: expected a gradient of numbers, got NaN; check the victim's losses for 0/0 and log 0");
+  if (at::isnan(gradient).any().item<bool>()) {
+    throw NumericError("attack: expected a gradient of numbers, got NaN; check the victim's losses for 0/0 and log 0");
+  }
   return {value.detach(), gradient.detach()};
 }
 

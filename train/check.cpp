@@ -55,7 +55,7 @@ std::vector<MarkResult> judge(const Recipe& recipe, const std::string& size, con
     const bool applies = mark.sizes.empty() || std::find(mark.sizes.begin(), mark.sizes.end(), size) != mark.sizes.end();
     if (!applies) continue;
     const auto s = summarise(per_seed(mark, results));
-    const bool holds = s.count > 0 && s.mean >= mark.at_least && s.mean <= mark.at_most;  // NaN fails both comparisons
+    const bool holds = s.count > 0 && std::isfinite(s.mean) && s.mean >= mark.at_least && s.mean <= mark.at_most;
     out.push_back({mark, s.mean, s.low, s.high, s.count, holds});
   }
   return out;

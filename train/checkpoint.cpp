@@ -18,6 +18,8 @@ std::map<std::string, at::Tensor> model_tensors(const Network& network) {
   return tensors;
 }
 
+std::string described(const at::Tensor& t) { return fmt::format("{} of {}", c10::str(t.sizes()), c10::toString(t.scalar_type())); }
+
 std::string listed(const char* what, std::vector<std::string> names) {
   if (names.empty()) return "";
   const size_t more = names.size() > 10 ? names.size() - 10 : 0;
@@ -64,7 +66,7 @@ void load_model(Network& network, const SafetensorsFile& file, const std::string
     if (it == file.tensors.end()) {
       missing.push_back(name);
     } else if (it->second.sizes() != tensor.sizes() || it->second.scalar_type() != tensor.scalar_type()) {
-      reshaped.push_back(fmt::format("{} (expected {}, got {})", name, c10::str(tensor.sizes()), c10::str(it->second.sizes())));
+      reshaped.push_back(fmt::format("{} (expected {}, got {})", name, described(tensor), described(it->second)));
     }
   }
   for (const auto& [name, tensor] : file.tensors) {

@@ -96,6 +96,12 @@ void attack_batch(Network& network, const Batch& batch, const EvaluationConfig& 
 
 }  // namespace
 
+void check_evaluation(const EvaluationConfig& config, double epsilon) {
+  const auto options = Json::parse(config.attack_options);
+  for (const auto& name : config.attacks) make_attack(name, options, epsilon);
+  for (const auto& item : options.items()) make_attack(item.key(), options, epsilon);  // options of no attack are a slip of the pen
+}
+
 NetworkEvaluation evaluate(Network& network, const ImageSet& whole, const EvaluationConfig& config, double epsilon, const Rng& rng, const Tick& tick) {
   network.eval();
   const auto set = first_images(whole, config.images);

@@ -22,6 +22,9 @@ struct NetworkEvaluation {
   int64_t images = 0;
 };
 
+/// Refuses unknown attacks and their options before anything is measured. Errors: ValueError with the near miss.
+void check_evaluation(const EvaluationConfig& config, double epsilon);
+
 /// Called after each batch with the images done and in all; throw to stop.
 using Tick = std::function<void(int64_t done, int64_t total)>;
 

@@ -1,7 +1,7 @@
 #pragma once
 #include <map>
 
-#include "base/error.h"
+#include "base/numeric_error.h"
 #include "data/loader.h"
 #include "models/network.h"
 #include "train/optimizer.h"
@@ -38,13 +38,9 @@ class Objective {
   virtual bool separate_router() const { return false; }
 };
 
-/// A loss became NaN or infinite: the trainer stops and keeps the last good checkpoint.
-class NumericError : public ValueError {
- public:
-  using ValueError::ValueError;
-};
-
-/// d loss / d parameters, undefined where the loss does not depend on one. Errors: NumericError.
+/// d loss / d parameters, undefined where the loss does not depend on one.
+/// Errors: NumericError naming `what` if the loss or a gradient is not finite.
+/// Cost:   the backward pass, and one sum over every gradient.
 std::vector<at::Tensor> parameter_gradients(const at::Tensor& loss, const std::vector<at::Tensor>& parameters, const char* what);
 double accuracy(const at::Tensor& logits, const at::Tensor& labels);
 /// Rows per expert of the first decision, empty when dense.

@@ -6,13 +6,17 @@
 #include "base/error.h"
 
 namespace gw {
+namespace {
+
+constexpr const char* kSteps = "/steps";
+
+}  // namespace
 
 void Optimizer::step(const std::vector<at::Tensor>& gradients, double lr) {
   ensure(gradients.size() == parameters_.size(), "optimizer: {} gradients for {} parameters", gradients.size(), parameters_.size());
   const at::NoGradGuard no_grad;
-  ++steps_;
   for (size_t i = 0; i < parameters_.size(); ++i) {
-    if (gradients[i].defined()) update(i, parameters_[i].value, gradients[i], lr, steps_);
+    if (gradients[i].defined()) update(i, parameters_[i].value, gradients[i], lr, ++steps_[i]);
   }
 }
 
@@ -37,26 +41,36 @@ bool Optimizer::decays(size_t index, const std::vector<std::string>& excluded) c
 
 std::map<std::string, at::Tensor> Optimizer::state() const {
   auto state = slots_;
-  state["step"] = at::full({}, steps_, at::kLong);
+  for (size_t i = 0; i < parameters_.size(); ++i) state[parameters_[i].name + kSteps] = at::full({}, steps_[i], at::kLong);
   return state;
 }
 
 void Optimizer::load_state(const std::map<std::string, at::Tensor>& state) {
-  const auto count = state.find("step");
-  check(count != state.end(), "optimizer: expected the tensor \"step\" in the checkpoint, got none; the file was not written by a training run");
   std::map<std::string, at::Tensor> slots;
-  for (const auto& [name, tensor] : state) {
-    if (name == "step") continue;
-    const auto parameter = name.substr(0, name.rfind('/'));
-    const auto it = std::find_if(parameters_.begin(), parameters_.end(), [&](const auto& p) { return p.name == parameter; });
-    check(it != parameters_.end(), "optimizer: state \"{}\" belongs to no parameter of this network", name);
-    check(it->value.sizes() == tensor.sizes(), "optimizer: state \"{}\" has another shape than its parameter", name);
-    auto copy = at::empty_like(it->value);
-    copy.copy_(tensor);
-    slots[name] = copy;
+  std::vector<int64_t> steps;
+  size_t used = 0;
+  for (const auto& parameter : parameters_) {
+    const auto count = state.find(parameter.name + kSteps);
+    check(count != state.end(), "optimizer: expected the tensor \"{}{}\" in the checkpoint, got none; it was written by another optimizer or network",
+          parameter.name, kSteps);
+    check(count->second.scalar_type() == at::kLong && count->second.numel() == 1, "optimizer: expected one integer as \"{}\", got {} of {}; the file is damaged",
+          count->first, c10::str(count->second.sizes()), c10::toString(count->second.scalar_type()));
+    steps.push_back(count->second.item<int64_t>());
+    ++used;
+    const auto prefix = parameter.name + "/";
+    for (auto it = state.lower_bound(prefix); it != state.end() && it->first.rfind(prefix, 0) == 0; ++it) {
+      if (it == count) continue;
+      const bool fits = it->second.sizes() == parameter.value.sizes() && it->second.scalar_type() == parameter.value.scalar_type();
+      check(fits, "optimizer: expected \"{}\" like its parameter, {} of {}, got {} of {}", it->first, c10::str(parameter.value.sizes()),
+            c10::toString(parameter.value.scalar_type()), c10::str(it->second.sizes()), c10::toString(it->second.scalar_type()));
+      auto copy = at::empty_like(parameter.value);
+      slots[it->first] = copy.copy_(it->second);
+      ++used;
+    }
   }
+  check(used == state.size(), "optimizer: expected {} tensors of state, got {}: some belong to no parameter of this network", used, state.size());
   slots_ = std::move(slots);
-  steps_ = count->second.item<int64_t>();
+  steps_ = std::move(steps);
 }
 
 }  // namespace gw

@@ -22,7 +22,7 @@ class Optimizer {
   struct Context {
     std::vector<NamedParameter> parameters;
   };
-  explicit Optimizer(const Context& context) : parameters_(context.parameters) {}
+  explicit Optimizer(const Context& context) : parameters_(context.parameters), steps_(parameters_.size(), 0) {}
   virtual ~Optimizer() = default;
 
   /// One step with the learning rate `lr`; `gradients` in the order of `parameters()`, undefined ones are skipped.
@@ -30,13 +30,13 @@ class Optimizer {
   const std::vector<NamedParameter>& parameters() const { return parameters_; }
   std::vector<at::Tensor> values() const;
 
-  /// "<parameter>/<slot>" → tensor, and "step" → count.
+  /// "<parameter>/<slot>" → tensor, and "<parameter>/steps" → its updates so far.
   std::map<std::string, at::Tensor> state() const;
-  /// Errors: ValueError naming the first tensor that is missing or has another shape.
+  /// Errors: ValueError naming the first tensor that is missing or has another shape or type; nothing changed then.
   void load_state(const std::map<std::string, at::Tensor>& state);
 
  protected:
-  /// Updates one parameter. `slots` are this parameter's state tensors, created on first use.
+  /// Updates one parameter; `step` counts its updates from 1, so that bias corrections fit a parameter that was skipped before.
   virtual void update(size_t index, at::Tensor& value, const at::Tensor& gradient, double lr, int64_t step) = 0;
   /// The state tensor `slot` of parameter `index`, zero-filled on first use.
   at::Tensor& slot(size_t index, const char* name);
@@ -45,7 +45,7 @@ class Optimizer {
  private:
   std::vector<NamedParameter> parameters_;
   std::map<std::string, at::Tensor> slots_;
-  int64_t steps_ = 0;
+  std::vector<int64_t> steps_;  ///< by parameter
 };
 
 }  // namespace gw

@@ -49,6 +49,56 @@ void merge(Json& base, const Json& over) {
 
 Json config_of(const Json& table) { return table.value("config", Json::object()); }
 
+void check_keys(const std::string& where, const Json& table, const std::vector<std::string>& known) {
+  check(table.is_object(), "recipe {}: expected a table, got {}", where, table.dump().substr(0, 60));
+  for (const auto& key : keys(table)) {
+    const bool listed = std::find(known.begin(), known.end(), key) != known.end();
+    check(listed, "recipe {}: unknown key \"{}\"{}", where, key, near_miss(key, known));
+  }
+  const auto config = table.find("config");
+  check(config == table.end() || config->is_object(), "recipe {}: expected a table for \"config\", got {}", where,
+        config == table.end() ? "" : config->dump().substr(0, 60));
+}
+
+void check_document(const std::string& path, const Json& document) {
+  check_keys(path, document, {"name", "title", "paper", "defaults", "sizes", "arms", "claims", "marks"});
+  for (const char* table : {"sizes", "arms"}) {
+    const auto it = document.find(table);
+    const bool filled = it != document.end() && it->is_object() && !it->empty();
+    check(filled, "recipe {}: expected at least one entry in [{}], got none", path, table);
+  }
+  for (const char* text : {"name", "title"}) {
+    const auto it = document.find(text);
+    check(it == document.end() || it->is_string(), "recipe {}: expected text for \"{}\", got {}", path, text, it == document.end() ? "" : it->dump());
+  }
+  check(document.value("defaults", Json::object()).is_object(), "recipe {}: expected a table [defaults], got something else", path);
+  for (const auto& [name, size] : document["sizes"].items()) check_keys(path + " sizes." + name, size, {"title", "seeds", "config"});
+  for (const auto& [name, arm] : document["arms"].items()) {
+    const auto where = path + " arms." + name;
+    check_keys(where, arm, {"title", "sizes", "config"});
+    const auto sizes = arm.value("sizes", Json::object());
+    check(sizes.is_object(), "recipe {}: expected a table for \"sizes\", got {}", where, sizes.dump().substr(0, 60));
+    for (const auto& [size, table] : sizes.items()) {
+      entry(document["sizes"], "size", size);
+      check_keys(where + ".sizes." + size, table, {"config"});
+    }
+  }
+}
+
+Mark read_mark(const Recipe& recipe, const Json& table) {
+  Mark mark;
+  const auto where = "recipe " + recipe.name + " mark";
+  parse_options(where, table, mark);
+  check(!mark.metric.empty() && !mark.arm.empty(), "{} \"{}\": expected a metric and an arm, got none; name them", where, mark.name);
+  check(mark.at_least > -kInfinity || mark.at_most < kInfinity, "{} \"{}\": expected at_least or at_most, got no bound; it could not fail", where, mark.name);
+  check(mark.at_least <= mark.at_most, "{} \"{}\": expected at_least <= at_most, got {} and {}; it could not hold", where, mark.name, mark.at_least, mark.at_most);
+  for (const auto& arm : {mark.arm, mark.minus, mark.divided_by}) {
+    if (!arm.empty()) entry(recipe.document.at("arms"), "arm", arm);
+  }
+  for (const auto& size : mark.sizes) entry(recipe.document.at("sizes"), "size", size);
+  return mark;
+}
+
 // "objective.beta=1" → {"objective": {"beta": 1}}; a value that is no JSON is text.
 Json override_table(const std::string& text) {
   const auto equals = text.find('=');
@@ -78,8 +128,6 @@ std::string find_recipe(const std::string& name, const std::vector<std::string>&
   }
   throw ValueError(fmt::format("recipe: unknown recipe \"{}\"{}", name.substr(0, 100), near_miss(name, known)));
 }
-
-const std::vector<std::string> kTopLevel = {"name", "title", "paper", "defaults", "sizes", "arms", "claims", "marks"};
 
 }  // namespace
 
@@ -129,26 +177,13 @@ Recipe load_recipe(const std::string& name_or_path, const std::vector<std::strin
   Recipe recipe;
   recipe.path = find_recipe(name_or_path, folders);
   recipe.document = to_json(read_file(recipe.path, kRecipeLimitBytes), recipe.path);
-  for (const auto& key : keys(recipe.document)) {
-    const bool known = std::find(kTopLevel.begin(), kTopLevel.end(), key) != kTopLevel.end();
-    check(known, "recipe {}: unknown key \"{}\"{}", recipe.path, key, near_miss(key, kTopLevel));
-  }
-  for (const char* table : {"sizes", "arms"}) {
-    const auto it = recipe.document.find(table);
-    const bool filled = it != recipe.document.end() && it->is_object() && !it->empty();
-    check(filled, "recipe {}: expected at least one entry in [{}], got none", recipe.path, table);
-  }
+  check_document(recipe.path, recipe.document);
   recipe.name = recipe.document.value("name", std::filesystem::path(recipe.path).stem().string());
   recipe.arms = keys(recipe.document["arms"]);
   recipe.sizes = keys(recipe.document["sizes"]);
-  for (const auto& table : recipe.document.value("marks", Json::array())) {
-    Mark mark;
-    parse_options("recipe " + recipe.name + " mark", table, mark);
-    for (const auto& arm : {mark.arm, mark.minus, mark.divided_by}) {
-      if (!arm.empty()) entry(recipe.document["arms"], "arm", arm);
-    }
-    recipe.marks.push_back(mark);
-  }
+  const auto marks = recipe.document.value("marks", Json::array());
+  check(marks.is_array(), "recipe {}: expected a list of tables [[marks]], got {}", recipe.path, marks.dump().substr(0, 60));
+  for (const auto& table : marks) recipe.marks.push_back(read_mark(recipe, table));
   return recipe;
 }
 

@@ -35,8 +35,8 @@ struct Recipe {
 void merge_override(Json& table, const std::string& text);
 
 /// Reads recipes/<name>.toml, or a path that ends in .toml.
-/// Errors: IoError if there is none (with the near miss among the recipes beside it); ValueError with line and column for
-///         malformed TOML, and for unknown keys.
+/// Errors: ValueError for an unknown name (with the near miss), with line and column for malformed TOML, for unknown keys, and for
+///         marks that name an unknown arm or size or have no bound; IoError for a path that cannot be read.
 Recipe load_recipe(const std::string& name_or_path, const std::vector<std::string>& folders);
 
 }  // namespace gw

@@ -3,27 +3,12 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include "base/numeric_error.h"
 #include "ops/frozen.h"
 #include "ops/random.h"
 #include "train/attack_loop.h"
 
 namespace gw {
-namespace {
-
-/// Evaluation mode for a scope; training mode afterwards, also when the search throws. Forgetting the way back would
-/// silently train on frozen statistics.
-class EvaluationScope {
- public:
-  explicit EvaluationScope(Network& network) : network_(network) { network_.eval(); }
-  ~EvaluationScope() { network_.train(); }
-  EvaluationScope(const EvaluationScope&) = delete;
-  EvaluationScope& operator=(const EvaluationScope&) = delete;
-
- private:
-  Network& network_;
-};
-
-}  // namespace
 
 void TradesOptions::fields(OptionVisitor& v) {
   v.real("beta", beta, "weight of the consistency term", 0, 1e6);
@@ -41,6 +26,9 @@ at::Tensor trades_images(Network& network, const at::Tensor& images, const at::T
   {
     const at::NoGradGuard no_grad;
     target = network.forward(images).logits;
+  }
+  if (!at::isfinite(target).all().item<bool>()) {
+    throw NumericError("train: expected finite answers of the network, got NaN or infinity; lower the learning rate or look at the data");
   }
   const bool with_router = scores.defined() && options.router_weight > 0;
   const auto objective = [&](const at::Tensor& x) {

@@ -17,6 +17,19 @@ struct TradesOptions : OptionSet {
   void fields(OptionVisitor& v) override;
 };
 
+/// Evaluation mode for a scope; training mode afterwards, also when something throws. Forgetting the way back would
+/// silently train on frozen statistics.
+class EvaluationScope {
+ public:
+  explicit EvaluationScope(torch::nn::Module& module) : module_(module) { module_.eval(); }
+  ~EvaluationScope() { module_.train(); }
+  EvaluationScope(const EvaluationScope&) = delete;
+  EvaluationScope& operator=(const EvaluationScope&) = delete;
+
+ private:
+  torch::nn::Module& module_;
+};
+
 /// Images that maximise KL(f(x) ‖ f(x')) + w·KL(s(x) ‖ s(x')), summed over the batch.
 /// The network is put into evaluation mode for the search and back into training mode afterwards.
 /// `scores`: the router's answer on clean images, the target of its term; undefined: no such term.

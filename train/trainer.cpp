@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <filesystem>
 
 #include "base/registry.h"
 #include "routing/load.h"
@@ -43,6 +44,17 @@ std::shared_ptr<Network> make_network(const TrainConfig& config, const ImageData
   return std::make_shared<Network>(options, images.size(1), images.size(2), images.size(3), data.classes);
 }
 
+void check_config(const TrainConfig& config) {
+  constexpr int64_t kChannels = 3, kSide = 32, kClasses = 10;
+  make_part<Dataset>("data", Json::parse(config.data), Dataset::Context{}, 0);
+  Network(parsed<NetworkOptions>("network", config.network), kChannels, kSide, kSide, kClasses);
+  make_part<Objective>("objective", Json::parse(config.objective), Objective::Context{config.epsilon}, 0);
+  make_part<Optimizer>("optimizer", Json::parse(config.optimizer), Optimizer::Context{}, 0);
+  parsed<Schedule>("schedule", config.schedule);
+  parsed<AugmentOptions>("augment", config.augment);
+  check_evaluation(parsed<EvaluationConfig>("evaluation", config.evaluation), config.epsilon);
+}
+
 Trainer::Trainer(const TrainConfig& config)
     : config_(config), schedule_(parsed<Schedule>("schedule", config.schedule)), data_(load_data(config)) {
   const auto split = split_validation(data_.train, data_.classes, config.validation, static_cast<uint64_t>(config.seed));
@@ -57,7 +69,7 @@ Trainer::Trainer(const TrainConfig& config)
   if (apart) router_ = make_part<Optimizer>("optimizer", optimizer, parameters_of(*network_, network_->router_parameters()), 0);
   const Rng rng(static_cast<uint64_t>(config.seed));
   loader_ = std::make_shared<Loader>(train_, config.batch, parsed<AugmentOptions>("augment", config.augment), true, rng.fork("loader"));
-  parsed<EvaluationConfig>("evaluation", config.evaluation);  // a typing error there must not wait until after training
+  check_evaluation(parsed<EvaluationConfig>("evaluation", config.evaluation), config.epsilon);  // must not wait until after training
 }
 
 Json Trainer::config_json() const {
@@ -65,13 +77,18 @@ Json Trainer::config_json() const {
   return write_options(copy);
 }
 
+void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
+  const auto last = options.directory + "/" + kLastCheckpoint, best = options.directory + "/" + kBestCheckpoint;
+  std::error_code ignored;
+  // Killed before its first checkpoint a run has neither; one that has only its best lost a file, and loading says so.
+  const bool checkpointed = std::filesystem::exists(last, ignored) || std::filesystem::exists(best, ignored);
+  if (options.resume && checkpointed) at_ = unpack_checkpoint(*network_, experts_.get(), router_.get(), load_safetensors(last), last);
+  if (options.resume) observer.on_resume(at_.step);
+  if (!options.resume || !checkpointed) save(last);  // an unwritable place is found before an hour's work
+}
+
 void Trainer::run(const RunOptions& options, TrainObserver& observer) {
-  if (options.resume) {
-    const auto path = options.directory + "/" + kLastCheckpoint;
-    at_ = unpack_checkpoint(*network_, experts_.get(), router_.get(), load_safetensors(path), path);
-    observer.on_resume(at_.step);
-  }
-  if (!options.resume) save(options.directory + "/" + kLastCheckpoint);  // an unwritable place is found before an hour's work
+  begin(options, observer);
   while (at_.epoch < config_.epochs) {
     while (at_.batch < loader_->batches()) {
       if (options.stop != nullptr && options.stop->load()) interrupt(options.directory);
@@ -97,7 +114,7 @@ void Trainer::step(TrainObserver& observer) {
   try {
     report = objective_->step(context);
   } catch (const NumericError& error) {
-    throw NumericError(fmt::format("{}; stopped at step {} (epoch {}), the last good checkpoint was kept", error.what(), at_.step, at_.epoch));
+    stopped(error);
   }
   ++at_.batch, ++at_.step;
   Json record{{"step", at_.step}, {"epoch", at_.epoch}, {"kind", "train"}, {"lr", lr}};
@@ -114,13 +131,17 @@ void Trainer::step(TrainObserver& observer) {
   observer.on_step(record, at_.step, per_epoch * config_.epochs);
 }
 
+void Trainer::stopped(const NumericError& error) const {
+  throw NumericError(fmt::format("{}; stopped at step {} (epoch {}), the last good checkpoint was kept", error.what(), at_.step, at_.epoch));
+}
+
 double Trainer::validate(TrainObserver& observer) {
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("validation");
   // PGD on the class alone: the router's share of the joint attack distracts it where the router was not taught by labels,
   // and a checkpoint chosen under a weak attack is a wrong choice (AT (MoE): 69 % under joint where PGD leaves 55 %).
   EvaluationConfig quick;
   quick.attacks = config_.validation_steps > 0 ? std::vector<std::string>{"pgd"} : std::vector<std::string>{};
-  const double step_size = 2.5 * config_.epsilon / static_cast<double>(std::max<int64_t>(config_.validation_steps, 1));
+  const double step_size = std::min(1.0, 2.5 * config_.epsilon / static_cast<double>(std::max<int64_t>(config_.validation_steps, 1)));
   quick.attack_options = Json{{"pgd", {{"steps", std::max<int64_t>(config_.validation_steps, 1)}, {"step_size", step_size}}}}.dump();
   const auto& held_out = validation_.size() > 0 ? validation_ : train_;
   const auto result = evaluate(*network_, held_out, quick, config_.epsilon, rng);
@@ -136,7 +157,12 @@ double Trainer::validate(TrainObserver& observer) {
 }
 
 void Trainer::end_epoch(const std::string& directory, TrainObserver& observer) {
-  const double score = validate(observer);
+  double score = 0;
+  try {
+    score = validate(observer);
+  } catch (const NumericError& error) {
+    stopped(error);
+  }
   at_.batch = 0;
   ++at_.epoch;
   const bool better = score > at_.best;
@@ -147,6 +173,11 @@ void Trainer::end_epoch(const std::string& directory, TrainObserver& observer) {
 }
 
 void Trainer::save(const std::string& path) const {
+  // The step that ruins the weights still has a finite loss: only the next one would notice, after the good checkpoint is gone.
+  for (const auto& item : network_->named_parameters()) {
+    const bool finite = at::isfinite(item.value()).all().item<bool>();
+    if (!finite) stopped(NumericError(fmt::format("train: the weights \"{}\" are not finite; lower the learning rate", item.key())));
+  }
   save_safetensors(path, pack_checkpoint(*network_, experts_.get(), router_.get(), at_, config_json()));
 }
 

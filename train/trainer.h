@@ -37,7 +37,9 @@ class Trainer {
     const std::atomic<bool>* stop = nullptr;   ///< set by a signal handler: save, then throw Interrupted
   };
   /// Trains to the end. Afterwards the network holds the best checkpoint's weights.
-  /// Errors: NumericError when a loss is not finite (the last good checkpoint stays), Interrupted after saving,
+  /// A run that was cut before its first checkpoint is resumed from the start.
+  /// Errors: NumericError naming the step when a loss, gradient, answer or weight is not finite (the last checkpoint of
+  ///         finite weights stays), Interrupted after saving,
   ///         IoError when a checkpoint cannot be written (the one before survives).
   void run(const RunOptions& options, TrainObserver& observer);
 
@@ -52,6 +54,8 @@ class Trainer {
   void end_epoch(const std::string& directory, TrainObserver& observer);
   double validate(TrainObserver& observer);
   void save(const std::string& path) const;
+  void begin(const RunOptions& options, TrainObserver& observer);
+  [[noreturn]] void stopped(const NumericError& error) const;
   [[noreturn]] void interrupt(const std::string& directory);
 
   TrainConfig config_;
@@ -65,6 +69,9 @@ class Trainer {
   Progressed at_;
 };
 
+/// Refuses what can be refused without data and before an hour of training: unknown parts, keys and values anywhere in the
+/// config. Errors: ValueError. Cost: builds the network once, for images of 3×32×32.
+void check_config(const TrainConfig& config);
 /// Network and data of a config without training anything: evaluation, benchmarks.
 std::shared_ptr<Network> make_network(const TrainConfig& config, const ImageData& data);
 ImageData load_data(const TrainConfig& config);

@@ -1,38 +1,14 @@
 // The command line from outside: exit codes, messages, and JSON that parses. GW_CLI is the built program.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 
-namespace {
+#include "cli/shell.h"
 
-struct Answer {
-  int code;
-  std::string text;  // standard output and standard error, as they came
-};
-
-Answer shell(const std::string& command) {
-  FILE* pipe = popen(("{ " + command + "; } 2>&1").c_str(), "r");
-  if (pipe == nullptr) return {-1, "popen failed"};
-  std::string text;
-  std::array<char, 4096> buffer;
-  for (size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) text.append(buffer.data(), n);
-  const int status = pclose(pipe);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
-}
-
-Answer cli(const std::string& arguments, const std::string& environment = "") { return shell(environment + " " GW_CLI " " + arguments); }
-
-void expect(const Answer& answer, int code, const std::string& part) {
-  EXPECT_EQ(answer.code, code) << answer.text;
-  EXPECT_NE(answer.text.find(part), std::string::npos) << answer.text;
-}
-
-}  // namespace
+using gw_test::cli;
+using gw_test::expect;
 
 TEST(Cli, AnswersVersionAndHelp) {
   expect(cli("--version"), 0, std::string("gatewright ") + GW_VERSION);

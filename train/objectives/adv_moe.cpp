@@ -72,11 +72,10 @@ class AdvMoe : public Objective {
   }
 
   void bilevel_step(StepContext& c, const at::Tensor& adversarial, StepReport& report) {
-    c.network.backbone().eval();
+    const EvaluationScope statistics(c.network.backbone());
     const ops::FrozenParameters frozen;  // experts are constants here: batch norm folded, no weight gradients
     const auto clean = c.network.forward(c.batch.images);
     const auto attacked = c.network.forward(adversarial);
-    c.network.backbone().train();
     auto loss = at::cross_entropy_loss(clean.logits, c.batch.labels) + options_.beta * mean_kl(clean.logits, attacked.logits);
     if (balancer_) loss = loss + balancer_->loss(clean.plans.front());
     c.router->step(parameter_gradients(loss, c.router->values(), "router loss"), c.lr);

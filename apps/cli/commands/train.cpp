@@ -49,6 +49,7 @@ class TrainCommand : public Command {
     const int64_t seed = seed_ >= 0 ? seed_ : recipe.seeds(size_).front();
     std::vector<TrainConfig> configs;  // all are resolved before the first one trains: a typing error must not cost an hour
     for (const auto& arm : arms) configs.push_back(recipe.resolve(arm, size_, seed, overrides_));
+    for (const auto& config : configs) check_config(config);
     for (const auto& config : configs) {
       train_one(config, out_.empty() ? fmt::format("runs/{}-{}-{}-seed{}", recipe.name, size_, config.arm, seed) : out_, false);
     }

@@ -1,0 +1,86 @@
+#pragma once
+// The built program from outside. GW_CLI is its path.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <thread>
+
+namespace gw_test {
+
+struct Answer {
+  int code;
+  std::string text;  // standard output and standard error, as they came
+};
+
+inline Answer shell(const std::string& command) {
+  FILE* pipe = popen(("{ " + command + "; } 2>&1").c_str(), "r");
+  if (pipe == nullptr) return {-1, "popen failed"};
+  std::string text;
+  std::array<char, 4096> buffer;
+  for (size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) text.append(buffer.data(), n);
+  const int status = pclose(pipe);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
+}
+
+inline Answer cli(const std::string& arguments, const std::string& environment = "") { return shell(environment + " " GW_CLI " " + arguments); }
+
+inline void expect(const Answer& answer, int code, const std::string& part) {
+  EXPECT_EQ(answer.code, code) << answer.text;
+  EXPECT_NE(answer.text.find(part), std::string::npos) << "looked for: " << part << "\nin: " << answer.text;
+}
+
+/// The program as a process that can be signalled; its output goes to a file. Killed at the end of the scope if it still runs.
+class Process {
+ public:
+  /// `file_limit_bytes` > 0: no file may grow beyond it, as on a full disk.
+  Process(const std::string& arguments, const std::string& output, uint64_t file_limit_bytes = 0) {
+    const std::string command = "exec " GW_CLI " " + arguments + " > " + output + " 2>&1";
+    pid_ = ::fork();
+    if (pid_ != 0) return;
+    if (file_limit_bytes > 0) {
+      const rlimit limit{file_limit_bytes, file_limit_bytes};
+      ::setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    ::execl("/bin/sh", "sh", "-c", command.c_str(), static_cast<char*>(nullptr));
+    ::_exit(127);
+  }
+  ~Process() {
+    signal(SIGKILL);
+    wait();
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  bool running() {
+    if (pid_ > 0 && ::waitpid(pid_, &status_, WNOHANG) == pid_) pid_ = 0;
+    return pid_ > 0;
+  }
+  void signal(int number) {
+    if (running()) ::kill(pid_, number);
+  }
+  /// The exit code, or 128 + the signal that ended it.
+  int wait() {
+    if (pid_ > 0) ::waitpid(pid_, &status_, 0);
+    pid_ = 0;
+    return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
+  }
+  /// Waits until `done()` or the end of the process; false after two minutes.
+  template <class Done>
+  bool wait_until(Done done) {
+    for (int i = 0; i < 120000 && running() && !done(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return !running() || done();
+  }
+
+ private:
+  pid_t pid_ = -1;
+  int status_ = 0;
+};
+
+}  // namespace gw_test

@@ -1,0 +1,287 @@
+// `gatewright train` from outside: killed, interrupted, out of space, and misused.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <regex>
+#include <string>
+
+#include "cli/shell.h"
+#include "observe/scratch.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using gw_test::cli;
+using gw_test::expect;
+using gw_test::Process;
+using gw_test::read_file;
+using gw_test::Scratch;
+using gw_test::write_file;
+
+// 54 images of 8x8 in batches of 8: 7 steps per epoch, some milliseconds each.
+const std::string kSmall =
+    "--quiet --threads 1 --set data.part=synthetic --set data.classes=3 --set data.height=8 --set data.width=8 --set data.train=60"
+    " --set data.test=20 --set train_per_class=0 --set test_per_class=0 --set network.backbone_options.width=4 --set network.gate.width=2"
+    " --set batch=8 --set checkpoint_steps=3 ";
+const std::string kTrain = "train advmoe --size tiny --arm adv_moe " + kSmall;
+
+std::string started(const std::string& directory, int epochs) { return kTrain + "--set epochs=" + std::to_string(epochs) + " --out " + directory; }
+std::string resumed(const std::string& directory) { return "train --quiet --threads 1 --resume " + directory; }
+
+int64_t lines(const std::string& path) {
+  const auto text = read_file(path);
+  return std::count(text.begin(), text.end(), '\n');
+}
+
+void expect_same_run(const std::string& a, const std::string& b) {
+  for (const char* file : {"/best.safetensors", "/last.safetensors", "/metrics.jsonl", "/recipe.json"}) {
+    const auto expected = read_file(a + file);
+    EXPECT_FALSE(expected.empty()) << file;
+    EXPECT_TRUE(read_file(b + file) == expected) << file << " differs";
+  }
+  const auto evaluation = [](const std::string& directory) {
+    auto document = nlohmann::json::parse(read_file(directory + "/evaluation.json"));
+    document.erase("timing");  // the only wall-clock values
+    return document;
+  };
+  EXPECT_EQ(evaluation(a), evaluation(b));
+}
+
+/// Three epochs without any disturbance.
+const std::string& whole_run() {
+  static const Scratch scratch;
+  static const std::string directory = [] {
+    expect(cli(started(scratch / "run", 3)), 0, "report: ");
+    return scratch / "run";
+  }();
+  return directory;
+}
+
+/// Refused with exit code 2, the part of the message given, and nothing left on disk.
+void refused(const std::string& arguments, const std::vector<std::string>& parts) {
+  const Scratch scratch;
+  const auto answer = cli(arguments + " --out " + (scratch / "run"));
+  for (const auto& part : parts) expect(answer, 2, part);
+  EXPECT_EQ(answer.text.find("defect of gatewright"), std::string::npos) << answer.text;
+  EXPECT_EQ(std::count(answer.text.begin(), answer.text.end(), '\n'), 1) << "one line: " << answer.text;
+  EXPECT_TRUE(fs::is_empty(scratch.path())) << arguments << " left something behind";
+}
+
+/// A copy of the finished run as it was before its end: with checkpoints, without the measurements.
+std::string unfinished(const Scratch& scratch) {
+  const auto directory = scratch / "run";
+  fs::copy(whole_run(), directory);
+  fs::remove(directory + "/metrics.json");
+  return directory;
+}
+
+std::string idx(const std::vector<uint32_t>& sizes, size_t content, char value) {
+  std::string bytes{'\0', '\0', '\x08', static_cast<char>(sizes.size())};
+  for (const uint32_t size : sizes) {
+    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(size >> shift);
+  }
+  return bytes + std::string(content, value);
+}
+
+/// Four files of Fashion-MNIST's format with 20 grey images each.
+void write_fashion(const std::string& directory, char label) {
+  for (const char* set : {"train", "t10k"}) {
+    write_file(directory + "/" + set + "-images-idx3-ubyte", idx({20, 28, 28}, 20 * 28 * 28, '\x40'));
+    write_file(directory + "/" + set + "-labels-idx1-ubyte", idx({20}, 20, label));
+  }
+  gw_test::shell("gzip -n " + directory + "/*ubyte");
+}
+
+}  // namespace
+
+TEST(Train, KilledAnywhereItResumesToTheSameBytes) {
+  std::mt19937 random(51);  // committed: the moments differ all the same, a process is never on time
+  const auto expected = whole_run();
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  int killed = 0;
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    const int64_t before = lines(run + "/metrics.jsonl"), more = static_cast<int64_t>(random() % 5);
+    Process process(attempt == 0 ? started(run, 3) : resumed(run), scratch / "log");
+    ASSERT_TRUE(process.wait_until([&] { return lines(run + "/metrics.jsonl") > before + more; }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 15));
+    process.signal(SIGKILL);
+    const int code = process.wait();
+    killed += code == 128 + SIGKILL ? 1 : 0;
+    ASSERT_TRUE(code == 0 || code == 128 + SIGKILL) << read_file(scratch / "log");
+  }
+  EXPECT_GE(killed, 1) << "every attempt came too late";
+  expect(cli(resumed(run)), 0, "report: ");
+  expect_same_run(expected, run);
+}
+
+TEST(Train, KilledBeforeItsFirstCheckpointItStartsAgain) {
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  fs::create_directory(run);
+  fs::copy(whole_run() + "/recipe.json", run + "/recipe.json");
+  expect(cli(resumed(run)), 0, "report: ");
+  expect_same_run(whole_run(), run);
+}
+
+TEST(Train, SignalsSaveAndSayHowToGoOn) {
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  int64_t before = 0;
+  for (const int number : {SIGINT, SIGTERM}) {
+    Process process(before == 0 ? started(run, 400) : resumed(run), scratch / "log");
+    ASSERT_TRUE(process.wait_until([&] { return lines(run + "/metrics.jsonl") > before + 4; }));
+    process.signal(number);
+    EXPECT_EQ(process.wait(), 130);
+    const auto text = read_file(scratch / "log");
+    EXPECT_NE(text.find("saved. Go on with: gatewright train --resume " + run), std::string::npos) << text;
+    std::smatch found;
+    ASSERT_TRUE(std::regex_search(text, found, std::regex("interrupted at step ([0-9]+)"))) << text;
+    const auto records = read_file(run + "/metrics.jsonl");
+    const auto last = nlohmann::json::parse(records.substr(records.rfind('\n', records.size() - 2) + 1));
+    EXPECT_EQ(std::to_string(last.at("step").get<int64_t>()), found[1]) << "everything that was done was saved";
+    before = lines(run + "/metrics.jsonl");
+  }
+}
+
+TEST(Train, AFullDiskKeepsTheLastGoodCheckpoint) {
+  const auto limit = fs::file_size(whole_run() + "/last.safetensors") * 3 / 4;  // the first has no momentum and fits, the second does not
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  Process process(started(run, 3), scratch / "log", limit);
+  EXPECT_EQ(process.wait(), 2);
+  const auto text = read_file(scratch / "log");
+  EXPECT_NE(text.find("last.safetensors"), std::string::npos) << text;
+  EXPECT_NE(text.find("File too large"), std::string::npos) << text;
+  expect(cli(resumed(run)), 0, "report: ");
+  expect_same_run(whole_run(), run);
+}
+
+TEST(Train, RefusesPlacesThatCannotBeWritten) {
+  const Scratch scratch;
+  write_file(scratch / "file", "");
+  expect(cli(kTrain + "--out /proc/gatewright_run"), 2, "run directory: expected to create /proc/gatewright_run");
+  expect(cli(kTrain + "--out " + (scratch / "file/run")), 2, "choose another place");
+  write_file(scratch / "other", "");
+  expect(cli(kTrain + "--out " + scratch.path()), 2, "expected an empty directory, got " + scratch.path());
+}
+
+TEST(Train, AFinishedRunIsReadAndNotRepeated) {
+  const auto before = fs::last_write_time(whole_run() + "/last.safetensors");
+  expect(cli(started(whole_run(), 3)), 0, "clean_accuracy");
+  expect(cli(resumed(whole_run())), 0, "clean_accuracy");
+  expect(cli(started(whole_run(), 2)), 2, "which holds a run; resume it or choose another directory");
+  EXPECT_EQ(fs::last_write_time(whole_run() + "/last.safetensors"), before);
+}
+
+TEST(TrainInput, UnknownNamesGetTheNearMiss) {
+  const auto with = [](const std::string& text) { return kTrain + "--set " + text; };
+  refused("train advmo", {"recipe: unknown recipe \"advmo\"; did you mean \"advmoe\"?"});
+  refused("train advmoe --arm adv_mo " + kSmall, {"unknown arm \"adv_mo\"; did you mean \"adv_moe\"?"});
+  refused("train advmoe --arm adv_moe --size tny " + kSmall, {"unknown size \"tny\"; did you mean \"tiny\"?"});
+  refused(with("epoch=3"), {"recipe advmoe: unknown option \"epoch\"; did you mean \"epochs\"?"});
+  refused(with("data.part=syntetic"), {"datasets: unknown part \"syntetic\"; did you mean \"synthetic\"?"});
+  refused(with("objective.bta=1"), {"objective", "unknown option \"bta\"; did you mean \"beta\"?"});
+  refused(with("network.experst=2"), {"network: unknown option \"experst\"; did you mean \"experts\"?"});
+  refused(with("evaluation.attacks='[\"jiont\"]'"), {"attacks: unknown part \"jiont\"; did you mean \"joint\"?"});
+  refused(with("epochs"), {"--set: expected key=value, got \"epochs\""});
+  expect(cli("train"), 2, "train: expected a recipe or --resume DIR, got neither; try: gatewright train");
+  refused("train advmoe " + kSmall, {"expected one --arm with --out, got 4 arms"});
+}
+
+TEST(TrainInput, ValuesOutOfRangeNameThePartTheValueAndTheRange) {
+  const auto with = [](const std::string& text) { return kTrain + "--set " + text; };
+  refused(with("epsilon=-0.1"), {"recipe advmoe: expected \"epsilon\"", "in 0 … 1, got -0.1"});
+  refused(with("batch=0"), {"recipe advmoe: expected \"batch\"", "got 0"});
+  refused(with("network.ratio=0"), {"network: expected \"ratio\"", "got 0"});
+  refused(with("network.policy.part=softmax_top_k --set network.policy.k=3"), {"policies/softmax_top_k: expected k <= experts (2), got 3"});
+  refused(with("data.train=3000000000000"), {"datasets/synthetic: expected \"train\""});
+  refused(with("train_per_class=1000"), {"expected at least 1000 images of every class, got 20 of class 0; ask for fewer"});
+}
+
+TEST(TrainInput, DamagedDataIsNamedWithItsFile) {
+  const auto with = [](const std::string& path) { return "train advmoe --arm adv_moe --quiet --set data.path=" + path; };
+  refused(with("/nonexistent"), {"datasets/fashion_mnist: expected train-images-idx3-ubyte in /nonexistent", "install Debian's package"});
+  const Scratch scratch;
+  write_fashion(scratch.path(), '\x09');
+  const auto images = scratch / "train-images-idx3-ubyte.gz";
+  const auto good = read_file(images);
+  ASSERT_GT(good.size(), 40u);
+  write_file(images, good.substr(0, good.size() - 12));
+  refused(with(scratch.path()), {images});
+  auto corrupt = good;
+  corrupt[corrupt.size() - 6] = static_cast<char>(corrupt[corrupt.size() - 6] ^ 0x55);  // the checksum
+  write_file(images, corrupt);
+  refused(with(scratch.path()), {images});
+  write_file(images, good);
+  fs::remove(scratch / "t10k-labels-idx1-ubyte.gz");
+  write_file(scratch / "t10k-labels-idx1-ubyte", idx({20}, 20, '\x0a'));
+  refused(with(scratch.path()), {"expected labels below 10 in \"" + (scratch / "t10k-labels-idx1-ubyte"), "got 10 at image 0"});
+}
+
+TEST(TrainInput, ForeignAndDamagedCheckpointsAreRefusedAndKept) {
+  const Scratch scratch;
+  const auto run = unfinished(scratch);
+  const auto path = run + "/last.safetensors", good = read_file(path), other = scratch / "dense";
+  Process dense("train advmoe --arm at_dense " + kSmall + "--set epochs=400 --out " + other, scratch / "log");
+  ASSERT_TRUE(dense.wait_until([&] { return lines(other + "/metrics.jsonl") > 0; }));
+  dense.signal(SIGKILL);
+  dense.wait();
+  const auto foreign = read_file(other + "/last.safetensors");
+  const auto refuse = [&](const std::string& bytes, const std::string& part) {
+    write_file(path, bytes);
+    const auto answer = cli(resumed(run));
+    expect(answer, 2, part);
+    expect(answer, 2, path);
+    EXPECT_TRUE(read_file(path) == bytes) << "the file was touched";
+  };
+  refuse(foreign, "got another architecture; missing: model/router.");
+  refuse(foreign, "of another shape or type: model/backbone.");
+  refuse(good.substr(0, good.size() / 2), "");
+  refuse(good.substr(0, 4), "");
+  refuse("", "");
+  auto header = good;
+  header[9] = '{';
+  refuse(header, "");
+  auto length = good;
+  length[6] = '\x7f';
+  refuse(length, "");
+  fs::remove(path);
+  expect(cli(resumed(run)), 2, "No such file");
+  write_file(path, good);
+  expect(cli(resumed(run)), 0, "report: ");
+  expect_same_run(whole_run(), run);
+}
+
+TEST(TrainInput, ResumingNeedsARunAndItsOwnRecipe) {
+  const Scratch scratch;
+  expect(cli(resumed(scratch.path())), 2, "recipe.json");
+  const auto run = unfinished(scratch);
+  write_file(run + "/recipe.json", "{");
+  expect(cli(resumed(run)), 2, "recipe.json");
+  write_file(run + "/recipe.json", R"({"epochs": 3, "epcohs": 4})");
+  expect(cli(resumed(run)), 2, "unknown option \"epcohs\"; did you mean \"epochs\"?");
+}
+
+TEST(TrainInput, MalformedRecipesAreNamedWithLineAndColumn) {
+  const Scratch scratch;
+  const auto path = scratch / "mine.toml";
+  write_file(path, "title = \"mine\"\n[arms.a]\nconfig = { epochs = = 3 }\n");
+  const auto place = path + ":3:";
+  const Scratch out;
+  expect(cli("train " + path + " --out " + (out / "run")), 2, "recipe " + place);
+  expect(cli("check " + path + " --out " + (out / "run")), 2, "recipe " + place);
+  EXPECT_TRUE(fs::is_empty(out.path()));
+}
+
+TEST(CheckInput, NothingTrainsBeforeEverythingIsKnownToBeRight) {
+  refused("check advmo", {"did you mean \"advmoe\"?"});
+  refused("check advmoe --arm adv_mo " + kSmall, {"unknown arm \"adv_mo\"; did you mean \"adv_moe\"?"});
+  refused("check advmoe --size tny " + kSmall, {"unknown size \"tny\"; did you mean \"tiny\"?"});
+  refused("check advmoe --seeds=-1 " + kSmall, {"expected \"seed\"", "got -1"});
+  refused("check advmoe " + kSmall + "--set evaluation.attacks='[\"jiont\"]'", {"did you mean \"joint\"?"});
+  refused("check advmoe " + kSmall + "--set objective.alpha=1", {"unknown option \"alpha\""});  // known to the last arm alone
+}

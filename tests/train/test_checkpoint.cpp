@@ -1,0 +1,111 @@
+// Checkpoints: what they refuse, and that a refusal changes nothing.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "base/error.h"
+#include "train/small_run.h"
+
+namespace {
+
+using namespace gw::testing;
+using gw::Json;
+
+std::shared_ptr<gw::Network> network_of(int64_t experts, int64_t width = 4, int64_t classes = 3, int64_t seed = 0) {
+  gw::NetworkOptions options;
+  options.experts = experts, options.ratio = 0.5, options.seed = seed;
+  options.backbone_options = Json{{"width", width}}.dump();
+  options.gate = Json{{"part", "cnn"}, {"arch", "small"}, {"width", 2}}.dump();
+  return std::make_shared<gw::Network>(options, 1, 8, 8, classes);
+}
+
+std::string refusal(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const gw::ValueError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+std::vector<at::Tensor> tensors_of(const gw::Network& network) {
+  std::vector<at::Tensor> out;
+  for (const auto& t : network.parameters()) out.push_back(t.detach().clone());
+  for (const auto& t : network.buffers()) out.push_back(t.detach().clone());
+  return out;
+}
+
+bool same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](const auto& x, const auto& y) { return at::equal(x, y); });
+}
+
+gw::SafetensorsFile packed(const gw::Network& network) { return gw::pack_checkpoint(network, nullptr, nullptr, {1, 2, 3, 0.5}, {{"epochs", 4}}); }
+
+void expect_part(const std::string& text, const std::string& part) { EXPECT_NE(text.find(part), std::string::npos) << text; }
+
+}  // namespace
+
+TEST(Checkpoint, HoldsWeightsPositionAndConfig) {
+  const auto a = network_of(2, 4, 3, 1), b = network_of(2, 4, 3, 2);
+  EXPECT_FALSE(same(tensors_of(*a), tensors_of(*b)));
+  const Scratch scratch;
+  gw::save_safetensors(scratch / "c", packed(*a));
+  const auto file = gw::load_safetensors(scratch / "c");
+  const auto at = gw::unpack_checkpoint(*b, nullptr, nullptr, file, "c");
+  EXPECT_TRUE(same(tensors_of(*a), tensors_of(*b)));
+  EXPECT_EQ(at.epoch, 1);
+  EXPECT_EQ(at.batch, 2);
+  EXPECT_EQ(at.step, 3);
+  EXPECT_EQ(at.best, 0.5);
+  EXPECT_EQ(gw::checkpoint_config(file, "c"), (Json{{"epochs", 4}}));
+}
+
+TEST(Checkpoint, AnotherArchitectureListsTheTensorsAndChangesNothing) {
+  const auto network = network_of(2);
+  const auto before = tensors_of(*network);
+  const auto load = [&](const gw::SafetensorsFile& file) { return refusal([&] { gw::load_model(*network, file, "old.safetensors"); }); };
+
+  const auto dense = load(packed(*network_of(1)));
+  expect_part(dense, "checkpoint old.safetensors: expected the tensors of this network, got another architecture; missing: model/router.");
+  expect_part(dense, "of another shape or type: model/backbone.");
+  const auto wide = load(packed(*network_of(2, 8)));
+  expect_part(wide, "of another shape or type");
+  expect_part(wide, " and ");
+  expect_part(wide, " more");
+  EXPECT_LT(wide.size(), 2000u) << "at most ten of each";
+  const auto classes = load(packed(*network_of(2, 4, 5)));
+  expect_part(classes, "expected [3");
+  expect_part(classes, "got [5");
+
+  auto file = packed(*network);
+  file.tensors["model/backbone.extra"] = at::zeros({1});
+  expect_part(load(file), "unexpected: model/backbone.extra");
+  file = packed(*network);
+  auto& head = file.tensors.rbegin()->second;
+  head = head.to(at::kDouble);
+  expect_part(load(file), "of Float, got");
+  expect_part(load(file), "of Double");
+  EXPECT_TRUE(same(tensors_of(*network), before));
+}
+
+TEST(Checkpoint, ADamagedHeaderIsNamed) {
+  const auto network = network_of(2);
+  const auto before = tensors_of(*network);
+  const auto unpack = [&](const std::string& key, const std::string& value) {
+    auto file = packed(*network_of(2, 4, 3, 7));
+    if (value.empty()) file.metadata.erase(key);
+    if (!value.empty()) file.metadata[key] = value;
+    return refusal([&] { gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f"); });
+  };
+  expect_part(unpack("format", ""), "expected the field \"format\" in the header, got none");
+  expect_part(unpack("format", "pt"), "expected the format gatewright-checkpoint-1, got \"pt\"");
+  for (const char* damaged : {"{", "[]", "{}", "null", R"({"epoch":1,"batch":2,"step":3})", R"({"epoch":"1","batch":2,"step":3,"best":0})"}) {
+    expect_part(unpack("progress", damaged), "the file is damaged");
+  }
+  expect_part(unpack("progress", R"({"epoch":-1,"batch":2,"step":3,"best":0})"), "expected positions of at least 0, got epoch -1");
+  EXPECT_TRUE(same(tensors_of(*network), before));
+  auto file = packed(*network);
+  file.metadata["config"] = "[1]";
+  expect_part(refusal([&] { gw::checkpoint_config(file, "f"); }), "expected a JSON object in \"config\"");
+}

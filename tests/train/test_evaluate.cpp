@@ -1,0 +1,132 @@
+// The evaluation of a trained network.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include "base/error.h"
+#include "train/evaluate.h"
+#include "train/small_run.h"
+
+namespace {
+
+using namespace gw::testing;
+using gw::Json;
+
+constexpr double kEpsilon = 0.15;
+
+/// A network that knows its classes well enough to lose something under attack.
+gw::Trainer& trained() {
+  static Scratch scratch;
+  static auto trainer = [] {
+    auto config = small_config(small_objective("adv_moe"));
+    config.objective = Json{{"part", "adv_moe"}, {"steps", 1}, {"beta", 1.0}}.dump();
+    config.epochs = 8, config.validation_steps = 0;
+    auto made = std::make_unique<gw::Trainer>(config);
+    gw::TrainObserver silent;
+    made->run({scratch.path()}, silent);
+    return made;
+  }();
+  return *trainer;
+}
+
+gw::EvaluationConfig with(std::vector<std::string> attacks) {
+  gw::EvaluationConfig config;
+  config.attacks = std::move(attacks);
+  config.attack_options = R"({"joint":{"steps":4,"step_size":0.06},"pgd":{"steps":4,"step_size":0.06},"router":{"steps":4}})";
+  config.batch = 10;
+  return config;
+}
+
+gw::NetworkEvaluation measure(gw::Network& network, const gw::EvaluationConfig& config, double epsilon = kEpsilon) {
+  return gw::evaluate(network, trained().data().test, config, epsilon, gw::Rng(1));
+}
+
+int64_t total(const std::vector<std::vector<int64_t>>& table) {
+  int64_t sum = 0;
+  for (const auto& row : table) {
+    for (const int64_t n : row) sum += n;
+  }
+  return sum;
+}
+
+}  // namespace
+
+TEST(Evaluate, WorstCaseIsBelowEveryAttackAndAllIsCounted) {
+  auto& network = trained().network();
+  const auto e = measure(network, with({"joint", "pgd", "router", "noise"}));
+  EXPECT_EQ(e.images, 24);
+  EXPECT_GT(e.clean_accuracy, 0.5) << "three classes: the network has learned nothing";
+  ASSERT_EQ(e.robust_accuracy.size(), 5u);
+  const double worst = e.robust_accuracy.at(gw::kWorstCase);
+  for (const auto& [name, held] : e.robust_accuracy) EXPECT_LE(worst, held) << name;
+  EXPECT_LT(worst, e.clean_accuracy);
+  EXPECT_EQ(total(e.affinity_clean), 24);
+  EXPECT_EQ(total(e.affinity_attacked), 24);
+  ASSERT_EQ(e.forced_accuracy.size(), 2u);
+  EXPECT_NEAR(e.clean_accuracy, gw::clean_accuracy(network, trained().data().test, 7), 1e-12);
+  const auto json = gw::evaluation_json(e);
+  EXPECT_EQ(json.at("robust_accuracy").at("worst_case"), worst);
+}
+
+TEST(Evaluate, IsDeterministic) {
+  const auto a = gw::evaluation_json(measure(trained().network(), with({"joint", "pgd"}))), b = gw::evaluation_json(measure(trained().network(), with({"joint", "pgd"})));
+  EXPECT_EQ(a, b);
+  EXPECT_FALSE(trained().network().is_training());
+}
+
+TEST(Evaluate, ABallOfRadiusZeroFoolsNobody) {
+  const auto e = measure(trained().network(), with({"joint", "pgd"}), 0);
+  for (const auto& [name, held] : e.robust_accuracy) EXPECT_EQ(held, e.clean_accuracy) << name;
+  EXPECT_EQ(e.flip_rate, 0);
+  EXPECT_EQ(e.affinity_clean, e.affinity_attacked);
+}
+
+TEST(Evaluate, AConstantRouterNeverFlips) {
+  const auto network = gw::make_network(trained().config(), trained().data());
+  bool weight = false, bias = false;
+  const at::NoGradGuard no_grad;
+  for (const auto& item : network->named_parameters()) {
+    if (item.key() == "router.head_weight") weight = true, item.value().zero_();
+    if (item.key() == "router.head_bias") bias = true, item.value().copy_(at::arange(2, at::kFloat));
+  }
+  ASSERT_TRUE(weight && bias);
+  const auto e = measure(*network, with({"joint"}), 0.3);
+  EXPECT_EQ(e.flip_rate, 0);
+  EXPECT_EQ(e.load_entropy, 0);
+  EXPECT_EQ(e.affinity_clean[0], (std::vector<int64_t>{0, 0, 0}));
+  EXPECT_EQ(e.affinity_clean[1], (std::vector<int64_t>{8, 8, 8}));
+  EXPECT_EQ(e.forced_accuracy[1], e.clean_accuracy);
+}
+
+TEST(Evaluate, ADenseNetworkHasNoRoutes) {
+  const auto network = gw::make_network(small_config(small_objective("trades"), 1), trained().data());
+  const auto e = measure(*network, with({"joint"}));
+  EXPECT_EQ(e.flip_rate, 0);
+  EXPECT_TRUE(e.affinity_clean.empty() && e.affinity_attacked.empty() && e.forced_accuracy.empty());
+  EXPECT_EQ(e.load_entropy, 1);
+}
+
+TEST(Evaluate, TakesTheFirstImagesAndStopsWhereTheTickThrows) {
+  auto config = with({});
+  config.images = 15;
+  const auto e = measure(trained().network(), config);
+  EXPECT_EQ(e.images, 15);
+  EXPECT_TRUE(e.robust_accuracy.empty());
+  std::vector<int64_t> done;
+  const auto tick = [&](int64_t n, int64_t all) {
+    EXPECT_EQ(all, 15);
+    done.push_back(n);
+    if (n == 10 && done.size() == 1) return;
+    throw gw::Interrupted("enough");
+  };
+  EXPECT_THROW(gw::evaluate(trained().network(), trained().data().test, config, kEpsilon, gw::Rng(1), tick), gw::Interrupted);
+  EXPECT_EQ(done, (std::vector<int64_t>{10, 15}));
+}
+
+TEST(SampleImages, AreBytesWithTheirAnswers) {
+  const auto s = gw::sample_images(trained().network(), trained().data().test, 5, kEpsilon, gw::Rng(1));
+  EXPECT_TRUE(at::equal(s.clean, trained().data().test.images.narrow(0, 0, 5))) << "pixels survive the way through floats";
+  EXPECT_LE((s.clean.to(at::kInt) - s.attacked.to(at::kInt)).abs().max().item<int>(), 39) << "0.15 of 255, rounded";
+  EXPECT_EQ(s.label, (std::vector<int64_t>{0, 1, 2, 0, 1}));
+  EXPECT_EQ(s.route_clean.size(), 5u);
+}
