@@ -69,11 +69,12 @@ NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& o
   check(fits, "network: expected images [B, {}, {}, {}], got {}", shape_.channels, shape_.height, shape_.width, c10::str(images.sizes()));
   check(options.forced_expert < shape_.experts, "network: expected a forced expert below {}, got {}", shape_.experts, options.forced_expert);
   const auto x = images.contiguous(at::MemoryFormat::ChannelsLast);
-  ForwardPass pass{is_training(), options.execution, options.forced_expert, options.rng, {}};
+  ForwardPass pass{is_training(), options.execution, options.forced_expert, options.straight_through, options.rng, {}};
   const PassScope scope(&pass);
   NetworkOutput out;
   if (gate_ && options.forced_expert < 0) out.scores = image_scores(x, options);
-  auto plan = decide(out.scores, x.size(0), options);
+  const bool through = options.straight_through || !out.scores.defined();
+  auto plan = decide(through ? out.scores : out.scores.detach(), x.size(0), options);
   auto arrangement = arrange(plan, options.execution);
   out.logits = backbone_->forward(enter(x, std::move(arrangement)));
   out.plans = std::move(pass.plans);

@@ -33,8 +33,18 @@ struct ForwardOptions {
   int64_t forced_expert = -1;  ///< ≥ 0: every image through this pathway, no router
   Rng rng{0};                  ///< for policies that draw
   at::Tensor scores;           ///< router scores already at hand [B, E]: the router is not run again
+  /// false: the network's answer carries no gradient through the choice of experts (the scores keep theirs). Attacks want
+  /// this: the straight-through gradient of a choice that does not change drowns that of the pathway.
+  bool straight_through = true;
   bool record_router = true;   ///< false: decisions carry no gradient to the router (its forward pass is not recorded)
 };
+
+/// Defaults but for the stream.
+inline ForwardOptions drawing_from(const Rng& rng) {
+  ForwardOptions options;
+  options.rng = rng;
+  return options;
+}
 
 /// Router + backbone. Dense networks are the case experts = 1.
 /// Parameters are named "router.…" (image-level gate) and "backbone.…"; per-layer gates live in the backbone under

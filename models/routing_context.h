@@ -26,6 +26,8 @@ class LayerRouter : public torch::nn::Module {
   Flow forward(const Flow& x);
 
  private:
+  at::Tensor scores_of(const at::Tensor& batch, bool recorded);
+
   std::string name_;
   std::shared_ptr<Gate> gate_;
   std::shared_ptr<Policy> policy_;
@@ -36,6 +38,7 @@ struct ForwardPass {
   bool train = false;
   Execution execution = Execution::kSparse;
   int64_t forced_expert = -1;
+  bool straight_through = true;
   Rng rng{0};
   std::vector<RoutingPlan> plans;
 

@@ -18,7 +18,7 @@ Json row_of(const MarkResult& result) {
           {"mark", fmt::format("{}: {}", mark.name, bound_text(mark))},
           {"measured", measured ? number(result.measured, mark) : "not measured"},
           {"spread", measured ? fmt::format("{:.3g} … {:.3g} over {} seed{}", result.low, result.high, result.seeds, result.seeds == 1 ? "" : "s") : ""},
-          {"verdict", result.holds ? "pass" : "fail"},
+          {"verdict", verdict_text(result)},
           {"note", mark.spread.empty() ? "" : "calibrated: " + mark.spread}};
 }
 
@@ -49,8 +49,13 @@ std::string bound_text(const Mark& mark) {
   return parts.empty() ? "any" : fmt::format("{}", fmt::join(parts, " and "));
 }
 
+std::string verdict_text(const MarkResult& result) {
+  if (result.mark.of_paper) return result.seeds == 0 ? "not measured" : result.holds ? "shown" : "not shown";
+  return result.holds ? "pass" : "fail";
+}
+
 bool CheckOutcome::holds() const {
-  return std::all_of(marks.begin(), marks.end(), [](const MarkResult& m) { return m.holds; });
+  return std::all_of(marks.begin(), marks.end(), [](const MarkResult& m) { return m.holds || m.mark.of_paper; });
 }
 
 CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const TrainingRun& run) {

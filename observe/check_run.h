@@ -21,6 +21,8 @@ struct CheckOutcome {
 /// Runs what is not finished yet (an interrupted check goes on where it stopped), judges the marks, writes check.json.
 CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const TrainingRun& run);
 
+/// "pass" or "fail" for our marks, "shown" or "not shown" for the paper's claims.
+std::string verdict_text(const MarkResult& result);
 /// "≥ 1.5 points", for tables.
 std::string bound_text(const Mark& mark);
 

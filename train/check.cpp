@@ -34,6 +34,10 @@ std::vector<double> per_seed(const Mark& mark, const std::vector<ArmResult>& res
   for (const auto& result : results) {
     if (result.arm != mark.arm) continue;
     auto value = value_of(results, mark.arm, result.seed, mark.metric);
+    if (!mark.minus_metric.empty()) {
+      const auto other = value_of(results, mark.arm, result.seed, mark.minus_metric);
+      if (value && other) *value -= *other; else value.reset();
+    }
     if (!mark.minus.empty()) {
       const auto other = value_of(results, mark.minus, result.seed, mark.metric);
       if (value && other) *value -= *other; else value.reset();

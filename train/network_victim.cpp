@@ -6,7 +6,9 @@ namespace gw {
 
 Victim::Response NetworkVictim::respond(const at::Tensor& images) {
   const ops::FrozenParameters frozen;
-  const auto out = network_.forward(images);
+  ForwardOptions options;
+  options.straight_through = false;
+  const auto out = network_.forward(images, options);
   return {out.logits, out.scores};
 }
 
@@ -14,6 +16,7 @@ at::Tensor NetworkVictim::respond_forced(const at::Tensor& images, int64_t exper
   const ops::FrozenParameters frozen;
   ForwardOptions options;
   options.forced_expert = expert;
+  options.straight_through = false;
   return network_.forward(images, options).logits;
 }
 

@@ -135,6 +135,7 @@ void Mark::fields(OptionVisitor& v) {
   v.text("name", name, "what the mark is about");
   v.text("claim", claim, "what the paper claims");
   v.text("metric", metric, "measured value: robust_accuracy, clean_accuracy, macs_ratio, …");
+  v.text("minus_metric", minus_metric, "another metric of the same run, subtracted");
   v.text("arm", arm, "whose value");
   v.text("minus", minus, "arm whose value is subtracted");
   v.text("divided_by", divided_by, "arm whose value divides");
@@ -143,6 +144,7 @@ void Mark::fields(OptionVisitor& v) {
   v.real("at_most", at_most, "upper bound", -kInfinity, kInfinity);
   v.real("scale", scale, "factor on the measured value", -1e9, 1e9);
   v.text("unit", unit, "of the measured value after scaling");
+  v.flag("of_paper", of_paper, "the paper's own claim: shown or not shown, outside the exit code");
   v.texts("sizes", sizes, "where the mark applies; empty: everywhere");
 }
 

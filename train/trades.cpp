@@ -16,6 +16,7 @@ void TradesOptions::fields(OptionVisitor& v) {
   v.real("step_size", step_size, "attack step in pixel units; 0: 0.625 epsilon", 0, 1);
   v.real("start_noise", start_noise, "standard deviation of the noise that starts the attack", 0, 1);
   v.real("router_weight", router_weight, "weight of the router's term in the attack", 0, 1e6);
+  v.flag("straight_through", straight_through, "the attack's gradient also passes through the choice of experts (published code)");
 }
 
 at::Tensor trades_images(Network& network, const at::Tensor& images, const at::Tensor& scores, const TradesOptions& options, double epsilon,
@@ -32,7 +33,9 @@ at::Tensor trades_images(Network& network, const at::Tensor& images, const at::T
   }
   const bool with_router = scores.defined() && options.router_weight > 0;
   const auto objective = [&](const at::Tensor& x) {
-    const auto out = network.forward(x);
+    ForwardOptions pass;
+    pass.straight_through = options.straight_through;
+    const auto out = network.forward(x, pass);
     auto loss = kl_divergence(target, out.logits).sum();
     if (with_router) loss = loss + options.router_weight * kl_divergence(scores.detach(), out.scores).sum();
     return loss;

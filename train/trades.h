@@ -14,6 +14,7 @@ struct TradesOptions : OptionSet {
   double step_size = 0;       ///< 0: 0.625 ε, which is 5/255 at ε = 8/255
   double start_noise = 0.001;
   double router_weight = 1;   ///< weight of the router's KL term in the attack; 0: the network's answer alone
+  bool straight_through = false;  ///< true: the attack's gradient also passes through the choice of experts, as published
   void fields(OptionVisitor& v) override;
 };
 

@@ -54,8 +54,11 @@ class AdvMoe : public Objective {
   void expert_step(StepContext& c, const at::Tensor& scores, StepReport& report) {
     const auto& y = c.batch.labels;
     const auto adversarial = trades_images(c.network, c.batch.images, scores, options_, epsilon_, c.rng.fork("expert_attack"));
-    const auto clean = c.network.forward(c.batch.images, {.scores = scores, .record_router = false});
-    const auto attacked = c.network.forward(adversarial, {.record_router = false});
+    ForwardOptions given, silent;  // decisions without a gradient to the router
+    given.record_router = silent.record_router = false;
+    given.scores = scores;
+    const auto clean = c.network.forward(c.batch.images, given);
+    const auto attacked = c.network.forward(adversarial, silent);
     const auto loss = at::cross_entropy_loss(clean.logits, y) + options_.beta * mean_kl(clean.logits, attacked.logits);
     c.experts.step(parameter_gradients(loss, c.experts.values(), "expert loss"), c.lr);
     report.values = {{"loss", loss.item<double>()}, {"clean_accuracy", accuracy(clean.logits, y)}, {"robust_accuracy", accuracy(attacked.logits, y)}};

@@ -16,7 +16,7 @@ class Natural : public Objective {
   Natural(const Options&, const Context&) {}
 
   StepReport step(StepContext& c) override {
-    const auto out = c.network.forward(c.batch.images, {.rng = c.rng});
+    const auto out = c.network.forward(c.batch.images, drawing_from(c.rng));
     const auto loss = at::cross_entropy_loss(out.logits, c.batch.labels);
     c.experts.step(parameter_gradients(loss, c.experts.values(), "loss"), c.lr);
     return {{{"loss", loss.item<double>()}, {"clean_accuracy", accuracy(out.logits, c.batch.labels)}}, first_load(out)};

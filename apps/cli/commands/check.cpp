@@ -119,7 +119,7 @@ class CheckCommand : public Command {
     for (const auto& m : outcome.marks) {
       const bool any = m.seeds > 0;
       rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)), any ? fmt::format("{:.3g}", m.measured) : "not measured",
-                      any ? fmt::format("{:.3g} … {:.3g}", m.low, m.high) : "", m.holds ? "pass" : "FAIL"});
+                      any ? fmt::format("{:.3g} … {:.3g}", m.low, m.high) : "", verdict_text(m)});
     }
     fmt::print("{}", format_table(rows));
   }
