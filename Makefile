@@ -48,8 +48,10 @@ ifneq ($(DEPS),no)
 	@TORCH='$(TORCH)' tools/install_deps.sh
 endif
 
-bench: all
-	@for program in $(BUILD)/bin/bench_*; do echo "== $$program"; $$program || exit 1; done
+bench: configure
+	cmake --build $(BUILD) --parallel $(JOBS) --target bench_bucket_norm bench_routed_cnn
+	$(BUILD)/bin/bench_bucket_norm
+	$(BUILD)/bin/bench_routed_cnn --assert
 
 docs-check: all
 	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -R '^docs'
