@@ -90,7 +90,8 @@ std::vector<std::string> banks() {
   for (const auto& part : gw::Registry::instance().list("banks")) out.push_back(part.name);
   return out;
 }
-INSTANTIATE_TEST_SUITE_P(All, BankConformance, testing::ValuesIn(banks()), [](const auto& info) { return info.param; });
+const auto kName = [](const auto& bank) { return bank.param; };  // not inside the macro: its own "info" would be shadowed
+INSTANTIATE_TEST_SUITE_P(All, BankConformance, testing::ValuesIn(banks()), kName);
 
 class CountingExchange : public gw::TokenExchange {
  public:
