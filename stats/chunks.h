@@ -1,0 +1,53 @@
+#pragma once
+// Rows in pieces of fixed size: the pieces depend on the number of rows alone, and partial results are combined in their order, so
+// that the number of threads changes no bit.
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <vector>
+
+namespace gw::stats {
+
+/// Pieces of at least `kBlockRows` rows and at most `kMaxChunks` of them: partial sums then stay small for any number of rows.
+struct Chunks {
+  static constexpr int64_t kBlockRows = 256, kMaxChunks = 64;
+  int64_t rows = 0, size = kBlockRows;
+
+  explicit Chunks(int64_t n) : rows(n) {
+    const int64_t blocks = (n + kBlockRows - 1) / kBlockRows;
+    size = std::max<int64_t>(1, (blocks + kMaxChunks - 1) / kMaxChunks) * kBlockRows;
+  }
+  int64_t count() const { return (rows + size - 1) / size; }
+  int64_t begin(int64_t chunk) const { return chunk * size; }
+  int64_t end(int64_t chunk) const { return std::min(rows, (chunk + 1) * size); }
+};
+
+/// Calls body(i) for i in [0, count), in parallel; the first exception by index is thrown after all have ended.
+template <class Body>
+void parallel_for(int64_t count, Body body) {
+  std::vector<std::exception_ptr> errors(static_cast<size_t>(count));
+#pragma omp parallel for schedule(dynamic, 1) if (count > 1)
+  for (int64_t i = 0; i < count; ++i) {
+    try {
+      body(i);
+    } catch (...) {  // an exception may not leave a parallel region
+      errors[static_cast<size_t>(i)] = std::current_exception();
+    }
+  }
+  for (const auto& error : errors) {
+    if (error) std::rethrow_exception(error);
+  }
+}
+
+/// The sum of body(begin, end) over the chunks of n rows, added in order.
+template <class Body>
+double sum_rows(int64_t n, Body body) {
+  const Chunks chunks(n);
+  std::vector<double> parts(static_cast<size_t>(chunks.count()), 0.0);
+  parallel_for(chunks.count(), [&](int64_t c) { parts[static_cast<size_t>(c)] = body(chunks.begin(c), chunks.end(c)); });
+  double total = 0;
+  for (const double part : parts) total += part;
+  return total;
+}
+
+}  // namespace gw::stats
