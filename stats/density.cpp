@@ -139,15 +139,17 @@ double expert_log_density(const MixtureSpec& spec, const MixtureParameters& p, i
 }
 
 double log_density(const MixtureSpec& spec, const MixtureParameters& p, const double* x, double y, double* responsibility) {
-  std::vector<double> joint(static_cast<size_t>(p.experts));
-  log_gates(spec, p, x, joint.data());
+  std::vector<double> prior(static_cast<size_t>(p.experts));
+  log_gates(spec, p, x, prior.data());
+  std::vector<double> joint = prior;
   for (int64_t k = 0; k < p.experts; ++k) {
     auto& value = joint[static_cast<size_t>(k)];
     if (value > kNever) value += expert_log_density(spec, p, k, x, y);
   }
   const double total = log_sum_exp(joint.data(), p.experts);
   for (int64_t k = 0; responsibility != nullptr && k < p.experts; ++k) {
-    responsibility[k] = std::exp(joint[static_cast<size_t>(k)] - total);
+    // Where every density underflows even as a logarithm, the prior is all that is known.
+    responsibility[k] = std::exp(total > kNever ? joint[static_cast<size_t>(k)] - total : prior[static_cast<size_t>(k)]);
   }
   return total;
 }

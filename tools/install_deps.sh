@@ -7,7 +7,7 @@ set -eu
 
 TORCH=${TORCH:-auto}
 packages="make g++ cmake ninja-build ccache python3 libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev \
-zlib1g-dev libgtest-dev libbenchmark-dev dataset-fashion-mnist"
+zlib1g-dev libeigen3-dev libgtest-dev libbenchmark-dev dataset-fashion-mnist"
 
 say() { echo "install_deps: $*" >&2; }
 die() {

@@ -1,0 +1,49 @@
+#include "ops/mixture.h"
+
+#include "base/error.h"
+#include "kernels/mixture/family.h"
+
+namespace gw::ops {
+namespace {
+
+static_assert(kMixtureLanes == kernels::kMixtureLanes);
+
+const kernels::MixtureTable& table(int64_t rows) {
+  check(rows >= 0 && rows % kMixtureLanes == 0, "ops/mixture: expected rows in multiples of {}, got {}; pad them with weight 0", kMixtureLanes,
+        rows);
+  return kernels::mixture_family()();
+}
+
+}  // namespace
+
+void mixture_linear(const MixtureColumns& columns, double bias, const double* coefficient, double* out) {
+  table(columns.rows).linear(columns.column, columns.count, columns.rows, bias, coefficient, out);
+}
+
+void mixture_gaussian(const double* y, int64_t rows, double constant, double inverse_scale, double* out) {
+  table(rows).gaussian(y, rows, constant, inverse_scale, out);
+}
+
+double mixture_posterior(double* score, double* joint, int64_t stride, int64_t experts, const double* weight, int64_t rows) {
+  check(experts >= 1 && stride >= rows, "ops/mixture: expected at least one expert and a stride of {} or more, got {} and {}", rows, experts,
+        stride);
+  return table(rows).posterior(score, joint, stride, experts, weight, rows);
+}
+
+void mixture_residual(const double* posterior, const double* weight, const double* probability, int64_t rows, double* out) {
+  table(rows).residual(posterior, weight, probability, rows, out);
+}
+
+void mixture_information(const double* weight, const double* probability, const double* other, int64_t rows, double* out) {
+  table(rows).information(weight, probability, other, rows, out);
+}
+
+void mixture_sums(const double* weight, const MixtureColumns& columns, double* sum) {
+  table(columns.rows).sums(weight, columns.column, columns.count, columns.rows, sum);
+}
+
+void mixture_moments(const double* weight, const MixtureColumns& columns, double* moment) {
+  table(columns.rows).moments(weight, columns.column, columns.count, columns.rows, moment);
+}
+
+}  // namespace gw::ops

@@ -1,0 +1,28 @@
+#pragma once
+// Small symmetric systems, behind plain pointers so that Eigen stays in one source file.
+#include <cstdint>
+#include <vector>
+
+namespace gw::stats {
+
+/// Entries of a packed lower triangle, row by row: (i, j), j <= i, lies at i(i+1)/2 + j.
+inline int64_t packed_size(int64_t size) { return size * (size + 1) / 2; }
+inline int64_t packed_at(int64_t i, int64_t j) { return i >= j ? i * (i + 1) / 2 + j : j * (j + 1) / 2 + i; }
+
+/// Symmetric matrix [size, size], rows one after another, both triangles filled.
+using Matrix = std::vector<double>;
+
+/// Solves A x = b for a positive semidefinite A given as packed lower triangle (its leading `size` rows are used). Directions whose
+/// eigenvalue is below 1e-11 of the largest get no component, so a singular system yields its smallest solution instead of NaN.
+std::vector<double> solve_packed(const double* packed, int64_t size, const double* b);
+/// The same for a full matrix.
+std::vector<double> solve(const Matrix& matrix, const std::vector<double>& b);
+
+/// Inverse of a symmetric positive definite matrix; empty unless every eigenvalue, after scaling to unit diagonal, exceeds `tolerance`.
+Matrix inverse(const Matrix& matrix, int64_t size, double tolerance = 1e-12);
+
+/// The first column, in order, that the columns before it determine up to `tolerance` of its length; -1 if none. `packed` holds the
+/// columns' inner products.
+int64_t dependent_column(const double* packed, int64_t size, double tolerance = 1e-9);
+
+}  // namespace gw::stats
