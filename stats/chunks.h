@@ -10,7 +10,7 @@ namespace gw::stats {
 
 /// Pieces of at least `kBlockRows` rows and at most `kMaxChunks` of them: partial sums then stay small for any number of rows.
 struct Chunks {
-  static constexpr int64_t kBlockRows = 256, kMaxChunks = 64;
+  static constexpr int64_t kBlockRows = 512, kMaxChunks = 64;
   int64_t rows = 0, size = kBlockRows;
 
   explicit Chunks(int64_t n) : rows(n) {

@@ -12,7 +12,7 @@ namespace gw::stats {
 enum class StartKind { kSmallEm, kKMeans, kRandom };
 enum class GateSolver { kNewton, kMm };
 
-/// What a fit reports while it runs. Called on the calling thread between iterations.
+/// What a fit reports after an iteration.
 struct FitProgress {
   int64_t start = 0, starts = 0, iteration = 0;
   double log_likelihood = 0;
@@ -26,7 +26,7 @@ struct FitOptions {
   GateSolver gate_solver = GateSolver::kNewton;
   double gate_ridge = 1e-6;     ///< on squared gate slopes of standardised columns: keeps separated gates finite
   double min_scale = 1e-4;      ///< smallest scale of an expert, in standard deviations of y: the likelihood has no maximum without
-  std::function<void(const FitProgress&)> progress;
+  std::function<void(const FitProgress&)> progress;  ///< and `stop`: called by one thread at a time, not always the same
   std::function<bool()> stop;   ///< asked between iterations; true ends the fit with what it has
 };
 

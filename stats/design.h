@@ -1,0 +1,48 @@
+#pragma once
+// The data as fits read it: standardised columns, padded to whole vectors, the gate's and the experts' side by side.
+#include <vector>
+
+#include "stats/chunks.h"
+#include "stats/mixture.h"
+
+namespace gw::stats {
+
+/// Columns of mean 0 and deviation 1 (weighted): normal equations then lose little precision, and one ridge or step limit suits all units.
+/// Errors: ValueError naming the column that is constant or that others determine, for a constant response, for fewer rows with
+///         weight than parameters of one expert.
+class Design {
+ public:
+  Design(const DataView& data, const MixtureSpec& spec);
+  Design(const Design&) = delete;
+  Design& operator=(const Design&) = delete;
+
+  int64_t rows = 0, padded = 0, d = 0;  ///< d: columns of x
+  std::vector<const double*> input, gate_input;  ///< padded columns; the gate's are shared with the experts' where they are the same
+  const double* y = nullptr;
+  const double* weight = nullptr;  ///< 0 in the padding
+  double total_weight = 0;
+  double y_mean = 0, y_scale = 1;  ///< 0 and 1 for classes
+
+  /// Parameters for standardised data, and back. The densities are those of y in its own units only after `log_jacobian` is added.
+  MixtureParameters to_standard(const MixtureParameters& parameters) const;
+  MixtureParameters to_data(const MixtureParameters& parameters) const;
+  double log_jacobian() const;
+
+ private:
+  struct Column {
+    int64_t source;
+    bool transformed, centred;
+    double mean, scale;
+    const double* values;
+  };
+  const Column& column(const DataView& data, int64_t source, bool transformed, bool centred);
+  void standardise_response(const DataView& data);
+  void check_columns(const std::vector<Column>& columns, const char* who) const;
+  MixtureParameters convert(const MixtureParameters& parameters, bool to_data) const;
+
+  MixtureSpec spec_;
+  std::vector<std::vector<double>> storage_;
+  std::vector<Column> made_, inputs_, gates_;
+};
+
+}  // namespace gw::stats

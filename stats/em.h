@@ -1,0 +1,59 @@
+#pragma once
+// The loop of expectation and maximisation over standardised data.
+#include <functional>
+#include <limits>
+
+#include "stats/steps.h"
+
+namespace gw::stats {
+
+/// One run.
+struct EmRun {
+  MixtureParameters parameters;  ///< for standardised data
+  double objective = -std::numeric_limits<double>::infinity();  ///< penalised log-likelihood of the standardised data
+  double log_likelihood = -std::numeric_limits<double>::infinity();
+  int64_t iterations = 0;
+  bool converged = false;
+  std::vector<double> trace;  ///< objective after each iteration
+  std::vector<double> mass;   ///< posterior weight of each expert
+};
+
+/// Steps and data of one model. Thread-safe once made.
+class EmProblem {
+ public:
+  EmProblem(const Design& design, const MixtureSpec& spec, const FitOptions& options);
+
+  /// Runs from `start` until the expected rest of the way is below `tolerance` of the objective, or for `iterations`.
+  /// `tick` is called after each iteration with the run so far; false ends it.
+  EmRun run(const MixtureParameters& start, int64_t iterations, double tolerance, const std::function<bool(const EmRun&)>& tick = {}) const;
+
+  /// Parameters that follow from a partition of the rows (`label` in 0 … experts-1 for each): experts of their rows, which count nine
+  /// times as much as the others; gates that are constant.
+  MixtureParameters from_labels(const std::vector<int32_t>& label) const;
+
+  const Design& design() const { return design_; }
+  const MixtureSpec& spec() const { return spec_; }
+  const FitOptions& options() const { return options_; }
+
+ private:
+  struct Sums {
+    double log_likelihood = 0;
+    std::vector<double> mass, gate, expert;
+  };
+  struct Workspace;
+  Sums pass(const MixtureParameters& parameters) const;
+  void pass_block(const MixtureParameters& parameters, Workspace& workspace, Sums& sums) const;
+  void fill_block(int64_t begin, int64_t end, Workspace& workspace) const;
+  Sums empty_sums() const;
+  std::vector<double> label_sums(const ExpertStep& step, const MixtureParameters& parameters, const std::vector<int32_t>& label) const;
+  double penalty(const MixtureParameters& parameters) const;
+  MixtureParameters blend(const MixtureParameters& from, const MixtureParameters& to, double share) const;
+
+  const Design& design_;
+  MixtureSpec spec_;
+  FitOptions options_;
+  std::unique_ptr<GateStep> gate_;
+  std::unique_ptr<ExpertStep> expert_;
+};
+
+}  // namespace gw::stats

@@ -1,0 +1,28 @@
+#pragma once
+#include "stats/steps.h"
+
+namespace gw::stats {
+
+/// Normal experts: weighted least squares from moments.
+class GaussianStep : public ExpertStep {
+ public:
+  GaussianStep(const MixtureSpec& spec, const Design& design, const FitOptions& options);
+  int64_t sums() const override;
+  void densities(const Block& block, const MixtureParameters& parameters, double* joint) const override;
+  void accumulate(const Block& block, const MixtureParameters& parameters, const double* posterior, double* scratch,
+                  double* sum) const override;
+  void update(const MixtureParameters& parameters, const double* sum, MixtureParameters& target) const override;
+
+ private:
+  int64_t experts_, columns_;  // columns: ones and inputs
+  double min_scale_, least_mass_;
+};
+
+/// Least squares from the moments of ones, inputs and response (packed, response last): coefficients and the residual sum of squares.
+struct LeastSquares {
+  std::vector<double> coefficient;
+  double residual = 0;
+};
+LeastSquares least_squares(const double* moments, int64_t columns);
+
+}  // namespace gw::stats

@@ -1,0 +1,134 @@
+#include "stats/fit.h"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+
+#include "base/error.h"
+#include "stats/starts.h"
+
+namespace gw::stats {
+namespace {
+
+constexpr double kDead = -std::numeric_limits<double>::infinity();
+
+void check_options(const FitOptions& o) {
+  check(o.starts >= 1 && o.starts <= 100000, "stats: expected 1 to 100000 starts, got {}", o.starts);
+  check(o.max_iterations >= 1, "stats: expected at least one iteration, got {}", o.max_iterations);
+  check(o.tolerance >= 0 && o.tolerance < 1, "stats: expected a tolerance in [0, 1), got {}", o.tolerance);
+  check(o.gate_ridge >= 0 && std::isfinite(o.gate_ridge), "stats: expected a ridge of 0 or more, got {}", o.gate_ridge);
+  check(o.min_scale > 0 && o.min_scale < 1, "stats: expected min_scale in (0, 1), got {}", o.min_scale);
+}
+
+// An expert with less weight than it has coefficients fits them exactly: its likelihood tells nothing.
+double least_mass(const EmProblem& problem) {
+  const auto& design = problem.design();
+  return static_cast<double>(design.input.size() + 1) * design.total_weight / static_cast<double>(design.rows);
+}
+
+bool died(const EmProblem& problem, const EmRun& run) {
+  const double least = least_mass(problem);
+  const bool empty = std::any_of(run.mass.begin(), run.mass.end(), [&](double mass) { return mass < least; });
+  const auto& scale = run.parameters.scale;
+  const bool collapsed = problem.spec().family != Family::kMultinomial &&
+                         std::any_of(scale.begin(), scale.end(), [&](double s) { return s <= problem.options().min_scale; });
+  return empty || collapsed;
+}
+
+void add_warnings(const EmProblem& problem, const EmRun& run, FitResult& result) {
+  if (!run.converged) {
+    result.warnings.push_back(fmt::format("no convergence after {} iterations: the estimates are not the maximum yet; allow more", run.iterations));
+  }
+  const double least = least_mass(problem);
+  for (size_t k = 0; k < run.mass.size(); ++k) {
+    if (run.mass[k] < least) result.warnings.push_back(fmt::format("expert {} died: {:.3g} rows are left to it; ask for fewer experts", k + 1, run.mass[k]));
+    const bool has_scale = problem.spec().family != Family::kMultinomial;
+    if (has_scale && run.parameters.scale[k] <= problem.options().min_scale) {
+      result.warnings.push_back(fmt::format("expert {} passes through its rows: its scale was stopped at {:g} deviations of the response", k + 1,
+                                            problem.options().min_scale));
+    }
+  }
+  double steepest = 0;
+  for (const double slope : run.parameters.gate_slope) steepest = std::max(steepest, std::abs(slope));
+  if (steepest > 50) result.warnings.push_back("the gate separates the experts completely: its slopes are held by the ridge alone and have no standard errors");
+}
+
+FitResult to_result(const EmProblem& problem, const EmRun& run) {
+  const auto& design = problem.design();
+  FitResult result;
+  result.spec = problem.spec();
+  result.parameters = design.to_data(run.parameters);
+  result.log_likelihood = run.log_likelihood + design.log_jacobian();
+  result.iterations = run.iterations, result.converged = run.converged;
+  result.trace = run.trace;
+  for (auto& value : result.trace) value += design.log_jacobian();
+  result.n = design.rows, result.d = design.d, result.weight = design.total_weight;
+  add_warnings(problem, run, result);
+  return result;
+}
+
+/// Ends of all starts, filled by threads in any order.
+struct Starts {
+  const EmProblem& problem;
+  uint64_t seed;
+  std::vector<EmRun> runs;
+  std::mutex mutex;  // progress and stop may be asked by one thread at a time
+
+  void run(int64_t s) {
+    const auto& o = problem.options();
+    const Rng rng = Rng(seed).fork("stats/start", static_cast<uint64_t>(s));
+    const auto tick = [&](const EmRun& run) {
+      const std::lock_guard lock(mutex);
+      if (o.progress) o.progress({s, o.starts, run.iterations, run.log_likelihood + problem.design().log_jacobian()});
+      return !o.stop || !o.stop();
+    };
+    runs[static_cast<size_t>(s)] = problem.run(start_parameters(problem, o.start, rng), o.max_iterations, o.tolerance, tick);
+  }
+};
+
+}  // namespace
+
+FitResult fit(const DataView& data, const MixtureSpec& spec, uint64_t seed, const FitOptions& options) {
+  check_options(options);
+  const Design design(data, spec);
+  const EmProblem problem(design, spec, options);
+  Starts starts{problem, seed, std::vector<EmRun>(static_cast<size_t>(options.starts)), {}};
+  // Few rows: one thread per start. Many: all threads within a pass (a parallel loop inside a parallel loop runs on its own thread).
+  constexpr int64_t kFewRows = 50000;
+  if (data.n <= kFewRows) {
+    parallel_for(options.starts, [&](int64_t s) { starts.run(s); });
+  } else {
+    for (int64_t s = 0; s < options.starts; ++s) starts.run(s);
+  }
+  const EmRun* best = nullptr;
+  std::vector<double> likelihoods;
+  for (const auto& run : starts.runs) {
+    const bool dead = died(problem, run);
+    likelihoods.push_back(dead ? kDead : run.log_likelihood + design.log_jacobian());
+    if (!dead && (best == nullptr || run.objective > best->objective)) best = &run;
+  }
+  if (best == nullptr) {  // all died: the least bad one, with its warnings
+    best = &*std::max_element(starts.runs.begin(), starts.runs.end(), [](const EmRun& a, const EmRun& b) { return a.objective < b.objective; });
+  }
+  FitResult result = to_result(problem, *best);
+  result.start_likelihood = std::move(likelihoods);
+  return result;
+}
+
+FitResult fit_from(const DataView& data, const MixtureSpec& spec, const MixtureParameters& initial, const FitOptions& options) {
+  check_options(options);
+  const Design design(data, spec);
+  const EmProblem problem(design, spec, options);
+  check(initial.experts == spec.experts && initial.gate_inputs == spec.gate_inputs(data.d) && initial.inputs == spec.inputs(data.d) &&
+            initial.outputs == spec.outputs(),
+        "stats: the initial parameters do not fit the model; make them with make_parameters");
+  MixtureParameters start = initial;
+  pin_last_gate(spec, start);
+  const auto tick = [&](const EmRun& run) {
+    if (options.progress) options.progress({0, 1, run.iterations, run.log_likelihood + design.log_jacobian()});
+    return !options.stop || !options.stop();
+  };
+  return to_result(problem, problem.run(design.to_standard(start), options.max_iterations, options.tolerance, tick));
+}
+
+}  // namespace gw::stats

@@ -1,0 +1,57 @@
+#pragma once
+// The two halves of an iteration, behind one interface each: what gates and experts do with a block of rows and with the sums over all.
+#include <memory>
+#include <vector>
+
+#include "ops/mixture.h"
+#include "stats/design.h"
+#include "stats/fit.h"
+
+namespace gw::stats {
+
+/// One block of rows with its columns, the ones for intercepts first and the response last.
+struct Block {
+  const Design* design = nullptr;
+  int64_t begin = 0, rows = 0;             ///< rows: whole vectors
+  std::vector<const double*> gate, input;  ///< input ends with y
+  static constexpr int64_t kStride = Chunks::kBlockRows;
+
+  ops::MixtureColumns gates() const { return {gate.data(), static_cast<int64_t>(gate.size()), rows}; }
+  ops::MixtureColumns inputs() const { return {input.data(), static_cast<int64_t>(input.size()) - 1, rows}; }
+  ops::MixtureColumns inputs_and_response() const { return {input.data(), static_cast<int64_t>(input.size()), rows}; }
+  const double* y() const { return input.back(); }
+  const double* weight() const { return design->weight + begin; }
+};
+
+/// Gates: scores of a block, what is summed over rows, and the parameters that follow. Arrays per expert lie Block::kStride apart.
+class GateStep {
+ public:
+  virtual ~GateStep() = default;
+  virtual int64_t sums() const = 0;
+  virtual void scores(const Block& block, const MixtureParameters& parameters, double* score) const = 0;
+  virtual void accumulate(const Block& block, const MixtureParameters& parameters, const double* probability, const double* posterior,
+                          double* scratch, double* sum) const = 0;
+  /// Writes the gate of `target`: one step from `parameters` along which the expected log-likelihood rises at first.
+  virtual void update(const MixtureParameters& parameters, const double* sum, MixtureParameters& target) const = 0;
+};
+
+/// Experts, likewise.
+class ExpertStep {
+ public:
+  virtual ~ExpertStep() = default;
+  virtual int64_t sums() const = 0;
+  virtual void densities(const Block& block, const MixtureParameters& parameters, double* joint) const = 0;
+  virtual void accumulate(const Block& block, const MixtureParameters& parameters, const double* posterior, double* scratch,
+                          double* sum) const = 0;
+  virtual void update(const MixtureParameters& parameters, const double* sum, MixtureParameters& target) const = 0;
+  /// False where `update` maximises outright; true where it is a step that may have to be shortened.
+  virtual bool may_overshoot() const { return false; }
+};
+
+std::unique_ptr<GateStep> make_gate_step(const MixtureSpec& spec, const Design& design, const FitOptions& options);
+std::unique_ptr<ExpertStep> make_expert_step(const MixtureSpec& spec, const Design& design, const FitOptions& options);
+
+/// Scratch doubles that a step may use per block.
+inline constexpr int64_t kScratchColumns = 4;
+
+}  // namespace gw::stats

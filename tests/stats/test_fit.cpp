@@ -1,0 +1,172 @@
+#include "stats/fit.h"
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "stats/density.h"
+#include "tests/stats/samples.h"
+
+namespace {
+
+using namespace gw::stats;
+using gw::testing::crossing_lines;
+using gw::testing::Sample;
+
+void expect_rising(const FitResult& result) {
+  for (size_t i = 1; i < result.trace.size(); ++i) {
+    ASSERT_GE(result.trace[i], result.trace[i - 1] - 1e-9 * std::abs(result.trace[i - 1])) << "iteration " << i;
+  }
+}
+
+TEST(Fit, RecoversTheParametersOfALargeSample) {
+  const Sample sample = crossing_lines(20000, 3);
+  const auto result = fit(sample.view(), {}, 1);
+  expect_rising(result);
+  EXPECT_TRUE(result.converged);
+  EXPECT_TRUE(result.warnings.empty());
+  const auto& p = result.parameters;
+  const size_t first = p.slope[0] < p.slope[1] ? 0 : 1, second = 1 - first;
+  EXPECT_NEAR(p.intercept[first], 1, 0.03);
+  EXPECT_NEAR(p.slope[first], -2, 0.03);
+  EXPECT_NEAR(p.intercept[second], -1, 0.03);
+  EXPECT_NEAR(p.slope[second], 3, 0.03);
+  EXPECT_NEAR(p.scale[first], 0.3, 0.01);
+  EXPECT_NEAR(p.scale[second], 0.5, 0.01);
+  EXPECT_NEAR((p.gate_slope[first] - p.gate_slope[second]), 2.5, 0.15);
+  EXPECT_NEAR((p.gate_bias[first] - p.gate_bias[second]), -0.5, 0.1);
+  EXPECT_EQ(p.gate_bias[1], 0);
+}
+
+// The engine works on standardised columns with kernels; the plain densities know neither.
+TEST(Fit, ReportsTheLikelihoodThatTheDensitiesGive) {
+  const Sample sample = crossing_lines(700, 5);
+  const auto result = fit(sample.view(), {}, 1);
+  EXPECT_NEAR(result.log_likelihood, log_likelihood(result.spec, result.parameters, sample.view()), 1e-9 * std::abs(result.log_likelihood));
+}
+
+// At a maximum no small change of any parameter raises the likelihood.
+TEST(Fit, EndsWhereNoDirectionRises) {
+  const Sample sample = crossing_lines(400, 6);
+  for (const GateSolver solver : {GateSolver::kNewton, GateSolver::kMm}) {
+    FitOptions options;
+    options.gate_solver = solver, options.gate_ridge = 0, options.tolerance = 1e-13, options.max_iterations = 20000;
+    const auto result = fit(sample.view(), {}, 1, options);
+    expect_rising(result);
+    const double best = log_likelihood(result.spec, result.parameters, sample.view());
+    for (const double step : {-1e-3, 1e-3}) {
+      for (auto member : {&MixtureParameters::gate_bias, &MixtureParameters::gate_slope, &MixtureParameters::intercept,
+                          &MixtureParameters::slope, &MixtureParameters::scale}) {
+        for (size_t i = 0; i < (result.parameters.*member).size(); ++i) {
+          auto moved = result.parameters;
+          (moved.*member)[i] += step;
+          EXPECT_LE(log_likelihood(result.spec, moved, sample.view()), best + 1e-7);
+        }
+      }
+    }
+  }
+}
+
+TEST(Fit, OneExpertIsLeastSquares) {
+  const double x[] = {0, 1, 2, 3}, y[] = {1, 2, 2, 5};
+  MixtureSpec spec;
+  spec.experts = 1;
+  const auto result = fit({4, 1, x, y, nullptr}, spec, 0);
+  EXPECT_NEAR(result.parameters.slope[0], 1.2, 1e-12);  // by hand: Sxy / Sxx = 6 / 5, mean (1.5, 2.5), rss = 1.8
+  EXPECT_NEAR(result.parameters.intercept[0], 0.7, 1e-12);
+  EXPECT_NEAR(result.parameters.scale[0], std::sqrt(1.8 / 4), 1e-12);
+}
+
+TEST(Fit, WeightsCountRowsRepeatedly) {
+  const Sample sample = crossing_lines(300, 7);
+  Sample repeated = sample;
+  std::vector<double> weight(300, 1.0);
+  for (size_t i = 0; i < 100; ++i) {
+    weight[i] = 2;
+    repeated.x.push_back(sample.x[i]), repeated.y.push_back(sample.y[i]);
+  }
+  auto view = sample.view();
+  view.weight = weight.data();
+  const auto initial = gw::testing::crossing_lines_truth();
+  const auto weighted = fit_from(view, {}, initial), longer = fit_from(repeated.view(), {}, initial);
+  EXPECT_NEAR(weighted.log_likelihood, longer.log_likelihood, 1e-7);
+  for (size_t k = 0; k < 2; ++k) EXPECT_NEAR(weighted.parameters.slope[k], longer.parameters.slope[k], 1e-6);
+}
+
+TEST(Fit, DoesNotDependOnTheUnits) {
+  const Sample sample = crossing_lines(500, 8);
+  Sample other = sample;
+  for (auto& x : other.x) x = 1e4 + 1e-3 * x;
+  for (auto& y : other.y) y = -50 + 1e6 * y;
+  const auto a = fit(sample.view(), {}, 2), b = fit(other.view(), {}, 2);
+  EXPECT_NEAR(a.log_likelihood - 500 * std::log(1e6), b.log_likelihood, 1e-4);
+  EXPECT_NEAR(b.parameters.slope[0] / a.parameters.slope[0], 1e9, 1e4);
+}
+
+TEST(Fit, ThreadsChangeNoBit) {
+  const Sample sample = crossing_lines(60000, 9);
+  FitOptions options;
+  options.starts = 2, options.max_iterations = 20;
+  const int before = omp_get_max_threads();
+  std::vector<FitResult> results;
+  for (const int threads : {1, 3}) {
+    omp_set_num_threads(threads);
+    results.push_back(fit(sample.view(), {}, 4, options));
+  }
+  omp_set_num_threads(before);
+  for (const auto& result : results) {
+    EXPECT_EQ(result.trace, results[0].trace);
+    EXPECT_EQ(result.parameters.slope, results[0].parameters.slope);
+    EXPECT_EQ(result.start_likelihood, results[0].start_likelihood);
+  }
+}
+
+TEST(Fit, KeepsSeparatedGatesFinite) {
+  Sample sample = crossing_lines(200, 10);
+  for (size_t i = 0; i < 200; ++i) sample.y[i] = sample.x[i] < 0 ? 10 + sample.x[i] + 0.01 * sample.y[i] : -10 - sample.x[i] + 0.01 * sample.y[i];
+  const auto result = fit(sample.view(), {}, 1);
+  expect_rising(result);
+  for (const double slope : result.parameters.gate_slope) EXPECT_TRUE(std::isfinite(slope));
+  EXPECT_LT(std::abs(result.parameters.gate_slope[0]), 1e5);
+}
+
+TEST(Fit, RefusesWhatCannotBeFitted) {
+  const auto refuses = [](const gw::stats::DataView& data, const MixtureSpec& spec, const std::string& part) {
+    try {
+      fit(data, spec, 0);
+      ADD_FAILURE() << "accepted: " << part;
+    } catch (const gw::ValueError& error) {
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+  };
+  const double x[] = {1, 2, 2, 4, 3, 6, 4, 8, 5, 10}, y[] = {1, 2, 4, 3, 7}, flat[] = {3, 3, 3, 3, 3};
+  const double ones[] = {1, 1, 2, 1, 3, 1, 4, 1, 5, 1};
+  refuses({5, 2, x, y, nullptr}, {}, "column 2 is determined");
+  refuses({5, 2, ones, y, nullptr}, {}, "column 2 is constant");
+  refuses({5, 1, y, flat, nullptr}, {}, "response is constant");
+  MixtureSpec many;
+  many.experts = 6;
+  refuses({5, 1, y, x, nullptr}, many, "no more experts than rows");
+  const double negative[] = {1, 1, -1, 1, 1};
+  refuses({5, 1, y, x, negative}, {}, "row 3");
+  refuses({2, 1, y, x, nullptr}, {}, "at least 3 rows");
+}
+
+// Three experts asked of one line: whatever happens to the spare ones, nothing may be NaN.
+TEST(Fit, SparesExpertsWithoutNaN) {
+  const Sample sample = crossing_lines(60, 11);
+  Sample line = sample;
+  for (size_t i = 0; i < 60; ++i) line.y[i] = 2 * line.x[i] + 1e-3 * sample.y[i];
+  MixtureSpec spec;
+  spec.experts = 5;
+  const auto result = fit(line.view(), spec, 3);
+  expect_rising(result);
+  for (const auto& list : {result.parameters.gate_bias, result.parameters.gate_slope, result.parameters.intercept, result.parameters.slope,
+                           result.parameters.scale}) {
+    for (const double value : list) EXPECT_TRUE(std::isfinite(value));
+  }
+}
+
+}  // namespace
