@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "stats/experts_gaussian.h"
 
@@ -9,9 +10,10 @@ namespace gw::stats {
 
 struct EmProblem::Workspace {
   Block block;
-  std::vector<double> score, joint, scratch;
-  explicit Workspace(int64_t experts)
-      : score(static_cast<size_t>(experts * Block::kStride)), joint(score.size()), scratch(kScratchColumns * Block::kStride) {}
+  std::vector<double> score, joint, scratch, gate_scratch;
+  Workspace(int64_t experts, int64_t columns, int64_t gate_columns)
+      : score(static_cast<size_t>(experts * Block::kStride)), joint(score.size()), scratch(static_cast<size_t>(columns * Block::kStride)),
+        gate_scratch(static_cast<size_t>(gate_columns * Block::kStride)) {}
 };
 
 namespace {
@@ -28,7 +30,12 @@ void add(std::vector<double>& to, const std::vector<double>& from) {
 }  // namespace
 
 EmProblem::EmProblem(const Design& design, const MixtureSpec& spec, const FitOptions& options)
-    : design_(design), spec_(spec), options_(options), gate_(make_gate_step(spec, design, options)), expert_(make_expert_step(spec, design, options)) {}
+    : design_(design), spec_(spec), options_(options), gate_(make_gate_step(spec, design, options)), expert_(make_expert_step(spec, design, options)) {
+  if (!gate_->jumps()) return;
+  MixtureSpec soft = spec;
+  soft.gate.kind = GateKind::kSoftmax;
+  soft_ = std::make_unique<EmProblem>(design, soft, options);
+}
 
 EmProblem::Sums EmProblem::empty_sums() const {
   const auto zeros = [](int64_t count) { return std::vector<double>(static_cast<size_t>(count), 0.0); };
@@ -50,9 +57,9 @@ void EmProblem::fill_block(int64_t begin, int64_t end, Workspace& w) const {
 void EmProblem::pass_block(const MixtureParameters& p, Workspace& w, Sums& sums) const {
   const auto& block = w.block;
   gate_->scores(block, p, w.score.data());
-  expert_->densities(block, p, w.joint.data());
+  expert_->densities(block, p, w.joint.data(), w.scratch.data());
   sums.log_likelihood += ops::mixture_posterior(w.score.data(), w.joint.data(), Block::kStride, spec_.experts, block.weight(), block.rows);
-  gate_->accumulate(block, p, w.score.data(), w.joint.data(), w.scratch.data(), sums.gate.data());
+  gate_->accumulate(block, p, w.score.data(), w.joint.data(), w.gate_scratch.data(), sums.gate.data());
   expert_->accumulate(block, p, w.joint.data(), w.scratch.data(), sums.expert.data());
   const double* one = ones();
   for (int64_t k = 0; k < spec_.experts; ++k) {
@@ -65,7 +72,7 @@ EmProblem::Sums EmProblem::pass(const MixtureParameters& p) const {
   const Chunks chunks(design_.padded);
   std::vector<Sums> parts(static_cast<size_t>(chunks.count()));
   parallel_for(chunks.count(), [&](int64_t c) {
-    Workspace workspace(spec_.experts);
+    Workspace workspace(spec_.experts, expert_->scratch(), gate_->scratch());
     auto& sums = parts[static_cast<size_t>(c)] = empty_sums();
     for (int64_t begin = chunks.begin(c); begin < chunks.end(c); begin += Block::kStride) {
       fill_block(begin, std::min(begin + Block::kStride, chunks.end(c)), workspace);
@@ -81,9 +88,8 @@ EmProblem::Sums EmProblem::pass(const MixtureParameters& p) const {
 }
 
 double EmProblem::penalty(const MixtureParameters& p) const {
-  double square = 0;
-  for (const double slope : p.gate_slope) square += slope * slope;
-  return 0.5 * options_.gate_ridge * square;
+  const auto square = [](const std::vector<double>& values) { return std::inner_product(values.begin(), values.end(), values.begin(), 0.0); };
+  return 0.5 * ((gate_->ridged() ? options_.gate_ridge * square(p.gate_slope) : 0) + expert_->ridge() * square(p.slope));
 }
 
 MixtureParameters EmProblem::blend(const MixtureParameters& from, const MixtureParameters& to, double share) const {
@@ -101,45 +107,159 @@ MixtureParameters EmProblem::blend(const MixtureParameters& from, const MixtureP
   return result;
 }
 
+EmProblem::State EmProblem::examine(MixtureParameters parameters) const {
+  State state{std::move(parameters), {}, 0};
+  state.sums = pass(state.parameters);
+  state.objective = state.sums.log_likelihood - penalty(state.parameters);
+  return state;
+}
+
+double EmProblem::rounding(const State& state) const { return 1e-13 * (std::abs(state.objective) + design_.total_weight); }
+
+// Shortens the way to the target until the objective does not fall. The last try leaves what may overshoot as it is: experts in closed
+// form cannot lower the likelihood on their own.
+bool EmProblem::try_target(const MixtureParameters& target, int tries, State& state) const {
+  double share = 1;
+  for (int i = 0; i < tries; ++i, share *= 0.5) {
+    State next = examine(blend(state.parameters, target, i + 1 < tries ? share : 0.0));
+    if (!(next.objective - state.objective >= -rounding(state))) continue;
+    state = std::move(next);
+    return true;
+  }
+  return false;
+}
+
+bool EmProblem::advance(State& state) const {
+  constexpr int kTries = 20, kTriesAcross = 8;
+  MixtureParameters target = state.parameters;
+  gate_->update(state.parameters, state.sums.gate.data(), target);
+  expert_->update(state.parameters, state.sums.expert.data(), target);
+  if (!soft_) return try_target(target, kTries, state);
+  // Two ways on: within the present choice of experts, and where a gate without jumps would go; the higher end wins.
+  State within = state, across = state;
+  const bool moved_within = try_target(target, kTries, within);
+  const State soft = soft_->examine(state.parameters);
+  soft_->gate_->update(state.parameters, soft.sums.gate.data(), target);
+  const bool moved_across = try_target(target, kTriesAcross, across);
+  if (moved_across && (!moved_within || across.objective > within.objective)) {
+    state = std::move(across);
+  } else if (moved_within) {
+    state = std::move(within);
+  }
+  return moved_within || moved_across;
+}
+
+// Where no slope leads on, a gate that jumps may still rise by a small change of one coefficient: rows change sides one by one.
+bool EmProblem::search_gate(State& state) const {
+  const double before = state.objective;
+  for (double width = 0.5; width > 1e-4; width *= 0.25) {
+    for (auto member : {&MixtureParameters::gate_bias, &MixtureParameters::gate_slope}) {
+      const size_t free = (state.parameters.*member).size() / static_cast<size_t>(spec_.experts) * static_cast<size_t>(spec_.experts - 1);
+      for (size_t i = 0; i < free; ++i) {
+        for (const double sign : {-1.0, 1.0}) {
+          MixtureParameters moved = state.parameters;
+          (moved.*member)[i] += sign * width * std::max(1.0, std::abs((moved.*member)[i]));
+          State next = examine(std::move(moved));
+          if (next.objective > state.objective + rounding(state)) state = std::move(next);
+        }
+      }
+    }
+  }
+  return state.objective > before;
+}
+
+// Squared extrapolation (Varadhan & Roland 2008): from three points of the iteration guesses where it is going; kept only if higher.
+// Weakly identified mixtures creep: where plain iterations take thousands, this takes tens.
+void EmProblem::extrapolate(const std::vector<double>& first, const std::vector<double>& second, State& state) const {
+  const auto third = flatten(state.parameters);
+  double move = 0, bend = 0;
+  for (size_t i = 0; i < third.size(); ++i) {
+    const double r = second[i] - first[i], v = third[i] - second[i] - r;
+    move += r * r, bend += v * v;
+  }
+  if (!(bend > 0)) return;
+  constexpr double kFarthest = 256;
+  for (double length = std::min(std::sqrt(move / bend), kFarthest); length > 1.5; length = std::min(length / 8, 4.0)) {
+    std::vector<double> guess(third.size());
+    for (size_t i = 0; i < third.size(); ++i) {
+      const double r = second[i] - first[i], v = third[i] - second[i] - r;
+      guess[i] = first[i] + 2 * length * r + length * length * v;
+    }
+    State next = examine(unflatten(guess));
+    if (next.objective > state.objective) {
+      state = std::move(next);
+      return;
+    }
+    if (length <= 4) return;
+  }
+}
+
 EmRun EmProblem::run(const MixtureParameters& start, int64_t iterations, double tolerance, const std::function<bool(const EmRun&)>& tick) const {
-  constexpr int kHalvings = 20;
   EmRun run;
-  run.parameters = start;
-  Sums sums = pass(start);
-  run.objective = sums.log_likelihood - penalty(start);
+  State state = examine(start);
+  const bool extrapolates = options_.accelerate && !soft_;
+  std::vector<double> first = flatten(start), second;
   double last_gain = 0;
   while (run.iterations < iterations && !run.converged) {
-    MixtureParameters target = run.parameters;
-    gate_->update(run.parameters, sums.gate.data(), target);
-    expert_->update(run.parameters, sums.expert.data(), target);
-    const double rounding = 1e-13 * (std::abs(run.objective) + design_.total_weight);
-    double share = 1, gain = 0;
-    int halving = 0;
-    for (; halving < kHalvings; ++halving, share *= 0.5) {
-      // The last try leaves gates as they are: closed-form experts alone cannot lower the likelihood.
-      const auto candidate = blend(run.parameters, target, halving + 1 < kHalvings ? share : 0.0);
-      Sums next = pass(candidate);
-      gain = next.log_likelihood - penalty(candidate) - run.objective;
-      if (!(gain >= -rounding)) continue;
-      run.parameters = candidate, run.objective += gain;
-      sums = std::move(next);
-      break;
+    const double before = state.objective;
+    if (!advance(state)) {  // no step rises: this is the maximum, up to rounding
+      run.converged = !soft_ || !search_gate(state);
+      if (run.converged) break;
     }
-    if (halving == kHalvings) {  // no step rises: this is the maximum, up to rounding
-      run.converged = true;
-      break;
+    double gain = state.objective - before;
+    run.converged = is_small(gain, last_gain, tolerance, state);
+    if (run.converged && soft_ && search_gate(state)) {
+      gain = state.objective - before;
+      run.converged = gain < tolerance * (std::abs(state.objective) + 1);
+    }
+    last_gain = gain;
+    if (second.empty()) {
+      second = flatten(state.parameters);
+    } else if (extrapolates && !run.converged) {
+      extrapolate(first, second, state);
+      first = flatten(state.parameters), second.clear();
+      last_gain = 0;
     }
     ++run.iterations;
-    run.trace.push_back(run.objective);
-    // Gains shrink by a constant factor in the end: what remains is a geometric series.
-    const double factor = last_gain > 0 ? std::min(std::max(gain / last_gain, 0.0), 0.999) : 0.999;
-    run.converged = std::max(gain, 0.0) / (1 - factor) < tolerance * (std::abs(run.objective) + 1);
-    last_gain = gain;
-    run.log_likelihood = sums.log_likelihood, run.mass = sums.mass;
+    run.trace.push_back(state.objective);
+    run.log_likelihood = state.sums.log_likelihood, run.objective = state.objective;
     if (tick && !tick(run)) break;
   }
-  run.log_likelihood = sums.log_likelihood, run.mass = sums.mass;
+  run.parameters = std::move(state.parameters), run.objective = state.objective;
+  run.log_likelihood = state.sums.log_likelihood, run.mass = std::move(state.sums.mass);
   return run;
+}
+
+// Gains shrink by a constant factor in the end: what remains is a geometric series. Two gains are needed to know the factor.
+bool EmProblem::is_small(double gain, double last_gain, double tolerance, const State& state) const {
+  if (gain <= rounding(state)) return true;
+  if (last_gain <= 0) return false;
+  const double factor = std::min(gain / last_gain, 0.9999);
+  return gain / (1 - factor) < tolerance * (std::abs(state.objective) + 1);
+}
+
+// Positive parameters as logarithms: any extrapolation of them is valid.
+std::vector<double> EmProblem::flatten(const MixtureParameters& p) const {
+  std::vector<double> flat;
+  for (const auto* list : {&p.gate_bias, &p.gate_slope, &p.intercept, &p.slope}) flat.insert(flat.end(), list->begin(), list->end());
+  for (const auto* list : {&p.scale, &p.freedom}) {
+    for (const double value : *list) flat.push_back(std::log(value));
+  }
+  flat.push_back(std::log(p.temperature));
+  return flat;
+}
+
+MixtureParameters EmProblem::unflatten(const std::vector<double>& flat) const {
+  MixtureParameters p = make_parameters(spec_, design_.d);
+  auto next = flat.begin();
+  for (auto* list : {&p.gate_bias, &p.gate_slope, &p.intercept, &p.slope}) {
+    std::copy_n(next, list->size(), list->begin());
+    next += static_cast<std::ptrdiff_t>(list->size());
+  }
+  for (auto& value : p.scale) value = std::max(std::exp(*next++), options_.min_scale);
+  for (auto& value : p.freedom) value = std::clamp(std::exp(*next++), kLeastFreedom, kMostFreedom);
+  p.temperature = std::exp(*next);
+  return p;
 }
 
 std::vector<double> EmProblem::label_sums(const ExpertStep& step, const MixtureParameters& p, const std::vector<int32_t>& label) const {
@@ -148,9 +268,10 @@ std::vector<double> EmProblem::label_sums(const ExpertStep& step, const MixtureP
   const Chunks chunks(design_.padded);
   std::vector<std::vector<double>> parts(static_cast<size_t>(chunks.count()), std::vector<double>(static_cast<size_t>(step.sums()), 0.0));
   parallel_for(chunks.count(), [&](int64_t c) {
-    Workspace w(spec_.experts);
+    Workspace w(spec_.experts, step.scratch(), 0);
     for (int64_t begin = chunks.begin(c); begin < chunks.end(c); begin += Block::kStride) {
       fill_block(begin, std::min(begin + Block::kStride, chunks.end(c)), w);
+      step.densities(w.block, p, w.joint.data(), w.scratch.data());
       for (int64_t r = 0; r < w.block.rows; ++r) {
         const int64_t own = begin + r < design_.rows ? label[static_cast<size_t>(begin + r)] : 0;
         for (int64_t k = 0; k < spec_.experts; ++k) {

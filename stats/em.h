@@ -31,6 +31,8 @@ class EmProblem {
   /// times as much as the others; gates that are constant.
   MixtureParameters from_labels(const std::vector<int32_t>& label) const;
 
+  /// The model with all experts active: of use for top-k starts. Null where gates do not jump.
+  const EmProblem* soft() const { return soft_.get(); }
   const Design& design() const { return design_; }
   const MixtureSpec& spec() const { return spec_; }
   const FitOptions& options() const { return options_; }
@@ -41,7 +43,21 @@ class EmProblem {
     std::vector<double> mass, gate, expert;
   };
   struct Workspace;
+  struct State {  // where a run is: parameters, what the last pass over the data summed, and the objective
+    MixtureParameters parameters;
+    Sums sums;
+    double objective = 0;
+  };
   Sums pass(const MixtureParameters& parameters) const;
+  State examine(MixtureParameters parameters) const;
+  bool try_target(const MixtureParameters& target, int tries, State& state) const;
+  bool advance(State& state) const;
+  bool search_gate(State& state) const;
+  void extrapolate(const std::vector<double>& first, const std::vector<double>& second, State& state) const;
+  bool is_small(double gain, double last_gain, double tolerance, const State& state) const;
+  double rounding(const State& state) const;
+  std::vector<double> flatten(const MixtureParameters& parameters) const;
+  MixtureParameters unflatten(const std::vector<double>& flat) const;
   void pass_block(const MixtureParameters& parameters, Workspace& workspace, Sums& sums) const;
   void fill_block(int64_t begin, int64_t end, Workspace& workspace) const;
   Sums empty_sums() const;
@@ -54,6 +70,7 @@ class EmProblem {
   FitOptions options_;
   std::unique_ptr<GateStep> gate_;
   std::unique_ptr<ExpertStep> expert_;
+  std::unique_ptr<EmProblem> soft_;  // where gates jump: the same model with a softmax gate, which sees across the borders
 };
 
 }  // namespace gw::stats

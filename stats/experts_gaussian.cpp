@@ -30,7 +30,7 @@ GaussianStep::GaussianStep(const MixtureSpec& spec, const Design& design, const 
 
 int64_t GaussianStep::sums() const { return experts_ * packed_size(columns_ + 1); }
 
-void GaussianStep::densities(const Block& block, const MixtureParameters& p, double* joint) const {
+void GaussianStep::densities(const Block& block, const MixtureParameters& p, double* joint, double*) const {
   auto columns = block.inputs();
   ++columns.column, --columns.count;
   for (int64_t k = 0; k < experts_; ++k) {
@@ -58,10 +58,6 @@ void GaussianStep::update(const MixtureParameters&, const double* sum, MixturePa
     std::copy(solved.coefficient.begin() + 1, solved.coefficient.end(), target.slope.begin() + k * (columns_ - 1));
     target.scale[static_cast<size_t>(k)] = std::max(std::sqrt(solved.residual / mass), min_scale_);
   }
-}
-
-std::unique_ptr<ExpertStep> make_expert_step(const MixtureSpec& spec, const Design& design, const FitOptions& options) {
-  return std::make_unique<GaussianStep>(spec, design, options);
 }
 
 }  // namespace gw::stats

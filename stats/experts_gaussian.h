@@ -8,7 +8,7 @@ class GaussianStep : public ExpertStep {
  public:
   GaussianStep(const MixtureSpec& spec, const Design& design, const FitOptions& options);
   int64_t sums() const override;
-  void densities(const Block& block, const MixtureParameters& parameters, double* joint) const override;
+  void densities(const Block& block, const MixtureParameters& parameters, double* joint, double* scratch) const override;
   void accumulate(const Block& block, const MixtureParameters& parameters, const double* posterior, double* scratch,
                   double* sum) const override;
   void update(const MixtureParameters& parameters, const double* sum, MixtureParameters& target) const override;

@@ -10,7 +10,7 @@
 namespace gw::stats {
 namespace {
 
-constexpr int64_t kCandidates = 6, kShortRun = 6, kLloydRounds = 10;
+constexpr int64_t kCandidates = 6, kShortRun = 6, kLloydRounds = 10, kSoftRun = 30;
 using Labels = std::vector<int32_t>;
 
 /// Columns that distances are measured in.
@@ -149,6 +149,8 @@ MixtureParameters random_start(const EmProblem& problem, const Rng& rng, int64_t
 }  // namespace
 
 MixtureParameters start_parameters(const EmProblem& problem, StartKind kind, const Rng& rng) {
+  // Top-k from scratch would starve whoever is not selected at first: let all be active for a while.
+  if (problem.soft() != nullptr) return problem.soft()->run(start_parameters(*problem.soft(), kind, rng), kSoftRun, 0).parameters;
   if (kind == StartKind::kKMeans) return problem.from_labels(k_means(problem, rng));
   if (kind == StartKind::kRandom) return random_start(problem, rng, static_cast<int64_t>(rng.below(0, 2)));
   EmRun best;

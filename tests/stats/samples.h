@@ -29,20 +29,39 @@ inline stats::MixtureParameters crossing_lines_truth() {
   return p;
 }
 
-inline Sample crossing_lines(int64_t n, uint64_t seed) {
-  const auto p = crossing_lines_truth();
-  const Rng rng = Rng(seed).fork("tests/crossing_lines");
+/// n rows with x uniform on [-2, 2] and y from the model; one column.
+inline Sample draw_sample(const stats::MixtureSpec& spec, const stats::MixtureParameters& p, int64_t n, uint64_t seed) {
+  const Rng rng = Rng(seed).fork("tests/sample");
   Sample sample;
+  std::vector<double> gates(static_cast<size_t>(p.experts)), predictor(static_cast<size_t>(p.outputs));
   for (int64_t i = 0; i < n; ++i) {
     const auto draw = static_cast<uint64_t>(i);
     const double x = 4 * rng.fork("x").uniform(draw) - 2;
-    double gates[2];
-    stats::log_gates({}, p, &x, gates);
-    const size_t k = std::log(rng.fork("expert").uniform(draw)) < gates[0] ? 0 : 1;
+    stats::log_gates(spec, p, &x, gates.data());
+    double left = rng.fork("expert").uniform(draw) - std::exp(gates[0]);
+    size_t k = 0;
+    while (k + 1 < gates.size() && left >= 0) left -= std::exp(gates[++k]);
+    stats::expert_predictors(spec, p, static_cast<int64_t>(k), &x, predictor.data());
+    const Rng noise = rng.fork("noise", draw);
+    double r = normal(noise, 0);
+    if (spec.family == stats::Family::kLaplace) {
+      const double u = noise.uniform(9) - 0.5;
+      r = (u < 0 ? 1 : -1) * std::log(1 - 2 * std::abs(u));
+    } else if (spec.family == stats::Family::kStudentT) {  // small whole degrees of freedom: a chi-square is a sum of squares
+      double chi = 0;
+      for (uint64_t j = 0; j < static_cast<uint64_t>(p.freedom[k]); ++j) chi += std::pow(normal(noise, j + 1), 2);
+      r /= std::sqrt(chi / p.freedom[k]);
+    }
     sample.x.push_back(x);
-    sample.y.push_back(p.intercept[k] + p.slope[k] * x + p.scale[k] * normal(rng.fork("noise"), draw));
+    if (spec.family == stats::Family::kMultinomial) {  // two classes
+      sample.y.push_back(noise.uniform(3) < 1 / (1 + std::exp(-predictor[0])) ? 0 : 1);
+    } else {
+      sample.y.push_back(predictor[0] + p.scale[k] * r);
+    }
   }
   return sample;
 }
+
+inline Sample crossing_lines(int64_t n, uint64_t seed) { return draw_sample({}, crossing_lines_truth(), n, seed); }
 
 }  // namespace gw::testing

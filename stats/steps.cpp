@@ -1,0 +1,33 @@
+#include "stats/steps.h"
+
+#include "stats/experts_gaussian.h"
+#include "stats/experts_multinomial.h"
+#include "stats/experts_robust.h"
+#include "stats/gate_linear.h"
+#include "stats/gate_temperature.h"
+
+namespace gw::stats {
+
+std::unique_ptr<GateStep> make_gate_step(const MixtureSpec& spec, const Design& design, const FitOptions& options) {
+  switch (spec.gate.kind) {
+    case GateKind::kTopK:
+      return std::make_unique<TopKGateStep>(spec, design, options);
+    case GateKind::kDenseToSparse:
+      return std::make_unique<TemperatureGateStep>(spec, design);
+    default:  // modified: the design has transformed the columns
+      return std::make_unique<LinearGateStep>(spec, design, options);
+  }
+}
+
+std::unique_ptr<ExpertStep> make_expert_step(const MixtureSpec& spec, const Design& design, const FitOptions& options) {
+  switch (spec.family) {
+    case Family::kGaussian:
+      return std::make_unique<GaussianStep>(spec, design, options);
+    case Family::kMultinomial:
+      return std::make_unique<MultinomialStep>(spec, design);
+    default:
+      return std::make_unique<RobustStep>(spec, design, options);
+  }
+}
+
+}  // namespace gw::stats
