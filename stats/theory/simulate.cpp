@@ -1,0 +1,107 @@
+#include "stats/theory/simulate.h"
+
+#include <cmath>
+
+#include "base/error.h"
+#include "stats/density.h"
+
+namespace gw::stats {
+namespace {
+
+double draw_input(const Design& design, const Rng& rng, uint64_t i) {
+  return design.law == Design::Law::kNormal ? normal_draw(rng, i) : design.lo + (design.hi - design.lo) * rng.uniform(i);
+}
+
+size_t draw_from_logs(const std::vector<double>& logs, double u) {
+  double sum = 0;
+  size_t last = 0;
+  for (size_t k = 0; k < logs.size(); ++k) {
+    const double share = std::exp(logs[k]);
+    if (share > 0) last = k;
+    sum += share;
+    if (u < sum) return k;
+  }
+  return last;  // rounding left the sum below u
+}
+
+double draw_class(const MixtureSpec& spec, const std::vector<double>& predictors, double u) {
+  std::vector<double> logs(predictors);
+  logs.push_back(0);
+  const double total = log_sum_exp(logs.data(), spec.classes);
+  for (double& value : logs) value -= total;
+  return static_cast<double>(draw_from_logs(logs, u));
+}
+
+}  // namespace
+
+double normal_draw(const Rng& rng, uint64_t i) { return normal_quantile(rng.uniform(i) + 0x1.0p-54); }
+
+DataView SimulatedData::view() const { return {static_cast<int64_t>(y.size()), d, x.data(), y.data(), nullptr}; }
+
+SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, const Design& design, int64_t n, const Rng& rng) {
+  check(spec.family == Family::kGaussian || spec.family == Family::kMultinomial, "theory/simulate: expected gaussian or multinomial experts, got {}",
+        name_of(spec.family));
+  const Rng inputs = rng.fork("inputs"), experts = rng.fork("experts"), responses = rng.fork("responses");
+  SimulatedData data;
+  data.d = design.d;
+  std::vector<double> gates(static_cast<size_t>(truth.experts)), predictors(static_cast<size_t>(truth.outputs));
+  for (int64_t i = 0; i < n; ++i) {
+    const auto row = static_cast<uint64_t>(i);
+    for (int64_t j = 0; j < design.d; ++j) data.x.push_back(draw_input(design, inputs, row * static_cast<uint64_t>(design.d) + static_cast<uint64_t>(j)));
+    const double* x = data.x.data() + i * design.d;
+    log_gates(spec, truth, x, gates.data());
+    const size_t k = draw_from_logs(gates, experts.uniform(row));
+    expert_predictors(spec, truth, static_cast<int64_t>(k), x, predictors.data());
+    data.expert.push_back(static_cast<int64_t>(k));
+    data.y.push_back(spec.family == Family::kMultinomial ? draw_class(spec, predictors, responses.uniform(row))
+                                                         : predictors[0] + truth.scale[k] * normal_draw(responses, row));
+  }
+  return data;
+}
+
+InputNodes nodes_of(const Design& design, int64_t count) {
+  check(design.d == 1, "theory/simulate: expected a design of 1 column for quadrature, got {}", design.d);
+  return design.law == Design::Law::kNormal ? normal_nodes(count) : uniform_nodes(design.lo, design.hi, count);
+}
+
+MixtureParameters start_near(const MixtureParameters& truth, int64_t experts, int64_t n, const StartNoise& noise, const Rng& rng) {
+  check(experts >= truth.experts, "theory/simulate: expected at least the {} true experts, got {}", truth.experts, experts);
+  const Rng draws = rng.fork("start");
+  const double sd = noise.amount * std::pow(static_cast<double>(n), -noise.power);
+  const double variance_sd = noise.variance_amount * std::pow(static_cast<double>(n), -noise.variance_power);
+  std::vector<int64_t> original;
+  std::vector<int> copies(static_cast<size_t>(truth.experts), 0);
+  // The last fitted expert copies the last true one: both gates are pinned to zero.
+  for (int64_t k = 0; k < experts; ++k) {
+    const int64_t extra = experts - truth.experts;
+    original.push_back(k < extra ? static_cast<int64_t>(draws.below(static_cast<uint64_t>(k), static_cast<uint64_t>(truth.experts))) : k - extra);
+    ++copies[static_cast<size_t>(original.back())];
+  }
+  MixtureParameters start = truth;
+  start.experts = experts;
+  uint64_t draw = 1000;  // after the draws of the copies
+  const auto copy = [&](const std::vector<double>& from, std::vector<double>& to, int64_t width, double factor, int64_t moved) {
+    to.clear();
+    for (size_t k = 0; k < original.size(); ++k)
+      for (int64_t c = 0; c < width; ++c) {
+        const double shift = static_cast<int64_t>(k) < moved ? sd * normal_draw(draws, draw) : 0;
+        ++draw;
+        to.push_back(factor * from[static_cast<size_t>(original[k] * width + c)] + shift);
+      }
+  };
+  copy(truth.gate_bias, start.gate_bias, 1, 1, experts - 1);  // the last gate is pinned
+  copy(truth.gate_slope, start.gate_slope, truth.gate_inputs, noise.ridge, experts - 1);
+  copy(truth.intercept, start.intercept, truth.outputs, 1, experts);
+  copy(truth.slope, start.slope, truth.outputs * truth.inputs, 1, experts);
+  start.temperature = truth.temperature * noise.ridge;
+  start.scale.clear();
+  for (size_t k = 0; k < original.size(); ++k) {
+    const auto j = static_cast<size_t>(original[k]);
+    start.gate_bias[k] -= std::log(static_cast<double>(copies[j]));
+    if (!truth.scale.empty())
+      start.scale.push_back(std::sqrt(truth.scale[j] * truth.scale[j] + variance_sd * std::abs(normal_draw(draws, draw++))));
+  }
+  return start;
+}
+
+}  // namespace gw::stats
