@@ -66,6 +66,7 @@ InputNodes nodes_of(const Design& design, int64_t count) {
 
 MixtureParameters start_near(const MixtureParameters& truth, int64_t experts, int64_t n, const StartNoise& noise, const Rng& rng) {
   check(experts >= truth.experts, "theory/simulate: expected at least the {} true experts, got {}", truth.experts, experts);
+  check(noise.copy_of < truth.experts, "theory/simulate: expected copy_of below the {} true experts, got {}", truth.experts, noise.copy_of);
   const Rng draws = rng.fork("start");
   const double sd = noise.amount * std::pow(static_cast<double>(n), -noise.power);
   const double variance_sd = noise.variance_amount * std::pow(static_cast<double>(n), -noise.variance_power);
@@ -74,7 +75,8 @@ MixtureParameters start_near(const MixtureParameters& truth, int64_t experts, in
   // The last fitted expert copies the last true one: both gates are pinned to zero.
   for (int64_t k = 0; k < experts; ++k) {
     const int64_t extra = experts - truth.experts;
-    original.push_back(k < extra ? static_cast<int64_t>(draws.below(static_cast<uint64_t>(k), static_cast<uint64_t>(truth.experts))) : k - extra);
+    const auto drawn = noise.copy_of >= 0 ? noise.copy_of : static_cast<int64_t>(draws.below(static_cast<uint64_t>(k), static_cast<uint64_t>(truth.experts)));
+    original.push_back(k < extra ? drawn : k - extra);
     ++copies[static_cast<size_t>(original.back())];
   }
   MixtureParameters start = truth;

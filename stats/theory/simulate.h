@@ -36,6 +36,7 @@ InputNodes nodes_of(const Design& design, int64_t count);
 struct StartNoise {
   double amount = 0.005, power = 0.083;             ///< standard deviation amount · n^-power on gates, intercepts and slopes
   double variance_amount = 0.0005, variance_power = 0.25;  ///< variances grow by |N(0, (variance_amount · n^-variance_power)²)|
+  int64_t copy_of = -1;                             ///< the true expert that extra experts copy; -1: drawn
   double ridge = 1;                                 ///< dense-to-sparse: gate slopes and temperature times this, along the flat direction
 };
 
