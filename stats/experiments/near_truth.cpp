@@ -24,9 +24,10 @@ class NearTruth : public Experiment {
   static constexpr const char* kSummary = "rate of a maximum likelihood fit from starts near the truth, over growing samples";
   static constexpr const char* kSource = "Nguyen, Nguyen, Ho 2023, arXiv 2305.03288";
   struct Options : OptionSet {
-    std::string truth = "{}", fit = "{}", design = "{}", start = "{}", loss = "exact";
-    std::vector<double> sizes = {1000, 10000};
-    int64_t replications = 20, starts = 1, loss_active = 0, nodes = 200, max_iterations = 300;
+    std::string truth = R"({"gate_bias":[0,0],"gate_slope":[2,0],"intercept":[1,-1],"slope":[-1,1],"scale":[0.3,0.3]})";
+    std::string fit = "{}", design = "{}", start = "{}", loss = "exact";
+    std::vector<double> sizes = {200, 800};
+    int64_t replications = 3, starts = 1, loss_active = 0, nodes = 200, max_iterations = 300;
     double slope_from = 0;
     bool pin_last_slope = true;
     void fields(OptionVisitor& v) override {
@@ -47,9 +48,14 @@ class NearTruth : public Experiment {
   };
 
   NearTruth(const Options& options, const Context& context)
-      : options_(options), rng_(Rng(context.seed).fork("experiments/near_truth")), truth_(true_model(part("truth"), options.truth)),
-        fitted_(fitted_model(part("fit"), options.fit, truth_)), design_(design_from(part("design"), options.design)),
-        noise_(start_from(part("start"), options.start)), loss_(loss_kind(options.loss)), nodes_(nodes_of(design_, options.nodes)) {
+      : options_(options),
+        rng_(Rng(context.seed).fork("experiments/near_truth")),
+        truth_(true_model(part("truth"), options.truth)),
+        fitted_(fitted_model(part("fit"), options.fit, truth_)),
+        design_(design_from(part("design"), options.design)),
+        noise_(start_from(part("start"), options.start)),
+        loss_(loss_kind(options.loss)),
+        nodes_(nodes_of(design_, options.nodes)) {
     check(!options.sizes.empty(), "experiments/near_truth: expected at least one size, got none");
     check(truth_.parameters.inputs == 1, "experiments/near_truth: expected a truth with 1 input, got {}", truth_.parameters.inputs);
   }
@@ -83,7 +89,8 @@ class NearTruth : public Experiment {
     local.max_iterations = options_.max_iterations;
     local.pin_last_slope = options_.pin_last_slope;
     for (int64_t s = 0; s < options_.starts; ++s) {
-      const auto start = start_near(truth_.parameters, fitted_.experts, data.view().n, noise_, rng.fork("restart", static_cast<uint64_t>(s)));
+      const auto start =
+          start_near(truth_.parameters, fitted_.experts, data.view().n, noise_, rng.fork("restart", static_cast<uint64_t>(s)));
       auto fit = maximise_near(data.view(), fitted_, start, local);
       if (s == 0 || fit.log_likelihood > best.log_likelihood) best = std::move(fit);
     }
@@ -92,7 +99,8 @@ class NearTruth : public Experiment {
 
   void add_losses(const MixtureParameters& fit, std::map<std::string, double>& values) const {
     const bool linear = fitted_.gate.kind != GateKind::kDenseToSparse || fitted_.gate.activation == Activation::kIdentity;
-    const auto result = voronoi_loss(mixing_measure(fitted_, fit), mixing_measure(truth_.spec, truth_.parameters), loss_, options_.loss_active, linear);
+    const auto result =
+        voronoi_loss(mixing_measure(fitted_, fit), mixing_measure(truth_.spec, truth_.parameters), loss_, options_.loss_active, linear);
     values["loss"] = result.loss;
     for (const auto& error : result.errors) {
       if (!std::isnan(error.single)) values[std::string("single.") + name_of(error.kind)] = error.single;
@@ -100,7 +108,8 @@ class NearTruth : public Experiment {
     }
     if (fitted_.gate.kind != GateKind::kDenseToSparse) return;
     values["temperature"] = std::abs(fit.temperature - truth_.parameters.temperature);
-    values["temperature_ratio"] = std::abs(fit.gate_slope[0] / fit.temperature - truth_.parameters.gate_slope[0] / truth_.parameters.temperature);
+    values["temperature_ratio"] =
+        std::abs(fit.gate_slope[0] / fit.temperature - truth_.parameters.gate_slope[0] / truth_.parameters.temperature);
   }
 
   Options options_;

@@ -10,9 +10,10 @@
 namespace gw::stats {
 namespace {
 
-constexpr double kReach = 9;           // standard deviations around a mean: the mass outside is 2e-19
+constexpr double kReach = 9;  // standard deviations around a mean: the mass outside is 2e-19
 constexpr double kStepsPerScale = 4;
-constexpr double kNarrowest = 1.0 / 64;  // a fitted spike narrower than this share of the true scales is not resolved: it holds no mass of p
+constexpr double kNarrowest =
+    1.0 / 64;  // a fitted spike narrower than this share of the true scales is not resolved: it holds no mass of p
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
 struct Pair {
@@ -121,7 +122,8 @@ Divergence divergence(const MixtureSpec& true_spec, const MixtureParameters& tru
                       const MixtureParameters& fitted, const InputNodes& nodes) {
   const bool classes = true_spec.family == Family::kMultinomial;
   check(true_spec.family == fitted_spec.family && (classes || true_spec.family == Family::kGaussian),
-        "theory/divergence: expected two gaussian or two multinomial models, got {} and {}", name_of(true_spec.family), name_of(fitted_spec.family));
+        "theory/divergence: expected two gaussian or two multinomial models, got {} and {}", name_of(true_spec.family),
+        name_of(fitted_spec.family));
   check(!classes || true_spec.classes == fitted_spec.classes, "theory/divergence: expected equal numbers of classes, got {} and {}",
         true_spec.classes, fitted_spec.classes);
   const Pair pair{true_spec, fitted_spec, truth, fitted};
@@ -140,7 +142,8 @@ Divergence divergence(const MixtureSpec& true_spec, const MixtureParameters& tru
 double normal_quantile(double p) {
   constexpr double a[] = {-3.969683028665376e+01, 2.209460984245205e+02,  -2.759285104469687e+02,
                           1.383577518672690e+02,  -3.066479806614716e+01, 2.506628277459239e+00};
-  constexpr double b[] = {-5.447609879822406e+01, 1.615858368580409e+02, -1.556989798598866e+02, 6.680131188771972e+01, -1.328068155288572e+01};
+  constexpr double b[] = {-5.447609879822406e+01, 1.615858368580409e+02, -1.556989798598866e+02, 6.680131188771972e+01,
+                          -1.328068155288572e+01};
   constexpr double c[] = {-7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838e+00,
                           -2.549732539343734e+00, 4.374664141464968e+00,  2.938163982698783e+00};
   constexpr double d[] = {7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00, 3.754408661907416e+00};

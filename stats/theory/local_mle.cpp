@@ -28,7 +28,8 @@ struct Layout {
     const Index k = p.experts;
     for (Index e = 0; e < k; ++e) {
       const bool last = e + 1 == k;
-      const bool free_slope = !last || (!pin_last_slope && spec.gate.kind == GateKind::kDenseToSparse && spec.gate.activation != Activation::kIdentity);
+      const bool free_slope =
+          !last || (!pin_last_slope && spec.gate.kind == GateKind::kDenseToSparse && spec.gate.activation != Activation::kIdentity);
       bias.push_back(last ? -1 : total);
       total += last ? 0 : 1;
       slope.push_back(free_slope ? total : -1);
@@ -66,14 +67,19 @@ void visit(const Layout& layout, MixtureParameters& p, const MixtureSpec& spec, 
 class Expander {
  public:
   Expander(const DataView& data, const MixtureSpec& spec, const MixtureParameters& p, const Layout& layout)
-      : data_(data), spec_(spec), p_(p), layout_(layout), score_(Vector::Zero(layout.total)),
+      : data_(data),
+        spec_(spec),
+        p_(p),
+        layout_(layout),
+        score_(Vector::Zero(layout.total)),
         information_(Matrix::Zero(layout.total, layout.total)) {}
 
   LocalExpansion run() {
     for (int64_t begin = 0; begin < data_.n; begin += kBlock) block(begin, std::min(kBlock, data_.n - begin));
     // Only the lower triangle was accumulated.
     information_.triangularView<Eigen::StrictlyUpper>() = information_.transpose();
-    return {log_likelihood_, {score_.data(), score_.data() + score_.size()}, {information_.data(), information_.data() + information_.size()}};
+    return {
+        log_likelihood_, {score_.data(), score_.data() + score_.size()}, {information_.data(), information_.data() + information_.size()}};
   }
 
  private:
@@ -96,7 +102,9 @@ class Expander {
     expert_x_.resize(rows_, 1 + p_.inputs);
     gate_x_.col(0).setOnes();
     expert_x_.col(0).setOnes();
-    const auto column = [](const std::optional<std::vector<int64_t>>& chosen, Index j) { return chosen ? (*chosen)[static_cast<size_t>(j)] : j; };
+    const auto column = [](const std::optional<std::vector<int64_t>>& chosen, Index j) {
+      return chosen ? (*chosen)[static_cast<size_t>(j)] : j;
+    };
     for (Index i = 0; i < rows_; ++i) {
       const double* x = data_.x + (begin + i) * data_.d;
       for (Index j = 0; j < p_.gate_inputs; ++j) {
@@ -132,7 +140,8 @@ class Expander {
       const auto rank = [&](Index k) { return spec_.gate.select_with_bias ? log_gate_(i, k) : raw_(i, k); };
       for (Index k = 0; k < p_.experts; ++k) order[static_cast<size_t>(k)] = k;
       std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return rank(a) > rank(b); });
-      for (Index k = spec_.gate.top_k; k < p_.experts; ++k) log_gate_(i, order[static_cast<size_t>(k)]) = -std::numeric_limits<double>::infinity();
+      for (Index k = spec_.gate.top_k; k < p_.experts; ++k)
+        log_gate_(i, order[static_cast<size_t>(k)]) = -std::numeric_limits<double>::infinity();
     }
   }
 
@@ -273,8 +282,8 @@ class Expander {
 void check_inputs(const DataView& data, const MixtureSpec& spec, const MixtureParameters& start) {
   check_spec(spec, data.d);
   check_data(data, spec);
-  check(spec.family == Family::kGaussian || spec.family == Family::kMultinomial, "theory/local_mle: expected gaussian or multinomial experts, got {}",
-        name_of(spec.family));
+  check(spec.family == Family::kGaussian || spec.family == Family::kMultinomial,
+        "theory/local_mle: expected gaussian or multinomial experts, got {}", name_of(spec.family));
   check(data.weight == nullptr, "theory/local_mle: expected rows without weights, got weights; use fit_from");
   check(start.experts == spec.experts, "theory/local_mle: expected a start with {} experts, got {}", spec.experts, start.experts);
 }
@@ -357,9 +366,8 @@ std::vector<double> pack(const MixtureSpec& spec, const MixtureParameters& p, bo
   const Layout layout(spec, p, pin_last_slope);
   std::vector<double> values(static_cast<size_t>(layout.total));
   auto copy = p;
-  visit(layout, copy, spec, [&](double& parameter, Index i, bool log_scale) {
-    values[static_cast<size_t>(i)] = log_scale ? std::log(parameter) : parameter;
-  });
+  visit(layout, copy, spec,
+        [&](double& parameter, Index i, bool log_scale) { values[static_cast<size_t>(i)] = log_scale ? std::log(parameter) : parameter; });
   return values;
 }
 

@@ -10,9 +10,9 @@ namespace gw::stats {
 
 struct LocalOptions {
   int64_t max_iterations = 200;
-  double tolerance = 1e-9;         ///< ends when a step promises less than this gain of the whole log-likelihood
-  double min_scale = 1e-3;         ///< a Gaussian expert's standard deviation stays above: the likelihood is unbounded without
-  bool pin_last_slope = true;      ///< hold the last gate's slope even where an activation makes it identifiable
+  double tolerance = 1e-9;     ///< ends when a step promises less than this gain of the whole log-likelihood
+  double min_scale = 1e-3;     ///< a Gaussian expert's standard deviation stays above: the likelihood is unbounded without
+  bool pin_last_slope = true;  ///< hold the last gate's slope even where an activation makes it identifiable
 };
 
 struct LocalFit {
@@ -44,6 +44,7 @@ LocalExpansion expand(const DataView& data, const MixtureSpec& spec, const Mixtu
 /// Parameters as one vector and back: gates (bias, slopes; the last one's bias, and its slope if pinned, left out), log temperature,
 /// then each expert's intercept and slopes per output and log scale.
 std::vector<double> pack(const MixtureSpec& spec, const MixtureParameters& parameters, bool pin_last_slope = true);
-MixtureParameters unpack(const MixtureSpec& spec, const MixtureParameters& like, const std::vector<double>& values, bool pin_last_slope = true);
+MixtureParameters unpack(const MixtureSpec& spec, const MixtureParameters& like, const std::vector<double>& values,
+                         bool pin_last_slope = true);
 
 }  // namespace gw::stats

@@ -43,7 +43,8 @@ Options parsed(const std::string& where, const std::string& json) {
 GateSpec gate_from(const std::string& where, const std::string& json) { return parsed<GateOptions>(where + ".gate", json).spec(); }
 
 void check_length(const std::string& where, const char* name, size_t got, int64_t expected) {
-  check(static_cast<int64_t>(got) == expected, "{}: expected {} numbers in \"{}\", got {}; one gate bias stands for one expert", where, expected, name, got);
+  check(static_cast<int64_t>(got) == expected, "{}: expected {} numbers in \"{}\", got {}; one gate bias stands for one expert", where,
+        expected, name, got);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "stats/theory/simulate.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -32,6 +33,18 @@ double draw_class(const MixtureSpec& spec, const std::vector<double>& predictors
   return static_cast<double>(draw_from_logs(logs, u));
 }
 
+// The true expert that each fitted one copies. The last copies the last true one: both gates are pinned to zero.
+std::vector<int64_t> originals(int64_t true_experts, int64_t experts, const StartNoise& noise, const Rng& draws) {
+  const int64_t extra = experts - true_experts;
+  std::vector<int64_t> original;
+  for (int64_t k = 0; k < extra; ++k)
+    original.push_back(noise.copy_of >= 0
+                           ? noise.copy_of
+                           : static_cast<int64_t>(draws.below(static_cast<uint64_t>(k), static_cast<uint64_t>(true_experts))));
+  for (int64_t k = 0; k < true_experts; ++k) original.push_back(k);
+  return original;
+}
+
 }  // namespace
 
 double normal_draw(const Rng& rng, uint64_t i) { return normal_quantile(rng.uniform(i) + 0x1.0p-54); }
@@ -39,15 +52,16 @@ double normal_draw(const Rng& rng, uint64_t i) { return normal_quantile(rng.unif
 DataView SimulatedData::view() const { return {static_cast<int64_t>(y.size()), d, x.data(), y.data(), nullptr}; }
 
 SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, const Design& design, int64_t n, const Rng& rng) {
-  check(spec.family == Family::kGaussian || spec.family == Family::kMultinomial, "theory/simulate: expected gaussian or multinomial experts, got {}",
-        name_of(spec.family));
+  check(spec.family == Family::kGaussian || spec.family == Family::kMultinomial,
+        "theory/simulate: expected gaussian or multinomial experts, got {}", name_of(spec.family));
   const Rng inputs = rng.fork("inputs"), experts = rng.fork("experts"), responses = rng.fork("responses");
   SimulatedData data;
   data.d = design.d;
   std::vector<double> gates(static_cast<size_t>(truth.experts)), predictors(static_cast<size_t>(truth.outputs));
   for (int64_t i = 0; i < n; ++i) {
     const auto row = static_cast<uint64_t>(i);
-    for (int64_t j = 0; j < design.d; ++j) data.x.push_back(draw_input(design, inputs, row * static_cast<uint64_t>(design.d) + static_cast<uint64_t>(j)));
+    for (int64_t j = 0; j < design.d; ++j)
+      data.x.push_back(draw_input(design, inputs, row * static_cast<uint64_t>(design.d) + static_cast<uint64_t>(j)));
     const double* x = data.x.data() + i * design.d;
     log_gates(spec, truth, x, gates.data());
     const size_t k = draw_from_logs(gates, experts.uniform(row));
@@ -67,29 +81,20 @@ InputNodes nodes_of(const Design& design, int64_t count) {
 MixtureParameters start_near(const MixtureParameters& truth, int64_t experts, int64_t n, const StartNoise& noise, const Rng& rng) {
   check(experts >= truth.experts, "theory/simulate: expected at least the {} true experts, got {}", truth.experts, experts);
   check(noise.copy_of < truth.experts, "theory/simulate: expected copy_of below the {} true experts, got {}", truth.experts, noise.copy_of);
-  const Rng draws = rng.fork("start");
+  const Rng draws = rng.fork("start"), moves = rng.fork("moves");
   const double sd = noise.amount * std::pow(static_cast<double>(n), -noise.power);
   const double variance_sd = noise.variance_amount * std::pow(static_cast<double>(n), -noise.variance_power);
-  std::vector<int64_t> original;
-  std::vector<int> copies(static_cast<size_t>(truth.experts), 0);
-  // The last fitted expert copies the last true one: both gates are pinned to zero.
-  for (int64_t k = 0; k < experts; ++k) {
-    const int64_t extra = experts - truth.experts;
-    const auto drawn = noise.copy_of >= 0 ? noise.copy_of : static_cast<int64_t>(draws.below(static_cast<uint64_t>(k), static_cast<uint64_t>(truth.experts)));
-    original.push_back(k < extra ? drawn : k - extra);
-    ++copies[static_cast<size_t>(original.back())];
-  }
+  const auto original = originals(truth.experts, experts, noise, draws);
   MixtureParameters start = truth;
   start.experts = experts;
-  uint64_t draw = 1000;  // after the draws of the copies
+  uint64_t draw = 0;
+  // `moved`: how many of the fitted experts get noise.
   const auto copy = [&](const std::vector<double>& from, std::vector<double>& to, int64_t width, double factor, int64_t moved) {
     to.clear();
-    for (size_t k = 0; k < original.size(); ++k)
-      for (int64_t c = 0; c < width; ++c) {
-        const double shift = static_cast<int64_t>(k) < moved ? sd * normal_draw(draws, draw) : 0;
-        ++draw;
-        to.push_back(factor * from[static_cast<size_t>(original[k] * width + c)] + shift);
-      }
+    for (int64_t k = 0; k < experts; ++k)
+      for (int64_t c = 0; c < width; ++c, ++draw)
+        to.push_back(factor * from[static_cast<size_t>(original[static_cast<size_t>(k)] * width + c)] +
+                     (k < moved ? sd * normal_draw(moves, draw) : 0));
   };
   copy(truth.gate_bias, start.gate_bias, 1, 1, experts - 1);  // the last gate is pinned
   copy(truth.gate_slope, start.gate_slope, truth.gate_inputs, noise.ridge, experts - 1);
@@ -99,9 +104,9 @@ MixtureParameters start_near(const MixtureParameters& truth, int64_t experts, in
   start.scale.clear();
   for (size_t k = 0; k < original.size(); ++k) {
     const auto j = static_cast<size_t>(original[k]);
-    start.gate_bias[k] -= std::log(static_cast<double>(copies[j]));
+    start.gate_bias[k] -= std::log(static_cast<double>(std::count(original.begin(), original.end(), original[k])));
     if (!truth.scale.empty())
-      start.scale.push_back(std::sqrt(truth.scale[j] * truth.scale[j] + variance_sd * std::abs(normal_draw(draws, draw++))));
+      start.scale.push_back(std::sqrt(truth.scale[j] * truth.scale[j] + variance_sd * std::abs(normal_draw(moves, draw++))));
   }
   return start;
 }

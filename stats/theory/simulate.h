@@ -34,15 +34,14 @@ InputNodes nodes_of(const Design& design, int64_t count);
 
 /// How the starts of the papers' simulations are made: every fitted expert copies a true one, each of which is used, then all is moved.
 struct StartNoise {
-  double amount = 0.005, power = 0.083;             ///< standard deviation amount · n^-power on gates, intercepts and slopes
+  double amount = 0.005, power = 0.083;                    ///< standard deviation amount · n^-power on gates, intercepts and slopes
   double variance_amount = 0.0005, variance_power = 0.25;  ///< variances grow by |N(0, (variance_amount · n^-variance_power)²)|
-  int64_t copy_of = -1;                             ///< the true expert that extra experts copy; -1: drawn
-  double ridge = 1;                                 ///< dense-to-sparse: gate slopes and temperature times this, along the flat direction
+  int64_t copy_of = -1;                                    ///< the true expert that extra experts copy; -1: drawn
+  double ridge = 1;  ///< dense-to-sparse: gate slopes and temperature times this, along the flat direction
 };
 
-/// A start with `experts` >= the true number. Copies share their original's weight, so that the start is the true density but for the noise.
-/// Differs from the published scripts, where copies keep the whole weight.
-/// Errors: ValueError for fewer experts than the truth has.
+/// A start with `experts` >= the true number. Copies share their original's weight, so that the start is the true density but for the
+/// noise. Differs from the published scripts, where copies keep the whole weight. Errors: ValueError for fewer experts than the truth has.
 MixtureParameters start_near(const MixtureParameters& truth, int64_t experts, int64_t n, const StartNoise& noise, const Rng& rng);
 
 /// The i-th standard normal draw of a stream.

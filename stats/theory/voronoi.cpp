@@ -23,11 +23,12 @@ double squared_distance(const Group& a, const Group& b) {
 }
 
 void check_measures(const MixingMeasure& fitted, const MixingMeasure& truth) {
-  check(!fitted.empty() && !truth.empty(), "theory/voronoi: expected atoms in both measures, got {} fitted and {} true; fit an expert first",
-        fitted.size(), truth.size());
+  check(!fitted.empty() && !truth.empty(),
+        "theory/voronoi: expected atoms in both measures, got {} fitted and {} true; fit an expert first", fitted.size(), truth.size());
   for (const auto* measure : {&fitted, &truth}) {
     for (const Atom& atom : *measure) {
-      ensure(atom.groups.size() == truth[0].groups.size(), "theory/voronoi: atoms of {} and {} groups", atom.groups.size(), truth[0].groups.size());
+      ensure(atom.groups.size() == truth[0].groups.size(), "theory/voronoi: atoms of {} and {} groups", atom.groups.size(),
+             truth[0].groups.size());
       for (size_t g = 0; g < atom.groups.size(); ++g)
         ensure(atom.groups[g].values.size() == truth[0].groups[g].values.size() && atom.groups[g].kind == truth[0].groups[g].kind,
                "theory/voronoi: group {} differs between atoms", g);
@@ -103,7 +104,8 @@ std::vector<CellErrors> largest_errors(const MixingMeasure& fitted, const Mixing
   return errors;
 }
 
-std::vector<double> terms_of_cells(const MixingMeasure& fitted, const MixingMeasure& truth, const std::vector<size_t>& cells, LossKind kind) {
+std::vector<double> terms_of_cells(const MixingMeasure& fitted, const MixingMeasure& truth, const std::vector<size_t>& cells,
+                                   LossKind kind) {
   const auto sizes = cell_sizes(cells, truth.size());
   const auto weights = cell_weights(fitted, cells, truth.size());
   std::vector<double> terms(truth.size(), 0);
@@ -122,11 +124,16 @@ std::vector<double> terms_of_cells(const MixingMeasure& fitted, const MixingMeas
 
 const char* name_of(GroupKind kind) {
   switch (kind) {
-    case GroupKind::kGateSlope: return "gate_slope";
-    case GroupKind::kTemperature: return "temperature";
-    case GroupKind::kSlope: return "slope";
-    case GroupKind::kIntercept: return "intercept";
-    case GroupKind::kVariance: return "variance";
+    case GroupKind::kGateSlope:
+      return "gate_slope";
+    case GroupKind::kTemperature:
+      return "temperature";
+    case GroupKind::kSlope:
+      return "slope";
+    case GroupKind::kIntercept:
+      return "intercept";
+    case GroupKind::kVariance:
+      return "variance";
   }
   return "";
 }

@@ -44,8 +44,8 @@ enum class LossKind {
 LossKind loss_kind(const std::string& name);  ///< "exact", "softmax_gaussian", "activation", "multinomial"; ValueError with the near miss
 double loss_power(LossKind kind, GroupKind group, int m);
 
-/// For each fitted atom the index of the nearest true one, by the Euclidean distance of all coordinates. Ties go to the lower index, so that
-/// every atom is in one cell.
+/// For each fitted atom the index of the nearest true one, by the Euclidean distance of all coordinates. Ties go to the lower index, so
+/// that every atom is in one cell.
 std::vector<size_t> voronoi_cells(const MixingMeasure& fitted, const MixingMeasure& truth);
 
 /// Errors of one kind of coordinate, largest over the atoms, in cells of one atom and in cells of several. nan where there are none.
@@ -59,7 +59,7 @@ struct VoronoiResult {
   std::vector<size_t> cells;       ///< of the fitted atoms
   std::vector<double> cell_terms;  ///< contribution of every true atom
   std::vector<CellErrors> errors;
-  bool all_covered = false;        ///< every true atom has a fitted one
+  bool all_covered = false;  ///< every true atom has a fitted one
 };
 
 /// The loss. Fitted gates are first moved into the truth's gauge (the density does not change when one vector is added to all gates):

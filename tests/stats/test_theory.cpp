@@ -31,7 +31,11 @@ MixtureSpec gaussian(int64_t experts) {
 }
 
 Atom atom(double log_weight, double gate, double slope, double intercept, double variance) {
-  return {log_weight, {{GroupKind::kGateSlope, {gate}}, {GroupKind::kSlope, {slope}}, {GroupKind::kIntercept, {intercept}}, {GroupKind::kVariance, {variance}}}};
+  return {log_weight,
+          {{GroupKind::kGateSlope, {gate}},
+           {GroupKind::kSlope, {slope}},
+           {GroupKind::kIntercept, {intercept}},
+           {GroupKind::kVariance, {variance}}}};
 }
 
 TEST(Voronoi, RbarIsTheTableOfTheTheory) {
@@ -78,7 +82,8 @@ TEST(Voronoi, CopiesOfTrueAtomsHaveNoLossWhateverTheirShares) {
   twice.experts = 3;
   twice.gate_bias = {-8 + 2.0, std::log(0.3) + 2.0, std::log(0.7) + 2.0}, twice.gate_slope = {25, 0, 0};
   twice.intercept = {15, -5, -5}, twice.slope = {-20, 20, 20}, twice.scale = {0.3, 0.4, 0.4};
-  const auto result = voronoi_loss(mixing_measure(gaussian(3), twice), mixing_measure(gaussian(2), paper_truth()), LossKind::kSoftmaxGaussian);
+  const auto result =
+      voronoi_loss(mixing_measure(gaussian(3), twice), mixing_measure(gaussian(2), paper_truth()), LossKind::kSoftmaxGaussian);
   EXPECT_NEAR(result.loss, 0, 1e-8);
 }
 
@@ -130,7 +135,8 @@ TEST(Divergence, RefusesFamiliesThatCannotBeCompared) {
 }
 
 TEST(Divergence, NormalQuantileInvertsTheDistribution) {
-  for (const double p : {1e-12, 1e-4, 0.02, 0.3, 0.5, 0.9, 0.99, 1 - 1e-9}) EXPECT_NEAR(0.5 * std::erfc(-normal_quantile(p) / std::sqrt(2.0)) / p, 1, 1e-8);
+  for (const double p : {1e-12, 1e-4, 0.02, 0.3, 0.5, 0.9, 0.99, 1 - 1e-9})
+    EXPECT_NEAR(0.5 * std::erfc(-normal_quantile(p) / std::sqrt(2.0)) / p, 1, 1e-8);
 }
 
 TEST(Simulate, FrequenciesAndMomentsAreTheModels) {
@@ -204,7 +210,9 @@ TEST(LocalMle, LikelihoodIsThatOfTheDensityAndScoreIsItsDerivative) {
     // Away from the truth, so that no term of the score is small by chance.
     auto values = pack(model.spec, model.parameters);
     for (size_t i = 0; i < values.size(); ++i) values[i] += 0.1 * std::sin(static_cast<double>(i) + 1);
-    const auto at = [&](const std::vector<double>& v) { return log_likelihood(model.spec, unpack(model.spec, model.parameters, v), data.view()); };
+    const auto at = [&](const std::vector<double>& v) {
+      return log_likelihood(model.spec, unpack(model.spec, model.parameters, v), data.view());
+    };
     const auto expansion = expand(data.view(), model.spec, unpack(model.spec, model.parameters, values));
     EXPECT_NEAR(expansion.log_likelihood, at(values), 1e-8 * std::abs(at(values))) << model.name;
     for (size_t i = 0; i < values.size(); ++i) {
@@ -221,7 +229,9 @@ TEST(LocalMle, InformationIsMinusTheDerivativeOfTheScoreForScoresLinearInTheirPa
     if (model.spec.gate.kind == GateKind::kDenseToSparse) continue;  // a term of mean zero is left out there
     const auto data = simulate(model.spec, model.parameters, {Design::Law::kUniform, -1, 1, 1}, 600, gw::Rng(6));
     const auto values = pack(model.spec, model.parameters);
-    const auto score = [&](const std::vector<double>& v) { return expand(data.view(), model.spec, unpack(model.spec, model.parameters, v)).score; };
+    const auto score = [&](const std::vector<double>& v) {
+      return expand(data.view(), model.spec, unpack(model.spec, model.parameters, v)).score;
+    };
     const auto expansion = expand(data.view(), model.spec, model.parameters);
     for (size_t j = 0; j < values.size(); ++j) {
       auto up = values, down = values;
@@ -229,7 +239,8 @@ TEST(LocalMle, InformationIsMinusTheDerivativeOfTheScoreForScoresLinearInTheirPa
       const auto a = score(up), b = score(down);
       for (size_t i = 0; i < values.size(); ++i) {
         const double numeric = -(a[i] - b[i]) / 2e-6;
-        EXPECT_NEAR(expansion.information[i * values.size() + j], numeric, 0.02 + 1e-4 * std::abs(numeric)) << model.name << " " << i << "," << j;
+        EXPECT_NEAR(expansion.information[i * values.size() + j], numeric, 0.02 + 1e-4 * std::abs(numeric))
+            << model.name << " " << i << "," << j;
       }
     }
   }
