@@ -66,7 +66,10 @@ TEST(Experiment, ErrorsOfTrialsReachTheCallerFromAnyThread) {
 TEST(Experiment, StopsWhenAskedAndSaysSo) {
   ExperimentRun run;
   int64_t seen = 0;
-  run.progress = [&](int64_t done, int64_t total) { seen = done, EXPECT_EQ(total, 15); };
+  run.progress = [&](int64_t done, int64_t total) {
+    seen = done;
+    EXPECT_EQ(total, 15);
+  };
   run.stop = [&] { return seen >= 4; };
   EXPECT_THROW(run_experiment(Known(), run), gw::Interrupted);
   EXPECT_EQ(seen, 4);
