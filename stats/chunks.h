@@ -8,14 +8,15 @@
 
 namespace gw::stats {
 
-/// Pieces of at least `kBlockRows` rows and at most `kMaxChunks` of them: partial sums then stay small for any number of rows.
+/// Pieces of whole blocks: at least `kLeastRows`, below which waking a thread costs more than it saves, and at most `kMaxChunks` of
+/// them, so that partial sums stay small for any number of rows.
 struct Chunks {
-  static constexpr int64_t kBlockRows = 512, kMaxChunks = 64;
-  int64_t rows = 0, size = kBlockRows;
+  static constexpr int64_t kBlockRows = 512, kLeastRows = 8 * kBlockRows, kMaxChunks = 64;
+  int64_t rows = 0, size = kLeastRows;
 
   explicit Chunks(int64_t n) : rows(n) {
     const int64_t blocks = (n + kBlockRows - 1) / kBlockRows;
-    size = std::max<int64_t>(1, (blocks + kMaxChunks - 1) / kMaxChunks) * kBlockRows;
+    size = std::max(kLeastRows, (blocks + kMaxChunks - 1) / kMaxChunks * kBlockRows);
   }
   int64_t count() const { return (rows + size - 1) / size; }
   int64_t begin(int64_t chunk) const { return chunk * size; }

@@ -5,6 +5,8 @@
 #include <numeric>
 
 #include "stats/experts_gaussian.h"
+#include "stats/linear_algebra.h"
+#include "stats/score.h"
 
 namespace gw::stats {
 
@@ -228,6 +230,32 @@ EmRun EmProblem::run(const MixtureParameters& start, int64_t iterations, double 
   run.parameters = std::move(state.parameters), run.objective = state.objective;
   run.log_likelihood = state.sums.log_likelihood, run.mass = std::move(state.sums.mass);
   return run;
+}
+
+double EmProblem::objective(MixtureParameters& p) const {
+  for (auto& value : p.scale) value = std::max(value, options_.min_scale);
+  for (auto& value : p.freedom) value = std::clamp(value, kLeastFreedom, kMostFreedom);
+  return examine(p).objective;
+}
+
+void EmProblem::climb(const DataView& data, int64_t steps, EmRun& run) const {
+  for (int64_t i = 0; i < steps; ++i) {
+    const MixtureParameters here = design_.to_data(run.parameters);
+    const auto sums = score_sums(spec_, here, data, Products::kWeighted);
+    const auto direction = solve(sums.outer, sums.gradient);
+    const auto at = to_vector(spec_, here);
+    const double before = run.objective;
+    for (double share = 1; share > 1e-2 && run.objective <= before; share *= 0.5) {
+      auto moved = at;
+      for (size_t j = 0; j < at.size(); ++j) moved[j] += share * direction[j];
+      MixtureParameters candidate = design_.to_standard(from_vector(spec_, design_.d, moved));
+      const double value = objective(candidate);
+      if (value > before) run.parameters = std::move(candidate), run.objective = value;
+    }
+    if (run.objective <= before) return;
+    run.trace.push_back(run.objective);
+    ++run.iterations;
+  }
 }
 
 // Gains shrink by a constant factor in the end: what remains is a geometric series. Two gains are needed to know the factor.

@@ -27,6 +27,13 @@ class EmProblem {
   /// `tick` is called after each iteration with the run so far; false ends it.
   EmRun run(const MixtureParameters& start, int64_t iterations, double tolerance, const std::function<bool(const EmRun&)>& tick = {}) const;
 
+  /// The penalised log-likelihood of standardised parameters, which are moved into their bounds first.
+  double objective(MixtureParameters& parameters) const;
+  /// Steps of score over outer products (Berndt, Hall, Hall, Hausman 1974) from where `run` ended, for likelihoods so flat that iterations
+  /// creep: near the maximum of a model that fits, a step costs one pass and squares the distance by a factor of about 1/sqrt(n).
+  /// `data`: the rows behind the design.
+  void climb(const DataView& data, int64_t steps, EmRun& run) const;
+
   /// Parameters that follow from a partition of the rows (`label` in 0 … experts-1 for each): experts of their rows, which count nine
   /// times as much as the others; gates that are constant.
   MixtureParameters from_labels(const std::vector<int32_t>& label) const;

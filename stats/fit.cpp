@@ -67,9 +67,35 @@ FitResult to_result(const EmProblem& problem, const EmRun& run) {
   return result;
 }
 
+/// Iterations, and climbs where they creep.
+EmRun maximise(const EmProblem& problem, const DataView& data, const MixtureParameters& start, const std::function<bool(const EmRun&)>& tick) {
+  constexpr int64_t kPatience = 60, kClimb = 20;
+  const auto& o = problem.options();
+  const bool climbs = o.accelerate && problem.soft() == nullptr;
+  EmRun total;
+  bool stopped = false;
+  total.parameters = start;
+  while (true) {
+    const int64_t left = o.max_iterations - total.iterations;
+    const auto relay = [&](const EmRun& run) {
+      EmRun shown = run;
+      shown.iterations += total.iterations;
+      stopped = tick && !tick(shown);
+      return !stopped;
+    };
+    EmRun run = problem.run(total.parameters, climbs ? std::min(left, kPatience) : left, o.tolerance, relay);
+    run.iterations += total.iterations;
+    run.trace.insert(run.trace.begin(), total.trace.begin(), total.trace.end());
+    total = std::move(run);
+    if (total.converged || stopped || total.iterations >= o.max_iterations || !climbs) return total;
+    problem.climb(data, std::min(kClimb, o.max_iterations - total.iterations), total);
+  }
+}
+
 /// Ends of all starts, filled by threads in any order.
 struct Starts {
   const EmProblem& problem;
+  const DataView& data;
   uint64_t seed;
   std::vector<EmRun> runs;
   std::mutex mutex;  // progress and stop may be asked by one thread at a time
@@ -82,7 +108,7 @@ struct Starts {
       if (o.progress) o.progress({s, o.starts, run.iterations, run.log_likelihood + problem.design().log_jacobian()});
       return !o.stop || !o.stop();
     };
-    runs[static_cast<size_t>(s)] = problem.run(start_parameters(problem, o.start, rng), o.max_iterations, o.tolerance, tick);
+    runs[static_cast<size_t>(s)] = maximise(problem, data, start_parameters(problem, o.start, rng), tick);
   }
 };
 
@@ -92,7 +118,7 @@ FitResult fit(const DataView& data, const MixtureSpec& spec, uint64_t seed, cons
   check_options(options);
   const Design design(data, spec);
   const EmProblem problem(design, spec, options);
-  Starts starts{problem, seed, std::vector<EmRun>(static_cast<size_t>(options.starts)), {}};
+  Starts starts{problem, data, seed, std::vector<EmRun>(static_cast<size_t>(options.starts)), {}};
   // Few rows: one thread per start. Many: all threads within a pass (a parallel loop inside a parallel loop runs on its own thread).
   constexpr int64_t kFewRows = 50000;
   if (data.n <= kFewRows) {
@@ -128,7 +154,7 @@ FitResult fit_from(const DataView& data, const MixtureSpec& spec, const MixtureP
     if (options.progress) options.progress({0, 1, run.iterations, run.log_likelihood + design.log_jacobian()});
     return !options.stop || !options.stop();
   };
-  return to_result(problem, problem.run(design.to_standard(start), options.max_iterations, options.tolerance, tick));
+  return to_result(problem, maximise(problem, data, design.to_standard(start), tick));
 }
 
 }  // namespace gw::stats

@@ -57,13 +57,21 @@ std::vector<double> solve(const Matrix& matrix, const std::vector<double>& b) {
   return solve_dense(Eigen::Map<const Dense>(matrix.data(), size, size), Eigen::Map<const Vector>(b.data(), size));
 }
 
-Matrix inverse(const Matrix& matrix, int64_t size, double tolerance) {
+Matrix pseudo_inverse(const Matrix& matrix, int64_t size, double tolerance, std::vector<bool>& determined) {
+  constexpr double kOutside = 1e-4;  // share of a coordinate's direction that lies in the undetermined ones
   const Dense a = Eigen::Map<const Dense>(matrix.data(), size, size);
-  if (!a.allFinite() || a.diagonal().minCoeff() <= 0) return {};
+  determined.assign(static_cast<size_t>(size), false);
+  if (!a.allFinite()) return Matrix(matrix.size(), 0.0);
   const Vector scale = diagonal_scale(a);
   const Eigen::SelfAdjointEigenSolver<Dense> eigen(Dense(scale.asDiagonal() * a * scale.asDiagonal()));
-  if (eigen.info() != Eigen::Success || eigen.eigenvalues().minCoeff() <= tolerance) return {};
-  const Dense turned = eigen.eigenvectors() * eigen.eigenvalues().cwiseInverse().asDiagonal() * eigen.eigenvectors().transpose();
+  Vector inverse(size), outside = Vector::Zero(size);
+  for (int64_t i = 0; i < size; ++i) {
+    const bool kept = eigen.eigenvalues()[i] > tolerance;
+    inverse[i] = kept ? 1 / eigen.eigenvalues()[i] : 0;
+    if (!kept) outside += eigen.eigenvectors().col(i).cwiseAbs2();
+  }
+  for (int64_t i = 0; i < size; ++i) determined[static_cast<size_t>(i)] = scale[i] > 0 && outside[i] < kOutside;
+  const Dense turned = eigen.eigenvectors() * inverse.asDiagonal() * eigen.eigenvectors().transpose();
   const Dense result = scale.asDiagonal() * turned * scale.asDiagonal();
   return {result.data(), result.data() + result.size()};
 }

@@ -18,8 +18,9 @@ std::vector<double> solve_packed(const double* packed, int64_t size, const doubl
 /// The same for a full matrix.
 std::vector<double> solve(const Matrix& matrix, const std::vector<double>& b);
 
-/// Inverse of a symmetric positive definite matrix; empty unless every eigenvalue, after scaling to unit diagonal, exceeds `tolerance`.
-Matrix inverse(const Matrix& matrix, int64_t size, double tolerance = 1e-12);
+/// Inverse on the directions whose eigenvalue, after scaling to unit diagonal, exceeds `tolerance`; `determined[i]` tells whether
+/// coordinate i lies in them. A coordinate whose diagonal is not positive does not.
+Matrix pseudo_inverse(const Matrix& matrix, int64_t size, double tolerance, std::vector<bool>& determined);
 
 /// The first column, in order, that the columns before it determine up to `tolerance` of its length; -1 if none. `packed` holds the
 /// columns' inner products.
