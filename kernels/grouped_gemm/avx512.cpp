@@ -1,0 +1,23 @@
+// AVX512F, f32.
+#include "kernels/grouped_gemm/grouped_gemm.h"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+
+#include <cstring>
+
+namespace gw::kernels {
+namespace {
+
+#include "kernels/grouped_gemm/avx512_vectors.inl"
+using Factor = Sums;
+inline Factor prepare(Units v) { return _mm512_castsi512_ps(v); }
+inline Sums dot(Sums sums, Factor a, Factor b) { return _mm512_fmadd_ps(a, b, sums); }
+#include "kernels/grouped_gemm/wide.inl"
+
+}  // namespace
+
+const GemmTable<float> gemm_avx512{kTileRows, kCols, 1, pack_k<float>, pack_lanes<float>, tile<float>};
+
+}  // namespace gw::kernels
+#endif

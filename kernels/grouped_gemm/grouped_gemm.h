@@ -1,0 +1,49 @@
+#pragma once
+// Matrix products over packed panels: what every product of a mixture (forward, data gradient, weight gradient) is made of.
+// Files compiled for one instruction set include this header: nothing here may have external inline code.
+#include <cstdint>
+
+namespace gw::kernels {
+
+/// bfloat16 as it lies in memory: the upper half of an f32.
+struct Bf16 {
+  uint16_t bits;
+};
+
+/// The type in which products of T are summed.
+template <class T>
+struct SumOf {
+  using type = float;
+};
+template <>
+struct SumOf<double> {
+  using type = double;
+};
+
+/// One level. A panel holds `lanes` rows (of A) or columns (of B) for a stretch of the inner dimension k:
+///   [units][lanes][group], a unit being `group` consecutive k (1, or 2 for bf16: what one instruction multiplies and adds).
+/// Lanes and k beyond the matrix are zero, so that only the last rows of a tile need care.
+/// Sums go up k one by one (by pairs in bf16) and continue from what c holds: cutting k, rows or columns anywhere gives the same bits.
+template <class T>
+struct GemmTable {
+  using Sum = typename SumOf<T>::type;
+  int64_t rows, cols, group;  ///< lanes of a panel of A, of B; k per unit
+
+  /// Packs lanes whose k are contiguous: lane i is at lane[i][0 … k). Lanes `count` … `width` become zero.
+  /// Cost: reads and writes sizeof(T)·count·k bytes.
+  void (*pack_k)(const T* const* lane, int64_t count, int64_t width, int64_t k, T* panel);
+  /// Packs lanes that are contiguous at each k: step j is at step[j][0 … count).
+  void (*pack_lanes)(const T* const* step, int64_t k, int64_t count, int64_t width, T* panel);
+  /// c[m × cols] += a[m × k]·b[k × cols] with m ≤ rows; c has rows of `cols` values.
+  /// Cost: 2·m·cols·group·units flop; reads (rows + cols)·4·units bytes of panels.
+  void (*tile)(const T* a, const T* b, int64_t units, int64_t m, Sum* c);
+};
+
+extern const GemmTable<double> gemm_ref_f64;
+extern const GemmTable<float> gemm_ref, gemm_avx2, gemm_avx512;
+extern const GemmTable<Bf16> gemm_ref_bf16, gemm_avx2_bf16, gemm_avx512_widened_bf16, gemm_avx512_bf16;
+
+// static: see bucket_norm.h
+static constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace gw::kernels

@@ -1,0 +1,176 @@
+// Bodies of all levels, written once as plain loops: the compiler turns them into vectors with each file's flags (checked: no call remains in
+// a vector level's loops). Included inside the anonymous namespace after exp_of(Sum) and erf_of(Sum) are defined.
+
+inline double widen(double v) { return v; }
+inline float widen(float v) { return v; }
+inline float widen(Bf16 v) {
+  const uint32_t bits = static_cast<uint32_t>(v.bits) << 16;
+  return __builtin_bit_cast(float, bits);
+}
+
+inline void narrow_to(double v, double& to) { to = v; }
+inline void narrow_to(float v, float& to) { to = v; }
+inline void narrow_to(float v, Bf16& to) {  // nearest, ties to even; a NaN stays one
+  const uint32_t bits = __builtin_bit_cast(uint32_t, v);
+  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  to.bits = static_cast<uint16_t>(v == v ? rounded : 0x7fc0u);
+}
+
+inline float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+inline double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
+
+template <class S>
+struct Value {
+  S f, slope;
+};
+
+template <Activation A, class S>
+inline Value<S> at(S x) {
+  if constexpr (A == Activation::identity) return {x, S(1)};
+  if constexpr (A == Activation::relu) return {x > 0 ? x : (x == x ? S(0) : x), x > 0 ? S(1) : S(0)};
+  if constexpr (A == Activation::relu_squared) return {x > 0 ? x * x : (x == x ? S(0) : x), x > 0 ? 2 * x : S(0)};
+  if constexpr (A == Activation::sigmoid) {
+    const S s = 1 / (1 + exp_of(-x));
+    return {s, s * (1 - s)};
+  }
+  if constexpr (A == Activation::tanh) {
+    const S t = 1 - 2 / (exp_of(2 * x) + 1);
+    return {t, 1 - t * t};
+  }
+  if constexpr (A == Activation::silu || A == Activation::quick_gelu) {
+    constexpr S steep = A == Activation::silu ? S(1) : S(1.702);
+    const S s = 1 / (1 + exp_of(-steep * x));
+    return {x * s, s * (1 + steep * x * (1 - s))};
+  }
+  if constexpr (A == Activation::gelu) {
+    const S below = S(0.5) * (1 + erf_of(x * S(0.70710678118654752)));
+    return {x * below, below + x * S(0.39894228040143268) * exp_of(S(-0.5) * x * x)};
+  }
+  constexpr S scale = S(0.79788456080286536), cubic = S(0.044715);
+  const S t = 1 - 2 / (exp_of(2 * scale * (x + cubic * x * x * x)) + 1);
+  return {S(0.5) * x * (1 + t), S(0.5) * (1 + t) + S(0.5) * x * (1 - t * t) * scale * (1 + 3 * cubic * x * x)};
+}
+
+/// body(std::integral_constant-like tag) for the activation of this call: the switch stays outside the loops.
+template <Activation A>
+struct Tag {
+  static constexpr Activation value = A;
+};
+template <class Body>
+inline auto with(Activation f, Body body) {
+  switch (f) {
+    case Activation::identity: return body(Tag<Activation::identity>{});
+    case Activation::relu: return body(Tag<Activation::relu>{});
+    case Activation::relu_squared: return body(Tag<Activation::relu_squared>{});
+    case Activation::sigmoid: return body(Tag<Activation::sigmoid>{});
+    case Activation::tanh: return body(Tag<Activation::tanh>{});
+    case Activation::silu: return body(Tag<Activation::silu>{});
+    case Activation::quick_gelu: return body(Tag<Activation::quick_gelu>{});
+    case Activation::gelu: return body(Tag<Activation::gelu>{});
+    default: return body(Tag<Activation::gelu_tanh>{});
+  }
+}
+
+template <class T, class S>
+void narrow(const S* c, int64_t n, T* to) {
+  for (int64_t i = 0; i < n; ++i) narrow_to(c[i], to[i]);
+}
+
+template <class T, class S>
+void activate(Activation f, const S* gate, const S* up, int64_t n, T* h, T* kept_gate, T* kept_up) {
+  with(f, [&](auto tag) {
+    if (gate == nullptr) {
+      for (int64_t i = 0; i < n; ++i) narrow_to(at<tag.value>(up[i]).f, h[i]);
+    } else {
+      for (int64_t i = 0; i < n; ++i) narrow_to(at<tag.value>(gate[i]).f * up[i], h[i]);
+    }
+  });
+  if (kept_gate != nullptr) narrow(gate, n, kept_gate);
+  if (kept_up != nullptr) narrow(up, n, kept_up);
+}
+
+template <class S>
+S fold(S (&sums)[16]) {
+  for (int width = 8; width > 0; width /= 2) {
+    for (int j = 0; j < width; ++j) sums[j] += sums[j + width];
+  }
+  return sums[0];
+}
+
+// Σ d·h in 16 sums that go down the row beside each other and are added in a fixed order: a vector's worth, the same at every level.
+template <class T, class S>
+S activate_backward(Activation f, const T* gate, const T* up, const S* d, S w, int64_t n, T* weighted, T* d_gate, T* d_up) {
+  S sums[16] = {};
+  with(f, [&](auto tag) {
+    const auto one = [&](int64_t i) __attribute__((always_inline)) {
+      const S u = widen(up[i]), wd = w * d[i];
+      S h;
+      if (gate == nullptr) {
+        const auto v = at<tag.value>(u);
+        h = v.f;
+        narrow_to(wd * v.slope, d_up[i]);
+      } else {
+        const auto v = at<tag.value>(S(widen(gate[i])));
+        h = v.f * u;
+        narrow_to(wd * v.f, d_up[i]);
+        narrow_to(wd * u * v.slope, d_gate[i]);
+      }
+      narrow_to(w * h, weighted[i]);
+      return d[i] * h;
+    };
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+      for (int64_t j = 0; j < 16; ++j) sums[j] += one(i + j);
+    }
+    for (; i < n; ++i) sums[i % 16] += one(i);
+  });
+  return fold(sums);
+}
+
+template <class S>
+void scatter(const S* c, S w, int64_t n, S* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = fused(w, c[i], y[i]);
+}
+
+// 64 sums in registers, so that what is written is written once.
+template <class T>
+void combine(const T* factor, const T* const* row, int64_t k, int64_t n, T* to) {
+  using S = typename SumOf<T>::type;
+  constexpr int64_t kWidth = 64;
+  for (int64_t first = 0; first < n; first += kWidth) {
+    S sums[kWidth] = {};
+    const int64_t width = n - first < kWidth ? n - first : kWidth;
+    for (int64_t j = 0; j < k; ++j) {
+      const S by = widen(factor[j]);
+      const T* from = row[j] + first;
+      if (width == kWidth) {
+        for (int64_t i = 0; i < kWidth; ++i) sums[i] = fused(by, widen(from[i]), sums[i]);
+      } else {
+        for (int64_t i = 0; i < width; ++i) sums[i] = fused(by, widen(from[i]), sums[i]);
+      }
+    }
+    for (int64_t i = 0; i < width; ++i) narrow_to(sums[i], to[first + i]);
+  }
+}
+
+template <class T, class S>
+void add(const T* row, S w, int64_t n, S* to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = fused(w, S(widen(row[i])), to[i]);
+}
+
+template <class T, class S>
+S dot(const T* a, const S* b, int64_t n) {
+  S sums[16] = {};
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    for (int64_t j = 0; j < 16; ++j) sums[j] = fused(S(widen(a[i + j])), b[i + j], sums[j]);
+  }
+  for (; i < n; ++i) sums[i % 16] = fused(S(widen(a[i])), b[i], sums[i % 16]);
+  return fold(sums);
+}
+
+template <class T>
+constexpr FfnRowsTable<T> table() {
+  using S = typename SumOf<T>::type;
+  return {activate<T, S>, activate_backward<T, S>, scatter<S>, narrow<T, S>, combine<T>, add<T, S>, dot<T, S>};
+}

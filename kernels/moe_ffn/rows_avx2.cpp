@@ -1,0 +1,18 @@
+// AVX2 and FMA: the plain loops, compiled for it.
+#include "kernels/moe_ffn/rows.h"
+
+#if defined(__AVX2__)
+
+namespace gw::kernels {
+namespace {
+
+#include "kernels/moe_ffn/wide_math.inl"
+#include "kernels/moe_ffn/rows.inl"
+
+}  // namespace
+
+const FfnRowsTable<float> ffn_rows_avx2 = table<float>();
+const FfnRowsTable<Bf16> ffn_rows_avx2_bf16 = table<Bf16>();
+
+}  // namespace gw::kernels
+#endif

@@ -1,0 +1,18 @@
+// AVX512F: the plain loops, compiled for it.
+#include "kernels/moe_ffn/rows.h"
+
+#if defined(__AVX512F__)
+
+namespace gw::kernels {
+namespace {
+
+#include "kernels/moe_ffn/wide_math.inl"
+#include "kernels/moe_ffn/rows.inl"
+
+}  // namespace
+
+const FfnRowsTable<float> ffn_rows_avx512 = table<float>();
+const FfnRowsTable<Bf16> ffn_rows_avx512_bf16 = table<Bf16>();
+
+}  // namespace gw::kernels
+#endif

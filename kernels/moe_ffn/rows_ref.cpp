@@ -1,0 +1,21 @@
+// The reference: the library's exp and erf.
+#include "kernels/moe_ffn/rows.h"
+
+#include <cmath>
+
+namespace gw::kernels {
+namespace {
+
+inline float exp_of(float x) { return std::exp(x); }
+inline double exp_of(double x) { return std::exp(x); }
+inline float erf_of(float x) { return std::erf(x); }
+inline double erf_of(double x) { return std::erf(x); }
+#include "kernels/moe_ffn/rows.inl"
+
+}  // namespace
+
+const FfnRowsTable<double> ffn_rows_ref_f64 = table<double>();
+const FfnRowsTable<float> ffn_rows_ref = table<float>();
+const FfnRowsTable<Bf16> ffn_rows_ref_bf16 = table<Bf16>();
+
+}  // namespace gw::kernels
