@@ -17,4 +17,16 @@ void check_rows(const char* part, const at::Tensor& rows, const std::vector<int6
   check(monotone, "{}: expected offsets rising from 0 to {} rows, got {} to {}", part, rows.size(0), offsets.front(), offsets.back());
 }
 
+at::Tensor scatter_rows(const at::Tensor& rows, const at::Tensor& token, const at::Tensor& weight, int64_t tokens) {
+  auto shape = rows.sizes().vec();
+  std::vector<int64_t> per_row(shape.size(), 1);
+  per_row[0] = rows.size(0);
+  shape[0] = tokens;
+  return at::zeros(shape, rows.options()).index_add(0, token, rows * weight.to(rows.scalar_type()).view(per_row));
+}
+
+at::Tensor Bank::mix(const at::Tensor& x, const std::vector<int64_t>& offsets, const at::Tensor& token, const at::Tensor& weight) {
+  return scatter_rows(forward(x.index_select(0, token), offsets), token, weight, x.size(0));
+}
+
 }  // namespace gw

@@ -41,13 +41,19 @@ std::shared_ptr<Mixture> Mixture::from_json(const Json& options) {
   return std::make_shared<Mixture>(parsed);
 }
 
-at::Tensor Mixture::combine(const at::Tensor& rows, const RoutingPlan& plan) const {
-  auto shape = rows.sizes().vec();
-  std::vector<int64_t> per_row(shape.size(), 1);
-  per_row[0] = plan.rows();
-  shape[0] = plan.tokens;
-  const auto weighted = rows * plan.weight.to(rows.scalar_type()).view(per_row);
-  return at::zeros(shape, rows.options()).index_add(0, plan.token, weighted);
+at::Tensor Mixture::run(const at::Tensor& x, const RoutingPlan& plan) {
+  if (exchange_ == nullptr) {
+    store_->acquire(plan.offsets);
+    auto y = bank_->mix(x, plan.offsets, plan.token, plan.weight);
+    store_->release(plan.offsets);
+    return y;
+  }
+  std::vector<int64_t> offsets;
+  const auto here = exchange_->dispatch(x.index_select(0, plan.token), plan, offsets);
+  store_->acquire(offsets);
+  const auto answers = bank_->forward(here, offsets);
+  store_->release(offsets);
+  return scatter_rows(exchange_->collect(answers, plan), plan.token, plan.weight, plan.tokens);
 }
 
 MixtureOutput Mixture::forward(const at::Tensor& x, const Rng& rng) {
@@ -55,12 +61,7 @@ MixtureOutput Mixture::forward(const at::Tensor& x, const Rng& rng) {
         x.dim() < 2 ? 0 : x.size(1));
   auto plan = policy_->plan(gate_->forward(x), is_training(), rng);
   for (const auto& [name, balancer] : balancers_) plan.aux[name] = balancer->loss(plan);
-  std::vector<int64_t> offsets;
-  const auto here = exchange_->dispatch(x.index_select(0, plan.token), plan, offsets);
-  store_->acquire(offsets);
-  const auto answers = bank_->forward(here, offsets);
-  store_->release(offsets);
-  auto y = combine(exchange_->collect(answers, plan), plan);
+  auto y = run(x, plan);
   for (int64_t s = 0; s < options_.shared_experts; ++s) y = y + shared_->run_one(x, s);
   return {y, std::move(plan)};
 }

@@ -33,7 +33,7 @@ struct MixtureOutput {
 /// Math:   y_t = Σ_{e chosen by t} weight_te · expert_e(x_t) + Σ_s shared_s(x_t). A token without an expert gets zero.
 /// Shapes: tokens [T, D] → [T, O], or maps [B, C, H, W] → [B, O, H', W'] with the conv bank.
 /// Errors: ValueError for unknown parts, K > E, widths that do not fit, NaN scores.
-/// Cost:   N rows through the bank; one gather and one weighted index_add of N rows.
+/// Cost:   the bank's mix(); with an exchange one gather and one weighted index_add of N rows besides.
 class Mixture : public torch::nn::Module {
  public:
   explicit Mixture(const MixtureOptions& options);
@@ -47,14 +47,14 @@ class Mixture : public torch::nn::Module {
   Bank& bank() { return *bank_; }
 
  private:
-  at::Tensor combine(const at::Tensor& rows, const RoutingPlan& plan) const;
+  at::Tensor run(const at::Tensor& x, const RoutingPlan& plan);
 
   MixtureOptions options_;
   std::shared_ptr<Gate> gate_;
   std::shared_ptr<Policy> policy_;
   std::shared_ptr<Bank> bank_, shared_;
   std::vector<std::pair<std::string, std::shared_ptr<Balancer>>> balancers_;
-  std::shared_ptr<TokenExchange> exchange_ = std::make_shared<TokenExchange>();
+  std::shared_ptr<TokenExchange> exchange_;  ///< null: rows stay here, and the bank may gather and scatter in one pass
   std::shared_ptr<WeightStore> store_ = std::make_shared<WeightStore>();
 };
 

@@ -1,53 +1,71 @@
 #include <ATen/ATen.h>
 
+#include <mutex>
+
 #include "base/registry.h"
 #include "experts/bank.h"
 #include "ops/conv.h"
 #include "ops/init.h"
+#include "ops/moe_ffn.h"
 
 namespace gw {
 namespace {
 
-/// Two-layer perceptrons.
-/// Math:   y = act(x W1ᵀ + b1) W2ᵀ + b2 per expert. Shapes: W1 [E, H, D], b1 [E, H], W2 [E, O, H], b2 [E, O].
-/// Cost:   2·N·H·(D + O) flop, whatever E.
-/// Grad:   through unbind: one stacked write per parameter, not one full tensor of zeros per expert.
-/// Source: Shazeer et al. 2017, arXiv 1701.06538.
+/// Two-layer perceptrons, plain or gated (GLU), through the fused kernel.
+/// Math:   y = act(x W1ᵀ + b1) W2ᵀ + b2, or with glu (act(x Wgᵀ + bg) ∘ (x W1ᵀ + b1)) W2ᵀ + b2, per expert.
+/// Shapes: W1, Wg [E, H, D], W2 [E, O, H]; biases b1, bg [E, H], b2 [E, O].
+/// Cost:   2·N·H·(D + O) flop (glu: 2·N·H·(2·D + O)), whatever E; see ops/moe_ffn.h.
+/// Errors: as ops/moe_ffn.h; rows that do not fit the offsets.
+/// Source: Shazeer et al. 2017, arXiv 1701.06538; GLU: Shazeer 2020, arXiv 2002.05202.
 class MlpBank : public Bank {
  public:
-  static constexpr const char* kSummary = "two-layer perceptrons";
-  static constexpr const char* kSource = "Shazeer et al. 2017, arXiv 1701.06538";
+  static constexpr const char* kSummary = "two-layer perceptrons, plain or gated";
+  static constexpr const char* kSource = "Shazeer et al. 2017, arXiv 1701.06538; Shazeer 2020, arXiv 2002.05202";
   struct Options : OptionSet {
     int64_t hidden = 0;
     std::string activation = "relu";
+    bool glu = false, bias = true, recompute = false, packed = false;
     void fields(OptionVisitor& v) override {
       v.integer("hidden", hidden, "hidden width H of an expert; 0: four times the input width", 0, 1 << 20);
-      v.text("activation", activation, "between the two products", {"relu", "gelu", "silu"});
+      v.text("activation", activation, "between the two products", ops::activation_names());
+      v.flag("glu", glu, "multiply the activated gate product with a second one");
+      v.flag("bias", bias, "add a bias after each product");
+      v.flag("recompute", recompute, "keep no hidden values for the backward pass and compute them again");
+      v.flag("packed", packed, "keep a second copy of the weights in the order of the kernel for passes without gradients");
     }
   };
 
   MlpBank(const Options& options, const Context& context) : options_(options), context_(context) {
     const int64_t h = options.hidden > 0 ? options.hidden : 4 * context.in;
     const Rng rng = Rng(context.seed).fork("banks/mlp");
-    w1_ = register_parameter("w1", stacked(rng.fork("w1"), h, context.in));
-    b1_ = register_parameter("b1", at::zeros({context.experts, h}));
-    w2_ = register_parameter("w2", stacked(rng.fork("w2"), context.out, h));
-    b2_ = register_parameter("b2", at::zeros({context.experts, context.out}));
+    const auto add = [&](const char* weight, const char* bias, int64_t out, int64_t in) {
+      register_parameter(weight, stacked(rng.fork(weight), out, in));
+      if (options.bias) register_parameter(bias, at::zeros({context.experts, out}));
+    };
+    add("w1", "b1", h, context.in), add("w2", "b2", context.out, h);
+    if (options.glu) add("wg", "bg", h, context.in);
   }
 
   at::Tensor forward(const at::Tensor& rows, const std::vector<int64_t>& offsets) override {
     check_rows("banks/mlp", rows, offsets, context_);
-    const auto w1 = w1_.unbind(0), b1 = b1_.unbind(0), w2 = w2_.unbind(0), b2 = b2_.unbind(0);
-    std::vector<at::Tensor> out;
-    for (size_t e = 0; e + 1 < offsets.size(); ++e) {
-      if (offsets[e] == offsets[e + 1]) continue;
-      const auto x = rows.narrow(0, offsets[e], offsets[e + 1] - offsets[e]);
-      out.push_back(expert(x, w1[e], b1[e], w2[e], b2[e]));
-    }
-    return out.empty() ? rows.new_zeros({0, context_.out}) : at::cat(out, 0);
+    return mix(rows, offsets, at::arange(rows.size(0), at::kLong), at::ones({rows.size(0)}, rows.options()));
   }
 
-  at::Tensor run_one(const at::Tensor& rows, int64_t e) override { return expert(rows, w1_[e], b1_[e], w2_[e], b2_[e]); }
+  at::Tensor mix(const at::Tensor& x, const std::vector<int64_t>& offsets, const at::Tensor& token, const at::Tensor& weight) override {
+    const auto w = current();
+    return ops::moe_ffn(x, token, offsets, weight, w, {options_.activation, options_.recompute}, panels(w));
+  }
+
+  // By libtorch's own operations: what the fused kernel is compared with.
+  at::Tensor run_one(const at::Tensor& rows, int64_t e) override {
+    const auto w = current();
+    const auto product = [e](const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+      return ops::linear(x, weight[e], bias.defined() ? bias[e] : bias);
+    };
+    const auto up = product(rows, w.up, w.up_bias);
+    const auto h = w.gate.defined() ? activate(product(rows, w.gate, w.gate_bias)) * up : activate(up);
+    return product(h, w.down, w.down_bias);
+  }
 
  private:
   at::Tensor stacked(const Rng& rng, int64_t out, int64_t in) const {
@@ -56,15 +74,44 @@ class MlpBank : public Bank {
     return at::stack(weights);
   }
 
-  at::Tensor expert(const at::Tensor& x, const at::Tensor& w1, const at::Tensor& b1, const at::Tensor& w2, const at::Tensor& b2) const {
-    const auto h = ops::linear(x, w1, b1);
-    const auto a = options_.activation == "relu" ? at::relu(h) : options_.activation == "gelu" ? at::gelu(h) : at::silu(h);
-    return ops::linear(a, w2, b2);
+  // Module::to() replaces what a parameter holds, so the tensors are asked for by name.
+  ops::FfnWeights current() {
+    const auto all = named_parameters(/*recurse=*/false);
+    const auto find = [&](const char* name) {
+      const auto* tensor = all.find(name);
+      return tensor == nullptr ? at::Tensor() : *tensor;
+    };
+    return {find("wg"), find("w1"), find("w2"), find("bg"), find("b1"), find("b2")};
+  }
+
+  // Packed once per state of the weights: any write to one raises its version.
+  ops::PackedFfn panels(const ops::FfnWeights& w) {
+    if (!options_.packed || at::GradMode::is_enabled()) return {};
+    std::vector<std::pair<const void*, int64_t>> state;
+    for (const auto& t : {w.gate, w.up, w.down}) state.emplace_back(t.defined() ? t.data_ptr() : nullptr, t.defined() ? t._version() : 0);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (state != packed_state_ || packed_.level != ops::moe_ffn_level(w.up.scalar_type())) packed_ = ops::pack_ffn(w), packed_state_ = state;
+    return packed_;
+  }
+
+  at::Tensor activate(const at::Tensor& x) const {
+    const auto& name = options_.activation;
+    if (name == "relu") return at::relu(x);
+    if (name == "relu_squared") return at::relu(x).square();
+    if (name == "sigmoid") return at::sigmoid(x);
+    if (name == "tanh") return at::tanh(x);
+    if (name == "silu") return at::silu(x);
+    if (name == "quick_gelu") return x * at::sigmoid(1.702 * x);
+    if (name == "gelu") return at::gelu(x);
+    if (name == "gelu_tanh") return 0.5 * x * (1 + at::tanh(0.79788456080286536 * (x + 0.044715 * x.pow(3))));
+    return x;
   }
 
   Options options_;
   Context context_;
-  at::Tensor w1_, b1_, w2_, b2_;
+  std::mutex mutex_;
+  ops::PackedFfn packed_;
+  std::vector<std::pair<const void*, int64_t>> packed_state_;
 };
 
 }  // namespace

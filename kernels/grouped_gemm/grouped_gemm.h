@@ -20,6 +20,13 @@ struct SumOf<double> {
   using type = double;
 };
 
+/// Cache lines that later work will read. A tile asks for them (into the second-level cache) while it computes, one every other unit of k: asked
+/// for in a burst they fill the line buffers and stop the loads of the tile itself.
+struct Ahead {
+  const void* const* line = nullptr;
+  int64_t lines = 0;
+};
+
 /// One level. A panel holds `lanes` rows (of A) or columns (of B) for a stretch of the inner dimension k:
 ///   [units][lanes][group], a unit being `group` consecutive k (1, or 2 for bf16: what one instruction multiplies and adds).
 /// Lanes and k beyond the matrix are zero, so that only the last rows of a tile need care.
@@ -36,7 +43,7 @@ struct GemmTable {
   void (*pack_lanes)(const T* const* step, int64_t k, int64_t count, int64_t width, T* panel);
   /// c[m × cols] += a[m × k]·b[k × cols] with m ≤ rows; c has rows of `cols` values.
   /// Cost: 2·m·cols·group·units flop; reads (rows + cols)·4·units bytes of panels.
-  void (*tile)(const T* a, const T* b, int64_t units, int64_t m, Sum* c);
+  void (*tile)(const T* a, const T* b, int64_t units, int64_t m, Sum* c, Ahead ahead);
 };
 
 extern const GemmTable<double> gemm_ref_f64;

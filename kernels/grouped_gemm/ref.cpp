@@ -41,7 +41,7 @@ void pack_lanes(const T* const* step, int64_t k, int64_t count, int64_t width, T
 }
 
 template <class T>
-void tile(const T* a, const T* b, int64_t units, int64_t m, typename SumOf<T>::type* c) {
+void tile(const T* a, const T* b, int64_t units, int64_t m, typename SumOf<T>::type* c, Ahead) {
   for (int64_t u = 0; u < units; ++u) {
     for (int64_t g = 0; g < kGroup<T>; ++g) {
       for (int64_t i = 0; i < m; ++i) {

@@ -19,8 +19,11 @@ class Backward {
     int64_t most = 0;
     for (int64_t e = 0; e < p_.experts; ++e) most = std::max(most, p_.offsets[e + 1] - p_.offsets[e]);
     deepest_ = ceil_div(most, gemm_.group);
-    column_units_ = std::max(kWide * kBlockUnits, deepest_);
-    scratch_ = take_scratch<T>(memory_, team_.workers(), gemm_, std::min(kRowPanels, ceil_div(most, gemm_.rows)), kWide,
+    inner_wide_ = panels_per_task(gemm_, p_.out, 1, hidden_panels_, p_.experts, team_.workers());
+    input_wide_ = panels_per_task(gemm_, p_.hidden, 1, ceil_div(p_.in, gemm_.cols), 1, team_.workers());
+    const int64_t held = kBlockBytes / (gemm_.cols * gemm_.group * static_cast<int64_t>(sizeof(T)));
+    column_units_ = std::max({held, deepest_, inner_wide_ * block_units(gemm_, p_.out), input_wide_ * block_units(gemm_, p_.hidden)});
+    scratch_ = take_scratch<T>(memory_, team_.workers(), gemm_, std::min(kRowPanels, ceil_div(most, gemm_.rows)), std::max(inner_wide_, input_wide_),
                                (column_units_ * gemm_.cols + deepest_ * gemm_.rows) * gemm_.group);
     gather();
     inner();
@@ -31,8 +34,6 @@ class Backward {
   }
 
  private:
-  static constexpr int64_t kWide = 8;
-
   int64_t rows() const { return p_.offsets[p_.experts]; }
 
   void gather() {
@@ -52,17 +53,18 @@ class Backward {
     up_panels_ = {take<T>(memory_, panels_.total() * stride), stride};
     if (glu_) gate_panels_ = {take<T>(memory_, panels_.total() * stride), stride};
     dots_ = take<Sum>(memory_, rows() * hidden_panels_);
-    const auto blocks = blocks_of(panels_, p_.experts, hidden_panels_, panels_per_task(hidden_panels_, p_.experts, team_.workers(), kWide));
+    const auto blocks = blocks_of(panels_, p_.experts, hidden_panels_, inner_wide_);
     team_.run(static_cast<int64_t>(blocks.size()), [&](int64_t task, int worker) { inner_block(blocks[static_cast<size_t>(task)], worker); });
   }
 
   void inner_block(const Block& b, int worker) {
     const auto& s = scratch_[static_cast<size_t>(worker)];
-    const Columns<T> down{p_.down.data + b.expert * p_.out * p_.hidden, p_.hidden, p_.hidden, p_.out, false, nullptr, nullptr};
+    const Columns<T> weights{p_.down.data + b.expert * p_.out * p_.hidden, p_.hidden, p_.hidden, p_.out, false, nullptr, nullptr};
+    const Stripe<T> down{weights, b.panel, b.panels};
     for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
       const int64_t first = panels_.first_of(b.expert) + done, count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
       start_tiles<Sum>(gemm_, nullptr, p_.hidden, b.panel, b.panels, count, s.tiles);
-      multiply(gemm_, dy_panels_, first, count, [&](int64_t i) { return panels_.rows(first + i); }, down, b.panel, b.panels, s.tiles, s.columns);
+      multiply<T>(gemm_, RowBlock{dy_panels_, first, count, [&](int64_t i) { return panels_.rows(first + i); }}, {down}, {s.tiles}, s.columns);
       for (int64_t i = 0; i < count; ++i) {
         for (int64_t p = 0; p < b.panels; ++p) tile_back(first + i, b.panel + p, s.tiles + (i * b.panels + p) * gemm_.rows * gemm_.cols);
       }
@@ -97,7 +99,7 @@ class Backward {
   }
 
   void input_gradient() {
-    const int64_t in_panels = ceil_div(p_.in, gemm_.cols), wide = panels_per_task(in_panels, 1, team_.workers(), kWide);
+    const int64_t in_panels = ceil_div(p_.in, gemm_.cols), wide = input_wide_;
     team_.run(ceil_div(in_panels, wide), [&](int64_t task, int worker) {
       const int64_t panel = task * wide, panels = std::min(wide, in_panels - panel);
       const int64_t column = panel * gemm_.cols, columns = std::min(panels * gemm_.cols, p_.in - column);
@@ -108,15 +110,16 @@ class Backward {
 
   void input_block(const Block& b, int worker) {
     const auto& s = scratch_[static_cast<size_t>(worker)];
-    const auto columns = [&](const FfnWeight<T>& w) {
-      return Columns<T>{w.data + b.expert * p_.hidden * p_.in, p_.in, p_.in, p_.hidden, false, nullptr, nullptr};
+    const auto stripe = [&](const FfnWeight<T>& w, int64_t expert) {
+      return Stripe<T>{{w.data + expert * p_.hidden * p_.in, p_.in, p_.in, p_.hidden, false, nullptr, nullptr}, b.panel, b.panels};
     };
+    const auto up = stripe(p_.up, b.expert), gate = stripe(p_.gate, b.expert), next = stripe(p_.up, std::min(b.expert + 1, p_.experts - 1));
     for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
       const int64_t first = panels_.first_of(b.expert) + done, count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
       const auto real = [&](int64_t i) { return panels_.rows(first + i); };
       start_tiles<Sum>(gemm_, nullptr, p_.in, b.panel, b.panels, count, s.tiles);
-      multiply(gemm_, up_panels_, first, count, real, columns(p_.up), b.panel, b.panels, s.tiles, s.columns);
-      if (glu_) multiply(gemm_, gate_panels_, first, count, real, columns(p_.gate), b.panel, b.panels, s.tiles, s.columns);
+      multiply<T>(gemm_, RowBlock{up_panels_, first, count, real}, {up}, {s.tiles}, s.columns, glu_ ? &gate : &next);
+      if (glu_) multiply<T>(gemm_, RowBlock{gate_panels_, first, count, real}, {gate}, {s.tiles}, s.columns, &next);
       for (int64_t i = 0; i < count; ++i) {
         for (int64_t r = 0; r < real(i); ++r) {
           for (int64_t p = 0; p < b.panels; ++p) {
@@ -167,7 +170,7 @@ class Backward {
   int64_t gradient_panels(int64_t expert, int64_t panels) const {
     const int64_t k = p_.offsets[expert + 1] - p_.offsets[expert];
     if (k <= kFewRows) return ceil_div(panels, 2);
-    return std::clamp<int64_t>(column_units_ / ceil_div(k, gemm_.group), 1, std::min<int64_t>(panels, 2 * kWide));
+    return std::clamp<int64_t>(column_units_ / ceil_div(k, gemm_.group), 1, std::min(panels, kMostPanels));
   }
 
   void weight_block(const Product& product, const Block& b, const Scratch<T>& s) {
@@ -220,7 +223,7 @@ class Backward {
     const int64_t count = std::min(gemm_.rows, q.m - i), column = panel * gemm_.cols, n = std::min(gemm_.cols, q.n - column);
     T* to = q.to[side] + (expert * q.m + i) * q.n + column;
     std::fill_n(tile, gemm_.rows * gemm_.cols, Sum(0));
-    gemm_.tile(left, right, units, count, tile);
+    gemm_.tile(left, right, units, count, tile, {});
     for (int64_t r = 0; r < count; ++r) rows_.narrow(tile + r * gemm_.cols, n, to + r * q.n);
   }
 
@@ -249,7 +252,7 @@ class Backward {
   Memory& memory_;
   RowPanels panels_;
   bool glu_;
-  int64_t hidden_panels_, deepest_ = 0, column_units_ = 0;
+  int64_t hidden_panels_, deepest_ = 0, column_units_ = 0, inner_wide_ = 1, input_wide_ = 1;
   std::vector<Scratch<T>> scratch_;
   Panels<T> dy_panels_, up_panels_, gate_panels_;
   T *weighted_ = nullptr, *d_up_ = nullptr, *d_gate_ = nullptr;

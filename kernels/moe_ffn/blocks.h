@@ -7,8 +7,12 @@
 
 namespace gw::kernels {
 
-/// Units of k that a block of columns holds at a time: 512 units of 32 columns are 64 kB, eight panels 512 kB: half of a second-level cache.
+/// Bytes of packed columns that a task keeps in the second-level cache while rows pass by.
+constexpr int64_t kBlockBytes = 512 << 10;
+/// Units of k that a block holds. E = 8, D = 1024, H = 3584, one core of a Sapphire Rapids class machine: 256 → 154, 512 → 156, 1024 → 152,
+/// 2048 → 145 GFLOP/s; a megabyte instead of half of one: 153.
 constexpr int64_t kBlockUnits = 512;
+constexpr int64_t kMostPanels = 16;
 /// Panels of rows whose tiles are summed together: 40 panels of 14 rows amortise a block's packing over 560 rows.
 constexpr int64_t kRowPanels = 40;
 
@@ -49,22 +53,100 @@ struct Panels {
   int64_t stride = 0;  ///< values of T per panel
 };
 
-/// tiles[i][p] += rows(first + i)·columns(panel0 + p) for i < count, p < panels, through all k. `rows_of(i)` rows of panel i are real.
+constexpr int64_t kLine = 64;
+
+/// Lines for a tile to ask for.
+class Lines {
+ public:
+  /// Part `part` of `parts` of a region of `rows` rows of `bytes` bytes, `address(row)` their beginnings.
+  template <class Address>
+  void add(int64_t rows, int64_t bytes, int64_t part, int64_t parts, const Address& address) {
+    const int64_t per_row = ceil_div(bytes, kLine), all = rows * per_row;
+    for (int64_t i = all * part / parts, end = all * (part + 1) / parts; i < end && count_ < kMost;) {
+      const int64_t row = i / per_row, stop = std::min({end, (row + 1) * per_row, i + kMost - count_});
+      const char* base = reinterpret_cast<const char*>(address(row)) - row * per_row * kLine;
+      for (; i < stop; ++i) line_[count_++] = base + i * kLine;
+    }
+  }
+  Ahead ahead() const { return {line_, count_}; }
+
+ private:
+  static constexpr int64_t kMost = kBlockUnits / 2;  // a tile asks for one every other unit
+  const void* line_[kMost];
+  int64_t count_ = 0;
+};
+
+/// The columns that a product takes: panels [panel, panel + panels) of `m`.
+template <class T>
+struct Stripe {
+  Columns<T> m;
+  int64_t panel = 0, panels = 0;
+};
+
+/// What stripe b's block from unit u on will read.
+template <class T>
+void add_block(Lines& lines, const GemmTable<T>& gemm, const Stripe<T>& b, int64_t u, int64_t part, int64_t parts) {
+  const int64_t units = ceil_div(b.m.k, gemm.group), n = std::min(kBlockUnits, units - u), unit = gemm.cols * gemm.group;
+  const int64_t k0 = u * gemm.group, k = std::min(n * gemm.group, b.m.k - k0), size = static_cast<int64_t>(sizeof(T));
+  const int64_t lane0 = b.panel * gemm.cols, lanes_left = std::min(b.panels * gemm.cols, b.m.lanes - lane0);
+  if (b.m.packed != nullptr) {
+    lines.add(b.panels, n * unit * size, part, parts, [&](int64_t p) { return b.m.packed + ((b.panel + p) * units + u) * unit; });
+  } else if (b.m.k_contiguous) {
+    lines.add(lanes_left, k * size, part, parts, [&](int64_t lane) { return b.m.at(lane0 + lane) + k0; });
+  } else {
+    lines.add(k, lanes_left * size, part, parts, [&](int64_t j) { return b.m.at(k0 + j) + lane0; });
+  }
+}
+
+/// Rows of one expert that a product takes: panels [first, first + count); rows_of(i) rows of panel first + i are real.
 template <class T, class RowsOf>
-void multiply(const GemmTable<T>& gemm, const Panels<T>& a, int64_t first, int64_t count, const RowsOf& rows_of, const Columns<T>& b, int64_t panel0,
-              int64_t panels, typename SumOf<T>::type* tiles, T* scratch) {
-  const int64_t units = ceil_div(b.k, gemm.group), unit_a = gemm.rows * gemm.group, unit_b = gemm.cols * gemm.group;
+struct RowBlock {
+  Panels<T> panels;
+  int64_t first, count;
+  RowsOf rows_of;
+};
+template <class T, class RowsOf>
+RowBlock(Panels<T>, int64_t, int64_t, RowsOf) -> RowBlock<T, RowsOf>;
+
+/// Packs the units [u, u + n) of a stripe, or finds them packed. Panel p is at block.data + p·block.step.
+template <class T>
+struct PackedBlock {
+  const T* data;
+  int64_t step;
+};
+template <class T>
+PackedBlock<T> packed_block(const GemmTable<T>& gemm, const Stripe<T>& b, int64_t u, int64_t n, T* scratch) {
+  const int64_t units = ceil_div(b.m.k, gemm.group), unit = gemm.cols * gemm.group;
+  if (b.m.packed != nullptr) return {b.m.packed + (b.panel * units + u) * unit, units * unit};
+  const int64_t k = std::min(n * gemm.group, b.m.k - u * gemm.group);
+  for (int64_t p = 0; p < b.panels; ++p) pack_panel(gemm, b.m, (b.panel + p) * gemm.cols, gemm.cols, u * gemm.group, k, scratch + p * n * unit);
+  return {scratch, n * unit};
+}
+
+/// tiles[s][i][p] += row panel i · column panel p of stripe s, through all k; all stripes have the same k. What comes next (the next block of k, then
+/// the first of `then`) is asked for while this is computed: a block of weights that comes from memory takes as long as a quarter of its
+/// arithmetic at 128 rows per expert.
+template <class T, class Rows, size_t N>
+void multiply(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], typename SumOf<T>::type* const (&tiles)[N], T* scratch,
+              const Stripe<T>* then = nullptr) {
+  const int64_t units = ceil_div(b[0].m.k, gemm.group), unit_a = gemm.rows * gemm.group, panels = b[0].panels, tile = gemm.rows * gemm.cols;
   for (int64_t u = 0; u < units; u += kBlockUnits) {
     const int64_t n = std::min(kBlockUnits, units - u);
-    const T* block = b.packed == nullptr ? scratch : b.packed + (panel0 * units + u) * unit_b;
-    const int64_t step = (b.packed == nullptr ? n : units) * unit_b;
-    if (b.packed == nullptr) {
-      const int64_t k = std::min(n * gemm.group, b.k - u * gemm.group);
-      for (int64_t p = 0; p < panels; ++p) pack_panel(gemm, b, (panel0 + p) * gemm.cols, gemm.cols, u * gemm.group, k, scratch + p * step);
-    }
-    for (int64_t i = 0; i < count; ++i) {
-      const T* rows = a.data + (first + i) * a.stride + u * unit_a;
-      for (int64_t p = 0; p < panels; ++p) gemm.tile(rows, block + p * step, n, rows_of(i), tiles + (i * panels + p) * gemm.rows * gemm.cols);
+    const bool last = u + n == units;
+    PackedBlock<T> block[N];
+    for (size_t s = 0; s < N; ++s) block[s] = packed_block(gemm, b[s], u, n, scratch + static_cast<int64_t>(s) * panels * n * gemm.cols * gemm.group);
+    for (int64_t i = 0; i < a.count; ++i) {
+      const T* rows = a.panels.data + (a.first + i) * a.panels.stride + u * unit_a;
+      for (int64_t p = 0; p < panels; ++p) {
+        for (size_t s = 0; s < N; ++s) {
+          const int64_t part = static_cast<int64_t>(s) + static_cast<int64_t>(N) * p, parts = static_cast<int64_t>(N) * panels;
+          Lines lines;
+          if (i + 1 < a.count) lines.add(1, n * unit_a * static_cast<int64_t>(sizeof(T)), part, parts, [&](int64_t) { return rows + a.panels.stride; });
+          if (!last) add_block(lines, gemm, b[s], u + n, i * panels + p, a.count * panels);
+          if (last && then != nullptr) add_block(lines, gemm, *then, 0, i * parts + part, a.count * parts);
+          gemm.tile(rows, block[s].data + p * block[s].step, n, a.rows_of(i), tiles[s] + (i * panels + p) * tile, lines.ahead());
+        }
+      }
     }
   }
 }
@@ -108,9 +190,18 @@ inline std::vector<Block> blocks_of(const RowPanels& rows, int64_t experts, int6
   return result;
 }
 
-/// How many panels a task takes: few enough for four tasks per worker, at most `most`. Speed only, never bits.
-inline int64_t panels_per_task(int64_t panels, int64_t experts, int workers, int64_t most) {
-  return std::clamp<int64_t>(panels * experts / (4 * workers), 1, std::min(most, std::max<int64_t>(panels, 1)));
+/// Units of a panel of columns that are packed at a time.
+template <class T>
+int64_t block_units(const GemmTable<T>& gemm, int64_t k) {
+  return std::min(kBlockUnits, ceil_div(k, gemm.group));
+}
+
+/// Panels of columns that a task takes of each of `stripes` stripes: as many as the cache holds, but leaving four tasks per worker. Never changes bits.
+template <class T>
+int64_t panels_per_task(const GemmTable<T>& gemm, int64_t k, int64_t stripes, int64_t panels, int64_t experts, int workers) {
+  const int64_t panel = block_units(gemm, k) * gemm.cols * gemm.group * static_cast<int64_t>(sizeof(T));
+  const int64_t held = kBlockBytes / (std::max<int64_t>(panel, 1) * stripes), fair = panels * experts / (4 * workers);
+  return std::clamp<int64_t>(std::min(held, fair), 1, kMostPanels);
 }
 
 /// Scratch of one worker: tiles of sums, a block of columns, single rows.

@@ -17,18 +17,20 @@ class Forward {
   void inner(bool want_h) {
     gather();
     const int64_t hidden_panels = ceil_div(p_.hidden, gemm_.cols);
-    const int64_t wide = panels_per_task(hidden_panels, p_.experts, team_.workers(), p_.gate.data == nullptr ? 8 : 4);
+    const int64_t stripes = p_.gate.data == nullptr ? 1 : 2;
+    const int64_t wide = panels_per_task(gemm_, p_.in, stripes, hidden_panels, p_.experts, team_.workers());
     const auto blocks = blocks_of(panels_, p_.experts, hidden_panels, wide);
     if (want_h) {
       h_.stride = ceil_div(p_.hidden, gemm_.group) * unit_rows_;
       h_.data = take<T>(memory_, panels_.total() * h_.stride);
     }
-    scratch_ = take_scratch<T>(memory_, team_.workers(), gemm_, row_panels(), kWide, kWide * kBlockUnits * gemm_.cols * gemm_.group);
+    const int64_t units = std::max(stripes * wide * block_units(gemm_, p_.in), out_wide() * block_units(gemm_, p_.hidden));
+    scratch_ = take_scratch<T>(memory_, team_.workers(), gemm_, row_panels(), std::max(wide, out_wide()), units * gemm_.cols * gemm_.group);
     team_.run(static_cast<int64_t>(blocks.size()), [&](int64_t task, int worker) { inner_block(blocks[static_cast<size_t>(task)], worker); });
   }
 
   void down(Sum* y) {
-    const int64_t out_panels = ceil_div(p_.out, gemm_.cols), wide = panels_per_task(out_panels, 1, team_.workers(), kWide);
+    const int64_t out_panels = ceil_div(p_.out, gemm_.cols), wide = out_wide();
     team_.run(ceil_div(out_panels, wide), [&](int64_t task, int worker) {
       const int64_t panel = task * wide, panels = std::min(wide, out_panels - panel);
       const int64_t column = panel * gemm_.cols, columns = std::min(panels * gemm_.cols, p_.out - column);
@@ -38,7 +40,7 @@ class Forward {
   }
 
  private:
-  static constexpr int64_t kWide = 8;
+  int64_t out_wide() const { return panels_per_task(gemm_, p_.hidden, 1, ceil_div(p_.out, gemm_.cols), 1, team_.workers()); }
 
   int64_t row_panels() const {
     int64_t most = 0;
@@ -65,16 +67,18 @@ class Forward {
 
   void inner_block(const Block& b, int worker) {
     const auto& s = scratch_[static_cast<size_t>(worker)];
-    const auto real = [&](int64_t first) { return [this, first](int64_t i) { return panels_.rows(first + i); }; };
     for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
       const int64_t first = panels_.first_of(b.expert) + done, count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
-      const auto product = [&](const FfnWeight<T>& w, Sum* tiles) {
-        const Sum* bias = w.bias == nullptr ? nullptr : w.bias + b.expert * p_.hidden;
-        start_tiles(gemm_, bias, p_.hidden, b.panel, b.panels, count, tiles);
-        multiply(gemm_, x_, first, count, real(first), columns(w, b.expert, p_.hidden, p_.in), b.panel, b.panels, tiles, s.columns);
+      const RowBlock rows{x_, first, count, [&](int64_t i) { return panels_.rows(first + i); }};
+      const auto start = [&](const FfnWeight<T>& w, Sum* tiles) {
+        start_tiles(gemm_, w.bias == nullptr ? nullptr : w.bias + b.expert * p_.hidden, p_.hidden, b.panel, b.panels, count, tiles);
+        return Stripe<T>{columns(w, b.expert, p_.hidden, p_.in), b.panel, b.panels};
       };
-      product(p_.up, s.tiles);
-      if (p_.gate.data != nullptr) product(p_.gate, s.more_tiles);
+      if (p_.gate.data != nullptr) {
+        multiply<T>(gemm_, rows, {start(p_.up, s.tiles), start(p_.gate, s.more_tiles)}, {s.tiles, s.more_tiles}, s.columns);
+      } else {
+        multiply<T>(gemm_, rows, {start(p_.up, s.tiles)}, {s.tiles}, s.columns);
+      }
       for (int64_t i = 0; i < count; ++i) {
         for (int64_t p = 0; p < b.panels; ++p) activate_tile(first + i, b.panel + p, (i * b.panels + p) * gemm_.rows * gemm_.cols, s);
       }
@@ -97,11 +101,12 @@ class Forward {
   void down_block(const Block& b, Sum* y, int worker) {
     const auto& s = scratch_[static_cast<size_t>(worker)];
     const Sum* bias = p_.down.bias == nullptr ? nullptr : p_.down.bias + b.expert * p_.out;
-    const auto weights = columns(p_.down, b.expert, p_.out, p_.hidden);
+    const Stripe<T> weights{columns(p_.down, b.expert, p_.out, p_.hidden), b.panel, b.panels};
+    const Stripe<T> next{columns(p_.down, std::min(b.expert + 1, p_.experts - 1), p_.out, p_.hidden), b.panel, b.panels};
     for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
       const int64_t first = panels_.first_of(b.expert) + done, count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
       start_tiles(gemm_, bias, p_.out, b.panel, b.panels, count, s.tiles);
-      multiply(gemm_, h_, first, count, [&](int64_t i) { return panels_.rows(first + i); }, weights, b.panel, b.panels, s.tiles, s.columns);
+      multiply<T>(gemm_, RowBlock{h_, first, count, [&](int64_t i) { return panels_.rows(first + i); }}, {weights}, {s.tiles}, s.columns, &next);
       for (int64_t i = 0; i < count; ++i) {
         for (int64_t r = 0; r < panels_.rows(first + i); ++r) {
           const int64_t row = panels_.begin(first + i) + r;

@@ -1,0 +1,307 @@
+#include "ops/moe_ffn.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "kernels/moe_ffn/family.h"
+#include "ops/team.h"
+
+namespace gw::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+enum Input : size_t { kX, kWeight, kGate, kUp, kDown, kGateBias, kUpBias, kDownBias, kInputs };
+
+/// Where rows go and what happens to them: everything of a call that has no gradient.
+struct Call {
+  at::Tensor token;
+  std::vector<int64_t> offsets;
+  kernels::Activation activation;
+  bool glu = false, recompute = false, recorded = false;
+  PackedFfn packed;
+  std::vector<int64_t> present;  ///< which inputs are given: libtorch takes no undefined ones
+};
+
+template <class T>
+struct Types;
+template <>
+struct Types<float> {
+  static constexpr auto value = at::kFloat, sum = at::kFloat;
+  static const kernels::FfnLevel<float>& level() { return kernels::moe_ffn_family()(); }
+};
+template <>
+struct Types<kernels::Bf16> {
+  static constexpr auto value = at::kBFloat16, sum = at::kFloat;
+  static const kernels::FfnLevel<kernels::Bf16>& level() { return kernels::moe_ffn_bf16_family()(); }
+};
+template <>
+struct Types<double> {
+  static constexpr auto value = at::kDouble, sum = at::kDouble;
+  static const kernels::FfnLevel<double>& level() { return kernels::moe_ffn_ref_f64; }
+};
+
+template <class P, class T>
+P* data(const at::Tensor& t) {
+  return t.defined() && t.numel() > 0 ? static_cast<P*>(t.data_ptr()) : nullptr;
+}
+
+/// A call with dense tensors of the right types, and the problem that points into them.
+template <class T>
+struct Prepared {
+  using Sum = typename kernels::SumOf<T>::type;
+  std::vector<at::Tensor> held;
+  at::Tensor token;
+  kernels::FfnProblem<T> problem;
+
+  Prepared(const variable_list& in, const Call& call) : held(kInputs) {
+    for (size_t i = 0; i < kInputs; ++i) {
+      if (!in[i].defined()) continue;
+      const bool sums = i == kWeight || i >= kGateBias;
+      held[i] = in[i].to(sums ? Types<T>::sum : Types<T>::value).contiguous();
+    }
+    token = call.token.contiguous();
+    auto& p = problem;
+    p.experts = held[kUp].size(0), p.hidden = held[kUp].size(1), p.in = held[kUp].size(2), p.out = held[kDown].size(1);
+    p.tokens = held[kX].size(0);
+    p.offsets = call.offsets.data(), p.token = data<int64_t, T>(token), p.weight = data<Sum, T>(held[kWeight]), p.x = data<T, T>(held[kX]);
+    p.up = side(kUp, kUpBias, call.packed.up), p.down = side(kDown, kDownBias, call.packed.down);
+    if (call.glu) p.gate = side(kGate, kGateBias, call.packed.gate);
+    p.activation = call.activation;
+  }
+
+ private:
+  kernels::FfnWeight<T> side(Input weight, Input bias, const at::Tensor& packed) const {
+    return {data<T, T>(held[weight]), data<Sum, T>(held[bias]), data<T, T>(packed)};
+  }
+};
+
+bool nothing_to_do(const at::Tensor& up, const at::Tensor& down, int64_t rows) { return rows == 0 || up.numel() == 0 || down.numel() == 0; }
+
+class MoeFfn : public torch::autograd::Function<MoeFfn> {
+ public:
+  static variable_list forward(AutogradContext* ctx, at::TensorList inputs, const Call& call) {
+    variable_list in(kInputs);
+    for (size_t i = 0; i < call.present.size(); ++i) in[static_cast<size_t>(call.present[i])] = inputs[i];
+    switch (in[kX].scalar_type()) {
+      case at::kFloat: return {run<float>(ctx, in, call)};
+      case at::kBFloat16: return {run<kernels::Bf16>(ctx, in, call)};
+      default: return {run<double>(ctx, in, call)};
+    }
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list gradient) {
+    check(!at::GradMode::is_enabled(), "moe_ffn: expected a first-order backward pass, got create_graph; it has no second derivatives");
+    const auto saved = ctx->get_saved_variables();
+    Call call;
+    call.token = saved[kInputs];
+    call.offsets = ctx->saved_data["offsets"].toIntVector();
+    call.activation = static_cast<kernels::Activation>(ctx->saved_data["activation"].toInt());
+    call.glu = saved[kGate].defined();
+    auto out = [&] {
+      switch (saved[kX].scalar_type()) {
+        case at::kFloat: return back<float>(ctx, saved, call, gradient[0]);
+        case at::kBFloat16: return back<kernels::Bf16>(ctx, saved, call, gradient[0]);
+        default: return back<double>(ctx, saved, call, gradient[0]);
+      }
+    }();
+    variable_list given;
+    for (const auto i : ctx->saved_data["present"].toIntVector()) given.push_back(out[static_cast<size_t>(i)]);
+    given.emplace_back();  // Call
+    return given;
+  }
+
+ private:
+  template <class T>
+  static kernels::FfnKept<T> places(const at::Tensor& gate, const at::Tensor& up) {
+    return {data<T, T>(gate), data<T, T>(up)};
+  }
+
+  template <class T>
+  static at::Tensor run(AutogradContext* ctx, const variable_list& in, const Call& call) {
+    const Prepared<T> prepared(in, call);
+    const auto& p = prepared.problem;
+    const auto& x = prepared.held[kX];
+    const auto rows = call.offsets.back();
+    at::Tensor gate, up;
+    if (call.recorded && !call.recompute) {
+      up = at::empty({rows, p.hidden}, x.options());
+      if (call.glu) gate = at::empty_like(up);
+    }
+    auto y = at::empty({p.tokens, p.out}, x.options().dtype(Types<T>::sum));
+    if (nothing_to_do(prepared.held[kUp], prepared.held[kDown], rows)) {
+      y.zero_();
+    } else {
+      TorchTeam team;
+      Workspace memory;
+      kernels::ffn_forward<T>(Types<T>::level(), p, static_cast<typename Prepared<T>::Sum*>(y.data_ptr()), places<T>(gate, up), team, memory);
+    }
+    if (call.recorded) {
+      auto keep = in;
+      keep.push_back(call.token), keep.push_back(gate), keep.push_back(up);
+      ctx->save_for_backward(std::move(keep));
+      ctx->saved_data["offsets"] = call.offsets;
+      ctx->saved_data["activation"] = static_cast<int64_t>(call.activation);
+      ctx->saved_data["present"] = call.present;
+    }
+    return y.to(Types<T>::value);
+  }
+
+  template <class T>
+  static variable_list back(AutogradContext* ctx, const variable_list& saved, const Call& call, const at::Tensor& dy) {
+    const Prepared<T> prepared(saved, call);
+    variable_list out(kInputs);
+    std::vector<bool> wanted(kInputs, false);
+    const auto present = ctx->saved_data["present"].toIntVector();
+    for (size_t i = 0; i < present.size(); ++i) wanted[static_cast<size_t>(present[i])] = ctx->needs_input_grad(i);
+    kernels::FfnGradients<T> to;
+    using Sum = typename Prepared<T>::Sum;
+    const auto place = [&](Input i, at::ScalarType type) {
+      if (!wanted[i]) return static_cast<void*>(nullptr);
+      out[i] = at::empty(saved[i].sizes(), saved[i].options().dtype(type));
+      return out[i].numel() > 0 ? out[i].data_ptr() : nullptr;
+    };
+    const auto value = Types<T>::value, sum = Types<T>::sum;
+    to.x = static_cast<Sum*>(place(kX, sum)), to.weight = static_cast<Sum*>(place(kWeight, sum));
+    to.gate = static_cast<T*>(place(kGate, value)), to.up = static_cast<T*>(place(kUp, value)), to.down = static_cast<T*>(place(kDown, value));
+    to.gate_bias = static_cast<Sum*>(place(kGateBias, sum)), to.up_bias = static_cast<Sum*>(place(kUpBias, sum));
+    to.down_bias = static_cast<Sum*>(place(kDownBias, sum));
+    if (nothing_to_do(prepared.held[kUp], prepared.held[kDown], call.offsets.back())) {
+      for (auto& g : out) g = g.defined() ? g.zero_() : g;
+    } else {
+      compute(prepared, saved, dy.to(value).contiguous(), to);
+    }
+    for (size_t i = 0; i < kInputs; ++i) {
+      if (out[i].defined()) out[i] = out[i].to(saved[i].scalar_type());
+    }
+    return out;
+  }
+
+  template <class T>
+  static void compute(const Prepared<T>& prepared, const variable_list& saved, const at::Tensor& dy, const kernels::FfnGradients<T>& to) {
+    const auto& p = prepared.problem;
+    auto gate = saved[kInputs + 1], up = saved[kInputs + 2];
+    TorchTeam team;
+    if (!up.defined()) {
+      Workspace memory;
+      up = at::empty({p.offsets[p.experts], p.hidden}, prepared.held[kX].options());
+      if (p.gate.data != nullptr) gate = at::empty_like(up);
+      kernels::ffn_recompute<T>(Types<T>::level(), p, places<T>(gate, up), team, memory);
+    }
+    Workspace memory;
+    const auto kept = places<T>(gate, up);
+    kernels::ffn_backward<T>(Types<T>::level(), p, {kept.gate, kept.up}, data<T, T>(dy), to, team, memory);
+  }
+};
+
+void check_tensor(const char* name, const at::Tensor& t, at::IntArrayRef shape, const at::Tensor& x) {
+  check(t.defined() && t.sizes() == shape, "moe_ffn: expected {} of shape [{}], got {}", name, fmt::join(shape, ", "),
+        t.defined() ? fmt::format("[{}]", fmt::join(t.sizes(), ", ")) : "nothing");
+  check(t.device().is_cpu() && t.scalar_type() == x.scalar_type(), "moe_ffn: expected {} in {} on the CPU as x, got {} on {}", name,
+        c10::toString(x.scalar_type()), c10::toString(t.scalar_type()), t.device().str());
+}
+
+void check_weights(const FfnWeights& w, const at::Tensor& like) {
+  check(w.up.defined() && w.up.dim() == 3 && w.down.defined() && w.down.dim() == 3, "moe_ffn: expected up [E, H, D] and down [E, O, H], got {} and {} dimensions",
+        w.up.defined() ? w.up.dim() : 0, w.down.defined() ? w.down.dim() : 0);
+  const auto e = w.up.size(0), h = w.up.size(1), d = w.up.size(2), o = w.down.size(1);
+  const std::array<int64_t, 3> inner{e, h, d}, outer{e, o, h};
+  const std::array<int64_t, 2> inner_bias{e, h}, outer_bias{e, o};
+  check(e > 0, "moe_ffn: expected at least one expert, got weights for none");
+  check_tensor("up", w.up, inner, like), check_tensor("down", w.down, outer, like);
+  if (w.gate.defined()) check_tensor("gate", w.gate, inner, like);
+  check(w.gate.defined() || !w.gate_bias.defined(), "moe_ffn: expected a gate with gate_bias, got the bias alone");
+  if (w.gate_bias.defined()) check_tensor("gate_bias", w.gate_bias, inner_bias, like);
+  if (w.up_bias.defined()) check_tensor("up_bias", w.up_bias, inner_bias, like);
+  if (w.down_bias.defined()) check_tensor("down_bias", w.down_bias, outer_bias, like);
+}
+
+void check_rows(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight, int64_t experts) {
+  check(token.defined() && token.dim() == 1 && token.scalar_type() == at::kLong && token.device().is_cpu(),
+        "moe_ffn: expected token ids [N] in int64 on the CPU, got {}", token.defined() ? c10::toString(token.scalar_type()) : "nothing");
+  const auto rows = token.size(0);
+  check(weight.defined() && weight.dim() == 1 && weight.size(0) == rows && weight.is_floating_point() && weight.device().is_cpu(),
+        "moe_ffn: expected one routing weight per row ({}), got {}", rows, weight.defined() ? weight.numel() : 0);
+  check(static_cast<int64_t>(offsets.size()) == experts + 1 && offsets.front() == 0 && offsets.back() == rows && std::is_sorted(offsets.begin(), offsets.end()),
+        "moe_ffn: expected {} offsets that rise from 0 to {} rows, got {} up to {}", experts + 1, rows, offsets.size(), offsets.empty() ? 0 : offsets.back());
+  const auto ids = token.contiguous();
+  const auto* id = ids.data_ptr<int64_t>();
+  for (int64_t r = 0; r < rows; ++r) {
+    check(id[r] >= 0 && id[r] < x.size(0), "moe_ffn: expected token ids in [0, {}), got {} in row {}", x.size(0), id[r], r);
+  }
+}
+
+kernels::Activation activation_of(const std::string& name) {
+  const auto& names = activation_names();
+  const auto it = std::find(names.begin(), names.end(), name);
+  check(it != names.end(), "moe_ffn: unknown activation \"{}\"{}", name, near_miss(name, names));
+  return static_cast<kernels::Activation>(it - names.begin());
+}
+
+template <class T>
+at::Tensor pack(const at::Tensor& weight) {
+  if (!weight.defined()) return {};
+  const auto dense = weight.detach().contiguous();
+  const auto& gemm = *Types<T>::level().gemm;
+  const auto size = kernels::packed_size(gemm, dense.size(0), dense.size(1), dense.size(2));
+  auto packed = at::empty({size}, dense.options());
+  TorchTeam team;
+  if (size > 0) {
+    kernels::pack_weights(gemm, static_cast<const T*>(dense.data_ptr()), dense.size(0), dense.size(1), dense.size(2), static_cast<T*>(packed.data_ptr()), team);
+  }
+  return packed;
+}
+
+template <class Family>
+std::string chosen(const Family& family) {
+  return family.levels()[static_cast<size_t>(family.chosen())].name;
+}
+
+}  // namespace
+
+const std::vector<std::string>& activation_names() {
+  static const std::vector<std::string> names{"identity", "relu", "relu_squared", "sigmoid", "tanh", "silu", "quick_gelu", "gelu", "gelu_tanh"};
+  return names;
+}
+
+std::string moe_ffn_level(at::ScalarType dtype) {
+  if (dtype == at::kFloat) return chosen(kernels::moe_ffn_family());
+  return dtype == at::kBFloat16 ? chosen(kernels::moe_ffn_bf16_family()) : "ref";
+}
+
+PackedFfn pack_ffn(const FfnWeights& w) {
+  check_weights(w, w.up);
+  const auto dtype = w.up.scalar_type();
+  const auto all = [&](auto one) { return PackedFfn{one(w.gate), one(w.up), one(w.down), moe_ffn_level(dtype)}; };
+  if (dtype == at::kFloat) return all(pack<float>);
+  if (dtype == at::kBFloat16) return all(pack<kernels::Bf16>);
+  return all(pack<double>);
+}
+
+at::Tensor moe_ffn(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight, const FfnWeights& w,
+                   const FfnOptions& options, const PackedFfn& packed) {
+  check(x.defined() && x.dim() == 2 && x.device().is_cpu(), "moe_ffn: expected x [T, D] on the CPU, got {} dimensions", x.defined() ? x.dim() : 0);
+  const auto dtype = x.scalar_type();
+  check(dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kDouble, "moe_ffn: expected x in f32, bf16 or f64, got {}", c10::toString(dtype));
+  check_weights(w, x);
+  check(x.size(1) == w.up.size(2), "moe_ffn: expected x [T, {}] for these weights, got [{}, {}]", w.up.size(2), x.size(0), x.size(1));
+  check_rows(x, token, offsets, weight, w.up.size(0));
+  check(!packed.defined() || packed.level == moe_ffn_level(dtype), "moe_ffn: expected panels packed for the kernel level {}, got {}'s; pack again",
+        moe_ffn_level(dtype), packed.level);
+  Call call{token, offsets, activation_of(options.activation), w.gate.defined(), options.recompute, false, packed, {}};
+  variable_list inputs;
+  const variable_list all{x, weight, w.gate, w.up, w.down, w.gate_bias, w.up_bias, w.down_bias};  // in the order of Input
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (all[i].defined()) call.present.push_back(static_cast<int64_t>(i)), inputs.push_back(all[i]);
+  }
+  call.recorded = at::GradMode::is_enabled() && std::any_of(inputs.begin(), inputs.end(), [](const auto& t) { return t.requires_grad(); });
+  // As a TensorList: Function takes a std::vector<Tensor> for a constant and would record nothing.
+  return MoeFfn::apply(at::TensorList(inputs), call)[0];
+}
+
+}  // namespace gw::ops

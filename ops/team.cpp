@@ -1,0 +1,95 @@
+#include "ops/team.h"
+
+#include <ATen/Parallel.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <new>
+
+namespace gw::ops {
+namespace {
+
+constexpr int64_t kHugePage = 2 << 20;
+constexpr int64_t kKept = int64_t{1} << 30;
+
+/// Free blocks by size.
+class Pool {
+ public:
+  void* take(int64_t bytes, int64_t& size) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto it = free_.lower_bound(bytes);
+    if (it == free_.end() || it->first > 2 * bytes + kHugePage) return nullptr;
+    void* block = it->second;
+    size = it->first;
+    kept_ -= size;
+    free_.erase(it);
+    return block;
+  }
+  bool give(void* block, int64_t size) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (kept_ + size > kKept) return false;
+    kept_ += size;
+    free_.emplace(size, block);
+    return true;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::multimap<int64_t, void*> free_;
+  int64_t kept_ = 0;
+};
+
+// Never destroyed: threads of libtorch may end after static objects.
+Pool& pool() {
+  static auto* const only = new Pool;
+  return *only;
+}
+
+void* fresh(int64_t& bytes) {
+  const int64_t align = bytes >= kHugePage ? kHugePage : 4096;
+  bytes = (bytes + align - 1) / align * align;
+  void* block = std::aligned_alloc(static_cast<size_t>(align), static_cast<size_t>(bytes));
+  if (block == nullptr) throw std::bad_alloc();
+#if defined(MADV_HUGEPAGE)
+  if (align == kHugePage) madvise(block, static_cast<size_t>(bytes), MADV_HUGEPAGE);  // advice: a refusal costs speed only
+#endif
+  return block;
+}
+
+}  // namespace
+
+TorchTeam::TorchTeam() : workers_(at::in_parallel_region() ? 1 : std::max(1, at::get_num_threads())) {}
+
+void TorchTeam::run(int64_t tasks, const std::function<void(int64_t, int)>& task) {
+  if (workers_ == 1 || tasks <= 1) {
+    for (int64_t i = 0; i < tasks; ++i) task(i, 0);
+    return;
+  }
+  std::atomic<int64_t> next{0};
+  at::parallel_for(0, workers_, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t worker = begin; worker < end; ++worker) {
+      for (int64_t i = next.fetch_add(1); i < tasks; i = next.fetch_add(1)) task(i, static_cast<int>(worker));
+    }
+  });
+}
+
+void* Workspace::take(int64_t bytes) {
+  bytes = std::max<int64_t>(bytes, 64);
+  int64_t size = bytes;
+  void* block = pool().take(bytes, size);
+  if (block == nullptr) block = fresh(size);
+  blocks_.emplace_back(block, size);
+  return block;
+}
+
+Workspace::~Workspace() {
+  for (const auto& [block, size] : blocks_) {
+    if (!pool().give(block, size)) std::free(block);
+  }
+}
+
+}  // namespace gw::ops
