@@ -1,6 +1,8 @@
 #include "base/cpu_info.h"
 
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <thread>
@@ -22,6 +24,16 @@ int usable_cores() {
   return static_cast<int>(std::thread::hardware_concurrency());
 }
 
+// Linux hands out the tiles' 8 kB of state on request, once for all threads of the process.
+bool may_use_tiles() {
+#if defined(__x86_64__) && defined(SYS_arch_prctl)
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 CpuInfo read() {
   CpuInfo info;
   info.brand = read_brand();
@@ -39,6 +51,7 @@ CpuInfo read() {
   for (std::string line; std::getline(file, line);) {
     if (line.rfind("flags", 0) != 0) continue;
     info.amx = line.find(" amx_tile") != std::string::npos;
+    info.amx_bf16 = info.amx && line.find(" amx_bf16") != std::string::npos && may_use_tiles();
     break;
   }
 #endif
@@ -53,7 +66,7 @@ std::vector<std::string> CpuInfo::features() const {
     if (has) names.emplace_back(name);
   };
   add(avx2, "avx2"), add(fma, "fma"), add(avx512f, "avx512f"), add(avx512bw, "avx512bw"), add(avx512vl, "avx512vl");
-  add(avx512_bf16, "avx512_bf16"), add(avx512_vnni, "avx512_vnni"), add(amx, "amx");
+  add(avx512_bf16, "avx512_bf16"), add(avx512_vnni, "avx512_vnni"), add(amx, "amx"), add(amx_bf16, "amx_bf16");
   return names;
 }
 

@@ -28,7 +28,8 @@ struct Ahead {
 };
 
 /// One level. A panel holds `lanes` rows (of A) or columns (of B) for a stretch of the inner dimension k:
-///   [units][lanes][group], a unit being `group` consecutive k (1, or 2 for bf16: what one instruction multiplies and adds).
+///   [units][lanes][group], a unit being `group` consecutive k: what one instruction multiplies and adds (1; 2 for bf16; 32 for the matrix unit,
+///   which orders the inside of a unit as it likes, for A and B differently: panels are told apart by their width).
 /// Lanes and k beyond the matrix are zero, so that only the last rows of a tile need care.
 /// Sums go up k one by one (by pairs in bf16) and continue from what c holds: cutting k, rows or columns anywhere gives the same bits.
 template <class T>
@@ -48,7 +49,7 @@ struct GemmTable {
 
 extern const GemmTable<double> gemm_ref_f64;
 extern const GemmTable<float> gemm_ref, gemm_avx2, gemm_avx512;
-extern const GemmTable<Bf16> gemm_ref_bf16, gemm_avx2_bf16, gemm_avx512_widened_bf16, gemm_avx512_bf16;
+extern const GemmTable<Bf16> gemm_ref_bf16, gemm_avx2_bf16, gemm_avx512_widened_bf16, gemm_avx512_bf16, gemm_amx_bf16;
 
 // static: see bucket_norm.h
 static constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

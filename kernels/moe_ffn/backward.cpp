@@ -1,4 +1,4 @@
-#include "kernels/moe_ffn/blocks.h"
+#include "kernels/moe_ffn/tasks.h"
 
 namespace gw::kernels {
 namespace {

@@ -9,12 +9,18 @@ namespace gw::kernels {
 
 /// Bytes of packed columns that a task keeps in the second-level cache while rows pass by.
 constexpr int64_t kBlockBytes = 512 << 10;
-/// Units of k that a block holds. E = 8, D = 1024, H = 3584, one core of a Sapphire Rapids class machine: 256 → 154, 512 → 156, 1024 → 152,
-/// 2048 → 145 GFLOP/s; a megabyte instead of half of one: 153.
-constexpr int64_t kBlockUnits = 512;
+/// Bytes of k per lane that a block holds: 512 k of f32. E = 8, D = 1024, H = 3584, one core of a Sapphire Rapids class machine: 256 k → 154,
+/// 512 → 156, 1024 → 152, 2048 → 145 GFLOP/s; a megabyte instead of half of one in kBlockBytes: 153.
+constexpr int64_t kBlockDepth = 2048;
 constexpr int64_t kMostPanels = 16;
 /// Panels of rows whose tiles are summed together: 40 panels of 14 rows amortise a block's packing over 560 rows.
 constexpr int64_t kRowPanels = 40;
+
+/// Units of a panel of columns that are packed at a time.
+template <class T>
+int64_t block_units(const GemmTable<T>& gemm, int64_t k) {
+  return std::clamp<int64_t>(ceil_div(k, gemm.group), 1, kBlockDepth / (gemm.group * static_cast<int64_t>(sizeof(T))));
+}
 
 /// A matrix as lanes × k. k_contiguous: element (lane, k) at data[lane·stride + k]; else at data[index(k)·stride + lane].
 template <class T>
@@ -71,7 +77,7 @@ class Lines {
   Ahead ahead() const { return {line_, count_}; }
 
  private:
-  static constexpr int64_t kMost = kBlockUnits / 2;  // a tile asks for one every other unit
+  static constexpr int64_t kMost = 256;  // a tile of a whole block asks for one every other unit
   const void* line_[kMost];
   int64_t count_ = 0;
 };
@@ -86,7 +92,7 @@ struct Stripe {
 /// What stripe b's block from unit u on will read.
 template <class T>
 void add_block(Lines& lines, const GemmTable<T>& gemm, const Stripe<T>& b, int64_t u, int64_t part, int64_t parts) {
-  const int64_t units = ceil_div(b.m.k, gemm.group), n = std::min(kBlockUnits, units - u), unit = gemm.cols * gemm.group;
+  const int64_t units = ceil_div(b.m.k, gemm.group), n = std::min(block_units(gemm, b.m.k), units - u), unit = gemm.cols * gemm.group;
   const int64_t k0 = u * gemm.group, k = std::min(n * gemm.group, b.m.k - k0), size = static_cast<int64_t>(sizeof(T));
   const int64_t lane0 = b.panel * gemm.cols, lanes_left = std::min(b.panels * gemm.cols, b.m.lanes - lane0);
   if (b.m.packed != nullptr) {
@@ -130,8 +136,9 @@ template <class T, class Rows, size_t N>
 void multiply(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], typename SumOf<T>::type* const (&tiles)[N], T* scratch,
               const Stripe<T>* then = nullptr) {
   const int64_t units = ceil_div(b[0].m.k, gemm.group), unit_a = gemm.rows * gemm.group, panels = b[0].panels, tile = gemm.rows * gemm.cols;
-  for (int64_t u = 0; u < units; u += kBlockUnits) {
-    const int64_t n = std::min(kBlockUnits, units - u);
+  const int64_t deep = block_units(gemm, b[0].m.k);
+  for (int64_t u = 0; u < units; u += deep) {
+    const int64_t n = std::min(deep, units - u);
     const bool last = u + n == units;
     PackedBlock<T> block[N];
     for (size_t s = 0; s < N; ++s) block[s] = packed_block(gemm, b[s], u, n, scratch + static_cast<int64_t>(s) * panels * n * gemm.cols * gemm.group);
@@ -151,98 +158,12 @@ void multiply(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], 
   }
 }
 
-/// The panels of rows of all experts, one after the other; a panel never spans two experts.
-class RowPanels {
- public:
-  RowPanels(const int64_t* offsets, int64_t experts, int64_t rows) : offsets_(offsets), rows_(rows), first_{0} {
-    for (int64_t e = 0; e < experts; ++e) {
-      first_.push_back(first_.back() + ceil_div(offsets[e + 1] - offsets[e], rows));
-      for (int64_t i = first_[static_cast<size_t>(e)]; i < first_.back(); ++i) expert_.push_back(e);
-    }
-  }
-  int64_t total() const { return first_.back(); }
-  int64_t first_of(int64_t expert) const { return first_[static_cast<size_t>(expert)]; }
-  int64_t panels_of(int64_t expert) const { return first_of(expert + 1) - first_of(expert); }
-  int64_t begin(int64_t panel) const {
-    const int64_t e = expert_[static_cast<size_t>(panel)];
-    return offsets_[e] + (panel - first_of(e)) * rows_;
-  }
-  int64_t rows(int64_t panel) const { return std::min(rows_, offsets_[expert_[static_cast<size_t>(panel)] + 1] - begin(panel)); }
-
- private:
-  const int64_t* offsets_;
-  int64_t rows_;
-  std::vector<int64_t> first_, expert_;
-};
-
-/// Columns of one expert that one task computes.
-struct Block {
-  int64_t expert, panel, panels;
-};
-
-/// All blocks of `wide` panels of all experts that have rows, expert by expert: the threads share an expert's rows in their caches.
-inline std::vector<Block> blocks_of(const RowPanels& rows, int64_t experts, int64_t panels, int64_t wide) {
-  std::vector<Block> result;
-  for (int64_t e = 0; e < experts; ++e) {
-    if (rows.panels_of(e) == 0) continue;
-    for (int64_t p = 0; p < panels; p += wide) result.push_back({e, p, std::min(wide, panels - p)});
-  }
-  return result;
-}
-
-/// Units of a panel of columns that are packed at a time.
-template <class T>
-int64_t block_units(const GemmTable<T>& gemm, int64_t k) {
-  return std::min(kBlockUnits, ceil_div(k, gemm.group));
-}
-
 /// Panels of columns that a task takes of each of `stripes` stripes: as many as the cache holds, but leaving four tasks per worker. Never changes bits.
 template <class T>
 int64_t panels_per_task(const GemmTable<T>& gemm, int64_t k, int64_t stripes, int64_t panels, int64_t experts, int workers) {
   const int64_t panel = block_units(gemm, k) * gemm.cols * gemm.group * static_cast<int64_t>(sizeof(T));
   const int64_t held = kBlockBytes / (std::max<int64_t>(panel, 1) * stripes), fair = panels * experts / (4 * workers);
   return std::clamp<int64_t>(std::min(held, fair), 1, kMostPanels);
-}
-
-/// Scratch of one worker: tiles of sums, a block of columns, single rows.
-template <class T>
-struct Scratch {
-  using Sum = typename SumOf<T>::type;
-  Sum *tiles = nullptr, *more_tiles = nullptr;
-  T *columns = nullptr, *row = nullptr;
-};
-
-template <class T>
-std::vector<Scratch<T>> take_scratch(Memory& memory, int workers, const GemmTable<T>& gemm, int64_t row_panels, int64_t panels, int64_t column_values) {
-  using Sum = typename SumOf<T>::type;
-  const int64_t tiles = row_panels * panels * gemm.rows * gemm.cols;
-  std::vector<Scratch<T>> all;
-  for (int w = 0; w < workers; ++w) {
-    Scratch<T> s;
-    s.tiles = static_cast<Sum*>(memory.take(2 * tiles * static_cast<int64_t>(sizeof(Sum))));
-    s.more_tiles = s.tiles + tiles;
-    s.columns = static_cast<T*>(memory.take(column_values * static_cast<int64_t>(sizeof(T))));
-    s.row = static_cast<T*>(memory.take(gemm.rows * gemm.cols * static_cast<int64_t>(sizeof(T))));
-    all.push_back(s);
-  }
-  return all;
-}
-
-template <class T>
-T* take(Memory& memory, int64_t values) {
-  return static_cast<T*>(memory.take(values * static_cast<int64_t>(sizeof(T))));
-}
-
-/// Every row of the tiles [count][panels][rows × cols] starts as the bias of its columns, or zero.
-template <class S, class T>
-void start_tiles(const GemmTable<T>& gemm, const S* bias, int64_t lanes, int64_t panel0, int64_t panels, int64_t count, S* tiles) {
-  const int64_t tile = gemm.rows * gemm.cols;
-  std::fill_n(tiles, count * panels * tile, S(0));
-  if (bias == nullptr) return;
-  for (int64_t i = 0; i < count * panels; ++i) {
-    const int64_t column = (panel0 + i % panels) * gemm.cols, n = std::min(gemm.cols, lanes - column);
-    for (int64_t r = 0; r < gemm.rows; ++r) std::copy_n(bias + column, n, tiles + i * tile + r * gemm.cols);
-  }
 }
 
 }  // namespace gw::kernels

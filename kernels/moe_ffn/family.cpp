@@ -13,7 +13,7 @@ const FfnLevel<Bf16> ref_bf16{&gemm_ref_bf16, &ffn_rows_ref_bf16};
 #if defined(__x86_64__)
 const FfnLevel<float> avx2{&gemm_avx2, &ffn_rows_avx2}, avx512{&gemm_avx512, &ffn_rows_avx512};
 const FfnLevel<Bf16> avx2_bf16{&gemm_avx2_bf16, &ffn_rows_avx2_bf16}, widened_bf16{&gemm_avx512_widened_bf16, &ffn_rows_avx512_bf16},
-    native_bf16{&gemm_avx512_bf16, &ffn_rows_avx512_bf16};
+    native_bf16{&gemm_avx512_bf16, &ffn_rows_avx512_bf16}, amx_bf16{&gemm_amx_bf16, &ffn_rows_avx512_bf16};
 #endif
 
 std::vector<Family<float>::Level> levels() {
@@ -36,8 +36,9 @@ std::vector<Family<Bf16>::Level> bf16_levels() {
   result.push_back({{"avx2", cpu.avx2 && cpu.fma, "needs AVX2 and FMA"}, &avx2_bf16});
   result.push_back({{"avx512", cpu.avx512f, "needs AVX512F"}, &widened_bf16});
   result.push_back({{"avx512_bf16", cpu.avx512_bf16, "needs AVX512_BF16"}, &native_bf16});
+  result.push_back({{"amx", cpu.amx_bf16 && cpu.avx512f, "needs AMX_BF16 and the system's leave to use it"}, &amx_bf16});
 #else
-  for (const auto* name : {"avx2", "avx512", "avx512_bf16"}) result.push_back({{name, false, "not an x86-64 build"}, nullptr});
+  for (const auto* name : {"avx2", "avx512", "avx512_bf16", "amx"}) result.push_back({{name, false, "not an x86-64 build"}, nullptr});
 #endif
   return result;
 }

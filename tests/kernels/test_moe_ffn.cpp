@@ -301,7 +301,7 @@ TEST_P(Float, SaturatesAndPassesNan) {
 }
 
 INSTANTIATE_TEST_SUITE_P(MoeFfn, Float, testing::Values("ref", "avx2", "avx512"), name_of);
-INSTANTIATE_TEST_SUITE_P(MoeFfn, Half, testing::Values("ref", "avx2", "avx512", "avx512_bf16"), name_of);
+INSTANTIATE_TEST_SUITE_P(MoeFfn, Half, testing::Values("ref", "avx2", "avx512", "avx512_bf16", "amx"), name_of);
 
 // Products are summed by fused multiply-add in the order of k at every level, so whole f32 products have equal bits at all of them.
 TEST(MoeFfn, ProductsHaveTheSameBitsAtEveryLevel) {

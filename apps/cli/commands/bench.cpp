@@ -1,0 +1,92 @@
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "apps/cli/command.h"
+#include "apps/cli/table.h"
+#include "base/cpu_info.h"
+#include "base/error.h"
+#include "observe/moe_bench.h"
+#include "ops/moe_ffn.h"
+
+namespace gw {
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+Json as_json(const MoeBenchResult& r) {
+  const bool roof = r.test.against == MoeBenchCase::Against::roof;
+  return {{"case", r.test.name}, {"milliseconds", r.seconds * 1e3}, {"spread", r.spread}, {"gflops", r.gflops}, {"gbytes", r.gbytes},
+          {"roof", r.memory_bound ? "memory" : "arithmetic"}, {"of_roof", r.roof}, {"loop_milliseconds", r.loop_seconds * 1e3},
+          {"loop_over_ours", r.loop_seconds / r.seconds}, {"mark", r.test.mark}, {"mark_is", roof ? "of the roof" : "times the loop"},
+          {"error", r.error}, {"holds", r.holds}};
+}
+
+std::vector<std::string> as_row(const MoeBenchResult& r) {
+  const bool roof = r.test.against == MoeBenchCase::Against::roof;
+  return {r.test.name, fmt::format("{:.3f}", r.seconds * 1e3), fmt::format("{:.0f}", 100 * r.spread), fmt::format("{:.1f}", r.gflops),
+          fmt::format("{:.1f}", r.gbytes), fmt::format("{} {:.2f}", r.memory_bound ? "memory" : "arithmetic", r.roof),
+          fmt::format("{:.2f}", r.loop_seconds / r.seconds), fmt::format("{} {:.2f}", roof ? "roof" : "loop", r.test.mark), r.holds ? "holds" : "MISSED"};
+}
+
+class BenchCommand : public Command {
+ public:
+  using Command::Command;
+  static constexpr const char* kSummary = "Measure the mixture kernels against the machine's peak and libtorch's loop over experts.";
+  const char* example() const override { return "gatewright bench --case \"f32 S\" --rounds 5"; }
+
+  void declare(CLI::App& app) override {
+    app.add_option("--case", case_, "only cases whose name holds this text");
+    app.add_option("--rounds", rounds_, "timed rounds of each case")->check(CLI::Range(1, 1000));
+    app.add_flag("--assert", assert_, "exit with 1 unless every mark holds");
+    app.add_flag("--json", json_, "print JSON");
+    app.add_flag("--list", list_, "print the cases and measure nothing");
+  }
+
+  int run() override {
+    std::vector<MoeBenchCase> chosen;
+    for (const auto& test : moe_bench_cases()) {
+      if (test.name.find(case_) != std::string::npos) chosen.push_back(test);
+    }
+    check(!chosen.empty(), "bench: no case holds \"{}\"; `gatewright bench --list` shows them", case_);
+    if (list_) {
+      for (const auto& test : chosen) fmt::print("{}\n", test.name);
+      return 0;
+    }
+    const auto peaks = ops::measure_peaks(now);
+    Json cases = Json::array();
+    std::vector<std::vector<std::string>> rows{{"case", ">ms", ">± %", ">GFLOP/s", ">GB/s", ">of the roof", ">× loop", ">mark", "verdict"}};
+    bool holds = true;
+    for (const auto& test : chosen) {
+      fmt::print(stderr, "bench: {} ({} of {})\n", test.name, rows.size(), chosen.size());
+      const auto result = run_moe_bench(test, peaks, rounds_, now);
+      cases.push_back(as_json(result)), rows.push_back(as_row(result));
+      holds = holds && result.holds;
+    }
+    print(peaks, cases, rows);
+    return assert_ && !holds ? 1 : 0;
+  }
+
+ private:
+  void print(const ops::Peaks& peaks, const Json& cases, const std::vector<std::vector<std::string>>& rows) const {
+    const auto &cpu = cpu_info().brand, f32 = ops::moe_ffn_level(at::kFloat), bf16 = ops::moe_ffn_level(at::kBFloat16);
+    if (json_) {
+      const Json peak{{"f32", peaks.f32}, {"bf16", peaks.bf16}, {"int8", peaks.int8}, {"read", peaks.read}};
+      fmt::print("{}\n", Json{{"cpu", cpu}, {"threads", at::get_num_threads()}, {"levels", {{"f32", f32}, {"bf16", bf16}}}, {"peaks", peak}, {"cases", cases}}.dump(2));
+      return;
+    }
+    fmt::print("{}, {} threads; levels f32 {}, bf16 {}\n", cpu, at::get_num_threads(), f32, bf16);
+    fmt::print("peaks: f32 {:.1f} GFLOP/s, bf16 dot {:.1f} GFLOP/s, int8 dot {:.1f} GOP/s, read {:.1f} GB/s\n\n", peaks.f32, peaks.bf16, peaks.int8, peaks.read);
+    fmt::print("{}", format_table(rows));
+  }
+
+  std::string case_;
+  int rounds_ = 5;
+  bool assert_ = false, json_ = false, list_ = false;
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Command, BenchCommand);

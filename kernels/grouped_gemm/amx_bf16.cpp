@@ -1,0 +1,110 @@
+// AMX_BF16: the matrix unit multiplies 16 × 32 by 32 × 16 in one instruction. A tile is 16 rows × 64 columns: four accumulators, one tile of A and
+// four of B; per 32 k five tile loads (8 cycles each) under four products (16 cycles each). A unit is 32 k:
+//   panels of A (16 lanes): [lane][32 k]; panels of B (64 lanes): four times [16 pairs of k][16 lanes][2].
+// Rows beyond m are multiplied too (they are zero in A): the unit takes as long for one row as for sixteen.
+#include "kernels/grouped_gemm/grouped_gemm.h"
+
+#if defined(__AMX_BF16__) && defined(__AVX512F__)
+#include <immintrin.h>
+
+#include <cstring>
+
+namespace gw::kernels {
+namespace {
+
+#include "kernels/grouped_gemm/avx512_vectors.inl"
+
+constexpr int64_t kRows = 16, kTiles = 4, kCols = 16 * kTiles, kGroup = 32, kTile = 512;  // kTile: bf16 values in a tile
+
+struct alignas(64) Config {
+  uint8_t palette = 1, start = 0, reserved[14] = {};
+  uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+const Config kConfig;
+
+void tile(const Bf16* a, const Bf16* b, int64_t units, int64_t, float* c, Ahead ahead) {
+  _tile_loadconfig(&kConfig);
+  constexpr int64_t stride = kCols * sizeof(float);
+  _tile_loadd(0, c, stride);
+  _tile_loadd(1, c + 16, stride);
+  _tile_loadd(2, c + 32, stride);
+  _tile_loadd(3, c + 48, stride);
+  for (int64_t u = 0; u < units; ++u, a += kTile, b += kTiles * kTile) {
+    for (int i = 0; i < 8 && ahead.lines > 0; ++i, --ahead.lines) __builtin_prefetch(*ahead.line++, 0, 2);
+    _tile_loadd(4, a, 64);
+    _tile_loadd(5, b, 64);
+    _tile_dpbf16ps(0, 4, 5);
+    _tile_loadd(6, b + kTile, 64);
+    _tile_dpbf16ps(1, 4, 6);
+    _tile_loadd(7, b + 2 * kTile, 64);
+    _tile_dpbf16ps(2, 4, 7);
+    _tile_loadd(5, b + 3 * kTile, 64);
+    _tile_dpbf16ps(3, 4, 5);
+  }
+  _tile_stored(0, c, stride);
+  _tile_stored(1, c + 16, stride);
+  _tile_stored(2, c + 32, stride);
+  _tile_stored(3, c + 48, stride);
+  _tile_release();  // other code in the process configures the unit for itself
+}
+
+// 32 k of up to 16 lanes as [lane][16 pairs]; `left` k are real.
+void load_square(const Bf16* const* lane, int64_t count, int64_t k0, int64_t left, Units (&square)[kLanes]) {
+  for (int64_t i = 0; i < kLanes; ++i) {
+    square[i] = zero_units();
+    if (i >= count) continue;
+    if (left >= kGroup) {
+      square[i] = _mm512_loadu_si512(lane[i] + k0);
+    } else {
+      Bf16 some[kGroup] = {};
+      std::memcpy(some, lane[i] + k0, static_cast<size_t>(left) * sizeof(Bf16));
+      square[i] = _mm512_loadu_si512(some);
+    }
+  }
+}
+
+// 32 k of up to 16 lanes as [16 pairs][lane], from steps whose lanes are contiguous.
+void load_pairs(const Bf16* const* step, int64_t first, int64_t count, int64_t left, Units (&square)[kLanes]) {
+  for (int64_t j = 0; j < kLanes; ++j) {
+    uint32_t pairs[kLanes] = {};
+    const Bf16 *even = 2 * j < left ? step[2 * j] + first : nullptr, *odd = 2 * j + 1 < left ? step[2 * j + 1] + first : nullptr;
+    for (int64_t i = 0; i < count && even != nullptr; ++i) pairs[i] = even[i].bits;
+    for (int64_t i = 0; i < count && odd != nullptr; ++i) pairs[i] |= static_cast<uint32_t>(odd[i].bits) << 16;
+    square[j] = _mm512_loadu_si512(pairs);
+  }
+}
+
+void store_square(const Units (&square)[kLanes], Bf16* to) {
+  for (int64_t j = 0; j < kLanes; ++j) _mm512_storeu_si512(to + 32 * j, square[j]);
+}
+
+void pack_k(const Bf16* const* lane, int64_t count, int64_t width, int64_t k, Bf16* panel) {
+  Units square[kLanes];
+  for (int64_t k0 = 0; k0 < k; k0 += kGroup) {
+    for (int64_t first = 0; first < width; first += kLanes, panel += kTile) {
+      load_square(lane + first, count - first, k0, k - k0, square);
+      if (width != kRows) transpose(square);
+      store_square(square, panel);
+    }
+  }
+}
+
+void pack_lanes(const Bf16* const* step, int64_t k, int64_t count, int64_t width, Bf16* panel) {
+  Units square[kLanes];
+  for (int64_t k0 = 0; k0 < k; k0 += kGroup) {
+    for (int64_t first = 0; first < width; first += kLanes, panel += kTile) {
+      const int64_t lanes = count - first < kLanes ? count - first : kLanes;
+      load_pairs(step + k0, first, lanes > 0 ? lanes : 0, k - k0, square);
+      if (width == kRows) transpose(square);
+      store_square(square, panel);
+    }
+  }
+}
+
+}  // namespace
+
+const GemmTable<Bf16> gemm_amx_bf16{kRows, kCols, kGroup, pack_k, pack_lanes, tile};
+
+}  // namespace gw::kernels
+#endif

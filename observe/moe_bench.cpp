@@ -1,0 +1,215 @@
+#include "observe/moe_bench.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/error.h"
+#include "ops/moe_ffn.h"
+#include "ops/random.h"
+#include "routing/plan.h"
+
+namespace gw {
+namespace {
+
+using Mode = MoeBenchCase::Mode;
+using Against = MoeBenchCase::Against;
+
+// Weights of one call are read from memory, not from a cache, when several sets of them are used in turn.
+constexpr int64_t kRotatedBytes = int64_t{3} << 29;
+
+at::ScalarType dtype_of(const MoeBenchCase& c) { return c.bf16 ? at::kBFloat16 : at::kFloat; }
+int64_t weight_values(const MoeBenchCase& c) { return (c.glu ? 3 : 2) * c.in * c.hidden; }
+
+/// K distinct experts per token: smallest keys of an exponential race, so that popularity is 1 / rank^zipf.
+RoutingPlan routes(const MoeBenchCase& c) {
+  const Rng rng = Rng(1).fork("bench/routes");
+  auto expert = at::empty({c.tokens, c.k}, at::kLong);
+  auto* out = expert.data_ptr<int64_t>();
+  std::vector<std::pair<double, int64_t>> race(static_cast<size_t>(c.experts));
+  for (int64_t t = 0; t < c.tokens; ++t) {
+    for (int64_t e = 0; e < c.experts; ++e) {
+      const double u = rng.uniform(static_cast<uint64_t>(t * c.experts + e));
+      race[static_cast<size_t>(e)] = {-std::log(1 - u) * std::pow(static_cast<double>(e + 1), c.zipf), e};
+    }
+    std::partial_sort(race.begin(), race.begin() + c.k, race.end());
+    for (int64_t j = 0; j < c.k; ++j) out[t * c.k + j] = race[static_cast<size_t>(j)].second;
+  }
+  return make_plan(expert, ops::uniform(Rng(2), {c.tokens, c.k}, 0.1, 1), c.experts);
+}
+
+/// One set of weights, as our op takes them and as the loop does: a tensor per expert over the same memory.
+struct WeightSet {
+  ops::FfnWeights stacked;
+  ops::PackedFfn packed;
+  std::vector<at::Tensor> gate, up, down;
+
+  WeightSet(const MoeBenchCase& c, uint64_t seed) {
+    const auto make = [&](uint64_t part, int64_t rows, int64_t columns) {
+      const double width = 1 / std::sqrt(static_cast<double>(columns));
+      return ops::uniform(Rng(seed).fork("bench/weights", part), {c.experts, rows, columns}, -width, width).to(dtype_of(c));
+    };
+    stacked.up = make(0, c.hidden, c.in), stacked.down = make(1, c.in, c.hidden);
+    if (c.glu) stacked.gate = make(2, c.hidden, c.in);
+    const bool training = c.mode == Mode::training;
+    const auto leaves = [&](const at::Tensor& all) {
+      std::vector<at::Tensor> each;
+      for (const auto& one : all.defined() ? all.unbind(0) : std::vector<at::Tensor>{}) each.push_back(one.detach().requires_grad_(training));
+      return each;
+    };
+    up = leaves(stacked.up), down = leaves(stacked.down), gate = leaves(stacked.gate);
+    if (!training) packed = ops::pack_ffn(stacked);
+    for (auto* t : {&stacked.up, &stacked.down, &stacked.gate}) {
+      if (t->defined()) t->requires_grad_(training);
+    }
+  }
+};
+
+class Runner {
+ public:
+  explicit Runner(const MoeBenchCase& c) : c_(c), plan_(routes(c)) {
+    const bool training = c.mode == Mode::training;
+    x_ = ops::normal(Rng(3), {c.tokens, c.in}, 0, 1).to(dtype_of(c)).requires_grad_(training);
+    weight_ = plan_.weight.detach().clone().requires_grad_(training);
+    dy_ = ops::normal(Rng(4), {c.tokens, c.in}, 0, 1).to(dtype_of(c));
+    const int64_t bytes = c.experts * weight_values(c) * (c.bf16 ? 2 : 4);
+    const int64_t sets = c.tokens > 64 ? 1 : std::clamp<int64_t>(kRotatedBytes / bytes, 1, 64);
+    for (int64_t s = 0; s < sets; ++s) sets_.emplace_back(c, static_cast<uint64_t>(s));
+  }
+
+  /// The answer, or in training the gradients of x, the routing weights and every expert's weights, one after the other.
+  std::vector<at::Tensor> ours(size_t turn) {
+    const auto& w = sets_[turn % sets_.size()];
+    const at::AutoGradMode mode(c_.mode == Mode::training);
+    const auto y = ops::moe_ffn(x_, plan_.token, plan_.offsets, weight_, w.stacked, {c_.glu ? "silu" : "gelu", false}, w.packed);
+    if (c_.mode == Mode::forward) return {y};
+    std::vector<at::Tensor> inputs{x_, weight_, w.stacked.up, w.stacked.down};
+    if (c_.glu) inputs.push_back(w.stacked.gate);
+    return torch::autograd::grad({y}, inputs, {dy_});
+  }
+
+  std::vector<at::Tensor> loop(size_t turn) {
+    const auto& w = sets_[turn % sets_.size()];
+    const at::AutoGradMode mode(c_.mode == Mode::training);
+    auto y = at::zeros({c_.tokens, c_.in}, x_.options());
+    std::vector<at::Tensor> inputs{x_, weight_};
+    for (int64_t e = 0; e < c_.experts; ++e) {
+      const auto i = static_cast<size_t>(e);
+      if (plan_.rows_of(e) == 0) continue;
+      const auto token = plan_.token.narrow(0, plan_.offsets[i], plan_.rows_of(e));
+      const auto rows = x_.index_select(0, token);
+      auto h = at::linear(rows, w.up[i]);
+      h = c_.glu ? at::silu(at::linear(rows, w.gate[i])) * h : at::gelu(h);
+      const auto weight = weight_.narrow(0, plan_.offsets[i], plan_.rows_of(e)).to(x_.scalar_type()).unsqueeze(1);
+      y = y.index_add(0, token, at::linear(h, w.down[i]) * weight);
+      inputs.push_back(w.up[i]), inputs.push_back(w.down[i]);
+      if (c_.glu) inputs.push_back(w.gate[i]);
+    }
+    if (c_.mode == Mode::forward) return {y};
+    return torch::autograd::grad({y}, inputs, {dy_});
+  }
+
+  /// Largest relative difference over everything that both computed.
+  double error() {
+    const auto a = ours(0), b = loop(0);
+    const auto difference = [](const at::Tensor& got, const at::Tensor& want) {
+      const double scale = want.abs().max().item<double>();
+      return (got.to(at::kDouble) - want.to(at::kDouble)).abs().max().item<double>() / std::max(scale, 1e-30);
+    };
+    double worst = difference(a[0], b[0]);
+    if (c_.mode == Mode::forward) return worst;
+    worst = std::max(worst, difference(a[1], b[1]));
+    size_t at = 2;
+    for (int64_t e = 0; e < c_.experts; ++e) {
+      if (plan_.rows_of(e) == 0) continue;
+      for (size_t part = 2; part < a.size(); ++part) worst = std::max(worst, difference(a[part][e], b[at++]));
+    }
+    return worst;
+  }
+
+  int64_t active() const {
+    int64_t n = 0;
+    for (int64_t e = 0; e < c_.experts; ++e) n += plan_.rows_of(e) > 0 ? 1 : 0;
+    return n;
+  }
+
+ private:
+  const MoeBenchCase& c_;
+  RoutingPlan plan_;
+  at::Tensor x_, weight_, dy_;
+  std::vector<WeightSet> sets_;
+};
+
+struct Times {
+  double median, spread;
+};
+
+Times summary(std::vector<double> times) {
+  std::sort(times.begin(), times.end());
+  const double median = times[times.size() / 2];
+  return {median, (times[times.size() * 3 / 4] - times[times.size() / 4]) / median};
+}
+
+std::vector<MoeBenchCase> all_cases() {
+  struct Shape {
+    const char* name;
+    int64_t experts, k, in, hidden;
+  };
+  const Shape m{"M", 8, 2, 1024, 3584}, o{"O", 64, 8, 2048, 1024}, q{"Q", 128, 8, 2048, 768}, s{"S", 32, 4, 1024, 512}, r{"R", 16, 2, 128, 256};
+  std::vector<MoeBenchCase> cases;
+  const auto add = [&](const Shape& shape, int64_t tokens, bool bf16, Mode mode, Against against, double mark, double zipf = 0) {
+    const auto name = fmt::format("{} {} {} T={}{}{}", mode == Mode::forward ? "forward" : "training", bf16 ? "bf16" : "f32", shape.name, tokens,
+                                  zipf > 0 ? " skewed" : "", against == Against::loop ? " against the loop" : "");
+    cases.push_back({name, shape.experts, shape.k, shape.in, shape.hidden, tokens, shape.name[0] != 'R', bf16, mode, zipf, against, mark});
+  };
+  for (const auto& shape : {m, o, q}) add(shape, 2048, false, Mode::forward, Against::roof, 0.92), add(shape, 2048, true, Mode::forward, Against::roof, 0.90);
+  add(o, 512, true, Mode::forward, Against::roof, 0.88), add(s, 512, true, Mode::forward, Against::roof, 0.82);
+  for (const auto& shape : {m, o, q}) add(shape, 2048, false, Mode::training, Against::roof, 0.86), add(shape, 2048, true, Mode::training, Against::roof, 0.76);
+  add(s, 512, true, Mode::training, Against::roof, 0.66);
+  for (const bool bf16 : {false, true}) {
+    for (const int64_t tokens : {16, 64}) add(s, tokens, bf16, Mode::forward, Against::roof, 0.72);
+    for (const int64_t tokens : {1, 2, 4, 8}) add(s, tokens, bf16, Mode::forward, Against::roof, 0.88);
+    for (const int64_t tokens : {8, 64}) add(s, tokens, bf16, Mode::training, Against::loop, 3);
+    add(o, 2048, bf16, Mode::training, Against::loop, bf16 ? 1.6 : 2);
+  }
+  for (const int64_t tokens : {256, 1024, 4096}) add(r, tokens, false, Mode::training, Against::roof, 0.55), add(r, tokens, false, Mode::training, Against::loop, 3);
+  add(o, 2048, false, Mode::forward, Against::roof, 0.92 * 0.93, 1.2);
+  return cases;
+}
+
+}  // namespace
+
+const std::vector<MoeBenchCase>& moe_bench_cases() {
+  static const auto cases = all_cases();
+  return cases;
+}
+
+MoeBenchResult run_moe_bench(const MoeBenchCase& c, const ops::Peaks& peaks, int rounds, const std::function<double()>& now_s) {
+  Runner runner(c);
+  MoeBenchResult result;
+  result.test = c, result.error = runner.error();
+  ensure(result.error < (c.bf16 ? 3e-2 : 1e-5), "bench: {}: expected the loop's answer, got one that differs by {:.1e}", c.name, result.error);
+  std::vector<double> ours, loops;
+  for (int round = 0; round <= rounds; ++round) {  // the first is for warming up
+    const double start = now_s();
+    runner.ours(static_cast<size_t>(round));
+    const double middle = now_s();
+    runner.loop(static_cast<size_t>(round));
+    if (round > 0) ours.push_back(middle - start), loops.push_back(now_s() - middle);
+  }
+  const auto times = summary(ours);
+  result.seconds = times.median, result.spread = times.spread, result.loop_seconds = summary(loops).median;
+  const bool training = c.mode == Mode::training;
+  const double operations = static_cast<double>((training ? 3 : 1) * 2 * c.tokens * c.k * weight_values(c));
+  // Training reads the weights forward and backward and writes their gradients.
+  const double bytes = static_cast<double>((training ? 3 : 1) * runner.active() * weight_values(c) * (c.bf16 ? 2 : 4));
+  const double by_operations = operations / (c.bf16 ? std::max(peaks.bf16, peaks.f32) : peaks.f32) * 1e-9, by_bytes = bytes / peaks.read * 1e-9;
+  result.gflops = operations / result.seconds * 1e-9, result.gbytes = bytes / result.seconds * 1e-9;
+  result.memory_bound = by_bytes > by_operations, result.roof = std::max(by_operations, by_bytes) / result.seconds;
+  result.holds = (c.against == Against::roof ? result.roof : result.loop_seconds / result.seconds) >= c.mark;
+  return result;
+}
+
+}  // namespace gw
