@@ -130,10 +130,10 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
     const auto rows = call.offsets.back();
     at::Tensor gate, up;
     if (call.recorded && !call.recompute) {
-      up = at::empty({rows, p.hidden}, x.options());
-      if (call.glu) gate = at::empty_like(up);
+      up = pooled_empty({rows, p.hidden}, x.options().requires_grad(false));
+      if (call.glu) gate = pooled_empty(up.sizes(), up.options());
     }
-    auto y = at::empty({p.tokens, p.out}, x.options().dtype(Types<T>::sum));
+    auto y = pooled_empty({p.tokens, p.out}, x.options().dtype(Types<T>::sum).requires_grad(false));
     if (nothing_to_do(prepared.held[kUp], prepared.held[kDown], rows)) {
       y.zero_();
     } else {
@@ -163,7 +163,7 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
     using Sum = typename Prepared<T>::Sum;
     const auto place = [&](Input i, at::ScalarType type) {
       if (!wanted[i]) return static_cast<void*>(nullptr);
-      out[i] = at::empty(saved[i].sizes(), saved[i].options().dtype(type));
+      out[i] = pooled_empty(saved[i].sizes(), saved[i].options().dtype(type).requires_grad(false));
       return out[i].numel() > 0 ? out[i].data_ptr() : nullptr;
     };
     const auto value = Types<T>::value, sum = Types<T>::sum;
@@ -189,8 +189,8 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
     TorchTeam team;
     if (!up.defined()) {
       Workspace memory;
-      up = at::empty({p.offsets[p.experts], p.hidden}, prepared.held[kX].options());
-      if (p.gate.data != nullptr) gate = at::empty_like(up);
+      up = pooled_empty({p.offsets[p.experts], p.hidden}, prepared.held[kX].options().requires_grad(false));
+      if (p.gate.data != nullptr) gate = pooled_empty(up.sizes(), up.options());
       kernels::ffn_recompute<T>(Types<T>::level(), p, places<T>(gate, up), team, memory);
     }
     Workspace memory;

@@ -1,5 +1,6 @@
 #include "ops/team.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <sys/mman.h>
 
@@ -77,19 +78,37 @@ void TorchTeam::run(int64_t tasks, const std::function<void(int64_t, int)>& task
   });
 }
 
-void* Workspace::take(int64_t bytes) {
-  bytes = std::max<int64_t>(bytes, 64);
-  int64_t size = bytes;
-  void* block = pool().take(bytes, size);
+namespace {
+
+std::pair<void*, int64_t> take_block(int64_t bytes) {
+  int64_t size = std::max<int64_t>(bytes, 64);
+  void* block = pool().take(size, size);
   if (block == nullptr) block = fresh(size);
-  blocks_.emplace_back(block, size);
-  return block;
+  return {block, size};
+}
+
+void give_block(void* block, int64_t size) {
+  if (!pool().give(block, size)) std::free(block);
+}
+
+}  // namespace
+
+void* Workspace::take(int64_t bytes) {
+  blocks_.push_back(take_block(bytes));
+  return blocks_.back().first;
 }
 
 Workspace::~Workspace() {
-  for (const auto& [block, size] : blocks_) {
-    if (!pool().give(block, size)) std::free(block);
-  }
+  for (const auto& [block, size] : blocks_) give_block(block, size);
+}
+
+at::Tensor pooled_empty(at::IntArrayRef shape, const at::TensorOptions& options) {
+  int64_t values = 1;
+  for (const auto n : shape) values *= n;
+  const auto bytes = values * static_cast<int64_t>(options.dtype().itemsize());
+  if (bytes < kHugePage) return at::empty(shape, options);  // the system's allocator reuses small blocks well
+  const auto [block, size] = take_block(bytes);
+  return at::from_blob(block, shape, [size = size](void* p) { give_block(p, size); }, options);
 }
 
 }  // namespace gw::ops

@@ -1,5 +1,7 @@
 #pragma once
 // What the kernels of floor 1 borrow from a process that runs libtorch: its threads, and memory that is reused from call to call.
+#include <ATen/core/Tensor.h>
+
 #include <memory>
 #include <vector>
 
@@ -28,5 +30,8 @@ class Workspace : public kernels::Memory {
  private:
   std::vector<std::pair<void*, int64_t>> blocks_;
 };
+
+/// An uninitialised tensor whose memory comes from the same pool: gradients of stacked weights are hundreds of megabytes every step.
+at::Tensor pooled_empty(at::IntArrayRef shape, const at::TensorOptions& options);
 
 }  // namespace gw::ops

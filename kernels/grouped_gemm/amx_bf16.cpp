@@ -64,14 +64,19 @@ void load_square(const Bf16* const* lane, int64_t count, int64_t k0, int64_t lef
   }
 }
 
+inline Units widened(const Bf16* p, int64_t count) {
+  if (count == kLanes) return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  Bf16 some[kLanes] = {};
+  std::memcpy(some, p, static_cast<size_t>(count) * sizeof(Bf16));
+  return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(some)));
+}
+
 // 32 k of up to 16 lanes as [16 pairs][lane], from steps whose lanes are contiguous.
 void load_pairs(const Bf16* const* step, int64_t first, int64_t count, int64_t left, Units (&square)[kLanes]) {
   for (int64_t j = 0; j < kLanes; ++j) {
-    uint32_t pairs[kLanes] = {};
-    const Bf16 *even = 2 * j < left ? step[2 * j] + first : nullptr, *odd = 2 * j + 1 < left ? step[2 * j + 1] + first : nullptr;
-    for (int64_t i = 0; i < count && even != nullptr; ++i) pairs[i] = even[i].bits;
-    for (int64_t i = 0; i < count && odd != nullptr; ++i) pairs[i] |= static_cast<uint32_t>(odd[i].bits) << 16;
-    square[j] = _mm512_loadu_si512(pairs);
+    square[j] = zero_units();
+    if (2 * j < left) square[j] = widened(step[2 * j] + first, count);
+    if (2 * j + 1 < left) square[j] = _mm512_or_si512(square[j], _mm512_slli_epi32(widened(step[2 * j + 1] + first, count), 16));
   }
 }
 

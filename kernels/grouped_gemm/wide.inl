@@ -5,7 +5,7 @@
 // A tile is kTileRows × 2 vectors of sums in registers: 14 × 2 of 32 with AVX-512 (with one broadcast and two columns: 31), 6 × 2 of 16 with
 // AVX2. Per unit of k it loads kTileRows + 2 vectors for 2·kTileRows multiply-adds, so neither load port is ever the limit.
 
-constexpr int64_t kCols = 2 * kLanes;
+constexpr int64_t kCols = 2 * kLanes, kFewRows = 6;
 
 template <int64_t M>
 inline __attribute__((always_inline)) void multiply_unit(const uint32_t* a, const uint32_t* b, Sums (&sums)[M][2]) {
@@ -28,7 +28,9 @@ void tile_rows(const uint32_t* a, const uint32_t* b, int64_t units, float* c, Ah
   // Two units per turn: 3 % faster on Sapphire Rapids than one, four are slower again.
   int64_t u = 0;
   for (; u + 2 <= units; u += 2, a += 2 * kTileRows, b += 2 * kCols) {
-    if (ahead.lines > 0) {
+    if constexpr (M <= kFewRows) {  // memory is the limit: ask for the columns themselves, 4 kB early
+      for (int64_t line = 0; line < 4; ++line) __builtin_prefetch(b + 32 * kCols + line * 16);
+    } else if (ahead.lines > 0) {
       __builtin_prefetch(*ahead.line++, 0, 2);
       --ahead.lines;
     }

@@ -136,7 +136,8 @@ template <class T, class Rows, size_t N>
 void multiply(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], typename SumOf<T>::type* const (&tiles)[N], T* scratch,
               const Stripe<T>* then = nullptr) {
   const int64_t units = ceil_div(b[0].m.k, gemm.group), unit_a = gemm.rows * gemm.group, panels = b[0].panels, tile = gemm.rows * gemm.cols;
-  const int64_t deep = block_units(gemm, b[0].m.k);
+  // A single panel of rows uses its weights once: packed ones are then read from end to end, as memory likes it.
+  const int64_t deep = a.count == 1 && b[0].m.packed != nullptr ? std::max<int64_t>(units, 1) : block_units(gemm, b[0].m.k);
   for (int64_t u = 0; u < units; u += deep) {
     const int64_t n = std::min(deep, units - u);
     const bool last = u + n == units;
