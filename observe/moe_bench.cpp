@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <numeric>
+#include <thread>
 
 #include "base/error.h"
 #include "ops/moe_ffn.h"
@@ -191,13 +193,19 @@ MoeBenchResult run_moe_bench(const MoeBenchCase& c, const ops::Peaks& peaks, int
   MoeBenchResult result;
   result.test = c, result.error = runner.error();
   ensure(result.error < (c.bf16 ? 3e-2 : 1e-5), "bench: {}: expected the loop's answer, got one that differs by {:.1e}", c.name, result.error);
-  std::vector<double> ours, loops;
-  for (int round = 0; round <= rounds; ++round) {  // the first is for warming up
+  // In turns, so that a disturbance hits both; a pause before each lets the other's threads stop spinning (OpenBLAS: 2^26 cycles).
+  const auto timed = [&](const std::function<void()>& work) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    work();  // wakes the threads
     const double start = now_s();
-    runner.ours(static_cast<size_t>(round));
-    const double middle = now_s();
-    runner.loop(static_cast<size_t>(round));
-    if (round > 0) ours.push_back(middle - start), loops.push_back(now_s() - middle);
+    work();
+    return now_s() - start;
+  };
+  std::vector<double> ours, loops;
+  size_t turn = 0;
+  for (int round = 0; round <= rounds; ++round) {  // the first is for warming up
+    const double our_time = timed([&] { runner.ours(turn++); }), loop_time = timed([&] { runner.loop(turn++); });
+    if (round > 0) ours.push_back(our_time), loops.push_back(loop_time);
   }
   const auto times = summary(ours);
   result.seconds = times.median, result.spread = times.spread, result.loop_seconds = summary(loops).median;
