@@ -10,7 +10,9 @@
 
 #include "base/error.h"
 #include "ops/moe_ffn.h"
+#include "ops/quantised.h"
 #include "ops/random.h"
+#include "ops/top_k.h"
 #include "routing/plan.h"
 
 namespace gw {
@@ -23,6 +25,7 @@ using Against = MoeBenchCase::Against;
 constexpr int64_t kRotatedBytes = int64_t{3} << 29;
 
 at::ScalarType dtype_of(const MoeBenchCase& c) { return c.bf16 ? at::kBFloat16 : at::kFloat; }
+double bytes_per_weight(const MoeBenchCase& c) { return c.bits > 0 ? static_cast<double>(c.bits) / 8 : c.bf16 ? 2 : 4; }
 int64_t weight_values(const MoeBenchCase& c) { return (c.glu ? 3 : 2) * c.in * c.hidden; }
 
 /// K distinct experts per token: smallest keys of an exponential race, so that popularity is 1 / rank^zipf.
@@ -46,6 +49,7 @@ RoutingPlan routes(const MoeBenchCase& c) {
 struct WeightSet {
   ops::FfnWeights stacked;
   ops::PackedFfn packed;
+  ops::QuantisedFfn quantised;
   std::vector<at::Tensor> gate, up, down;
 
   WeightSet(const MoeBenchCase& c, uint64_t seed) {
@@ -55,6 +59,7 @@ struct WeightSet {
     };
     stacked.up = make(0, c.hidden, c.in), stacked.down = make(1, c.in, c.hidden);
     if (c.glu) stacked.gate = make(2, c.hidden, c.in);
+    if (c.bits > 0) quantise(c);
     const bool training = c.mode == Mode::training;
     const auto leaves = [&](const at::Tensor& all) {
       std::vector<at::Tensor> each;
@@ -62,12 +67,27 @@ struct WeightSet {
       return each;
     };
     up = leaves(stacked.up), down = leaves(stacked.down), gate = leaves(stacked.gate);
-    if (!training) packed = ops::pack_ffn(stacked);
+    if (!training && c.bits == 0) packed = ops::pack_ffn(stacked);
     for (auto* t : {&stacked.up, &stacked.down, &stacked.gate}) {
       if (t->defined()) t->requires_grad_(training);
     }
   }
+
+ private:
+  // The loop runs over what the codes stand for: both must give the same answer.
+  void quantise(const MoeBenchCase& c) {
+    quantised = ops::quantise_ffn(stacked, c.bits, c.group, dtype_of(c));
+    for (auto* w : {&stacked.up, &stacked.down, &stacked.gate}) {
+      if (w->defined()) *w = ops::dequantise(ops::quantise(*w, c.bits, c.group)).to(dtype_of(c));
+    }
+  }
 };
+
+/// Scores → chosen experts → rows sorted by expert.
+void bookkeeping(const at::Tensor& scores, int64_t k) {
+  std::vector<int64_t> offsets;
+  ops::sort_slots(ops::top_k(scores, k, "softmax", true).expert, scores.size(1), offsets);
+}
 
 class Runner {
  public:
@@ -76,7 +96,7 @@ class Runner {
     x_ = ops::normal(Rng(3), {c.tokens, c.in}, 0, 1).to(dtype_of(c)).requires_grad_(training);
     weight_ = plan_.weight.detach().clone().requires_grad_(training);
     dy_ = ops::normal(Rng(4), {c.tokens, c.in}, 0, 1).to(dtype_of(c));
-    const int64_t bytes = c.experts * weight_values(c) * (c.bf16 ? 2 : 4);
+    const auto bytes = static_cast<int64_t>(static_cast<double>(c.experts * weight_values(c)) * bytes_per_weight(c));
     const int64_t sets = c.tokens > 64 ? 1 : std::clamp<int64_t>(kRotatedBytes / bytes, 1, 64);
     for (int64_t s = 0; s < sets; ++s) sets_.emplace_back(c, static_cast<uint64_t>(s));
   }
@@ -85,7 +105,9 @@ class Runner {
   std::vector<at::Tensor> ours(size_t turn) {
     const auto& w = sets_[turn % sets_.size()];
     const at::AutoGradMode mode(c_.mode == Mode::training);
-    const auto y = ops::moe_ffn(x_, plan_.token, plan_.offsets, weight_, w.stacked, {c_.glu ? "silu" : "gelu", false}, w.packed);
+    const std::string activation = c_.glu ? "silu" : "gelu";
+    if (c_.bits > 0) return {ops::moe_ffn_quantised(x_, plan_.token, plan_.offsets, weight_, w.quantised, activation)};
+    const auto y = ops::moe_ffn(x_, plan_.token, plan_.offsets, weight_, w.stacked, {activation, false}, w.packed);
     if (c_.mode == Mode::forward) return {y};
     std::vector<at::Tensor> inputs{x_, weight_, w.stacked.up, w.stacked.down};
     if (c_.glu) inputs.push_back(w.stacked.gate);
@@ -162,8 +184,9 @@ std::vector<MoeBenchCase> all_cases() {
   const Shape m{"M", 8, 2, 1024, 3584}, o{"O", 64, 8, 2048, 1024}, q{"Q", 128, 8, 2048, 768}, s{"S", 32, 4, 1024, 512}, r{"R", 16, 2, 128, 256};
   std::vector<MoeBenchCase> cases;
   const auto add = [&](const Shape& shape, int64_t tokens, bool bf16, Mode mode, Against against, double mark, double zipf = 0) {
+    const char* kind = against == Against::loop ? " against the loop" : against == Against::bookkeeping ? " bookkeeping" : "";
     const auto name = fmt::format("{} {} {} T={}{}{}", mode == Mode::forward ? "forward" : "training", bf16 ? "bf16" : "f32", shape.name, tokens,
-                                  zipf > 0 ? " skewed" : "", against == Against::loop ? " against the loop" : "");
+                                  zipf > 0 ? " skewed" : "", kind);
     cases.push_back({name, shape.experts, shape.k, shape.in, shape.hidden, tokens, shape.name[0] != 'R', bf16, mode, zipf, against, mark});
   };
   for (const auto& shape : {m, o, q}) add(shape, 2048, false, Mode::forward, Against::roof, 0.92), add(shape, 2048, true, Mode::forward, Against::roof, 0.90);
@@ -178,7 +201,31 @@ std::vector<MoeBenchCase> all_cases() {
   }
   for (const int64_t tokens : {256, 1024, 4096}) add(r, tokens, false, Mode::training, Against::roof, 0.55), add(r, tokens, false, Mode::training, Against::loop, 3);
   add(o, 2048, false, Mode::forward, Against::roof, 0.92 * 0.93, 1.2);
+  for (const auto& shape : {m, o, q, s}) add(shape, 2048, true, Mode::forward, Against::bookkeeping, 0.03);
+  const auto add_quantised = [&](const Shape& shape, int64_t tokens, int64_t bits, int64_t group, double mark) {
+    const auto name = fmt::format("forward int{} group {} {} T={}", bits, group, shape.name, tokens);
+    cases.push_back({name, shape.experts, shape.k, shape.in, shape.hidden, tokens, true, true, Mode::forward, 0, Against::roof, mark, bits, group});
+  };
+  add_quantised(o, 512, 8, 0, 0.60), add_quantised(o, 512, 8, 128, 0.60), add_quantised(o, 512, 4, 128, 0.52);
+  for (const int64_t bits : {8, 4}) {
+    for (const int64_t tokens : {1, 2, 4, 8, 16, 64}) add_quantised(s, tokens, bits, 128, tokens <= 8 ? 0.88 : 0.72);
+  }
   return cases;
+}
+
+/// Fills in rates, the share of the roof and the verdict.
+void place(MoeBenchResult& r, int64_t active, const ops::Peaks& peaks) {
+  const auto& c = r.test;
+  const bool training = c.mode == Mode::training;
+  const double operations = static_cast<double>((training ? 3 : 1) * 2 * c.tokens * c.k * weight_values(c));
+  // Training reads the weights forward and backward and writes their gradients.
+  const double bytes = static_cast<double>((training ? 3 : 1) * active * weight_values(c)) * bytes_per_weight(c);
+  const double peak = c.bits > 0 ? std::max(peaks.int8, peaks.bf16) : c.bf16 ? std::max(peaks.bf16, peaks.f32) : peaks.f32;
+  const double by_operations = operations / peak * 1e-9, by_bytes = bytes / peaks.read * 1e-9;
+  r.gflops = operations / r.seconds * 1e-9, r.gbytes = bytes / r.seconds * 1e-9;
+  r.memory_bound = by_bytes > by_operations, r.roof = std::max(by_operations, by_bytes) / r.seconds;
+  if (c.against == Against::bookkeeping) r.holds = r.bookkeeping <= c.mark;
+  else r.holds = (c.against == Against::roof ? r.roof : r.loop_seconds / r.seconds) >= c.mark;
 }
 
 }  // namespace
@@ -209,14 +256,13 @@ MoeBenchResult run_moe_bench(const MoeBenchCase& c, const ops::Peaks& peaks, int
   }
   const auto times = summary(ours);
   result.seconds = times.median, result.spread = times.spread, result.loop_seconds = summary(loops).median;
-  const bool training = c.mode == Mode::training;
-  const double operations = static_cast<double>((training ? 3 : 1) * 2 * c.tokens * c.k * weight_values(c));
-  // Training reads the weights forward and backward and writes their gradients.
-  const double bytes = static_cast<double>((training ? 3 : 1) * runner.active() * weight_values(c) * (c.bf16 ? 2 : 4));
-  const double by_operations = operations / (c.bf16 ? std::max(peaks.bf16, peaks.f32) : peaks.f32) * 1e-9, by_bytes = bytes / peaks.read * 1e-9;
-  result.gflops = operations / result.seconds * 1e-9, result.gbytes = bytes / result.seconds * 1e-9;
-  result.memory_bound = by_bytes > by_operations, result.roof = std::max(by_operations, by_bytes) / result.seconds;
-  result.holds = (c.against == Against::roof ? result.roof : result.loop_seconds / result.seconds) >= c.mark;
+  if (c.against == Against::bookkeeping) {
+    const auto scores = ops::normal(Rng(5), {c.tokens, c.experts}, 0, 1);
+    std::vector<double> choosing;
+    for (int round = 0; round < 3 * rounds; ++round) choosing.push_back(timed([&] { bookkeeping(scores, c.k); }));
+    result.bookkeeping = summary(choosing).median / result.seconds;
+  }
+  place(result, runner.active(), peaks);
   return result;
 }
 

@@ -11,7 +11,8 @@ namespace gw {
 /// One line of the benchmark. Shapes as in docs/performance.md.
 struct MoeBenchCase {
   enum class Mode { forward, training };
-  enum class Against { roof, loop };  ///< what the mark is a ratio of: roof time / our time, or loop time / our time
+  /// What the mark is: roof time / our time, loop time / our time (both at least), or time to choose and sort the rows / our time (at most).
+  enum class Against { roof, loop, bookkeeping };
   std::string name;
   int64_t experts, k, in, hidden, tokens;
   bool glu, bf16;
@@ -19,6 +20,7 @@ struct MoeBenchCase {
   double zipf;  ///< 0: uniform routes; else the exponent of the experts' popularity
   Against against;
   double mark;
+  int64_t bits = 0, group = 0;  ///< of quantised weights (forward, x in bf16); 0: none
 };
 
 struct MoeBenchResult {
@@ -28,6 +30,7 @@ struct MoeBenchResult {
   double roof = 0;                 ///< share of whichever roof binds: operations at the measured peak or bytes at the measured read rate
   bool memory_bound = false;
   double loop_seconds = 0;         ///< libtorch's loop over experts, in turns with ours
+  double bookkeeping = 0;          ///< choosing and sorting rows (top_k, plan) / our time
   double error = 0;                ///< largest difference from the loop's answer, relative to its largest value
   bool holds = false;
 };

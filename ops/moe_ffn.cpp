@@ -7,7 +7,7 @@
 #include <array>
 
 #include "base/error.h"
-#include "kernels/moe_ffn/family.h"
+#include "ops/moe_ffn_call.h"
 #include "ops/team.h"
 
 namespace gw::ops {
@@ -26,24 +26,6 @@ struct Call {
   bool glu = false, recompute = false, recorded = false;
   PackedFfn packed;
   std::vector<int64_t> present;  ///< which inputs are given: libtorch takes no undefined ones
-};
-
-template <class T>
-struct Types;
-template <>
-struct Types<float> {
-  static constexpr auto value = at::kFloat, sum = at::kFloat;
-  static const kernels::FfnLevel<float>& level() { return kernels::moe_ffn_family()(); }
-};
-template <>
-struct Types<kernels::Bf16> {
-  static constexpr auto value = at::kBFloat16, sum = at::kFloat;
-  static const kernels::FfnLevel<kernels::Bf16>& level() { return kernels::moe_ffn_bf16_family()(); }
-};
-template <>
-struct Types<double> {
-  static constexpr auto value = at::kDouble, sum = at::kDouble;
-  static const kernels::FfnLevel<double>& level() { return kernels::moe_ffn_ref_f64; }
 };
 
 template <class P, class T>
@@ -199,50 +181,6 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
   }
 };
 
-void check_tensor(const char* name, const at::Tensor& t, at::IntArrayRef shape, const at::Tensor& x) {
-  check(t.defined() && t.sizes() == shape, "moe_ffn: expected {} of shape [{}], got {}", name, fmt::join(shape, ", "),
-        t.defined() ? fmt::format("[{}]", fmt::join(t.sizes(), ", ")) : "nothing");
-  check(t.device().is_cpu() && t.scalar_type() == x.scalar_type(), "moe_ffn: expected {} in {} on the CPU as x, got {} on {}", name,
-        c10::toString(x.scalar_type()), c10::toString(t.scalar_type()), t.device().str());
-}
-
-void check_weights(const FfnWeights& w, const at::Tensor& like) {
-  check(w.up.defined() && w.up.dim() == 3 && w.down.defined() && w.down.dim() == 3, "moe_ffn: expected up [E, H, D] and down [E, O, H], got {} and {} dimensions",
-        w.up.defined() ? w.up.dim() : 0, w.down.defined() ? w.down.dim() : 0);
-  const auto e = w.up.size(0), h = w.up.size(1), d = w.up.size(2), o = w.down.size(1);
-  const std::array<int64_t, 3> inner{e, h, d}, outer{e, o, h};
-  const std::array<int64_t, 2> inner_bias{e, h}, outer_bias{e, o};
-  check(e > 0, "moe_ffn: expected at least one expert, got weights for none");
-  check_tensor("up", w.up, inner, like), check_tensor("down", w.down, outer, like);
-  if (w.gate.defined()) check_tensor("gate", w.gate, inner, like);
-  check(w.gate.defined() || !w.gate_bias.defined(), "moe_ffn: expected a gate with gate_bias, got the bias alone");
-  if (w.gate_bias.defined()) check_tensor("gate_bias", w.gate_bias, inner_bias, like);
-  if (w.up_bias.defined()) check_tensor("up_bias", w.up_bias, inner_bias, like);
-  if (w.down_bias.defined()) check_tensor("down_bias", w.down_bias, outer_bias, like);
-}
-
-void check_rows(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight, int64_t experts) {
-  check(token.defined() && token.dim() == 1 && token.scalar_type() == at::kLong && token.device().is_cpu(),
-        "moe_ffn: expected token ids [N] in int64 on the CPU, got {}", token.defined() ? c10::toString(token.scalar_type()) : "nothing");
-  const auto rows = token.size(0);
-  check(weight.defined() && weight.dim() == 1 && weight.size(0) == rows && weight.is_floating_point() && weight.device().is_cpu(),
-        "moe_ffn: expected one routing weight per row ({}), got {}", rows, weight.defined() ? weight.numel() : 0);
-  check(static_cast<int64_t>(offsets.size()) == experts + 1 && offsets.front() == 0 && offsets.back() == rows && std::is_sorted(offsets.begin(), offsets.end()),
-        "moe_ffn: expected {} offsets that rise from 0 to {} rows, got {} up to {}", experts + 1, rows, offsets.size(), offsets.empty() ? 0 : offsets.back());
-  const auto ids = token.contiguous();
-  const auto* id = ids.data_ptr<int64_t>();
-  for (int64_t r = 0; r < rows; ++r) {
-    check(id[r] >= 0 && id[r] < x.size(0), "moe_ffn: expected token ids in [0, {}), got {} in row {}", x.size(0), id[r], r);
-  }
-}
-
-kernels::Activation activation_of(const std::string& name) {
-  const auto& names = activation_names();
-  const auto it = std::find(names.begin(), names.end(), name);
-  check(it != names.end(), "moe_ffn: unknown activation \"{}\"{}", name, near_miss(name, names));
-  return static_cast<kernels::Activation>(it - names.begin());
-}
-
 template <class T>
 at::Tensor pack(const at::Tensor& weight) {
   if (!weight.defined()) return {};
@@ -262,7 +200,51 @@ std::string chosen(const Family& family) {
   return family.levels()[static_cast<size_t>(family.chosen())].name;
 }
 
+void check_tensor(const char* name, const at::Tensor& t, at::IntArrayRef shape, const at::Tensor& x) {
+  check(t.defined() && t.sizes() == shape, "moe_ffn: expected {} of shape [{}], got {}", name, fmt::join(shape, ", "),
+        t.defined() ? fmt::format("[{}]", fmt::join(t.sizes(), ", ")) : "nothing");
+  check(t.device().is_cpu() && t.scalar_type() == x.scalar_type(), "moe_ffn: expected {} in {} on the CPU as x, got {} on {}", name,
+        c10::toString(x.scalar_type()), c10::toString(t.scalar_type()), t.device().str());
+}
+
 }  // namespace
+
+void check_ffn_weights(const FfnWeights& w, const at::Tensor& like) {
+  check(w.up.defined() && w.up.dim() == 3 && w.down.defined() && w.down.dim() == 3, "moe_ffn: expected up [E, H, D] and down [E, O, H], got {} and {} dimensions",
+        w.up.defined() ? w.up.dim() : 0, w.down.defined() ? w.down.dim() : 0);
+  const auto e = w.up.size(0), h = w.up.size(1), d = w.up.size(2), o = w.down.size(1);
+  const std::array<int64_t, 3> inner{e, h, d}, outer{e, o, h};
+  const std::array<int64_t, 2> inner_bias{e, h}, outer_bias{e, o};
+  check(e > 0, "moe_ffn: expected at least one expert, got weights for none");
+  check_tensor("up", w.up, inner, like), check_tensor("down", w.down, outer, like);
+  if (w.gate.defined()) check_tensor("gate", w.gate, inner, like);
+  check(w.gate.defined() || !w.gate_bias.defined(), "moe_ffn: expected a gate with gate_bias, got the bias alone");
+  if (w.gate_bias.defined()) check_tensor("gate_bias", w.gate_bias, inner_bias, like);
+  if (w.up_bias.defined()) check_tensor("up_bias", w.up_bias, inner_bias, like);
+  if (w.down_bias.defined()) check_tensor("down_bias", w.down_bias, outer_bias, like);
+}
+
+void check_ffn_rows(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight, int64_t experts) {
+  check(token.defined() && token.dim() == 1 && token.scalar_type() == at::kLong && token.device().is_cpu(),
+        "moe_ffn: expected token ids [N] in int64 on the CPU, got {}", token.defined() ? c10::toString(token.scalar_type()) : "nothing");
+  const auto rows = token.size(0);
+  check(weight.defined() && weight.dim() == 1 && weight.size(0) == rows && weight.is_floating_point() && weight.device().is_cpu(),
+        "moe_ffn: expected one routing weight per row ({}), got {}", rows, weight.defined() ? weight.numel() : 0);
+  check(static_cast<int64_t>(offsets.size()) == experts + 1 && offsets.front() == 0 && offsets.back() == rows && std::is_sorted(offsets.begin(), offsets.end()),
+        "moe_ffn: expected {} offsets that rise from 0 to {} rows, got {} up to {}", experts + 1, rows, offsets.size(), offsets.empty() ? 0 : offsets.back());
+  const auto ids = token.contiguous();
+  const auto* id = ids.data_ptr<int64_t>();
+  for (int64_t r = 0; r < rows; ++r) {
+    check(id[r] >= 0 && id[r] < x.size(0), "moe_ffn: expected token ids in [0, {}), got {} in row {}", x.size(0), id[r], r);
+  }
+}
+
+kernels::Activation ffn_activation(const std::string& name) {
+  const auto& names = activation_names();
+  const auto it = std::find(names.begin(), names.end(), name);
+  check(it != names.end(), "moe_ffn: unknown activation \"{}\"{}", name, near_miss(name, names));
+  return static_cast<kernels::Activation>(it - names.begin());
+}
 
 const std::vector<std::string>& activation_names() {
   static const std::vector<std::string> names{"identity", "relu", "relu_squared", "sigmoid", "tanh", "silu", "quick_gelu", "gelu", "gelu_tanh"};
@@ -275,7 +257,7 @@ std::string moe_ffn_level(at::ScalarType dtype) {
 }
 
 PackedFfn pack_ffn(const FfnWeights& w) {
-  check_weights(w, w.up);
+  check_ffn_weights(w, w.up);
   const auto dtype = w.up.scalar_type();
   const auto all = [&](auto one) { return PackedFfn{one(w.gate), one(w.up), one(w.down), moe_ffn_level(dtype)}; };
   if (dtype == at::kFloat) return all(pack<float>);
@@ -288,12 +270,12 @@ at::Tensor moe_ffn(const at::Tensor& x, const at::Tensor& token, const std::vect
   check(x.defined() && x.dim() == 2 && x.device().is_cpu(), "moe_ffn: expected x [T, D] on the CPU, got {} dimensions", x.defined() ? x.dim() : 0);
   const auto dtype = x.scalar_type();
   check(dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kDouble, "moe_ffn: expected x in f32, bf16 or f64, got {}", c10::toString(dtype));
-  check_weights(w, x);
+  check_ffn_weights(w, x);
   check(x.size(1) == w.up.size(2), "moe_ffn: expected x [T, {}] for these weights, got [{}, {}]", w.up.size(2), x.size(0), x.size(1));
-  check_rows(x, token, offsets, weight, w.up.size(0));
+  check_ffn_rows(x, token, offsets, weight, w.up.size(0));
   check(!packed.defined() || packed.level == moe_ffn_level(dtype), "moe_ffn: expected panels packed for the kernel level {}, got {}'s; pack again",
         moe_ffn_level(dtype), packed.level);
-  Call call{token, offsets, activation_of(options.activation), w.gate.defined(), options.recompute, false, packed, {}};
+  Call call{token, offsets, ffn_activation(options.activation), w.gate.defined(), options.recompute, false, packed, {}};
   variable_list inputs;
   const variable_list all{x, weight, w.gate, w.up, w.down, w.gate_bias, w.up_bias, w.down_bias};  // in the order of Input
   for (size_t i = 0; i < all.size(); ++i) {

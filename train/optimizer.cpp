@@ -58,6 +58,10 @@ void Optimizer::load_state(const std::map<std::string, at::Tensor>& state) {
     steps.push_back(count->second.item<int64_t>());
     ++used;
     const auto prefix = parameter.name + "/";
+    for (const auto& name : steps.back() > 0 ? slot_names() : std::vector<std::string>{}) {
+      check(state.count(prefix + name) == 1, "optimizer: expected the tensor \"{}{}\" in the checkpoint after {} steps, got none; it was written by "
+            "another optimizer or is damaged", prefix, name, steps.back());
+    }
     for (auto it = state.lower_bound(prefix); it != state.end() && it->first.rfind(prefix, 0) == 0; ++it) {
       if (it == count) continue;
       const bool fits = it->second.sizes() == parameter.value.sizes() && it->second.scalar_type() == parameter.value.scalar_type();

@@ -36,6 +36,8 @@ class Optimizer {
   void load_state(const std::map<std::string, at::Tensor>& state);
 
  protected:
+  /// Names of the state tensors of a parameter that was updated at least once: a checkpoint must hold them all.
+  virtual std::vector<std::string> slot_names() const { return {}; }
   /// Updates one parameter; `step` counts its updates from 1, so that bias corrections fit a parameter that was skipped before.
   virtual void update(size_t index, at::Tensor& value, const at::Tensor& gradient, double lr, int64_t step) = 0;
   /// The state tensor `slot` of parameter `index`, zero-filled on first use.

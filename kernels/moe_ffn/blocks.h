@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/moe_ffn/lines.h"
 #include "kernels/moe_ffn/moe_ffn.h"
 
 namespace gw::kernels {
@@ -30,6 +31,8 @@ struct Columns {
   bool k_contiguous = true;
   const int64_t* index = nullptr;  ///< of the strided dimension; null: itself
   const T* packed = nullptr;       ///< all panels of all k, or null
+  FfnCodes quantised = {};         ///< of this expert; then nothing else is read
+  const FfnRowsTable<T>* rows = nullptr;  ///< expands them
 
   const T* at(int64_t strided) const { return data + (index == nullptr ? strided : index[strided]) * stride; }
 };
@@ -59,29 +62,6 @@ struct Panels {
   int64_t stride = 0;  ///< values of T per panel
 };
 
-constexpr int64_t kLine = 64;
-
-/// Lines for a tile to ask for.
-class Lines {
- public:
-  /// Part `part` of `parts` of a region of `rows` rows of `bytes` bytes, `address(row)` their beginnings.
-  template <class Address>
-  void add(int64_t rows, int64_t bytes, int64_t part, int64_t parts, const Address& address) {
-    const int64_t per_row = ceil_div(bytes, kLine), all = rows * per_row;
-    for (int64_t i = all * part / parts, end = all * (part + 1) / parts; i < end && count_ < kMost;) {
-      const int64_t row = i / per_row, stop = std::min({end, (row + 1) * per_row, i + kMost - count_});
-      const char* base = reinterpret_cast<const char*>(address(row)) - row * per_row * kLine;
-      for (; i < stop; ++i) line_[count_++] = base + i * kLine;
-    }
-  }
-  Ahead ahead() const { return {line_, count_}; }
-
- private:
-  static constexpr int64_t kMost = 256;  // a tile of a whole block asks for one every other unit
-  const void* line_[kMost];
-  int64_t count_ = 0;
-};
-
 /// The columns that a product takes: panels [panel, panel + panels) of `m`.
 template <class T>
 struct Stripe {
@@ -95,7 +75,10 @@ void add_block(Lines& lines, const GemmTable<T>& gemm, const Stripe<T>& b, int64
   const int64_t units = ceil_div(b.m.k, gemm.group), n = std::min(block_units(gemm, b.m.k), units - u), unit = gemm.cols * gemm.group;
   const int64_t k0 = u * gemm.group, k = std::min(n * gemm.group, b.m.k - k0), size = static_cast<int64_t>(sizeof(T));
   const int64_t lane0 = b.panel * gemm.cols, lanes_left = std::min(b.panels * gemm.cols, b.m.lanes - lane0);
-  if (b.m.packed != nullptr) {
+  if (const auto& q = b.m.quantised; q.codes != nullptr) {
+    const int64_t panel = ceil_div(units * unit, 64) * 64 * q.bits / 8;
+    lines.add(b.panels, n * unit * q.bits / 8, part, parts, [&](int64_t p) { return q.codes + (b.panel + p) * panel + u * unit * q.bits / 8; });
+  } else if (b.m.packed != nullptr) {
     lines.add(b.panels, n * unit * size, part, parts, [&](int64_t p) { return b.m.packed + ((b.panel + p) * units + u) * unit; });
   } else if (b.m.k_contiguous) {
     lines.add(lanes_left, k * size, part, parts, [&](int64_t lane) { return b.m.at(lane0 + lane) + k0; });
@@ -114,6 +97,26 @@ struct RowBlock {
 template <class T, class RowsOf>
 RowBlock(Panels<T>, int64_t, int64_t, RowsOf) -> RowBlock<T, RowsOf>;
 
+/// Expands the units [u, u + n) of one panel of codes. 64 elements at a time: what both ways of storing codes have in common.
+template <class T>
+void expand_panel(const GemmTable<T>& gemm, const Columns<T>& m, int64_t panel, int64_t u, int64_t n, T* to) {
+  const auto& q = m.quantised;
+  const int64_t unit = gemm.cols * gemm.group, units = ceil_div(m.k, gemm.group), size = ceil_div(units * unit, 64) * 64;
+  const int64_t each = gemm.group / gemm.pairs, strip = gemm.strip * each, groups = ceil_div(m.k, q.group);
+  const uint8_t* codes = q.codes + panel * size * q.bits / 8;
+  const float* scales = q.scales + panel * groups * gemm.cols;
+  int8_t unpacked[64];
+  for (int64_t i = u * unit, end = (u + n) * unit; i < end; i += strip) {
+    const int64_t inside = i % unit / strip, lane = inside / gemm.pairs * gemm.strip, k = i / unit * gemm.group + inside % gemm.pairs * each;
+    const int8_t* from = reinterpret_cast<const int8_t*>(codes) + i;
+    if (q.bits == 4) {
+      if (i % 64 == 0 || i == u * unit) m.rows->unpack(codes + i / 64 * 32, unpacked);
+      from = unpacked + i % 64;
+    }
+    m.rows->expand(from, scales + k / q.group * gemm.cols + lane, gemm.strip, each, to + (i - u * unit));
+  }
+}
+
 /// Packs the units [u, u + n) of a stripe, or finds them packed. Panel p is at block.data + p·block.step.
 template <class T>
 struct PackedBlock {
@@ -125,6 +128,10 @@ PackedBlock<T> packed_block(const GemmTable<T>& gemm, const Stripe<T>& b, int64_
   const int64_t units = ceil_div(b.m.k, gemm.group), unit = gemm.cols * gemm.group;
   if (b.m.packed != nullptr) return {b.m.packed + (b.panel * units + u) * unit, units * unit};
   const int64_t k = std::min(n * gemm.group, b.m.k - u * gemm.group);
+  if (b.m.quantised.codes != nullptr) {
+    for (int64_t p = 0; p < b.panels; ++p) expand_panel(gemm, b.m, b.panel + p, u, n, scratch + p * n * unit);
+    return {scratch, n * unit};
+  }
   for (int64_t p = 0; p < b.panels; ++p) pack_panel(gemm, b.m, (b.panel + p) * gemm.cols, gemm.cols, u * gemm.group, k, scratch + p * n * unit);
   return {scratch, n * unit};
 }
@@ -133,11 +140,12 @@ PackedBlock<T> packed_block(const GemmTable<T>& gemm, const Stripe<T>& b, int64_
 /// the first of `then`) is asked for while this is computed: a block of weights that comes from memory takes as long as a quarter of its
 /// arithmetic at 128 rows per expert.
 template <class T, class Rows, size_t N>
-void multiply(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], typename SumOf<T>::type* const (&tiles)[N], T* scratch,
-              const Stripe<T>* then = nullptr) {
+void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], typename SumOf<T>::type* const (&tiles)[N], T* scratch,
+                    const Stripe<T>* then) {
   const int64_t units = ceil_div(b[0].m.k, gemm.group), unit_a = gemm.rows * gemm.group, panels = b[0].panels, tile = gemm.rows * gemm.cols;
-  // A single panel of rows uses its weights once: packed ones are then read from end to end, as memory likes it.
-  const int64_t deep = a.count == 1 && b[0].m.packed != nullptr ? std::max<int64_t>(units, 1) : block_units(gemm, b[0].m.k);
+  int64_t deep = block_units(gemm, b[0].m.k);
+  if (a.count == 1 && b[0].m.packed != nullptr) deep = std::max<int64_t>(units, 1);
+  if (a.count == 1 && b[0].m.quantised.codes != nullptr) deep = std::max<int64_t>(deep / 4, 1);  // what is expanded stays in the first-level cache
   for (int64_t u = 0; u < units; u += deep) {
     const int64_t n = std::min(deep, units - u);
     const bool last = u + n == units;
@@ -155,6 +163,18 @@ void multiply(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], 
           gemm.tile(rows, block[s].data + p * block[s].step, n, a.rows_of(i), tiles[s] + (i * panels + p) * tile, lines.ahead());
         }
       }
+    }
+  }
+}
+
+/// The same for whole stripes. A single panel of rows uses its weights once: they are then read panel by panel, from end to end, as memory likes it.
+template <class T, class Rows, size_t N>
+void multiply(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], typename SumOf<T>::type* const (&tiles)[N], T* scratch,
+              const Stripe<T>* then = nullptr) {
+  if (a.count > 1) return multiply_block<T>(gemm, a, b, tiles, scratch, then);
+  for (int64_t p = 0; p < b[0].panels; ++p) {
+    for (size_t s = 0; s < N; ++s) {
+      multiply_block<T>(gemm, a, {Stripe<T>{b[s].m, b[s].panel + p, 1}}, {tiles[s] + p * gemm.rows * gemm.cols}, scratch, nullptr);
     }
   }
 }

@@ -17,7 +17,7 @@ class Forward {
   void inner(bool want_h) {
     gather();
     const int64_t hidden_panels = ceil_div(p_.hidden, gemm_.cols);
-    const int64_t stripes = p_.gate.data == nullptr ? 1 : 2;
+    const int64_t stripes = !p_.gate.given() ? 1 : 2;
     const int64_t wide = panels_per_task(gemm_, p_.in, stripes, hidden_panels, p_.experts, team_.workers());
     const auto blocks = blocks_of(panels_, p_.experts, hidden_panels, wide);
     if (want_h) {
@@ -54,15 +54,22 @@ class Forward {
     constexpr int64_t kPerTask = 4;
     team_.run(ceil_div(panels_.total(), kPerTask), [&](int64_t task, int) {
       for (int64_t i = task * kPerTask; i < std::min((task + 1) * kPerTask, panels_.total()); ++i) {
-        const Columns<T> rows{p_.x, p_.in, panels_.rows(i), p_.in, true, p_.token + panels_.begin(i), nullptr};
+        const Columns<T> rows{p_.x, p_.in, panels_.rows(i), p_.in, true, p_.token + panels_.begin(i), nullptr, {}, nullptr};
         pack_panel(gemm_, rows, 0, gemm_.rows, 0, p_.in, x_.data + i * x_.stride);
       }
     });
   }
 
   Columns<T> columns(const FfnWeight<T>& w, int64_t expert, int64_t lanes, int64_t k) const {
-    const int64_t packed = ceil_div(lanes, gemm_.cols) * gemm_.cols * ceil_div(k, gemm_.group) * gemm_.group;
-    return {w.data + expert * lanes * k, k, lanes, k, true, nullptr, w.packed == nullptr ? nullptr : w.packed + expert * packed};
+    const int64_t panels = ceil_div(lanes, gemm_.cols), packed = panels * gemm_.cols * ceil_div(k, gemm_.group) * gemm_.group;
+    const T* data = w.data == nullptr ? nullptr : w.data + expert * lanes * k;
+    Columns<T> m{data, k, lanes, k, true, nullptr, w.packed == nullptr ? nullptr : w.packed + expert * packed, w.quantised, &rows_};
+    if (w.quantised.codes != nullptr) {
+      const auto size = quantised_size(gemm_, 1, lanes, k, w.quantised.bits, w.quantised.group);
+      m.quantised.codes += expert * size.code_bytes;
+      m.quantised.scales += expert * size.scales;
+    }
+    return m;
   }
 
   void inner_block(const Block& b, int worker) {
@@ -74,7 +81,7 @@ class Forward {
         start_tiles(gemm_, w.bias == nullptr ? nullptr : w.bias + b.expert * p_.hidden, p_.hidden, b.panel, b.panels, count, tiles);
         return Stripe<T>{columns(w, b.expert, p_.hidden, p_.in), b.panel, b.panels};
       };
-      if (p_.gate.data != nullptr) {
+      if (p_.gate.given()) {
         multiply<T>(gemm_, rows, {start(p_.up, s.tiles), start(p_.gate, s.more_tiles)}, {s.tiles, s.more_tiles}, s.columns);
       } else {
         multiply<T>(gemm_, rows, {start(p_.up, s.tiles)}, {s.tiles}, s.columns);
@@ -91,7 +98,7 @@ class Forward {
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t at = tile + r * gemm_.cols, keep = (panels_.begin(panel) + r) * p_.hidden + column;
       T* h = s.row + r * gemm_.cols;
-      rows_.activate(p_.activation, p_.gate.data == nullptr ? nullptr : s.more_tiles + at, s.tiles + at, n, h,
+      rows_.activate(p_.activation, !p_.gate.given() ? nullptr : s.more_tiles + at, s.tiles + at, n, h,
                      kept_.gate == nullptr ? nullptr : kept_.gate + keep, kept_.up == nullptr ? nullptr : kept_.up + keep);
       lanes[r] = h;
     }
@@ -155,7 +162,7 @@ template <class T>
 void pack_weights(const GemmTable<T>& gemm, const T* data, int64_t experts, int64_t lanes, int64_t k, T* packed, Team& team) {
   const int64_t panels = ceil_div(lanes, gemm.cols), stride = packed_size(gemm, 1, gemm.cols, k);
   team.run(experts * panels, [&](int64_t task, int) {
-    const Columns<T> columns{data + task / panels * lanes * k, k, lanes, k, true, nullptr, nullptr};
+    const Columns<T> columns{data + task / panels * lanes * k, k, lanes, k, true, nullptr, nullptr, {}, nullptr};
     pack_panel(gemm, columns, task % panels * gemm.cols, gemm.cols, 0, k, packed + task * stride);
   });
 }

@@ -180,7 +180,25 @@ S dot(const T* a, const S* b, int64_t n) {
 }
 
 template <class T>
+void expand(const int8_t* codes, const float* scale, int64_t strip, int64_t each, T* to) {
+  using S = typename SumOf<T>::type;
+  if (each == 1) {
+    for (int64_t i = 0; i < strip; ++i) narrow_to(S(static_cast<float>(codes[i]) * scale[i]), to[i]);
+    return;
+  }
+  for (int64_t i = 0; i < strip; ++i) {
+    narrow_to(S(static_cast<float>(codes[2 * i]) * scale[i]), to[2 * i]);
+    narrow_to(S(static_cast<float>(codes[2 * i + 1]) * scale[i]), to[2 * i + 1]);
+  }
+}
+
+inline void unpack(const uint8_t* bytes, int8_t* codes) {
+  for (int64_t i = 0; i < 32; ++i) codes[i] = static_cast<int8_t>((bytes[i] & 15) - 8);
+  for (int64_t i = 0; i < 32; ++i) codes[32 + i] = static_cast<int8_t>((bytes[i] >> 4) - 8);
+}
+
+template <class T>
 constexpr FfnRowsTable<T> table() {
   using S = typename SumOf<T>::type;
-  return {activate<T, S>, activate_backward<T, S>, scatter<S>, narrow<T, S>, combine<T>, add<T, S>, dot<T, S>};
+  return {activate<T, S>, activate_backward<T, S>, scatter<S>, narrow<T, S>, combine<T>, add<T, S>, dot<T, S>, expand<T>, unpack};
 }

@@ -6,7 +6,7 @@
 namespace gw::kernels {
 namespace {
 
-#include "kernels/moe_ffn/wide_math.inl"
+#include "kernels/wide_math.inl"
 #include "kernels/moe_ffn/rows.inl"
 
 }  // namespace

@@ -75,6 +75,17 @@ TEST_P(OptimizerConformance, StateRoundTripGivesTheSameBits) {
   }
 }
 
+TEST_P(OptimizerConformance, EveryMissingTensorIsNoticed) {
+  const auto optimizer = make(GetParam(), {}, parameters());
+  walk(*optimizer, 1, 3);
+  const auto state = optimizer->state();
+  for (const auto& [name, tensor] : state) {
+    auto less = state;
+    less.erase(name);
+    EXPECT_NE(refusal(*optimizer, less).find(name), std::string::npos) << name;
+  }
+}
+
 TEST_P(OptimizerConformance, SkipsUndefinedGradients) {
   const auto list = parameters();
   const auto before = list[1].value.clone();

@@ -23,6 +23,7 @@ class Adam : public Optimizer {
   Adam(const Options& options, const Context& context) : Optimizer(context), options_(options) {}
 
  protected:
+  std::vector<std::string> slot_names() const override { return {"first", "second"}; }
   void update(size_t index, at::Tensor& value, const at::Tensor& gradient, double lr, int64_t step) override {
     const bool decay = options_.weight_decay > 0 && decays(index, options_.no_decay);
     const auto g = decay ? gradient.add(value, options_.weight_decay) : gradient;

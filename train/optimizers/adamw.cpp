@@ -23,6 +23,7 @@ class AdamW : public Optimizer {
   AdamW(const Options& options, const Context& context) : Optimizer(context), options_(options) {}
 
  protected:
+  std::vector<std::string> slot_names() const override { return {"first", "second"}; }
   void update(size_t index, at::Tensor& value, const at::Tensor& gradient, double lr, int64_t step) override {
     if (decays(index, options_.no_decay)) value.mul_(1 - lr * options_.weight_decay);
     const auto& g = gradient;

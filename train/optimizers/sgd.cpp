@@ -28,6 +28,7 @@ class Sgd : public Optimizer {
   Sgd(const Options& options, const Context& context) : Optimizer(context), options_(options) {}
 
  protected:
+  std::vector<std::string> slot_names() const override { return options_.momentum > 0 ? std::vector<std::string>{"momentum"} : std::vector<std::string>{}; }
   void update(size_t index, at::Tensor& value, const at::Tensor& gradient, double lr, int64_t) override {
     auto g = gradient;
     if (options_.weight_decay > 0 && decays(index, options_.no_decay)) g = g.add(value, options_.weight_decay);

@@ -1,0 +1,140 @@
+#include "ops/quantised.h"
+
+#include <ATen/ATen.h>
+
+#include "base/error.h"
+#include "ops/moe_ffn_call.h"
+#include "ops/team.h"
+
+namespace gw::ops {
+namespace {
+
+constexpr int64_t kStep = 64;  // of groups: what the panels store together
+
+/// Calls f with a value of the kernel's type for a dtype.
+template <class F>
+auto by_type(at::ScalarType dtype, const F& f) {
+  switch (dtype) {
+    case at::kFloat: return f(float{});
+    case at::kBFloat16: return f(kernels::Bf16{});
+    default: return f(double{});
+  }
+}
+
+struct Panels {
+  at::Tensor codes, scales;
+};
+
+Panels panels_of(const QuantisedWeight& w, at::ScalarType dtype) {
+  const auto e = w.codes.size(0), lanes = w.codes.size(1), k = w.codes.size(2);
+  return by_type(dtype, [&](auto type) {
+    const auto& gemm = *Types<decltype(type)>::level().gemm;
+    const auto size = kernels::quantised_size(gemm, e, lanes, k, w.bits, w.group);
+    Panels out{at::empty({size.code_bytes}, at::kByte), at::empty({size.scales}, at::kFloat)};
+    TorchTeam team;
+    kernels::quantise_panels(gemm, w.codes.data_ptr<int8_t>(), w.scales.data_ptr<float>(), e, lanes, k, w.bits, w.group, out.codes.data_ptr<uint8_t>(),
+                             out.scales.data_ptr<float>(), team);
+    return out;
+  });
+}
+
+template <class Sum>
+const Sum* bias(const at::Tensor& t) {
+  return t.defined() ? static_cast<const Sum*>(t.data_ptr()) : nullptr;
+}
+
+template <class T>
+at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight, const QuantisedFfn& w,
+               kernels::Activation activation) {
+  using Sum = typename kernels::SumOf<T>::type;
+  const auto x = given.contiguous(), ids = token.contiguous(), factors = weight.to(Types<T>::sum).contiguous();
+  std::vector<at::Tensor> held;
+  const auto side = [&](const at::Tensor& codes, const at::Tensor& scales, const at::Tensor& b, int64_t group) {
+    kernels::FfnWeight<T> out;
+    out.quantised = {codes.data_ptr<uint8_t>(), scales.data_ptr<float>(), w.bits, group};
+    if (b.defined()) held.push_back(b.to(Types<T>::sum).contiguous()), out.bias = bias<Sum>(held.back());
+    return out;
+  };
+  kernels::FfnProblem<T> p;
+  p.experts = w.experts, p.in = w.in, p.hidden = w.hidden, p.out = w.out, p.tokens = x.size(0);
+  p.offsets = offsets.data(), p.token = ids.data_ptr<int64_t>(), p.weight = static_cast<const Sum*>(factors.data_ptr());
+  p.x = static_cast<const T*>(x.data_ptr()), p.activation = activation;
+  p.up = side(w.up, w.up_scales, w.up_bias, w.in_group), p.down = side(w.down, w.down_scales, w.down_bias, w.hidden_group);
+  if (w.gate.defined()) p.gate = side(w.gate, w.gate_scales, w.gate_bias, w.in_group);
+  auto y = at::zeros({p.tokens, p.out}, x.options().dtype(Types<T>::sum));
+  if (offsets.back() > 0) {
+    TorchTeam team;
+    Workspace memory;
+    kernels::ffn_forward<T>(Types<T>::level(), p, static_cast<Sum*>(y.data_ptr()), {}, team, memory);
+  }
+  return y.to(Types<T>::value);
+}
+
+}  // namespace
+
+QuantisedWeight quantise(const at::Tensor& given, int64_t bits, int64_t group) {
+  check(bits == 4 || bits == 8, "quantise: expected 4 or 8 bits, got {}", bits);
+  check(given.defined() && given.dim() == 3 && given.is_floating_point() && given.numel() > 0, "quantise: expected weights [E, outputs, inputs], got {} dimensions",
+        given.defined() ? given.dim() : 0);
+  check(group >= 0 && group % kStep == 0, "quantise: expected a group of 0 (whole rows) or a multiple of {}, got {}", kStep, group);
+  const at::NoGradGuard no_grad;
+  const auto w = given.detach().to(at::kFloat).contiguous();
+  check(at::isfinite(w).all().item<bool>(), "quantise: expected finite weights, got NaN or infinity");
+  const auto k = w.size(2);
+  if (group == 0) group = (k + kStep - 1) / kStep * kStep;
+  const auto groups = (k + group - 1) / group;
+  const auto parts = at::constant_pad_nd(w, std::array<int64_t, 2>{0, groups * group - k}).view({w.size(0), w.size(1), groups, group});
+  at::Tensor scale;
+  if (bits == 8) {
+    scale = parts.abs().amax(3) / 127;
+  } else {
+    const auto at = std::get<1>(parts.abs().max(3, true));
+    scale = parts.gather(3, at).squeeze(3) / -8;
+  }
+  const auto safe = at::where(scale == 0, at::ones_like(scale), scale).unsqueeze(3);
+  const auto codes = (parts / safe).round().clamp(bits == 8 ? -127 : -8, bits == 8 ? 127 : 7).to(at::kChar);
+  return {codes.view({w.size(0), w.size(1), groups * group}).narrow(2, 0, k).contiguous(), scale.contiguous(), bits, group};
+}
+
+at::Tensor dequantise(const QuantisedWeight& w) {
+  const auto k = w.codes.size(2);
+  return w.codes.to(at::kFloat) * w.scales.repeat_interleave(w.group, 2).narrow(2, 0, k);
+}
+
+int64_t QuantisedFfn::bytes() const {
+  int64_t total = 0;
+  for (const auto& t : {gate, up, down, gate_scales, up_scales, down_scales}) total += t.defined() ? static_cast<int64_t>(t.nbytes()) : 0;
+  return total;
+}
+
+QuantisedFfn quantise_ffn(const FfnWeights& w, int64_t bits, int64_t group, at::ScalarType dtype) {
+  check(dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kDouble, "quantise_ffn: expected f32, bf16 or f64 as dtype of x, got {}", c10::toString(dtype));
+  check_ffn_weights(w, w.up);
+  QuantisedFfn out;
+  out.experts = w.up.size(0), out.hidden = w.up.size(1), out.in = w.up.size(2), out.out = w.down.size(1), out.bits = bits;
+  out.dtype = dtype, out.level = moe_ffn_level(dtype);
+  const auto one = [&](const at::Tensor& weight, at::Tensor& codes, at::Tensor& scales, int64_t& width) {
+    const auto q = quantise(weight, bits, group);
+    const auto panels = panels_of(q, dtype);
+    codes = panels.codes, scales = panels.scales, width = q.group;
+  };
+  one(w.up, out.up, out.up_scales, out.in_group), one(w.down, out.down, out.down_scales, out.hidden_group);
+  if (w.gate.defined()) one(w.gate, out.gate, out.gate_scales, out.in_group);
+  const auto detached = [](const at::Tensor& t) { return t.defined() ? t.detach().to(at::kFloat).contiguous() : t; };
+  out.gate_bias = detached(w.gate_bias), out.up_bias = detached(w.up_bias), out.down_bias = detached(w.down_bias);
+  return out;
+}
+
+at::Tensor moe_ffn_quantised(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight,
+                             const QuantisedFfn& w, const std::string& activation) {
+  check(x.defined() && x.dim() == 2 && x.device().is_cpu() && x.size(1) == w.in && x.scalar_type() == w.dtype,
+        "moe_ffn: expected x [T, {}] in {} on the CPU for these quantised weights, got {} dimensions of {}", w.in, c10::toString(w.dtype),
+        x.defined() ? x.dim() : 0, x.defined() ? c10::toString(x.scalar_type()) : "nothing");
+  check(!x.requires_grad() || !at::GradMode::is_enabled(), "moe_ffn: expected a call without gradients for quantised weights; use NoGradGuard or dequantise()");
+  check(w.level == moe_ffn_level(w.dtype), "moe_ffn: expected weights ordered for the kernel level {}, got {}'s; quantise again", moe_ffn_level(w.dtype), w.level);
+  check_ffn_rows(x, token, offsets, weight, w.experts);
+  const auto f = ffn_activation(activation);
+  return by_type(w.dtype, [&](auto type) { return run<decltype(type)>(x, token, offsets, weight, w, f); });
+}
+
+}  // namespace gw::ops

@@ -1,0 +1,42 @@
+#pragma once
+#include "ops/moe_ffn.h"
+
+namespace gw::ops {
+
+/// Weights of few bits: code·scale, symmetric, one scale per output and `group` consecutive inputs.
+struct QuantisedWeight {
+  at::Tensor codes;   ///< [E, outputs, inputs] int8, in [-127, 127] or [-8, 7]
+  at::Tensor scales;  ///< [E, outputs, groups] f32
+  int64_t bits = 8, group = 0;
+};
+
+/// Nearest codes. scale = max|w| / 127 of a group (4 bits: the value of largest magnitude / -8, so that -8 is used).
+/// Shapes: w [E, outputs, inputs] f32, bf16 or f64. group 0: a whole row, one scale; else a multiple of 64.
+/// Errors: ValueError for bits other than 4 and 8, other groups, weights that are not finite. A group of zeros has scale 0.
+QuantisedWeight quantise(const at::Tensor& w, int64_t bits, int64_t group = 0);
+/// code·scale as f32.
+at::Tensor dequantise(const QuantisedWeight& w);
+
+/// A layer's weights in the order of the kernels, for x of one dtype at one kernel level.
+struct QuantisedFfn {
+  at::Tensor gate, up, down;                       ///< codes in panels, uint8; gate may be undefined
+  at::Tensor gate_scales, up_scales, down_scales;  ///< f32
+  at::Tensor gate_bias, up_bias, down_bias;        ///< f32 or undefined
+  int64_t experts = 0, in = 0, hidden = 0, out = 0, bits = 8;
+  int64_t in_group = 0, hidden_group = 0;          ///< k per scale of gate and up, of down
+  at::ScalarType dtype = at::kFloat;
+  std::string level;
+  int64_t bytes() const;                           ///< of codes and scales
+};
+
+/// Quantises and orders a layer's weights. `dtype` is that of the x to come: f32, bf16 or f64.
+QuantisedFfn quantise_ffn(const FfnWeights& weights, int64_t bits, int64_t group, at::ScalarType dtype);
+
+/// moe_ffn with these weights, for inference. Codes are expanded to the dtype of x while they pass through the cache: products and sums are moe_ffn's, so
+/// the answer is that of moe_ffn with dequantised weights (rounded to bf16 when x is).
+/// Errors: as moe_ffn; ValueError for x of another dtype or after the kernel level changed. No gradients: x must not require one.
+/// Cost:   reads bits / 8 bytes per weight of an expert with rows, and its scales.
+at::Tensor moe_ffn_quantised(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight,
+                             const QuantisedFfn& weights, const std::string& activation = "silu");
+
+}  // namespace gw::ops
