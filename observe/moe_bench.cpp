@@ -52,14 +52,34 @@ struct WeightSet {
   ops::QuantisedFfn quantised;
   std::vector<at::Tensor> gate, up, down;
 
-  WeightSet(const MoeBenchCase& c, uint64_t seed) {
+  explicit WeightSet(const MoeBenchCase& c) {
     const auto make = [&](uint64_t part, int64_t rows, int64_t columns) {
       const double width = 1 / std::sqrt(static_cast<double>(columns));
-      return ops::uniform(Rng(seed).fork("bench/weights", part), {c.experts, rows, columns}, -width, width).to(dtype_of(c));
+      return ops::uniform(Rng(6).fork("bench/weights", part), {c.experts, rows, columns}, -width, width).to(dtype_of(c));
     };
     stacked.up = make(0, c.hidden, c.in), stacked.down = make(1, c.in, c.hidden);
     if (c.glu) stacked.gate = make(2, c.hidden, c.in);
     if (c.bits > 0) quantise(c);
+    if (c.mode == Mode::forward && c.bits == 0) packed = ops::pack_ffn(stacked);
+    make_leaves(c);
+  }
+
+  /// The same values in other memory.
+  WeightSet elsewhere(const MoeBenchCase& c) const {
+    WeightSet copy = *this;
+    for (auto* t : {&copy.packed.up, &copy.packed.down, &copy.packed.gate, &copy.quantised.up, &copy.quantised.down, &copy.quantised.gate}) {
+      if (t->defined()) *t = t->clone();
+    }
+    if (c.bits > 0) return copy;  // the loop is not what is measured then
+    for (auto* t : {&copy.stacked.up, &copy.stacked.down, &copy.stacked.gate}) {
+      if (t->defined()) *t = t->detach().clone();
+    }
+    copy.make_leaves(c);
+    return copy;
+  }
+
+ private:
+  void make_leaves(const MoeBenchCase& c) {
     const bool training = c.mode == Mode::training;
     const auto leaves = [&](const at::Tensor& all) {
       std::vector<at::Tensor> each;
@@ -67,13 +87,11 @@ struct WeightSet {
       return each;
     };
     up = leaves(stacked.up), down = leaves(stacked.down), gate = leaves(stacked.gate);
-    if (!training && c.bits == 0) packed = ops::pack_ffn(stacked);
     for (auto* t : {&stacked.up, &stacked.down, &stacked.gate}) {
       if (t->defined()) t->requires_grad_(training);
     }
   }
 
- private:
   // The loop runs over what the codes stand for: both must give the same answer.
   void quantise(const MoeBenchCase& c) {
     quantised = ops::quantise_ffn(stacked, c.bits, c.group, dtype_of(c));
@@ -98,7 +116,9 @@ class Runner {
     dy_ = ops::normal(Rng(4), {c.tokens, c.in}, 0, 1).to(dtype_of(c));
     const auto bytes = static_cast<int64_t>(static_cast<double>(c.experts * weight_values(c)) * bytes_per_weight(c));
     const int64_t sets = c.tokens > 64 ? 1 : std::clamp<int64_t>(kRotatedBytes / bytes, 1, 64);
-    for (int64_t s = 0; s < sets; ++s) sets_.emplace_back(c, static_cast<uint64_t>(s));
+    sets_.reserve(static_cast<size_t>(sets));
+    sets_.emplace_back(c);
+    while (static_cast<int64_t>(sets_.size()) < sets) sets_.push_back(sets_.front().elsewhere(c));
   }
 
   /// The answer, or in training the gradients of x, the routing weights and every expert's weights, one after the other.

@@ -97,23 +97,31 @@ struct RowBlock {
 template <class T, class RowsOf>
 RowBlock(Panels<T>, int64_t, int64_t, RowsOf) -> RowBlock<T, RowsOf>;
 
-/// Expands the units [u, u + n) of one panel of codes. 64 elements at a time: what both ways of storing codes have in common.
+/// Expands the units [u, u + n) of one panel of codes, in runs that share their scales: a matrix unit's one by one (their inside is in strips),
+/// others up to 64 together.
 template <class T>
 void expand_panel(const GemmTable<T>& gemm, const Columns<T>& m, int64_t panel, int64_t u, int64_t n, T* to) {
+  constexpr int64_t kRun = 64, kMostCodes = 4096;
   const auto& q = m.quantised;
-  const int64_t unit = gemm.cols * gemm.group, units = ceil_div(m.k, gemm.group), size = ceil_div(units * unit, 64) * 64;
-  const int64_t each = gemm.group / gemm.pairs, strip = gemm.strip * each, groups = ceil_div(m.k, q.group);
-  const uint8_t* codes = q.codes + panel * size * q.bits / 8;
-  const float* scales = q.scales + panel * groups * gemm.cols;
-  int8_t unpacked[64];
-  for (int64_t i = u * unit, end = (u + n) * unit; i < end; i += strip) {
-    const int64_t inside = i % unit / strip, lane = inside / gemm.pairs * gemm.strip, k = i / unit * gemm.group + inside % gemm.pairs * each;
-    const int8_t* from = reinterpret_cast<const int8_t*>(codes) + i;
-    if (q.bits == 4) {
-      if (i % 64 == 0 || i == u * unit) m.rows->unpack(codes + i / 64 * 32, unpacked);
-      from = unpacked + i % 64;
+  const int64_t unit = gemm.cols * gemm.group, each = gemm.group / gemm.pairs, strips = gemm.cols / gemm.strip, units_per_group = q.group / gemm.group;
+  const uint8_t* codes = q.codes + panel * (ceil_div(ceil_div(m.k, gemm.group) * unit, 64) * 64) * q.bits / 8;
+  const float* scales = q.scales + panel * ceil_div(m.k, q.group) * gemm.cols;
+  int8_t unpacked[kMostCodes];
+  float repeated[kMostCodes / 16];  // a lane's scale for each of its codes in a row
+  int64_t known = -1;
+  for (int64_t i = u, end = u + n, run; i < end; i += run, to += run * unit) {
+    const int64_t group = i / units_per_group;
+    run = strips > 1 ? 1 : std::min({kRun, end - i, (group + 1) * units_per_group - i});
+    if (group != known) {
+      for (int64_t lane = 0; lane < gemm.cols; ++lane) std::fill_n(repeated + lane * each, each, scales[group * gemm.cols + lane]);
+      known = group;
     }
-    m.rows->expand(from, scales + k / q.group * gemm.cols + lane, gemm.strip, each, to + (i - u * unit));
+    const auto* from = reinterpret_cast<const int8_t*>(codes) + i * unit;
+    if (q.bits == 4) {
+      m.rows->unpack(codes + i * unit / 2, ceil_div(run * unit, 64), unpacked);
+      from = unpacked;
+    }
+    m.rows->expand(from, repeated, strips, strips > 1 ? gemm.pairs : run, gemm.strip * each, to);
   }
 }
 
@@ -145,7 +153,8 @@ void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b
   const int64_t units = ceil_div(b[0].m.k, gemm.group), unit_a = gemm.rows * gemm.group, panels = b[0].panels, tile = gemm.rows * gemm.cols;
   int64_t deep = block_units(gemm, b[0].m.k);
   if (a.count == 1 && b[0].m.packed != nullptr) deep = std::max<int64_t>(units, 1);
-  if (a.count == 1 && b[0].m.quantised.codes != nullptr) deep = std::max<int64_t>(deep / 4, 1);  // what is expanded stays in the first-level cache
+  // What is expanded stays in the first-level cache. Codes of 4 bits are stored 64 together: blocks begin where these do.
+  if (a.count == 1 && b[0].m.quantised.codes != nullptr) deep = gemm.pairs > 1 ? std::max<int64_t>(deep / 4, 1) : ceil_div(deep / 4, 64) * 64;
   for (int64_t u = 0; u < units; u += deep) {
     const int64_t n = std::min(deep, units - u);
     const bool last = u + n == units;

@@ -27,10 +27,10 @@ struct FfnRowsTable {
   void (*add)(const T* row, Sum w, int64_t n, Sum* to);
   /// Σ a·b.
   Sum (*dot)(const T* a, const Sum* b, int64_t n);
-  /// to = code·scale for `strip` lanes of `each` consecutive codes; a lane has one scale.
-  void (*expand)(const int8_t* codes, const float* scale, int64_t strip, int64_t each, T* to);
-  /// 64 codes from 32 bytes: the low halves, then the high ones, minus 8.
-  void (*unpack)(const uint8_t* bytes, int8_t* codes);
+  /// to = code·scale, all [strips][repeats][width] but scale [strips][width]. Codes and scales are finite.
+  void (*expand)(const int8_t* codes, const float* scale, int64_t strips, int64_t repeats, int64_t width, T* to);
+  /// 64·n codes from 32·n bytes: of every 32 bytes the low halves, then the high ones, minus 8.
+  void (*unpack)(const uint8_t* bytes, int64_t n, int8_t* codes);
 };
 
 extern const FfnRowsTable<double> ffn_rows_ref_f64;

@@ -179,22 +179,28 @@ S dot(const T* a, const S* b, int64_t n) {
   return fold(sums);
 }
 
+inline void narrow_finite(double v, double& to) { to = v; }
+inline void narrow_finite(float v, float& to) { to = v; }
+inline void narrow_finite(float v, Bf16& to) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, v);
+  to.bits = static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
 template <class T>
-void expand(const int8_t* codes, const float* scale, int64_t strip, int64_t each, T* to) {
+void expand(const int8_t* codes, const float* scale, int64_t strips, int64_t repeats, int64_t width, T* to) {
   using S = typename SumOf<T>::type;
-  if (each == 1) {
-    for (int64_t i = 0; i < strip; ++i) narrow_to(S(static_cast<float>(codes[i]) * scale[i]), to[i]);
-    return;
-  }
-  for (int64_t i = 0; i < strip; ++i) {
-    narrow_to(S(static_cast<float>(codes[2 * i]) * scale[i]), to[2 * i]);
-    narrow_to(S(static_cast<float>(codes[2 * i + 1]) * scale[i]), to[2 * i + 1]);
+  for (int64_t s = 0; s < strips; ++s, scale += width) {
+    for (int64_t r = 0; r < repeats; ++r, codes += width, to += width) {
+      for (int64_t i = 0; i < width; ++i) narrow_finite(S(static_cast<float>(codes[i]) * scale[i]), to[i]);
+    }
   }
 }
 
-inline void unpack(const uint8_t* bytes, int8_t* codes) {
-  for (int64_t i = 0; i < 32; ++i) codes[i] = static_cast<int8_t>((bytes[i] & 15) - 8);
-  for (int64_t i = 0; i < 32; ++i) codes[32 + i] = static_cast<int8_t>((bytes[i] >> 4) - 8);
+inline void unpack(const uint8_t* bytes, int64_t n, int8_t* codes) {
+  for (; n > 0; --n, bytes += 32, codes += 64) {
+    for (int64_t i = 0; i < 32; ++i) codes[i] = static_cast<int8_t>((bytes[i] & 15) - 8);
+    for (int64_t i = 0; i < 32; ++i) codes[32 + i] = static_cast<int8_t>((bytes[i] >> 4) - 8);
+  }
 }
 
 template <class T>
