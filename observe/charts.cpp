@@ -83,7 +83,16 @@ std::string marker(int colour, double x, double y) {
   return fmt::format("<path d=\"M{:.1f} {:.1f}l3.8 3.8l-3.8 3.8l-3.8 -3.8z\"/>", x, y - 3.8);
 }
 
+std::string scatter(const Series& series, const Frame& frame) {
+  std::string svg = fmt::format("<g class=\"s{}\" opacity=\"0.5\">", series.colour % kPaletteSize);
+  for (size_t i = 0; i < series.x.size(); ++i) {
+    if (std::isfinite(series.y[i])) svg += marker(series.colour, frame.px(series.x[i]), frame.py(series.y[i]));
+  }
+  return svg + "</g>";
+}
+
 std::string curve(const Series& series, const Frame& frame) {
+  if (series.points) return scatter(series, frame);
   std::string svg = fmt::format("<g class=\"s{}{}\" data-n=\"{}\">", series.colour % kPaletteSize, series.dashed ? " dash" : "",
                                 escape_html(series.name));
   std::string points;
@@ -135,6 +144,7 @@ std::string describe(const LineChart& chart) {
   std::string text = chart.title + " over " + chart.x_label + ".";
   for (size_t i = 0; i < chart.series.size() && i < 12; ++i) {
     const auto& y = chart.series[i].y;
+    if (chart.series[i].points) continue;
     const auto last = std::find_if(y.rbegin(), y.rend(), [](double value) { return std::isfinite(value); });
     if (last != y.rend()) text += " " + chart.series[i].name + " ends at " + format_value(*last, chart.unit) + ".";
   }

@@ -16,6 +16,7 @@ struct Series {
   int colour = 0;       ///< taken modulo the palette; also chooses the end marker
   bool dashed = false;  ///< the lesser of two kinds: training beside validation
   std::vector<double> x, y;
+  bool points = false;  ///< a marker per value instead of a curve; the pointer reads curves only
 };
 struct LineChart {
   std::string title, note, x_label;

@@ -37,7 +37,8 @@ Moments weighted_moments(const double* values, const double* weight, int64_t n, 
 
 }  // namespace
 
-Design::Design(const DataView& data, const MixtureSpec& spec) : rows(data.n), d(data.d), spec_(spec) {
+Design::Design(const DataView& data, const MixtureSpec& spec, const std::vector<std::string>& names)
+    : rows(data.n), d(data.d), spec_(spec), names_(names) {
   check_spec(spec, data.d);
   check_data(data, spec);
   padded = (rows + ops::kMixtureLanes - 1) / ops::kMixtureLanes * ops::kMixtureLanes;
@@ -62,6 +63,10 @@ Design::Design(const DataView& data, const MixtureSpec& spec) : rows(data.n), d(
   check_columns(gates_, "gate's");
   for (const auto& c : inputs_) input.push_back(c.values);
   for (const auto& c : gates_) gate_input.push_back(c.values);
+}
+
+std::string Design::name_of(int64_t column) const {
+  return static_cast<size_t>(column) < names_.size() ? "\"" + names_[static_cast<size_t>(column)] + "\"" : std::to_string(column + 1);
 }
 
 void Design::standardise_response(const DataView& data) {
@@ -89,8 +94,8 @@ const Design::Column& Design::column(const DataView& data, int64_t source, bool 
     values[static_cast<size_t>(i)] = transformed ? activate(spec_.gate.activation, spec_.gate.input_scale * x) : x;
   }
   auto [mean, scale] = weighted_moments(values.data(), weight, rows, total_weight);
-  check(scale > 1e-13 * std::abs(mean) && scale > 0, "stats: column {} is constant ({}{}): the intercept has its place; leave it out", source + 1,
-        mean, transformed ? " after the gate's transformation" : "");
+  check(scale > 1e-13 * std::abs(mean) && scale > 0, "stats: column {} is constant ({}{}): the intercept has its place; leave it out",
+        name_of(source), mean, transformed ? " after the gate's transformation" : "");
   if (!centred) mean = 0;
   for (int64_t i = 0; i < rows; ++i) values[static_cast<size_t>(i)] = (values[static_cast<size_t>(i)] - mean) / scale;
   made_.push_back({source, transformed, centred, mean, scale, values.data()});
@@ -107,7 +112,7 @@ void Design::check_columns(const std::vector<Column>& columns, const char* who) 
   const int64_t found = dependent_column(moments.data(), count);
   if (found < 1) return;
   fail("stats: column {} is determined by the {} columns before it (collinear): its coefficients mean nothing; leave it out",
-       columns[static_cast<size_t>(found - 1)].source + 1, who);
+       name_of(columns[static_cast<size_t>(found - 1)].source), who);
 }
 
 // x = mean + scale·s and y = y_mean + y_scale·t, put into the linear predictors.

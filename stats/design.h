@@ -1,5 +1,6 @@
 #pragma once
 // The data as fits read it: standardised columns, padded to whole vectors, the gate's and the experts' side by side.
+#include <string>
 #include <vector>
 
 #include "stats/chunks.h"
@@ -12,7 +13,8 @@ namespace gw::stats {
 ///         weight than parameters of one expert.
 class Design {
  public:
-  Design(const DataView& data, const MixtureSpec& spec);
+  /// `names`: of the columns of x, for messages; may be empty.
+  Design(const DataView& data, const MixtureSpec& spec, const std::vector<std::string>& names = {});
   Design(const Design&) = delete;
   Design& operator=(const Design&) = delete;
 
@@ -40,7 +42,9 @@ class Design {
   void check_columns(const std::vector<Column>& columns, const char* who) const;
   MixtureParameters convert(const MixtureParameters& parameters, bool to_data) const;
 
+  std::string name_of(int64_t column) const;
   MixtureSpec spec_;
+  std::vector<std::string> names_;
   std::vector<std::vector<double>> storage_;
   std::vector<Column> made_, inputs_, gates_;
 };

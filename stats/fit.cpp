@@ -116,7 +116,7 @@ struct Starts {
 
 FitResult fit(const DataView& data, const MixtureSpec& spec, uint64_t seed, const FitOptions& options) {
   check_options(options);
-  const Design design(data, spec);
+  const Design design(data, spec, options.column_names);
   const EmProblem problem(design, spec, options);
   Starts starts{problem, data, seed, std::vector<EmRun>(static_cast<size_t>(options.starts)), {}};
   // Few rows: one thread per start. Many: all threads within a pass (a parallel loop inside a parallel loop runs on its own thread).
@@ -143,7 +143,7 @@ FitResult fit(const DataView& data, const MixtureSpec& spec, uint64_t seed, cons
 
 FitResult fit_from(const DataView& data, const MixtureSpec& spec, const MixtureParameters& initial, const FitOptions& options) {
   check_options(options);
-  const Design design(data, spec);
+  const Design design(data, spec, options.column_names);
   const EmProblem problem(design, spec, options);
   check(initial.experts == spec.experts && initial.gate_inputs == spec.gate_inputs(data.d) && initial.inputs == spec.inputs(data.d) &&
             initial.outputs == spec.outputs(),

@@ -27,6 +27,7 @@ struct FitOptions {
   bool accelerate = true;       ///< extrapolates every other iteration (not for top-k gates, which jump)
   double gate_ridge = 1e-6;     ///< on squared gate slopes of standardised columns: keeps separated gates finite
   double min_scale = 1e-4;      ///< smallest scale of an expert, in standard deviations of y: the likelihood has no maximum without
+  std::vector<std::string> column_names;  ///< of x, for messages; empty: "column 3"
   std::function<void(const FitProgress&)> progress;  ///< and `stop`: called by one thread at a time, not always the same
   std::function<bool()> stop;   ///< asked between iterations; true ends the fit with what it has
 };

@@ -1,0 +1,175 @@
+#include <fmt/format.h>
+
+#include <ctime>
+#include <optional>
+
+#include "apps/cli/clocks.h"
+#include "apps/cli/command.h"
+#include "apps/cli/signals.h"
+#include "apps/cli/table.h"
+#include "base/cpu_info.h"
+#include "observe/fit_mixtures.h"
+#include "observe/mixture_report.h"
+#include "observe/progress.h"
+#include "observe/run_directory.h"
+
+namespace gw {
+namespace {
+
+std::string shown(const std::optional<double>& value, const char* format) { return value ? fmt::format(fmt::runtime(format), *value) : "–"; }
+
+/// Fits mixtures of experts to a table by maximum likelihood.
+class FitCommand : public Command {
+ public:
+  using Command::Command;
+  static constexpr const char* kSummary = "Fit mixtures of experts to a table: coefficients with errors, model comparison, a model file.";
+
+  const char* example() const override {
+    return "gatewright fit data.csv --response y --experts 2..6 --gate softmax --family gaussian --criterion bic --out model.json --report fit.html";
+  }
+
+  void declare(CLI::App& app) override {
+    app.add_option("data", data_, "table with a header (.csv, .csv.gz)")->required();
+    app.add_option("--response", request_.frame.response, "column to be explained")->required();
+    app.add_option("--inputs", request_.frame.inputs, "columns that explain; default: all others")->delimiter(',');
+    app.add_option("--gate-inputs", gate_inputs_, "inputs that the gate sees; default: all; none for constant gates")->delimiter(',');
+    app.add_option("--expert-inputs", expert_inputs_, "inputs that the experts see; default: all")->delimiter(',');
+    app.add_option("--factor", request_.frame.factors, "columns of numbers to be taken as factors")->delimiter(',');
+    app.add_option("--weights", request_.frame.weights, "column of weights");
+    app.add_option("--missing", missing_, "rows with missing values: refuse or drop")->check(CLI::IsMember({"refuse", "drop"}))->capture_default_str();
+    app.add_option("--experts", experts_, "how many: 3, or 2..6 to compare")->capture_default_str();
+    app.add_option("--gate", gate_, "softmax, top_k, dense_to_sparse, modified")->capture_default_str();
+    app.add_option("--top-k", request_.spec.gate.top_k, "top_k: experts active at one input")->capture_default_str();
+    app.add_flag("--select-without-bias", select_without_bias_, "top_k: rank by the slopes alone");
+    app.add_option("--activation", activation_, "dense_to_sparse, modified: identity, tanh, sigmoid, gelu")->capture_default_str();
+    app.add_option("--family", family_, "gaussian, laplace, student_t, multinomial")->capture_default_str();
+    app.add_option("--criterion", request_.criterion, "aic, bic, icl, cv: which of several sizes is kept")->capture_default_str();
+    app.add_option("--folds", request_.folds, "cross-validate in so many folds")->check(CLI::NonNegativeNumber);
+    app.add_option("--starts", request_.options.starts, "starts of each fit")->check(CLI::PositiveNumber)->capture_default_str();
+    app.add_option("--start", start_, "small_em, kmeans, random")->check(CLI::IsMember({"small_em", "kmeans", "random"}))->capture_default_str();
+    app.add_option("--gate-solver", solver_, "newton, mm")->check(CLI::IsMember({"newton", "mm"}))->capture_default_str();
+    app.add_option("--iterations", request_.options.max_iterations, "most iterations of a start")->check(CLI::PositiveNumber)->capture_default_str();
+    app.add_option("--tolerance", request_.options.tolerance, "relative gain that ends a start")->capture_default_str();
+    app.add_option("--ridge", request_.options.gate_ridge, "on squared gate slopes of standardised inputs")->capture_default_str();
+    app.add_option("--seed", request_.seed, "seed of the starts and folds")->capture_default_str();
+    app.add_option("--out", out_, "model file for `gatewright predict`");
+    app.add_option("--report", report_, "HTML page with tables and plots");
+    app.add_flag("--json", json_, "print JSON");
+    app.add_flag("--quiet", quiet_, "no progress");
+  }
+
+  int run() override {
+    catch_signals();
+    fill_request();
+    const auto table = load_csv(data_);
+    std::optional<Progress> progress;
+    if (!quiet_) {
+      auto options = progress_for(stderr, steady_now_s);
+      options.label = "fit", options.unit = "starts";
+      progress.emplace(request_.options.starts * (request_.most_experts - request_.least_experts + 1) * (1 + request_.folds), options);
+    }
+    show_progress(progress);
+    const auto outcome = fit_mixtures(table, request_);
+    progress.reset();
+    if (stop_requested().load()) throw Interrupted("interrupted; nothing was written");
+    if (!out_.empty()) write_model(out_, outcome.model);
+    if (!report_.empty()) write_mixture_report(report_, outcome, {command_line(), cpu_info().brand, today()});
+    json_ ? print_json(outcome) : print_text(outcome);
+    return 0;
+  }
+
+ private:
+  void fill_request() {
+    std::tie(request_.least_experts, request_.most_experts) = parse_range(experts_);
+    request_.spec.gate.kind = stats::gate_kind(gate_);
+    request_.spec.gate.activation = stats::activation(activation_);
+    request_.spec.gate.select_with_bias = !select_without_bias_;
+    request_.spec.family = stats::family(family_);
+    request_.frame.drop_missing = missing_ == "drop";
+    request_.options.start = start_ == "kmeans" ? stats::StartKind::kKMeans : start_ == "random" ? stats::StartKind::kRandom : stats::StartKind::kSmallEm;
+    request_.options.gate_solver = solver_ == "mm" ? stats::GateSolver::kMm : stats::GateSolver::kNewton;
+    request_.options.stop = [] { return stop_requested().load(); };
+    const auto list = [](const std::vector<std::string>& names) { return names == std::vector<std::string>{"none"} ? std::vector<std::string>{} : names; };
+    if (!gate_inputs_.empty()) request_.gate_inputs = list(gate_inputs_);
+    if (!expert_inputs_.empty()) request_.expert_inputs = list(expert_inputs_);
+  }
+
+  // Starts end in any order, and the next one's first iteration tells that another has ended.
+  void show_progress(std::optional<Progress>& progress) {
+    request_.options.progress = [this, &progress](const stats::FitProgress& p) {
+      seen_ += p.iteration == 1;
+      if (progress) progress->update(std::max<int64_t>(0, seen_ - 1), fmt::format("log-likelihood {:.3f}", p.log_likelihood));
+    };
+  }
+
+  static std::string today() {
+    const std::time_t now = std::time(nullptr);
+    char text[32];
+    std::strftime(text, sizeof(text), "%Y-%m-%d", std::gmtime(&now));
+    return text;
+  }
+
+  std::string command_line() const {
+    return fmt::format("gatewright fit {} --response {} --experts {} --gate {} --family {} --starts {} --seed {}", data_, request_.frame.response,
+                       experts_, gate_, family_, request_.options.starts, request_.seed);
+  }
+
+  static Json candidate_json(const FitCandidate& c) {
+    Json json{{"experts", c.experts}, {"log_likelihood", c.criteria.log_likelihood}, {"parameters", c.criteria.parameters}, {"aic", c.criteria.aic},
+              {"bic", c.criteria.bic}, {"icl", c.criteria.icl}, {"converged", c.converged}, {"warnings", c.warnings}};
+    if (c.validation) json["validation"] = {{"mean", c.validation->mean}, {"error", c.validation->error}, {"folds", c.validation->fold}};
+    return json;
+  }
+
+  static void print_json(const FitOutcome& outcome) {
+    Json json = to_json(outcome.model);
+    json["coefficients"] = Json::array(), json["comparison"] = Json::array();
+    const auto value = [](const std::optional<double>& v) { return v ? Json(*v) : Json(); };
+    for (const auto& row : coefficient_rows(outcome.model)) {
+      json["coefficients"].push_back({{"part", row.part}, {"name", row.name}, {"estimate", row.estimate}, {"error", value(row.error)},
+                                      {"robust_error", value(row.robust_error)}, {"z", value(row.z)}, {"p", value(row.p)}});
+    }
+    for (const auto& c : outcome.candidates) json["comparison"].push_back(candidate_json(c));
+    json["dropped_rows"] = outcome.frame.dropped;
+    fmt::print("{}\n", dump_json(json, 1));
+  }
+
+  void print_text(const FitOutcome& outcome) const {
+    const auto& fit = outcome.model.fit;
+    std::vector<std::vector<std::string>> rows{{"part", "coefficient", ">estimate", ">error", ">robust", ">z", ">p"}};
+    for (const auto& row : coefficient_rows(outcome.model)) {
+      rows.push_back({row.part, row.name, fmt::format("{:.6g}", row.estimate), shown(row.error, "{:.4g}"), shown(row.robust_error, "{:.4g}"),
+                      shown(row.z, "{:.2f}"), shown(row.p, "{:.2g}")});
+    }
+    fmt::print("{} gate, {} experts, {} rows{}\n\n{}\n", stats::name_of(fit.spec.gate.kind), stats::name_of(fit.spec.family), fit.n,
+               outcome.frame.dropped > 0 ? fmt::format(" ({} left out: missing values)", outcome.frame.dropped) : "", format_table(rows));
+    for (const auto& term : outcome.model.schema.terms) {
+      if (!term.levels.empty()) fmt::print("{}: against {}\n", term.name, term.levels.front());
+    }
+    std::vector<std::vector<std::string>> sizes{{"experts", ">log-likelihood", ">parameters", ">AIC", ">BIC", ">ICL", ">held-out", ""}};
+    for (size_t i = 0; i < outcome.candidates.size(); ++i) {
+      const auto& c = outcome.candidates[i];
+      sizes.push_back({fmt::format("{}", c.experts), fmt::format("{:.4f}", c.criteria.log_likelihood), fmt::format("{}", c.criteria.parameters),
+                       fmt::format("{:.2f}", c.criteria.aic), fmt::format("{:.2f}", c.criteria.bic), fmt::format("{:.2f}", c.criteria.icl),
+                       c.validation ? fmt::format("{:.4f}", c.validation->mean) : "", i == outcome.best ? "chosen by " + request_.criterion : ""});
+    }
+    fmt::print("{}", format_table(sizes));
+    for (const auto* list : {&fit.warnings, &outcome.model.inference.warnings}) {
+      for (const auto& warning : *list) fmt::print("note: {}\n", warning);
+    }
+    if (!out_.empty()) fmt::print("model: {}\n", out_);
+    if (!report_.empty()) fmt::print("report: {}\n", report_);
+  }
+
+  FitRequest request_;
+  std::string data_, experts_ = "2", gate_ = "softmax", family_ = "gaussian", activation_ = "tanh", missing_ = "refuse", start_ = "small_em",
+              solver_ = "newton", out_, report_;
+  std::vector<std::string> gate_inputs_, expert_inputs_;
+  int64_t seen_ = 0;
+  bool select_without_bias_ = false, json_ = false, quiet_ = false;
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Command, FitCommand);

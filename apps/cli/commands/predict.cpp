@@ -1,0 +1,51 @@
+#include <fmt/format.h>
+
+#include "apps/cli/command.h"
+#include "base/file.h"
+#include "observe/predict_rows.h"
+
+namespace gw {
+namespace {
+
+/// Predictions of a fitted mixture for the rows of a table.
+class PredictCommand : public Command {
+ public:
+  using Command::Command;
+  static constexpr const char* kSummary = "Predict with a model of `gatewright fit`: means with intervals, gate probabilities, responsibilities.";
+
+  const char* example() const override { return "gatewright predict model.json new.csv --level 0.9 --out predicted.csv"; }
+
+  void declare(CLI::App& app) override {
+    app.add_option("model", model_, "model file")->required();
+    app.add_option("data", data_, "table with the model's inputs (.csv, .csv.gz)")->required();
+    app.add_option("--level", level_, "probability of the interval for a new value")->check(CLI::Range(0.01, 0.9999))->capture_default_str();
+    app.add_option("--missing", missing_, "rows with missing values: refuse or drop")->check(CLI::IsMember({"refuse", "drop"}))->capture_default_str();
+    app.add_flag("--explain", explain_, "the table has the response: add responsibilities and log densities");
+    app.add_option("--out", out_, "CSV file; default: standard output");
+  }
+
+  int run() override {
+    const auto model = read_model(model_);
+    const auto table = load_csv(data_);
+    const auto predicted = predict_rows(model, table, level_, missing_ == "drop", explain_);
+    const auto text = to_csv(predicted);
+    if (out_.empty()) {
+      fmt::print("{}", text);
+    } else {
+      write_atomic(out_, text);
+      fmt::print("{} rows: {}\n", predicted.rows.size(), out_);
+    }
+    if (predicted.dropped > 0) fmt::print(stderr, "{} rows left out: missing values\n", predicted.dropped);
+    return 0;
+  }
+
+ private:
+  std::string model_, data_, missing_ = "refuse", out_;
+  double level_ = 0.95;
+  bool explain_ = false;
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Command, PredictCommand);

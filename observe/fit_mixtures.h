@@ -1,0 +1,44 @@
+#pragma once
+// A table fitted with mixtures of several sizes, and the best by a criterion.
+#include <memory>
+
+#include "observe/mixture_model.h"
+
+namespace gw {
+
+struct FitRequest {
+  FrameOptions frame;
+  int64_t least_experts = 2, most_experts = 2;
+  stats::MixtureSpec spec;                 ///< experts, classes and columns are filled in
+  std::optional<std::vector<std::string>> gate_inputs;    ///< terms that the gate sees; absent: all
+  std::optional<std::vector<std::string>> expert_inputs;  ///< terms that the experts see; absent: all
+  std::string criterion = "bic";           ///< aic, bic, icl, cv
+  int64_t folds = 0;                       ///< cross-validation besides; needed by cv
+  uint64_t seed = 0;
+  stats::FitOptions options;
+};
+
+/// One size that was tried.
+struct FitCandidate {
+  int64_t experts = 0;
+  stats::Criteria criteria;
+  std::optional<stats::CrossValidation> validation;
+  bool converged = false;
+  std::vector<std::string> warnings;
+};
+
+struct FitOutcome {
+  Frame frame;
+  std::vector<FitCandidate> candidates;
+  size_t best = 0;
+  MixtureModel model;
+  stats::DataView view() const;
+};
+
+/// Errors: ValueError for a criterion that does not exist, a range of experts that is empty, and what reading and fitting refuse.
+FitOutcome fit_mixtures(const CsvTable& table, const FitRequest& request);
+
+/// "3" or "2..6" as a range. Errors: ValueError.
+std::pair<int64_t, int64_t> parse_range(const std::string& text);
+
+}  // namespace gw

@@ -1,0 +1,83 @@
+// `gatewright fit` and `predict` from outside, on a table that is made here.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "cli/shell.h"
+
+using gw_test::cli;
+using gw_test::expect;
+
+namespace {
+
+class FitCommand : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (std::filesystem::temp_directory_path() / "gw_fit_XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+    std::ofstream out(folder_ + "/data.csv");
+    out << "y,x,w\n";
+    for (int i = 0; i < 200; ++i) {  // two crossing lines with a regular disturbance; the second is likelier where x is large
+      const double x = (i % 50) / 12.5 - 2, noise = 0.3 * std::sin(37.0 * i);
+      const bool second = std::sin(11.0 * i) < x / 2;
+      out << (second ? 1 - 2 * x : -1 + 3 * x) + noise << "," << x << ",1\n";
+    }
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ + "/" + name) << text;
+    return folder_ + "/" + name;
+  }
+  std::string folder_;
+};
+
+TEST_F(FitCommand, FitsComparesPredictsAndReports) {
+  const auto data = folder_ + "/data.csv", model = folder_ + "/model.json", report = folder_ + "/fit.html";
+  const auto fit = cli("fit " + data + " --response y --inputs x --experts 1..3 --quiet --starts 4 --out " + model + " --report " + report);
+  expect(fit, 0, "chosen by bic");
+  expect(fit, 0, "expert 2");
+  EXPECT_EQ(fit.text.find("nan"), std::string::npos) << fit.text;
+  EXPECT_TRUE(std::filesystem::exists(report));
+
+  const auto predicted = cli("predict " + model + " " + data + " --explain");
+  expect(predicted, 0, "row,mean,mean_error,low,high,expert_1,expert_2,gate_1,gate_2,log_density,responsibility_1,responsibility_2");
+  std::istringstream lines(predicted.text);
+  int count = 0;
+  for (std::string line; std::getline(lines, line);) ++count;
+  EXPECT_EQ(count, 201);
+  expect(cli("predict " + model + " " + data + " --out " + folder_ + "/p.csv"), 0, "200 rows");
+}
+
+TEST_F(FitCommand, PrintsJsonThatIsTheModelAndMore) {
+  const auto json = nlohmann::json::parse(cli("fit " + folder_ + "/data.csv --response y --weights w --quiet --json --starts 4 --folds 3 --criterion cv").text);
+  EXPECT_EQ(json["model"]["experts"], 2);
+  EXPECT_EQ(json["coefficients"].size(), 8u);
+  EXPECT_TRUE(json["comparison"][0]["validation"]["mean"].is_number());
+  const double slopes[] = {json["parameters"]["slope"][0], json["parameters"]["slope"][1]};
+  EXPECT_NEAR(std::min(slopes[0], slopes[1]), -2, 0.2);
+  EXPECT_NEAR(std::max(slopes[0], slopes[1]), 3, 0.2);
+}
+
+TEST_F(FitCommand, RefusesBadInputWithLineColumnAndRemedy) {
+  const auto data = folder_ + "/data.csv";
+  expect(cli("fit " + data + " --response yy"), 2, "no column \"yy\"; did you mean \"y\"?");
+  expect(cli("fit " + folder_ + "/none.csv --response y"), 2, "none.csv");
+  expect(cli("fit " + data + " --response y --gate softmix"), 2, "did you mean \"softmax\"?");
+  expect(cli("fit " + data + " --response y --experts many"), 2, "as 3 or 2..6");
+  expect(cli("fit " + data + " --response y --experts 300 --inputs x"), 2, "no more experts than rows");
+  expect(cli("fit " + data + " --response y"), 2, "column \"w\" is constant");
+  expect(cli("fit " + write("a.csv", "y,x\n1,2\n2,NA\n3,4\n4,6\n") + " --response y"), 2, "line 3, column \"x\": the value is missing");
+  expect(cli("fit " + write("b.csv", "y,x\n1,2\n2,3x\n3,4\n4,6\n") + " --response y"), 2, "line 3, column \"x\": expected a number, got \"3x\"");
+  expect(cli("fit " + write("c.csv", "y,x,z\n1,2,4\n2,3,6\n3,5,10\n4,7,14\n6,8,16\n") + " --response y"), 2, "column \"z\" is determined");
+  expect(cli("fit " + write("d.csv", "y,x\n1,2\n1,3\n1,5\n1,9\n") + " --response y"), 2, "the response is constant");
+  expect(cli("predict " + data + " " + data), 2, "JSON");
+  expect(cli("predict " + write("m.json", "{\"format\": \"other\"}") + " " + data), 2, "expected a model file of `gatewright fit`");
+}
+
+}  // namespace

@@ -1,0 +1,156 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "observe/fit_mixtures.h"
+#include "observe/mixture_report.h"
+#include "observe/predict_rows.h"
+#include "tests/stats/samples.h"
+
+namespace {
+
+using gw::CsvTable;
+using gw::FitRequest;
+using gw::MixtureModel;
+
+/// y by two crossing lines of x, shifted by 5 in group b; z is noise.
+std::string table_text(int64_t rows) {
+  const auto sample = gw::testing::crossing_lines(rows, 1);
+  std::string text = "y,x,group,z\n";
+  for (size_t i = 0; i < sample.y.size(); ++i) {
+    const bool b = i % 3 == 0;
+    text += fmt::format("{},{},{},{}\n", sample.y[i] + (b ? 5 : 0), sample.x[i], b ? "b" : "a", std::sin(static_cast<double>(i * i)));
+  }
+  return text;
+}
+
+FitRequest small_request() {
+  FitRequest request;
+  request.frame.response = "y";
+  request.options.starts = 5;
+  return request;
+}
+
+TEST(MixtureModel, ComesBackFromItsFileAndPredictsTheSame) {
+  const CsvTable table(table_text(400), "t.csv");
+  const auto outcome = gw::fit_mixtures(table, small_request());
+  const auto text = gw::to_json(outcome.model).dump();
+  const auto model = gw::mixture_from_json(gw::Json::parse(text), "model.json");
+  EXPECT_EQ(gw::to_json(model).dump(), text);
+  const auto before = gw::predict_rows(outcome.model, table, 0.9, false, true), after = gw::predict_rows(model, table, 0.9, false, true);
+  EXPECT_EQ(gw::to_csv(before), gw::to_csv(after));
+  ASSERT_EQ(before.header.size(), before.rows[0].size());
+}
+
+TEST(MixtureModel, NamesCoefficientsAndTestsThem) {
+  const CsvTable table(table_text(400), "t.csv");
+  const auto model = gw::fit_mixtures(table, small_request()).model;
+  const auto rows = gw::coefficient_rows(model);
+  ASSERT_EQ(rows.size(), 4u + 2 * 5);
+  int shifts = 0;
+  for (const auto& row : rows) {
+    ASSERT_TRUE(row.error.has_value()) << row.part << " " << row.name;
+    if (row.part.rfind("expert", 0) == 0 && row.name == "group=b") {
+      ++shifts;
+      EXPECT_NEAR(row.estimate, 5, 4 * *row.error);
+      EXPECT_LT(*row.p, 1e-10);
+    }
+    if (row.part.rfind("expert", 0) == 0 && row.name == "z") {
+      EXPECT_LT(std::abs(*row.z), 4);
+    }
+    EXPECT_EQ(row.z.has_value(), row.name != "scale");
+  }
+  EXPECT_EQ(shifts, 2);
+}
+
+TEST(MixtureModel, ChoosesAmongSizesAndColumns) {
+  const CsvTable table(table_text(400), "t.csv");
+  auto request = small_request();
+  request.least_experts = 1, request.most_experts = 3;
+  request.gate_inputs = {"x"}, request.expert_inputs = {"x", "group"};
+  request.frame.inputs = {"x", "group"};
+  for (const auto* criterion : {"bic", "icl"}) {
+    request.criterion = criterion;
+    const auto outcome = gw::fit_mixtures(table, request);
+    EXPECT_EQ(outcome.candidates.size(), 3u);
+    EXPECT_EQ(outcome.model.fit.spec.experts, 2) << criterion;
+    EXPECT_EQ(outcome.model.fit.parameters.gate_inputs, 1);
+  }
+  request.frame.inputs = {"x", "group", "z"};
+  EXPECT_THROW(gw::fit_mixtures(table, request), gw::ValueError);  // z is used by nobody
+  request = small_request();
+  request.criterion = "bik";
+  EXPECT_THROW(gw::fit_mixtures(table, request), gw::ValueError);
+}
+
+TEST(MixtureModel, RefusesDamagedFiles) {
+  const CsvTable table(table_text(200), "t.csv");
+  const gw::Json good = gw::to_json(gw::fit_mixtures(table, small_request()).model);
+  const auto refuses = [](const gw::Json& json, const std::string& part) {
+    try {
+      gw::mixture_from_json(json, "m.json");
+      ADD_FAILURE() << "accepted";
+    } catch (const gw::ValueError& error) {
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+  };
+  refuses(gw::Json::array(), "expected a model file");
+  for (const auto& item : good.items()) {
+    if (item.key() == "format") continue;
+    gw::Json bad = good;
+    bad.erase(item.key());
+    refuses(bad, "m.json");
+  }
+  gw::Json bad = good;
+  bad["parameters"]["slope"].push_back(1.0);
+  refuses(bad, "values of slope");
+  bad = good, bad["parameters"]["scale"][0] = 0.0;
+  refuses(bad, "positive scales");
+  bad = good, bad["version"] = 99;
+  refuses(bad, "expected version 1, got 99");
+  bad = good, bad["model"]["experts"] = 1000000;
+  refuses(bad, "1 to 1000 experts");
+}
+
+TEST(MixtureModel, ClassesGoThroughFitFileAndPrediction) {
+  gw::stats::MixtureSpec spec;
+  spec.family = gw::stats::Family::kMultinomial;
+  auto truth = gw::stats::make_parameters(spec, 1);
+  truth.gate_slope = {4, 0}, truth.intercept = {0.5, 0}, truth.slope = {3, -3};
+  const auto sample = gw::testing::draw_sample(spec, truth, 500, 3);
+  std::string text = "kind,x\n";
+  for (size_t i = 0; i < sample.y.size(); ++i) text += fmt::format("{},{}\n", sample.y[i] == 0 ? "cat" : "dog", sample.x[i]);
+  const CsvTable table(text, "t.csv");
+  auto request = small_request();
+  request.frame.response = "kind", request.spec.family = spec.family;
+  const auto outcome = gw::fit_mixtures(table, request);
+  const auto predicted = gw::predict_rows(gw::mixture_from_json(gw::to_json(outcome.model), "m"), table, 0.9, false, false);
+  EXPECT_EQ(predicted.header[1], "class");
+  EXPECT_EQ(predicted.header[2], "p_cat");
+  EXPECT_NE(gw::render_mixture_report(outcome, {}).find("Class probabilities"), std::string::npos);
+}
+
+TEST(MixtureModel, ReportShowsTablesAndPlotsAndEscapesNames) {
+  std::string text = table_text(300);
+  text.replace(text.find("group"), 5, "<group>");
+  const CsvTable table(text, "t.csv");
+  auto request = small_request();
+  request.least_experts = 1, request.most_experts = 2;
+  const auto html = gw::render_mixture_report(gw::fit_mixtures(table, request), {"gatewright fit", "", "2026-11-22"});
+  for (const auto* part : {"Coefficients", "Comparison", "Fitted lines over the data", "Gate probabilities", "Responsibilities", "Criteria", "Log-likelihood"}) {
+    EXPECT_NE(html.find(part), std::string::npos) << part;
+  }
+  EXPECT_EQ(html.find("<group>"), std::string::npos);
+  EXPECT_NE(html.find("&lt;group&gt;=b"), std::string::npos);
+  EXPECT_EQ(html.find(">nan<"), std::string::npos);
+}
+
+TEST(MixtureModel, RangesOfExperts) {
+  EXPECT_EQ(gw::parse_range("3"), (std::pair<int64_t, int64_t>{3, 3}));
+  EXPECT_EQ(gw::parse_range("2..6"), (std::pair<int64_t, int64_t>{2, 6}));
+  for (const auto* text : {"", "2..", "..3", "two", "2.5", "2...6"}) EXPECT_THROW(gw::parse_range(text), gw::ValueError) << text;
+}
+
+}  // namespace
