@@ -19,6 +19,7 @@
 // <run>/samples.json      {"samples": [{"channels": 1 | 3, "height", "width", "clean": base64 of the planar u8 pixels [C, H, W],
 //                          "attacked": the same, or missing, "label", "predicted_clean", "predicted_attacked": class numbers,
 //                          "route_clean", "route_attacked": expert number or list of them}]}, 12 at most are shown.
+// <run>/routes.bin        the recorded decisions (docs/recording.md)
 // <check>/check.json      {"title", "name", "command", "machine", "date": texts,
 //                          "rows": [{"claim", "mark": texts, "measured", "spread": text or number, "verdict": "pass" | "fail" | other text,
 //                          "note": text}],
@@ -34,6 +35,7 @@
 #include <vector>
 
 #include "base/options.h"
+#include "observe/route_view.h"
 
 namespace gw {
 
@@ -90,6 +92,7 @@ struct RunData {
   std::vector<Json> records;
   std::optional<Evaluation> evaluation;
   std::vector<Sample> samples;
+  std::optional<RouteView> routes;  ///< of a recorded run
 
   /// "arm" or "arm, seed 3".
   std::string label() const;
