@@ -249,6 +249,7 @@ RouteView read_routes(const std::string& path) {
 
 RoutingPlan TallyTap::decide(const RouteQuery& query) {
   auto plan = query.chosen();
+  if (query.soft) return plan;
   const std::vector<RouteSite> site{{query.site, plan.experts()}};
   tally_.decision(site[0], decode_decision(encode_decision(0, query.purpose, plan, {}), site));
   return plan;

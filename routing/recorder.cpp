@@ -111,6 +111,7 @@ void RouteRecorder::end() {
 }
 
 RoutingPlan RouteRecorder::decide(const RouteQuery& query) {
+  if (query.soft) return inner_->decide(query);
   auto plan = inner_->decide(query);
   const std::lock_guard lock(mutex_);
   if (!in_frame_) begin_locked({});

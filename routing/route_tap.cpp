@@ -14,14 +14,12 @@ const char* route_phase_name(RoutePhase phase) {
   return kNames[static_cast<size_t>(phase)];
 }
 
-RouteQuery policy_query(std::string site, RoutePurpose purpose, const Policy& policy, const at::Tensor& scores, bool train,
-                        const Rng& rng) {
-  return {std::move(site),
-          purpose,
-          policy.experts(),
-          scores,
-          [&policy, &scores, train, &rng] { return policy.plan(scores, train, rng); },
-          [&policy, &scores, train, &rng](const at::Tensor& expert) { return policy.plan_given(scores, expert, train, rng); }};
+RouteQuery policy_query(std::string site, RoutePurpose purpose, const Policy& policy, const at::Tensor& scores, bool train, const Rng& rng) {
+  RouteQuery query;
+  query.site = std::move(site), query.purpose = purpose, query.experts = policy.experts(), query.scores = scores;
+  query.chosen = [&policy, &scores, train, &rng] { return policy.plan(scores, train, rng); };
+  query.given = [&policy, &scores, train, &rng](const at::Tensor& expert) { return policy.plan_given(scores, expert, train, rng); };
+  return query;
 }
 
 }  // namespace gw

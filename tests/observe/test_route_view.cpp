@@ -39,7 +39,9 @@ struct Writer {
   void decide(const std::string& site, RoutePurpose purpose, const std::vector<int64_t>& experts, int64_t k = 1, int64_t count = 4) {
     const auto expert = ids(experts).view({-1, k});
     given->next = make_plan(expert, at::ones(expert.sizes()), count);
-    recorder.decide({site, purpose, count, {}, {}, {}});
+    RouteQuery query;
+    query.site = site, query.purpose = purpose, query.experts = count;
+    recorder.decide(query);
   }
 };
 
