@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include <utility>
+
 #include "base/registry.h"
 #include "ops/cost.h"
 

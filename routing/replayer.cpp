@@ -50,9 +50,10 @@ void RouteReplayer::check_samples(const RouteFrame& frame) const {
 
 void RouteReplayer::begin(const RouteFrame& frame) {
   const std::lock_guard lock(mutex_);
-  const bool found = reader_.find(frame.phase, frame.step, frame.batch);
-  check(found, "replay: expected {} step {} batch {} in {}, got none: it has {}", route_phase_name(frame.phase), frame.step, frame.batch,
-        reader_.name(), reader_.contents());
+  if (!reader_.find(frame.phase, frame.step, frame.batch)) {  // what there is instead costs a pass over the file: only now
+    fail("replay: expected {} step {} batch {} in {}, got none: it has {}", route_phase_name(frame.phase), frame.step, frame.batch, reader_.name(),
+         reader_.contents());
+  }
   check_samples(frame);
   here_ = frame, in_frame_ = true, decisions_ = 0;
 }
