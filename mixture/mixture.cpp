@@ -59,7 +59,8 @@ at::Tensor Mixture::run(const at::Tensor& x, const RoutingPlan& plan) {
 MixtureOutput Mixture::forward(const at::Tensor& x, const Rng& rng) {
   check(x.dim() >= 2 && x.size(1) == options_.in, "mixture: expected tokens [T, {}], got {} dimensions, second of size {}", options_.in, x.dim(),
         x.dim() < 2 ? 0 : x.size(1));
-  auto plan = policy_->plan(gate_->forward(x), is_training(), rng);
+  const auto scores = gate_->forward(x);
+  auto plan = tap_->decide(policy_query(site_, RoutePurpose::kClean, *policy_, scores, is_training(), rng));
   for (const auto& [name, balancer] : balancers_) plan.aux[name] = balancer->loss(plan);
   auto y = run(x, plan);
   for (int64_t s = 0; s < options_.shared_experts; ++s) y = y + shared_->run_one(x, s);

@@ -8,6 +8,7 @@
 #include "routing/balancer.h"
 #include "routing/gate.h"
 #include "routing/policy.h"
+#include "routing/route_tap.h"
 
 namespace gw {
 
@@ -43,6 +44,11 @@ class Mixture : public torch::nn::Module {
 
   void set_exchange(std::shared_ptr<TokenExchange> exchange) { exchange_ = std::move(exchange); }
   void set_store(std::shared_ptr<WeightStore> store) { store_ = std::move(store); }
+  /// Sees and may replace every decision: recorders, replay. `site` names this layer there. Null: none.
+  void set_tap(std::shared_ptr<RouteTap> tap, const std::string& site) {
+    tap_ = tap ? std::move(tap) : std::make_shared<RouteTap>();
+    site_ = site;
+  }
   Gate& gate() { return *gate_; }
   Bank& bank() { return *bank_; }
 
@@ -56,6 +62,8 @@ class Mixture : public torch::nn::Module {
   std::vector<std::pair<std::string, std::shared_ptr<Balancer>>> balancers_;
   std::shared_ptr<TokenExchange> exchange_;  ///< null: rows stay here, and the bank may gather and scatter in one pass
   std::shared_ptr<WeightStore> store_ = std::make_shared<WeightStore>();
+  std::shared_ptr<RouteTap> tap_ = std::make_shared<RouteTap>();
+  std::string site_ = "mixture";
 };
 
 }  // namespace gw

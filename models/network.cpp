@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include <utility>
+
 #include "base/registry.h"
 #include "ops/cost.h"
 
@@ -54,7 +56,8 @@ Network::Network(const NetworkOptions& options, int64_t channels, int64_t height
 RoutingPlan Network::decide(const at::Tensor& scores, int64_t batch, const ForwardOptions& options) {
   if (shape_.experts == 1 || shape_.routing == "layer") return constant_plan(batch, 1, 0);
   if (options.forced_expert >= 0) return constant_plan(batch, shape_.experts, options.forced_expert);
-  return policy_->plan(scores, is_training(), options.rng.fork("policy"));
+  const Rng rng = options.rng.fork("policy");
+  return tap_->decide(policy_query(kImageSite, options.purpose, *policy_, scores, is_training(), rng));
 }
 
 at::Tensor Network::image_scores(const at::Tensor& x, const ForwardOptions& options) {
@@ -69,7 +72,7 @@ NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& o
   check(fits, "network: expected images [B, {}, {}, {}], got {}", shape_.channels, shape_.height, shape_.width, c10::str(images.sizes()));
   check(options.forced_expert < shape_.experts, "network: expected a forced expert below {}, got {}", shape_.experts, options.forced_expert);
   const auto x = images.contiguous(at::MemoryFormat::ChannelsLast);
-  ForwardPass pass{is_training(), options.execution, options.forced_expert, options.straight_through, options.rng, {}};
+  ForwardPass pass{is_training(), options.execution, options.forced_expert, options.straight_through, options.rng, tap_.get(), options.purpose, {}};
   const PassScope scope(&pass);
   NetworkOutput out;
   if (gate_ && options.forced_expert < 0) out.scores = image_scores(x, options);
@@ -105,6 +108,7 @@ std::vector<at::Tensor> Network::backbone_parameters() const {
 NetworkCost Network::cost() {
   const at::NoGradGuard no_grad;
   const bool training = is_training();
+  const auto tap = std::exchange(tap_, std::make_shared<RouteTap>());  // a blank image is nobody's decision
   eval();
   const auto image = at::zeros({1, shape_.channels, shape_.height, shape_.width});
   NetworkCost cost;
@@ -120,6 +124,7 @@ NetworkCost Network::cost() {
     cost.backbone -= cost.router;
   }
   train(training);
+  tap_ = tap;
   return cost;
 }
 

@@ -27,6 +27,9 @@ struct NetworkOptions : OptionSet {
   void fields(OptionVisitor& v) override;
 };
 
+/// What the image-level router is called where decisions are recorded; layers have their own names.
+inline constexpr const char* kImageSite = "router";
+
 /// Where one forward pass goes.
 struct ForwardOptions {
   Execution execution = Execution::kSparse;
@@ -37,12 +40,14 @@ struct ForwardOptions {
   /// this: the straight-through gradient of a choice that does not change drowns that of the pathway.
   bool straight_through = true;
   bool record_router = true;   ///< false: decisions carry no gradient to the router (its forward pass is not recorded)
+  RoutePurpose purpose = RoutePurpose::kClean;  ///< what the tap is told that this pass is for
 };
 
 /// Defaults but for the stream.
-inline ForwardOptions drawing_from(const Rng& rng) {
+inline ForwardOptions drawing_from(const Rng& rng, RoutePurpose purpose = RoutePurpose::kClean) {
   ForwardOptions options;
   options.rng = rng;
+  options.purpose = purpose;
   return options;
 }
 
@@ -57,6 +62,10 @@ class Network : public torch::nn::Module {
   NetworkOutput forward(const at::Tensor& images, const ForwardOptions& options = {});
   /// Scores of the image-level router alone; undefined without one.
   at::Tensor route(const at::Tensor& images);
+
+  /// Sees and may replace every decision but forced ones: recorders, replay. Null: none.
+  void set_tap(std::shared_ptr<RouteTap> tap) { tap_ = tap ? std::move(tap) : std::make_shared<RouteTap>(); }
+  RouteTap& tap() const { return *tap_; }
 
   const NetworkShape& shape() const { return shape_; }
   bool image_routed() const { return gate_ != nullptr; }
@@ -79,6 +88,7 @@ class Network : public torch::nn::Module {
   std::shared_ptr<Backbone> backbone_;
   std::shared_ptr<Gate> gate_;
   std::shared_ptr<Policy> policy_;
+  std::shared_ptr<RouteTap> tap_ = std::make_shared<RouteTap>();
 };
 
 }  // namespace gw

@@ -17,18 +17,19 @@ LayerRouter::LayerRouter(const ZooContext& context, int64_t channels, const std:
   policy_ = make_part<Policy>("layer_policy", context.layer_policy, Policy::Context{context.shape.experts}, 0);
 }
 
-at::Tensor LayerRouter::scores_of(const at::Tensor& batch, bool recorded) {
-  const auto scores = gate_->forward(batch);
-  return recorded ? scores : scores.detach();
+RoutingPlan LayerRouter::decide(const at::Tensor& batch, const ForwardPass& pass) {
+  if (pass.forced_expert >= 0) return constant_plan(batch.size(0), policy_->experts(), pass.forced_expert);
+  auto scores = gate_->forward(batch);
+  if (!pass.straight_through) scores = scores.detach();
+  const Rng rng = pass.rng.fork(name_);
+  return pass.tap->decide(policy_query(name_, pass.purpose, *policy_, scores, pass.train, rng));
 }
 
 Flow LayerRouter::forward(const Flow& x) {
   auto* pass = ForwardPass::current();
   ensure(pass != nullptr, "layer router: called outside of Network::forward");
   const auto batch = leave(x);
-  const int64_t experts = policy_->experts();
-  auto plan = pass->forced_expert >= 0 ? constant_plan(batch.size(0), experts, pass->forced_expert)
-                                       : policy_->plan(scores_of(batch, pass->straight_through), pass->train, pass->rng.fork(name_));
+  auto plan = decide(batch, *pass);
   auto arrangement = arrange(plan, pass->execution);
   pass->plans.push_back(std::move(plan));
   return enter(batch, std::move(arrangement));

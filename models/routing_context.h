@@ -4,6 +4,7 @@
 #include "models/flow.h"
 #include "routing/gate.h"
 #include "routing/policy.h"
+#include "routing/route_tap.h"
 
 namespace gw {
 
@@ -18,6 +19,8 @@ struct ZooContext {
   int64_t narrow(int64_t width) const;
 };
 
+struct ForwardPass;
+
 /// The decision of one layer: its own gate on its own input.
 class LayerRouter : public torch::nn::Module {
  public:
@@ -26,7 +29,7 @@ class LayerRouter : public torch::nn::Module {
   Flow forward(const Flow& x);
 
  private:
-  at::Tensor scores_of(const at::Tensor& batch, bool recorded);
+  RoutingPlan decide(const at::Tensor& batch, const ForwardPass& pass);
 
   std::string name_;
   std::shared_ptr<Gate> gate_;
@@ -40,6 +43,8 @@ struct ForwardPass {
   int64_t forced_expert = -1;
   bool straight_through = true;
   Rng rng{0};
+  RouteTap* tap = nullptr;  ///< never null during a pass
+  RoutePurpose purpose = RoutePurpose::kClean;
   std::vector<RoutingPlan> plans;
 
   static ForwardPass*& current();

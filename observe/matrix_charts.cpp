@@ -37,7 +37,7 @@ Grid make_grid(const HeatMap& map) {
     grid.cell_width = (kWidth - grid.left - 4) / columns;
   }
   grid.cell_height = std::clamp(grid.cell_width, rows > 24 ? 8.0 : 18.0, 34.0);
-  size_t widest = 1;
+  size_t widest = map.letters;
   for (const auto& row : map.values)
     for (double value : row) widest = std::max(widest, format_value(value, map.unit).size());
   grid.values_fit = kLetter * static_cast<double>(widest) + 3 <= grid.cell_width && grid.cell_height >= 14;
@@ -57,8 +57,8 @@ std::vector<std::vector<double>> shades(const HeatMap& map) {
   for (size_t c = 0; c < map.columns.size(); ++c) {
     double sum = 0;
     for (const auto& row : map.values) sum += row[c];
-    const double whole = map.share_of_column ? sum : largest;
-    for (auto& row : result) row[c] = whole > 0 && std::isfinite(row[c]) ? row[c] / whole : 0;
+    const double whole = map.whole > 0 ? map.whole : map.share_of_column ? sum : largest;
+    for (auto& row : result) row[c] = whole > 0 && std::isfinite(row[c]) ? std::min(row[c] / whole, 1.0) : 0;
   }
   return result;
 }

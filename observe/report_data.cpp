@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "observe/png.h"
 #include "observe/run_directory.h"
+#include "train/route_recording.h"
 
 namespace gw {
 namespace {
@@ -334,6 +335,7 @@ RunData read_run(const std::string& directory) {
   if (fs::exists(file("evaluation.json"))) run.evaluation = parse_evaluation(read_json(file("evaluation.json")), file("evaluation.json"));
   if (fs::exists(file(kRatesFile))) run.rates = parse_rates(read_json(file(kRatesFile)), file(kRatesFile));
   if (fs::exists(file("samples.json"))) run.samples = parse_samples(read_json(file("samples.json")), file("samples.json"));
+  if (fs::exists(file(kRoutesFile))) run.routes = read_routes(file(kRoutesFile));
   if (run.evaluation && !run.evaluation->arm.empty()) run.arm = run.evaluation->arm;
   if (run.evaluation && run.evaluation->seed) run.seed = run.evaluation->seed;
   name_from_folder(last_folder(directory), run);

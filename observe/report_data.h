@@ -21,6 +21,7 @@
 //                          "route_clean", "route_attacked": expert number or list of them}]}, 12 at most are shown.
 // <run>/rates.json        a statistical experiment: {"axis": text, "curves": [{"name": text, "x", "median", "low", "high": lists of numbers of
 //                         equal length (null: not finite), "slope": number or null}]}; charts of the medians over the axis
+// <run>/routes.bin        the recorded decisions (docs/recording.md)
 // <check>/check.json      {"title", "name", "command", "machine", "date": texts,
 //                          "rows": [{"claim", "mark": texts, "measured", "spread": text or number, "verdict": "pass" | "fail" | other text,
 //                          "note": text}],
@@ -36,6 +37,7 @@
 #include <vector>
 
 #include "base/options.h"
+#include "observe/route_view.h"
 
 namespace gw {
 
@@ -105,6 +107,7 @@ struct RunData {
   std::optional<Evaluation> evaluation;
   std::vector<Sample> samples;
   Rates rates;  ///< without curves unless the run was an experiment
+  std::optional<RouteView> routes;  ///< of a recorded run
 
   /// "arm" or "arm, seed 3".
   std::string label() const;

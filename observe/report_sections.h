@@ -38,6 +38,8 @@ std::string result_section(const ReportData& data);
 std::string rate_section(const ReportData& data);
 std::string curve_section(const ReportData& data, const ReportOptions& options);
 std::string routing_section(const ReportData& data, const ReportOptions& options);
+/// Recorded decisions: what only a recording knows, layer by layer and over time.
+std::string route_section(const ReportData& data);
 std::string sample_section(const ReportData& data);
 std::string cost_section(const ReportData& data);
 std::string run_section(const ReportData& data);

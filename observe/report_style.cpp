@@ -78,6 +78,11 @@ summary:hover { color: var(--ink); }
 .more { margin-top: 20px; } .more .grid { margin-top: 14px; }
 .chart details table { font-size: 13px; } .chart details th, .chart details td { padding: 3px 14px 3px 0; }
 .chart details .scroll { max-height: 300px; overflow: auto; }
+.controls { display: flex; align-items: center; gap: 12px; margin: 4px 0 2px; font-size: 13px; } .controls[hidden] { display: none; }
+.controls label { display: flex; align-items: center; gap: 8px; flex: 1; min-width: 0; color: var(--soft); } .controls input { flex: 1; min-width: 60px; accent-color: var(--c0); }
+.controls output { min-width: 5ch; font-variant-numeric: tabular-nums; text-align: right; }
+.controls button { font: inherit; color: var(--ink); background: var(--panel); border: 1px solid var(--strong); border-radius: 5px; padding: 3px 12px; min-width: 64px; cursor: pointer; }
+.controls button:focus-visible, .controls input:focus-visible { outline: 2px solid var(--c0); outline-offset: 2px; }
 .samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(264px, 1fr)); gap: 24px 26px; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 12px; font-size: 13px; line-height: 1.45; }
 .pair div { min-width: 0; } .pair span { display: block; overflow-wrap: anywhere; }
@@ -102,7 +107,7 @@ footer p { margin: 0; padding-top: 18px; border-top: 1px solid var(--line); }
 @media print {
   :root { color-scheme: light; } body { font-size: 10.5pt; } main, footer { padding: 0; max-width: none; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } figure, tr, .sample { break-inside: avoid; } h2, h3 { break-after: avoid; }
-  .chart details, .tip { display: none; } .scroll { overflow: visible; } .grid { grid-template-columns: 1fr 1fr; }
+  .chart details, .tip, .controls button, .controls input { display: none; } .scroll { overflow: visible; } .grid { grid-template-columns: 1fr 1fr; }
 }
 )css";
 
@@ -139,6 +144,38 @@ for (const svg of document.querySelectorAll("svg[data-plot]")) {
     tip.style.top = event.clientY - box.top + 14 + "px";
     tip.style.left = Math.max(0, Math.min(x + 12, box.width - tip.offsetWidth)) + "px";
   });
+}
+for (const box of document.querySelectorAll(".moved")) {
+  const data = JSON.parse(box.querySelector("script").textContent), whole = Number(box.dataset.whole);
+  const cells = [...box.querySelectorAll("rect.cell")], entries = [...box.querySelectorAll("td")];
+  const slider = box.querySelector("input"), output = box.querySelector("output"), button = box.querySelector("button");
+  let timer = 0;
+  const show = at => {
+    output.textContent = data.steps[at];
+    slider.setAttribute("aria-valuetext", "step " + data.steps[at]);
+    data.values[at].forEach((value, n) => {
+      const text = value < 0 ? "–" : (value / 10).toFixed(1) + " %", shade = whole > 0 && value > 0 ? Math.min(value / whole, 1) : 0;
+      const title = cells[n].parentNode.querySelector("title"), number = cells[n].parentNode.querySelector("text");
+      cells[n].setAttribute("fill-opacity", (0.05 + 0.95 * shade).toFixed(3));
+      title.textContent = title.textContent.replace(/: [^:]*$/, ": " + text);
+      if (number) { number.textContent = text; number.setAttribute("class", shade > 0.75 ? "hi" : shade > 0.58 ? "mid" : "lo"); }
+      if (entries[n]) entries[n].textContent = text;
+    });
+  };
+  const stop = () => { clearInterval(timer); timer = 0; button.textContent = "Play"; };
+  slider.addEventListener("input", () => { stop(); show(Number(slider.value)); });
+  button.addEventListener("click", () => {
+    if (timer) return stop();
+    if (Number(slider.value) === data.steps.length - 1) slider.value = -1;
+    button.textContent = "Stop";
+    timer = setInterval(() => {
+      slider.value = Number(slider.value) + 1;
+      show(Number(slider.value));
+      if (Number(slider.value) === data.steps.length - 1) stop();
+    }, 300);
+  });
+  box.querySelector(".controls").hidden = false;
+  show(Number(slider.value));
 }
 )js";
 

@@ -9,9 +9,9 @@
 #include <filesystem>
 #include <limits>
 
+#include "base/append.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "observe/append.h"
 
 namespace gw {
 namespace {

@@ -4,28 +4,18 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
 
+#include "base/append.h"
+#include "base/crc32c.h"
 #include "base/error.h"
-#include "observe/append.h"
 
 namespace gw {
 namespace {
 
 constexpr size_t kFrameHead = 12, kFrameTail = 4;
-
-std::array<uint32_t, 256> crc_table() {
-  std::array<uint32_t, 256> table{};
-  for (uint32_t i = 0; i < 256; ++i) {
-    uint32_t c = i;
-    for (int bit = 0; bit < 8; ++bit) c = (c >> 1) ^ ((c & 1) ? 0x82F63B78u : 0u);
-    table[i] = c;
-  }
-  return table;
-}
 
 uint32_t masked_crc(std::string_view bytes) { return std::rotr(crc32c(bytes), 15) + 0xA282EAD8u; }
 
@@ -122,13 +112,6 @@ size_t frame_size(std::string_view file) {
 }
 
 }  // namespace
-
-uint32_t crc32c(std::string_view bytes) {
-  static const auto table = crc_table();
-  uint32_t c = ~0u;
-  for (unsigned char byte : bytes) c = table[(c ^ byte) & 0xFF] ^ (c >> 8);
-  return ~c;
-}
 
 std::string tfrecord_frame(std::string_view bytes) {
   std::string head = little_endian(bytes.size(), 8);

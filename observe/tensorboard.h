@@ -7,10 +7,6 @@
 
 namespace gw {
 
-/// CRC-32C (Castagnoli, reflected polynomial 0x82F63B78) of `bytes`.
-/// Source: RFC 3720, appendix B.4, whose test vectors the test repeats.
-uint32_t crc32c(std::string_view bytes);
-
 /// One TFRecord frame.
 /// Math:   length u64 | mask(crc(length)) u32 | bytes | mask(crc(bytes)) u32, little endian; mask(c) = rotr(c, 15) + 0xA282EAD8.
 std::string tfrecord_frame(std::string_view bytes);

@@ -8,6 +8,7 @@
 
 #include "observe/png.h"
 #include "observe/progress.h"
+#include "observe/route_export.h"
 #include "observe/run_directory.h"
 #include "train/evaluate.h"
 #include "train/timing.h"
@@ -26,9 +27,18 @@ Json config_json(const TrainConfig& config) {
 /// Writes records and moves the progress line.
 class DirectoryObserver : public TrainObserver {
  public:
-  DirectoryObserver(RunDirectory& directory, const TrainingRun& run, std::string label) : directory_(directory), run_(run), label_(std::move(label)) {}
+  DirectoryObserver(RunDirectory& directory, const TrainingRun& run, std::string label)
+      : directory_(directory), run_(run), label_(std::move(label)), routes_(directory) {}
 
   void on_resume(int64_t step) override { directory_.truncate_after(step), start_ = step; }
+
+  void on_routes(const RouteSummary& summary) override { routes_.add(summary); }
+
+  /// Ends the progress line and writes what waits for the end.
+  void finish() {
+    progress_.reset();
+    routes_.write();
+  }
 
   void on_step(const Json& record, int64_t done, int64_t total) override {
     directory_.append(record);
@@ -45,6 +55,7 @@ class DirectoryObserver : public TrainObserver {
 
   void on_validation(const Json& record) override {
     directory_.append(record);
+    routes_.write();
     validation_ = fmt::format("val clean {:.1f}%", 100 * record.value("clean_accuracy", 0.0));
     if (record.contains("robust_accuracy")) validation_ += fmt::format(" robust {:.1f}%", 100 * record.value("robust_accuracy", 0.0));
   }
@@ -54,6 +65,7 @@ class DirectoryObserver : public TrainObserver {
   const TrainingRun& run_;
   std::string label_, validation_;
   int64_t start_ = 0;
+  RouteExporter routes_;
   std::optional<Progress> progress_;
 };
 
@@ -104,10 +116,8 @@ Json samples_json(Trainer& trainer) {
   return {{"samples", list}};
 }
 
-Json measure(Trainer& trainer, const TrainingRun& run, std::map<std::string, double>& metrics) {
+Json measure(Trainer& trainer, const TrainingRun& run, TrainObserver& observer, std::map<std::string, double>& metrics) {
   const auto& config = trainer.config();
-  EvaluationConfig evaluation;
-  parse_options("evaluation", Json::parse(config.evaluation), evaluation);
   std::optional<Progress> progress;
   const auto tick = [&](int64_t done, int64_t total) {
     if (run.stop != nullptr && run.stop->load()) throw Interrupted("interrupted while evaluating; the trained checkpoint is kept. Go on with: gatewright train --resume " + run.directory);
@@ -119,7 +129,7 @@ Json measure(Trainer& trainer, const TrainingRun& run, std::map<std::string, dou
     }
     progress->update(done);
   };
-  const auto result = evaluate(trainer.network(), trainer.data().test, evaluation, config.epsilon, Rng(static_cast<uint64_t>(config.seed)).fork("test"), tick);
+  const auto result = trainer.evaluate_on_test(observer, tick);
   metrics["clean_accuracy"] = result.clean_accuracy;
   for (const auto& [attack, held] : result.robust_accuracy) metrics["robust." + attack] = held;
   if (result.robust_accuracy.count(kWorstCase) > 0) metrics["robust_accuracy"] = result.robust_accuracy.at(kWorstCase);
@@ -148,11 +158,10 @@ ArmResult run_training(const TrainConfig& config, const TrainingRun& run) {
   if (finished_run(run.directory, config, result)) return result;
   Trainer trainer(config);
   RunDirectory directory(run.directory, config_json(config), {.resume = run.resume, .tensorboard = true, .wall_time_s = run.wall_time_s, .may_differ = {}});
-  {
-    DirectoryObserver observer(directory, run, fmt::format("{} seed {}", config.arm, config.seed));
-    trainer.run({run.directory, run.resume, run.stop}, observer);
-  }
-  Json evaluation = measure(trainer, run, result.metrics);
+  DirectoryObserver observer(directory, run, fmt::format("{} seed {}", config.arm, config.seed));
+  trainer.run({run.directory, run.resume, run.stop}, observer);
+  observer.finish();
+  Json evaluation = measure(trainer, run, observer, result.metrics);
   evaluation["arm"] = config.arm, evaluation["seed"] = config.seed, evaluation["checkpoint"] = kBestCheckpoint;
   evaluation["dataset"] = Json::parse(config.data).value("part", "");
   evaluation["classes"] = trainer.data().class_names;

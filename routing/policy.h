@@ -17,6 +17,12 @@ class Policy {
   virtual ~Policy() = default;
   virtual RoutingPlan plan(const at::Tensor& scores, bool train, const Rng& rng) const = 0;
   virtual int64_t experts() const = 0;
+  /// A plan over given experts [T, K] int64 (−1: empty slot), weighed and differentiable as if the policy had chosen them: replay.
+  /// Where the experts are those that `plan` would choose, the result is the same to the bit.
+  /// Errors: ValueError if the policy cannot weigh experts that it did not choose.
+  virtual RoutingPlan plan_given(const at::Tensor& /*scores*/, const at::Tensor& /*expert*/, bool /*train*/, const Rng& /*rng*/) const {
+    fail("policy: expected one that can weigh given routes, got one that weighs its own only; record the weights too (weights = true)");
+  }
 };
 
 /// Checks shape [T, E] and finiteness; the message names `part`, the row and the value.

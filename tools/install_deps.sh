@@ -32,6 +32,8 @@ want_debian_torch() {
 
 # OpenBLAS by name: with the reference BLAS, which may be the default, Debian's libtorch multiplies 40 times slower.
 if want_debian_torch; then packages="$packages libtorch-dev libopenblas0-pthread"; fi
+# The browser test skips without a browser; where everything must be tested it must not (22 seconds, 300 MB).
+if [ "${CI:-}" = true ] && ! command -v chromium >/dev/null; then packages="$packages chromium fonts-dejavu-core"; fi
 if [ "${1:-}" = --list ]; then
   echo "$packages"
   exit 0

@@ -21,6 +21,7 @@ void TrainConfig::fields(OptionVisitor& v) {
   v.integer("checkpoint_steps", checkpoint_steps, "checkpoint every so many steps; 0: after each epoch", 0, INT64_MAX);
   v.integer("validation_steps", validation_steps, "PGD steps of the validation's robust accuracy; 0: clean accuracy only", 0, 1000);
   v.table("evaluation", evaluation, "what is measured on the test images");
+  v.table("routes", routes, "recording and replay of decisions: {record = true}");
 }
 
 void EvaluationConfig::fields(OptionVisitor& v) {

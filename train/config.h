@@ -17,6 +17,7 @@ struct TrainConfig : OptionSet {
   int64_t checkpoint_steps = 0;  ///< also between epochs, every so many steps; 0: after each epoch only
   int64_t validation_steps = 5;  ///< PGD steps of the robust accuracy on which the best checkpoint is chosen
   std::string evaluation = "{}";
+  std::string routes = "{}";     ///< recording and replay of decisions (RouteOptions)
   void fields(OptionVisitor& v) override;
 };
 

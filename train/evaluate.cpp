@@ -15,9 +15,9 @@ struct Answers {
   at::Tensor predicted, route;  // [n] each; route undefined when dense
 };
 
-Answers answers(Network& network, const at::Tensor& images) {
+Answers answers(Network& network, const at::Tensor& images, RoutePurpose purpose = RoutePurpose::kClean) {
   const at::NoGradGuard no_grad;
-  const auto out = network.forward(images);
+  const auto out = network.forward(images, drawing_from(Rng(0), purpose));
   Answers result{out.logits.argmax(1), {}};
   if (!out.plans.empty()) result.route = chosen_experts(out.plans.front());
   return result;
@@ -87,7 +87,7 @@ void attack_batch(Network& network, const Batch& batch, const EvaluationConfig& 
       out.forced_robust[e] += result.fooled_per_expert[e].logical_not().sum().item<double>();
     }
     if (name != config.attacks.front() || !on_clean.route.defined()) continue;
-    const auto attacked = answers(network, result.images);
+    const auto attacked = answers(network, result.images, RoutePurpose::kAttacked);
     out.flip_rate += attacked.route.ne(on_clean.route).sum().item<double>();
     count(out.affinity_attacked, network.shape(), attacked.route, batch.labels);
   }
@@ -102,14 +102,19 @@ void check_evaluation(const EvaluationConfig& config, double epsilon) {
   for (const auto& item : options.items()) make_attack(item.key(), options, epsilon);  // options of no attack are a slip of the pen
 }
 
-NetworkEvaluation evaluate(Network& network, const ImageSet& whole, const EvaluationConfig& config, double epsilon, const Rng& rng, const Tick& tick) {
+NetworkEvaluation evaluate(Network& network, const ImageSet& whole, const EvaluationConfig& config, double epsilon, const Rng& rng, const Tick& tick,
+                           RouteFrame frame) {
   network.eval();
   const auto set = first_images(whole, config.images);
   const Loader loader(set, config.batch, {}, false, rng);
   NetworkEvaluation out;
   out.images = set.size();
   for (int64_t b = 0; b < loader.batches(); ++b) {
-    attack_batch(network, loader.get(0, b), config, epsilon, [&](const std::string& name) { return rng.fork(name, static_cast<uint64_t>(b)); }, out);
+    const auto batch = loader.get(0, b);
+    frame.batch = b, frame.labels = batch.labels, frame.index = batch.index;
+    network.tap().begin(frame);
+    attack_batch(network, batch, config, epsilon, [&](const std::string& name) { return rng.fork(name, static_cast<uint64_t>(b)); }, out);
+    network.tap().end();
     if (tick) tick(std::min((b + 1) * config.batch, out.images), out.images);
   }
   // Counts until here; shares from here on.
@@ -146,7 +151,7 @@ SampleImages sample_images(Network& network, const ImageSet& set, int64_t count,
   const auto batch = Loader(few, std::max<int64_t>(few.size(), 1), {}, false, rng).get(0, 0);
   NetworkVictim victim(network);
   const auto attacked = make_attack("joint", Json::object(), epsilon)->run(victim, batch.images, batch.labels, rng.fork("samples")).images;
-  const auto on_clean = answers(network, batch.images), on_attacked = answers(network, attacked);
+  const auto on_clean = answers(network, batch.images), on_attacked = answers(network, attacked, RoutePurpose::kAttacked);
   const auto list = [](const at::Tensor& t) {
     if (!t.defined()) return std::vector<int64_t>{};
     const auto c = t.contiguous();

@@ -25,11 +25,20 @@ struct NetworkEvaluation {
 /// Refuses unknown attacks and their options before anything is measured. Errors: ValueError with the near miss.
 void check_evaluation(const EvaluationConfig& config, double epsilon);
 
+/// The frame of an evaluation on test images, outside of training.
+inline RouteFrame test_frame() {
+  RouteFrame frame;
+  frame.phase = RoutePhase::kTest;
+  return frame;
+}
+
 /// Called after each batch with the images done and in all; throw to stop.
 using Tick = std::function<void(int64_t done, int64_t total)>;
 
 /// Clean accuracy, accuracy under every attack of `config`, routes. Deterministic given (network, images, rng).
-NetworkEvaluation evaluate(Network& network, const ImageSet& set, const EvaluationConfig& config, double epsilon, const Rng& rng, const Tick& tick = {});
+/// `frame`: phase, step and epoch under which the network's tap sees the batches.
+NetworkEvaluation evaluate(Network& network, const ImageSet& set, const EvaluationConfig& config, double epsilon, const Rng& rng, const Tick& tick = {},
+                           RouteFrame frame = test_frame());
 double clean_accuracy(Network& network, const ImageSet& set, int64_t batch);
 Json evaluation_json(const NetworkEvaluation& evaluation);
 

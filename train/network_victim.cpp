@@ -8,6 +8,7 @@ Victim::Response NetworkVictim::respond(const at::Tensor& images) {
   const ops::FrozenParameters frozen;
   ForwardOptions options;
   options.straight_through = false;
+  options.purpose = RoutePurpose::kSearch;
   const auto out = network_.forward(images, options);
   return {out.logits, out.scores};
 }

@@ -24,17 +24,18 @@ at::Tensor trades_images(Network& network, const at::Tensor& images, const at::T
   const EvaluationScope evaluation(network);
   const ops::FrozenParameters frozen;
   at::Tensor target;
+  ForwardOptions pass;
+  pass.purpose = RoutePurpose::kSearch;
   {
     const at::NoGradGuard no_grad;
-    target = network.forward(images).logits;
+    target = network.forward(images, pass).logits;
   }
   if (!at::isfinite(target).all().item<bool>()) {
     throw NumericError("train: expected finite answers of the network, got NaN or infinity; lower the learning rate or look at the data");
   }
   const bool with_router = scores.defined() && options.router_weight > 0;
+  pass.straight_through = options.straight_through;
   const auto objective = [&](const at::Tensor& x) {
-    ForwardOptions pass;
-    pass.straight_through = options.straight_through;
     const auto out = network.forward(x, pass);
     auto loss = kl_divergence(target, out.logits).sum();
     if (with_router) loss = loss + options.router_weight * kl_divergence(scores.detach(), out.scores).sum();

@@ -7,7 +7,6 @@
 
 #include "base/registry.h"
 #include "routing/load.h"
-#include "train/evaluate.h"
 
 namespace gw {
 namespace {
@@ -52,6 +51,7 @@ void check_config(const TrainConfig& config) {
   make_part<Optimizer>("optimizer", Json::parse(config.optimizer), Optimizer::Context{}, 0);
   parsed<Schedule>("schedule", config.schedule);
   parsed<AugmentOptions>("augment", config.augment);
+  parsed<RouteOptions>("routes", config.routes);
   check_evaluation(parsed<EvaluationConfig>("evaluation", config.evaluation), config.epsilon);
 }
 
@@ -85,6 +85,27 @@ void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
   if (options.resume && checkpointed) at_ = unpack_checkpoint(*network_, experts_.get(), router_.get(), load_safetensors(last), last);
   if (options.resume) observer.on_resume(at_.step);
   if (!options.resume || !checkpointed) save(last);  // an unwritable place is found before an hour's work
+  open_taps(options, observer);
+}
+
+void Trainer::open_taps(const RunOptions& options, TrainObserver& observer) {
+  routes_ = open_routes(config_, data_.class_names, options.directory, options.resume, at_.step);
+  network_->set_tap(routes_.tap);
+  if (routes_.recorder) routes_.recorder->listen([&observer](const RouteSummary& summary) { observer.on_routes(summary); });
+}
+
+RouteFrame Trainer::frame(RoutePhase phase, const Batch& batch) const {
+  const int64_t done = at_.step + (phase == RoutePhase::kTrain ? 1 : 0);  // as in the records: this step included
+  return {phase, done, at_.epoch, 0, batch.labels, batch.index};
+}
+
+NetworkEvaluation Trainer::evaluate_on_test(TrainObserver& observer, const Tick& tick) {
+  const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("test");
+  if (routes_.recorder) routes_.recorder->listen([&observer](const RouteSummary& summary) { observer.on_routes(summary); });
+  const auto result = evaluate(*network_, data_.test, parsed<EvaluationConfig>("evaluation", config_.evaluation), config_.epsilon, rng, tick, frame(RoutePhase::kTest, {}));
+  network_->set_tap(nullptr);  // timings and sample images after this are no part of the run
+  routes_ = {};
+  return result;
 }
 
 void Trainer::run(const RunOptions& options, TrainObserver& observer) {
@@ -111,11 +132,13 @@ void Trainer::step(TrainObserver& observer) {
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("step", static_cast<uint64_t>(at_.step));
   StepContext context{*network_, batch, *experts_, router_.get(), lr, rng};
   StepReport report;
+  network_->tap().begin(frame(RoutePhase::kTrain, batch));
   try {
     report = objective_->step(context);
   } catch (const NumericError& error) {
     stopped(error);
   }
+  network_->tap().end();
   ++at_.batch, ++at_.step;
   Json record{{"step", at_.step}, {"epoch", at_.epoch}, {"kind", "train"}, {"lr", lr}};
   for (const auto& [name, value] : report.values) record[name] = value;
@@ -144,7 +167,7 @@ double Trainer::validate(TrainObserver& observer) {
   const double step_size = std::min(1.0, 2.5 * config_.epsilon / static_cast<double>(std::max<int64_t>(config_.validation_steps, 1)));
   quick.attack_options = Json{{"pgd", {{"steps", std::max<int64_t>(config_.validation_steps, 1)}, {"step_size", step_size}}}}.dump();
   const auto& held_out = validation_.size() > 0 ? validation_ : train_;
-  const auto result = evaluate(*network_, held_out, quick, config_.epsilon, rng);
+  const auto result = evaluate(*network_, held_out, quick, config_.epsilon, rng, {}, frame(RoutePhase::kValidation, {}));
   Json record{{"step", at_.step}, {"epoch", at_.epoch}, {"kind", "validation"}, {"clean_accuracy", result.clean_accuracy}};
   double score = result.clean_accuracy;
   if (config_.validation_steps > 0) {

@@ -4,7 +4,9 @@
 
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/evaluate.h"
 #include "train/objective.h"
+#include "train/route_recording.h"
 
 namespace gw {
 
@@ -22,6 +24,8 @@ class TrainObserver {
   virtual void on_validation(const Json& /*record*/) {}
   /// Once, when training continues from a checkpoint: what came after `step` is about to be done again.
   virtual void on_resume(int64_t /*step*/) {}
+  /// At the end of every batch of a recorded run, for each layer that decides; also while the trained network is evaluated.
+  virtual void on_routes(const RouteSummary& /*summary*/) {}
 };
 
 /// Trains one network as a TrainConfig says. Deterministic: the same config gives the same bits, whether or not the run
@@ -43,6 +47,9 @@ class Trainer {
   ///         IoError when a checkpoint cannot be written (the one before survives).
   void run(const RunOptions& options, TrainObserver& observer);
 
+  /// Evaluates the network on the test images, as the config says. The tap sees the batches as test batches of the last step.
+  NetworkEvaluation evaluate_on_test(TrainObserver& observer, const Tick& tick = {});
+
   Network& network() { return *network_; }
   const ImageData& data() const { return data_; }
   const ImageSet& validation() const { return validation_; }
@@ -55,6 +62,8 @@ class Trainer {
   double validate(TrainObserver& observer);
   void save(const std::string& path) const;
   void begin(const RunOptions& options, TrainObserver& observer);
+  void open_taps(const RunOptions& options, TrainObserver& observer);
+  RouteFrame frame(RoutePhase phase, const Batch& batch) const;
   [[noreturn]] void stopped(const NumericError& error) const;
   [[noreturn]] void interrupt(const std::string& directory);
 
@@ -67,6 +76,7 @@ class Trainer {
   std::shared_ptr<Optimizer> experts_, router_;
   std::shared_ptr<Loader> loader_;
   Progressed at_;
+  RouteTaps routes_;
 };
 
 /// Refuses what can be refused without data and before an hour of training: unknown parts, keys and values anywhere in the

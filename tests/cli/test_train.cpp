@@ -25,7 +25,7 @@ using gw_test::write_file;
 const std::string kSmall =
     "--quiet --threads 1 --set data.part=synthetic --set data.classes=3 --set data.height=8 --set data.width=8 --set data.train=60"
     " --set data.test=20 --set train_per_class=0 --set test_per_class=0 --set network.backbone_options.width=4 --set network.gate.width=2"
-    " --set batch=8 --set checkpoint_steps=3 ";
+    " --set batch=8 --set checkpoint_steps=3 --set routes.record=true ";
 const std::string kTrain = "train advmoe --size tiny --arm adv_moe " + kSmall;
 
 std::string started(const std::string& directory, int epochs) { return kTrain + "--set epochs=" + std::to_string(epochs) + " --out " + directory; }
@@ -37,7 +37,7 @@ int64_t lines(const std::string& path) {
 }
 
 void expect_same_run(const std::string& a, const std::string& b) {
-  for (const char* file : {"/best.safetensors", "/last.safetensors", "/metrics.jsonl", "/recipe.json"}) {
+  for (const char* file : {"/best.safetensors", "/last.safetensors", "/metrics.jsonl", "/recipe.json", "/routes.bin", "/routes.jsonl"}) {
     const auto expected = read_file(a + file);
     EXPECT_FALSE(expected.empty()) << file;
     EXPECT_TRUE(read_file(b + file) == expected) << file << " differs";

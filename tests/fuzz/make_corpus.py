@@ -114,6 +114,111 @@ def safetensors_corpus():
     put("bool_two", {"a": entry("BOOL", [1], 0, 1)}, b"\2")
 
 
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def varint(value):
+    out = b""
+    while value >= 0x80:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def packed(values):
+    width = max(1, max(values, default=1).bit_length())
+    bits = sum(value << i * width for i, value in enumerate(values))
+    return bytes([width]) + bits.to_bytes((len(values) * width + 7) // 8, "little")
+
+
+def sealed(data):
+    return data + struct.pack("<I", crc32c(data))
+
+
+def record(kind, payload, length=None):
+    return sealed(bytes([kind]) + varint(len(payload) if length is None else length) + payload)
+
+
+def recording_header(about=b'{"name":"corpus"}', magic=b"GWROUTES", version=1, length=None):
+    return sealed(magic + struct.pack("<I", version) + varint(len(about) if length is None else length) + about)
+
+
+def route_site(name, experts):
+    return record(1, varint(len(name)) + name + varint(experts))
+
+
+def route_frame(phase=0, step=1, labels=(), index=()):
+    payload = bytes([phase]) + varint(step) + varint(0) + varint(0) + bytes([(1 if labels else 0) | (2 if index else 0)])
+    if labels or index:
+        payload += varint(max(len(labels), len(index))) + (packed(labels) if labels else b"") + (packed(index) if index else b"")
+    return record(2, payload)
+
+
+def decision(site, tokens, rows, routes, flags=2, purpose=0, tail=b""):
+    return record(3, varint(site) + bytes([purpose, flags]) + varint(tokens) + varint(rows) + routes + tail)
+
+
+def recording_corpus():
+    def put(name, *parts):
+        save("recording", name, b"".join(parts))
+
+    head, site, frame = recording_header(), route_site(b"router", 4), route_frame(labels=[3, 0, 9], index=[5, 1, 2])
+    slots = varint(2) + packed([0, 3, 1, 4, 2, 3])  # 4 stands for an empty slot
+    lists = varint(2) + varint(0) + varint(2) + varint(0) + varint(1) + varint(2) + varint(1) + varint(2)
+    put("slots", head, site, frame, decision(0, 3, 5, slots))
+    put("lists", head, site, frame, decision(0, 3, 3, lists, flags=3))
+    put("weights_f32", head, site, frame, decision(0, 3, 5, slots, flags=4, tail=struct.pack("<5f", *range(5))))
+    put("weights_f64", head, site, frame, decision(0, 3, 5, slots, flags=6, tail=struct.pack("<5d", *range(5))))
+    put("scores", head, site, frame, decision(0, 3, 5, slots, flags=10, tail=struct.pack("<12f", *range(12))))
+    put("two_frames", head, site, frame, decision(0, 3, 5, slots), route_frame(phase=2, step=9), decision(0, 3, 3, lists, flags=3, purpose=1))
+    put("empty", head)
+    put("nothing", b"")
+    put("magic", recording_header(magic=b"GWROUTEX"))
+    put("version", recording_header(version=2))
+    put("header_cut", head[:-2])
+    put("header_huge", recording_header(length=1 << 62))
+    put("header_text", recording_header(about=b"[1]"))
+    put("header_deep", recording_header(about=b'{"a":' * 3000))
+    put("header_sum", head[:-1] + b"x")
+    put("cut", (head + site + frame + decision(0, 3, 5, slots))[:-7])
+    put("flipped", head, site, frame, decision(0, 3, 5, slots)[:-1] + b"\0", frame)
+    put("zeros", head, site, bytes(64))
+    put("length_huge", head, b"\3" + varint(1 << 60), bytes(40))
+    put("length_limit", head, b"\3" + varint(256 << 20), bytes(40))
+    put("type_9", head, record(9, b"x"))
+    put("site_none", head, frame, decision(0, 3, 5, slots))
+    put("site_empty", head, route_site(b"", 0))
+    put("site_huge", head, route_site(b"a", 1 << 40))
+    put("sites_many", head, *[route_site(b"s", 1 << 23) for _ in range(3)])
+    put("name_huge", head, record(1, varint(1 << 50) + b"a" + varint(2)))
+    put("phase", head, route_frame(phase=7))
+    put("frame_flags", head, record(2, b"\0\1\0\0\x0f\2"))
+    put("labels_huge", head, record(2, b"\0\1\0\0\1" + varint(1 << 30) + b"\1x"))
+    put("duplicate", head, site, frame, decision(0, 1, 2, varint(2) + packed([1, 1])))
+    put("descending", head, site, frame, decision(0, 1, 2, varint(2) + packed([2, 1])))
+    put("hole_in_slots", head, site, frame, decision(0, 1, 1, varint(2) + packed([4, 1])))
+    put("expert_beyond", head, site, frame, decision(0, 1, 1, varint(1) + packed([5])))
+    put("rows_wrong", head, site, frame, decision(0, 3, 4, slots))
+    put("tokens_huge", head, site, frame, decision(0, (1 << 31) - 1, 0, varint(0) + packed([])))
+    put("tokens_over", head, site, frame, decision(0, 1 << 40, 0, varint(0) + packed([])))
+    put("slots_huge", head, site, frame, decision(0, 1 << 30, 4, varint(4) + b"\1x"))
+    put("width_0", head, site, frame, decision(0, 8, 8, varint(1) + b"\0"))
+    put("width_60", head, site, frame, decision(0, 1, 1, varint(1) + b"\x3c" + bytes(8)))
+    put("list_token", head, site, frame, decision(0, 1, 2, varint(1) + varint(0) + varint(2) + varint(0) + varint(5), flags=3))
+    put("list_rows", head, site, frame, decision(0, 3, 1 << 20, varint(1) + varint(0) + varint(1 << 20), flags=3))
+    put("list_expert", head, site, frame, decision(0, 3, 1, varint(1) + varint(9) + varint(1) + varint(0), flags=3))
+    put("weights_short", head, site, frame, decision(0, 3, 5, slots, flags=6, tail=b"abc"))
+    put("scores_short", head, site, frame, decision(0, 3, 5, slots, flags=10, tail=b"abc"))
+    put("trailing", head, site, frame, decision(0, 3, 5, slots, tail=b"x"))
+
+
 idx_corpus()
 csv_corpus()
 safetensors_corpus()
+recording_corpus()

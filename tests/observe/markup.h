@@ -76,7 +76,7 @@ class MarkupReader {
     if (key.rfind("on", 0) == 0) fault("event handler " + key);
   }
   void tag() {
-    static const std::set<std::string> kVoid = {"meta", "img"};
+    static const std::set<std::string> kVoid = {"meta", "img", "input"};
     expect("<");
     if (html_[at_] == '/') {
       expect("/");

@@ -57,6 +57,7 @@ class AdvMoe : public Objective {
     ForwardOptions given, silent;  // decisions without a gradient to the router
     given.record_router = silent.record_router = false;
     given.scores = scores;
+    silent.purpose = RoutePurpose::kAttacked;
     const auto clean = c.network.forward(c.batch.images, given);
     const auto attacked = c.network.forward(adversarial, silent);
     const auto loss = at::cross_entropy_loss(clean.logits, y) + options_.beta * mean_kl(clean.logits, attacked.logits);
@@ -78,7 +79,7 @@ class AdvMoe : public Objective {
     const EvaluationScope statistics(c.network.backbone());
     const ops::FrozenParameters frozen;  // experts are constants here: batch norm folded, no weight gradients
     const auto clean = c.network.forward(c.batch.images);
-    const auto attacked = c.network.forward(adversarial);
+    const auto attacked = c.network.forward(adversarial, drawing_from(Rng(0), RoutePurpose::kAttacked));
     auto loss = at::cross_entropy_loss(clean.logits, c.batch.labels) + options_.beta * mean_kl(clean.logits, attacked.logits);
     if (balancer_) loss = loss + balancer_->loss(clean.plans.front());
     c.router->step(parameter_gradients(loss, c.router->values(), "router loss"), c.lr);

@@ -36,7 +36,7 @@ class Trades : public Objective {
     const auto scores = options_.router_weight > 0 ? c.network.route(c.batch.images) : at::Tensor();
     const auto adversarial = trades_images(c.network, c.batch.images, scores, options_, epsilon_, c.rng.fork("attack"));
     const auto clean = c.network.forward(c.batch.images, drawing_from(c.rng.fork("clean")));
-    const auto attacked = c.network.forward(adversarial, drawing_from(c.rng.fork("attacked")));
+    const auto attacked = c.network.forward(adversarial, drawing_from(c.rng.fork("attacked"), RoutePurpose::kAttacked));
     auto loss = at::cross_entropy_loss(clean.logits, y) + options_.beta * mean_kl(clean.logits, attacked.logits);
     if (balancer_) {
       for (const auto& plan : clean.plans) loss = loss + balancer_->loss(plan);

@@ -30,6 +30,8 @@ class TrainCommand : public Command {
     app.add_option("--set", overrides_, "override a value: epochs=3, objective.beta=1, network.backbone=resnet18");
     app.add_option("--out", out_, "run directory; default runs/<recipe>-<size>-<arm>-seed<k>");
     app.add_option("--resume", resume_, "continue the run in this directory, bit for bit")->type_name("DIR");
+    app.add_flag("--record-routes", record_, "record which expert served what (docs/recording.md): short for --set routes.record=true");
+    app.add_option("--replay-routes", replay_, "force the routes of this recording: short for --set routes.replay=FILE")->type_name("FILE");
     app.add_flag("--json", json_, "print the metrics as JSON");
     app.add_flag("--quiet", quiet_, "no progress");
   }
@@ -42,6 +44,8 @@ class TrainCommand : public Command {
       train_one(config, resume_, true);
       return 0;
     }
+    if (record_) overrides_.push_back("routes.record=true");
+    if (!replay_.empty()) overrides_.push_back("routes.replay=" + replay_);
     check(!recipe_.empty(), "train: expected a recipe or --resume DIR, got neither; try: {}", example());
     const auto recipe = load_recipe(recipe_, recipe_folders());
     const auto arms = arm_.empty() ? recipe.arms : std::vector<std::string>{arm_};
@@ -70,10 +74,10 @@ class TrainCommand : public Command {
     fmt::print("\n{} seed {}\n{}report: {}/report.html\n", result.arm, result.seed, format_table(rows), directory);
   }
 
-  std::string recipe_, size_ = "tiny", arm_, out_, resume_;
+  std::string recipe_, size_ = "tiny", arm_, out_, resume_, replay_;
   int64_t seed_ = -1;
   std::vector<std::string> overrides_;
-  bool json_ = false, quiet_ = false;
+  bool json_ = false, quiet_ = false, record_ = false;
 };
 
 }  // namespace

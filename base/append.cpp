@@ -1,4 +1,4 @@
-#include "observe/append.h"
+#include "base/append.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -12,8 +12,7 @@ namespace gw {
 
 int open_for_append(const std::string& path) {
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (file < 0)
-    throw IoError(fmt::format("run directory: expected to append to {}, got \"{}\"; check its permissions", path, std::strerror(errno)));
+  if (file < 0) throw IoError(fmt::format("file: expected to append to {}, got \"{}\"; check its permissions", path, std::strerror(errno)));
   return file;
 }
 
@@ -21,8 +20,7 @@ void append_bytes(int file, const std::string& path, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(file, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0)
-      throw IoError(fmt::format("run directory: expected to append to {}, got \"{}\"; is the disk full?", path, std::strerror(errno)));
+    if (written < 0) throw IoError(fmt::format("file: expected to append to {}, got \"{}\"; is the disk full?", path, std::strerror(errno)));
     bytes.remove_prefix(static_cast<size_t>(written));
   }
 }

@@ -1,0 +1,88 @@
+#include "observe/inspect.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "apps/cli/clocks.h"
+#include "apps/cli/command.h"
+#include "apps/cli/signals.h"
+#include "apps/cli/table.h"
+#include "observe/progress.h"
+#include "observe/run_directory.h"
+
+namespace gw {
+namespace {
+
+/// Shows who served what: of a recorded run, or of a checkpoint on its test images.
+class InspectCommand : public Command {
+ public:
+  using Command::Command;
+  static constexpr const char* kSummary =
+      "Show the routing of a recorded run or of a checkpoint: load, dead experts, dropped tokens, flips, classes.";
+
+  const char* example() const override { return "gatewright inspect runs/first --against runs/second"; }
+
+  void declare(CLI::App& app) override {
+    app.add_option("path", path_, "run directory, recording or checkpoint")->required();
+    app.add_option("--against", against_, "another run, recording or checkpoint: how many test samples take other experts")
+        ->type_name("PATH");
+    app.add_option("--attack", options_.attacks, "attack the test images of a checkpoint and count the flips")->type_name("NAME");
+    app.add_option("--images", options_.images, "the first so many test images of a checkpoint; 0: all")->check(CLI::NonNegativeNumber);
+    app.add_flag("--prometheus", prometheus_, "print Prometheus text");
+    app.add_flag("--json", json_, "print JSON");
+  }
+
+  int run() override {
+    catch_signals();
+    const auto view = look(path_);
+    const auto differences = against_.empty() ? std::vector<RouteDifference>{} : compare_routes(view, look(against_));
+    check(against_.empty() || !differences.empty(),
+          "inspect: expected test samples that both {} and {} routed through layers of the same names, got none; compare runs of one "
+          "network that recorded their evaluation",
+          path_, against_);
+    if (prometheus_) {
+      fmt::print("{}", prometheus_text(view));
+    } else if (json_) {
+      auto json = to_json(view);
+      for (const auto& d : differences) json["differences"].push_back({{"layer", d.layer}, {"compared", d.compared}, {"differ", d.differ}});
+      fmt::print("{}\n", dump_json(json));
+    } else {
+      print(view, differences);
+    }
+    return 0;
+  }
+
+ private:
+  RouteView look(const std::string& path) const {
+    std::optional<Progress> progress;
+    return inspect_routes(path, options_, [&](int64_t done, int64_t total) {
+      if (stop_requested().load()) throw Interrupted("interrupted; nothing was written");
+      if (!progress) {
+        auto options = progress_for(stderr, steady_now_s);
+        options.label = "inspect", options.unit = "images";
+        progress.emplace(total, options);
+      }
+      progress->update(done);
+    });
+  }
+
+  static void print(const RouteView& view, const std::vector<RouteDifference>& differences) {
+    fmt::print("{}\n\n{}", routes_origin(view), format_table(statistics_rows(view)));
+    for (const auto& layer : view.layers) {
+      const auto rows = affinity_rows(view, layer);
+      if (!rows.empty() && layer.experts <= kExpertsShown) fmt::print("\n{}", format_table(rows));
+    }
+    if (!differences.empty()) fmt::print("\ntest samples that take other experts\n{}", format_table(difference_rows(differences)));
+  }
+
+  static constexpr int64_t kExpertsShown = 16;  // wider tables wrap on a terminal; --json has them
+  std::string path_, against_;
+  InspectOptions options_;
+  bool json_ = false, prometheus_ = false;
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Command, gw::InspectCommand);

@@ -1,0 +1,43 @@
+#pragma once
+// Routing as other programs read it: TensorBoard scalars and histograms, Prometheus text.
+#include <map>
+#include <string>
+#include <vector>
+
+#include "observe/run_directory.h"
+#include "routing/recorder.h"
+
+namespace gw {
+
+inline constexpr const char* kPrometheusFile = "routes.prom";
+inline constexpr size_t kPrometheusLayers = 256;  ///< more layers share one set of series
+
+/// One layer for an exposition: the window is what gauges speak of, the total what counters do.
+struct LayerRoutes {
+  std::string layer;
+  RouteStats window, total;
+};
+
+/// Prometheus text exposition, version 0.0.4: seven series per layer whatever the number of experts, dropped tokens always among them.
+/// Layers beyond the first kPrometheusLayers become one, layer="other", with the worst of their gauges and the sum of their counters.
+std::string prometheus_text(const std::vector<LayerRoutes>& layers);
+
+/// Passes a run's routing on while it trains: for every layer scalars "routes/<layer>/<what>" at each step, a histogram of the load
+/// at every tenth, and a Prometheus file for a collector of text files.
+class RouteExporter {
+ public:
+  explicit RouteExporter(RunDirectory& directory) : directory_(directory) {}
+  /// Training on clean data counts; evaluations do not.
+  void add(const RouteSummary& summary);
+  /// Replaces routes.prom; the next batch starts a new window. Does nothing before the first summary.
+  void write();
+
+ private:
+  RunDirectory& directory_;
+  std::map<std::string, LayerRoutes> layers_;
+  std::vector<std::string> order_;       ///< of appearance
+  std::map<std::string, bool> written_;  ///< layers whose window has been told: it ends when the next batch comes
+  int64_t written_step_ = 0;
+};
+
+}  // namespace gw

@@ -1,0 +1,73 @@
+// Recording and replaying whole networks: one decision per image, and one per layer.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include "models/network.h"
+#include "observe/scratch.h"
+#include "ops/random.h"
+#include "routing/recorder.h"
+#include "routing/replayer.h"
+
+namespace {
+
+using gw::Network;
+using gw_test::Scratch;
+
+std::shared_ptr<Network> network(const std::string& routing, const std::string& backbone = "small_cnn") {
+  gw::NetworkOptions o;
+  o.backbone = backbone, o.experts = 3, o.ratio = 0.5, o.routing = routing, o.seed = 5;
+  o.backbone_options = backbone == "resnet18" ? R"({"width":8})" : R"({"width":8})";
+  o.gate = routing == "image" ? R"({"part":"cnn","arch":"small","width":2})" : R"({"part":"pooled_linear"})";
+  auto made = std::make_shared<Network>(o, 3, 16, 16, 4);
+  made->eval();
+  return made;
+}
+
+at::Tensor images(uint64_t seed, int64_t n = 10) { return gw::ops::uniform(gw::Rng(seed), {n, 3, 16, 16}, 0, 1); }
+
+void scramble_router(Network& network) {
+  const at::NoGradGuard no_grad;
+  for (auto& p : network.router_parameters()) p.neg_().add_(0.3);
+}
+
+class NetworkRoutes : public testing::TestWithParam<std::pair<const char*, const char*>> {};
+
+TEST_P(NetworkRoutes, ReplayGivesTheSameBitsWithAnotherRouter) {
+  const Scratch scratch;
+  const auto made = network(GetParam().first, GetParam().second);
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> logits;
+  size_t sites = 0;
+  made->set_tap(std::make_shared<gw::RouteRecorder>(gw::RouteRecorder::Files{scratch / "routes.bin", ""}, gw::Json::object(),
+                                                    gw::RecordingOptions{}));
+  for (uint64_t i = 0; i < 3; ++i) {
+    const auto out = made->forward(images(i));
+    sites = out.plans.size();
+    logits.push_back(out.logits);
+  }
+  made->cost();  // a blank image is no decision
+  gw::ForwardOptions forced;
+  forced.forced_expert = 1;
+  made->forward(images(0), forced);  // nor is a forced pathway
+  made->set_tap(nullptr);
+  gw::RecordingReader reader(scratch / "routes.bin");
+  size_t decisions = 0;
+  for (auto item = reader.next(); item != gw::RecordingReader::Item::kEnd; item = reader.next())
+    decisions += item == gw::RecordingReader::Item::kDecision ? 1 : 0;
+  EXPECT_EQ(decisions, 3 * sites);
+  EXPECT_EQ(reader.sites().size(), sites);
+
+  scramble_router(*made);
+  EXPECT_FALSE(made->forward(images(0)).logits.equal(logits[0])) << "the other router routes the same: this test would prove nothing";
+  made->set_tap(std::make_shared<gw::RouteReplayer>(scratch / "routes.bin", gw::ReplayOptions{}));
+  for (uint64_t i = 0; i < 3; ++i) EXPECT_TRUE(made->forward(images(i)).logits.equal(logits[i])) << i;
+  made->set_tap(std::make_shared<gw::RouteReplayer>(scratch / "routes.bin", gw::ReplayOptions{}));
+  EXPECT_THROW(made->forward(images(0, 9)), gw::ValueError);
+}
+
+INSTANTIATE_TEST_SUITE_P(Routings, NetworkRoutes,
+                         testing::Values(std::pair("image", "small_cnn"), std::pair("layer", "small_cnn"), std::pair("layer", "resnet18")),
+                         [](const auto& test) { return std::string(test.param.first) + "_" + test.param.second; });
+
+}  // namespace

@@ -1,0 +1,38 @@
+#include "train/route_recording.h"
+
+#include <nlohmann/json.hpp>
+
+#include "routing/replayer.h"
+
+namespace gw {
+
+void RouteOptions::fields(OptionVisitor& v) {
+  v.flag("record", record, "record every decision into routes.bin and routes.jsonl of the run directory");
+  RecordingOptions::fields(v);
+  v.text("replay", replay, "force the routes of this recording");
+  v.text("replay_weights", replay_weights, "weights of replayed routes: by the policy, or as recorded", {"fresh", "recorded"});
+}
+
+RouteTaps open_routes(const TrainConfig& config, const Json& class_names, const std::string& directory, bool resume, int64_t step) {
+  RouteOptions options;
+  parse_options("routes", Json::parse(config.routes), options);
+  const auto network = Json::parse(config.network);
+  RouteTaps taps;
+  if (!options.replay.empty()) {
+    ReplayOptions replay;
+    replay.weights = options.replay_weights;
+    const auto replayer = std::make_shared<RouteReplayer>(options.replay, replay);
+    replayer->expect_network(network);
+    taps.tap = replayer;
+  }
+  if (!options.record) return taps;
+  const Json about{{"name", config.name}, {"arm", config.arm}, {"seed", config.seed}, {"network", network}, {"class_names", class_names}};
+  const auto inner = taps.tap ? taps.tap : std::make_shared<RouteTap>();
+  const RouteRecorder::Files files{directory + "/" + kRoutesFile, directory + "/" + kRouteSummaryFile};
+  taps.recorder =
+      resume ? RouteRecorder::resume(files, about, options, step, inner) : std::make_shared<RouteRecorder>(files, about, options, inner);
+  taps.tap = taps.recorder;
+  return taps;
+}
+
+}  // namespace gw

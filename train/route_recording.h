@@ -1,0 +1,31 @@
+#pragma once
+#include <memory>
+#include <string>
+
+#include "routing/recorder.h"
+#include "train/config.h"
+
+namespace gw {
+
+/// Files of a recorded run in its directory.
+inline constexpr const char* kRoutesFile = "routes.bin";
+inline constexpr const char* kRouteSummaryFile = "routes.jsonl";
+
+/// What a run does with its routes: the table `routes` of a recipe.
+struct RouteOptions : RecordingOptions {
+  bool record = false;
+  std::string replay, replay_weights = "fresh";
+  void fields(OptionVisitor& v) override;
+};
+
+/// The taps of a run; `tap` is null when it neither records nor replays.
+struct RouteTaps {
+  std::shared_ptr<RouteTap> tap;
+  std::shared_ptr<RouteRecorder> recorder;  ///< null when nothing is recorded
+};
+
+/// Opens the recording in `directory` (continued behind `step` if `resume`) and the recording to replay.
+/// Errors: ValueError if the recording to replay is damaged or of another network; IoError.
+RouteTaps open_routes(const TrainConfig& config, const Json& class_names, const std::string& directory, bool resume, int64_t step);
+
+}  // namespace gw
