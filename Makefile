@@ -49,10 +49,12 @@ ifneq ($(DEPS),no)
 endif
 
 bench: configure
-	cmake --build $(BUILD) --parallel $(JOBS) --target bench_bucket_norm bench_routed_cnn bench_route_recorder
+	cmake --build $(BUILD) --parallel $(JOBS) --target gatewright_cli bench_bucket_norm bench_routed_cnn bench_route_recorder bench_routers
 	$(BUILD)/bin/bench_bucket_norm
 	$(BUILD)/bin/bench_routed_cnn --assert
 	$(BUILD)/bin/bench_route_recorder --assert
+	$(BUILD)/bin/bench_routers --assert
+	$(BUILD)/gatewright bench --assert
 
 docs-check: all
 	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -R '^docs'
