@@ -54,6 +54,7 @@ std::shared_ptr<Mixture> Mixture::from_json(const Json& options) {
 RoutingPlan Mixture::route(const at::Tensor& x, const RouterInputs& inputs) {
   const auto scores = inputs.scores.defined() ? inputs.scores : gate_->score(x, inputs);
   auto query = policy_query(site_, RoutePurpose::kClean, *policy_, scores, is_training(), inputs.rng);
+  query.soft = policy_->traits().soft;
   query.chosen = [&] { return policy_->plan_for(scores, inputs, is_training()); };
   auto plan = tap_->decide(query);
   check(plan.tokens == x.size(0), "mixture: expected one decision per token ({}), got {}; per-pixel gates want pixels as tokens", x.size(0),

@@ -147,7 +147,7 @@ std::string time_bars(const std::vector<const RunData*>& runs, int64_t batch) {
 
 std::string verdict_section(const ReportData& data) {
   std::string body;
-  size_t pass = 0, all = 0;
+  size_t pass = 0, all = 0, shown = 0, claims = 0;  // a paper's claim is shown or not; it is no mark of ours
   for (const CheckResult& result : data.checks) {
     if (result.rows.empty()) continue;
     Table table;
@@ -158,12 +158,15 @@ std::string verdict_section(const ReportData& data) {
     for (const CheckRow& row : result.rows) {
       table.rows.push_back({escape_html(row.claim), escape_html(row.mark), escape_html(row.measured), escape_html(row.spread),
                             verdict_mark(row.verdict), escape_html(row.note)});
-      ++all;
-      pass += row.verdict == "pass" ? 1 : 0;
+      const bool claim = row.verdict == "shown" || row.verdict == "not shown";
+      (claim ? claims : all) += 1;
+      pass += row.verdict == "pass" ? 1 : 0, shown += row.verdict == "shown" ? 1 : 0;
     }
     body += render_table(table);
   }
-  return section("check", "Claims and marks", fmt::format("{} of {} marks hold.", pass, all), body);
+  auto summary = fmt::format("{} of {} marks hold.", pass, all);
+  if (claims > 0) summary += fmt::format(" Of the paper's claims beyond them, {} of {} show.", shown, claims);
+  return section("check", "Claims and marks", summary, body);
 }
 
 std::string result_section(const ReportData& data) {
