@@ -17,7 +17,8 @@ inline std::string mutate(const std::vector<std::string>& corpus, const Rng& rng
   uint64_t draw = 0;
   const auto below = [&](uint64_t n) { return n == 0 ? 0 : rng.below(draw++, n); };
   std::string bytes = corpus[below(corpus.size())];
-  static constexpr std::string_view kBytes("\x00\x01\x7f\x80\xff\"{}[]:,\\-019e", 21);
+  static constexpr char kText[] = "\x00\x01\x7f\x80\xff\"{}[]:,\\-019e";
+  static constexpr std::string_view kBytes(kText, sizeof kText - 1);  // the first is a zero
   for (uint64_t step = 0, steps = 1 + below(4); step < steps; ++step) {
     const size_t at = below(bytes.size() + 1), length = below(16) + 1;
     switch (below(5)) {
