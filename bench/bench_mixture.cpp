@@ -12,6 +12,7 @@
 #include <numbers>
 
 #include "base/cpu_info.h"
+#include "base/error.h"
 #include "base/file.h"
 #include "base/rng.h"
 #include "data/frame.h"

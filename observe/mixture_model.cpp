@@ -147,7 +147,8 @@ Json to_json(const MixtureModel& model) {
 MixtureModel mixture_from_json(const Json& json, const std::string& where) {
   try {
     check(json.is_object() && json.value("format", "") == kFormat, "{}: expected a model file of `gatewright fit`, got something else", where);
-    check(json.at("version").get<int>() == kVersion, "{}: expected version {}, got {}; fit the model again", where, kVersion, json["version"].dump());
+    const int version = json.at("version").get<int>();
+    check(version == kVersion, "{}: expected version {}, got {}; fit the model again", where, kVersion, version);
     MixtureModel model;
     model.schema = schema_from_json(json.at("schema"), where);
     const auto d = static_cast<int64_t>(model.schema.columns().size());

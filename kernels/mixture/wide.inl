@@ -10,10 +10,14 @@ inline Vec all(double value) { return Vec{} + value; }
 inline Vec choose(Int mask, Vec yes, Vec no) { return (Vec)((mask & (Int)yes) | (~mask & (Int)no)); }
 inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 
+// As a tree: a chain of eight additions for each of two hundred sums per block would cost as much as a tenth of the work.
 inline double total_of(Vec v) {
-  double sum = 0;
-  for (int64_t lane = 0; lane < kLanes; ++lane) sum += v[lane];
-  return sum;
+  double part[kLanes];
+  store(part, v);
+  for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+    for (int64_t lane = 0; lane < half; ++lane) part[lane] += part[lane + half];
+  }
+  return part[0];
 }
 
 // e^x for x <= 0; 0 below -708, where the result would leave the normal numbers (and for -infinity).
