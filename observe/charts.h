@@ -23,6 +23,7 @@ struct LineChart {
   std::vector<Series> series;
   bool legend = false;   ///< below the chart; off where several charts share one
   double reference = 0;  ///< a dotted horizontal line, 0 for none
+  bool log_log = false;  ///< both axes logarithmic if all values are positive: rates are slopes there
 };
 /// Curves over a common axis. The y axis is logarithmic if all values are positive and span a factor of more than 100.
 std::string line_chart(const LineChart& chart);

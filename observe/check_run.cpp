@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "base/file.h"
+#include "observe/experiment_run.h"
 #include "observe/run_directory.h"
 
 namespace gw {
@@ -40,6 +41,23 @@ Json arms_of(const Recipe& recipe, const std::vector<ArmResult>& results) {
   return arms;
 }
 
+/// One arm with one seed, a training or a statistical experiment. Without `run` it is only examined.
+ArmResult run_arm(const Recipe& recipe, const CheckOptions& options, const std::string& arm, int64_t seed, const TrainingRun* run) {
+  const auto table = recipe.merged(arm, options.size, seed, options.overrides);
+  const bool experiment = is_experiment(table);
+  if (run == nullptr) {
+    if (experiment)
+      check_experiment(table);
+    else
+      check_config(recipe.resolve(arm, options.size, seed, options.overrides));
+    return {};
+  }
+  auto one = *run;
+  one.directory = fmt::format("{}/{}-seed{}", run->directory, arm, seed);
+  one.resume = RunDirectory::holds_run(one.directory);
+  return experiment ? run_experiment_arm(table, one) : run_training(recipe.resolve(arm, options.size, seed, options.overrides), one);
+}
+
 }  // namespace
 
 std::string bound_text(const Mark& mark) {
@@ -61,18 +79,11 @@ bool CheckOutcome::holds() const {
 CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const TrainingRun& run) {
   const auto arms = options.arms.empty() ? recipe.arms : options.arms;
   const auto seeds = options.seeds.empty() ? recipe.seeds(options.size) : options.seeds;
-  std::vector<TrainConfig> configs;
-  for (const int64_t seed : seeds) {
-    for (const auto& arm : arms) configs.push_back(recipe.resolve(arm, options.size, seed, options.overrides));
-  }
-  // All are examined before the first one trains: a typing error in the last arm must not cost the hours of the others.
-  for (size_t i = 0; i < arms.size(); ++i) check_config(configs[i]);
   CheckOutcome outcome;
-  for (const auto& config : configs) {
-    auto one = run;
-    one.directory = fmt::format("{}/{}-seed{}", run.directory, config.arm, config.seed);
-    one.resume = RunDirectory::holds_run(one.directory);
-    outcome.results.push_back(run_training(config, one));
+  // All arms are examined before the first one runs: a typing error in the last must not cost the hours of the others.
+  for (const auto& arm : arms) run_arm(recipe, options, arm, seeds[0], nullptr);
+  for (const int64_t seed : seeds) {
+    for (const auto& arm : arms) outcome.results.push_back(run_arm(recipe, options, arm, seed, &run));
   }
   outcome.marks = judge(recipe, options.size, outcome.results);
   Json rows = Json::array();

@@ -100,7 +100,7 @@ std::string render_report(const std::vector<std::string>& run_directories, const
   std::string html = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + escape_html(title) + "</title>";
   html += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">";
   html += std::string("<style>") + kReportCss + "</style></head><body><main>\n" + header(data, title);
-  html += verdict_section(data) + result_section(data) + curve_section(data, options) + routing_section(data, options);
+  html += verdict_section(data) + result_section(data) + rate_section(data) + curve_section(data, options) + routing_section(data, options);
   html += sample_section(data) + cost_section(data) + run_section(data);
   html += "</main><footer><p>Written by Gatewright " GW_VERSION
           ". Hover or touch a curve to read its values; every chart has its data folded below.</p></footer>";

@@ -63,6 +63,17 @@ class Reader {
     for (const auto& item : table.value_.items()) found[item.key()] = table.number(item.key().c_str());
     return found;
   }
+  /// Numbers, with nan for null.
+  std::vector<double> list(const char* key) const {
+    std::vector<double> found;
+    if (!has(key)) return found;
+    expect(value_.at(key).is_array(), key, "a list");
+    for (const Json& element : value_.at(key)) {
+      expect(element.is_number() || element.is_null(), key, "a list of numbers");
+      found.push_back(element.is_null() ? kNan : element.get<double>());
+    }
+    return found;
+  }
   const Json& raw(const char* key) const { return value_.at(key); }
   const std::string& where() const { return where_; }
   void expect(bool condition, const char* key, const char* what) const {
@@ -277,6 +288,18 @@ CheckResult parse_check(const Json& document, const std::string& where) {
   return result;
 }
 
+Rates parse_rates(const Json& document, const std::string& where) {
+  const Reader reader(document, where);
+  Rates rates{reader.text("axis"), {}};
+  for (const Reader& curve : reader.objects("curves")) {
+    rates.curves.push_back({curve.text("name"), curve.list("x"), curve.list("median"), curve.list("low"), curve.list("high"), curve.number("slope")});
+    const Rate& rate = rates.curves.back();
+    for (const auto* list : {&rate.median, &rate.low, &rate.high})
+      check(list->size() == rate.x.size(), "report: expected {} values at {}, got {}; see observe/report_data.h", rate.x.size(), curve.where(), list->size());
+  }
+  return rates;
+}
+
 bool is_run_directory(const std::string& directory) {
   for (const char* name : {kRecipeFile, kMetricsFile, "evaluation.json"})
     if (fs::is_regular_file(directory + "/" + name)) return true;
@@ -309,6 +332,7 @@ RunData read_run(const std::string& directory) {
   }
   if (fs::exists(file(kMetricsFile))) run.records = read_records(file(kMetricsFile));
   if (fs::exists(file("evaluation.json"))) run.evaluation = parse_evaluation(read_json(file("evaluation.json")), file("evaluation.json"));
+  if (fs::exists(file(kRatesFile))) run.rates = parse_rates(read_json(file(kRatesFile)), file(kRatesFile));
   if (fs::exists(file("samples.json"))) run.samples = parse_samples(read_json(file("samples.json")), file("samples.json"));
   if (run.evaluation && !run.evaluation->arm.empty()) run.arm = run.evaluation->arm;
   if (run.evaluation && run.evaluation->seed) run.seed = run.evaluation->seed;

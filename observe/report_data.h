@@ -19,6 +19,8 @@
 // <run>/samples.json      {"samples": [{"channels": 1 | 3, "height", "width", "clean": base64 of the planar u8 pixels [C, H, W],
 //                          "attacked": the same, or missing, "label", "predicted_clean", "predicted_attacked": class numbers,
 //                          "route_clean", "route_attacked": expert number or list of them}]}, 12 at most are shown.
+// <run>/rates.json        a statistical experiment: {"axis": text, "curves": [{"name": text, "x", "median", "low", "high": lists of numbers of
+//                         equal length (null: not finite), "slope": number or null}]}; charts of the medians over the axis
 // <check>/check.json      {"title", "name", "command", "machine", "date": texts,
 //                          "rows": [{"claim", "mark": texts, "measured", "spread": text or number, "verdict": "pass" | "fail" | other text,
 //                          "note": text}],
@@ -82,6 +84,18 @@ struct CheckResult {
   std::vector<ArmSummary> arms;
 };
 
+/// One curve of rates.json.
+struct Rate {
+  std::string name;
+  std::vector<double> x, median, low, high;
+  double slope;
+};
+struct Rates {
+  std::string axis;
+  std::vector<Rate> curves;
+};
+inline constexpr const char* kRatesFile = "rates.json";
+
 /// One run directory as read.
 struct RunData {
   std::string directory, arm;
@@ -90,6 +104,7 @@ struct RunData {
   std::vector<Json> records;
   std::optional<Evaluation> evaluation;
   std::vector<Sample> samples;
+  Rates rates;  ///< without curves unless the run was an experiment
 
   /// "arm" or "arm, seed 3".
   std::string label() const;
@@ -104,6 +119,7 @@ Json to_json(const std::vector<Sample>& samples);
 Evaluation parse_evaluation(const Json& document, const std::string& where);
 std::vector<Sample> parse_samples(const Json& document, const std::string& where);
 CheckResult parse_check(const Json& document, const std::string& where);
+Rates parse_rates(const Json& document, const std::string& where);
 
 /// Reads what a run directory has. Errors: those above; ValueError if it has none of recipe, metrics and evaluation.
 RunData read_run(const std::string& directory);

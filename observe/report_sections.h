@@ -35,6 +35,7 @@ std::string section(const std::string& id, const std::string& title, const std::
 
 std::string verdict_section(const ReportData& data);
 std::string result_section(const ReportData& data);
+std::string rate_section(const ReportData& data);
 std::string curve_section(const ReportData& data, const ReportOptions& options);
 std::string routing_section(const ReportData& data, const ReportOptions& options);
 std::string sample_section(const ReportData& data);

@@ -1,5 +1,7 @@
 #include "stats/experiment.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -22,6 +24,20 @@ std::vector<int64_t> longest_first(const Experiment& experiment) {
   return order;
 }
 
+/// While trials share out the cores, what they call must not: OpenMP's number of threads belongs to the calling thread.
+class SingleThreaded {
+ public:
+  explicit SingleThreaded(bool wanted) : before_(omp_get_max_threads()) {
+    if (wanted) omp_set_num_threads(1);
+  }
+  ~SingleThreaded() { omp_set_num_threads(before_); }
+  SingleThreaded(const SingleThreaded&) = delete;
+  SingleThreaded& operator=(const SingleThreaded&) = delete;
+
+ private:
+  int before_;
+};
+
 /// Threads take trials from one queue; each result has its place, so the order of completion leaves no trace.
 struct Queue {
   const Experiment& experiment;
@@ -35,6 +51,7 @@ struct Queue {
   int64_t done = 0;
 
   void work() {
+    const SingleThreaded alone(run.threads > 1);
     for (size_t i = next++; i < order.size() && !halted; i = next++) {
       const auto index = static_cast<size_t>(order[i]);
       if (run.stop && run.stop()) {

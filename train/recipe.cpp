@@ -162,16 +162,20 @@ std::vector<int64_t> Recipe::seeds(const std::string& size) const {
   return out;
 }
 
-TrainConfig Recipe::resolve(const std::string& arm, const std::string& size, int64_t seed, const std::vector<std::string>& overrides) const {
+Json Recipe::merged(const std::string& arm, const std::string& size, int64_t seed, const std::vector<std::string>& overrides) const {
   const auto& arm_table = entry(document.at("arms"), "arm", arm);
-  Json merged = document.value("defaults", Json::object());
-  merge(merged, config_of(entry(document.at("sizes"), "size", size)));
-  merge(merged, config_of(arm_table));
-  if (arm_table.contains("sizes") && arm_table["sizes"].contains(size)) merge(merged, config_of(arm_table["sizes"][size]));
-  merged["name"] = name, merged["arm"] = arm, merged["seed"] = seed;
-  for (const auto& text : overrides) merge_override(merged, text);
+  Json table = document.value("defaults", Json::object());
+  merge(table, config_of(entry(document.at("sizes"), "size", size)));
+  merge(table, config_of(arm_table));
+  if (arm_table.contains("sizes") && arm_table["sizes"].contains(size)) merge(table, config_of(arm_table["sizes"][size]));
+  table["name"] = name, table["arm"] = arm, table["seed"] = seed;
+  for (const auto& text : overrides) merge_override(table, text);
+  return table;
+}
+
+TrainConfig Recipe::resolve(const std::string& arm, const std::string& size, int64_t seed, const std::vector<std::string>& overrides) const {
   TrainConfig config;
-  parse_options("recipe " + name, merged, config);
+  parse_options("recipe " + name, merged(arm, size, seed, overrides), config);
   return config;
 }
 

@@ -29,7 +29,10 @@ struct Recipe {
   std::vector<int64_t> seeds(const std::string& size) const;
   /// One arm at one size with one seed: defaults ← size ← arm ← arm at that size ← overrides ("epochs=3",
   /// "objective.beta=1"). Errors: ValueError for unknown names, keys, or values out of range.
+  /// A statistical arm has no TrainConfig: see merged().
   TrainConfig resolve(const std::string& arm, const std::string& size, int64_t seed, const std::vector<std::string>& overrides = {}) const;
+  /// The same table before it is read: what kind of run it asks for is the runner's business (observe/check_run.h).
+  Json merged(const std::string& arm, const std::string& size, int64_t seed, const std::vector<std::string>& overrides = {}) const;
 };
 
 /// Applies one "key.key=value" to a table; a value that is no JSON is text. Errors: ValueError without "=".

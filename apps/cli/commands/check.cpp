@@ -67,6 +67,7 @@ class CheckCommand : public Command {
       fmt::print("{}\n", dump_json(read_json(directory + "/check.json"), 1));
     } else {
       print_arms(recipe, outcome);
+      print_rates(recipe, outcome);
       print_marks(outcome);
       fmt::print("\nreport: {}/report.html\n", directory);
     }
@@ -111,7 +112,24 @@ class CheckCommand : public Command {
                       number(r, arm, "macs", "{:.4g}"), number(r, arm, "macs_ratio", "{:.2f}"), number(r, arm, "ms_per_image.1", "{:.3f}"),
                       number(r, arm, "time_ratio.1", "{:.2f}"), number(r, arm, "ms_per_image.128", "{:.4f}"), number(r, arm, "time_ratio.128", "{:.2f}")});
     }
-    fmt::print("\n{}\n", format_table(rows));
+    if (rows.size() > 1) fmt::print("\n{}\n", format_table(rows));
+  }
+
+  // Statistical arms: every curve's slope and ends, mean over seeds.
+  static void print_rates(const Recipe& recipe, const CheckOutcome& outcome) {
+    std::vector<std::vector<std::string>> rows{{"arm", "quantity", ">slope", ">first", ">last"}};
+    const auto& r = outcome.results;
+    for (const auto& arm : recipe.arms) {
+      const auto own = std::find_if(r.begin(), r.end(), [&](const ArmResult& result) { return result.arm == arm; });
+      if (own == r.end()) continue;
+      for (const auto& item : own->metrics) {
+        if (item.first.rfind("first.", 0) != 0) continue;
+        const auto curve = item.first.substr(6);
+        rows.push_back({recipe.document["arms"][arm].value("title", arm), curve, number(r, arm, "slope." + curve, "{:.2f}"),
+                        number(r, arm, "first." + curve, "{:.3g}"), number(r, arm, "last." + curve, "{:.3g}")});
+      }
+    }
+    if (rows.size() > 1) fmt::print("\n{}\n", format_table(rows));
   }
 
   static void print_marks(const CheckOutcome& outcome) {
