@@ -99,7 +99,12 @@ RateCurve make_curve(const std::string& name, const std::map<double, std::vector
   return curve;
 }
 
-void add_metrics(const RateCurve& curve, std::map<std::string, double>& metrics) {
+void add_metrics(const RateCurve& curve, double from, std::map<std::string, double>& metrics) {
+  auto& worst = metrics["worst." + curve.name];
+  worst = -std::numeric_limits<double>::infinity();
+  for (size_t i = 0; i < curve.x.size(); ++i) {
+    if (curve.x[i] >= from) worst = std::max(worst, curve.median[i]);
+  }
   metrics["slope." + curve.name] = curve.slope;
   metrics["first." + curve.name] = curve.median.front();
   metrics["last." + curve.name] = curve.median.back();
@@ -148,7 +153,7 @@ ExperimentResult run_experiment(const Experiment& experiment, const ExperimentRu
   }
   for (const auto& [name, by_x] : by_name) {
     result.curves.push_back(make_curve(name, by_x, experiment.slope_from()));
-    add_metrics(result.curves.back(), result.metrics);
+    add_metrics(result.curves.back(), experiment.slope_from(), result.metrics);
   }
   for (const auto& [name, values] : scalars) {
     result.metrics["median." + name] = quantile(values, 0.5);

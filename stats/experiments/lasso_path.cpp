@@ -28,7 +28,7 @@ class LassoPath : public Experiment {
   struct Options : OptionSet {
     std::string truth = R"({"inputs":2,"gate_bias":[0,0],"gate_slope":[3,0,0,0],"intercept":[1,-1],"slope":[0,3,0,-3],"scale":[0.5,0.5]})";
     int64_t rows = 80, columns = 8, replications = 3, penalties = 5, test_rows = 2000, starts = 1;
-    double largest = 2, smallest = 0.2;
+    double largest = 2, smallest = 0.2, slope_from = 0;
     bool scaled = true;
     void fields(OptionVisitor& v) override {
       v.table("truth", truth, "parameters of the true model over the active columns");
@@ -40,6 +40,7 @@ class LassoPath : public Experiment {
       v.integer("starts", starts, "of a path", 1, 1000);
       v.real("largest", largest, "largest lambda / sqrt(log(2p) / n)", 1e-6, 1e6);
       v.real("smallest", smallest, "smallest lambda / sqrt(log(2p) / n)", 1e-6, 1e6);
+      v.real("slope_from", slope_from, "slopes and worst medians from here on along the axis", 0, kInfinity);
       v.flag("scaled", scaled, "penalise slopes in units of their expert's standard deviation");
     }
   };
@@ -61,6 +62,7 @@ class LassoPath : public Experiment {
 
   const char* axis() const override { return "lambda / sqrt(log(2p)/n)"; }
   int64_t trials() const override { return options_.replications; }
+  double slope_from() const override { return options_.slope_from; }
 
   Trial trial(int64_t index) const override {
     const Rng rng = rng_.fork("trial", static_cast<uint64_t>(index));
