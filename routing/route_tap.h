@@ -41,6 +41,7 @@ struct RouteQuery {
   at::Tensor scores;                                           ///< [T, E]
   std::function<RoutingPlan()> chosen;                         ///< what the policy chooses
   std::function<RoutingPlan(const at::Tensor& expert)> given;  ///< the policy's weights for given experts [T, K]
+  bool soft = false;  ///< experts get mixtures of tokens: there is no route to record or to force
 };
 /// The query of a policy without inputs beside the scores. The arguments must outlive the query.
 RouteQuery policy_query(std::string site, RoutePurpose purpose, const Policy& policy, const at::Tensor& scores, bool train, const Rng& rng);

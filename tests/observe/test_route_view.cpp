@@ -139,7 +139,9 @@ TEST(RouteView, LongRunsKeepASmallNumberOfEqualSlices) {
   for (const auto& slice : bins) {
     EXPECT_EQ(slice.first_step, next);
     EXPECT_EQ(slice.load[0], slice.last_step - slice.first_step + 1);
-    if (&slice != &bins.back()) EXPECT_EQ(slice.load[0], bins[0].load[0]);
+    if (&slice != &bins.back()) {
+      EXPECT_EQ(slice.load[0], bins[0].load[0]);
+    }
     next = slice.last_step + 1;
     rows += slice.load[0] + slice.load[1];
   }

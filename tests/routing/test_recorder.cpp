@@ -100,8 +100,12 @@ TEST(Recorder, WritesEveryDecisionAndASummaryOfEveryLayer) {
   int64_t frames = 0, decisions = 0;
   for (auto item = reader.next(); item != gw::RecordingReader::Item::kEnd; item = reader.next()) {
     ++(item == gw::RecordingReader::Item::kFrame ? frames : decisions);
-    if (item == gw::RecordingReader::Item::kFrame) EXPECT_TRUE(reader.frame().index.equal(at::arange(12) + frames));
-    if (item == gw::RecordingReader::Item::kDecision) EXPECT_EQ(reader.decision().weights, gw::RouteWeights::kOnes);
+    if (item == gw::RecordingReader::Item::kFrame) {
+      EXPECT_TRUE(reader.frame().index.equal(at::arange(12) + frames));
+    }
+    if (item == gw::RecordingReader::Item::kDecision) {
+      EXPECT_EQ(reader.decision().weights, gw::RouteWeights::kOnes);
+    }
   }
   EXPECT_EQ(frames, 3);
   EXPECT_EQ(decisions, 18);

@@ -14,7 +14,7 @@ using gw::RoutingPlan;
 
 /// Token choice with gaps: each of T tokens takes `k` of E experts, a share of the slots stays empty.
 RoutingPlan random_plan(int64_t tokens, int64_t experts, int64_t k, double empty, uint64_t seed) {
-  const auto order = gw::ops::uniform(gw::Rng(seed), {tokens, experts}, 0, 1).argsort(1).narrow(1, 0, k).contiguous();
+  const auto order = gw::ops::uniform(gw::Rng(seed), {tokens, experts}, 0, 1).argsort(int64_t{1}).narrow(1, 0, k).contiguous();
   const auto gone = gw::ops::uniform(gw::Rng(seed + 1), {tokens, k}, 0, 1).lt(empty);
   auto plan = gw::make_plan(order.masked_fill(gone, -1), gw::ops::uniform(gw::Rng(seed + 2), {tokens, k}, 0, 1), experts);
   plan.scores = gw::ops::normal(gw::Rng(seed + 3), {tokens, experts}, 0, 1);
@@ -53,7 +53,9 @@ void expect_back(const RoutingPlan& plan) {
   EXPECT_EQ(back.tokens, plan.tokens);
   EXPECT_TRUE(back.token.equal(plan.token));
   EXPECT_TRUE(back.weight.equal(plan.weight.detach()));
-  if (plan.scores.defined()) EXPECT_TRUE(at::tensor(decision.scores).view_as(plan.scores).equal(plan.scores));
+  if (plan.scores.defined()) {
+    EXPECT_TRUE(at::tensor(decision.scores).view_as(plan.scores).equal(plan.scores));
+  }
   const auto again = gw::make_plan(gw::decision_slots(decision), at::ones(gw::decision_slots(decision).sizes()), plan.experts());
   EXPECT_EQ(again.offsets, plan.offsets);
   EXPECT_TRUE(again.token.equal(plan.token));
@@ -95,7 +97,7 @@ TEST(Recording, FramesComeBack) {
   EXPECT_TRUE(back.labels.equal(frame.labels));
   EXPECT_TRUE(back.index.equal(frame.index));
   EXPECT_FALSE(gw::decode_frame(gw::encode_frame(frame, false)).labels.defined());
-  frame.index = {};
+  frame.index = at::Tensor();
   EXPECT_TRUE(gw::decode_frame(gw::encode_frame(frame, true)).labels.equal(frame.labels));
   frame.labels = at::tensor({-1}, at::kLong);
   EXPECT_THROW(gw::encode_frame(frame, true), gw::ValueError);
