@@ -49,9 +49,10 @@ ifneq ($(DEPS),no)
 endif
 
 bench: configure
-	cmake --build $(BUILD) --parallel $(JOBS) --target bench_bucket_norm bench_routed_cnn
+	cmake --build $(BUILD) --parallel $(JOBS) --target bench_bucket_norm bench_routed_cnn bench_routers
 	$(BUILD)/bin/bench_bucket_norm
 	$(BUILD)/bin/bench_routed_cnn --assert
+	$(BUILD)/bin/bench_routers --assert
 
 docs-check: all
 	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -R '^docs'

@@ -20,6 +20,7 @@ struct PartInfo {
   std::string source;   ///< paper, or "" for common knowledge
   std::string file;     ///< path in the repository
   std::vector<OptionInfo> options;
+  std::vector<std::string> traits = {};  ///< what its catalogue's interface lets a part promise or need, in words
 };
 
 /// The one list of all parts. A real function in registry.cpp: linkers drop registrars that nothing refers to.
@@ -50,7 +51,7 @@ std::string repository_path(const std::string& path);
 
 /// A catalogue's interface declares `static constexpr const char* kKind` and `using Context = …` (what the
 /// constructor of every part receives beside its options). Parts declare `struct Options`, `kSummary`, `kSource`
-/// and a constructor `Part(Options, const Context&)`.
+/// and a constructor `Part(Options, const Context&)`; where the interface has traits, `kTraits` too.
 template <class Interface>
 using Factory = std::function<std::shared_ptr<Interface>(const std::string& part, const Json& options, const typename Interface::Context&)>;
 
@@ -58,6 +59,7 @@ template <class Interface, class Part>
 bool register_part(const char* file) {
   typename Part::Options defaults;
   PartInfo info{Interface::kKind, file_stem(file), Part::kSummary, Part::kSource, repository_path(file), describe_options(defaults)};
+  if constexpr (requires { Part::kTraits.words(); }) info.traits = Part::kTraits.words();
   Factory<Interface> make = [](const std::string& part, const Json& values, const typename Interface::Context& context) {
     typename Part::Options options;
     parse_options(part, values, options);

@@ -5,6 +5,9 @@
 #include "base/registry.h"
 
 namespace gw {
+namespace {
+constexpr size_t kMostPasses = 4096;  // micro-batches of one step: more are a forgotten end_step, and would fill the memory
+}
 
 void MixtureOptions::fields(OptionVisitor& v) {
   v.integer("experts", experts, "routed experts E", 1, 1 << 20);
@@ -22,16 +25,23 @@ Mixture::Mixture(const MixtureOptions& options) : torch::nn::Module("Mixture"), 
   check(options.in > 0, "mixture: expected the token width \"in\" to be positive, got {}", options.in);
   if (options_.out == 0) options_.out = options_.in;
   const auto seed = Rng(static_cast<uint64_t>(options.seed));
-  gate_ = register_module("gate", make_part<Gate>("gate", Json::parse(options.gate), {options_.in, options_.experts, seed.fork("gate").key()}, 0));
   policy_ = make_part<Policy>("policy", Json::parse(options.policy), {options_.experts}, 0);
+  const Gate::Context gate{options_.in, policy_->columns(), seed.fork("gate").key()};
+  gate_ = register_module("gate", make_part<Gate>("gate", Json::parse(options.gate), gate, 0));
+  for (const auto& [name, tensor] : policy_->state()) register_buffer("policy_" + name, tensor);
   const auto bank = Json::parse(options.bank);
   bank_ = register_module("bank", make_part<Bank>("bank", bank, {options_.experts, options_.in, options_.out, seed.fork("bank").key()}, 0));
   if (options_.shared_experts > 0) {
     const Bank::Context shared{options_.shared_experts, options_.in, options_.out, seed.fork("shared").key()};
     shared_ = register_module("shared", make_part<Bank>("bank", bank, shared, 0));
   }
-  for (const auto& name : options.balancers) {
-    balancers_.emplace_back(name, make_part<Balancer>(name, Json::object(), {options_.experts}));
+  for (const auto& choice : options.balancers) {
+    // A name, or a table as text: texts are what option lists hold.
+    const auto parsed = part_choice("balancers", choice.rfind('{', 0) == 0 ? Json::parse(choice) : Json(choice));
+    auto balancer = make_part<Balancer>(parsed.name, parsed.options, {options_.experts});
+    for (const auto& [name, tensor] : balancer->state()) register_buffer(parsed.name + "_" + name, tensor);
+    controlled_ = controlled_ || balancer->controls();
+    balancers_.emplace_back(parsed.name, std::move(balancer));
   }
 }
 
@@ -41,29 +51,72 @@ std::shared_ptr<Mixture> Mixture::from_json(const Json& options) {
   return std::make_shared<Mixture>(parsed);
 }
 
+RoutingPlan Mixture::route(const at::Tensor& x, const RouterInputs& inputs) {
+  const auto scores = inputs.scores.defined() ? inputs.scores : gate_->score(x, inputs);
+  auto plan = policy_->plan_for(scores, inputs, is_training());
+  check(plan.tokens == x.size(0), "mixture: expected one decision per token ({}), got {}; per-pixel gates want pixels as tokens", x.size(0),
+        plan.tokens);
+  if (inputs.sequence.defined()) plan.extra["sequence"] = inputs.sequence;
+  if (inputs.task.defined()) plan.extra["task"] = inputs.task;
+  for (const auto& [name, balancer] : balancers_) plan.aux[name] = balancer->loss(plan);
+  if (controlled_ && is_training()) {
+    auto seen = plan;
+    seen.weight = seen.weight.detach();
+    if (seen.scores.defined()) seen.scores = seen.scores.detach();
+    for (auto& item : seen.extra) item.second = item.second.detach();
+    seen.aux.clear();
+    check(step_plans_.size() < kMostPasses,
+          "mixture: expected end_step() after each optimiser step, got {} training passes without one; the controllers among the balancers act there",
+          step_plans_.size());
+    step_plans_.push_back(std::move(seen));
+  }
+  return plan;
+}
+
+void Mixture::end_step() {
+  if (step_plans_.empty()) return;
+  const auto whole = merge_plans(step_plans_);
+  for (const auto& item : balancers_) item.second->update(whole, *policy_);
+  step_plans_.clear();
+}
+
 at::Tensor Mixture::run(const at::Tensor& x, const RoutingPlan& plan) {
-  if (exchange_ == nullptr) {
+  if (exchange_ == nullptr && !plan.soft()) {
     store_->acquire(plan.offsets);
     auto y = bank_->mix(x, plan.offsets, plan.token, plan.weight);
     store_->release(plan.offsets);
     return y;
   }
-  std::vector<int64_t> offsets;
-  const auto here = exchange_->dispatch(x.index_select(0, plan.token), plan, offsets);
+  std::vector<int64_t> offsets = plan.offsets;
+  auto here = plan.soft() ? at::matmul(plan.dispatch.to(x.scalar_type()), x) : x.index_select(0, plan.token);
+  if (exchange_ != nullptr) here = exchange_->dispatch(here, plan, offsets);
   store_->acquire(offsets);
-  const auto answers = bank_->forward(here, offsets);
+  auto answers = bank_->forward(here, offsets);
   store_->release(offsets);
-  return scatter_rows(exchange_->collect(answers, plan), plan.token, plan.weight, plan.tokens);
+  if (exchange_ != nullptr) answers = exchange_->collect(answers, plan);
+  return plan.soft() ? at::matmul(plan.combine.to(x.scalar_type()), answers) : scatter_rows(answers, plan.token, plan.weight, plan.tokens);
 }
 
 MixtureOutput Mixture::forward(const at::Tensor& x, const Rng& rng) {
+  RouterInputs inputs;
+  inputs.rng = rng;
+  return forward(x, inputs);
+}
+
+MixtureOutput Mixture::forward(const at::Tensor& x, const RouterInputs& inputs) {
   check(x.dim() >= 2 && x.size(1) == options_.in, "mixture: expected tokens [T, {}], got {} dimensions, second of size {}", options_.in, x.dim(),
         x.dim() < 2 ? 0 : x.size(1));
-  auto plan = policy_->plan(gate_->forward(x), is_training(), rng);
-  for (const auto& [name, balancer] : balancers_) plan.aux[name] = balancer->loss(plan);
+  auto plan = route(x, inputs);
+  check(!plan.soft() || x.dim() == 2, "mixture: expected tokens [T, {}] for soft slots, got {} dimensions", options_.in, x.dim());
   auto y = run(x, plan);
+  if (plan.bypass.defined()) {
+    check(y.sizes() == x.sizes(), "mixture: expected answers of the inputs' shape, which bypass adds to, got another; set overflow = \"drop\"");
+    std::vector<int64_t> per_row(static_cast<size_t>(x.dim()), 1);
+    per_row[0] = plan.tokens;
+    y = y + x * plan.bypass.to(x.scalar_type()).view(per_row);
+  }
   for (int64_t s = 0; s < options_.shared_experts; ++s) y = y + shared_->run_one(x, s);
-  return {y, std::move(plan)};
+  return {y, std::move(plan), gate_->ahead(x)};
 }
 
 }  // namespace gw

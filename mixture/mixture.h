@@ -25,12 +25,14 @@ struct MixtureOptions : OptionSet {
 
 /// What a mixture layer returns.
 struct MixtureOutput {
-  at::Tensor y;      ///< [T, out] (or [B, out, H', W'])
-  RoutingPlan plan;  ///< with the balancers' losses under their names in `aux`
+  at::Tensor y;            ///< [T, out] (or [B, out, H', W'])
+  RoutingPlan plan;        ///< with the balancers' losses under their names in `aux`
+  at::Tensor next_scores;  ///< for the next block's RouterInputs::scores, from gates that decide ahead; else undefined
 };
 
 /// gate → policy → gather → experts → weighted scatter (+ shared experts).
-/// Math:   y_t = Σ_{e chosen by t} weight_te · expert_e(x_t) + Σ_s shared_s(x_t). A token without an expert gets zero.
+/// Math:   y_t = Σ_{e chosen by t} weight_te · expert_e(x_t) + Σ_s shared_s(x_t) (+ bypass_t · x_t). A token without an expert
+///         gets zero. Soft plans: y = combine · experts(dispatch · x).
 /// Shapes: tokens [T, D] → [T, O], or maps [B, C, H, W] → [B, O, H', W'] with the conv bank.
 /// Errors: ValueError for unknown parts, K > E, widths that do not fit, NaN scores.
 /// Cost:   the bank's mix(); with an exchange one gather and one weighted index_add of N rows besides.
@@ -40,13 +42,20 @@ class Mixture : public torch::nn::Module {
   /// The same from a JSON object, as recipes give it.
   static std::shared_ptr<Mixture> from_json(const Json& options);
   MixtureOutput forward(const at::Tensor& x, const Rng& rng = Rng(0));
+  /// The same with what is known about the tokens: ids, tasks, sequences, positions, enforced routes, scores made ahead.
+  MixtureOutput forward(const at::Tensor& x, const RouterInputs& inputs);
+  /// After an optimiser step: controllers (selection bias, adaptive coefficients) see the plans of all training passes since
+  /// the last call as one batch. Nothing happens without controllers.
+  void end_step();
 
   void set_exchange(std::shared_ptr<TokenExchange> exchange) { exchange_ = std::move(exchange); }
   void set_store(std::shared_ptr<WeightStore> store) { store_ = std::move(store); }
   Gate& gate() { return *gate_; }
   Bank& bank() { return *bank_; }
+  const Policy& policy() const { return *policy_; }
 
  private:
+  RoutingPlan route(const at::Tensor& x, const RouterInputs& inputs);
   at::Tensor run(const at::Tensor& x, const RoutingPlan& plan);
 
   MixtureOptions options_;
@@ -54,6 +63,8 @@ class Mixture : public torch::nn::Module {
   std::shared_ptr<Policy> policy_;
   std::shared_ptr<Bank> bank_, shared_;
   std::vector<std::pair<std::string, std::shared_ptr<Balancer>>> balancers_;
+  std::vector<RoutingPlan> step_plans_;  ///< counts and detached probabilities since end_step, for controllers only
+  bool controlled_ = false;
   std::shared_ptr<TokenExchange> exchange_;  ///< null: rows stay here, and the bank may gather and scatter in one pass
   std::shared_ptr<WeightStore> store_ = std::make_shared<WeightStore>();
 };

@@ -1,11 +1,16 @@
 #pragma once
 #include "base/error.h"
 #include "base/options.h"
+#include "routing/inputs.h"
 #include "routing/plan.h"
+#include "routing/traits.h"
 
 namespace gw {
 
-/// A loss that keeps the load even or the scores small. The coefficient is part of the value.
+class Policy;
+
+/// A loss that keeps the load even or the scores small, or a controller that does so without one. The coefficient is part
+/// of the value. The loss of a batch that came in parts (micro-batches, ranks) is that of merge_plans of the parts' plans.
 class Balancer {
  public:
   static constexpr const char* kKind = "balancers";
@@ -20,6 +25,12 @@ class Balancer {
   /// The value before the coefficient when every token goes to one expert with probability one (K = 1).
   virtual double at_collapse(int64_t experts) const = 0;
   virtual double coefficient() const = 0;
+  /// True for controllers: `update` does something.
+  virtual bool controls() const { return false; }
+  /// After a training step, with the plan of the whole batch: controllers adjust the policy's state or their own.
+  virtual void update(const RoutingPlan& plan, const Policy& policy) { (void)plan, (void)policy; }
+  /// A controller's own state, saved with the weights.
+  virtual NamedTensors state() const { return {}; }
 };
 
 }  // namespace gw

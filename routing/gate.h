@@ -3,22 +3,37 @@
 
 #include "base/error.h"
 #include "base/options.h"
+#include "routing/inputs.h"
+#include "routing/traits.h"
 
 namespace gw {
 
 /// Who is wanted: maps inputs to scores over E experts. Raw scores (logits); policies normalise.
-/// Shapes: tokens [T, D] or images / feature maps [B, C, H, W] → [T or B, E].
+/// Shapes: tokens [T, D] or images / feature maps [B, C, H, W] → [T or B, E]; per-pixel gates → [B·H·W, E].
 class Gate : public torch::nn::Module {
  public:
   static constexpr const char* kKind = "gates";
   struct Context {
     int64_t width = 0;    ///< D of tokens, or channels C of images
-    int64_t experts = 2;  ///< E
+    int64_t experts = 2;  ///< E, or more columns where the policy asks for them (Policy::columns)
     uint64_t seed = 0;    ///< of the initial weights
   };
   virtual at::Tensor forward(const at::Tensor& x) = 0;
+  /// The same with what is known about the tokens; gates that need none of it inherit this.
+  virtual at::Tensor score(const at::Tensor& x, const RouterInputs& inputs) {
+    (void)inputs;
+    return forward(x);
+  }
+  /// Scores for the next block, made from this block's input; undefined for gates that decide for their own block.
+  virtual at::Tensor ahead(const at::Tensor& x) {
+    (void)x;
+    return {};
+  }
   /// True when the gate takes images [B, C, H, W] rather than tokens [T, D].
   virtual bool takes_images() const { return false; }
 };
+
+/// Checks for [T, width]; the message names `part`.
+void check_tokens(const char* part, const at::Tensor& x, int64_t width);
 
 }  // namespace gw

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "base/error.h"
+
 namespace gw {
 
 at::Tensor load(const RoutingPlan& plan) {
@@ -21,5 +23,25 @@ double load_entropy(const RoutingPlan& plan) {
   }
   return entropy / std::log(static_cast<double>(plan.experts()));
 }
+
+at::Tensor probabilities(const RoutingPlan& plan) {
+  const auto published = plan.extra.find("probability");
+  if (published != plan.extra.end()) return published->second;
+  check(plan.scores.defined(), "balancer: expected a plan with scores, got given routes; balance losses need a router");
+  return at::softmax(plan.scores, 1);
+}
+
+at::Tensor first_choices(const RoutingPlan& plan) {
+  const auto published = plan.extra.find("first");
+  if (published != plan.extra.end()) return published->second;
+  return probabilities(plan).detach().argmax(1);
+}
+
+at::Tensor counts_of(const at::Tensor& expert, int64_t experts, at::ScalarType type) {
+  const auto present = expert.masked_select(expert.ge(0));
+  return at::bincount(present, {}, experts).to(type);
+}
+
+at::Tensor zero_loss(const RoutingPlan& plan) { return probabilities(plan).sum(); }
 
 }  // namespace gw

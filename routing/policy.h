@@ -2,7 +2,9 @@
 #include "base/error.h"
 #include "base/options.h"
 #include "base/rng.h"
+#include "routing/inputs.h"
 #include "routing/plan.h"
+#include "routing/traits.h"
 
 namespace gw {
 
@@ -16,10 +18,20 @@ class Policy {
   };
   virtual ~Policy() = default;
   virtual RoutingPlan plan(const at::Tensor& scores, bool train, const Rng& rng) const = 0;
+  /// The same with what is known about the tokens; policies that need none of it inherit this.
+  virtual RoutingPlan plan_for(const at::Tensor& scores, const RouterInputs& inputs, bool train) const {
+    return plan(scores, train, inputs.rng);
+  }
   virtual int64_t experts() const = 0;
+  /// Columns that it wants of the gate: E, unless a paper's router scores more than experts (noise, thresholds, slots).
+  virtual int64_t columns() const { return experts(); }
+  /// With the options at hand; a part's `kTraits` are those of its defaults.
+  virtual PolicyTraits traits() const { return {}; }
+  /// What controllers adjust between steps (the selection bias); saved with the weights.
+  virtual NamedTensors state() const { return {}; }
 };
 
-/// Checks shape [T, E] and finiteness; the message names `part`, the row and the value.
+/// Checks shape [T, E], finiteness, and that every token may see an expert; the message names `part`, the row and the value.
 void check_scores(const char* part, const at::Tensor& scores, int64_t experts);
 
 }  // namespace gw

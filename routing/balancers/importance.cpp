@@ -2,6 +2,7 @@
 
 #include "base/registry.h"
 #include "routing/balancer.h"
+#include "routing/load.h"
 
 namespace gw {
 namespace {
@@ -23,8 +24,8 @@ class Importance : public Balancer {
   Importance(const Options& options, const Context&) : options_(options) {}
 
   at::Tensor loss(const RoutingPlan& plan) const override {
-    if (plan.tokens == 0) return plan.scores.sum();
-    const auto importance = at::softmax(plan.scores, 1).sum(0);
+    if (plan.tokens == 0) return zero_loss(plan);
+    const auto importance = probabilities(plan).sum(0);
     const auto mean = importance.mean();
     return options_.coefficient * (importance - mean).square().mean() / mean.square();
   }

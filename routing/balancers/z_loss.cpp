@@ -2,6 +2,7 @@
 
 #include "base/registry.h"
 #include "routing/balancer.h"
+#include "routing/load.h"
 
 namespace gw {
 namespace {
@@ -14,6 +15,11 @@ class ZLoss : public Balancer {
  public:
   static constexpr const char* kSummary = "mean squared log-sum-exp of the scores";
   static constexpr const char* kSource = "Zoph et al. 2022, arXiv 2202.08906";
+  static constexpr BalancerTraits kTraits = [] {
+    BalancerTraits traits;
+    traits.about_size = true;
+    return traits;
+  }();
   struct Options : OptionSet {
     double coefficient = 0.001;
     void fields(OptionVisitor& v) override { v.real("coefficient", coefficient, "weight of the loss", 0, 1e6); }
@@ -22,7 +28,7 @@ class ZLoss : public Balancer {
   ZLoss(const Options& options, const Context&) : options_(options) {}
 
   at::Tensor loss(const RoutingPlan& plan) const override {
-    if (plan.tokens == 0) return plan.scores.sum();
+    if (plan.tokens == 0) return zero_loss(plan);
     return options_.coefficient * at::logsumexp(plan.scores, 1).square().mean();
   }
 

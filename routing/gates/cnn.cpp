@@ -41,6 +41,11 @@ class CnnGate : public Gate {
  public:
   static constexpr const char* kSummary = "a small CNN over the raw image: one decision for the whole network";
   static constexpr const char* kSource = "Zhang et al. 2023, arXiv 2308.10110";
+  static constexpr GateTraits kTraits = [] {
+    GateTraits traits;
+    traits.images = true;
+    return traits;
+  }();
   struct Options : OptionSet {
     std::string arch = "resnet20";
     int64_t width = 0;

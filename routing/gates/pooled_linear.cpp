@@ -15,6 +15,11 @@ class PooledLinear : public Gate {
  public:
   static constexpr const char* kSummary = "linear scores of an image's channel means (per-layer routing)";
   static constexpr const char* kSource = "Wang et al. 2018, arXiv 1806.01531";
+  static constexpr GateTraits kTraits = [] {
+    GateTraits traits;
+    traits.images = true;
+    return traits;
+  }();
   struct Options : OptionSet {};
 
   PooledLinear(const Options&, const Context& context) : channels_(context.width), experts_(context.experts) {
@@ -24,7 +29,8 @@ class PooledLinear : public Gate {
   }
 
   at::Tensor forward(const at::Tensor& x) override {
-    check(x.dim() == 4 && x.size(1) == channels_, "gates/pooled_linear: expected maps [B, {}, H, W], got {} dimensions", channels_, x.dim());
+    check(x.dim() == 4 && x.size(1) == channels_, "gates/pooled_linear: expected maps [B, {}, H, W], got {} dimensions", channels_,
+          x.dim());
     return ops::linear(x.mean({2, 3}), weight_, bias_);
   }
   bool takes_images() const override { return true; }

@@ -15,6 +15,11 @@ class Top1StraightThrough : public Policy {
  public:
   static constexpr const char* kSummary = "best expert, weight exactly 1, straight-through gradient to its score";
   static constexpr const char* kSource = "Zhang et al. 2023, arXiv 2308.10110";
+  static constexpr PolicyTraits kTraits = [] {
+    PolicyTraits traits;
+    traits.straight_through = traits.sums_to_one = true;
+    return traits;
+  }();
   struct Options : OptionSet {};
 
   Top1StraightThrough(const Options&, const Context& context) : experts_(context.experts) {}
@@ -29,6 +34,7 @@ class Top1StraightThrough : public Policy {
   }
 
   int64_t experts() const override { return experts_; }
+  PolicyTraits traits() const override { return kTraits; }
 
  private:
   int64_t experts_;

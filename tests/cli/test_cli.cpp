@@ -50,6 +50,17 @@ TEST(Cli, ListsEveryPartWithAFileThatExists) {
   }
 }
 
+TEST(Cli, ListsWhatPartsPromise) {
+  bool found = false;
+  for (const auto& part : nlohmann::json::parse(cli("list policies --json").text)) {
+    if (part["name"] != "expert_choice") continue;
+    found = true;
+    EXPECT_EQ(part["traits"], (nlohmann::json{"differentiable", "drops tokens", "batch dependent"}));
+  }
+  EXPECT_TRUE(found);
+  expect(cli("list policies"), 0, "traits: differentiable, drops tokens, batch dependent");
+}
+
 TEST(Cli, DoctorReportsThreadsAndLibtorch) {
   const auto report = nlohmann::json::parse(cli("--threads 1 doctor --json").text);
   EXPECT_EQ(report["threads"].get<int>(), 1);

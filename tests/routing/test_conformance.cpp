@@ -3,184 +3,269 @@
 
 #include <cmath>
 
-#include "base/registry.h"
-#include "ops/random.h"
-#include "routing/balancer.h"
-#include "routing/gate.h"
-#include "routing/load.h"
-#include "routing/policy.h"
+#include "routing/parts.h"
 #include "support/gradcheck.h"
 
 namespace {
 
-constexpr int64_t kExperts = 4;
-
-std::vector<std::string> names(const char* kind) {
-  std::vector<std::string> out;
-  for (const auto& part : gw::Registry::instance().list(kind)) out.push_back(part.name);
-  return out;
-}
-
-at::Tensor distinct_scores(int64_t tokens, uint64_t seed) { return gw::ops::normal(gw::Rng(seed), {tokens, kExperts}, 0, 2).to(at::kDouble); }
-
-std::shared_ptr<gw::Policy> policy(const std::string& name) { return gw::make_part<gw::Policy>(name, gw::Json::object(), {kExperts}); }
+using namespace gw::test;
 
 class PolicyConformance : public testing::TestWithParam<std::string> {};
 class GateConformance : public testing::TestWithParam<std::string> {};
-class BalancerConformance : public testing::TestWithParam<std::string> {};
+
+TEST_P(PolicyConformance, DeclaresTheTraitsOfItsDefaults) {
+  EXPECT_EQ(gw::Registry::instance().info("policies", GetParam()).traits, policy(GetParam())->traits().words());
+}
 
 TEST_P(PolicyConformance, PlansAreValidFiniteAndRepeatable) {
-  for (const int64_t tokens : {0, 1, 7, 64}) {
-    const auto scores = distinct_scores(tokens, 1);
-    const auto a = policy(GetParam())->plan(scores, true, gw::Rng(3)), b = policy(GetParam())->plan(scores, true, gw::Rng(3));
-    gw::validate_plan(a);
-    EXPECT_TRUE(a.weight.isfinite().all().item<bool>());
-    EXPECT_TRUE(a.token.equal(b.token) && a.weight.equal(b.weight) && a.offsets == b.offsets);
-    EXPECT_EQ(a.tokens, tokens);
-    EXPECT_TRUE(a.scores.defined());
+  for (const int64_t tokens : {0, 1, 3, 7, 64}) {  // 3 < E
+    for (const bool train : {true, false}) {
+      const auto part = policy(GetParam());
+      const auto scores = scores_for(*part, tokens, 1);
+      const auto a = plan_of(*part, scores, train), b = plan_of(*policy(GetParam()), scores, train);
+      gw::validate_plan(a);
+      EXPECT_TRUE(a.weight.isfinite().all().item<bool>());
+      EXPECT_TRUE(a.token.equal(b.token) && a.weight.equal(b.weight) && a.offsets == b.offsets);
+      EXPECT_EQ(a.tokens, tokens);
+      EXPECT_EQ(a.experts(), kExperts);
+      EXPECT_TRUE(a.scores.defined());
+      EXPECT_GE(a.weight.numel() == 0 ? 0 : a.weight.min().item<double>(), 0);
+    }
   }
+}
+
+TEST_P(PolicyConformance, ASingleExpertGetsEverything) {
+  if (gw::Registry::instance().info("policies", GetParam()).name == "cmr") return;  // wants a routed expert beside the shared one
+  gw::Json options = gw::Json::object();
+  if (has_option("policies", GetParam(), "k")) options["k"] = 1;
+  std::shared_ptr<gw::Policy> part;
+  try {
+    part = policy(GetParam(), options, 1);
+  } catch (const gw::ValueError& error) {  // pairs need two experts, and say so
+    EXPECT_NE(std::string(error.what()).find("k <= experts (1), got 2"), std::string::npos) << error.what();
+    return;
+  }
+  auto inputs = inputs_for(5);
+  inputs.route = at::zeros({5}, at::kLong);
+  const auto plan = part->plan_for(scores_for(*part, 5, 1).abs(), inputs, false);  // positive: ReLU keeps the expert
+  gw::validate_plan(plan);
+  EXPECT_TRUE(gw::chosen_experts(plan).eq(0).all().item<bool>());
 }
 
 TEST_P(PolicyConformance, PermutedTokensPermuteThePlan) {
-  const auto scores = distinct_scores(33, 2);
+  const auto part = policy(GetParam());
+  if (part->traits().order_dependent) return;
+  const auto scores = scores_for(*part, 33, 2);
   const auto order = at::randperm(33, at::kLong);
-  const auto a = gw::chosen_experts(policy(GetParam())->plan(scores, false, gw::Rng(3)));
-  const auto b = gw::chosen_experts(policy(GetParam())->plan(scores.index_select(0, order), false, gw::Rng(3)));
-  EXPECT_TRUE(a.index_select(0, order).equal(b));
+  const auto inputs = inputs_for(33);
+  const auto a = part->plan_for(scores, inputs, false);
+  const auto b = part->plan_for(scores.index_select(0, order), selected(inputs, order), false);
+  EXPECT_TRUE(gw::chosen_experts(a).index_select(0, order).equal(gw::chosen_experts(b)));
+  EXPECT_LT((gw::dense_weights(a).index_select(0, order) - gw::dense_weights(b)).abs().max().item<double>(), 1e-12);
 }
 
 TEST_P(PolicyConformance, ASplitBatchDecidesAlike) {
-  const auto scores = distinct_scores(20, 4);
-  const auto whole = gw::chosen_experts(policy(GetParam())->plan(scores, false, gw::Rng(3)));
-  const auto first = gw::chosen_experts(policy(GetParam())->plan(scores.narrow(0, 0, 7), false, gw::Rng(3)));
-  const auto second = gw::chosen_experts(policy(GetParam())->plan(scores.narrow(0, 7, 13), false, gw::Rng(3)));
-  EXPECT_TRUE(whole.equal(at::cat({first, second})));
+  const auto part = policy(GetParam());
+  if (part->traits().batch_dependent) return;
+  const auto scores = scores_for(*part, 20, 4);
+  const auto inputs = inputs_for(20);
+  std::vector<gw::RoutingPlan> parts;
+  for (const auto& piece : at::arange(20, at::kLong).split_with_sizes({7, 0, 1, 12})) {
+    parts.push_back(part->plan_for(scores.index_select(0, piece), selected(inputs, piece), false));
+  }
+  const auto whole = part->plan_for(scores, inputs, false), merged = gw::merge_plans(parts);
+  EXPECT_EQ(whole.offsets, merged.offsets);
+  EXPECT_TRUE(whole.token.equal(merged.token));
+  EXPECT_LT((whole.weight - merged.weight).abs().max().item<double>(), 1e-15);
 }
 
 TEST_P(PolicyConformance, TiesGoToTheLowestIndex) {
-  const auto plan = policy(GetParam())->plan(at::zeros({5, kExperts}), false, gw::Rng(3));
+  const auto part = policy(GetParam());
+  const auto traits = part->traits();
+  if (traits.batch_dependent || traits.random || *traits.needs != '\0') return;
+  const auto plan = part->plan(at::full({5, part->columns()}, 1.0), false, gw::Rng(3));  // one, not zero: ReLU chooses
   EXPECT_EQ(gw::chosen_experts(plan).sum().item<int64_t>(), 0);
 }
 
-TEST_P(PolicyConformance, RefusesWhatIsNotFinite) {
-  for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
-    auto scores = distinct_scores(3, 5);
-    scores[1][2] = bad;
-    EXPECT_THROW(policy(GetParam())->plan(scores, false, gw::Rng(3)), gw::ValueError) << bad;
+TEST_P(PolicyConformance, EveryTokenHasAnExpertUnlessItSaysOtherwise) {
+  const auto part = policy(GetParam());
+  if (part->traits().drops_tokens) return;
+  auto scores = scores_for(*part, 40, 8);
+  scores.select(1, 2).add_(10);  // crowded: whatever limits an expert must send the rest elsewhere
+  for (const bool train : {true, false}) EXPECT_GE(gw::chosen_experts(plan_of(*part, scores, train)).min().item<int64_t>(), 0);
+}
+
+TEST_P(PolicyConformance, WeightsSumToOneWhereItSaysSo) {
+  const auto part = policy(GetParam());
+  if (!part->traits().sums_to_one) return;
+  for (const bool train : {true, false}) {
+    const auto plan = plan_of(*part, scores_for(*part, 40, 8), train);
+    const auto sum = gw::dense_weights(plan).sum(1);
+    const auto present = gw::chosen_experts(plan).ge(0).to(at::kDouble);
+    EXPECT_LT((sum - present).abs().max().item<double>(), 1e-12);
   }
-  EXPECT_THROW(policy(GetParam())->plan(at::zeros({3, kExperts + 1}), false, gw::Rng(3)), gw::ValueError);
+}
+
+TEST_P(PolicyConformance, CapacityIsExactlyRespected) {
+  if (!has_option("policies", GetParam(), "capacity")) return;
+  for (const int64_t capacity : {1, 3, 7}) {
+    for (const auto* overflow : {"drop", "next"}) {
+      const auto part = policy(GetParam(), {{"capacity", capacity}, {"overflow", overflow}});
+      EXPECT_TRUE(part->traits().batch_dependent);
+      auto scores = scores_for(*part, 24, 8).abs();
+      scores.select(1, 2).add_(10);  // every token wants expert 2
+      const auto plan = plan_of(*part, scores, false);
+      gw::validate_plan(plan);
+      for (int64_t e = 0; e < kExperts; ++e) EXPECT_LE(plan.rows_of(e), capacity);
+      EXPECT_EQ(plan.rows_of(2), capacity);
+    }
+  }
+}
+
+TEST_P(PolicyConformance, RefusesWhatIsNotFiniteOrAllMasked) {
+  const auto part = policy(GetParam());
+  for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+    auto scores = scores_for(*part, 3, 5);
+    scores[1][2] = bad;
+    EXPECT_THROW(plan_of(*part, scores, false), gw::ValueError) << bad;
+  }
+  EXPECT_THROW(plan_of(*part, at::zeros({3, part->columns() + 1}), false), gw::ValueError);
+  auto masked = scores_for(*part, 3, 5);
+  masked[1].fill_(gw::kMaskedScore);
+  EXPECT_THROW(plan_of(*part, masked, false), gw::ValueError);
+}
+
+TEST_P(PolicyConformance, AMaskedExpertIsNotChosen) {
+  const auto part = policy(GetParam());
+  const auto traits = part->traits();
+  if (traits.random || *traits.needs != '\0') return;                            // do not look at scores
+  if (traits.soft || GetParam() == "early_exit" || GetParam() == "cmr") return;  // slots, exits and the shared expert are never left out
+  auto scores = scores_for(*part, 12, 5).abs();
+  scores.select(1, 1).fill_(gw::kMaskedScore);
+  const auto plan = plan_of(*part, scores, false);
+  EXPECT_EQ(plan.rows_of(1), 0);
+  EXPECT_TRUE(plan.weight.isfinite().all().item<bool>());
+}
+
+TEST_P(PolicyConformance, NamesWhatItNeeds) {
+  const auto part = policy(GetParam());
+  const std::string needs = part->traits().needs;
+  if (needs.empty()) return;
+  try {
+    part->plan(scores_for(*part, 3, 1), false, gw::Rng(1));
+    FAIL() << "expected an error";
+  } catch (const gw::ValueError& error) {
+    EXPECT_NE(std::string(error.what()).find("RouterInputs::" + needs), std::string::npos) << error.what();
+  }
 }
 
 TEST_P(PolicyConformance, UnknownOptionsAreRefused) {
-  EXPECT_THROW(gw::make_part<gw::Policy>(GetParam(), {{"no_such_option", 1}}, {kExperts}), gw::ValueError);
+  EXPECT_THROW(policy(GetParam(), {{"no_such_option", 1}}), gw::ValueError);
+  if (!has_option("policies", GetParam(), "k")) return;
+  EXPECT_THROW(policy(GetParam(), {{"k", kExperts + 1}}), gw::ValueError);
 }
 
+// Near one another, so that policies which only compare rivals have some; gaps are a thousand times the steps below.
+at::Tensor close_scores(const gw::Policy& part, int64_t tokens) { return scores_for(part, tokens, 6) * 0.002 + 1; }
+
 TEST_P(PolicyConformance, GradientReachesTheScores) {
-  auto scores = distinct_scores(16, 6).requires_grad_(true);
-  const auto plan = policy(GetParam())->plan(scores, true, gw::Rng(3));
-  const auto factor = gw::ops::normal(gw::Rng(9), {plan.rows()}, 0, 1).to(at::kDouble);
-  const auto g = torch::autograd::grad({(plan.weight * factor).sum()}, {scores})[0];
+  const auto part = policy(GetParam());
+  auto scores = close_scores(*part, 16).requires_grad_(true);
+  const auto dense = gw::dense_weights(plan_of(*part, scores, true));
+  if (!part->traits().differentiable) {
+    EXPECT_FALSE(dense.requires_grad());
+    return;
+  }
+  const auto factor = gw::ops::normal(gw::Rng(9), dense.sizes(), 0, 1).to(at::kDouble);
+  const auto g = torch::autograd::grad({(dense * factor).sum()}, {scores})[0];
   EXPECT_GT(g.norm().item<double>(), 1e-3);
+  EXPECT_TRUE(g.isfinite().all().item<bool>());
+}
+
+TEST_P(PolicyConformance, GradientIsThatOfTheWeights) {
+  const auto part = policy(GetParam());
+  const auto traits = part->traits();
+  if (!traits.differentiable || traits.straight_through) return;
+  const auto weights = [&](const std::vector<at::Tensor>& x) { return std::vector{gw::dense_weights(plan_of(*part, x[0], false))}; };
+  EXPECT_LT(gradient_error(weights, {close_scores(*part, 6)}, 1e-6), 1e-6);
+  EXPECT_LT(gradient_error(weights, {scores_for(*part, 6, 6)}, 1e-6), 1e-6);
+}
+
+gw::RouterInputs gate_inputs(int64_t tokens) { return inputs_for(tokens); }
+
+at::Tensor gate_input(const gw::Gate& gate, int64_t batch, uint64_t seed) {
+  return gate.takes_images() ? gw::ops::uniform(gw::Rng(seed), {batch, kWidth, 16, 16}, 0, 1)
+                             : gw::ops::normal(gw::Rng(seed), {batch, kWidth}, 0, 1);
 }
 
 TEST_P(GateConformance, ScoresAreFiniteRepeatableAndIndependentOfTheSplit) {
-  gw::Gate::Context context{3, kExperts, 11};
-  const auto gate = gw::make_part<gw::Gate>(GetParam(), gw::Json::object(), context);
-  const auto twin = gw::make_part<gw::Gate>(GetParam(), gw::Json::object(), context);
-  gate->eval(), twin->eval();
-  const auto x = gate->takes_images() ? gw::ops::uniform(gw::Rng(1), {6, 3, 16, 16}, 0, 1) : gw::ops::uniform(gw::Rng(1), {6, 3}, 0, 1);
+  const auto one = gate(GetParam()), twin = gate(GetParam());
+  one->eval(), twin->eval();
+  const auto x = gate_input(*one, 8, 1);
+  const auto inputs = gate_inputs(8);
   const at::NoGradGuard no_grad;
-  const auto scores = gate->forward(x);
-  EXPECT_EQ(scores.sizes(), (std::vector<int64_t>{6, kExperts}));
+  const auto scores = one->score(x, inputs);
+  const int64_t rows = has_trait("gates", GetParam(), "per pixel") ? 8 * 16 * 16 : 8;
+  EXPECT_EQ(scores.size(0), rows);
+  EXPECT_EQ(scores.size(1), has_trait("gates", GetParam(), "2 experts only") ? 2 : kExperts);
   EXPECT_TRUE(scores.isfinite().all().item<bool>());
-  EXPECT_TRUE(scores.equal(twin->forward(x)));
-  const auto split = at::cat({gate->forward(x.narrow(0, 0, 2)), gate->forward(x.narrow(0, 2, 4))});
-  EXPECT_LT((scores - split).abs().max().item<double>(), 1e-5);
+  EXPECT_TRUE(scores.equal(twin->score(x, inputs)));
+  std::vector<at::Tensor> parts;  // at a sequence's end: sequences are of four tokens
+  for (const auto& piece : at::arange(8, at::kLong).split(4))
+    parts.push_back(one->score(x.index_select(0, piece), selected(inputs, piece)));
+  EXPECT_LT((scores - at::cat(parts)).abs().max().item<double>(), 1e-5);
+}
+
+TEST_P(GateConformance, NoTokensGiveNoScores) {
+  const auto part = gate(GetParam());
+  part->eval();
+  if (part->takes_images()) return;
+  EXPECT_EQ(part->score(at::zeros({0, kWidth}), gate_inputs(0)).size(0), 0);
 }
 
 TEST_P(GateConformance, TheLossReachesEveryParameter) {
-  const auto gate = gw::make_part<gw::Gate>(GetParam(), gw::Json::object(), gw::Gate::Context{3, kExperts, 11});
-  gate->train();
-  const auto x = gate->takes_images() ? gw::ops::uniform(gw::Rng(1), {6, 3, 16, 16}, 0, 1) : gw::ops::normal(gw::Rng(1), {6, 3}, 0, 1);
-  const auto factor = gw::ops::normal(gw::Rng(2), {6, kExperts}, 0, 1);
-  const auto gradients = torch::autograd::grad({(gate->forward(x) * factor).sum()}, gate->parameters());
-  for (const auto& g : gradients) EXPECT_GT(g.norm().item<double>(), 0);
+  const auto part = gate(GetParam());
+  part->train();
+  const auto x = gate_input(*part, 8, 1);
+  const auto parameters = part->parameters();
+  if (parameters.empty()) return;  // fixed directions
+  // Some parameters wait behind a zero (low-rank maps): one step away from the start all must be reached.
+  {
+    const at::NoGradGuard no_grad;
+    for (size_t i = 0; i < parameters.size(); ++i) parameters[i].add_(gw::ops::normal(gw::Rng(40 + i), parameters[i].sizes(), 0, 0.05));
+  }
+  const auto scores = part->score(x, gate_inputs(8));
+  auto loss = (scores * gw::ops::normal(gw::Rng(2), scores.sizes(), 0, 1)).sum();
+  const auto ahead = part->ahead(x);
+  EXPECT_EQ(ahead.defined(), has_trait("gates", GetParam(), "scores for the next block"));
+  if (ahead.defined()) loss = loss + (ahead * gw::ops::normal(gw::Rng(3), ahead.sizes(), 0, 1)).sum();
+  const auto gradients = torch::autograd::grad({loss}, parameters, {}, {}, false, /*allow_unused=*/true);
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    ASSERT_TRUE(gradients[i].defined()) << part->named_parameters()[i].key();
+    EXPECT_GT(gradients[i].norm().item<double>(), 0) << part->named_parameters()[i].key();
+  }
 }
 
 TEST_P(GateConformance, RefusesOtherShapes) {
-  const auto gate = gw::make_part<gw::Gate>(GetParam(), gw::Json::object(), gw::Gate::Context{3, kExperts, 11});
-  EXPECT_THROW(gate->forward(at::zeros({2, 5})), gw::ValueError);
-  EXPECT_THROW(gate->forward(at::zeros({2, 5, 8, 8})), gw::ValueError);
+  const auto part = gate(GetParam());
+  EXPECT_THROW(part->score(at::zeros({2, 5}), gate_inputs(2)), gw::ValueError);
+  EXPECT_THROW(part->score(at::zeros({2, 5, 8, 8}), gate_inputs(2)), gw::ValueError);
 }
 
-gw::RoutingPlan plan_of(const at::Tensor& scores) {
-  auto plan = gw::make_plan(scores.detach().argmax(1, true), at::ones({scores.size(0), 1}).to(scores.scalar_type()), kExperts);
-  plan.scores = scores;
-  return plan;
-}
-
-TEST_P(BalancerConformance, MeetsItsStatedValuesAtBalanceAndCollapse) {
-  const auto balancer = gw::make_part<gw::Balancer>(GetParam(), gw::Json::object(), {kExperts});
-  const double c = balancer->coefficient();
-  ASSERT_GT(c, 0);
-  auto even = at::zeros({8, kExperts}, at::kDouble);
-  auto plan = gw::make_plan(at::arange(8).remainder(kExperts).view({8, 1}), at::ones({8, 1}), kExperts);
-  plan.scores = even;
-  EXPECT_NEAR(balancer->loss(plan).item<double>() / c, balancer->at_balance(kExperts, 1), 1e-9);
-  if (GetParam() == "z_loss") return;  // says nothing of balance: both stated values are those of zero scores
-  auto collapsed = at::zeros({8, kExperts}, at::kDouble);
-  collapsed.select(1, 2).fill_(60);
-  EXPECT_NEAR(balancer->loss(plan_of(collapsed)).item<double>() / c, balancer->at_collapse(kExperts), 1e-9);
-}
-
-TEST_P(BalancerConformance, GradientIsRightAndReachesTheRouter) {
-  const auto balancer = gw::make_part<gw::Balancer>(GetParam(), gw::Json::object(), {kExperts});
-  auto scores = distinct_scores(6, 8).requires_grad_(true);
-  const auto g = torch::autograd::grad({balancer->loss(plan_of(scores))}, {scores})[0];
-  EXPECT_GT(g.norm().item<double>(), 0);
-  for (int64_t i = 0; i < 6; ++i) {  // the choice is a constant: shift one score by less than the gap to the runner-up
-    for (int64_t e = 0; e < kExperts; ++e) {
-      const double h = 1e-6;
-      auto up = scores.detach().clone(), down = scores.detach().clone();
-      up[i][e] += h, down[i][e] -= h;
-      const double numeric = (balancer->loss(plan_of(up)) - balancer->loss(plan_of(down))).item<double>() / (2 * h);
-      EXPECT_NEAR(g[i][e].item<double>(), numeric, 1e-7);
+TEST_P(GateConformance, NamesWhatItNeeds) {
+  for (const auto& word : gw::Registry::instance().info("gates", GetParam()).traits) {
+    if (word.rfind("needs ", 0) != 0) continue;
+    const auto part = gate(GetParam());
+    try {
+      part->forward(gate_input(*part, 3, 1));
+      FAIL() << "expected an error";
+    } catch (const gw::ValueError& error) {
+      EXPECT_NE(std::string(error.what()).find("RouterInputs::" + word.substr(6)), std::string::npos) << error.what();
     }
   }
 }
 
-TEST_P(BalancerConformance, NoTokensCostNothing) {
-  const auto balancer = gw::make_part<gw::Balancer>(GetParam(), gw::Json::object(), {kExperts});
-  EXPECT_EQ(balancer->loss(plan_of(at::zeros({0, kExperts}))).item<double>(), 0);
-}
-
-const auto kName = [](const auto& info) { return info.param; };
-INSTANTIATE_TEST_SUITE_P(All, PolicyConformance, testing::ValuesIn(names("policies")), kName);
-INSTANTIATE_TEST_SUITE_P(All, GateConformance, testing::ValuesIn(names("gates")), kName);
-INSTANTIATE_TEST_SUITE_P(All, BalancerConformance, testing::ValuesIn(names("balancers")), kName);
-
-TEST(SoftmaxTopK, MatchesItsFormulaAndRefusesTooManyExperts) {
-  const auto scores = distinct_scores(9, 12);
-  const auto p = at::softmax(scores, 1);
-  const auto plan = gw::make_part<gw::Policy>("softmax_top_k", {{"k", 2}, {"renormalise", true}}, {kExperts})->plan(scores, false, gw::Rng(1));
-  auto dense = at::zeros({9, kExperts}, at::kDouble);
-  for (int64_t e = 0; e < kExperts; ++e) {
-    for (int64_t r = plan.offsets[static_cast<size_t>(e)]; r < plan.offsets[static_cast<size_t>(e) + 1]; ++r) {
-      dense[plan.token[r].item<int64_t>()][e] = plan.weight[r];
-    }
-  }
-  const auto kept = p * p.ge(std::get<0>(p.topk(2, 1)).narrow(1, 1, 1)).to(at::kDouble);
-  EXPECT_LT((dense - kept / kept.sum(1, true)).abs().max().item<double>(), 1e-12);
-  EXPECT_THROW(gw::make_part<gw::Policy>("softmax_top_k", {{"k", 5}}, {kExperts}), gw::ValueError);
-}
-
-TEST(Top1StraightThrough, WeightIsOneAndOnlyTheWinnerHearsOfTheLoss) {
-  auto scores = distinct_scores(5, 13).requires_grad_(true);
-  const auto plan = policy("top1_straight_through")->plan(scores, true, gw::Rng(1));
-  EXPECT_TRUE(plan.weight.detach().eq(1).all().item<bool>());
-  const auto g = torch::autograd::grad({plan.weight.sum()}, {scores})[0];
-  EXPECT_EQ(g.count_nonzero().item<int64_t>(), 5);
-  EXPECT_TRUE(g.argmax(1).equal(scores.argmax(1)));
-}
+INSTANTIATE_TEST_SUITE_P(All, PolicyConformance, testing::ValuesIn(names("policies")), kPartName);
+INSTANTIATE_TEST_SUITE_P(All, GateConformance, testing::ValuesIn(names("gates")), kPartName);
 
 }  // namespace

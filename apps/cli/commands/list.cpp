@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "apps/cli/command.h"
 
@@ -11,13 +12,14 @@ Json to_json(const PartInfo& part) {
     options.push_back(
         {{"name", option.name}, {"type", option.type}, {"range", option.range}, {"default", option.default_value}, {"help", option.help}});
   }
-  return {{"kind", part.kind},     {"name", part.name}, {"summary", part.summary},
-          {"source", part.source}, {"file", part.file}, {"options", options}};
+  return {{"kind", part.kind}, {"name", part.name},     {"summary", part.summary}, {"source", part.source},
+          {"file", part.file}, {"traits", part.traits}, {"options", options}};
 }
 
 void print_part(const PartInfo& part) {
   fmt::print("  {}  ({})\n      {}\n", part.name, part.file, part.summary);
   if (!part.source.empty()) fmt::print("      source: {}\n", part.source);
+  if (!part.traits.empty()) fmt::print("      traits: {}\n", fmt::join(part.traits, ", "));
   for (const auto& option : part.options) {
     fmt::print("      {} = {}  ({}{}{})  {}\n", option.name, option.default_value.empty() ? "\"\"" : option.default_value, option.type,
                option.range.empty() ? "" : ", ", option.range, option.help);

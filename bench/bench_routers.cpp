@@ -1,0 +1,125 @@
+// What routing costs beside the experts it feeds: each policy's share of a mixture's forward pass, which must stay below 5 %
+// where every token chooses for itself. Answers are checked before they are timed.
+//   bench_routers [--assert] [--threads N] [--rounds N] [--tokens T] [--only POLICY]
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+
+#include "base/cpu_info.h"
+#include "base/registry.h"
+#include "mixture/mixture.h"
+#include "ops/random.h"
+#include "routing/load.h"
+
+namespace {
+
+constexpr int64_t kWidth = 1024, kHidden = 2048, kExperts = 64, kChosen = 8;
+constexpr double kMark = 0.05;
+
+struct Arguments {
+  bool enforce = false;
+  int threads = gw::cpu_info().cores, rounds = 5;
+  int64_t tokens = 4096;
+  std::string only;
+};
+
+Arguments parse(int argc, char** argv) {
+  Arguments a;
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    const bool more = i + 1 < argc;
+    if (flag == "--assert") a.enforce = true;
+    else if (flag == "--threads" && more) a.threads = std::stoi(argv[++i]);
+    else if (flag == "--rounds" && more) a.rounds = std::stoi(argv[++i]);
+    else if (flag == "--tokens" && more) a.tokens = std::stoll(argv[++i]);
+    else if (flag == "--only" && more) a.only = argv[++i];
+    else gw::fail("bench_routers: unknown argument \"{}\"; known: --assert, --threads N, --rounds N, --tokens T, --only POLICY", flag);
+  }
+  return a;
+}
+
+double median_s(const std::function<void()>& work, int rounds) {
+  std::vector<double> times;
+  work();
+  for (int r = 0; r < rounds; ++r) {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+gw::Json options_of(const std::string& name) {
+  gw::Json options = gw::Json::object();
+  for (const auto& option : gw::Registry::instance().info("policies", name).options) {
+    if (option.name == "k" && name != "cmr") options["k"] = kChosen;
+    if (option.name == "groups") options["groups"] = 8, options["kept_groups"] = 4;
+    if (option.name == "strict") options["strict"] = false;
+  }
+  return options;
+}
+
+gw::RouterInputs inputs(int64_t tokens) {
+  gw::RouterInputs inputs;
+  inputs.rng = gw::Rng(1);
+  inputs.token_id = at::arange(tokens, at::kLong);
+  inputs.route = at::arange(tokens, at::kLong).remainder(kExperts);
+  return inputs;
+}
+
+double mixture_s(const Arguments& a) {
+  const gw::Json json{{"experts", kExperts}, {"in", kWidth}, {"policy", {{"part", "top_k_softmax"}, {"k", kChosen}}},
+                      {"bank", {{"part", "mlp"}, {"hidden", kHidden}}}};
+  const auto mixture = gw::Mixture::from_json(json);
+  mixture->eval();
+  const auto x = gw::ops::normal(gw::Rng(2), {a.tokens, kWidth}, 0, 1);
+  const at::NoGradGuard no_grad;
+  const auto out = mixture->forward(x);
+  gw::check(out.plan.rows() == a.tokens * kChosen && out.y.isfinite().all().item<bool>(), "bench_routers: the mixture's answer is wrong");
+  return median_s([&] { mixture->forward(x); }, std::max(1, a.rounds / 2));
+}
+
+bool measure(const std::string& name, const Arguments& a, double whole) {
+  const auto policy = gw::make_part<gw::Policy>(name, options_of(name), {kExperts});
+  const auto scores = gw::ops::normal(gw::Rng(3), {a.tokens, policy->columns()}, 0, 1);
+  const auto facts = inputs(a.tokens);
+  const at::NoGradGuard no_grad;
+  gw::validate_plan(policy->plan_for(scores, facts, true));
+  const double train = median_s([&] { policy->plan_for(scores, facts, true); }, a.rounds);
+  const double evaluation = median_s([&] { policy->plan_for(scores, facts, false); }, a.rounds);
+  const auto traits = policy->traits();
+  // Those that look at the whole batch solve a problem first: their time is published, not bounded.
+  const bool bounded = !traits.balanced_training && !traits.soft;
+  const bool holds = !bounded || std::max(train, evaluation) / whole <= kMark;
+  fmt::print("{:<24} {:>12.2f} {:>12.2f} {:>10.2f} %  {}\n", name, train * 1e3, evaluation * 1e3, 100 * train / whole,
+             bounded ? (holds ? "holds" : "MISSED") : "published");
+  return holds;
+}
+
+int run(const Arguments& a) {
+  at::set_num_threads(a.threads);
+  fmt::print("T = {}, E = {}, K = {}, D = {}, H = {}; {}, {} threads\n", a.tokens, kExperts, kChosen, kWidth, kHidden, gw::cpu_info().brand, a.threads);
+  const double whole = mixture_s(a);
+  fmt::print("mixture, forward: {:.1f} ms\n\n{:<24} {:>12} {:>12} {:>12}\n", whole * 1e3, "policy", "training ms", "else ms", "share");
+  bool holds = true;
+  for (const auto& part : gw::Registry::instance().list("policies")) {
+    if (a.only.empty() || part.name == a.only) holds &= measure(part.name, a, whole);
+  }
+  return holds || !a.enforce ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(parse(argc, argv));
+  } catch (const gw::Error& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return error.exit_code();
+  }
+}

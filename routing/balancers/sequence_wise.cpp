@@ -1,0 +1,61 @@
+#include <ATen/ATen.h>
+
+#include "base/registry.h"
+#include "routing/balancer.h"
+#include "routing/load.h"
+
+namespace gw {
+namespace {
+
+/// The Switch loss of each sequence by itself, averaged: no sequence may lean on one expert even if others make up for it.
+/// Math:   L = c · mean_q Σ_e f_qe P_qe, f_qe = E/(K·T_q) · rows of sequence q at e (a constant), P_qe = mean over q of p_te.
+/// Balance: 1 for every K (each sequence even). Collapse (K = 1): E.
+/// Shapes: plan.extra["sequence"] [T] with ids in [0, T); without it the whole batch is one sequence.
+/// Source: DeepSeek-AI 2024, arXiv 2412.19437, eq. 17-20, with c = 1e-4; p are sigmoid scores normalised to sum one there.
+class SequenceWise : public Balancer {
+ public:
+  static constexpr const char* kSummary = "Switch loss of each sequence, averaged over sequences";
+  static constexpr const char* kSource = "DeepSeek-AI 2024, arXiv 2412.19437";
+  static constexpr BalancerTraits kTraits = [] {
+    BalancerTraits traits;
+    traits.needs = "sequence";
+    return traits;
+  }();
+  struct Options : OptionSet {
+    double coefficient = 1e-4;
+    void fields(OptionVisitor& v) override { v.real("coefficient", coefficient, "weight of the loss", 0, 1e6); }
+  };
+
+  SequenceWise(const Options& options, const Context&) : options_(options) {}
+
+  at::Tensor loss(const RoutingPlan& plan) const override {
+    if (plan.tokens == 0) return zero_loss(plan);
+    const auto p = probabilities(plan);
+    const auto given = plan.extra.find("sequence");
+    const auto sequence = given == plan.extra.end()
+                              ? at::zeros({plan.tokens}, at::kLong)
+                              : required_ids("balancers/sequence_wise", "sequence", given->second, plan.tokens, plan.tokens);
+    const int64_t count = sequence.max().item<int64_t>() + 1, experts = plan.experts();
+    const auto length = at::bincount(sequence, {}, count).to(p.scalar_type());
+    const auto mean_probability = at::zeros({count, experts}, p.options()).index_add(0, sequence, p) / length.clamp_min(1).unsqueeze(1);
+    // Soft plans have no tokens in their rows; theirs are even by construction.
+    check(!plan.soft(), "balancers/sequence_wise: expected a plan of tokens, got soft slots; they are even already");
+    const auto flat = sequence.index_select(0, plan.token) * experts + expert_of_rows(plan);
+    const auto rows = counts_of(flat, count * experts, p.scalar_type()).view({count, experts});
+    const auto share = rows * static_cast<double>(experts) / rows.sum(1, true).clamp_min(1);  // K·T_q counted, not assumed
+    const auto present = length.gt(0).to(p.scalar_type());
+    return options_.coefficient * ((share * mean_probability).sum(1) * present).sum() / present.sum();
+  }
+
+  double at_balance(int64_t, int64_t) const override { return 1; }
+  double at_collapse(int64_t experts) const override { return static_cast<double>(experts); }
+  double coefficient() const override { return options_.coefficient; }
+
+ private:
+  Options options_;
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Balancer, gw::SequenceWise);

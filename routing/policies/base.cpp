@@ -1,0 +1,61 @@
+#include <ATen/ATen.h>
+
+#include "base/registry.h"
+#include "routing/select.h"
+#include "routing/token_choice.h"
+#include "routing/transport.h"
+
+namespace gw {
+namespace {
+
+/// While training, the assignment of largest total score in which every expert has its even share of tokens.
+/// Math:   max Σ_t s_t,a(t) with at most ceil(T/E) tokens per expert while training; a(t) = argmax s_t in evaluation;
+///         weight = σ(s_t,a(t)).
+/// Shapes: scores [T, E] → plan with N = T rows.
+/// Cost:   an auction: O(E) per bid, some bids per token (more when scores are alike).
+/// Source: Lewis et al. 2021, arXiv 2103.16716 (BASE layers); differs: the auction stops within T·precision·range of the optimum.
+class Base : public TokenChoice {
+ public:
+  static constexpr const char* kSummary = "best assignment with equal shares while training, best score afterwards";
+  static constexpr const char* kSource = "Lewis et al. 2021, arXiv 2103.16716";
+  static constexpr PolicyTraits kTraits = [] {
+    PolicyTraits traits;
+    traits.balanced_training = true;
+    return traits;
+  }();
+  struct Options : ChoiceOptions {
+    double precision = 1e-3;
+    void fields(OptionVisitor& v) override {
+      v.real("precision", precision, "smallest raise of a bid, relative to the range of the scores", 1e-9, 1);
+      ChoiceOptions::fields(v);
+    }
+  };
+
+  Base(const Options& options, const Context& context)
+      : TokenChoice("policies/base", kTraits, options_, context.experts, 1), options_(options) {}
+
+ protected:
+  Choice choose(const at::Tensor& scores, bool train, const Rng&) const override {
+    Choice choice;
+    choice.table = at::sigmoid(scores);
+    choice.probability = normalised_rows(choice.table);
+    choice.ranking = biased(scores, scores);
+    if (train) {
+      // A masked score is worth no more than losing against every open one, or its size would drown the precision.
+      const auto open = choice.ranking.masked_fill(choice.ranking.le(kMaskedScore / 2), 0);
+      const double floor = scores.size(0) == 0 ? 0 : (2 * open.min() - open.max() - 1).item<double>();
+      choice.expert = balanced_assignment(choice.ranking.clamp_min(floor), options_.precision).unsqueeze(1);
+    } else {
+      choice.expert = top_k(choice.ranking, 1);
+    }
+    return choice;
+  }
+
+ private:
+  Options options_;
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Policy, gw::Base);

@@ -1,0 +1,67 @@
+#include <ATen/ATen.h>
+
+#include "base/registry.h"
+#include "ops/random.h"
+#include "routing/select.h"
+#include "routing/token_choice.h"
+
+namespace gw {
+namespace {
+
+/// Conditional routing: every token mixes a shared expert with the routed ones by a gate of its own.
+/// Math:   expert 0 is shared; g = σ(s_0); p = softmax over experts 1 … E−1, K largest, normalised over the kept;
+///         weights 1 − g for expert 0 and g·p_e for the others. While training, g is set to 0 with probability `drop`.
+///         Auxiliary loss "cmr_budget": λ·|mean g − budget|.
+/// Shapes: scores [T, E] → plan with N = T·(K+1) rows.
+/// Errors: ValueError if K > E − 1.
+/// Source: NLLB team 2022, arXiv 2207.04672, section 6 (CMR), after Zhang et al. 2021; differs: one layer's budget, not the sum over
+/// layers.
+class Cmr : public TokenChoice {
+ public:
+  static constexpr const char* kSummary = "a shared expert against routed ones, mixed per token";
+  static constexpr const char* kSource = "NLLB team 2022, arXiv 2207.04672";
+  static constexpr PolicyTraits kTraits = [] {
+    PolicyTraits traits;
+    traits.sums_to_one = true;
+    return traits;
+  }();
+  struct Options : ChoiceOptions {
+    int64_t k = 2;
+    double drop = 0.1, budget = 0.8, budget_weight = 0.1;
+    void fields(OptionVisitor& v) override {
+      v.integer("k", k, "routed experts per token", 1, 4096);
+      v.real("drop", drop, "probability that a training token uses the shared expert alone", 0, 1);
+      v.real("budget", budget, "share of the output that routed experts should have", 0, 1);
+      v.real("budget_weight", budget_weight, "of the loss that holds the budget", 0, 1e6);
+      ChoiceOptions::fields(v);
+    }
+  };
+
+  Cmr(const Options& options, const Context& context)
+      : TokenChoice("policies/cmr", kTraits, options_, context.experts, options.k + 1), options_(options) {}
+
+ protected:
+  Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const override {
+    const int64_t tokens = scores.size(0);
+    auto g = at::sigmoid(scores.narrow(1, 0, 1));
+    Choice choice;
+    if (tokens > 0) choice.aux["cmr_budget"] = options_.budget_weight * (g.mean() - options_.budget).abs();
+    if (train && options_.drop > 0) g = g * ops::uniform(rng, {tokens, 1}, 0, 1).ge(options_.drop).to(g.scalar_type());
+    const auto routed = scores.narrow(1, 1, experts() - 1);
+    const auto p = at::softmax(routed, 1);
+    choice.ranking = biased(scores, scores);
+    const auto best = top_k(choice.ranking.narrow(1, 1, experts() - 1), options_.k);
+    const auto kept = p.gather(1, best.clamp_min(0)).masked_fill(best.lt(0), 0).sum(1, true);
+    choice.table = at::cat({1 - g, g * p / kept.clamp_min(1e-30)}, 1);
+    choice.expert = at::cat({at::zeros({tokens, 1}, at::kLong), best.masked_fill(best.lt(0), -2) + 1}, 1);
+    return choice;
+  }
+
+ private:
+  Options options_;
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Policy, gw::Cmr);

@@ -1,0 +1,66 @@
+#pragma once
+// What policies in which every token chooses its experts have in common: noise, selection bias, renormalisation, scaling,
+// capacity, masking. A part derives from TokenChoice and says which experts, with which weights.
+#include "routing/policy.h"
+
+namespace gw {
+
+/// The options that all token-choice policies share; a part's Options derive from this and set the paper's defaults.
+struct ChoiceOptions : OptionSet {
+  double jitter = 0;         ///< score · U(1−j, 1+j) while training
+  double noise = 0;          ///< score + N(0, (noise/E)²) while training
+  bool renormalise = false;  ///< weights of a token sum to one
+  std::string renormalise_when = "before_drop";
+  double scale = 1;                       ///< of the weights, after everything else
+  bool selection_bias = false;            ///< a bias per expert, in the choice only; for balancers/bias_update
+  double capacity_factor = 0;             ///< C = ceil(T·K·factor/E), at least 1; 0: no limit
+  double evaluation_capacity_factor = 0;  ///< the same in evaluation
+  int64_t capacity = 0;                   ///< C itself, whatever T; 0: from the factors
+  int64_t capacity_multiple = 1;          ///< C is rounded up to a multiple (padding)
+  std::string drop_order = "position";
+  std::string overflow = "drop";
+  double expert_masking = 0;  ///< share of rows masked while training; weights · (1 − share) in evaluation
+  void fields(OptionVisitor& v) override;
+};
+
+/// What a part decides: experts in order of preference, the table its weights come from, and what balancers may need.
+struct Choice {
+  at::Tensor expert;                      ///< [T, K] int64, −1: no expert
+  at::Tensor table;                       ///< [T, E] weights before renormalisation; carries the gradient
+  at::Tensor ranking;                     ///< [T, E] preference, for overflow and priority; undefined: the table
+  at::Tensor scores;                      ///< [T, E] what balancers see; undefined: the scores given
+  at::Tensor probability;                 ///< [T, E] normalised; undefined: softmax of the scores
+  std::map<std::string, at::Tensor> aux;  ///< losses that belong to the policy
+  at::Tensor clean, deviation;            ///< [T, E] scores before noise of that size; undefined: no noise
+};
+
+class TokenChoice : public Policy {
+ public:
+  RoutingPlan plan(const at::Tensor& scores, bool train, const Rng& rng) const final;
+  int64_t experts() const final { return experts_; }
+  PolicyTraits traits() const override;
+  NamedTensors state() const final;
+
+ protected:
+  /// `options` must outlive the policy: a member of the part. `k`: the most experts that a token may have.
+  TokenChoice(const char* part, const PolicyTraits& traits, const ChoiceOptions& options, int64_t experts, int64_t k);
+  /// Scores come checked, with noise and jitter applied. The stream is the part's own.
+  virtual Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const = 0;
+  /// Rows per expert for T tokens; INT64_MAX: no limit.
+  virtual int64_t capacity(int64_t tokens, bool train) const;
+  /// The preference that experts are chosen by: detached, with the selection bias if there is one, masked as the scores are.
+  at::Tensor biased(const at::Tensor& preference, const at::Tensor& scores) const;
+
+ private:
+  at::Tensor disturbed(const at::Tensor& scores, bool train, const Rng& rng) const;
+  at::Tensor fitted(const Choice& choice, const at::Tensor& ranking, bool train) const;
+  at::Tensor weights(const Choice& choice, const at::Tensor& kept, bool train, const Rng& rng) const;
+
+  const char* part_;
+  PolicyTraits traits_;
+  const ChoiceOptions& options_;
+  int64_t experts_, k_;
+  at::Tensor bias_;
+};
+
+}  // namespace gw

@@ -1,0 +1,124 @@
+// Balanced plans: marginals, optimality against brute force, and what is said when a solver does not converge.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "routing/parts.h"
+#include "routing/transport.h"
+
+namespace {
+
+using namespace gw::test;
+
+TEST(Sinkhorn, MarginalsHoldAndThePlanIsAScaledKernel) {
+  for (const double size : {1.0, 30.0, 1000.0}) {  // the last would overflow any plain exponential
+    const auto scores = distinct_scores(64, 3) * size;
+    const auto result = gw::sinkhorn(scores, 1.0 * size, 500, 1e-6);
+    EXPECT_LE(result.residual, 1e-6) << size;
+    EXPECT_LT((result.plan.sum(1) - 1).abs().max().item<double>(), 1e-12);
+    EXPECT_LT((result.plan.sum(0) - 16).abs().max().item<double>(), 16 * 1e-6);
+    // ln plan − s/τ = a row term plus a column term: all 2×2 cross differences vanish.
+    const auto rest = result.plan.log() - scores / size;
+    const auto cross = rest - rest.narrow(0, 0, 1) - rest.narrow(1, 0, 1) + rest[0][0];
+    EXPECT_LT(cross.abs().max().item<double>(), 1e-9);
+  }
+  EXPECT_EQ(gw::sinkhorn(distinct_scores(0, 1), 1, 10, 1e-3).plan.size(0), 0);
+}
+
+TEST(Sinkhorn, SaysAfterHowManyIterationsAndHowFarOff) {
+  const auto part = policy("sinkhorn", {{"iterations", 2}, {"tolerance", 1e-9}, {"temperature", 0.01}});
+  auto scores = distinct_scores(64, 3);
+  scores.select(1, 1).add_(5);
+  try {
+    part->plan(scores, true, gw::Rng(1));
+    FAIL() << "expected an error";
+  } catch (const gw::ValueError& error) {
+    EXPECT_NE(std::string(error.what()).find("after 2 iterations"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("column sums within 1e-09, got "), std::string::npos) << error.what();
+  }
+  EXPECT_NO_THROW(part->plan(scores, false, gw::Rng(1)));  // evaluation uses no plan
+  const auto lax = policy("sinkhorn", {{"iterations", 2}, {"tolerance", 1e-9}, {"temperature", 0.01}, {"strict", false}});
+  EXPECT_NO_THROW(lax->plan(scores, true, gw::Rng(1)));
+}
+
+double value_of(const at::Tensor& scores, const at::Tensor& expert) { return scores.gather(1, expert.unsqueeze(1)).sum().item<double>(); }
+
+TEST(BalancedAssignment, IsTheBestAmongAllPermutations) {
+  for (const uint64_t seed : {1u, 2u, 3u, 4u, 5u}) {
+    const auto scores = distinct_scores(6, seed, 3);
+    std::vector<int64_t> deal = {0, 0, 1, 1, 2, 2};
+    double best = -HUGE_VAL;
+    do best = std::max(best, value_of(scores, at::tensor(deal, at::kLong)));
+    while (std::next_permutation(deal.begin(), deal.end()));
+    const auto expert = gw::balanced_assignment(scores, 1e-6);
+    const double range = (scores.max() - scores.min()).item<double>();
+    EXPECT_NEAR(value_of(scores, expert), best, 6e-6 * range) << seed;
+    EXPECT_TRUE(at::bincount(expert, {}, 3).eq(2).all().item<bool>());
+  }
+}
+
+TEST(BalancedAssignment, SharesEvenlyWhateverTheScores) {
+  for (const int64_t tokens : {1, 3, 7, 64, 256}) {  // fewer than experts, and not divisible
+    auto scores = distinct_scores(tokens, 9);
+    scores.select(1, 0).add_(50);  // everybody wants expert 0
+    const auto rows = at::bincount(gw::balanced_assignment(scores, 1e-3), {}, kExperts);
+    EXPECT_LE(rows.max().item<int64_t>(), (tokens + kExperts - 1) / kExperts) << tokens;
+    EXPECT_EQ(rows.sum().item<int64_t>(), tokens);
+  }
+  EXPECT_TRUE(gw::balanced_assignment(at::zeros({8, kExperts}), 1e-3).defined());  // all ties
+}
+
+TEST(SparseTransport, ColumnsAreSparseAndRowsCarryTheirMass) {
+  const int64_t tokens = 64, experts = 8;
+  const auto scores = gw::ops::uniform(gw::Rng(4), {tokens, experts}, 0, 1).to(at::kDouble).neg();
+  double before = HUGE_VAL;
+  for (const int64_t k : {8, 12, 16, 64}) {
+    const auto result = gw::sparse_transport(scores, k, 4.0, 3000, 1e-3);
+    EXPECT_LE(result.plan.gt(0).sum(0).max().item<int64_t>(), k);
+    EXPECT_LT((result.plan.sum(0) - 8).abs().max().item<double>(), 1e-9);  // columns are exact
+    EXPECT_NEAR((result.plan.sum(1) - 1).abs().max().item<double>(), result.residual, 1e-9);
+    EXPECT_LE(result.residual, k > 8 ? 0.02 : 1.0) << k;  // at k = T/E the dual has kinks wherever it is optimal
+    // Cost ⟨−s, plan⟩/T plus the squared penalty falls as more tokens are allowed.
+    const auto plan = result.plan / static_cast<double>(tokens);
+    const double cost = (-(scores * plan).sum() + 2.0 * plan.square().sum()).item<double>();
+    EXPECT_LE(cost, before + 5e-3) << k;
+    before = cost;
+  }
+  EXPECT_THROW(gw::sparse_transport(scores, 7, 1.0, 10, 1e-3), gw::ValueError);
+}
+
+TEST(SparseTransport, WithoutALimitItSolvesTheQuadraticProblem) {
+  // Optimality of min ⟨−s, P⟩ + (γ/2)‖P‖² with given marginals: γ P = s + α + β on the support, and s + α + β ≤ 0 off it.
+  const int64_t tokens = 12, experts = 3;
+  const auto scores = distinct_scores(tokens, 5, experts) * 0.1;
+  const double gamma = 2.0;
+  const auto result = gw::sparse_transport(scores, tokens, gamma, 5000, 1e-9);
+  ASSERT_LE(result.residual, 1e-8);
+  const auto excess = gamma * result.plan / static_cast<double>(tokens) - scores;  // = α_t + β_e on the support
+  const auto support = result.plan.gt(0);
+  for (int64_t e = 1; e < experts; ++e) {  // differences of β do not depend on the token
+    const auto both = support.select(1, e).logical_and(support.select(1, 0));
+    const auto difference = (excess.select(1, e) - excess.select(1, 0)).masked_select(both);
+    ASSERT_GT(difference.numel(), 1);
+    EXPECT_LT((difference.max() - difference.min()).item<double>(), 1e-6);
+  }
+}
+
+TEST(BalancedPolicies, LoadIsEvenWhileTrainingAndFreeAfterwards) {
+  auto scores = distinct_scores(64, 6);
+  scores.select(1, 0).add_(3);
+  for (const auto* name : {"base", "sinkhorn", "sparse_transport"}) {
+    const auto part = policy(name);
+    EXPECT_GT(gw::load_entropy(part->plan(scores, true, gw::Rng(1))), 0.95) << name;
+    EXPECT_LT(gw::load_entropy(part->plan(scores, false, gw::Rng(1))), 0.8) << name;
+    EXPECT_TRUE(gw::chosen_experts(part->plan(scores, false, gw::Rng(1))).equal(scores.argmax(1))) << name;
+  }
+  const auto base = policy("base")->plan(scores, true, gw::Rng(1));
+  for (int64_t e = 0; e < kExperts; ++e) EXPECT_EQ(base.rows_of(e), 16);
+  const auto sparse = policy("sparse_transport")->plan(scores, true, gw::Rng(1));
+  for (int64_t e = 0; e < kExperts; ++e) EXPECT_LE(sparse.rows_of(e), 16);
+  EXPECT_THROW(policy("sparse_transport", {{"strict", true}, {"iterations", 1}, {"tolerance", 1e-9}})->plan(scores, true, gw::Rng(1)), gw::ValueError);
+}
+
+}  // namespace
