@@ -33,6 +33,11 @@ class DirectoryObserver : public TrainObserver {
   void on_step(const Json& record, int64_t done, int64_t total) override {
     directory_.append(record);
     if (run_.progress == nullptr) return;
+    if (record.contains("reach")) {  // once, before hours are spent on a router that no loss teaches
+      for (const auto& item : record["reach"].items()) {
+        fmt::print(run_.progress, "{}: {} reaches the router, gradient norm {:.3g}\n", label_, item.key(), item.value().get<double>());
+      }
+    }
     if (!progress_) {
       auto options = progress_for(run_.progress, run_.now_s);
       options.label = label_;

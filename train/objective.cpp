@@ -5,6 +5,9 @@
 
 #include <cmath>
 
+#include "base/registry.h"
+#include "routing/reach.h"
+
 namespace gw {
 
 std::vector<at::Tensor> parameter_gradients(const at::Tensor& loss, const std::vector<at::Tensor>& parameters, const char* what) {
@@ -19,6 +22,26 @@ std::vector<at::Tensor> parameter_gradients(const at::Tensor& loss, const std::v
     }
   }
   return gradients;
+}
+
+void note_reach(const StepContext& context, StepReport& report, const std::string& name, const at::Tensor& loss) {
+  if (!context.first) return;
+  auto router = context.network.router_parameters();
+  if (router.empty()) {  // per-layer routers live inside the backbone
+    for (const auto& item : context.network.named_parameters()) {
+      if (item.key().find(".router.") != std::string::npos) router.push_back(item.value());
+    }
+  }
+  report.reach[name] = router_reach(name, loss, router);
+}
+
+std::shared_ptr<Balancer> make_balancer(const std::string& table) {
+  const auto choice = Json::parse(table);
+  if (choice.empty()) return nullptr;
+  auto balancer = make_part<Balancer>("balancer", choice, {0}, 0);
+  check(!balancer->controls(), "balancer: expected a balance loss, got {}, which adjusts the policy of a gw::Mixture after each step; take switch_loss",
+        choice["part"].get<std::string>());
+  return balancer;
 }
 
 double accuracy(const at::Tensor& logits, const at::Tensor& labels) {

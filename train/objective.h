@@ -4,6 +4,7 @@
 #include "base/numeric_error.h"
 #include "data/loader.h"
 #include "models/network.h"
+#include "routing/balancer.h"
 #include "train/optimizer.h"
 
 namespace gw {
@@ -12,6 +13,7 @@ namespace gw {
 struct StepReport {
   std::map<std::string, double> values;  ///< "loss", "clean_accuracy", "robust_accuracy", "router_loss" …
   std::vector<double> load;              ///< rows per expert, the first decision; empty when dense
+  std::map<std::string, double> reach;   ///< norm of each loss's gradient at the router; on the first step of a run only
 };
 
 /// What a step works on. `router` is null for networks without an image-level router or when it is not trained apart.
@@ -22,6 +24,7 @@ struct StepContext {
   Optimizer* router = nullptr;
   double lr = 0;
   Rng rng{0};
+  bool first = false;  ///< the first step of a run: losses for the router must show that they reach it
 };
 
 /// One way to train: computes losses, asks for gradients and lets the optimizers step.
@@ -42,6 +45,12 @@ class Objective {
 /// Errors: NumericError naming `what` if the loss or a gradient is not finite.
 /// Cost:   the backward pass, and one sum over every gradient.
 std::vector<at::Tensor> parameter_gradients(const at::Tensor& loss, const std::vector<at::Tensor>& parameters, const char* what);
+/// Notes in the report how strongly a loss that teaches the router reaches it; does nothing after the first step.
+/// Errors: ValueError if the gradient is zero: a balance loss that is constant, detached or forgotten.
+void note_reach(const StepContext& context, StepReport& report, const std::string& name, const at::Tensor& loss);
+/// The balance loss of a recipe, null for an empty table.
+/// Errors: ValueError for unknown parts and for controllers, which adjust policies that image networks do not have.
+std::shared_ptr<Balancer> make_balancer(const std::string& table);
 double accuracy(const at::Tensor& logits, const at::Tensor& labels);
 /// Rows per expert of the first decision, empty when dense.
 std::vector<double> first_load(const NetworkOutput& output);

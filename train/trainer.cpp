@@ -109,7 +109,7 @@ void Trainer::step(TrainObserver& observer) {
   const int64_t per_epoch = loader_->batches();
   const double lr = schedule_.at(at_.epoch, at_.batch, per_epoch, config_.epochs);
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("step", static_cast<uint64_t>(at_.step));
-  StepContext context{*network_, batch, *experts_, router_.get(), lr, rng};
+  StepContext context{*network_, batch, *experts_, router_.get(), lr, rng, /*first=*/at_.step == 0};
   StepReport report;
   try {
     report = objective_->step(context);
@@ -119,6 +119,7 @@ void Trainer::step(TrainObserver& observer) {
   ++at_.batch, ++at_.step;
   Json record{{"step", at_.step}, {"epoch", at_.epoch}, {"kind", "train"}, {"lr", lr}};
   for (const auto& [name, value] : report.values) record[name] = value;
+  if (!report.reach.empty()) record["reach"] = report.reach;
   if (!report.load.empty()) {
     RoutingPlan plan;
     plan.offsets = {0};

@@ -2,7 +2,6 @@
 
 #include "base/registry.h"
 #include "ops/frozen.h"
-#include "routing/balancer.h"
 #include "train/objective.h"
 #include "train/trades.h"
 
@@ -33,8 +32,7 @@ class AdvMoe : public Objective {
   };
 
   AdvMoe(const Options& options, const Context& context) : options_(options), epsilon_(context.epsilon) {
-    const auto choice = Json::parse(options.balancer);
-    if (!choice.empty()) balancer_ = make_part<Balancer>("balancer", choice, {}, 0);
+    balancer_ = make_balancer(options.balancer);
   }
 
   bool separate_router() const override { return true; }
@@ -70,6 +68,7 @@ class AdvMoe : public Objective {
   void label_step(StepContext& c, const at::Tensor& scores, const at::Tensor& adversarial, StepReport& report) {
     const auto target = c.batch.labels.remainder(c.network.shape().experts);
     const auto loss = options_.alpha * at::cross_entropy_loss(scores, target) + options_.beta * mean_kl(scores, c.network.route(adversarial));
+    note_reach(c, report, "router loss", loss);
     c.router->step(parameter_gradients(loss, c.router->values(), "router loss"), c.lr);
     report.values["router_loss"] = loss.item<double>();
   }
@@ -80,7 +79,12 @@ class AdvMoe : public Objective {
     const auto clean = c.network.forward(c.batch.images);
     const auto attacked = c.network.forward(adversarial);
     auto loss = at::cross_entropy_loss(clean.logits, c.batch.labels) + options_.beta * mean_kl(clean.logits, attacked.logits);
-    if (balancer_) loss = loss + balancer_->loss(clean.plans.front());
+    if (balancer_) {
+      const auto balance = balancer_->loss(clean.plans.front());
+      note_reach(c, report, "balance", balance);
+      loss = loss + balance;
+    }
+    note_reach(c, report, "router loss", loss);
     c.router->step(parameter_gradients(loss, c.router->values(), "router loss"), c.lr);
     report.values["router_loss"] = loss.item<double>();
   }

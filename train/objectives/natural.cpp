@@ -19,7 +19,10 @@ class Natural : public Objective {
     const auto out = c.network.forward(c.batch.images, drawing_from(c.rng));
     const auto loss = at::cross_entropy_loss(out.logits, c.batch.labels);
     c.experts.step(parameter_gradients(loss, c.experts.values(), "loss"), c.lr);
-    return {{{"loss", loss.item<double>()}, {"clean_accuracy", accuracy(out.logits, c.batch.labels)}}, first_load(out)};
+    StepReport report;
+    report.values = {{"loss", loss.item<double>()}, {"clean_accuracy", accuracy(out.logits, c.batch.labels)}};
+    report.load = first_load(out);
+    return report;
   }
 };
 

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include "base/registry.h"
-#include "routing/balancer.h"
 #include "train/objective.h"
 
 namespace gw {
@@ -27,8 +26,7 @@ class Trades : public Objective {
   };
 
   Trades(const Options& options, const Context& context) : options_(options), epsilon_(context.epsilon) {
-    const auto choice = Json::parse(options.balancer);
-    if (!choice.empty()) balancer_ = make_part<Balancer>("balancer", choice, {}, 0);
+    balancer_ = make_balancer(options.balancer);
   }
 
   StepReport step(StepContext& c) override {
@@ -38,12 +36,17 @@ class Trades : public Objective {
     const auto clean = c.network.forward(c.batch.images, drawing_from(c.rng.fork("clean")));
     const auto attacked = c.network.forward(adversarial, drawing_from(c.rng.fork("attacked")));
     auto loss = at::cross_entropy_loss(clean.logits, y) + options_.beta * mean_kl(clean.logits, attacked.logits);
-    if (balancer_) {
-      for (const auto& plan : clean.plans) loss = loss + balancer_->loss(plan);
+    StepReport report;
+    if (balancer_ && !clean.plans.empty()) {
+      auto balance = balancer_->loss(clean.plans.front());
+      for (size_t i = 1; i < clean.plans.size(); ++i) balance = balance + balancer_->loss(clean.plans[i]);
+      note_reach(c, report, "balance", balance);
+      loss = loss + balance;
     }
     c.experts.step(parameter_gradients(loss, c.experts.values(), "loss"), c.lr);
-    return {{{"loss", loss.item<double>()}, {"clean_accuracy", accuracy(clean.logits, y)}, {"robust_accuracy", accuracy(attacked.logits, y)}},
-            first_load(clean)};
+    report.values = {{"loss", loss.item<double>()}, {"clean_accuracy", accuracy(clean.logits, y)}, {"robust_accuracy", accuracy(attacked.logits, y)}};
+    report.load = first_load(clean);
+    return report;
   }
 
  private:
