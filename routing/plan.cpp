@@ -3,33 +3,11 @@
 #include <ATen/ATen.h>
 
 #include "base/numeric_error.h"
+#include "ops/top_k.h"
 #include "routing/policy.h"
 
 namespace gw {
 namespace {
-
-// Counts, checks and remembers the flat slot of every row, sorted by expert; one stable counting sort.
-std::vector<int64_t> sorted_slots(const at::Tensor& expert, int64_t experts, std::vector<int64_t>& offsets) {
-  const int64_t tokens = expert.size(0), k = expert.size(1);
-  const int64_t* ids = expert.data_ptr<int64_t>();
-  offsets.assign(static_cast<size_t>(experts) + 1, 0);
-  std::vector<int64_t> last_token(static_cast<size_t>(experts), -1);
-  for (int64_t slot = 0; slot < tokens * k; ++slot) {
-    const int64_t id = ids[slot];
-    if (id == -1) continue;
-    check(id >= 0 && id < experts, "plan: expected expert ids in [-1, {}), got {} for token {}", experts, id, slot / k);
-    auto& last = last_token[static_cast<size_t>(id)];
-    check(last != slot / k, "plan: expected distinct experts per token, got expert {} twice for token {}", id, slot / k);
-    last = slot / k;
-    ++offsets[static_cast<size_t>(id) + 1];
-  }
-  for (size_t e = 0; e < static_cast<size_t>(experts); ++e) offsets[e + 1] += offsets[e];
-  std::vector<int64_t> next(offsets.begin(), offsets.end() - 1), slots(static_cast<size_t>(offsets.back()));
-  for (int64_t slot = 0; slot < tokens * k; ++slot) {
-    if (ids[slot] >= 0) slots[static_cast<size_t>(next[static_cast<size_t>(ids[slot])]++)] = slot;
-  }
-  return slots;
-}
 
 at::Tensor to_tensor(const std::vector<int64_t>& values) { return at::tensor(at::ArrayRef<int64_t>(values), at::kLong); }
 
@@ -43,7 +21,7 @@ RoutingPlan make_plan(const at::Tensor& expert, const at::Tensor& weight, int64_
         expert.size(1), weight.numel());
   RoutingPlan plan;
   plan.tokens = expert.size(0);
-  const auto slots = to_tensor(sorted_slots(expert.contiguous(), experts, plan.offsets));
+  const auto slots = ops::sort_slots(expert, experts, plan.offsets);
   plan.token = expert.size(1) == 1 ? slots : at::div(slots, expert.size(1), "floor");
   plan.weight = weight.reshape({-1}).index_select(0, slots);
   return plan;

@@ -8,25 +8,11 @@
 
 #include "base/error.h"
 #include "ops/random.h"
+#include "ops/top_k.h"
 #include "routing/inputs.h"
 
 namespace gw {
 namespace {
-
-// Insertion into a short sorted list: K is small, and most scores fail the first comparison.
-template <class T>
-void best_of_row(const T* row, int64_t experts, int64_t k, int64_t* out) {
-  int64_t filled = 0;
-  for (int64_t e = 0; e < experts; ++e) {
-    if (filled == k && !(row[e] > row[out[k - 1]])) continue;
-    int64_t at = filled < k ? filled++ : k - 1;
-    for (; at > 0 && row[e] > row[out[at - 1]]; --at) out[at] = out[at - 1];
-    out[at] = e;
-  }
-  for (int64_t i = 0; i < k; ++i) {
-    if (row[out[i]] <= static_cast<T>(kMaskedScore / 2)) out[i] = -1;
-  }
-}
 
 // For large K: sort the row's indices.
 template <class T>
@@ -49,15 +35,18 @@ at::Tensor top_k(const at::Tensor& scores, int64_t k) {
   const auto dense = scores.detach().contiguous();
   const int64_t tokens = dense.size(0), experts = dense.size(1);
   auto ids = at::empty({tokens, k}, at::kLong);
-  if (k == 0) return ids;
+  if (k == 0 || tokens == 0) return ids;
+  constexpr int64_t kKernel = 16;  // the kernel inserts into a list of K, which is for short lists
+  if (k <= kKernel) {
+    ids = ops::top_k(dense, k, "identity").expert;
+    const auto masked = dense.gather(1, ids).le(kMaskedScore / 2);
+    return masked.any().item<bool>() ? ids.masked_fill(masked, -1) : ids;
+  }
   int64_t* out = ids.data_ptr<int64_t>();
-  constexpr int64_t kInsertion = 16;
   AT_DISPATCH_FLOATING_TYPES(dense.scalar_type(), "top_k", [&] {
     const scalar_t* row = dense.data_ptr<scalar_t>();
     std::vector<int64_t> index;
-    for (int64_t t = 0; t < tokens; ++t, row += experts, out += k) {
-      k <= kInsertion ? best_of_row(row, experts, k, out) : sort_row(row, experts, k, out, index);
-    }
+    for (int64_t t = 0; t < tokens; ++t, row += experts, out += k) sort_row(row, experts, k, out, index);
   });
   return ids;
 }

@@ -42,7 +42,7 @@ class TokenChoice : public Policy {
   NamedTensors state() const final;
 
  protected:
-  /// `options` must outlive the policy: a member of the part. `k`: the most experts that a token may have.
+  /// `k`: the most experts that a token may have. The shared options are copied: a part's own members do not exist yet.
   TokenChoice(const char* part, const PolicyTraits& traits, const ChoiceOptions& options, int64_t experts, int64_t k);
   /// Scores come checked, with noise and jitter applied. The stream is the part's own.
   virtual Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const = 0;
@@ -58,7 +58,7 @@ class TokenChoice : public Policy {
 
   const char* part_;
   PolicyTraits traits_;
-  const ChoiceOptions& options_;
+  ChoiceOptions options_;
   int64_t experts_, k_;
   at::Tensor bias_;
 };

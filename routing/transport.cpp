@@ -65,7 +65,7 @@ at::Tensor balanced_assignment(const at::Tensor& scores, double precision) {
   std::vector<Slots> slots(static_cast<size_t>(experts));
   std::deque<int64_t> waiting(static_cast<size_t>(tokens));
   std::iota(waiting.begin(), waiting.end(), 0);
-  const int64_t limit = 1000 * tokens * experts;
+  const auto limit = static_cast<int64_t>(10.0 * static_cast<double>(tokens * experts) / precision);
   for (int64_t bids = 0; !waiting.empty(); ++bids) {
     check(bids < limit, "balanced_assignment: expected an assignment within {} bids, {} tokens still wait; raise the precision from {}",
           limit, waiting.size(), precision);

@@ -32,7 +32,7 @@ class AdaMole : public TokenChoice {
   };
 
   AdaMole(const Options& options, const Context& context)
-      : TokenChoice("policies/adamole", kTraits, options_, context.experts, context.experts), options_(options) {}
+      : TokenChoice("policies/adamole", kTraits, options, context.experts, context.experts), options_(options) {}
 
   int64_t columns() const override { return experts() + 1; }
 

@@ -28,7 +28,7 @@ class Adaptive : public TokenChoice {
   };
 
   Adaptive(const Options& options, const Context& context)
-      : TokenChoice("policies/adaptive", kTraits, options_, context.experts, 2), options_(options) {}
+      : TokenChoice("policies/adaptive", kTraits, options, context.experts, 2), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool, const Rng&) const override {

@@ -32,7 +32,7 @@ class Base : public TokenChoice {
   };
 
   Base(const Options& options, const Context& context)
-      : TokenChoice("policies/base", kTraits, options_, context.experts, 1), options_(options) {}
+      : TokenChoice("policies/base", kTraits, options, context.experts, 1), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool train, const Rng&) const override {

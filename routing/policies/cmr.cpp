@@ -38,7 +38,7 @@ class Cmr : public TokenChoice {
   };
 
   Cmr(const Options& options, const Context& context)
-      : TokenChoice("policies/cmr", kTraits, options_, context.experts, options.k + 1), options_(options) {}
+      : TokenChoice("policies/cmr", kTraits, options, context.experts, options.k + 1), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const override {

@@ -37,7 +37,7 @@ class DeepseekV3 : public TokenChoice {
   };
 
   DeepseekV3(const Options& options, const Context& context)
-      : TokenChoice("policies/deepseek_v3", kTraits, options_, context.experts, options.k), options_(options) {
+      : TokenChoice("policies/deepseek_v3", kTraits, options, context.experts, options.k), options_(options) {
     limited(at::zeros({0, context.experts}));
     const int64_t reachable = context.experts / options.groups * options.kept_groups;
     check(options.k <= reachable, "policies/deepseek_v3: expected k <= {} experts in {} groups, got {}", reachable, options.kept_groups,

@@ -30,7 +30,7 @@ class DenseSoftmax : public TokenChoice {
   };
 
   DenseSoftmax(const Options& options, const Context& context)
-      : TokenChoice("policies/dense_softmax", traits_of(options), options_, context.experts, context.experts), options_(options) {}
+      : TokenChoice("policies/dense_softmax", traits_of(options), options, context.experts, context.experts), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool, const Rng&) const override {

@@ -34,7 +34,7 @@ class GshardTop2 : public TokenChoice {
   };
 
   GshardTop2(const Options& options, const Context& context)
-      : TokenChoice("policies/gshard_top2", PolicyTraits{}, options_, context.experts, 2), options_(options) {}
+      : TokenChoice("policies/gshard_top2", PolicyTraits{}, options, context.experts, 2), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const override {

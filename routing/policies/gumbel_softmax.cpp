@@ -37,7 +37,7 @@ class GumbelSoftmax : public TokenChoice {
   };
 
   GumbelSoftmax(const Options& options, const Context& context)
-      : TokenChoice("policies/gumbel_softmax", traits_of(options), options_, context.experts, options.hard ? 1 : context.experts),
+      : TokenChoice("policies/gumbel_softmax", traits_of(options), options, context.experts, options.hard ? 1 : context.experts),
         options_(options) {}
 
  protected:

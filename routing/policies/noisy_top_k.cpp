@@ -34,7 +34,7 @@ class NoisyTopK : public TokenChoice {
   };
 
   NoisyTopK(const Options& options, const Context& context)
-      : TokenChoice("policies/noisy_top_k", kTraits, options_, context.experts, options.k), options_(options) {}
+      : TokenChoice("policies/noisy_top_k", kTraits, options, context.experts, options.k), options_(options) {}
 
   int64_t columns() const override { return 2 * experts(); }
 

@@ -25,7 +25,7 @@ class Relu : public TokenChoice {
   using Options = ChoiceOptions;
 
   Relu(const Options& options, const Context& context)
-      : TokenChoice("policies/relu", kTraits, options_, context.experts, context.experts), options_(options) {}
+      : TokenChoice("policies/relu", kTraits, options, context.experts, context.experts), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool, const Rng&) const override {

@@ -31,7 +31,7 @@ class SigmoidTopK : public TokenChoice {
   };
 
   SigmoidTopK(const Options& options, const Context& context)
-      : TokenChoice("policies/sigmoid_top_k", kTraits, options_, context.experts, options.k), options_(options) {}
+      : TokenChoice("policies/sigmoid_top_k", kTraits, options, context.experts, options.k), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const override {

@@ -41,7 +41,7 @@ class Sinkhorn : public TokenChoice {
   };
 
   Sinkhorn(const Options& options, const Context& context)
-      : TokenChoice("policies/sinkhorn", kTraits, options_, context.experts, options.k), options_(options) {}
+      : TokenChoice("policies/sinkhorn", kTraits, options, context.experts, options.k), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool train, const Rng&) const override {

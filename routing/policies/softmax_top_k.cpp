@@ -29,7 +29,7 @@ class SoftmaxTopK : public TokenChoice {
   };
 
   SoftmaxTopK(const Options& options, const Context& context)
-      : TokenChoice("policies/softmax_top_k", kTraits, options_, context.experts, options.k), options_(options) {}
+      : TokenChoice("policies/softmax_top_k", kTraits, options, context.experts, options.k), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool, const Rng&) const override {

@@ -44,7 +44,7 @@ class SparseTransportPolicy : public TokenChoice {
   };
 
   SparseTransportPolicy(const Options& options, const Context& context)
-      : TokenChoice("policies/sparse_transport", traits_of(options), options_, context.experts, options.k), options_(options) {}
+      : TokenChoice("policies/sparse_transport", traits_of(options), options, context.experts, options.k), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool train, const Rng&) const override {

@@ -27,7 +27,7 @@ class SwitchTop1 : public TokenChoice {
   };
 
   SwitchTop1(const Options& options, const Context& context)
-      : TokenChoice("policies/switch_top1", PolicyTraits{}, options_, context.experts, 1), options_(options) {
+      : TokenChoice("policies/switch_top1", PolicyTraits{}, options, context.experts, 1), options_(options) {
     check(!options.renormalise,
           "policies/switch_top1: expected renormalise = false, got true; one weight divided by itself is 1 and "
           "no gradient would reach the router");

@@ -28,7 +28,7 @@ class TopP : public TokenChoice {
   };
 
   TopP(const Options& options, const Context& context)
-      : TokenChoice("policies/top_p", kTraits, options_, context.experts, options.most > 0 ? options.most : context.experts),
+      : TokenChoice("policies/top_p", kTraits, options, context.experts, options.most > 0 ? options.most : context.experts),
         options_(options) {}
 
  protected:

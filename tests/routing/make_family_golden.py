@@ -106,7 +106,7 @@ def main():
         "granite": top_k_softmax(scores, 8),
         "gpt_oss": top_k_softmax(scores, 4),
         "jetmoe": top_k_softmax(scores, 2),
-        "switch": switch(scores, 2),
+        "switch": switch(scores, 1),
         "nllb": nllb(scores, 0.25, 0.2),
         "deepseek_v2": deepseek_v2(scores, 4, 4, 2, 16.0),
         "deepseek_v3": deepseek_v3(scores, bias, 4, 4, 2, 2.5, -math.inf),
