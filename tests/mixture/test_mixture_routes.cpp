@@ -62,6 +62,7 @@ TEST(MixtureRoutes, AnUntouchedRouterIsReplayedToTheBit) {
     return all;
   };
   const auto expected = gradients();
+  layer->set_tap(nullptr, "");  // closes the recording
   layer->set_tap(std::make_shared<gw::RouteReplayer>(scratch / "routes.bin", gw::ReplayOptions{}), "block");
   const auto got = gradients();
   ASSERT_EQ(got.size(), expected.size());
