@@ -39,7 +39,7 @@ const Scratch& runs() {
 }
 
 json shown(const std::string& arguments) {
-  const auto answer = cli("inspect --json " + arguments);
+  const auto answer = cli("inspect --json " + arguments + " 2> /dev/null");  // progress goes to standard error
   EXPECT_EQ(answer.code, 0) << answer.text;
   return json::parse(answer.text, nullptr, false);
 }
