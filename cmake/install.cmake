@@ -16,7 +16,8 @@ endif()
 
 foreach(floor IN LISTS GW_FLOORS)
   if(EXISTS "${CMAKE_SOURCE_DIR}/${floor}" AND NOT floor STREQUAL "kernels")  # kernels' headers are for ops alone
-    install(DIRECTORY "${CMAKE_SOURCE_DIR}/${floor}" DESTINATION "${gw_header_dir}" FILES_MATCHING PATTERN "*.h")
+    install(DIRECTORY "${CMAKE_SOURCE_DIR}/${floor}" DESTINATION "${gw_header_dir}" FILES_MATCHING PATTERN "*.h"
+            PATTERN "ops/team.h" EXCLUDE PATTERN "ops/moe_ffn_call.h" EXCLUDE)  # between ops and kernels, whose headers stay here
   endif()
 endforeach()
 if(EXISTS "${CMAKE_SOURCE_DIR}/recipes")

@@ -160,6 +160,10 @@ void check_scores(const char* part, const at::Tensor& scores, int64_t experts) {
   if (finite.all().item<bool>()) {
     const auto masked = values.amax(1).le(kMaskedScore / 2);
     if (!masked.any().item<bool>()) return;  // finite scores whose sum overflows
+    if (values.min().item<double>() < 4 * kMaskedScore) {  // no mask is that low: the weights run away
+      throw NumericError(fmt::format("{}: expected scores within {:g}, got {:g}; look at the learning rate and the gate's input", part, -4 * kMaskedScore,
+                                     values.min().item<double>()));
+    }
     fail("{}: expected an expert that token {} may see, got all {} masked; give every task an expert", part,
          masked.nonzero()[0].item<int64_t>(), experts);
   }

@@ -19,8 +19,8 @@ add_test(NAME checkers COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tests/house/te
 
 # The report in a real browser; screenshots at two widths are left in the build folder.
 if(TARGET gatewright_cli)
-  add_test(NAME browser COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tests/browser/test_report_page.py" "$<TARGET_FILE:gatewright_cli>" "${CMAKE_BINARY_DIR}/browser")
-  set_tests_properties(browser PROPERTIES SKIP_RETURN_CODE 77)
+  add_test(NAME browser COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tests/browser/test_report_page.py" "$<TARGET_FILE:gatewright_cli>" "${CMAKE_BINARY_DIR}/browser" CONFIGURATIONS slow)
+  set_tests_properties(browser PROPERTIES SKIP_RETURN_CODE 77 LABELS slow)
 endif()
 
 set(consumer_torch "")
