@@ -36,6 +36,26 @@ def idx_corpus():
     save("idx", "empty", b"")
 
 
+def csv_corpus():
+    save("csv", "plain", b"y,x,sex\n1,2.5,f\n2,-1e3,m\n0.5,7,f\n")
+    save("csv", "semicolon", b"y;x\r\n1;2\r\n3;4\r\n")
+    save("csv", "quoted", b'"y","a ""name"", with comma"\n1,2\n"3","4"\n')
+    save("csv", "line_in_quotes", b'y,x,note\n1,2,"two\nlines"\n3,4,"one"\n')
+    save("csv", "missing", b"y,x\n1,NA\n2,\n3,4\n5,6\n")
+    save("csv", "byte_order_mark", b"\xef\xbb\xbfy\tx\n1\t2\n3\t5\n")
+    save("csv", "row_names", b'"","y","x"\n"1",2,3\n"2",4,7\n')
+    save("csv", "blank_lines", b"y,x\n\n1,2\n  \n3,4\n\n")
+    save("csv", "short_row", b"y,x\n1\n")
+    save("csv", "open_quote", b'y,x\n1,"2\n')
+    save("csv", "after_quote", b'y,x\n1,"2"3\n')
+    save("csv", "zero_byte", b"y,x\n1,\x002\n")
+    save("csv", "twice", b"y,y\n1,2\n")
+    save("csv", "mixed", b"y,x\n1,2\n3,abc\n")
+    save("csv", "huge", b"y,x\n1,1e999\n2,3\n")
+    save("csv", "header_only", b"y,x\n")
+    save("csv", "empty", b"")
+
+
 def st(header, content=b"", length=None):
     text = header if isinstance(header, bytes) else json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -95,4 +115,5 @@ def safetensors_corpus():
 
 
 idx_corpus()
+csv_corpus()
 safetensors_corpus()

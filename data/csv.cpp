@@ -1,0 +1,145 @@
+#include "data/csv.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <set>
+
+#include "base/error.h"
+#include "data/gzip.h"
+
+namespace gw {
+namespace {
+
+std::string_view trim(std::string_view text) {
+  const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r'; };
+  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+/// The candidate that the first line holds most often outside quotes; a comma if it holds none.
+char guess_separator(std::string_view text) {
+  std::array<int64_t, 3> count{};
+  constexpr std::string_view kCandidates = ",;\t";
+  bool quoted = false;
+  for (const char c : text) {
+    if (c == '"') quoted = !quoted;
+    if (c == '\n' && !quoted) break;
+    const auto found = kCandidates.find(c);
+    if (!quoted && found != std::string_view::npos) ++count[found];
+  }
+  return kCandidates[static_cast<size_t>(std::max_element(count.begin(), count.end()) - count.begin())];
+}
+
+}  // namespace
+
+bool parse_number(std::string_view text, double& value) {
+  text = trim(text);
+  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() && std::isfinite(value);
+}
+
+bool is_missing(std::string_view text) {
+  text = trim(text);
+  if (text.empty() || text == ".") return true;
+  if (text.size() > 4) return false;
+  std::string lower(text);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return lower == "na" || lower == "nan" || lower == "null" || lower == "n/a";
+}
+
+CsvTable::CsvTable(std::string bytes, const std::string& name, const CsvOptions& options) : name_(name), text_(std::move(bytes)) {
+  check(text_.size() <= options.limit_bytes, "csv \"{}\": expected at most {} bytes, got {}", name, options.limit_bytes, text_.size());
+  parse(options);
+}
+
+void CsvTable::refuse(const std::string& what) const { fail("csv \"{}\", line {}: {}", name_, line_, what); }
+
+void CsvTable::parse(const CsvOptions& options) {
+  if (text_.starts_with("\xEF\xBB\xBF")) at_ = 3;
+  const auto zero = text_.find('\0');
+  check(zero == std::string::npos, "csv \"{}\": byte {} is zero: this is no text; is it UTF-16 or a spreadsheet's own format?", name_, zero);
+  const char separator = options.separator != 0 ? options.separator : guess_separator(std::string_view(text_).substr(at_));
+  std::vector<std::string_view> record;
+  while (at_ < text_.size()) {
+    const int64_t first_line = line_;
+    read_record(separator, record);
+    if (record.size() == 1 && record[0].empty()) continue;  // a blank line
+    if (header_.empty()) {
+      take_header(record, options);
+      continue;
+    }
+    if (record.size() != header_.size()) {
+      line_ = first_line;
+      refuse(fmt::format("expected {} cells as in the header, got {}; is a quote or a separator missing?", header_.size(), record.size()));
+    }
+    cells_.insert(cells_.end(), record.begin(), record.end());
+    lines_.push_back(first_line);
+  }
+  check(!header_.empty(), "csv \"{}\": expected a header and rows, got an empty file", name_);
+  check(!lines_.empty(), "csv \"{}\": expected rows below the header, got none", name_);
+}
+
+void CsvTable::read_record(char separator, std::vector<std::string_view>& cells) {
+  cells.clear();
+  while (true) {
+    if (at_ < text_.size() && text_[at_] == '"') {
+      cells.push_back(read_quoted());
+    } else {
+      size_t end = at_;
+      while (end < text_.size() && text_[end] != separator && text_[end] != '\n') ++end;
+      cells.push_back(trim(std::string_view(text_.data() + at_, end - at_)));
+      at_ = end;
+    }
+    if (at_ < text_.size() && text_[at_] == '\r') ++at_;
+    if (at_ >= text_.size() || text_[at_] == '\n') break;
+    if (text_[at_] != separator) refuse(fmt::format("expected a separator or the end of the line after a closing quote, column {}", cells.size()));
+    ++at_;
+  }
+  if (at_ < text_.size()) ++at_, ++line_;
+}
+
+std::string_view CsvTable::read_quoted() {
+  const size_t begin = ++at_;
+  bool doubled = false;
+  for (; at_ < text_.size(); ++at_) {
+    if (text_[at_] == '\n') ++line_;
+    if (text_[at_] != '"') continue;
+    if (at_ + 1 < text_.size() && text_[at_ + 1] == '"') {
+      doubled = true, ++at_;
+      continue;
+    }
+    std::string_view cell(text_.data() + begin, at_ - begin);
+    ++at_;
+    if (!doubled) return cell;
+    std::string plain;
+    for (size_t i = 0; i < cell.size(); i += cell[i] == '"' ? 2 : 1) plain += cell[i];
+    return unquoted_.emplace_back(std::move(plain));
+  }
+  refuse("a quote is opened and never closed");
+}
+
+void CsvTable::take_header(const std::vector<std::string_view>& cells, const CsvOptions& options) {
+  check(static_cast<int64_t>(cells.size()) <= options.limit_columns, "csv \"{}\": expected at most {} columns, got {}", name_,
+        options.limit_columns, cells.size());
+  std::set<std::string> seen;
+  for (const auto cell : cells) {
+    std::string text(trim(cell));
+    if (text.empty()) text = fmt::format("column{}", header_.size() + 1);  // R writes its row names under no name
+    check(seen.insert(text).second, "csv \"{}\": the header names \"{}\" twice", name_, text);
+    header_.push_back(std::move(text));
+  }
+}
+
+int64_t CsvTable::column(const std::string& name) const {
+  const auto found = std::find(header_.begin(), header_.end(), name);
+  check(found != header_.end(), "csv \"{}\": no column \"{}\"{}", name_, name, near_miss(name, header_));
+  return found - header_.begin();
+}
+
+CsvTable load_csv(const std::string& path, const CsvOptions& options) { return CsvTable(read_gzip(path, options.limit_bytes), path, options); }
+
+}  // namespace gw

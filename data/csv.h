@@ -1,0 +1,64 @@
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gw {
+
+struct CsvOptions {
+  char separator = 0;  ///< 0: the one of , ; tab that is most frequent in the header
+  uint64_t limit_bytes = uint64_t{4} << 30;
+  int64_t limit_columns = 4096;
+};
+
+/// A table of text with a header. Quoted cells may hold separators, line ends and doubled quotes; blank lines are skipped, a byte order
+/// mark is ignored, lines end with \n or \r\n.
+/// Errors: ValueError naming the file, the line and the column for bytes that are no table: rows of different lengths, an open quote,
+///         text after a closing quote, zero bytes, a header with a name twice, no rows.
+/// Source: RFC 4180; differs: other separators, lines may end with \n, blank lines.
+class CsvTable {
+ public:
+  /// Parses `bytes`; `name` stands for the file in errors.
+  CsvTable(std::string bytes, const std::string& name, const CsvOptions& options = {});
+  CsvTable(const CsvTable&) = delete;  // cells point into the text
+  CsvTable& operator=(const CsvTable&) = delete;
+  CsvTable(CsvTable&&) = delete;
+  CsvTable& operator=(CsvTable&&) = delete;
+
+  const std::string& name() const { return name_; }
+  const std::vector<std::string>& header() const { return header_; }
+  int64_t rows() const { return static_cast<int64_t>(lines_.size()); }
+  int64_t columns() const { return static_cast<int64_t>(header_.size()); }
+  std::string_view cell(int64_t row, int64_t column) const { return cells_[static_cast<size_t>(row * columns() + column)]; }
+  /// The line of the file that a row starts on, counted from 1.
+  int64_t line(int64_t row) const { return lines_[static_cast<size_t>(row)]; }
+  /// Errors: ValueError with the near miss for a name that the header does not have.
+  int64_t column(const std::string& name) const;
+
+ private:
+  void parse(const CsvOptions& options);
+  void read_record(char separator, std::vector<std::string_view>& cells);
+  std::string_view read_quoted();
+  void take_header(const std::vector<std::string_view>& cells, const CsvOptions& options);
+  [[noreturn]] void refuse(const std::string& what) const;
+
+  std::string name_, text_;
+  size_t at_ = 0;
+  int64_t line_ = 1;
+  std::vector<std::string> header_;
+  std::vector<std::string_view> cells_;
+  std::vector<int64_t> lines_;
+  std::deque<std::string> unquoted_;  // cells with doubled quotes, undoubled; a deque leaves its strings where they are
+};
+
+/// Reads a file, plain or gzip. Errors: as above, and IoError if it cannot be read.
+CsvTable load_csv(const std::string& path, const CsvOptions& options = {});
+
+/// The whole of `text` (blanks around it aside) as a finite number; false if it is none.
+bool parse_number(std::string_view text, double& value);
+/// Empty, or NA, NaN, null, ., in any case.
+bool is_missing(std::string_view text);
+
+}  // namespace gw

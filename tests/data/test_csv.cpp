@@ -1,0 +1,145 @@
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "data/frame.h"
+#include "tests/data/temp_directory.h"
+#include "tests/fuzz/check_csv.h"
+#include "tests/fuzz/replay.h"
+
+namespace {
+
+using gw::CsvTable;
+using gw::Frame;
+using gw::FrameOptions;
+using gw::make_frame;
+using Names = std::vector<std::string>;
+
+/// The message with which `body` is refused.
+template <class Body>
+std::string refusal(Body body) {
+  try {
+    body();
+  } catch (const gw::ValueError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+void expect_refused(const std::string& bytes, const std::string& part) {
+  const auto message = refusal([&] { CsvTable(bytes, "t.csv"); });
+  EXPECT_NE(message.find(part), std::string::npos) << message;
+}
+
+TEST(Csv, ReadsQuotesSeparatorsAndLineEnds) {
+  const CsvTable table("\xEF\xBB\xBFname;\"a \"\"b\"\"\";z\r\n\"x;\r\ny\"; 2 ;\"\"\r\n\r\n\"\"\"\";3;4", "t.csv");
+  EXPECT_EQ(table.header(), (Names{"name", "a \"b\"", "z"}));
+  ASSERT_EQ(table.rows(), 2);
+  EXPECT_EQ(table.cell(0, 0), "x;\r\ny");
+  EXPECT_EQ(table.cell(0, 1), "2");
+  EXPECT_EQ(table.cell(0, 2), "");
+  EXPECT_EQ(table.cell(1, 0), "\"");
+  EXPECT_EQ(table.line(0), 2);
+  EXPECT_EQ(table.line(1), 5);
+}
+
+TEST(Csv, NamesLineAndColumnOfWhatIsWrong) {
+  expect_refused("a,b\n1,2\n3\n", "line 3: expected 2 cells as in the header, got 1");
+  expect_refused("a,b\n1,\"2\n", "a quote is opened and never closed");
+  expect_refused("a,b\n1,\"2\"x\n", "line 2: expected a separator");
+  expect_refused("a,a\n1,2\n", "names \"a\" twice");
+  expect_refused("a,b\n", "got none");
+  expect_refused("", "empty file");
+  expect_refused(std::string("a,b\n1,\0002\n", 9), "byte 6 is zero");
+  const CsvTable table("age,sex\n1,2\n", "t.csv");
+  EXPECT_NE(refusal([&] { table.column("aeg"); }).find("did you mean \"age\"?"), std::string::npos);
+}
+
+TEST(Csv, NumbersAndMissingValues) {
+  double value = 0;
+  EXPECT_TRUE(gw::parse_number(" +1.5e3 ", value));
+  EXPECT_EQ(value, 1500);
+  for (const auto* text : {"", "1,5", "12a", "inf", "nan", "1e999", "0x10", "--1"}) EXPECT_FALSE(gw::parse_number(text, value)) << text;
+  for (const auto* text : {"", "NA", "n/a", "NaN", "null", "."}) EXPECT_TRUE(gw::is_missing(text)) << text;
+  EXPECT_FALSE(gw::is_missing("nasty"));
+}
+
+TEST(Csv, FactorsBecomeColumnsAndNameTheirReference) {
+  const CsvTable table("y,x,colour,w\n1,2,red,1\n2,3,blue,2\n4,5,green,0.5\n", "t.csv");
+  FrameOptions options;
+  options.response = "y", options.weights = "w";
+  const Frame frame = make_frame(table, options);
+  EXPECT_EQ(frame.schema.columns(), (Names{"x", "colour=green", "colour=red"}));
+  EXPECT_EQ(frame.schema.terms[1].levels.front(), "blue");
+  EXPECT_EQ(frame.x, (std::vector<double>{2, 0, 1, 3, 0, 0, 5, 1, 0}));
+  EXPECT_EQ(frame.weight, (std::vector<double>{1, 2, 0.5}));
+  EXPECT_EQ(frame.schema.columns_of({"colour"}), (std::vector<int64_t>{1, 2}));
+
+  // Other rows in the same way, after a journey through a file.
+  const auto schema = gw::schema_from_json(nlohmann::json::parse(gw::to_json(frame.schema).dump()), "model");
+  const CsvTable other("colour,x\nred,9\n", "u.csv");
+  EXPECT_EQ(gw::apply_schema(other, schema, false, false).x, (std::vector<double>{9, 0, 1}));
+  const CsvTable unknown("colour,x\nrod,9\n", "u.csv");
+  const auto message = refusal([&] { gw::apply_schema(unknown, schema, false, false); });
+  EXPECT_NE(message.find("line 2, column \"colour\": unknown level \"rod\"; did you mean \"red\"?"), std::string::npos) << message;
+}
+
+TEST(Csv, MissingValuesAreRefusedOrDropped) {
+  const CsvTable table("y,x\n1,2\nNA,3\n3,\n4,5\n", "t.csv");
+  FrameOptions options;
+  options.response = "y";
+  const auto message = refusal([&] { make_frame(table, options); });
+  EXPECT_NE(message.find("line 3, column \"y\": the value is missing"), std::string::npos) << message;
+  options.drop_missing = true;
+  const Frame frame = make_frame(table, options);
+  EXPECT_EQ(frame.row, (std::vector<int64_t>{0, 3}));
+  EXPECT_EQ(frame.dropped, 2);
+}
+
+TEST(Csv, RefusesTextAmongNumbers) {
+  const CsvTable table("y,x\n1,2\n2,3\n3,4O\n", "t.csv");
+  FrameOptions options;
+  options.response = "y";
+  const auto message = refusal([&] { make_frame(table, options); });
+  EXPECT_NE(message.find("line 4, column \"x\": expected a number, got \"4O\""), std::string::npos) << message;
+  options.factors = {"x"};
+  EXPECT_EQ(make_frame(table, options).schema.columns().size(), 2u);
+  options.inputs = {"y"};
+  EXPECT_NE(refusal([&] { make_frame(table, options); }).find("cannot explain itself"), std::string::npos);
+}
+
+TEST(Csv, ClassesAreSortedAndCounted) {
+  const CsvTable table("k,x\nb,1\na,2\nb,3\n", "t.csv");
+  FrameOptions options;
+  options.response = "k", options.classes = true;
+  const Frame frame = make_frame(table, options);
+  EXPECT_EQ(frame.schema.classes, (Names{"a", "b"}));
+  EXPECT_EQ(frame.y, (std::vector<double>{1, 0, 1}));
+}
+
+TEST(Csv, RefusesIdentifiersAsFactors) {
+  std::string bytes = "y,id\n";
+  for (int i = 0; i < 200; ++i) bytes += std::to_string(i) + ",p" + std::to_string(i) + "\n";
+  const CsvTable table(bytes, "t.csv");
+  FrameOptions options;
+  options.response = "y";
+  EXPECT_NE(refusal([&] { make_frame(table, options); }).find("is it an identifier?"), std::string::npos);
+}
+
+class CsvFile : public gw::testing::TempDirectory {};
+
+TEST_F(CsvFile, PlainAndCompressedAreTheSame) {
+  const std::string bytes = "y,x\n1,2\n3,4\n";
+  const auto plain = gw::load_csv(file("a.csv", bytes)), packed = gw::load_csv(file("a.csv.gz", gw::testing::gzip(bytes)));
+  EXPECT_EQ(plain.cell(1, 1), packed.cell(1, 1));
+  EXPECT_THROW(gw::load_csv(directory_ + "/none.csv"), gw::IoError);
+  EXPECT_THROW(gw::load_csv(file("b.csv", bytes), {0, 5, 10}), gw::ValueError);
+}
+
+TEST(Csv, SurvivesTheCorpusAndItsMutants) {
+  const auto counts = gw::testing::replay("csv", 10000, [](std::string_view bytes) { return gw::testing::check_csv(bytes); });
+  EXPECT_GT(counts.accepted, 500);
+  EXPECT_GT(counts.refused, 500);
+}
+
+}  // namespace
