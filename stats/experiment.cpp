@@ -1,5 +1,7 @@
 #include "stats/experiment.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -22,6 +24,20 @@ std::vector<int64_t> longest_first(const Experiment& experiment) {
   return order;
 }
 
+/// While trials share out the cores, what they call must not: OpenMP's number of threads belongs to the calling thread.
+class SingleThreaded {
+ public:
+  explicit SingleThreaded(bool wanted) : before_(omp_get_max_threads()) {
+    if (wanted) omp_set_num_threads(1);
+  }
+  ~SingleThreaded() { omp_set_num_threads(before_); }
+  SingleThreaded(const SingleThreaded&) = delete;
+  SingleThreaded& operator=(const SingleThreaded&) = delete;
+
+ private:
+  int before_;
+};
+
 /// Threads take trials from one queue; each result has its place, so the order of completion leaves no trace.
 struct Queue {
   const Experiment& experiment;
@@ -35,6 +51,7 @@ struct Queue {
   int64_t done = 0;
 
   void work() {
+    const SingleThreaded alone(run.threads > 1);
     for (size_t i = next++; i < order.size() && !halted; i = next++) {
       const auto index = static_cast<size_t>(order[i]);
       if (run.stop && run.stop()) {
@@ -82,7 +99,12 @@ RateCurve make_curve(const std::string& name, const std::map<double, std::vector
   return curve;
 }
 
-void add_metrics(const RateCurve& curve, std::map<std::string, double>& metrics) {
+void add_metrics(const RateCurve& curve, double from, std::map<std::string, double>& metrics) {
+  auto& worst = metrics["worst." + curve.name];
+  worst = -std::numeric_limits<double>::infinity();
+  for (size_t i = 0; i < curve.x.size(); ++i) {
+    if (curve.x[i] >= from) worst = std::max(worst, curve.median[i]);
+  }
   metrics["slope." + curve.name] = curve.slope;
   metrics["first." + curve.name] = curve.median.front();
   metrics["last." + curve.name] = curve.median.back();
@@ -131,7 +153,7 @@ ExperimentResult run_experiment(const Experiment& experiment, const ExperimentRu
   }
   for (const auto& [name, by_x] : by_name) {
     result.curves.push_back(make_curve(name, by_x, experiment.slope_from()));
-    add_metrics(result.curves.back(), result.metrics);
+    add_metrics(result.curves.back(), experiment.slope_from(), result.metrics);
   }
   for (const auto& [name, values] : scalars) {
     result.metrics["median." + name] = quantile(values, 0.5);

@@ -32,7 +32,7 @@ struct ExperimentResult {
   std::string axis;
   std::vector<RateCurve> curves;
   /// slope.<curve>, first.<curve> and last.<curve> (medians at the ends of the axis), shrink.<curve> = last / first, best.<curve> (least
-  /// median), median.<scalar>, share.<scalar> (mean), and what the part adds.
+  /// median), worst.<curve> (largest median from slope_from on), median.<scalar>, share.<scalar> (mean), and what the part adds.
   std::map<std::string, double> metrics;
 };
 

@@ -116,7 +116,7 @@ class NearTruth : public Experiment {
   Rng rng_;
   TrueModel truth_;
   MixtureSpec fitted_;
-  Design design_;
+  InputLaw design_;
   StartNoise noise_;
   LossKind loss_;
   InputNodes nodes_;

@@ -9,7 +9,7 @@ namespace {
 
 constexpr double kLargest = 1e6;
 
-struct DesignOptions : OptionSet {
+struct InputLawOptions : OptionSet {
   std::string law = "uniform";
   double lo = 0, hi = 1;
   int64_t columns = 1;
@@ -114,10 +114,10 @@ MixtureSpec fitted_model(const std::string& where, const std::string& json, cons
   return spec;
 }
 
-Design design_from(const std::string& where, const std::string& json) {
-  const auto options = parsed<DesignOptions>(where, json);
+InputLaw design_from(const std::string& where, const std::string& json) {
+  const auto options = parsed<InputLawOptions>(where, json);
   check(options.lo < options.hi, "{}: expected lo < hi, got {} and {}", where, options.lo, options.hi);
-  return {options.law == "normal" ? Design::Law::kNormal : Design::Law::kUniform, options.lo, options.hi, options.columns};
+  return {options.law == "normal" ? InputLaw::Law::kNormal : InputLaw::Law::kUniform, options.lo, options.hi, options.columns};
 }
 
 StartNoise start_from(const std::string& where, const std::string& json) { return parsed<StartOptions>(where, json).noise; }

@@ -39,7 +39,7 @@ struct FittedOptions : OptionSet {
 };
 MixtureSpec fitted_model(const std::string& where, const std::string& json, const TrueModel& truth);
 
-Design design_from(const std::string& where, const std::string& json);
+InputLaw design_from(const std::string& where, const std::string& json);
 StartNoise start_from(const std::string& where, const std::string& json);
 
 }  // namespace gw::stats

@@ -9,8 +9,8 @@
 namespace gw::stats {
 namespace {
 
-double draw_input(const Design& design, const Rng& rng, uint64_t i) {
-  return design.law == Design::Law::kNormal ? normal_draw(rng, i) : design.lo + (design.hi - design.lo) * rng.uniform(i);
+double draw_input(const InputLaw& design, const Rng& rng, uint64_t i) {
+  return design.law == InputLaw::Law::kNormal ? normal_draw(rng, i) : design.lo + (design.hi - design.lo) * rng.uniform(i);
 }
 
 size_t draw_from_logs(const std::vector<double>& logs, double u) {
@@ -51,7 +51,7 @@ double normal_draw(const Rng& rng, uint64_t i) { return normal_quantile(rng.unif
 
 DataView SimulatedData::view() const { return {static_cast<int64_t>(y.size()), d, x.data(), y.data(), nullptr}; }
 
-SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, const Design& design, int64_t n, const Rng& rng) {
+SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, const InputLaw& design, int64_t n, const Rng& rng) {
   check(spec.family == Family::kGaussian || spec.family == Family::kMultinomial,
         "theory/simulate: expected gaussian or multinomial experts, got {}", name_of(spec.family));
   const Rng inputs = rng.fork("inputs"), experts = rng.fork("experts"), responses = rng.fork("responses");
@@ -73,9 +73,9 @@ SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, 
   return data;
 }
 
-InputNodes nodes_of(const Design& design, int64_t count) {
+InputNodes nodes_of(const InputLaw& design, int64_t count) {
   check(design.d == 1, "theory/simulate: expected a design of 1 column for quadrature, got {}", design.d);
-  return design.law == Design::Law::kNormal ? normal_nodes(count) : uniform_nodes(design.lo, design.hi, count);
+  return design.law == InputLaw::Law::kNormal ? normal_nodes(count) : uniform_nodes(design.lo, design.hi, count);
 }
 
 MixtureParameters start_near(const MixtureParameters& truth, int64_t experts, int64_t n, const StartNoise& noise, const Rng& rng) {

@@ -9,7 +9,7 @@
 namespace gw::stats {
 
 /// The law of the inputs.
-struct Design {
+struct InputLaw {
   enum class Law { kUniform, kNormal };
   Law law = Law::kUniform;
   double lo = 0, hi = 1;  ///< uniform
@@ -27,10 +27,10 @@ struct SimulatedData {
 /// n rows: x from the design, an expert from the gate at x, y from the expert. Row i depends on the stream and i alone, so a longer sample
 /// begins with the shorter one.
 /// Errors: ValueError unless the family is gaussian or multinomial.
-SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, const Design& design, int64_t n, const Rng& rng);
+SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, const InputLaw& design, int64_t n, const Rng& rng);
 
 /// Quadrature nodes of a one-dimensional design. Errors: ValueError for d > 1.
-InputNodes nodes_of(const Design& design, int64_t count);
+InputNodes nodes_of(const InputLaw& design, int64_t count);
 
 /// How the starts of the papers' simulations are made: every fitted expert copies a true one, each of which is used, then all is moved.
 struct StartNoise {

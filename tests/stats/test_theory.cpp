@@ -206,7 +206,7 @@ std::vector<Model> models() {
 
 TEST(LocalMle, LikelihoodIsThatOfTheDensityAndScoreIsItsDerivative) {
   for (const auto& model : models()) {
-    const auto data = simulate(model.spec, model.parameters, {Design::Law::kUniform, -1, 1, 1}, 700, gw::Rng(5));
+    const auto data = simulate(model.spec, model.parameters, {InputLaw::Law::kUniform, -1, 1, 1}, 700, gw::Rng(5));
     // Away from the truth, so that no term of the score is small by chance.
     auto values = pack(model.spec, model.parameters);
     for (size_t i = 0; i < values.size(); ++i) values[i] += 0.1 * std::sin(static_cast<double>(i) + 1);
@@ -227,7 +227,7 @@ TEST(LocalMle, LikelihoodIsThatOfTheDensityAndScoreIsItsDerivative) {
 TEST(LocalMle, InformationIsMinusTheDerivativeOfTheScoreForScoresLinearInTheirParameters) {
   for (const auto& model : models()) {
     if (model.spec.gate.kind == GateKind::kDenseToSparse) continue;  // a term of mean zero is left out there
-    const auto data = simulate(model.spec, model.parameters, {Design::Law::kUniform, -1, 1, 1}, 600, gw::Rng(6));
+    const auto data = simulate(model.spec, model.parameters, {InputLaw::Law::kUniform, -1, 1, 1}, 600, gw::Rng(6));
     const auto values = pack(model.spec, model.parameters);
     const auto score = [&](const std::vector<double>& v) {
       return expand(data.view(), model.spec, unpack(model.spec, model.parameters, v)).score;
@@ -248,7 +248,7 @@ TEST(LocalMle, InformationIsMinusTheDerivativeOfTheScoreForScoresLinearInTheirPa
 
 TEST(LocalMle, ClimbsMonotonicallyToAStationaryPointAboveTheTruth) {
   for (const auto& model : models()) {
-    const auto data = simulate(model.spec, model.parameters, {Design::Law::kUniform, -1, 1, 1}, 3000, gw::Rng(7));
+    const auto data = simulate(model.spec, model.parameters, {InputLaw::Law::kUniform, -1, 1, 1}, 3000, gw::Rng(7));
     const auto fit = maximise_near(data.view(), model.spec, model.parameters);
     EXPECT_GE(fit.log_likelihood, log_likelihood(model.spec, model.parameters, data.view())) << model.name;
     for (size_t i = 1; i < fit.trace.size(); ++i) EXPECT_GT(fit.trace[i], fit.trace[i - 1]) << model.name;
