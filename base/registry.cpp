@@ -60,7 +60,10 @@ std::string file_stem(const std::string& path) {
 
 std::string repository_path(const std::string& path) {
   const std::string root = GW_SOURCE_ROOT;
-  return path.rfind(root, 0) == 0 ? path.substr(root.size()) : path;
+  if (path.rfind(root, 0) == 0) return path.substr(root.size());
+  size_t begin = 0;  // compiler caches make paths relative to the build folder
+  while (path.compare(begin, 3, "../") == 0) begin += 3;
+  return path.substr(begin);
 }
 
 PartChoice part_choice(const std::string& where, const Json& value) {
