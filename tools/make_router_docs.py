@@ -38,7 +38,8 @@ the tokens is in `routing/inputs.h`.
 def docstring(path):
     """Title and labelled lines of the comment block that ends at the part's class."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("class ") and ": public" in line)
+    summary = next(i for i, line in enumerate(lines) if "kSummary" in line)  # helper classes may stand before the part's
+    start = max(i for i, line in enumerate(lines[:summary]) if line.startswith("class ") and ": public" in line)
     while lines[start - 1].startswith("///"):
         start -= 1
     labelled, label = {"": []}, ""
