@@ -4,14 +4,12 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <malloc.h>
 
 #include <chrono>
-#include <cstring>
 #include <filesystem>
 
-#include "base/cpu_info.h"
 #include "base/registry.h"
+#include "bench/support.h"
 #include "mixture/mixture.h"
 #include "ops/random.h"
 #include "routing/recorder.h"
@@ -22,29 +20,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-struct Arguments {
-  bool enforce = false, narrow = false;
-  int threads = gw::cpu_info().cores, rounds = 5;
+struct Arguments : gw::bench::Arguments {
+  bool narrow = false;
 };
-
-Arguments parse(int argc, char** argv) {
-  Arguments a;
-  for (int i = 1; i < argc; ++i) {
-    const std::string flag = argv[i];
-    const bool more = i + 1 < argc;
-    if (flag == "--assert")
-      a.enforce = true;
-    else if (flag == "--narrow")
-      a.narrow = true;
-    else if (flag == "--threads" && more)
-      a.threads = std::stoi(argv[++i]);
-    else if (flag == "--rounds" && more)
-      a.rounds = std::stoi(argv[++i]);
-    else
-      gw::fail("bench_route_recorder: unknown argument \"{}\"; known: --assert, --narrow, --threads N, --rounds N", flag);
-  }
-  return a;
-}
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -95,12 +73,12 @@ struct Watched {
   double recorder_s() const { return all->spent_s - policy->spent_s; }
 };
 
-bool print(const std::string& name, double recorder_s, double step_s, int64_t steps, uint64_t bytes, bool check) {
+bool print(const std::string& name, double recorder_s, double step_s, int64_t steps, uint64_t bytes, bool bounded) {
   const double share = recorder_s / step_s;
   const bool holds = share < 0.01;
   fmt::print("{:<64} {:>10.3f} {:>10.3f} {:>9.3f} {:>10}  {}\n", name, 1e3 * step_s / static_cast<double>(steps),
              1e3 * recorder_s / static_cast<double>(steps), 100 * share, bytes / static_cast<uint64_t>(steps), holds ? "holds" : "MISSED");
-  return holds || !check;
+  return holds || !bounded;
 }
 
 bool mixture(const Arguments& a, bool weights) {
@@ -129,7 +107,7 @@ bool mixture(const Arguments& a, bool weights) {
   const auto bytes =
       std::filesystem::file_size(watched.directory + "/routes.bin") * static_cast<uint64_t>(a.rounds) / static_cast<uint64_t>(a.rounds + 1);
   return print(fmt::format("mixture forward, T {} E 64 K 8 D {} H {}{}", tokens, width, hidden, weights ? ", with weights" : ""),
-               watched.recorder_s(), whole, a.rounds, bytes, a.enforce && !a.narrow);
+               watched.recorder_s(), whole, a.rounds, bytes, !a.narrow);
 }
 
 bool adv_moe(const Arguments& a, const std::string& routing) {
@@ -167,10 +145,10 @@ bool adv_moe(const Arguments& a, const std::string& routing) {
   const auto bytes =
       std::filesystem::file_size(watched.directory + "/routes.bin") * static_cast<uint64_t>(rounds) / static_cast<uint64_t>(rounds + 1);
   return print(fmt::format("training step, {} on small_cnn, batch 128, one decision per {}", apart ? "adv_moe" : "trades", routing),
-               watched.recorder_s(), whole, rounds, bytes, a.enforce);
+               watched.recorder_s(), whole, rounds, bytes, true);
 }
 
-int run(const Arguments& a) {
+bool run(const Arguments& a) {
   at::set_num_threads(a.threads);
   fmt::print("{}, {} threads; mark: the recorder takes less than 1 % of the step\n\n", gw::cpu_info().brand, a.threads);
   fmt::print("{:<64} {:>10} {:>10} {:>9} {:>10}\n", "case", "step ms", "rec. ms", "share %", "bytes/step");
@@ -178,17 +156,15 @@ int run(const Arguments& a) {
   holds = adv_moe(a, "layer") && holds;
   holds = mixture(a, false) && holds;
   holds = mixture(a, true) && holds;
-  return holds ? 0 : 1;
+  return holds;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  mallopt(M_MMAP_THRESHOLD, 1 << 30), mallopt(M_TRIM_THRESHOLD, 1 << 30);  // as the command line does
-  try {
-    return run(parse(argc, argv));
-  } catch (const gw::Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return error.exit_code();
-  }
+  CLI::App app("Time of the route recorder beside that of the steps it records");
+  Arguments a;
+  gw::bench::add_arguments(app, a);
+  app.add_flag("--narrow", a.narrow, "a mixture an eighth as wide, without marks: for slow machines");
+  return gw::bench::run_main(app, a, argc, argv, [&a] { return run(a); });
 }

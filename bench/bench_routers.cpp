@@ -6,11 +6,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
-#include <functional>
 
-#include "base/cpu_info.h"
 #include "base/registry.h"
+#include "bench/support.h"
 #include "mixture/mixture.h"
 #include "ops/random.h"
 #include "routing/load.h"
@@ -20,39 +18,10 @@ namespace {
 constexpr int64_t kWidth = 1024, kHidden = 2048, kExperts = 64, kChosen = 8;
 constexpr double kMark = 0.05;
 
-struct Arguments {
-  bool enforce = false;
-  int threads = gw::cpu_info().cores, rounds = 5;
+struct Arguments : gw::bench::Arguments {
   int64_t tokens = 4096;
   std::string only;
 };
-
-Arguments parse(int argc, char** argv) {
-  Arguments a;
-  for (int i = 1; i < argc; ++i) {
-    const std::string flag = argv[i];
-    const bool more = i + 1 < argc;
-    if (flag == "--assert") a.enforce = true;
-    else if (flag == "--threads" && more) a.threads = std::stoi(argv[++i]);
-    else if (flag == "--rounds" && more) a.rounds = std::stoi(argv[++i]);
-    else if (flag == "--tokens" && more) a.tokens = std::stoll(argv[++i]);
-    else if (flag == "--only" && more) a.only = argv[++i];
-    else gw::fail("bench_routers: unknown argument \"{}\"; known: --assert, --threads N, --rounds N, --tokens T, --only POLICY", flag);
-  }
-  return a;
-}
-
-double median_s(const std::function<void()>& work, int rounds) {
-  std::vector<double> times;
-  work();
-  for (int r = 0; r < rounds; ++r) {
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
-}
 
 gw::Json options_of(const std::string& name) {
   gw::Json options = gw::Json::object();
@@ -81,7 +50,7 @@ double mixture_s(const Arguments& a) {
   const at::NoGradGuard no_grad;
   const auto out = mixture->forward(x);
   gw::check(out.plan.rows() == a.tokens * kChosen && out.y.isfinite().all().item<bool>(), "bench_routers: the mixture's answer is wrong");
-  return median_s([&] { mixture->forward(x); }, std::max(1, a.rounds / 2));
+  return gw::bench::median([&] { mixture->forward(x); }, std::max(1, a.rounds / 2));
 }
 
 bool measure(const std::string& name, const Arguments& a, double whole) {
@@ -90,8 +59,8 @@ bool measure(const std::string& name, const Arguments& a, double whole) {
   const auto facts = inputs(a.tokens);
   const at::NoGradGuard no_grad;
   gw::validate_plan(policy->plan_for(scores, facts, true));
-  const double train = median_s([&] { policy->plan_for(scores, facts, true); }, a.rounds);
-  const double evaluation = median_s([&] { policy->plan_for(scores, facts, false); }, a.rounds);
+  const double train = gw::bench::median([&] { policy->plan_for(scores, facts, true); }, a.rounds);
+  const double evaluation = gw::bench::median([&] { policy->plan_for(scores, facts, false); }, a.rounds);
   const auto traits = policy->traits();
   // Those that look at the whole batch solve a problem first: their time is published, not bounded.
   const bool bounded = !traits.balanced_training && !traits.soft;
@@ -101,7 +70,7 @@ bool measure(const std::string& name, const Arguments& a, double whole) {
   return holds;
 }
 
-int run(const Arguments& a) {
+bool run(const Arguments& a) {
   at::set_num_threads(a.threads);
   fmt::print("T = {}, E = {}, K = {}, D = {}, H = {}; {}, {} threads\n", a.tokens, kExperts, kChosen, kWidth, kHidden, gw::cpu_info().brand, a.threads);
   const double whole = mixture_s(a);
@@ -110,16 +79,16 @@ int run(const Arguments& a) {
   for (const auto& part : gw::Registry::instance().list("policies")) {
     if (a.only.empty() || part.name == a.only) holds &= measure(part.name, a, whole);
   }
-  return holds || !a.enforce ? 0 : 1;
+  return holds;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    return run(parse(argc, argv));
-  } catch (const gw::Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return error.exit_code();
-  }
+  CLI::App app("Time of each routing policy beside that of the mixture it routes for");
+  Arguments a;
+  gw::bench::add_arguments(app, a);
+  app.add_option("--tokens", a.tokens, "rows of a batch")->check(CLI::Range(1, 1 << 24))->capture_default_str();
+  app.add_option("--only", a.only, "one policy instead of all");
+  return gw::bench::run_main(app, a, argc, argv, [&a] { return run(a); });
 }

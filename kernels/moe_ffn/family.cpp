@@ -1,6 +1,6 @@
 #include "kernels/moe_ffn/family.h"
 
-#include "base/cpu_info.h"
+#include "kernels/levels.h"
 
 namespace gw::kernels {
 namespace {
@@ -16,30 +16,13 @@ const FfnLevel<Bf16> avx2_bf16{&gemm_avx2_bf16, &ffn_rows_avx2_bf16}, widened_bf
     native_bf16{&gemm_avx512_bf16, &ffn_rows_avx512_bf16}, amx_bf16{&gemm_amx_bf16, &ffn_rows_avx512_bf16};
 #endif
 
-std::vector<Family<float>::Level> levels() {
-  std::vector<Family<float>::Level> result{{{"ref", true, ""}, &ref}};
-#if defined(__x86_64__)
-  const auto& cpu = cpu_info();
-  result.push_back({{"avx2", cpu.avx2 && cpu.fma, "needs AVX2 and FMA"}, &avx2});
-  result.push_back({{"avx512", cpu.avx512f, "needs AVX512F"}, &avx512});
-#else
-  result.push_back({{"avx2", false, "not an x86-64 build"}, nullptr});
-  result.push_back({{"avx512", false, "not an x86-64 build"}, nullptr});
-#endif
-  return result;
-}
-
+// The levels that bf16 adds: pairs multiplied by an instruction of their own, or by the matrix unit.
 std::vector<Family<Bf16>::Level> bf16_levels() {
-  std::vector<Family<Bf16>::Level> result{{{"ref", true, ""}, &ref_bf16}};
-#if defined(__x86_64__)
+  auto result = usual_levels(&ref_bf16, GW_X86_TABLE(avx2_bf16), GW_X86_TABLE(widened_bf16));
   const auto& cpu = cpu_info();
-  result.push_back({{"avx2", cpu.avx2 && cpu.fma, "needs AVX2 and FMA"}, &avx2_bf16});
-  result.push_back({{"avx512", cpu.avx512f, "needs AVX512F"}, &widened_bf16});
-  result.push_back({{"avx512_bf16", cpu.avx512_bf16, "needs AVX512_BF16"}, &native_bf16});
-  result.push_back({{"amx", cpu.amx_bf16 && cpu.avx512f, "needs AMX_BF16 and the system's leave to use it"}, &amx_bf16});
-#else
-  for (const auto* name : {"avx2", "avx512", "avx512_bf16", "amx"}) result.push_back({{name, false, "not an x86-64 build"}, nullptr});
-#endif
+  result.push_back(x86_level<FfnLevel<Bf16>>("avx512_bf16", cpu.avx512_bf16, "needs AVX512_BF16", GW_X86_TABLE(native_bf16)));
+  const bool tiles = cpu.amx_bf16 && cpu.avx512f;
+  result.push_back(x86_level<FfnLevel<Bf16>>("amx", tiles, "needs AMX_BF16 and the system's leave to use it", GW_X86_TABLE(amx_bf16)));
   return result;
 }
 
@@ -48,7 +31,7 @@ std::vector<Family<Bf16>::Level> bf16_levels() {
 const FfnLevel<double> moe_ffn_ref_f64{&gemm_ref_f64, &ffn_rows_ref_f64};
 
 Family<float>& moe_ffn_family() {
-  static Family<float> family("moe_ffn", levels());
+  static Family<float> family("moe_ffn", usual_levels(&ref, GW_X86_TABLE(avx2), GW_X86_TABLE(avx512)));
   return family;
 }
 

@@ -4,18 +4,16 @@
 #include <immintrin.h>
 
 namespace gw::kernels {
+namespace {
 
-// Ten chains in registers; the empty statement keeps the compiler from folding them.
+#include "kernels/peak/chains.inl"
+
+}  // namespace
+
 int64_t peak_f32_avx512(int64_t turns) {
   const __m512 one = _mm512_set1_ps(1e-9f);
-  __m512 a = _mm512_setzero_ps(), b = a, c = a, d = a, e = a, f = a, g = a, h = a, i = a, j = a;
-  const auto step = [one](__m512 sum) { return _mm512_fmadd_ps(one, one, sum); };
-  for (int64_t turn = 0; turn < turns; ++turn) {
-    a = step(a), b = step(b), c = step(c), d = step(d), e = step(e);
-    f = step(f), g = step(g), h = step(h), i = step(i), j = step(j);
-    asm volatile("" : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e), "+v"(f), "+v"(g), "+v"(h), "+v"(i), "+v"(j));
-  }
-  return turns * 10 * 32;
+  run_chains<__m512>(turns, [one](__m512 sum) { return _mm512_fmadd_ps(one, one, sum); });
+  return turns * kChains * 32;
 }
 
 uint64_t peak_read_avx512(const void* from, int64_t bytes) {
