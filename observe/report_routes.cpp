@@ -72,14 +72,14 @@ std::string drawn(const HeatMap& map) {
 std::string layer_map(const RunData& run) {
   size_t experts = 0;
   for (const auto& layer : run.routes->layers) experts = std::max(experts, static_cast<size_t>(layer.experts));
-  HeatMap map{"Layers by experts", run.label(), "layer", "expert", {}, numbered("E", experts), {}, false, Unit::kPercent};
+  HeatMap map{"Layers by experts", "", "layer", "expert", {}, numbered("E", experts), {}, false, Unit::kPercent};
   for (const auto& layer : run.routes->layers) {
     if (layer.stats.count({layer.shown_phase(), RoutePurpose::kClean}) == 0) continue;
     const auto& stats = layer.shown();
     map.rows.push_back(layer.name);
     map.values.emplace_back(experts, std::numeric_limits<double>::quiet_NaN());
     for (size_t e = 0; e < stats.load.size(); ++e) map.values.back()[e] = share(stats.load[e], stats.rows());
-    map.note = fmt::format("{}, {}", run.label(), route_phase_name(layer.shown_phase()));
+    map.note = route_phase_name(layer.shown_phase());
   }
   return drawn(map);
 }
@@ -94,7 +94,7 @@ std::string affinity_map(const RunData& run, const LayerView& layer, RoutePurpos
   const auto found = layer.affinity.find({layer.shown_phase(), purpose});
   if (found == layer.affinity.end() || found->second.empty() || found->second[0].empty()) return "";
   HeatMap map{fmt::format("{}: experts by class, {}", layer.name, route_purpose_name(purpose)),
-              run.label(),
+              "",
               "expert",
               "class",
               numbered("E", found->second.size()),
@@ -106,26 +106,26 @@ std::string affinity_map(const RunData& run, const LayerView& layer, RoutePurpos
   return drawn(map);
 }
 
-std::string together_map(const RunData& run, const LayerView& layer) {
+std::string together_map(const LayerView& layer) {
   const auto found = layer.together.find(layer.shown_phase());
   if (found == layer.together.end() || found->second.empty()) return "";
   const auto names = numbered("E", found->second.size());
-  return drawn({fmt::format("{}: experts that serve the same token", layer.name), run.label(), "expert", "expert", names, names,
+  return drawn({fmt::format("{}: experts that serve the same token", layer.name), "", "expert", "expert", names, names,
                 as_counts(found->second), false, Unit::kCount});
 }
 
-std::string onward_map(const RunData& run, const LayerView& layer, const std::string& next) {
+std::string onward_map(const LayerView& layer, const std::string& next) {
   const auto found = layer.onward.find(layer.shown_phase());
   if (found == layer.onward.end() || found->second.empty() || found->second[0].empty()) return "";
-  return drawn({fmt::format("From {} to {}", layer.name, next), run.label(), "from expert", "to expert",
+  return drawn({fmt::format("From {} to {}", layer.name, next), "", "from expert", "to expert",
                 numbered("E", found->second.size()), numbered("E", found->second[0].size()), as_counts(found->second), false,
                 Unit::kCount});
 }
 
-std::string load_map(const RunData& run, const LayerView& layer) {
+std::string load_map(const LayerView& layer) {
   if (layer.bins.empty()) return "";
   HeatMap map{fmt::format("{}: load over time", layer.name),
-              run.label(),
+              "",
               "expert",
               "step",
               numbered("E", static_cast<size_t>(layer.experts)),
@@ -145,10 +145,8 @@ std::string load_map(const RunData& run, const LayerView& layer) {
 std::string flip_chart(const RunData& run) {
   LineChart chart;
   chart.title = "Routes changed by the attack";
-  chart.note = run.label() + ", training";
   chart.x_label = "step";
   chart.unit = Unit::kPercent;
-  chart.legend = true;
   for (const auto& layer : run.routes->layers) {
     Series series{layer.name, static_cast<int>(chart.series.size()), false, {}, {}};
     bool any = false;
@@ -159,6 +157,8 @@ std::string flip_chart(const RunData& run) {
     }
     if (any && chart.series.size() < kFlipCurves) chart.series.push_back(std::move(series));
   }
+  chart.legend = chart.series.size() > 1;
+  chart.note = chart.series.size() == 1 ? chart.series[0].name + ", training" : "training";
   return chart.series.empty() ? "" : line_chart(chart);
 }
 
@@ -207,7 +207,7 @@ std::string moving_layers(const RunData& run, const std::string& id) {
     experts = std::max(experts, static_cast<size_t>(layer.experts)), slices = std::min(slices, layer.bins.size());
   if (layers.empty() || slices < 2 || slices * layers.size() * experts > kMovedCells) return "";
   Moved view{{"Load of the experts over training",
-              run.label(),
+              "",
               "layer",
               "expert",
               {},
@@ -241,7 +241,7 @@ std::string moving_affinity(const RunData& run, const LayerView& layer, const st
   const size_t classes = layer.bins.empty() || layer.bins.back().label.empty() ? 0 : layer.bins.back().label[0].size();
   if (classes == 0 || layer.bins.size() < 2 || layer.bins.size() * static_cast<size_t>(layer.experts) * classes > kMovedCells) return "";
   Moved view{{fmt::format("{}: experts by class over training", layer.name),
-              run.label(),
+              "",
               "expert",
               "class",
               numbered("E", static_cast<size_t>(layer.experts)),
@@ -268,26 +268,26 @@ std::string moving_affinity(const RunData& run, const LayerView& layer, const st
   return moved_view(view, id);
 }
 
-/// The first maps in sight, the others folded.
-std::string open_and_folded(const std::vector<std::string>& maps, const char* what) {
+/// What a run shows: the first maps of each kind in one grid, so that a network of one layer leaves no holes; the others folded.
+struct Figures {
   std::string open, folded;
-  size_t shown = 0, left_out = 0;
-  for (const auto& map : maps) {
-    if (map.empty()) continue;
-    if (folded.size() + map.size() > kFolded_bytes)
-      ++left_out;
-    else
-      (shown++ < kOpenMaps ? open : folded) += map;
+
+  void add(const std::vector<std::string>& maps, const char* what) {
+    std::string rest;
+    size_t shown = 0, left_out = 0;
+    for (const auto& map : maps) {
+      if (map.empty()) continue;
+      if (rest.size() + map.size() > kFolded_bytes)
+        ++left_out;
+      else
+        (shown++ < kOpenMaps ? open : rest) += map;
+    }
+    if (left_out > 0)
+      rest += fmt::format("<p class=\"lead\">{} more are left out: <code>gatewright inspect --json</code> has their numbers.</p>", left_out);
+    if (!rest.empty())
+      folded += fmt::format("<details class=\"more\"><summary>{}</summary><div class=\"grid\">{}</div></details>", what, rest);
   }
-  if (open.empty()) return "";
-  std::string html = "<div class=\"grid\">" + open + "</div>";
-  if (left_out > 0)
-    folded +=
-        fmt::format("<p class=\"lead\">{} more are left out: <code>gatewright inspect --json</code> has their numbers.</p>", left_out);
-  if (!folded.empty())
-    html += fmt::format("<details class=\"more\"><summary>{}</summary><div class=\"grid\">{}</div></details>", what, folded);
-  return html;
-}
+};
 
 std::string run_routes(const RunData& run, size_t number) {
   const auto& layers = run.routes->layers;
@@ -295,20 +295,21 @@ std::string run_routes(const RunData& run, size_t number) {
   if (run.routes->end.lost_bytes > 0)
     body += fmt::format("<p class=\"lead\">The recording ends early: {} bytes after the last whole record are lost.</p>",
                         run.routes->end.lost_bytes);
-  std::string moving = moving_layers(run, fmt::format("moved-{}-layers", number));
+  Figures figures{layer_map(run) + moving_layers(run, fmt::format("moved-{}-layers", number)), ""};
   for (size_t i = 0; i < layers.size() && i < kOpenMaps; ++i)
-    moving += moving_affinity(run, layers[i], fmt::format("moved-{}-{}", number, i));
-  body += "<div class=\"grid\">" + layer_map(run) + moving + flip_chart(run) + "</div>";
+    figures.open += moving_affinity(run, layers[i], fmt::format("moved-{}-{}", number, i));
+  figures.open += flip_chart(run);
   std::vector<std::string> affinity, loads, paths;
   for (size_t i = 0; i < layers.size(); ++i) {
     affinity.push_back(affinity_map(run, layers[i], RoutePurpose::kClean) + affinity_map(run, layers[i], RoutePurpose::kAttacked));
-    loads.push_back(load_map(run, layers[i]));
-    paths.push_back(together_map(run, layers[i]));
-    if (i + 1 < layers.size()) paths.push_back(onward_map(run, layers[i], layers[i + 1].name));
+    loads.push_back(load_map(layers[i]));
+    paths.push_back(together_map(layers[i]));
+    if (i + 1 < layers.size()) paths.push_back(onward_map(layers[i], layers[i + 1].name));
   }
-  body += open_and_folded(affinity, "Experts by class in the other layers");
-  body += open_and_folded(loads, "Load over time of the other layers");
-  return body + open_and_folded(paths, "Experts together, and from layer to layer, for the other layers");
+  figures.add(affinity, "Experts by class in the other layers");
+  figures.add(loads, "Load over time of the other layers");
+  figures.add(paths, "Experts together, and from layer to layer, for the other layers");
+  return body + "<div class=\"grid below\">" + figures.open + "</div>" + figures.folded;
 }
 
 /// Test samples whose route differs between recorded runs: seeds, arms or checkpoints of one network.

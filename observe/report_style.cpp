@@ -49,7 +49,7 @@ td small { display: block; color: var(--soft); font-size: 12px; line-height: 1.4
 .verdict.pass { color: var(--good); background: var(--good-back); }
 .verdict.fail { color: var(--bad); background: var(--bad-back); }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 22px 30px; }
-.grid.two { max-width: 1000px; margin-bottom: 22px; }
+.grid.two { max-width: 1000px; margin-bottom: 22px; } .grid.below { margin-top: 26px; }
 .grid > * { min-width: 0; }
 figure { margin: 0; }
 .chart { position: relative; }

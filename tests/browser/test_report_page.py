@@ -91,7 +91,7 @@ class ReportPage(unittest.TestCase):
                       "router: experts by class, attacked", "router: load over time", "Routes changed by the attack"):
             self.assertIn(title, titles)
         self.assertTrue(any(title.startswith("From ") for title in titles), titles)
-        empty = self.browser.evaluate("[...document.querySelectorAll('#routes > .grid svg')].filter(s => s.getBoundingClientRect().height < 20).length")
+        empty = self.browser.evaluate("[...document.querySelectorAll('#routes > .grid figure > svg')].filter(s => s.getBoundingClientRect().height < 20).length")
         self.assertEqual(empty, 0)
         cells = self.browser.evaluate("[...document.querySelectorAll('#routes figure')].find(f => f.textContent.startsWith('router: experts by class, clean'))"
                                       ".querySelectorAll('td').length")
