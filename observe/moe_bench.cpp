@@ -12,6 +12,7 @@
 #include "ops/moe_ffn.h"
 #include "ops/quantised.h"
 #include "ops/random.h"
+#include "ops/team.h"
 #include "ops/top_k.h"
 #include "routing/plan.h"
 
@@ -68,7 +69,7 @@ struct WeightSet {
   WeightSet elsewhere(const MoeBenchCase& c) const {
     WeightSet copy = *this;
     for (auto* t : {&copy.packed.up, &copy.packed.down, &copy.packed.gate, &copy.quantised.up, &copy.quantised.down, &copy.quantised.gate}) {
-      if (t->defined()) *t = t->clone();
+      if (t->defined()) *t = ops::pooled_empty(t->sizes(), t->options()).copy_(*t);  // in such memory as the op makes them
     }
     if (c.bits > 0) return copy;  // the loop is not what is measured then
     for (auto* t : {&copy.stacked.up, &copy.stacked.down, &copy.stacked.gate}) {

@@ -1,6 +1,6 @@
 #include "observe/report.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 

@@ -30,7 +30,7 @@ Panels panels_of(const QuantisedWeight& w, at::ScalarType dtype) {
   return by_type(dtype, [&](auto type) {
     const auto& gemm = *Types<decltype(type)>::level().gemm;
     const auto size = kernels::quantised_size(gemm, e, lanes, k, w.bits, w.group);
-    Panels out{at::empty({size.code_bytes}, at::kByte), at::empty({size.scales}, at::kFloat)};
+    Panels out{pooled_empty({size.code_bytes}, at::kByte), pooled_empty({size.scales}, at::kFloat)};
     TorchTeam team;
     kernels::quantise_panels(gemm, w.codes.data_ptr<int8_t>(), w.scales.data_ptr<float>(), e, lanes, k, w.bits, w.group, out.codes.data_ptr<uint8_t>(),
                              out.scales.data_ptr<float>(), team);

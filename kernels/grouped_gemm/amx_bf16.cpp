@@ -14,7 +14,7 @@ namespace {
 
 #include "kernels/grouped_gemm/avx512_vectors.inl"
 
-constexpr int64_t kRows = 16, kTiles = 4, kCols = 16 * kTiles, kGroup = 32, kTile = 512;  // kTile: bf16 values in a tile
+constexpr int64_t kRows = 16, kTiles = 4, kCols = 16 * kTiles, kGroup = 32, kTile = 512, kEarly = 1280;  // kTile: bf16 values in a tile
 
 struct alignas(64) Config {
   uint8_t palette = 1, start = 0, reserved[14] = {};
@@ -22,6 +22,11 @@ struct alignas(64) Config {
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 const Config kConfig;
+
+// Columns from memory: a tile is asked for two and a half loads early: 0.88 of the read rate at T = 8 (three or four 0.83, eight 0.82, never 0.72).
+inline void ask(const Bf16* b) {
+  for (int64_t line = 0; line < 16; ++line) __builtin_prefetch(b + kEarly + line * 32);
+}
 
 void tile(const Bf16* a, const Bf16* b, int64_t units, int64_t, float* c, Ahead ahead) {
   _tile_loadconfig(&kConfig);
@@ -33,12 +38,16 @@ void tile(const Bf16* a, const Bf16* b, int64_t units, int64_t, float* c, Ahead 
   for (int64_t u = 0; u < units; ++u, a += kTile, b += kTiles * kTile) {
     for (int i = 0; i < 8 && ahead.lines > 0; ++i, --ahead.lines) __builtin_prefetch(*ahead.line++, 0, 2);
     _tile_loadd(4, a, 64);
+    if (ahead.columns) ask(b);
     _tile_loadd(5, b, 64);
     _tile_dpbf16ps(0, 4, 5);
+    if (ahead.columns) ask(b + kTile);
     _tile_loadd(6, b + kTile, 64);
     _tile_dpbf16ps(1, 4, 6);
+    if (ahead.columns) ask(b + 2 * kTile);
     _tile_loadd(7, b + 2 * kTile, 64);
     _tile_dpbf16ps(2, 4, 7);
+    if (ahead.columns) ask(b + 3 * kTile);
     _tile_loadd(5, b + 3 * kTile, 64);
     _tile_dpbf16ps(3, 4, 5);
   }

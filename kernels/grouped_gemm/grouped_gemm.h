@@ -21,10 +21,12 @@ struct SumOf<double> {
 };
 
 /// Cache lines that later work will read. A tile asks for them (into the second-level cache) while it computes, one every other unit of k: asked
-/// for in a burst they fill the line buffers and stop the loads of the tile itself.
+/// for in a burst they fill the line buffers and stop the loads of the tile itself. `columns`: the tile's own columns come from memory, one after the
+/// other: it asks for these, some kB early, and for nothing else.
 struct Ahead {
   const void* const* line = nullptr;
   int64_t lines = 0;
+  bool columns = false;
 };
 
 /// One level. A panel holds `lanes` rows (of A) or columns (of B) for a stretch of the inner dimension k:

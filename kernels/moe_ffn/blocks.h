@@ -165,7 +165,7 @@ void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b
       for (int64_t p = 0; p < panels; ++p) {
         for (size_t s = 0; s < N; ++s) {
           const int64_t part = static_cast<int64_t>(s) + static_cast<int64_t>(N) * p, parts = static_cast<int64_t>(N) * panels;
-          Lines lines;
+          Lines lines(a.count == 1 && b[s].m.packed != nullptr);
           if (i + 1 < a.count) lines.add(1, n * unit_a * static_cast<int64_t>(sizeof(T)), part, parts, [&](int64_t) { return rows + a.panels.stride; });
           if (!last) add_block(lines, gemm, b[s], u + n, i * panels + p, a.count * panels);
           if (last && then != nullptr) add_block(lines, gemm, *then, 0, i * parts + part, a.count * parts);
@@ -176,13 +176,14 @@ void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b
   }
 }
 
-/// The same for whole stripes. A single panel of rows uses its weights once: they are then read panel by panel, from end to end, as memory likes it.
+/// The same for whole stripes. A single panel of rows uses its weights once: they are then read from end to end, as memory likes it: stripe by stripe,
+/// and within one the panels in the order in which they lie.
 template <class T, class Rows, size_t N>
 void multiply(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], typename SumOf<T>::type* const (&tiles)[N], T* scratch,
               const Stripe<T>* then = nullptr) {
   if (a.count > 1) return multiply_block<T>(gemm, a, b, tiles, scratch, then);
-  for (int64_t p = 0; p < b[0].panels; ++p) {
-    for (size_t s = 0; s < N; ++s) {
+  for (size_t s = 0; s < N; ++s) {
+    for (int64_t p = 0; p < b[s].panels; ++p) {
       multiply_block<T>(gemm, a, {Stripe<T>{b[s].m, b[s].panel + p, 1}}, {tiles[s] + p * gemm.rows * gemm.cols}, scratch, nullptr);
     }
   }

@@ -11,6 +11,9 @@ constexpr int64_t kLine = 64;
 /// Lines for a tile to ask for.
 class Lines {
  public:
+  /// `columns`: see Ahead.
+  explicit Lines(bool columns) : columns_(columns) {}
+
   /// Part `part` of `parts` of a region of `rows` rows of `bytes` bytes, `address(row)` their beginnings.
   template <class Address>
   void add(int64_t rows, int64_t bytes, int64_t part, int64_t parts, const Address& address) {
@@ -21,12 +24,13 @@ class Lines {
       for (; i < stop; ++i) line_[count_++] = base + i * kLine;
     }
   }
-  Ahead ahead() const { return {line_, count_}; }
+  Ahead ahead() const { return {line_, count_, columns_}; }
 
  private:
   static constexpr int64_t kMost = 256;  // a tile of a whole block asks for one every other unit
   const void* line_[kMost];
   int64_t count_ = 0;
+  bool columns_;
 };
 
 }  // namespace gw::kernels
