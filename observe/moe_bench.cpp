@@ -235,8 +235,9 @@ std::vector<MoeBenchCase> all_cases() {
 }
 
 /// Fills in rates, the share of the roof and the verdict.
-void place(MoeBenchResult& r, int64_t active, const ops::Peaks& peaks) {
+void place(MoeBenchResult& r, int64_t active) {
   const auto& c = r.test;
+  const auto& peaks = r.peaks;
   const bool training = c.mode == Mode::training;
   const double operations = static_cast<double>((training ? 3 : 1) * 2 * c.tokens * c.k * weight_values(c));
   // Training reads the weights forward and backward and writes their gradients.
@@ -256,7 +257,7 @@ const std::vector<MoeBenchCase>& moe_bench_cases() {
   return cases;
 }
 
-MoeBenchResult run_moe_bench(const MoeBenchCase& c, const ops::Peaks& peaks, int rounds, const std::function<double()>& now_s) {
+MoeBenchResult run_moe_bench(const MoeBenchCase& c, ops::PeakProbe& probe, int rounds, const std::function<double()>& now_s) {
   Runner runner(c);
   MoeBenchResult result;
   result.test = c, result.error = runner.error();
@@ -270,10 +271,13 @@ MoeBenchResult run_moe_bench(const MoeBenchCase& c, const ops::Peaks& peaks, int
     return now_s() - start;
   };
   std::vector<double> ours, loops;
+  std::vector<ops::Peaks> peaks;
   size_t turn = 0;
   for (int round = 0; round <= rounds; ++round) {  // the first is for warming up
-    const double our_time = timed([&] { runner.ours(turn++); }), loop_time = timed([&] { runner.loop(turn++); });
-    if (round > 0) ours.push_back(our_time), loops.push_back(loop_time);
+    const double our_time = timed([&] { runner.ours(turn++); });
+    const auto peak = probe.once();  // before the loop, whose threads spin on
+    const double loop_time = timed([&] { runner.loop(turn++); });
+    if (round > 0) ours.push_back(our_time), loops.push_back(loop_time), peaks.push_back(peak);
   }
   const auto times = summary(ours);
   result.seconds = times.median, result.spread = times.spread, result.loop_seconds = summary(loops).median;
@@ -283,7 +287,8 @@ MoeBenchResult run_moe_bench(const MoeBenchCase& c, const ops::Peaks& peaks, int
     for (int round = 0; round < 3 * rounds; ++round) choosing.push_back(timed([&] { bookkeeping(scores, c.k); }));
     result.bookkeeping = summary(choosing).median / result.seconds;
   }
-  place(result, runner.active(), peaks);
+  result.peaks = ops::median(peaks);
+  place(result, runner.active());
   return result;
 }
 

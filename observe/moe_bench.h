@@ -29,6 +29,7 @@ struct MoeBenchResult {
   double gflops = 0, gbytes = 0;   ///< operations, and bytes of the weights of experts with rows, a second
   double roof = 0;                 ///< share of whichever roof binds: operations at the measured peak or bytes at the measured read rate
   bool memory_bound = false;
+  ops::Peaks peaks;                ///< medians of this case's own rounds
   double loop_seconds = 0;         ///< libtorch's loop over experts, in turns with ours
   double bookkeeping = 0;          ///< choosing and sorting rows (top_k, plan) / our time
   double error = 0;                ///< largest difference from the loop's answer, relative to its largest value
@@ -40,6 +41,7 @@ const std::vector<MoeBenchCase>& moe_bench_cases();
 
 /// Runs one case: random weights, several sets of them in turn when they would fit a cache, random distinct experts per token. Compares the
 /// answer (training: every gradient) with the loop's first. Errors: InternalError when it differs by more than 1e-5 (bf16: 3e-2).
-MoeBenchResult run_moe_bench(const MoeBenchCase& test, const ops::Peaks& peaks, int rounds, const std::function<double()>& now_s);
+/// The roof is measured in turns with the case: medians of both are compared.
+MoeBenchResult run_moe_bench(const MoeBenchCase& test, ops::PeakProbe& probe, int rounds, const std::function<double()>& now_s);
 
 }  // namespace gw

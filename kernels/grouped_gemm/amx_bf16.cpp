@@ -1,12 +1,12 @@
 // AMX_BF16: the matrix unit multiplies 16 × 32 by 32 × 16 in one instruction. A tile is 16 rows × 64 columns: four accumulators, one tile of A and
 // four of B; per 32 k five tile loads (8 cycles each) under four products (16 cycles each). A unit is 32 k:
 //   panels of A (16 lanes): [lane][32 k]; panels of B (64 lanes): four times [16 pairs of k][16 lanes][2].
-// Rows beyond m are multiplied too (they are zero in A): the unit takes as long for one row as for sixteen.
 #include "kernels/grouped_gemm/grouped_gemm.h"
 
 #if defined(__AMX_BF16__) && defined(__AVX512F__)
 #include <immintrin.h>
 
+#include <array>
 #include <cstring>
 
 namespace gw::kernels {
@@ -21,15 +21,22 @@ struct alignas(64) Config {
   uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
-const Config kConfig;
+// One for each number of rows: the unit's time for a product is that of its rows of A.
+constexpr std::array<Config, kRows> kConfigs = [] {
+  std::array<Config, kRows> all;
+  for (int64_t m = 1; m <= kRows; ++m) {
+    for (const int tile : {0, 1, 2, 3, 4}) all[static_cast<size_t>(m - 1)].rows[tile] = static_cast<uint8_t>(m);
+  }
+  return all;
+}();
 
 // Columns from memory: a tile is asked for two and a half loads early: 0.88 of the read rate at T = 8 (three or four 0.83, eight 0.82, never 0.72).
 inline void ask(const Bf16* b) {
   for (int64_t line = 0; line < 16; ++line) __builtin_prefetch(b + kEarly + line * 32);
 }
 
-void tile(const Bf16* a, const Bf16* b, int64_t units, int64_t, float* c, Ahead ahead) {
-  _tile_loadconfig(&kConfig);
+void tile(const Bf16* a, const Bf16* b, int64_t units, int64_t m, float* c, Ahead ahead) {
+  _tile_loadconfig(&kConfigs[static_cast<size_t>(m - 1)]);
   constexpr int64_t stride = kCols * sizeof(float);
   _tile_loadd(0, c, stride);
   _tile_loadd(1, c + 16, stride);
