@@ -14,6 +14,7 @@ import sys
 BLOCK = re.compile(r"^<!-- compiled: (\w+)(?:/(\w+)\.cpp)? -->\n```cpp\n(.*?)^```$", re.M | re.S)
 MARKER = re.compile(r"<!-- compiled:")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
+CONFLICT = re.compile(r"^(?:<<<<<<<|>>>>>>>)(?: |$)", re.M)
 FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
 EXAMPLE_LINES, SHORTER = 60, {"moe_layer": 40}  # what the README promises: a layer in under 40 lines, a router in under 60
 
@@ -45,6 +46,8 @@ def snippets(root):
 def document_problems(root, document):
     text = document.read_text(encoding="utf-8")
     name = document.relative_to(root)
+    if CONFLICT.search(text):
+        yield f"{name}: two versions of a merge are left in it"
     if len(MARKER.findall(text)) != len(BLOCK.findall(text)):
         yield f"{name}: a `compiled:` marker without a cpp block right below it"
     for target in LINK.findall(FENCE.sub("", text)):

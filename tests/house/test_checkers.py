@@ -192,6 +192,10 @@ class Docs(Tree):
         self.write("docs/a.md", "[gone](nowhere.md)")
         self.refuses(check_docs, "docs/a.md", "nowhere.md")
 
+    def test_conflict_left_behind(self):
+        self.write("docs/a.md", "one\n<<<<<<< HEAD\ntwo\n=======\nthree\n>>>>>>> other\n")
+        self.refuses(check_docs, "docs/a.md", "two versions of a merge")
+
     def test_marker_without_block(self):
         self.write("docs/a.md", "<!-- compiled: hello -->\n\n```cpp\nint x;\n```\n")
         self.refuses(check_docs, "marker without a cpp block")
