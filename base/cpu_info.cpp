@@ -51,7 +51,9 @@ CpuInfo read() {
   for (std::string line; std::getline(file, line);) {
     if (line.rfind("flags", 0) != 0) continue;
     info.amx = line.find(" amx_tile") != std::string::npos;
-    info.amx_bf16 = info.amx && line.find(" amx_bf16") != std::string::npos && may_use_tiles();
+    const bool tiles = info.amx && may_use_tiles();
+    info.amx_bf16 = tiles && line.find(" amx_bf16") != std::string::npos;
+    info.amx_int8 = tiles && line.find(" amx_int8") != std::string::npos;
     break;
   }
 #endif
@@ -66,7 +68,7 @@ std::vector<std::string> CpuInfo::features() const {
     if (has) names.emplace_back(name);
   };
   add(avx2, "avx2"), add(fma, "fma"), add(avx512f, "avx512f"), add(avx512bw, "avx512bw"), add(avx512vl, "avx512vl");
-  add(avx512_bf16, "avx512_bf16"), add(avx512_vnni, "avx512_vnni"), add(amx, "amx"), add(amx_bf16, "amx_bf16");
+  add(avx512_bf16, "avx512_bf16"), add(avx512_vnni, "avx512_vnni"), add(amx, "amx"), add(amx_bf16, "amx_bf16"), add(amx_int8, "amx_int8");
   return names;
 }
 

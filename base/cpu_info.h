@@ -8,7 +8,7 @@ namespace gw {
 struct CpuInfo {
   std::string brand;
   bool avx2 = false, fma = false, avx512f = false, avx512bw = false, avx512vl = false, avx512_bf16 = false, avx512_vnni = false, amx = false;
-  bool amx_bf16 = false;  ///< and the operating system lets this process use the tiles
+  bool amx_bf16 = false, amx_int8 = false;  ///< and the operating system lets this process use the tiles
   int cores = 1;  ///< cores this process may run on (affinity mask), not the machine's
   std::vector<std::string> features() const;
 };

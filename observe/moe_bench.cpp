@@ -95,7 +95,7 @@ struct WeightSet {
 
   // The loop runs over what the codes stand for: both must give the same answer.
   void quantise(const MoeBenchCase& c) {
-    quantised = ops::quantise_ffn(stacked, c.bits, c.group, dtype_of(c));
+    quantised = ops::quantise_ffn(stacked, c.bits, c.group);
     for (auto* w : {&stacked.up, &stacked.down, &stacked.gate}) {
       if (w->defined()) *w = ops::dequantise(ops::quantise(*w, c.bits, c.group)).to(dtype_of(c));
     }

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 
 #include "base/error.h"
+#include "kernels/codes/family.h"
+#include "kernels/moe_ffn/code_ffn.h"
 #include "ops/moe_ffn_call.h"
 #include "ops/team.h"
 
@@ -11,61 +13,38 @@ namespace {
 
 constexpr int64_t kStep = 64;  // of groups: what the panels store together
 
-/// Calls f with a value of the kernel's type for a dtype.
-template <class F>
-auto by_type(at::ScalarType dtype, const F& f) {
-  switch (dtype) {
-    case at::kFloat: return f(float{});
-    case at::kBFloat16: return f(kernels::Bf16{});
-    default: return f(double{});
-  }
-}
-
 struct Panels {
   at::Tensor codes, scales;
 };
 
-Panels panels_of(const QuantisedWeight& w, at::ScalarType dtype) {
+Panels panels_of(const QuantisedWeight& w) {
   const auto e = w.codes.size(0), lanes = w.codes.size(1), k = w.codes.size(2);
-  return by_type(dtype, [&](auto type) {
-    const auto& gemm = *Types<decltype(type)>::level().gemm;
-    const auto size = kernels::quantised_size(gemm, e, lanes, k, w.bits, w.group);
-    Panels out{pooled_empty({size.code_bytes}, at::kByte), pooled_empty({size.scales}, at::kFloat)};
-    TorchTeam team;
-    kernels::quantise_panels(gemm, w.codes.data_ptr<int8_t>(), w.scales.data_ptr<float>(), e, lanes, k, w.bits, w.group, out.codes.data_ptr<uint8_t>(),
-                             out.scales.data_ptr<float>(), team);
-    return out;
-  });
-}
-
-template <class Sum>
-const Sum* bias(const at::Tensor& t) {
-  return t.defined() ? static_cast<const Sum*>(t.data_ptr()) : nullptr;
+  const auto size = kernels::code_size(e, lanes, k, w.bits, w.group);
+  Panels out{pooled_empty({size.bytes}, at::kByte), pooled_empty({size.scales}, at::kFloat)};
+  TorchTeam team;
+  kernels::pack_codes(w.codes.data_ptr<int8_t>(), w.scales.data_ptr<float>(), e, lanes, k, w.bits, w.group, out.codes.data_ptr<uint8_t>(),
+                      out.scales.data_ptr<float>(), team);
+  return out;
 }
 
 template <class T>
 at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight, const QuantisedFfn& w,
                kernels::Activation activation) {
-  using Sum = typename kernels::SumOf<T>::type;
-  const auto x = given.contiguous(), ids = token.contiguous(), factors = weight.to(Types<T>::sum).contiguous();
-  std::vector<at::Tensor> held;
+  const auto x = given.contiguous(), ids = token.contiguous(), factors = weight.to(at::kFloat).contiguous();
   const auto side = [&](const at::Tensor& codes, const at::Tensor& scales, const at::Tensor& b, int64_t group) {
-    kernels::FfnWeight<T> out;
-    out.quantised = {codes.data_ptr<uint8_t>(), scales.data_ptr<float>(), w.bits, group};
-    if (b.defined()) held.push_back(b.to(Types<T>::sum).contiguous()), out.bias = bias<Sum>(held.back());
-    return out;
+    return kernels::CodeWeight{codes.data_ptr<uint8_t>(), scales.data_ptr<float>(), b.defined() ? static_cast<const float*>(b.data_ptr()) : nullptr, w.bits, group};
   };
-  kernels::FfnProblem<T> p;
+  kernels::CodeProblem<T> p;
   p.experts = w.experts, p.in = w.in, p.hidden = w.hidden, p.out = w.out, p.tokens = x.size(0);
-  p.offsets = offsets.data(), p.token = ids.data_ptr<int64_t>(), p.weight = static_cast<const Sum*>(factors.data_ptr());
+  p.offsets = offsets.data(), p.token = static_cast<const int64_t*>(ids.data_ptr()), p.weight = static_cast<const float*>(factors.data_ptr());
   p.x = static_cast<const T*>(x.data_ptr()), p.activation = activation;
   p.up = side(w.up, w.up_scales, w.up_bias, w.in_group), p.down = side(w.down, w.down_scales, w.down_bias, w.hidden_group);
   if (w.gate.defined()) p.gate = side(w.gate, w.gate_scales, w.gate_bias, w.in_group);
-  auto y = at::zeros({p.tokens, p.out}, x.options().dtype(Types<T>::sum));
+  auto y = at::zeros({p.tokens, p.out}, x.options().dtype(at::kFloat));
   if (offsets.back() > 0) {
     TorchTeam team;
     Workspace memory;
-    kernels::ffn_forward<T>(Types<T>::level(), p, static_cast<Sum*>(y.data_ptr()), {}, team, memory);
+    kernels::code_forward<T>(kernels::codes_family()(), *Types<T>::level().rows, p, static_cast<float*>(y.data_ptr()), team, memory);
   }
   return y.to(Types<T>::value);
 }
@@ -107,15 +86,13 @@ int64_t QuantisedFfn::bytes() const {
   return total;
 }
 
-QuantisedFfn quantise_ffn(const FfnWeights& w, int64_t bits, int64_t group, at::ScalarType dtype) {
-  check(dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kDouble, "quantise_ffn: expected f32, bf16 or f64 as dtype of x, got {}", c10::toString(dtype));
+QuantisedFfn quantise_ffn(const FfnWeights& w, int64_t bits, int64_t group) {
   check_ffn_weights(w, w.up);
   QuantisedFfn out;
   out.experts = w.up.size(0), out.hidden = w.up.size(1), out.in = w.up.size(2), out.out = w.down.size(1), out.bits = bits;
-  out.dtype = dtype, out.level = moe_ffn_level(dtype);
   const auto one = [&](const at::Tensor& weight, at::Tensor& codes, at::Tensor& scales, int64_t& width) {
     const auto q = quantise(weight, bits, group);
-    const auto panels = panels_of(q, dtype);
+    const auto panels = panels_of(q);
     codes = panels.codes, scales = panels.scales, width = q.group;
   };
   one(w.up, out.up, out.up_scales, out.in_group), one(w.down, out.down, out.down_scales, out.hidden_group);
@@ -127,14 +104,13 @@ QuantisedFfn quantise_ffn(const FfnWeights& w, int64_t bits, int64_t group, at::
 
 at::Tensor moe_ffn_quantised(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight,
                              const QuantisedFfn& w, const std::string& activation) {
-  check(x.defined() && x.dim() == 2 && x.device().is_cpu() && x.size(1) == w.in && x.scalar_type() == w.dtype,
-        "moe_ffn: expected x [T, {}] in {} on the CPU for these quantised weights, got {} dimensions of {}", w.in, c10::toString(w.dtype),
-        x.defined() ? x.dim() : 0, x.defined() ? c10::toString(x.scalar_type()) : "nothing");
+  check(x.defined() && x.dim() == 2 && x.device().is_cpu() && x.size(1) == w.in && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16),
+        "moe_ffn: expected x [T, {}] in f32 or bf16 on the CPU for these quantised weights, got {} dimensions of {}", w.in, x.defined() ? x.dim() : 0,
+        x.defined() ? c10::toString(x.scalar_type()) : "nothing");
   check(!x.requires_grad() || !at::GradMode::is_enabled(), "moe_ffn: expected a call without gradients for quantised weights; use NoGradGuard or dequantise()");
-  check(w.level == moe_ffn_level(w.dtype), "moe_ffn: expected weights ordered for the kernel level {}, got {}'s; quantise again", moe_ffn_level(w.dtype), w.level);
   check_ffn_rows(x, token, offsets, weight, w.experts);
   const auto f = ffn_activation(activation);
-  return by_type(w.dtype, [&](auto type) { return run<decltype(type)>(x, token, offsets, weight, w, f); });
+  return x.scalar_type() == at::kFloat ? run<float>(x, token, offsets, weight, w, f) : run<kernels::Bf16>(x, token, offsets, weight, w, f);
 }
 
 }  // namespace gw::ops

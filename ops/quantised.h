@@ -17,24 +17,24 @@ QuantisedWeight quantise(const at::Tensor& w, int64_t bits, int64_t group = 0);
 /// code·scale as f32.
 at::Tensor dequantise(const QuantisedWeight& w);
 
-/// A layer's weights in the order of the kernels, for x of one dtype at one kernel level.
+/// A layer's weights in the order of the kernels: the same for x of f32 and bf16, and for every kernel level.
 struct QuantisedFfn {
   at::Tensor gate, up, down;                       ///< codes in panels, uint8; gate may be undefined
   at::Tensor gate_scales, up_scales, down_scales;  ///< f32
   at::Tensor gate_bias, up_bias, down_bias;        ///< f32 or undefined
   int64_t experts = 0, in = 0, hidden = 0, out = 0, bits = 8;
   int64_t in_group = 0, hidden_group = 0;          ///< k per scale of gate and up, of down
-  at::ScalarType dtype = at::kFloat;
-  std::string level;
   int64_t bytes() const;                           ///< of codes and scales
 };
 
-/// Quantises and orders a layer's weights. `dtype` is that of the x to come: f32, bf16 or f64.
-QuantisedFfn quantise_ffn(const FfnWeights& weights, int64_t bits, int64_t group, at::ScalarType dtype);
+/// Quantises and orders a layer's weights.
+QuantisedFfn quantise_ffn(const FfnWeights& weights, int64_t bits, int64_t group);
 
-/// moe_ffn with these weights, for inference. Codes are expanded to the dtype of x while they pass through the cache: products and sums are moe_ffn's, so
-/// the answer is that of moe_ffn with dequantised weights (rounded to bf16 when x is).
-/// Errors: as moe_ffn; ValueError for x of another dtype or after the kernel level changed. No gradients: x must not require one.
+/// moe_ffn with these weights, for inference, in integer arithmetic: x and the inner activations are rounded to 16-bit fixed point, block by block of
+/// 128 (see kernels/codes/codes.h), which is finer than bf16 but where a block's values differ by more than a factor of 256.
+/// Bits:   the same for any threads and any split of the batch; products have the same bits at every level, activations as moe_ffn's.
+/// Errors: as moe_ffn; ValueError for x of another dtype than f32 and bf16. No gradients: x must not require one. A block of x that is not finite gives NaN
+///         in all of its token's outputs.
 /// Cost:   reads bits / 8 bytes per weight of an expert with rows, and its scales.
 at::Tensor moe_ffn_quantised(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight,
                              const QuantisedFfn& weights, const std::string& activation = "silu");

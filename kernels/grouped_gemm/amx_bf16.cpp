@@ -125,7 +125,7 @@ void pack_lanes(const Bf16* const* step, int64_t k, int64_t count, int64_t width
 
 }  // namespace
 
-const GemmTable<Bf16> gemm_amx_bf16{kRows, kCols, kGroup, 16, 16, pack_k, pack_lanes, tile};
+const GemmTable<Bf16> gemm_amx_bf16{kRows, kCols, kGroup, pack_k, pack_lanes, tile};
 
 }  // namespace gw::kernels
 #endif

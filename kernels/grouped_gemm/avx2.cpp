@@ -61,8 +61,8 @@ namespace pairs {
 
 }  // namespace
 
-const GemmTable<float> gemm_avx2{kTileRows, f32::kCols, 1, 1, f32::kCols, f32::pack_k<float>, f32::pack_lanes<float>, f32::tile<float>};
-const GemmTable<Bf16> gemm_avx2_bf16{kTileRows, pairs::kCols, 2, 1, pairs::kCols, pairs::pack_k<Bf16>, pairs::pack_lanes<Bf16>, pairs::tile<Bf16>};
+const GemmTable<float> gemm_avx2{kTileRows, f32::kCols, 1, f32::pack_k<float>, f32::pack_lanes<float>, f32::tile<float>};
+const GemmTable<Bf16> gemm_avx2_bf16{kTileRows, pairs::kCols, 2, pairs::pack_k<Bf16>, pairs::pack_lanes<Bf16>, pairs::tile<Bf16>};
 
 }  // namespace gw::kernels
 #endif

@@ -17,7 +17,7 @@ inline Sums dot(Sums sums, Factor a, Factor b) { return _mm512_fmadd_ps(a, b, su
 
 }  // namespace
 
-const GemmTable<float> gemm_avx512{kTileRows, kCols, 1, 1, kCols, pack_k<float>, pack_lanes<float>, tile<float>};
+const GemmTable<float> gemm_avx512{kTileRows, kCols, 1, pack_k<float>, pack_lanes<float>, tile<float>};
 
 }  // namespace gw::kernels
 #endif

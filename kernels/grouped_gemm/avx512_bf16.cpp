@@ -18,7 +18,7 @@ inline Sums dot(Sums sums, Factor a, Factor b) { return _mm512_dpbf16_ps(sums, a
 
 }  // namespace
 
-const GemmTable<Bf16> gemm_avx512_bf16{kTileRows, kCols, 2, 1, kCols, pack_k<Bf16>, pack_lanes<Bf16>, tile<Bf16>};
+const GemmTable<Bf16> gemm_avx512_bf16{kTileRows, kCols, 2, pack_k<Bf16>, pack_lanes<Bf16>, tile<Bf16>};
 
 }  // namespace gw::kernels
 #endif

@@ -18,7 +18,7 @@ inline Sums fma(Sums a, Sums b, Sums c) { return _mm512_fmadd_ps(a, b, c); }
 
 }  // namespace
 
-const GemmTable<Bf16> gemm_avx512_widened_bf16{kTileRows, kCols, 2, 1, kCols, pack_k<Bf16>, pack_lanes<Bf16>, tile<Bf16>};
+const GemmTable<Bf16> gemm_avx512_widened_bf16{kTileRows, kCols, 2, pack_k<Bf16>, pack_lanes<Bf16>, tile<Bf16>};
 
 }  // namespace gw::kernels
 #endif

@@ -38,7 +38,6 @@ template <class T>
 struct GemmTable {
   using Sum = typename SumOf<T>::type;
   int64_t rows, cols, group;  ///< lanes of a panel of A, of B; k per unit
-  int64_t pairs, strip;       ///< inside a unit, a panel of B is [cols / strip][pairs][strip][group / pairs]
 
   /// Packs lanes whose k are contiguous: lane i is at lane[i][0 … k). Lanes `count` … `width` become zero.
   /// Cost: reads and writes sizeof(T)·count·k bytes.

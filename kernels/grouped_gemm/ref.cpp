@@ -56,7 +56,7 @@ void tile(const T* a, const T* b, int64_t units, int64_t m, typename SumOf<T>::t
 
 template <class T>
 constexpr GemmTable<T> table() {
-  return {kRows, kCols, kGroup<T>, 1, kCols, pack_k<T>, pack_lanes<T>, tile<T>};
+  return {kRows, kCols, kGroup<T>, pack_k<T>, pack_lanes<T>, tile<T>};
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ class Backward {
     dy_panels_.stride = ceil_div(p_.out, gemm_.group) * gemm_.rows * gemm_.group;
     dy_panels_.data = take<T>(memory_, panels_.total() * dy_panels_.stride);
     team_.run(panels_.total(), [&](int64_t i, int) {
-      const Columns<T> some{dy_, p_.out, panels_.rows(i), p_.out, true, p_.token + panels_.begin(i), nullptr, {}, nullptr};
+      const Columns<T> some{dy_, p_.out, panels_.rows(i), p_.out, true, p_.token + panels_.begin(i), nullptr};
       pack_panel(gemm_, some, 0, gemm_.rows, 0, p_.out, dy_panels_.data + i * dy_panels_.stride);
     });
   }
@@ -59,7 +59,7 @@ class Backward {
 
   void inner_block(const Block& b, int worker) {
     const auto& s = scratch_[static_cast<size_t>(worker)];
-    const Columns<T> weights{p_.down.data + b.expert * p_.out * p_.hidden, p_.hidden, p_.hidden, p_.out, false, nullptr, nullptr, {}, nullptr};
+    const Columns<T> weights{p_.down.data + b.expert * p_.out * p_.hidden, p_.hidden, p_.hidden, p_.out, false, nullptr, nullptr};
     const Stripe<T> down{weights, b.panel, b.panels};
     for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
       const int64_t first = panels_.first_of(b.expert) + done, count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
@@ -111,7 +111,7 @@ class Backward {
   void input_block(const Block& b, int worker) {
     const auto& s = scratch_[static_cast<size_t>(worker)];
     const auto stripe = [&](const FfnWeight<T>& w, int64_t expert) {
-      return Stripe<T>{{w.data + expert * p_.hidden * p_.in, p_.in, p_.in, p_.hidden, false, nullptr, nullptr, {}, nullptr}, b.panel, b.panels};
+      return Stripe<T>{{w.data + expert * p_.hidden * p_.in, p_.in, p_.in, p_.hidden, false, nullptr, nullptr}, b.panel, b.panels};
     };
     const auto up = stripe(p_.up, b.expert), gate = stripe(p_.gate, b.expert), next = stripe(p_.up, std::min(b.expert + 1, p_.experts - 1));
     for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
@@ -205,7 +205,7 @@ class Backward {
     const int64_t units = ceil_div(k, gemm_.group), step = units * gemm_.cols * gemm_.group;
     T* const row_panel = s.columns + column_units_ * gemm_.cols * gemm_.group;
     const auto lanes = [&](const T* data, int64_t width, bool by_token) {
-      return Columns<T>{data + (by_token ? 0 : begin * width), width, width, k, false, by_token ? p_.token + begin : nullptr, nullptr, {}, nullptr};
+      return Columns<T>{data + (by_token ? 0 : begin * width), width, width, k, false, by_token ? p_.token + begin : nullptr, nullptr};
     };
     const auto right = lanes(q.right, q.n, q.right_by_token);
     for (int64_t p = 0; p < b.panels; ++p) pack_panel(gemm_, right, (b.panel + p) * gemm_.cols, gemm_.cols, 0, k, s.columns + p * step);

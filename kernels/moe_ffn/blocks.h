@@ -31,8 +31,6 @@ struct Columns {
   bool k_contiguous = true;
   const int64_t* index = nullptr;  ///< of the strided dimension; null: itself
   const T* packed = nullptr;       ///< all panels of all k, or null
-  FfnCodes quantised = {};         ///< of this expert; then nothing else is read
-  const FfnRowsTable<T>* rows = nullptr;  ///< expands them
 
   const T* at(int64_t strided) const { return data + (index == nullptr ? strided : index[strided]) * stride; }
 };
@@ -75,10 +73,7 @@ void add_block(Lines& lines, const GemmTable<T>& gemm, const Stripe<T>& b, int64
   const int64_t units = ceil_div(b.m.k, gemm.group), n = std::min(block_units(gemm, b.m.k), units - u), unit = gemm.cols * gemm.group;
   const int64_t k0 = u * gemm.group, k = std::min(n * gemm.group, b.m.k - k0), size = static_cast<int64_t>(sizeof(T));
   const int64_t lane0 = b.panel * gemm.cols, lanes_left = std::min(b.panels * gemm.cols, b.m.lanes - lane0);
-  if (const auto& q = b.m.quantised; q.codes != nullptr) {
-    const int64_t panel = ceil_div(units * unit, 64) * 64 * q.bits / 8;
-    lines.add(b.panels, n * unit * q.bits / 8, part, parts, [&](int64_t p) { return q.codes + (b.panel + p) * panel + u * unit * q.bits / 8; });
-  } else if (b.m.packed != nullptr) {
+  if (b.m.packed != nullptr) {
     lines.add(b.panels, n * unit * size, part, parts, [&](int64_t p) { return b.m.packed + ((b.panel + p) * units + u) * unit; });
   } else if (b.m.k_contiguous) {
     lines.add(lanes_left, k * size, part, parts, [&](int64_t lane) { return b.m.at(lane0 + lane) + k0; });
@@ -97,34 +92,6 @@ struct RowBlock {
 template <class T, class RowsOf>
 RowBlock(Panels<T>, int64_t, int64_t, RowsOf) -> RowBlock<T, RowsOf>;
 
-/// Expands the units [u, u + n) of one panel of codes, in runs that share their scales: a matrix unit's one by one (their inside is in strips),
-/// others up to 64 together.
-template <class T>
-void expand_panel(const GemmTable<T>& gemm, const Columns<T>& m, int64_t panel, int64_t u, int64_t n, T* to) {
-  constexpr int64_t kRun = 64, kMostCodes = 4096;
-  const auto& q = m.quantised;
-  const int64_t unit = gemm.cols * gemm.group, each = gemm.group / gemm.pairs, strips = gemm.cols / gemm.strip, units_per_group = q.group / gemm.group;
-  const uint8_t* codes = q.codes + panel * (ceil_div(ceil_div(m.k, gemm.group) * unit, 64) * 64) * q.bits / 8;
-  const float* scales = q.scales + panel * ceil_div(m.k, q.group) * gemm.cols;
-  int8_t unpacked[kMostCodes];
-  float repeated[kMostCodes / 16];  // a lane's scale for each of its codes in a row
-  int64_t known = -1;
-  for (int64_t i = u, end = u + n, run; i < end; i += run, to += run * unit) {
-    const int64_t group = i / units_per_group;
-    run = strips > 1 ? 1 : std::min({kRun, end - i, (group + 1) * units_per_group - i});
-    if (group != known) {
-      for (int64_t lane = 0; lane < gemm.cols; ++lane) std::fill_n(repeated + lane * each, each, scales[group * gemm.cols + lane]);
-      known = group;
-    }
-    const auto* from = reinterpret_cast<const int8_t*>(codes) + i * unit;
-    if (q.bits == 4) {
-      m.rows->unpack(codes + i * unit / 2, ceil_div(run * unit, 64), unpacked);
-      from = unpacked;
-    }
-    m.rows->expand(from, repeated, strips, strips > 1 ? gemm.pairs : run, gemm.strip * each, to);
-  }
-}
-
 /// Packs the units [u, u + n) of a stripe, or finds them packed. Panel p is at block.data + p·block.step.
 template <class T>
 struct PackedBlock {
@@ -136,10 +103,6 @@ PackedBlock<T> packed_block(const GemmTable<T>& gemm, const Stripe<T>& b, int64_
   const int64_t units = ceil_div(b.m.k, gemm.group), unit = gemm.cols * gemm.group;
   if (b.m.packed != nullptr) return {b.m.packed + (b.panel * units + u) * unit, units * unit};
   const int64_t k = std::min(n * gemm.group, b.m.k - u * gemm.group);
-  if (b.m.quantised.codes != nullptr) {
-    for (int64_t p = 0; p < b.panels; ++p) expand_panel(gemm, b.m, b.panel + p, u, n, scratch + p * n * unit);
-    return {scratch, n * unit};
-  }
   for (int64_t p = 0; p < b.panels; ++p) pack_panel(gemm, b.m, (b.panel + p) * gemm.cols, gemm.cols, u * gemm.group, k, scratch + p * n * unit);
   return {scratch, n * unit};
 }
@@ -153,8 +116,6 @@ void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b
   const int64_t units = ceil_div(b[0].m.k, gemm.group), unit_a = gemm.rows * gemm.group, panels = b[0].panels, tile = gemm.rows * gemm.cols;
   int64_t deep = block_units(gemm, b[0].m.k);
   if (a.count == 1 && b[0].m.packed != nullptr) deep = std::max<int64_t>(units, 1);
-  // What is expanded stays in the first-level cache. Codes of 4 bits are stored 64 together: blocks begin where these do.
-  if (a.count == 1 && b[0].m.quantised.codes != nullptr) deep = gemm.pairs > 1 ? std::max<int64_t>(deep / 4, 1) : ceil_div(deep / 4, 64) * 64;
   for (int64_t u = 0; u < units; u += deep) {
     const int64_t n = std::min(deep, units - u);
     const bool last = u + n == units;

@@ -54,7 +54,7 @@ class Forward {
     constexpr int64_t kPerTask = 4;
     team_.run(ceil_div(panels_.total(), kPerTask), [&](int64_t task, int) {
       for (int64_t i = task * kPerTask; i < std::min((task + 1) * kPerTask, panels_.total()); ++i) {
-        const Columns<T> rows{p_.x, p_.in, panels_.rows(i), p_.in, true, p_.token + panels_.begin(i), nullptr, {}, nullptr};
+        const Columns<T> rows{p_.x, p_.in, panels_.rows(i), p_.in, true, p_.token + panels_.begin(i), nullptr};
         pack_panel(gemm_, rows, 0, gemm_.rows, 0, p_.in, x_.data + i * x_.stride);
       }
     });
@@ -63,13 +63,7 @@ class Forward {
   Columns<T> columns(const FfnWeight<T>& w, int64_t expert, int64_t lanes, int64_t k) const {
     const int64_t panels = ceil_div(lanes, gemm_.cols), packed = panels * gemm_.cols * ceil_div(k, gemm_.group) * gemm_.group;
     const T* data = w.data == nullptr ? nullptr : w.data + expert * lanes * k;
-    Columns<T> m{data, k, lanes, k, true, nullptr, w.packed == nullptr ? nullptr : w.packed + expert * packed, w.quantised, &rows_};
-    if (w.quantised.codes != nullptr) {
-      const auto size = quantised_size(gemm_, 1, lanes, k, w.quantised.bits, w.quantised.group);
-      m.quantised.codes += expert * size.code_bytes;
-      m.quantised.scales += expert * size.scales;
-    }
-    return m;
+    return {data, k, lanes, k, true, nullptr, w.packed == nullptr ? nullptr : w.packed + expert * packed};
   }
 
   void inner_block(const Block& b, int worker) {
@@ -162,7 +156,7 @@ template <class T>
 void pack_weights(const GemmTable<T>& gemm, const T* data, int64_t experts, int64_t lanes, int64_t k, T* packed, Team& team) {
   const int64_t panels = ceil_div(lanes, gemm.cols), stride = packed_size(gemm, 1, gemm.cols, k);
   team.run(experts * panels, [&](int64_t task, int) {
-    const Columns<T> columns{data + task / panels * lanes * k, k, lanes, k, true, nullptr, nullptr, {}, nullptr};
+    const Columns<T> columns{data + task / panels * lanes * k, k, lanes, k, true, nullptr, nullptr};
     pack_panel(gemm, columns, task % panels * gemm.cols, gemm.cols, 0, k, packed + task * stride);
   });
 }

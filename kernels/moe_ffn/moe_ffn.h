@@ -8,13 +8,6 @@
 
 namespace gw::kernels {
 
-/// Weights of few bits in the order of the panels: what quantise_panels() makes. code·scale, one scale per lane and `group` consecutive k.
-struct FfnCodes {
-  const uint8_t* codes = nullptr;  ///< int8, or two 4-bit codes a byte (low half: element i of 64, high half: element i + 32, plus 8)
-  const float* scales = nullptr;   ///< [E, panels, groups, cols]
-  int64_t bits = 0, group = 0;     ///< 8 or 4; k per scale, a multiple of 64
-};
-
 /// Stacked weights [E, lanes, k] (as nn.Linear keeps them: outputs × inputs), E biases of `lanes` values, or null. `packed`: the panels that
 /// pack_weights() makes, or null: then panels are packed on the way, at 2·sizeof(T) bytes of cache traffic per weight and use.
 template <class T>
@@ -22,8 +15,7 @@ struct FfnWeight {
   const T* data = nullptr;
   const typename SumOf<T>::type* bias = nullptr;
   const T* packed = nullptr;
-  FfnCodes quantised = {};  ///< then data and packed are not read (forward only)
-  bool given() const { return data != nullptr || quantised.codes != nullptr; }
+  bool given() const { return data != nullptr; }
 };
 
 /// Rows r of expert e are offsets[e] … offsets[e + 1] - 1 and stand for token[r] with weight[r]; N = offsets[E].
@@ -92,17 +84,5 @@ int64_t packed_size(const GemmTable<T>& gemm, int64_t experts, int64_t lanes, in
 /// Panels for FfnWeight::packed. They hold for this table only.
 template <class T>
 void pack_weights(const GemmTable<T>& gemm, const T* data, int64_t experts, int64_t lanes, int64_t k, T* packed, Team& team);
-
-/// Bytes of codes and number of scales of quantised panels of [experts, lanes, k].
-template <class T>
-struct QuantisedSize {
-  int64_t code_bytes, scales;
-};
-template <class T>
-QuantisedSize<T> quantised_size(const GemmTable<T>& gemm, int64_t experts, int64_t lanes, int64_t k, int64_t bits, int64_t group);
-/// Orders codes [experts, lanes, k] (int8, of 4 bits from -8 to 7) and scales [experts, lanes, groups] for this table.
-template <class T>
-void quantise_panels(const GemmTable<T>& gemm, const int8_t* codes, const float* scales, int64_t experts, int64_t lanes, int64_t k, int64_t bits,
-                     int64_t group, uint8_t* to_codes, float* to_scales, Team& team);
 
 }  // namespace gw::kernels

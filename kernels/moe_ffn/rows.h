@@ -27,10 +27,9 @@ struct FfnRowsTable {
   void (*add)(const T* row, Sum w, int64_t n, Sum* to);
   /// Σ a·b.
   Sum (*dot)(const T* a, const Sum* b, int64_t n);
-  /// to = code·scale, all [strips][repeats][width] but scale [strips][width]. Codes and scales are finite.
-  void (*expand)(const int8_t* codes, const float* scale, int64_t strips, int64_t repeats, int64_t width, T* to);
-  /// 64·n codes from 32·n bytes: of every 32 bytes the low halves, then the high ones, minus 8.
-  void (*unpack)(const uint8_t* bytes, int64_t n, int8_t* codes);
+  /// n values in 16-bit fixed point: to = nearest(x / scale), scale = max|x| / 32767, returned. 0 for a stretch below 1e-30, NaN for one that is not
+  /// finite.
+  float (*fix)(const T* x, int64_t n, int16_t* to);
 };
 
 extern const FfnRowsTable<double> ffn_rows_ref_f64;

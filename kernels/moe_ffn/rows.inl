@@ -179,32 +179,29 @@ S dot(const T* a, const S* b, int64_t n) {
   return fold(sums);
 }
 
-inline void narrow_finite(double v, double& to) { to = v; }
-inline void narrow_finite(float v, float& to) { to = v; }
-inline void narrow_finite(float v, Bf16& to) {
-  const uint32_t bits = __builtin_bit_cast(uint32_t, v);
-  to.bits = static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}
-
+// Magnitudes are compared as integers: a loop over floats would not become vectors, for fear of NaN. Rounding is by adding 1.5·2^23, fused, so that
+// every level rounds alike.
 template <class T>
-void expand(const int8_t* codes, const float* scale, int64_t strips, int64_t repeats, int64_t width, T* to) {
-  using S = typename SumOf<T>::type;
-  for (int64_t s = 0; s < strips; ++s, scale += width) {
-    for (int64_t r = 0; r < repeats; ++r, codes += width, to += width) {
-      for (int64_t i = 0; i < width; ++i) narrow_finite(S(static_cast<float>(codes[i]) * scale[i]), to[i]);
-    }
+float fix(const T* x, int64_t n, int16_t* to) {
+  constexpr float kRound = 12582912.0f;
+  int32_t largest = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const int32_t size = __builtin_bit_cast(int32_t, static_cast<float>(widen(x[i]))) & 0x7fffffff;
+    largest = size > largest ? size : largest;
   }
-}
-
-inline void unpack(const uint8_t* bytes, int64_t n, int8_t* codes) {
-  for (; n > 0; --n, bytes += 32, codes += 64) {
-    for (int64_t i = 0; i < 32; ++i) codes[i] = static_cast<int8_t>((bytes[i] & 15) - 8);
-    for (int64_t i = 0; i < 32; ++i) codes[32 + i] = static_cast<int8_t>((bytes[i] >> 4) - 8);
+  const float most = __builtin_bit_cast(float, largest);
+  const bool finite = largest < 0x7f800000;
+  const float by = finite && most >= 1e-30f ? 32767.0f / most : 0.0f;
+  for (int64_t i = 0; i < n; ++i) {
+    const float value = by == 0 ? 0.0f : static_cast<float>(widen(x[i]));
+    to[i] = static_cast<int16_t>(__builtin_bit_cast(int32_t, fused(value, by, kRound)) - __builtin_bit_cast(int32_t, kRound));
   }
+  if (!finite) return __builtin_nanf("");
+  return by == 0 ? 0.0f : most / 32767.0f;
 }
 
 template <class T>
 constexpr FfnRowsTable<T> table() {
   using S = typename SumOf<T>::type;
-  return {activate<T, S>, activate_backward<T, S>, scatter<S>, narrow<T, S>, combine<T>, add<T, S>, dot<T, S>, expand<T>, unpack};
+  return {activate<T, S>, activate_backward<T, S>, scatter<S>, narrow<T, S>, combine<T>, add<T, S>, dot<T, S>, fix<T>};
 }

@@ -1,0 +1,91 @@
+// AMX_INT8: 16 rows × 64 k by 64 k × 16 lanes in one instruction. A tile is 16 rows × 32 lanes: high and low bytes of the rows (two tiles), two of
+// codes, four of sums; per step four tile loads under four products, and per block a pass of vectors over the sums.
+#include "kernels/codes/codes.h"
+
+#if defined(__AMX_INT8__) && defined(__AVX512BW__) && defined(__AVX512VNNI__)
+#include <immintrin.h>
+
+#include <array>
+#include <cstring>
+
+namespace gw::kernels {
+namespace {
+
+#include "kernels/codes/avx512.inl"
+#include "kernels/codes/vnni.inl"
+
+constexpr int64_t kTile = 1024;  // bytes
+constexpr int64_t kVectorRows = 2;  // ns per step of 64 k: 28 and 42 with vectors, 72 for 4 rows; 59 to 84 for 5 to 16 rows in the unit
+
+struct alignas(64) Config {
+  uint8_t palette = 1, start = 0, reserved[14] = {};
+  uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+// One for each number of rows: the unit's time for a product is that of its rows.
+constexpr std::array<Config, kCodeRows> kConfigs = [] {
+  std::array<Config, kCodeRows> all;
+  for (int64_t m = 1; m <= kCodeRows; ++m) {
+    for (const int tile : {0, 1, 2, 3, 4, 5}) all[static_cast<size_t>(m - 1)].rows[tile] = static_cast<uint8_t>(m);
+  }
+  return all;
+}();
+
+inline void ask(const uint8_t* codes, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(codes + kEarly + i, 0, 2);
+}
+
+// Sums 0, 1: high bytes by both halves of the codes; 2, 3: low bytes. `far`: bytes of a quarter of a step to ask for, or 0.
+inline void add_step(const uint8_t* rows, const uint8_t* codes, const uint8_t* stored, int64_t far) {
+  _tile_loadd(4, rows, kRowBytes);
+  ask(stored, far);
+  _tile_loadd(5, rows + kCodeStep, kRowBytes);
+  ask(stored + far, far);
+  _tile_loadd(6, codes, 128);
+  _tile_dpbssd(0, 4, 6);
+  ask(stored + 2 * far, far);
+  _tile_dpbusd(2, 5, 6);
+  _tile_loadd(7, codes + 64, 128);
+  _tile_dpbssd(1, 4, 7);
+  ask(stored + 3 * far, far);
+  _tile_dpbusd(3, 5, 7);
+}
+
+void tile(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
+  if (m <= kVectorRows) return vector_tile(rows, p, m, sums);
+  alignas(64) uint8_t expanded[kCodeBytes];
+  alignas(64) int32_t whole[4][kTile / 4];
+  _tile_loadconfig(&kConfigs[static_cast<size_t>(m - 1)]);
+  const int64_t bytes = kCodeBytes * p.bits / 8;
+  for (int64_t first = 0, block = 0; first < p.steps; first += p.block, ++block) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    const int64_t end = first + p.block < p.steps ? first + p.block : p.steps;
+    for (int64_t s = first; s < end; ++s) {
+      const uint8_t *stored = p.codes + s * bytes, *codes = stored;
+      if (p.bits == 4) expand(stored, 1, expanded), codes = expanded;
+      add_step(rows.data + s * kCodeRows * kRowBytes, codes, stored, p.from_memory ? bytes / 4 : 0);
+    }
+    _tile_stored(0, whole[0], 64);
+    _tile_stored(1, whole[1], 64);
+    _tile_stored(2, whole[2], 64);
+    _tile_stored(3, whole[3], 64);
+    const float* scale = p.scales + first / p.group * kCodeLanes;
+    for (int64_t r = 0; r < m; ++r) {
+      const __m512 by = _mm512_set1_ps(rows.scales[block * kCodeRows + r]);
+      for (int i = 0; i < 2; ++i) {
+        finish(_mm512_load_si512(whole[i] + r * 16), _mm512_load_si512(whole[2 + i] + r * 16), by, scale + i * 16, sums + r * kCodeLanes + i * 16);
+      }
+    }
+  }
+  _tile_release();  // other code in the process configures the unit for itself
+}
+
+}  // namespace
+
+const CodeTable codes_amx{lay, tile, expand};
+
+}  // namespace gw::kernels
+#endif

@@ -1,0 +1,92 @@
+// AVX512_VNNI: four products of an unsigned and a signed byte are added to a lane by one instruction. q = 256·(high - 128) + low with both unsigned;
+// what the 128 adds is the codes' sum, one instruction more per 64 codes, whatever the rows. Included inside a level's unnamed namespace after
+// avx512.inl; <cstring> is there.
+
+constexpr int64_t kMost = 4;  // rows at a time: 16 sums, two sums of codes, two of codes, two of q, a one
+
+// In place: g++ 12 copies registers around its own intrinsic, which halves the rate.
+inline void dot(__m512i& sum, __m512i bytes, __m512i codes) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(codes)); }
+
+inline __m512i four_of(const uint8_t* p) {
+  int32_t four;
+  std::memcpy(&four, p, 4);
+  return _mm512_set1_epi32(four);
+}
+
+template <int64_t M>
+struct Sums {
+  __m512i high[M][2], low[M][2], codes[2];
+};
+
+template <int64_t M, int64_t kBits, bool kFar>
+inline __attribute__((always_inline)) void add_step(const uint8_t* row, const uint8_t* codes, Sums<M>& sums) {
+  const __m512i one = _mm512_set1_epi8(1), sign = _mm512_set1_epi8(-128);
+  for (int64_t quad = 0; quad < 16; ++quad, row += 4, codes += 16 * kBits) {
+    __m512i c[2];
+    if constexpr (kFar) {
+      __builtin_prefetch(codes + kEarly, 0, 2);
+      if constexpr (kBits == 8) __builtin_prefetch(codes + kEarly + 64, 0, 2);
+    }
+    if constexpr (kBits == 4) {
+      const Halves both = halves(codes);
+      c[0] = both.low, c[1] = both.high;
+    } else {
+      c[0] = _mm512_loadu_si512(codes), c[1] = _mm512_loadu_si512(codes + 64);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) dot(sums.codes[i], one, c[i]);
+#pragma GCC unroll 4
+    for (int64_t r = 0; r < M; ++r) {
+      const __m512i high = _mm512_xor_si512(four_of(row + r * kRowBytes), sign), low = four_of(row + r * kRowBytes + kCodeStep);
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
+        dot(sums.high[r][i], high, c[i]);
+        dot(sums.low[r][i], low, c[i]);
+      }
+    }
+  }
+}
+
+template <int64_t M, int64_t kBits, bool kFar>
+void some_rows(const CodeRows& rows, const CodePanel& p, float* to) {
+  constexpr int64_t bytes = kCodeBytes * kBits / 8;
+  for (int64_t first = 0, block = 0; first < p.steps; first += p.block, ++block) {
+    Sums<M> sums;
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+      sums.codes[i] = _mm512_setzero_si512();
+#pragma GCC unroll 4
+      for (int64_t r = 0; r < M; ++r) sums.high[r][i] = sums.low[r][i] = _mm512_setzero_si512();
+    }
+    const int64_t end = first + p.block < p.steps ? first + p.block : p.steps;
+    for (int64_t s = first; s < end; ++s) {
+      add_step<M, kBits, kFar>(rows.data + s * kCodeRows * kRowBytes, p.codes + s * bytes, sums);
+    }
+#pragma GCC unroll 4
+    for (int64_t r = 0; r < M; ++r) {
+      const __m512 by = _mm512_set1_ps(rows.scales[block * kCodeRows + r]);
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
+        const __m512i high = _mm512_sub_epi32(sums.high[r][i], _mm512_slli_epi32(sums.codes[i], 7));
+        finish(high, sums.low[r][i], by, p.scales + first / p.group * kCodeLanes + i * 16, to + r * kCodeLanes + i * 16);
+      }
+    }
+  }
+}
+
+template <int64_t M>
+void up_to(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
+  if constexpr (M > 1) {
+    if (m < M) return up_to<M - 1>(rows, p, m, sums);
+  }
+  if (p.from_memory) return p.bits == 4 ? some_rows<M, 4, true>(rows, p, sums) : some_rows<M, 8, true>(rows, p, sums);
+  return p.bits == 4 ? some_rows<M, 4, false>(rows, p, sums) : some_rows<M, 8, false>(rows, p, sums);
+}
+
+void vector_tile(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
+  for (int64_t r = 0; r < m; r += kMost) {
+    CodePanel again = p;
+    again.from_memory = p.from_memory && r == 0;
+    up_to<kMost>({rows.data + r * kRowBytes, rows.scales + r}, again, m - r < kMost ? m - r : kMost, sums + r * kCodeLanes);
+  }
+}
