@@ -15,6 +15,9 @@ if(TARGET gatewright_cli)
 endif()
 add_test(NAME floors COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tools/check_floors.py")
 add_test(NAME budgets COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tools/check_budgets.py")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND NOT GATEWRIGHT_SANITIZE)
+  add_test(NAME baseline COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tools/check_baseline.py" "${CMAKE_BINARY_DIR}")
+endif()
 add_test(NAME checkers COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tests/house/test_checkers.py")
 
 # The report in a real browser; screenshots at two widths are left in the build folder.

@@ -1,5 +1,8 @@
 """The checkers themselves: a bad tree must fail, and for the reason it is bad."""
+import json
 import pathlib
+import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -7,6 +10,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
+import check_baseline  # noqa: E402
 import check_budgets  # noqa: E402
 import check_docs  # noqa: E402
 import check_floors  # noqa: E402
@@ -35,6 +39,38 @@ class Tree(unittest.TestCase):
         self.assertEqual(len(problems), 1, problems)
         for part in parts:
             self.assertIn(part, problems[0])
+
+
+@unittest.skipUnless(platform.machine() == "x86_64" and shutil.which("g++") and shutil.which("objdump"), "needs an x86-64 g++ and objdump")
+class Baseline(Tree):
+    """Objects of a baseline file and of a level, compiled with the flags given."""
+
+    def build(self, baseline="", level=""):
+        entries = []
+        for name, flags, text in (("plain", baseline, "float scale(float* x) { for (int i = 0; i < 64; ++i) x[i] *= 2; return *x; }\n"),
+                                  ("level", "-mavx2", f"{level} float twice(float x) {{ return x + x; }} float four(float x) {{ return twice(twice(x)); }}\n")):
+            self.write(f"{name}.cpp", text)
+            object_file = f"CMakeFiles/gw_kernels.dir/{name}.cpp.o"
+            (self.root / object_file).parent.mkdir(parents=True, exist_ok=True)
+            command = f"g++ -O3 {flags if name == 'level' else ''} -o {object_file} -c {name}.cpp"
+            entries.append({"directory": str(self.root), "command": command, "file": f"{name}.cpp"})
+            subprocess.run(command.split() + (["-mavx512f", "-mprefer-vector-width=512"] if flags == "wide" else []), cwd=self.root, check=True)
+        self.write("compile_commands.json", json.dumps(entries))
+        return check_baseline.check(self.root)[0]
+
+    def test_sound_objects_pass(self):
+        self.assertEqual(self.build(level="static"), [])
+
+    def test_wide_registers_in_the_baseline(self):
+        problems = self.build(baseline="wide", level="static")
+        self.assertEqual(len(problems), 1, problems)
+        self.assertIn("plain.cpp", problems[0])
+        self.assertIn("scale", problems[0])
+
+    def test_external_inline_in_a_level(self):
+        problems = self.build(level="__attribute__((noinline)) inline")
+        self.assertEqual(len(problems), 1, problems)
+        self.assertIn("twice", problems[0])
 
 
 class Floors(Tree):
