@@ -12,7 +12,7 @@ namespace {
 /// Shapes: scores [T, E] (shape only) → plan with N = T·K rows, or T·E.
 /// Errors: ValueError if K > E.
 /// Source: Zuo et al. 2021, arXiv 2110.04260 (THOR): two experts per layer and batch, and a consistency loss between their two
-///         answers that belongs to training, not here. Also the control that every learned router must beat.
+///         answers: objectives/thor. Also the control that every learned router must beat.
 class Random : public Policy {
  public:
   static constexpr const char* kSummary = "experts drawn uniformly per batch or token";

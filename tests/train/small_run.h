@@ -13,7 +13,7 @@ namespace gw::testing {
 using gw_test::Scratch;
 
 inline Json small_objective(const std::string& part) {
-  if (part == "natural") return {{"part", part}};
+  if (part == "natural" || part == "thor") return {{"part", part}};
   return {{"part", part}, {"steps", 1}, {"beta", 2.0}};
 }
 

@@ -93,6 +93,44 @@ double cross_entropy_by_hand(const at::Tensor& logits, const at::Tensor& labels)
   return total / static_cast<double>(p.size(0));
 }
 
+TEST(Thor, IsRightTwiceAndAgrees) {
+  const auto network = small_network(4);
+  const auto batch = small_batch();
+  const auto answer = [&](int64_t expert) {
+    gw::ForwardOptions options;
+    options.forced_expert = expert;
+    return network->forward(batch.images, options).logits;
+  };
+  std::set<std::pair<int64_t, int64_t>> pairs;
+  for (uint64_t seed = 0; seed < 6; ++seed) {
+    for (const double alpha : {0.0, 3.0}) {
+      Spy spy(*network, network->parameters(), [] {});
+      spy.frozen = true;
+      const auto part = gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", alpha}}, gw::Objective::Context{kEpsilon}, 0);
+      gw::StepContext context{*network, batch, spy, nullptr, kLr, gw::Rng(seed)};
+      const auto report = part->step(context);
+      // Which two were drawn shows in the loss: exactly one pair of experts explains it.
+      int explained = 0;
+      for (int64_t a = 0; a < 4; ++a) {
+        for (int64_t b = a + 1; b < 4; ++b) {
+          const auto p = answer(a), q = answer(b);
+          const double agreement = (kl_by_hand(p, q) + kl_by_hand(q, p)) / 2;
+          const double loss = cross_entropy_by_hand(p, batch.labels) + cross_entropy_by_hand(q, batch.labels) + alpha * agreement;
+          if (std::abs(loss - report.values.at("loss")) > 1e-5) continue;
+          ++explained, pairs.insert({a, b});
+          EXPECT_NEAR(report.values.at("disagreement"), agreement, 1e-6);
+        }
+      }
+      EXPECT_EQ(explained, 1) << seed;
+      EXPECT_TRUE(std::none_of(spy.updated.begin(), spy.updated.end(), [](const auto& name) { return name.rfind("router.", 0) == 0; }));
+    }
+  }
+  EXPECT_GT(pairs.size(), 2u);
+  const auto dense = small_network(1);
+  Spy spy(*dense, dense->parameters(), [] {});
+  EXPECT_THROW(step({{"part", "thor"}}, *dense, spy), gw::ValueError);
+}
+
 void alternating(const std::string& target) {
   const auto network = small_network(2);
   const auto router_before = copies(network->router_parameters()), backbone_before = copies(network->backbone_parameters());

@@ -1,0 +1,56 @@
+#include <ATen/ATen.h>
+
+#include "base/registry.h"
+#include "train/objective.h"
+#include "train/trades.h"
+
+namespace gw {
+namespace {
+
+/// Random experts that must agree: two pathways drawn per batch learn the labels and each other's answers.
+/// Math:   L = CE(p₁, y) + CE(p₂, y) + (α/2)·(KL(p₁ ‖ p₂) + KL(p₂ ‖ p₁)), p_i the answer of the i-th of two distinct experts drawn
+///         uniformly for the batch; α = 0 trains both apart.
+/// Errors: ValueError for a network without two experts.
+/// Grad:   through both answers in all terms; the draw teaches no router: evaluate with policies/random, or its average.
+/// Source: Zuo et al. 2021, arXiv 2110.04260 (THOR); differs: one draw for all layers of a pathway, not one per layer.
+class Thor : public Objective {
+ public:
+  static constexpr const char* kSummary = "two random pathways per batch, each to be right and to agree";
+  static constexpr const char* kSource = "Zuo et al. 2021, arXiv 2110.04260";
+  struct Options : OptionSet {
+    double consistency = 5;
+    void fields(OptionVisitor& v) override { v.real("consistency", consistency, "weight α of the agreement", 0, 1e6); }
+  };
+
+  Thor(const Options& options, const Context&) : options_(options) {}
+
+  StepReport step(StepContext& c) override {
+    const int64_t experts = c.network.shape().experts;
+    check(experts >= 2, "objectives/thor: expected a network of at least two experts, got {}; set network.experts", experts);
+    const auto drawn = c.rng.fork("objectives/thor").permutation(experts);
+    const auto first = answer(c, drawn[0]), second = answer(c, drawn[1]);
+    const auto agreement = (mean_kl(first, second) + mean_kl(second, first)) / 2;
+    const auto& y = c.batch.labels;
+    const auto loss = at::cross_entropy_loss(first, y) + at::cross_entropy_loss(second, y) + options_.consistency * agreement;
+    c.experts.step(parameter_gradients(loss, c.experts.values(), "loss"), c.lr);
+    StepReport report;
+    report.values = {{"loss", loss.item<double>()},
+                     {"disagreement", agreement.item<double>()},
+                     {"clean_accuracy", (accuracy(first, y) + accuracy(second, y)) / 2}};
+    return report;
+  }
+
+ private:
+  static at::Tensor answer(const StepContext& c, int64_t expert) {
+    ForwardOptions options;
+    options.forced_expert = expert;
+    return c.network.forward(c.batch.images, options).logits;
+  }
+
+  Options options_;
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Objective, gw::Thor);
