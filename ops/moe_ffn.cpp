@@ -257,6 +257,30 @@ std::string moe_ffn_level(at::ScalarType dtype) {
   return dtype == at::kBFloat16 ? chosen(kernels::moe_ffn_bf16_family()) : "ref";
 }
 
+namespace {
+
+template <class T>
+void check_packed(const FfnWeights& w, const PackedFfn& packed) {
+  const auto& gemm = *Types<T>::level().gemm;
+  const auto one = [&](const char* name, const at::Tensor& panels, const at::Tensor& weight) {
+    const int64_t size = weight.defined() ? kernels::packed_size(gemm, weight.size(0), weight.size(1), weight.size(2)) : 0;
+    check((panels.defined() ? panels.numel() : 0) == size && (size == 0 || (panels.scalar_type() == weight.scalar_type() && panels.is_contiguous())),
+          "moe_ffn: expected {} packed from these weights ({} values), got {} values; pack again", name, size, panels.defined() ? panels.numel() : 0);
+  };
+  one("gate", packed.gate, w.gate), one("up", packed.up, w.up), one("down", packed.down, w.down);
+}
+
+void check_packed(const FfnWeights& w, const PackedFfn& packed) {
+  const auto dtype = w.up.scalar_type();
+  const auto level = moe_ffn_level(dtype);
+  check(packed.level == level, "moe_ffn: expected panels packed for the kernel level {}, got {}'s; pack again", level, packed.level);
+  if (dtype == at::kFloat) return check_packed<float>(w, packed);
+  if (dtype == at::kBFloat16) return check_packed<kernels::Bf16>(w, packed);
+  check_packed<double>(w, packed);
+}
+
+}  // namespace
+
 PackedFfn pack_ffn(const FfnWeights& w) {
   check_ffn_weights(w, w.up);
   const auto dtype = w.up.scalar_type();
@@ -274,8 +298,7 @@ at::Tensor moe_ffn(const at::Tensor& x, const at::Tensor& token, const std::vect
   check_ffn_weights(w, x);
   check(x.size(1) == w.up.size(2), "moe_ffn: expected x [T, {}] for these weights, got [{}, {}]", w.up.size(2), x.size(0), x.size(1));
   check_ffn_rows(x, token, offsets, weight, w.up.size(0));
-  check(!packed.defined() || packed.level == moe_ffn_level(dtype), "moe_ffn: expected panels packed for the kernel level {}, got {}'s; pack again",
-        moe_ffn_level(dtype), packed.level);
+  if (packed.defined()) check_packed(w, packed);
   Call call{token, offsets, ffn_activation(options.activation), w.gate.defined(), options.recompute, false, packed, {}};
   variable_list inputs;
   const variable_list all{x, weight, w.gate, w.up, w.down, w.gate_bias, w.up_bias, w.down_bias};  // in the order of Input

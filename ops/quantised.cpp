@@ -12,6 +12,7 @@ namespace gw::ops {
 namespace {
 
 constexpr int64_t kStep = 64;  // of groups: what the panels store together
+constexpr int64_t kLargest = 1 << 20;  // of a size: products of three stay below 2^63
 
 struct Panels {
   at::Tensor codes, scales;
@@ -25,6 +26,29 @@ Panels panels_of(const QuantisedWeight& w) {
   kernels::pack_codes(w.codes.data_ptr<int8_t>(), w.scales.data_ptr<float>(), e, lanes, k, w.bits, w.group, out.codes.data_ptr<uint8_t>(),
                       out.scales.data_ptr<float>(), team);
   return out;
+}
+
+/// Fields that do not belong together would read beyond the codes.
+void check_layer(const QuantisedFfn& w) {
+  const auto side = [&](const char* name, const at::Tensor& codes, const at::Tensor& scales, const at::Tensor& bias, int64_t lanes, int64_t k, int64_t group) {
+    check(group > 0 && group % kStep == 0 && group <= 2 * kLargest, "moe_ffn: expected quantised {} with a group that is a multiple of {}, got {}", name, kStep,
+          group);
+    const auto size = kernels::code_size(w.experts, lanes, k, w.bits, group);
+    const bool fits = codes.defined() && codes.scalar_type() == at::kByte && codes.is_contiguous() && codes.numel() == size.bytes && scales.defined() &&
+                      scales.scalar_type() == at::kFloat && scales.is_contiguous() && scales.numel() == size.scales;
+    check(fits, "moe_ffn: expected {} bytes of codes and {} scales for {}, got {} and {}; take what quantise_ffn() made", size.bytes, size.scales, name,
+          codes.defined() ? codes.numel() : 0, scales.defined() ? scales.numel() : 0);
+    check(!bias.defined() || (bias.scalar_type() == at::kFloat && bias.is_contiguous() && bias.numel() == w.experts * lanes),
+          "moe_ffn: expected {} biases of {} in f32, got {}", w.experts * lanes, name, bias.defined() ? bias.numel() : 0);
+  };
+  check(w.experts > 0 && (w.bits == 4 || w.bits == 8), "moe_ffn: expected a quantised layer of at least one expert with 4 or 8 bits, got {} with {}", w.experts,
+        w.bits);
+  for (const auto size : {w.experts, w.in, w.hidden, w.out}) {
+    check(size >= 0 && size <= kLargest, "moe_ffn: expected quantised layers of sizes up to {}, got {}", kLargest, size);
+  }
+  side("up", w.up, w.up_scales, w.up_bias, w.hidden, w.in, w.in_group);
+  side("down", w.down, w.down_scales, w.down_bias, w.out, w.hidden, w.hidden_group);
+  if (w.gate.defined()) side("gate", w.gate, w.gate_scales, w.gate_bias, w.hidden, w.in, w.in_group);
 }
 
 template <class T>
@@ -108,6 +132,7 @@ at::Tensor moe_ffn_quantised(const at::Tensor& x, const at::Tensor& token, const
         "moe_ffn: expected x [T, {}] in f32 or bf16 on the CPU for these quantised weights, got {} dimensions of {}", w.in, x.defined() ? x.dim() : 0,
         x.defined() ? c10::toString(x.scalar_type()) : "nothing");
   check(!x.requires_grad() || !at::GradMode::is_enabled(), "moe_ffn: expected a call without gradients for quantised weights; use NoGradGuard or dequantise()");
+  check_layer(w);
   check_ffn_rows(x, token, offsets, weight, w.experts);
   const auto f = ffn_activation(activation);
   return x.scalar_type() == at::kFloat ? run<float>(x, token, offsets, weight, w, f) : run<kernels::Bf16>(x, token, offsets, weight, w, f);
