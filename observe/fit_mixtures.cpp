@@ -16,6 +16,10 @@ double value_of(const FitCandidate& candidate, const std::string& criterion) {
   return -candidate.validation->mean;
 }
 
+bool beats(const FitCandidate& a, const FitCandidate& b, const std::string& criterion) {
+  return a.degenerate != b.degenerate ? b.degenerate : value_of(a, criterion) < value_of(b, criterion);
+}
+
 stats::DataView view_of(const Frame& frame) {
   const auto columns = static_cast<int64_t>(frame.schema.columns().size());
   return {frame.size(), columns, frame.x.data(), frame.y.data(), frame.weight.empty() ? nullptr : frame.weight.data()};
@@ -63,11 +67,11 @@ FitOutcome fit_mixtures(const CsvTable& table, const FitRequest& request) {
   for (int64_t k = request.least_experts; k <= request.most_experts; ++k) {
     spec.experts = k;
     auto fitted = stats::fit(view, spec, request.seed, options);
-    FitCandidate candidate{k, stats::criteria(fitted, view), {}, fitted.converged, fitted.warnings};
+    FitCandidate candidate{k, stats::criteria(fitted, view), {}, fitted.converged, fitted.degenerate, fitted.warnings};
     if (request.folds >= 2) candidate.validation = stats::cross_validate(view, spec, request.folds, request.seed, options);
     outcome.candidates.push_back(std::move(candidate));
     const bool better = outcome.candidates.size() == 1 ||
-                        value_of(outcome.candidates.back(), request.criterion) < value_of(outcome.candidates[outcome.best], request.criterion);
+                        beats(outcome.candidates.back(), outcome.candidates[outcome.best], request.criterion);
     if (better) outcome.best = outcome.candidates.size() - 1, best = std::move(fitted);
     if (request.options.stop && request.options.stop()) break;
   }

@@ -24,6 +24,7 @@ struct FitCandidate {
   stats::Criteria criteria;
   std::optional<stats::CrossValidation> validation;
   bool converged = false;
+  bool degenerate = false;  ///< loses against every size that is not: its likelihood is that of a few rows met by chance
   std::vector<std::string> warnings;
 };
 

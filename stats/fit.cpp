@@ -5,6 +5,8 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "stats/chance.h"
+#include "stats/inference.h"
 #include "stats/starts.h"
 
 namespace gw::stats {
@@ -27,16 +29,25 @@ double least_mass(const EmProblem& problem) {
   return 2 * static_cast<double>(design.input.size() + 2) * design.total_weight / static_cast<double>(design.rows);
 }
 
-bool died(const EmProblem& problem, const EmRun& run) {
+/// Rows that each expert holds: what weights add up to, in units of a row.
+std::vector<double> rows_held(const Design& design, const EmRun& run) {
+  std::vector<double> rows = run.mass;
+  for (double& value : rows) value *= static_cast<double>(design.rows) / design.total_weight;
+  return rows;
+}
+
+bool died(const EmProblem& problem, const EmRun& run, const DataView& data) {
   const double least = least_mass(problem);
   const bool empty = std::any_of(run.mass.begin(), run.mass.end(), [&](double mass) { return mass < least; });
   const auto& scale = run.parameters.scale;
   const bool collapsed = problem.spec().family != Family::kMultinomial &&
                          std::any_of(scale.begin(), scale.end(), [&](double s) { return s <= problem.options().min_scale; });
-  return empty || collapsed;
+  if (empty || collapsed) return true;
+  const auto& design = problem.design();
+  return !chance_experts(problem.spec(), design.to_data(run.parameters), rows_held(design, run), data).empty();
 }
 
-void add_warnings(const EmProblem& problem, const EmRun& run, FitResult& result) {
+void add_warnings(const EmProblem& problem, const EmRun& run, const DataView& data, FitResult& result) {
   if (!run.converged) {
     result.warnings.push_back(fmt::format("no convergence after {} iterations: the estimates are not the maximum yet; allow more", run.iterations));
   }
@@ -49,12 +60,21 @@ void add_warnings(const EmProblem& problem, const EmRun& run, FitResult& result)
                                             problem.options().min_scale));
     }
   }
-  double steepest = 0;
-  for (const double slope : run.parameters.gate_slope) steepest = std::max(steepest, std::abs(slope));
-  if (steepest > 50) result.warnings.push_back("the gate separates the experts completely: its slopes are held by the ridge alone and have no standard errors");
+  const auto rows = rows_held(problem.design(), run);
+  for (const int64_t k : chance_experts(result.spec, result.parameters, rows, data)) {
+    result.warnings.push_back(fmt::format("expert {} holds {:.3g} rows within a scale of {:.3g}: planes like it are expected by chance; ask for fewer experts",
+                                          k + 1, rows[static_cast<size_t>(k)], result.parameters.scale[static_cast<size_t>(k)]));
+  }
+  const auto steep = [](const std::vector<double>& slopes) {  // in standardised units
+    return std::any_of(slopes.begin(), slopes.end(), [](double slope) { return std::abs(slope) > 50; });
+  };
+  if (problem.spec().family == Family::kMultinomial && steep(run.parameters.slope)) {
+    result.warnings.push_back("the inputs separate the classes completely: slopes are held by the ridge alone, and their errors mean nothing");
+  }
+  if (steep(run.parameters.gate_slope)) result.warnings.push_back("the gate separates the experts completely: its slopes are held by the ridge alone and have no standard errors");
 }
 
-FitResult to_result(const EmProblem& problem, const EmRun& run) {
+FitResult to_result(const EmProblem& problem, const EmRun& run, const DataView& data) {
   const auto& design = problem.design();
   FitResult result;
   result.spec = problem.spec();
@@ -64,7 +84,7 @@ FitResult to_result(const EmProblem& problem, const EmRun& run) {
   result.trace = run.trace;
   for (auto& value : result.trace) value += design.log_jacobian();
   result.n = design.rows, result.d = design.d, result.weight = design.total_weight;
-  add_warnings(problem, run, result);
+  add_warnings(problem, run, data, result);
   return result;
 }
 
@@ -104,12 +124,14 @@ struct Starts {
   void run(int64_t s) {
     const auto& o = problem.options();
     const Rng rng = Rng(seed).fork("stats/start", static_cast<uint64_t>(s));
-    const auto tick = [&](const EmRun& run) {
+    const auto tell = [&](const EmRun& run, bool ended) {
       const std::lock_guard lock(mutex);
-      if (o.progress) o.progress({s, o.starts, run.iterations, run.log_likelihood + problem.design().log_jacobian()});
+      if (o.progress) o.progress({s, o.starts, run.iterations, run.log_likelihood + problem.design().log_jacobian(), ended});
       return !o.stop || !o.stop();
     };
-    runs[static_cast<size_t>(s)] = maximise(problem, data, start_parameters(problem, o.start, rng), tick);
+    auto& run = runs[static_cast<size_t>(s)];
+    run = maximise(problem, data, start_parameters(problem, o.start, rng), [&](const EmRun& at) { return tell(at, false); });
+    tell(run, true);
   }
 };
 
@@ -130,14 +152,22 @@ FitResult fit(const DataView& data, const MixtureSpec& spec, uint64_t seed, cons
   const EmRun* best = nullptr;
   std::vector<double> likelihoods;
   for (const auto& run : starts.runs) {
-    const bool dead = died(problem, run);
+    const bool dead = died(problem, run, data);
     likelihoods.push_back(dead ? kDead : run.log_likelihood + design.log_jacobian());
     if (!dead && (best == nullptr || run.objective > best->objective)) best = &run;
   }
-  if (best == nullptr) {  // all died: the least bad one, with its warnings
+  const bool degenerate = best == nullptr;
+  if (degenerate) {  // all died: the least bad one, with its warnings
     best = &*std::max_element(starts.runs.begin(), starts.runs.end(), [](const EmRun& a, const EmRun& b) { return a.objective < b.objective; });
   }
-  FitResult result = to_result(problem, *best);
+  // Experts have no order of their own: warnings and tables shall name them alike.
+  EmRun ordered = *best;
+  FitResult result = to_result(problem, ordered, data);
+  const auto order = canonical_order(result, data);
+  ordered.parameters = reorder(spec, ordered.parameters, order);
+  for (size_t k = 0; k < order.size(); ++k) ordered.mass[k] = best->mass[static_cast<size_t>(order[k])];
+  result = to_result(problem, ordered, data);
+  result.degenerate = degenerate;
   result.start_likelihood = std::move(likelihoods);
   return result;
 }
@@ -152,10 +182,10 @@ FitResult fit_from(const DataView& data, const MixtureSpec& spec, const MixtureP
   MixtureParameters start = initial;
   pin_last_gate(spec, start);
   const auto tick = [&](const EmRun& run) {
-    if (options.progress) options.progress({0, 1, run.iterations, run.log_likelihood + design.log_jacobian()});
+    if (options.progress) options.progress({0, 1, run.iterations, run.log_likelihood + design.log_jacobian(), false});
     return !options.stop || !options.stop();
   };
-  return to_result(problem, maximise(problem, data, design.to_standard(start), tick));
+  return to_result(problem, maximise(problem, data, design.to_standard(start), tick), data);
 }
 
 }  // namespace gw::stats

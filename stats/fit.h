@@ -12,10 +12,11 @@ namespace gw::stats {
 enum class StartKind { kSmallEm, kKMeans, kRandom };
 enum class GateSolver { kNewton, kMm };
 
-/// What a fit reports after an iteration.
+/// What a fit reports after an iteration, and once more when a start has ended.
 struct FitProgress {
   int64_t start = 0, starts = 0, iteration = 0;
   double log_likelihood = 0;
+  bool ended = false;
 };
 
 struct FitOptions {
@@ -41,6 +42,7 @@ struct FitResult {
   std::vector<double> trace;            ///< penalised log-likelihood after each iteration of the winning start
   std::vector<double> start_likelihood; ///< final log-likelihood of every start, in order; -infinity for one that died
   std::vector<std::string> warnings;
+  bool degenerate = false;              ///< every start ended with an expert that died, collapsed, or is there by chance
   int64_t n = 0, d = 0;
   double weight = 0;                    ///< sum of the weights: n without weights
 };

@@ -12,8 +12,9 @@ namespace {
 /// How fast a maximum likelihood estimate approaches the truth as the sample grows: fits from starts near the truth, so that what is
 /// measured is statistics and not the search for a maximum.
 /// Math:    curves over n: loss (Voronoi loss of the fit), hellinger and kl (distance of the conditional densities, by quadrature),
-///          single.<coordinate> and multiple.<coordinate> (largest error in cells of one atom and of several), temperature_ratio
-///          (|b1/T − b1*/T*| of the first expert, dense-to-sparse gates). Scalar: converged.
+///          single.<coordinate> and multiple.<coordinate> (largest error in cells of one atom and of several), weighted.<coordinate>
+///          (mean by weight in cells of several), temperature_ratio (|b1/T − b1*/T*| of the first expert, dense-to-sparse gates). Scalar:
+///          converged.
 /// Shapes:  one input column; n rows for every n of `sizes`, `replications` samples each.
 /// Errors:  ValueError for a truth whose lists do not fit each other, for more input columns than 1, or for fewer experts than true ones.
 /// Cost:    replications · sum of n · starts · iterations · (experts · parameters + parameters²) flop.
@@ -29,7 +30,7 @@ class NearTruth : public Experiment {
     std::vector<double> sizes = {200, 800};
     int64_t replications = 3, starts = 1, loss_active = 0, nodes = 200, max_iterations = 300;
     double slope_from = 0;
-    bool pin_last_slope = true;
+    bool pin_last_slope = true, hold_constants = false;
     void fields(OptionVisitor& v) override {
       v.table("truth", truth, "family, gate and parameters of the true model");
       v.table("fit", fit, "what differs in the fitted model: experts, gate");
@@ -43,6 +44,7 @@ class NearTruth : public Experiment {
       v.integer("nodes", nodes, "quadrature nodes in x", 2, 1000000);
       v.integer("max_iterations", max_iterations, "of each fit", 1, 1000000);
       v.real("slope_from", slope_from, "slopes are fitted for n from here on", 0, kInfinity);
+      v.flag("hold_constants", hold_constants, "gate biases and intercepts are known: they stay where a fit starts");
       v.flag("pin_last_slope", pin_last_slope, "hold the last gate's slope at its true value");
     }
   };
@@ -88,6 +90,7 @@ class NearTruth : public Experiment {
     LocalOptions local;
     local.max_iterations = options_.max_iterations;
     local.pin_last_slope = options_.pin_last_slope;
+    local.hold_constants = options_.hold_constants;
     for (int64_t s = 0; s < options_.starts; ++s) {
       const auto start =
           start_near(truth_.parameters, fitted_.experts, data.view().n, noise_, rng.fork("restart", static_cast<uint64_t>(s)));
@@ -105,6 +108,7 @@ class NearTruth : public Experiment {
     for (const auto& error : result.errors) {
       if (!std::isnan(error.single)) values[std::string("single.") + name_of(error.kind)] = error.single;
       if (!std::isnan(error.multiple)) values[std::string("multiple.") + name_of(error.kind)] = error.multiple;
+      if (!std::isnan(error.weighted)) values[std::string("weighted.") + name_of(error.kind)] = error.weighted;
     }
     if (fitted_.gate.kind != GateKind::kDenseToSparse) return;
     values["temperature"] = std::abs(fit.temperature - truth_.parameters.temperature);

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "stats/density.h"
+#include "stats/theory/local_layout.h"
 
 namespace gw::stats {
 namespace {
@@ -17,51 +18,6 @@ using Array = Eigen::ArrayXd;
 using Index = Eigen::Index;
 
 constexpr int64_t kBlock = 256;  // rows: a block's matrices stay in the second-level cache
-
-/// Where each parameter lives in the packed vector. -1: held.
-struct Layout {
-  Index gates, experts, temperature = -1, total = 0;
-  std::vector<Index> bias, slope, expert;
-  Index expert_size;
-
-  Layout(const MixtureSpec& spec, const MixtureParameters& p, bool pin_last_slope) {
-    const Index k = p.experts;
-    for (Index e = 0; e < k; ++e) {
-      const bool last = e + 1 == k;
-      const bool free_slope =
-          !last || (!pin_last_slope && spec.gate.kind == GateKind::kDenseToSparse && spec.gate.activation != Activation::kIdentity);
-      bias.push_back(last ? -1 : total);
-      total += last ? 0 : 1;
-      slope.push_back(free_slope ? total : -1);
-      total += free_slope ? p.gate_inputs : 0;
-    }
-    if (spec.gate.kind == GateKind::kDenseToSparse) temperature = total++;
-    gates = total;
-    expert_size = p.outputs * (1 + p.inputs) + (spec.family == Family::kGaussian ? 1 : 0);
-    for (Index e = 0; e < k; ++e) expert.push_back(gates + e * expert_size);
-    experts = k;
-    total += k * expert_size;
-  }
-};
-
-/// Calls `each(parameter, index, on the log scale)` for every free parameter.
-template <class Each>
-void visit(const Layout& layout, MixtureParameters& p, const MixtureSpec& spec, Each each) {
-  for (Index k = 0; k < p.experts; ++k) {
-    const auto e = static_cast<size_t>(k);
-    if (layout.bias[e] >= 0) each(p.gate_bias[e], layout.bias[e], false);
-    for (Index j = 0; layout.slope[e] >= 0 && j < p.gate_inputs; ++j)
-      each(p.gate_slope[static_cast<size_t>(k * p.gate_inputs + j)], layout.slope[e] + j, false);
-    Index at = layout.expert[e];
-    for (Index o = 0; o < p.outputs; ++o) {
-      const Index row = k * p.outputs + o;
-      each(p.intercept[static_cast<size_t>(row)], at++, false);
-      for (Index j = 0; j < p.inputs; ++j) each(p.slope[static_cast<size_t>(row * p.inputs + j)], at++, false);
-    }
-    if (spec.family == Family::kGaussian) each(p.scale[e], at, true);
-  }
-  if (layout.temperature >= 0) each(p.temperature, layout.temperature, true);
-}
 
 /// Accumulates the expansion over blocks of rows.
 class Expander {
@@ -289,13 +245,18 @@ void check_inputs(const DataView& data, const MixtureSpec& spec, const MixturePa
 }
 
 /// Levenberg's damped step; false if the damped information is not positive definite.
-bool damped_step(const LocalExpansion& at, double mu, const Vector& diagonal, Vector& step, double& promise) {
+bool damped_step(const LocalExpansion& at, double mu, const Vector& diagonal, const std::vector<int64_t>& held, Vector& step,
+                 double& promise) {
   const auto size = static_cast<Index>(at.score.size());
   Matrix damped = Eigen::Map<const Matrix>(at.information.data(), size, size);
   damped.diagonal() += mu * diagonal;
+  Vector score = Eigen::Map<const Vector>(at.score.data(), size);
+  for (const int64_t i : held) {
+    damped.row(i).setZero(), damped.col(i).setZero();
+    damped(i, i) = 1, score(i) = 0;
+  }
   const Eigen::LLT<Matrix> factor(damped);
   if (factor.info() != Eigen::Success) return false;
-  const Eigen::Map<const Vector> score(at.score.data(), size);
   step = factor.solve(score);
   promise = 0.5 * score.dot(step) + 0.5 * mu * step.dot(diagonal.cwiseProduct(step));
   return std::isfinite(promise) && step.allFinite();
@@ -321,12 +282,14 @@ struct Climb {
   Layout layout;
   LocalFit fit;
   LocalExpansion here;
+  std::vector<int64_t> held;  // coordinates that are known
   double mu = 1e-3;
 
   Climb(const DataView& rows, const MixtureSpec& model, const MixtureParameters& start, const LocalOptions& given)
       : data(rows), spec(model), options(given), layout(model, start, given.pin_last_slope) {
     fit.parameters = start;
     floor_scales(fit.parameters, options.min_scale);
+    if (options.hold_constants) held = layout.constants(start);
     here = Expander(data, spec, fit.parameters, layout).run();
     fit.trace.push_back(here.log_likelihood);
   }
@@ -335,7 +298,7 @@ struct Climb {
     ++fit.iterations;
     Vector step;
     double promise = 0;
-    if (!damped_step(here, mu, marquardt_diagonal(here), step, promise)) {
+    if (!damped_step(here, mu, marquardt_diagonal(here), held, step, promise)) {
       mu *= 8;
       return;
     }

@@ -12,6 +12,7 @@ struct LocalOptions {
   int64_t max_iterations = 200;
   double tolerance = 1e-9;     ///< ends when a step promises less than this gain of the whole log-likelihood
   double min_scale = 1e-3;     ///< a Gaussian expert's standard deviation stays above: the likelihood is unbounded without
+  bool hold_constants = false;  ///< gate biases and intercepts stay where they start
   bool pin_last_slope = true;  ///< hold the last gate's slope even where an activation makes it identifiable
 };
 

@@ -25,10 +25,14 @@ struct StartOptions : OptionSet {
   StartNoise noise;
   void fields(OptionVisitor& v) override {
     v.real("amount", noise.amount, "standard deviation of the noise at n = 1", 0, kLargest);
+    v.real("gate_amount", noise.gate_amount, "the same for gates alone; negative: amount", -1, kLargest);
     v.real("power", noise.power, "it falls like n^-power", 0, 10);
     v.real("variance_amount", noise.variance_amount, "the same for variances, which only grow", 0, kLargest);
     v.real("variance_power", noise.variance_power, "they fall like n^-variance_power", 0, 10);
     v.integer("copy_of", noise.copy_of, "true expert that extra experts copy; -1: drawn", -1, 1000);
+    v.real("spare_bias", noise.spare_bias, "added to the gate biases of extra experts", -kLargest, kLargest);
+    v.real("spare_slope", noise.spare_slope, "added to the gate slopes of extra experts", -kLargest, kLargest);
+    v.real("split", noise.split, "multinomial: share of a class that a copy and its original trade; their mixture stays", 0, 0.99);
     v.real("ridge", noise.ridge, "gate slopes and temperature are multiplied by this", 1e-3, 1e3);
   }
 };

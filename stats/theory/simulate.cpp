@@ -45,6 +45,23 @@ std::vector<int64_t> originals(int64_t true_experts, int64_t experts, const Star
   return original;
 }
 
+/// The first expert, a copy, takes from the first class of its original a share of what the second has, and the original the other way
+/// round: with equal weights the mixture of the two is the constant expert that they stand for, whatever the share.
+void split_constant(const StartNoise& noise, const MixtureParameters& truth, size_t original, MixtureParameters& start) {
+  if (noise.split == 0) return;
+  check(start.experts > truth.experts, "theory/simulate: expected more experts than the {} true ones where one is split, got {}", truth.experts,
+        start.experts);
+  const auto outputs = static_cast<size_t>(truth.outputs), at = original + static_cast<size_t>(start.experts - truth.experts);
+  const auto odds = [&](size_t o) { return o < outputs ? std::exp(truth.intercept[original * outputs + o]) : 1.0; };
+  const double moved = noise.split * std::min(odds(0), odds(1));
+  for (const double sign : {1.0, -1.0}) {
+    double* to = start.intercept.data() + (sign > 0 ? 0 : at * outputs);
+    const double first = odds(0) + sign * moved, second = odds(1) - sign * moved;
+    to[0] = std::log(first / (outputs > 1 ? 1 : second));
+    if (outputs > 1) to[1] = std::log(second);
+  }
+}
+
 }  // namespace
 
 double normal_draw(const Rng& rng, uint64_t i) { return normal_quantile(rng.uniform(i) + 0x1.0p-54); }
@@ -82,24 +99,31 @@ MixtureParameters start_near(const MixtureParameters& truth, int64_t experts, in
   check(experts >= truth.experts, "theory/simulate: expected at least the {} true experts, got {}", truth.experts, experts);
   check(noise.copy_of < truth.experts, "theory/simulate: expected copy_of below the {} true experts, got {}", truth.experts, noise.copy_of);
   const Rng draws = rng.fork("start"), moves = rng.fork("moves");
-  const double sd = noise.amount * std::pow(static_cast<double>(n), -noise.power);
+  const double shrink = std::pow(static_cast<double>(n), -noise.power), sd = noise.amount * shrink;
+  const double gate_sd = (noise.gate_amount < 0 ? noise.amount : noise.gate_amount) * shrink;
   const double variance_sd = noise.variance_amount * std::pow(static_cast<double>(n), -noise.variance_power);
   const auto original = originals(truth.experts, experts, noise, draws);
   MixtureParameters start = truth;
   start.experts = experts;
   uint64_t draw = 0;
   // `moved`: how many of the fitted experts get noise.
-  const auto copy = [&](const std::vector<double>& from, std::vector<double>& to, int64_t width, double factor, int64_t moved) {
+  const auto copy = [&](const std::vector<double>& from, std::vector<double>& to, int64_t width, double factor, int64_t moved,
+                        double noise_sd) {
     to.clear();
     for (int64_t k = 0; k < experts; ++k)
       for (int64_t c = 0; c < width; ++c, ++draw)
         to.push_back(factor * from[static_cast<size_t>(original[static_cast<size_t>(k)] * width + c)] +
-                     (k < moved ? sd * normal_draw(moves, draw) : 0));
+                     (k < moved ? noise_sd * normal_draw(moves, draw) : 0));
   };
-  copy(truth.gate_bias, start.gate_bias, 1, 1, experts - 1);  // the last gate is pinned
-  copy(truth.gate_slope, start.gate_slope, truth.gate_inputs, noise.ridge, experts - 1);
-  copy(truth.intercept, start.intercept, truth.outputs, 1, experts);
-  copy(truth.slope, start.slope, truth.outputs * truth.inputs, 1, experts);
+  copy(truth.gate_bias, start.gate_bias, 1, 1, experts - 1, gate_sd);  // the last gate is pinned
+  copy(truth.gate_slope, start.gate_slope, truth.gate_inputs, noise.ridge, experts - 1, gate_sd);
+  copy(truth.intercept, start.intercept, truth.outputs, 1, experts, sd);
+  copy(truth.slope, start.slope, truth.outputs * truth.inputs, 1, experts, sd);
+  split_constant(noise, truth, static_cast<size_t>(original[0]), start);
+  for (int64_t k = 0; k + truth.experts < experts; ++k) {
+    start.gate_bias[static_cast<size_t>(k)] += noise.spare_bias;
+    for (int64_t j = 0; j < truth.gate_inputs; ++j) start.gate_slope[static_cast<size_t>(k * truth.gate_inputs + j)] += noise.spare_slope;
+  }
   start.temperature = truth.temperature * noise.ridge;
   start.scale.clear();
   for (size_t k = 0; k < original.size(); ++k) {

@@ -35,8 +35,11 @@ InputNodes nodes_of(const InputLaw& design, int64_t count);
 /// How the starts of the papers' simulations are made: every fitted expert copies a true one, each of which is used, then all is moved.
 struct StartNoise {
   double amount = 0.005, power = 0.083;                    ///< standard deviation amount · n^-power on gates, intercepts and slopes
+  double gate_amount = -1;                                 ///< the same for gates alone; negative: as the others
   double variance_amount = 0.0005, variance_power = 0.25;  ///< variances grow by |N(0, (variance_amount · n^-variance_power)²)|
   int64_t copy_of = -1;                                    ///< the true expert that extra experts copy; -1: drawn
+  double spare_bias = 0, spare_slope = 0;                  ///< added to the gates of extra experts: how much, and where, they take part
+  double split = 0;  ///< multinomial, a constant expert: share of a class that its copy takes and it loses; their mixture stays the same
   double ridge = 1;  ///< dense-to-sparse: gate slopes and temperature times this, along the flat direction
 };
 

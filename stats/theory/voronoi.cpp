@@ -89,17 +89,22 @@ void match_slopes(MixingMeasure& fitted, const MixingMeasure& truth, const std::
 
 std::vector<CellErrors> largest_errors(const MixingMeasure& fitted, const MixingMeasure& truth, const std::vector<size_t>& cells) {
   const auto sizes = cell_sizes(cells, truth.size());
+  const auto weights = cell_weights(fitted, cells, truth.size());
+  const auto raise = [](double& largest, double value) { largest = std::isnan(largest) ? value : std::max(largest, value); };
   std::vector<CellErrors> errors;
   for (size_t g = 0; g < truth[0].groups.size(); ++g) {
     const GroupKind kind = truth[0].groups[g].kind;
     if (errors.empty() || std::none_of(errors.begin(), errors.end(), [&](const CellErrors& e) { return e.kind == kind; }))
-      errors.push_back({kind, kNan, kNan});
+      errors.push_back({kind, kNan, kNan, kNan});
     auto& entry = *std::find_if(errors.begin(), errors.end(), [&](const CellErrors& e) { return e.kind == kind; });
+    std::vector<double> means(truth.size(), 0);
     for (size_t i = 0; i < fitted.size(); ++i) {
       const double error = std::sqrt(squared_distance(fitted[i].groups[g], truth[cells[i]].groups[g]));
-      double& slot = sizes[cells[i]] > 1 ? entry.multiple : entry.single;
-      slot = std::isnan(slot) ? error : std::max(slot, error);
+      raise(sizes[cells[i]] > 1 ? entry.multiple : entry.single, error);
+      means[cells[i]] += std::exp(fitted[i].log_weight) / weights[cells[i]] * error;
     }
+    for (size_t j = 0; j < truth.size(); ++j)
+      if (sizes[j] > 1) raise(entry.weighted, means[j]);
   }
   return errors;
 }

@@ -49,9 +49,11 @@ double loss_power(LossKind kind, GroupKind group, int m);
 std::vector<size_t> voronoi_cells(const MixingMeasure& fitted, const MixingMeasure& truth);
 
 /// Errors of one kind of coordinate, largest over the atoms, in cells of one atom and in cells of several. nan where there are none.
+/// `weighted`: in cells of several, the mean over a cell's atoms by weight, as the losses count them; largest over such cells. An atom
+/// whose weight goes to 0 may be anywhere, and hides there what the others do.
 struct CellErrors {
   GroupKind kind;
-  double single, multiple;
+  double single, multiple, weighted;
 };
 
 struct VoronoiResult {

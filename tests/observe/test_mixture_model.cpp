@@ -44,6 +44,21 @@ TEST(MixtureModel, ComesBackFromItsFileAndPredictsTheSame) {
   ASSERT_EQ(before.header.size(), before.rows[0].size());
 }
 
+TEST(MixtureModel, ASizeThatLivesOnAFewRowsMetByChanceIsNotChosen) {
+  // 60 rows of two crossing lines: the third expert of every start ends on a few of them, with 23 more log-likelihood than two experts have.
+  const auto sample = gw::testing::crossing_lines(60, 14);
+  std::string text = "y,x\n";
+  for (size_t i = 0; i < sample.y.size(); ++i) text += fmt::format("{},{}\n", sample.y[i], sample.x[i]);
+  auto request = small_request();
+  request.least_experts = 1, request.most_experts = 3;
+  const auto outcome = gw::fit_mixtures(CsvTable(text, "t.csv"), request);
+  EXPECT_EQ(outcome.candidates[outcome.best].experts, 2);
+  ASSERT_TRUE(outcome.candidates[2].degenerate);
+  EXPECT_FALSE(outcome.candidates[1].degenerate);
+  EXPECT_LT(outcome.candidates[2].criteria.bic, outcome.candidates[1].criteria.bic);
+  EXPECT_FALSE(outcome.candidates[2].warnings.empty());
+}
+
 TEST(MixtureModel, NamesCoefficientsAndTestsThem) {
   const CsvTable table(table_text(400), "t.csv");
   const auto model = gw::fit_mixtures(table, small_request()).model;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "stats/chance.h"
 #include "stats/density.h"
 #include "tests/stats/samples.h"
 
@@ -167,6 +168,53 @@ TEST(Fit, SparesExpertsWithoutNaN) {
                            result.parameters.scale}) {
     for (const double value : list) EXPECT_TRUE(std::isfinite(value));
   }
+}
+
+TEST(Chance, FewRowsOnANarrowPlaneAreExpectedAndManyAreNot) {
+  // An expert of deviation 0.001 across 200 rows of deviation 0.5: 0.3 rows fall into its band, and 20 000 lines can be laid.
+  const Sample sample = crossing_lines(200, 5);
+  MixtureSpec spec;
+  spec.experts = 3;
+  auto p = make_parameters(spec, 1);
+  p.gate_bias = {-3, 0, 0}, p.gate_slope = {0, 2.5, 0};
+  p.intercept = {-1.1, 1, -1}, p.slope = {3.1, -2, 3}, p.scale = {0.001, 0.3, 0.5};
+  double last = expected_by_chance(spec, p, 0, 3, sample.view());
+  EXPECT_GT(last, 1000);
+  for (const double mass : {5.0, 7.0, 9.0, 12.0, 30.0}) {
+    const double now = expected_by_chance(spec, p, 0, mass, sample.view());
+    EXPECT_LT(now, last) << mass;
+    last = now;
+  }
+  EXPECT_LT(last, 1e-30);
+  EXPECT_EQ(chance_experts(spec, p, {6, 90, 104}, sample.view()), std::vector<int64_t>{0});
+  EXPECT_TRUE(chance_experts(spec, p, {30, 80, 90}, sample.view()).empty());
+  p.scale[0] = 0.2;  // as wide as the others: not a matter of chance, whatever it holds
+  EXPECT_TRUE(chance_experts(spec, p, {6, 90, 104}, sample.view()).empty());
+}
+
+TEST(Chance, CriteriaFindTheNumberOfExpertsOfSmallSamples) {
+  // 20 samples of 60 rows. Without the rule a third expert of deviation 0.01 or less wins in 2 of them.
+  int wrong = 0;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    const Sample sample = crossing_lines(60, seed);
+    MixtureSpec two, three;
+    three.experts = 3;
+    const auto a = fit(sample.view(), two, 1), b = fit(sample.view(), three, 1);
+    const double least = *std::min_element(b.parameters.scale.begin(), b.parameters.scale.end());
+    wrong += !b.degenerate && least < 0.01;
+    EXPECT_FALSE(a.degenerate) << seed;
+  }
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(Fit, SaysWhenAStartHasEnded) {
+  const Sample sample = crossing_lines(100, 2);
+  FitOptions options;
+  options.starts = 3;
+  int ended = 0;
+  options.progress = [&](const FitProgress& p) { ended += p.ended; };
+  fit(sample.view(), {}, 1, options);
+  EXPECT_EQ(ended, 3);
 }
 
 }  // namespace

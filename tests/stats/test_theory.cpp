@@ -171,6 +171,42 @@ TEST(Simulate, StartsWithoutNoiseAreTheTruthWhateverTheNumberOfExperts) {
   EXPECT_THROW(start_near(paper_truth(), 1, 1000, none, gw::Rng(9)), gw::ValueError);
 }
 
+TEST(Simulate, ASplitOfAConstantExpertChangesNoDensity) {
+  for (const int64_t classes : {2, 3}) {
+    MixtureSpec spec;
+    spec.family = Family::kMultinomial, spec.classes = classes;
+    auto truth = make_parameters(spec, 1);
+    truth.gate_slope = {1, 0};
+    truth.intercept = classes == 2 ? std::vector<double>{0.5, -1} : std::vector<double>{2, 1, -1, -3};
+    truth.slope = classes == 2 ? std::vector<double>{0, 2} : std::vector<double>{0, 0, 2, 0};
+    StartNoise noise;
+    noise.amount = 0, noise.copy_of = 0, noise.split = 0.8;
+    const auto start = start_near(truth, 3, 1000, noise, gw::Rng(2));
+    auto over = spec;
+    over.experts = 3;
+    EXPECT_LT(divergence(spec, truth, over, start, uniform_nodes(-1, 1, 50)).kl, 1e-12) << classes;
+    EXPECT_GT(std::abs(start.intercept[0] - start.intercept[static_cast<size_t>(start.outputs)]), 1) << classes;
+    LocalOptions options;
+    options.hold_constants = true;
+    const auto data = simulate(spec, truth, {}, 500, gw::Rng(3));
+    const auto fit = maximise_near(data.view(), over, start, options);
+    EXPECT_EQ(fit.parameters.intercept, start.intercept);
+    EXPECT_EQ(fit.parameters.gate_bias, start.gate_bias);
+    EXPECT_NE(fit.parameters.gate_slope, start.gate_slope);
+    EXPECT_THROW(start_near(truth, 2, 1000, noise, gw::Rng(2)), gw::ValueError);
+  }
+}
+
+TEST(Simulate, SpareExpertsStartWhereTheyAreTold) {
+  StartNoise noise;
+  noise.amount = noise.variance_amount = 0, noise.copy_of = 1, noise.spare_bias = -30, noise.spare_slope = 4;
+  const auto start = start_near(paper_truth(), 3, 1000, noise, gw::Rng(9)), plain = paper_truth();
+  EXPECT_NEAR(start.gate_bias[0], plain.gate_bias[1] - std::log(2) - 30, 1e-12);
+  EXPECT_EQ(start.gate_slope[0], plain.gate_slope[1] + 4);
+  noise.gate_amount = 0.5;
+  EXPECT_NE(start_near(paper_truth(), 3, 1000, noise, gw::Rng(9)).gate_slope[1], plain.gate_slope[0]);
+}
+
 struct Model {
   const char* name;
   MixtureSpec spec;

@@ -94,11 +94,10 @@ class FitCommand : public Command {
     if (!expert_inputs_.empty()) request_.expert_inputs = list(expert_inputs_);
   }
 
-  // Starts end in any order, and the next one's first iteration tells that another has ended.
   void show_progress(std::optional<Progress>& progress) {
     request_.options.progress = [this, &progress](const stats::FitProgress& p) {
-      seen_ += p.iteration == 1;
-      if (progress) progress->update(std::max<int64_t>(0, seen_ - 1), fmt::format("log-likelihood {:.3f}", p.log_likelihood));
+      ended_ += p.ended;
+      if (progress) progress->update(ended_, fmt::format("log-likelihood {:.3f}", p.log_likelihood));
     };
   }
 
@@ -116,7 +115,7 @@ class FitCommand : public Command {
 
   static Json candidate_json(const FitCandidate& c) {
     Json json{{"experts", c.experts}, {"log_likelihood", c.criteria.log_likelihood}, {"parameters", c.criteria.parameters}, {"aic", c.criteria.aic},
-              {"bic", c.criteria.bic}, {"icl", c.criteria.icl}, {"converged", c.converged}, {"warnings", c.warnings}};
+              {"bic", c.criteria.bic}, {"icl", c.criteria.icl}, {"converged", c.converged}, {"degenerate", c.degenerate}, {"warnings", c.warnings}};
     if (c.validation) json["validation"] = {{"mean", c.validation->mean}, {"error", c.validation->error}, {"folds", c.validation->fold}};
     return json;
   }
@@ -151,7 +150,7 @@ class FitCommand : public Command {
       const auto& c = outcome.candidates[i];
       sizes.push_back({fmt::format("{}", c.experts), fmt::format("{:.4f}", c.criteria.log_likelihood), fmt::format("{}", c.criteria.parameters),
                        fmt::format("{:.2f}", c.criteria.aic), fmt::format("{:.2f}", c.criteria.bic), fmt::format("{:.2f}", c.criteria.icl),
-                       c.validation ? fmt::format("{:.4f}", c.validation->mean) : "", i == outcome.best ? "chosen by " + request_.criterion : ""});
+                       c.validation ? fmt::format("{:.4f}", c.validation->mean) : "", i == outcome.best ? "chosen by " + request_.criterion : c.degenerate ? "an expert died: out" : ""});
     }
     fmt::print("{}", format_table(sizes));
     for (const auto* list : {&fit.warnings, &outcome.model.inference.warnings}) {
@@ -165,7 +164,7 @@ class FitCommand : public Command {
   std::string data_, experts_ = "2", gate_ = "softmax", family_ = "gaussian", activation_ = "tanh", missing_ = "refuse", start_ = "small_em",
               solver_ = "newton", out_, report_;
   std::vector<std::string> gate_inputs_, expert_inputs_;
-  int64_t seen_ = 0;
+  int64_t ended_ = 0;
   bool select_without_bias_ = false, json_ = false, quiet_ = false;
 };
 
