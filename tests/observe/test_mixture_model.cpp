@@ -50,7 +50,7 @@ TEST(MixtureModel, ASizeThatLivesOnAFewRowsMetByChanceIsNotChosen) {
   std::string text = "y,x\n";
   for (size_t i = 0; i < sample.y.size(); ++i) text += fmt::format("{},{}\n", sample.y[i], sample.x[i]);
   auto request = small_request();
-  request.least_experts = 1, request.most_experts = 3;
+  request.least_experts = 1, request.most_experts = 3, request.seed = 1, request.options.starts = 10;
   const auto outcome = gw::fit_mixtures(CsvTable(text, "t.csv"), request);
   EXPECT_EQ(outcome.candidates[outcome.best].experts, 2);
   ASSERT_TRUE(outcome.candidates[2].degenerate);
@@ -83,7 +83,7 @@ TEST(MixtureModel, NamesCoefficientsAndTestsThem) {
 TEST(MixtureModel, ChoosesAmongSizesAndColumns) {
   const CsvTable table(table_text(400), "t.csv");
   auto request = small_request();
-  request.least_experts = 1, request.most_experts = 3;
+  request.least_experts = 1, request.most_experts = 3, request.seed = 1, request.options.starts = 10;
   request.gate_inputs = {"x"}, request.expert_inputs = {"x", "group"};
   request.frame.inputs = {"x", "group"};
   for (const auto* criterion : {"bic", "icl"}) {
