@@ -37,7 +37,8 @@ Frame make_frame(const LineChart& chart) {
     y_hi = std::max(y_hi, chart.reference);
   }
   const bool log_log = chart.log_log && y_lo > 0;
-  Frame frame{make_axis(x_lo, x_hi, 6, log_log && x_lo > 0), make_axis(y_lo, y_hi, 5, y_lo > 0 && (log_log || y_hi > 100 * y_lo))};
+  const bool wide = chart.unit != Unit::kPercent && y_hi > 100 * y_lo;  // shares stay linear: nobody reads 10^-36 of a row
+  Frame frame{make_axis(x_lo, x_hi, 6, log_log && x_lo > 0), make_axis(y_lo, y_hi, 5, y_lo > 0 && (log_log || wide))};
   if (x_lo < x_hi) {  // curves start at the axis: only the y range is rounded
     frame.x.lo = x_lo;
     frame.x.hi = x_hi;

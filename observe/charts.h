@@ -26,7 +26,8 @@ struct LineChart {
   double reference = 0;  ///< a dotted horizontal line, 0 for none
   bool log_log = false;  ///< both axes logarithmic if all values are positive: rates are slopes there
 };
-/// Curves over a common axis. The y axis is logarithmic if all values are positive and span a factor of more than 100.
+/// Curves over a common axis. The y axis is logarithmic if all values are positive and span a factor of more than 100, unless they are
+/// shares (Unit::kPercent).
 std::string line_chart(const LineChart& chart);
 
 /// Entries with the colours and markers of the charts.

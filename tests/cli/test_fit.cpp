@@ -47,7 +47,9 @@ TEST_F(FitCommand, FitsComparesPredictsAndReports) {
   expect(fit, 0, "expert 2");
   EXPECT_EQ(fit.text.find("expert 3"), std::string::npos) << fit.text;
   EXPECT_EQ(fit.text.find("nan"), std::string::npos) << fit.text;
-  EXPECT_TRUE(std::filesystem::exists(report));
+  std::ifstream page(report);
+  const std::string html{std::istreambuf_iterator<char>(page), {}};
+  EXPECT_NE(html.find("--response y --inputs x --experts 1..3"), std::string::npos);
 
   const auto predicted = cli("predict " + model + " " + data + " --explain");
   expect(predicted, 0, "row,mean,mean_error,low,high,expert_1,expert_2,gate_1,gate_2,log_density,responsibility_1,responsibility_2");

@@ -57,6 +57,9 @@ TEST(MixtureModel, ASizeThatLivesOnAFewRowsMetByChanceIsNotChosen) {
   EXPECT_FALSE(outcome.candidates[1].degenerate);
   EXPECT_LT(outcome.candidates[2].criteria.bic, outcome.candidates[1].criteria.bic);
   EXPECT_FALSE(outcome.candidates[2].warnings.empty());
+  const auto html = gw::render_mixture_report(outcome, {});
+  EXPECT_NE(html.find("3 (out: an expert died)"), std::string::npos);
+  EXPECT_EQ(html.find("logarithmic"), std::string::npos);  // gate probabilities and responsibilities span many powers of ten
 }
 
 TEST(MixtureModel, NamesCoefficientsAndTestsThem) {

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <ctime>
 #include <optional>
@@ -108,9 +109,21 @@ class FitCommand : public Command {
     return text;
   }
 
+  /// What makes the page again: the table, the model and what was not left at its default.
   std::string command_line() const {
-    return fmt::format("gatewright fit {} --response {} --experts {} --gate {} --family {} --starts {} --seed {}", data_, request_.frame.response,
-                       experts_, gate_, family_, request_.options.starts, request_.seed);
+    std::string line = fmt::format("gatewright fit {} --response {}", data_, request_.frame.response);
+    const auto add = [&](const char* flag, const std::vector<std::string>& names) {
+      if (!names.empty()) line += fmt::format(" {} {}", flag, fmt::join(names, ","));
+    };
+    add("--inputs", request_.frame.inputs), add("--gate-inputs", gate_inputs_), add("--expert-inputs", expert_inputs_);
+    add("--factor", request_.frame.factors);
+    if (!request_.frame.weights.empty()) line += " --weights " + request_.frame.weights;
+    if (missing_ != "refuse") line += " --missing " + missing_;
+    line += fmt::format(" --experts {} --gate {} --family {}", experts_, gate_, family_);
+    if (gate_ == "top_k") line += fmt::format(" --top-k {}{}", request_.spec.gate.top_k, select_without_bias_ ? " --select-without-bias" : "");
+    if (gate_ == "dense_to_sparse" || gate_ == "modified") line += " --activation " + activation_;
+    if (request_.folds > 0) line += fmt::format(" --folds {}", request_.folds);
+    return line + fmt::format(" --criterion {} --starts {} --seed {}", request_.criterion, request_.options.starts, request_.seed);
   }
 
   static Json candidate_json(const FitCandidate& c) {
