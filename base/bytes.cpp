@@ -1,7 +1,6 @@
 #include "base/bytes.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "base/error.h"
@@ -9,7 +8,7 @@
 namespace gw {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "floats are copied as they lie in memory");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "floats are copied as they lie in memory");
 
 }  // namespace
 
@@ -30,7 +29,7 @@ void ByteWriter::text(std::string_view value) {
 void ByteWriter::packed(const std::vector<int64_t>& values) {
   uint64_t all = 1;  // at least one bit, so that the number of values is bounded by the number of bytes
   for (const int64_t value : values) all |= static_cast<uint64_t>(value);
-  const int width = std::bit_width(all);
+  const int width = bit_width(all);
   ensure(width <= 56, "bytes: cannot pack values of {} bits", width);
   u8(static_cast<uint8_t>(width));
   bytes.reserve(bytes.size() + values.size() * static_cast<size_t>(width) / 8 + 1);

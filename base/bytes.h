@@ -7,6 +7,13 @@
 
 namespace gw {
 
+/// Bits that `value` takes, 0 for 0: std::bit_width, which the fuzzers' C++17 lacks.
+inline int bit_width(uint64_t value) {
+  int bits = 0;
+  for (; value != 0; value >>= 1) ++bits;
+  return bits;
+}
+
 /// Appends to `bytes`.
 struct ByteWriter {
   std::string bytes;

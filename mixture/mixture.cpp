@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 
 #include "base/registry.h"
+#include "ops/conv.h"
+#include "ops/init.h"
 
 namespace gw {
 namespace {
@@ -14,9 +16,12 @@ void MixtureOptions::fields(OptionVisitor& v) {
   v.integer("in", in, "width of a token, or channels", 1, 1 << 24);
   v.integer("out", out, "width of the answer; 0: as in", 0, 1 << 24);
   v.integer("shared_experts", shared_experts, "experts that see every token with weight one", 0, 1024);
+  v.flag("shared_gate", shared_gate, "the shared experts' sum times the sigmoid of a linear score of the token (Qwen2)");
+  v.flag("output_bias", output_bias, "one bias vector, added once to every token (JetMoE)");
   v.table("gate", gate, "part of the gates catalogue");
   v.table("policy", policy, "part of the policies catalogue");
   v.table("bank", bank, "part of the banks catalogue");
+  v.table("shared_bank", shared_bank, "of the shared experts, where they differ: {part = \"mlp\", hidden = 5632}");
   v.texts("balancers", balancers, "names of balancers with their default coefficients");
   v.integer("seed", seed, "of the initial weights", 0, INT64_MAX);
 }
@@ -31,10 +36,7 @@ Mixture::Mixture(const MixtureOptions& options) : torch::nn::Module("Mixture"), 
   for (const auto& [name, tensor] : policy_->state()) register_buffer("policy_" + name, tensor);
   const auto bank = Json::parse(options.bank);
   bank_ = register_module("bank", make_part<Bank>("bank", bank, {options_.experts, options_.in, options_.out, seed.fork("bank").key()}, 0));
-  if (options_.shared_experts > 0) {
-    const Bank::Context shared{options_.shared_experts, options_.in, options_.out, seed.fork("shared").key()};
-    shared_ = register_module("shared", make_part<Bank>("bank", bank, shared, 0));
-  }
+  add_shared(seed);
   for (const auto& choice : options.balancers) {
     // A name, or a table as text: texts are what option lists hold.
     const auto parsed = part_choice("balancers", choice.rfind('{', 0) == 0 ? Json::parse(choice) : Json(choice));
@@ -43,6 +45,24 @@ Mixture::Mixture(const MixtureOptions& options) : torch::nn::Module("Mixture"), 
     controlled_ = controlled_ || balancer->controls();
     balancers_.emplace_back(parsed.name, std::move(balancer));
   }
+}
+
+void Mixture::add_shared(const Rng& seed) {
+  check(!options_.shared_gate || options_.shared_experts > 0, "mixture: expected shared_experts >= 1 for shared_gate, got 0");
+  if (options_.output_bias) output_bias_ = register_parameter("output_bias", at::zeros({options_.out}));
+  if (options_.shared_experts == 0) return;
+  const Bank::Context shared{options_.shared_experts, options_.in, options_.out, seed.fork("shared").key()};
+  const auto own = Json::parse(options_.shared_bank);
+  shared_ = register_module("shared", make_part<Bank>("bank", own.empty() ? Json::parse(options_.bank) : own, shared, 0));
+  if (options_.shared_gate) shared_gate_ = register_parameter("shared_gate", ops::default_uniform(seed.fork("shared_gate"), {1, options_.in}));
+}
+
+at::Tensor Mixture::shared(const at::Tensor& x) const {
+  auto y = shared_->run_one(x, 0);
+  for (int64_t s = 1; s < options_.shared_experts; ++s) y = y + shared_->run_one(x, s);
+  if (!shared_gate_.defined()) return y;
+  check(x.dim() == 2, "mixture: expected tokens [T, {}] for shared_gate, got {} dimensions", options_.in, x.dim());
+  return at::sigmoid(ops::linear(x, shared_gate_, {})) * y;
 }
 
 std::shared_ptr<Mixture> Mixture::from_json(const Json& options) {
@@ -59,6 +79,7 @@ RoutingPlan Mixture::route(const at::Tensor& x, const RouterInputs& inputs) {
   auto plan = tap_->decide(query);
   check(plan.tokens == x.size(0), "mixture: expected one decision per token ({}), got {}; per-pixel gates want pixels as tokens", x.size(0),
         plan.tokens);
+  plan.ranks = ranks_;
   if (inputs.sequence.defined()) plan.extra["sequence"] = inputs.sequence;
   if (inputs.task.defined()) plan.extra["task"] = inputs.task;
   for (const auto& [name, balancer] : balancers_) plan.aux[name] = balancer->loss(plan);
@@ -118,7 +139,12 @@ MixtureOutput Mixture::forward(const at::Tensor& x, const RouterInputs& inputs) 
     per_row[0] = plan.tokens;
     y = y + x * plan.bypass.to(x.scalar_type()).view(per_row);
   }
-  for (int64_t s = 0; s < options_.shared_experts; ++s) y = y + shared_->run_one(x, s);
+  if (shared_ != nullptr) y = y + shared(x);
+  if (output_bias_.defined()) {
+    std::vector<int64_t> per_channel(static_cast<size_t>(y.dim()), 1);
+    per_channel[1] = options_.out;
+    y = y + output_bias_.view(per_channel);
+  }
   return {y, std::move(plan), gate_->ahead(x)};
 }
 

@@ -16,9 +16,12 @@ struct MixtureOptions : OptionSet {
   int64_t experts = 8;
   int64_t in = 0, out = 0;
   int64_t shared_experts = 0;
+  bool shared_gate = false;
+  bool output_bias = false;
   std::string gate = R"({"part":"linear"})";
   std::string policy = R"({"part":"softmax_top_k","k":2})";
   std::string bank = R"({"part":"mlp"})";
+  std::string shared_bank = "{}";
   std::vector<std::string> balancers;
   int64_t seed = 0;
   void fields(OptionVisitor& v) override;
@@ -32,8 +35,8 @@ struct MixtureOutput {
 };
 
 /// gate → policy → gather → experts → weighted scatter (+ shared experts).
-/// Math:   y_t = Σ_{e chosen by t} weight_te · expert_e(x_t) + Σ_s shared_s(x_t) (+ bypass_t · x_t). A token without an expert
-///         gets zero. Soft plans: y = combine · experts(dispatch · x).
+/// Math:   y_t = Σ_{e chosen by t} weight_te · expert_e(x_t) + g_t · Σ_s shared_s(x_t) (+ bypass_t · x_t) (+ b), g = 1, or σ(⟨w, x_t⟩)
+///         with `shared_gate`; b [O] with `output_bias`. A token without an expert gets zero from the routed ones. Soft plans: y = combine · experts(dispatch · x).
 /// Shapes: tokens [T, D] → [T, O], or maps [B, C, H, W] → [B, O, H', W'] with the conv bank.
 /// Errors: ValueError for unknown parts, K > E, widths that do not fit, NaN scores.
 /// Cost:   the bank's mix(); with an exchange one gather and one weighted index_add of N rows besides.
@@ -56,6 +59,9 @@ class Mixture : public torch::nn::Module {
     tap_ = tap ? std::move(tap) : std::make_shared<RouteTap>();
     site_ = site;
   }
+  /// This rank's tokens are part of a larger batch: balance losses and controllers count all of it (decisions/006). Gradients of the
+  /// ranks are then to be summed, not averaged. Null: the tokens are the batch.
+  void set_ranks(std::shared_ptr<const RankSum> ranks) { ranks_ = std::move(ranks); }
   Gate& gate() { return *gate_; }
   Bank& bank() { return *bank_; }
   const Policy& policy() const { return *policy_; }
@@ -63,17 +69,21 @@ class Mixture : public torch::nn::Module {
  private:
   RoutingPlan route(const at::Tensor& x, const RouterInputs& inputs);
   at::Tensor run(const at::Tensor& x, const RoutingPlan& plan);
+  void add_shared(const Rng& seed);
+  at::Tensor shared(const at::Tensor& x) const;
 
   MixtureOptions options_;
   std::shared_ptr<Gate> gate_;
   std::shared_ptr<Policy> policy_;
   std::shared_ptr<Bank> bank_, shared_;
+  at::Tensor shared_gate_, output_bias_;
   std::vector<std::pair<std::string, std::shared_ptr<Balancer>>> balancers_;
   std::vector<RoutingPlan> step_plans_;  ///< counts and detached probabilities since end_step, for controllers only
   bool controlled_ = false;
   std::shared_ptr<TokenExchange> exchange_;  ///< null: rows stay here, and the bank may gather and scatter in one pass
   std::shared_ptr<WeightStore> store_ = std::make_shared<WeightStore>();
   std::shared_ptr<RouteTap> tap_ = std::make_shared<RouteTap>();
+  std::shared_ptr<const RankSum> ranks_;
   std::string site_ = "mixture";
 };
 

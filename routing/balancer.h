@@ -10,7 +10,8 @@ namespace gw {
 class Policy;
 
 /// A loss that keeps the load even or the scores small, or a controller that does so without one. The coefficient is part
-/// of the value. The loss of a batch that came in parts (micro-batches, ranks) is that of merge_plans of the parts' plans.
+/// of the value. The loss of a batch that came in micro-batches is that of merge_plans of their plans; for a batch spread over ranks
+/// (plan.ranks) every rank's value is the whole batch's, and its gradient that of its own tokens.
 class Balancer {
  public:
   static constexpr const char* kKind = "balancers";

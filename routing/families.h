@@ -11,7 +11,7 @@ struct RouterFamily {
   std::string policy;    ///< JSON table for the policies catalogue, with the published sizes
   int64_t experts = 0;   ///< routed experts of the model the sizes belong to
   bool gate_bias = false;
-  std::string shared;    ///< what runs beside the routed experts, in words; "" for nothing
+  std::string beside;    ///< JSON: options of the mixture for what runs beside the routed experts
   std::string source;
 };
 
@@ -20,5 +20,7 @@ const std::vector<RouterFamily>& router_families();
 /// The family's policy table with some options replaced.
 /// Errors: ValueError with the near miss for an unknown family.
 nlohmann::json family_policy(const std::string& family, const nlohmann::json& changes = nlohmann::json::object());
+/// Options of a whole mixture: the policy, the gate's bias, the number of experts and what runs beside them, some replaced.
+nlohmann::json family_mixture(const std::string& family, const nlohmann::json& changes = nlohmann::json::object());
 
 }  // namespace gw

@@ -18,6 +18,7 @@ struct RouterInputs {
   at::Tensor sequence;  ///< [T] int64, the sequence that each token belongs to, ids in [0, T)
   at::Tensor position;  ///< [T, P] real, coordinates
   at::Tensor route;     ///< [T] or [T, K] int64, enforced experts; −1: none
+  int64_t step = -1;    ///< training steps done, for what changes over training; −1: not said
   at::Tensor scores;    ///< [T, columns] scores that an earlier block made for this one: the gate is not run
 };
 

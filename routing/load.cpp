@@ -42,6 +42,19 @@ at::Tensor counts_of(const at::Tensor& expert, int64_t experts, at::ScalarType t
   return at::bincount(present, {}, experts).to(type);
 }
 
+at::Tensor over_ranks(const RoutingPlan& plan, const at::Tensor& local) {
+  if (plan.ranks == nullptr) return local;
+  // The bracket is zero to the bit and carries the gradient.
+  return plan.ranks->sum(local.detach()) + (local - local.detach());
+}
+
+double batch_tokens(const RoutingPlan& plan) {
+  const auto tokens = static_cast<double>(plan.tokens);
+  return plan.ranks == nullptr ? tokens : plan.ranks->sum(at::full({1}, tokens, at::kDouble)).item<double>();
+}
+
+at::Tensor batch_load(const RoutingPlan& plan) { return over_ranks(plan, load(plan)); }
+
 at::Tensor zero_loss(const RoutingPlan& plan) { return probabilities(plan).sum(); }
 
 }  // namespace gw

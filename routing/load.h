@@ -1,5 +1,6 @@
 #pragma once
 #include "routing/plan.h"
+#include "routing/rank_sum.h"
 
 namespace gw {
 
@@ -15,6 +16,12 @@ at::Tensor probabilities(const RoutingPlan& plan);
 at::Tensor first_choices(const RoutingPlan& plan);
 /// How many of `expert` [T] (−1: none) name each expert, [E] of the given type.
 at::Tensor counts_of(const at::Tensor& expert, int64_t experts, at::ScalarType type);
+/// A sum over the tokens of this rank → the same over the whole batch. Grad: that of this rank's tokens, so that the ranks' gradients
+/// add up to the batch's.
+at::Tensor over_ranks(const RoutingPlan& plan, const at::Tensor& local);
+/// Tokens, and rows per expert [E], of the whole batch.
+double batch_tokens(const RoutingPlan& plan);
+at::Tensor batch_load(const RoutingPlan& plan);
 /// 0 with a path to the scores: the loss of a plan without tokens.
 at::Tensor zero_loss(const RoutingPlan& plan);
 

@@ -115,6 +115,7 @@ RoutingPlan merge_plans(const std::vector<RoutingPlan>& plans) {
     for (const auto& plan : plans) all.offsets.back() += plan.rows_of(e);
   }
   if (scores.size() == plans.size()) all.scores = at::cat(scores);
+  all.ranks = plans[0].ranks;
   for (const auto& [name, first] : plans[0].extra) {
     std::vector<at::Tensor> parts;
     int64_t before = 0;

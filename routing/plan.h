@@ -3,10 +3,13 @@
 #include <ATen/core/Tensor.h>
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace gw {
+
+class RankSum;
 
 /// Who goes where, with which weight. Rows are sorted by expert, ties by token index.
 /// Shapes: `offsets` [E+1] (host), `token` [N] int64, `weight` [N] (carries the gradient to the gate),
@@ -25,6 +28,7 @@ struct RoutingPlan {
   /// What balancers may need beside the scores, each with T rows: "probability" [T, E] (undefined: softmax of the scores),
   /// "clean" and "deviation" [T, E] (noisy scores), "first" [T] (first choice before capacity, −1: none), "sequence" and "task" [T].
   std::map<std::string, at::Tensor> extra;
+  std::shared_ptr<const RankSum> ranks;  ///< the batch has further parts on other ranks, which balancers count in; null: it has none
 
   int64_t experts() const { return static_cast<int64_t>(offsets.size()) - 1; }
   int64_t rows() const { return offsets.back(); }

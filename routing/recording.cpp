@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <bit>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -224,7 +223,7 @@ std::string encode_decision(int64_t site, RoutePurpose purpose, const RoutingPla
   const auto weight = plan.weight.defined() ? plan.weight.detach().to(at::kCPU).contiguous() : at::Tensor();
   const RouteWeights kind = kind_of(plan, weight, options.weights);
   const bool scores = options.scores && plan.scores.defined();
-  const int64_t k = most_experts(plan, token), width = std::bit_width(static_cast<uint64_t>(plan.experts()));
+  const int64_t k = most_experts(plan, token), width = bit_width(static_cast<uint64_t>(plan.experts()));
   const bool lists = plan.tokens * k * width > 8 * (2 * plan.rows() + plan.experts());
   ByteWriter out;
   out.varint(static_cast<uint64_t>(site));

@@ -23,6 +23,7 @@ void ChoiceOptions::fields(OptionVisitor& v) {
   v.text("drop_order", drop_order, "who finds room first: by position, or by largest weight", {"position", "priority"});
   v.text("overflow", overflow, "a row without room: dropped, sent to the next best expert, or passed around the experts",
          {"drop", "next", "bypass"});
+  v.integer("local_groups", local_groups, "neighbouring tokens share room in so many groups, each with the capacity of its size", 1, 1 << 20);
   v.real("expert_masking", expert_masking, "share of rows masked while training; weights shrink by it in evaluation", 0, 0.99);
 }
 
@@ -33,12 +34,17 @@ TokenChoice::TokenChoice(const char* part, const PolicyTraits& traits, const Cho
   if (options.selection_bias) bias_ = at::zeros({experts});
 }
 
+void TokenChoice::require_renormalised(const char* part, const ChoiceOptions& options) {
+  check(options.renormalise,
+        "{}: expected renormalise = true, the softmax over the chosen is its definition; without it, take policies/softmax_top_k", part);
+}
+
 PolicyTraits TokenChoice::traits() const {
   auto traits = traits_;
   const bool limited = options_.capacity > 0 || options_.evaluation_capacity_factor > 0 || options_.capacity_factor > 0;
   if (limited) {
     traits.batch_dependent = true;
-    traits.order_dependent = traits.order_dependent || options_.drop_order == "position";
+    traits.order_dependent = traits.order_dependent || options_.drop_order == "position" || options_.local_groups > 1;
     traits.drops_tokens = traits.drops_tokens || options_.overflow != "next";
   }
   // Dropping after renormalisation, scaling and masking all leave another sum.
@@ -83,10 +89,17 @@ int64_t TokenChoice::capacity(int64_t tokens, bool train) const {
 }
 
 at::Tensor TokenChoice::fitted(const Choice& choice, const at::Tensor& ranking, bool train) const {
-  const int64_t tokens = choice.expert.size(0), room = capacity(tokens, train);
-  if (room >= tokens) return choice.expert;
-  const auto order = options_.drop_order == "priority" ? by_priority(ranking.amax(1)) : at::Tensor();
-  return limit_rows(choice.expert, experts_, room, order, options_.overflow == "next" ? ranking : at::Tensor());
+  const int64_t tokens = choice.expert.size(0), each = (tokens + options_.local_groups - 1) / options_.local_groups;
+  if (tokens == 0 || capacity(each, train) >= each) return choice.expert;
+  std::vector<at::Tensor> kept;
+  for (int64_t begin = 0; begin < tokens; begin += each) {
+    const int64_t size = std::min(each, tokens - begin);  // the last group may be smaller, and so is its room
+    const auto rank = ranking.narrow(0, begin, size);
+    const auto order = options_.drop_order == "priority" ? by_priority(rank.amax(1)) : at::Tensor();
+    kept.push_back(limit_rows(choice.expert.narrow(0, begin, size), experts_, capacity(size, train), order,
+                              options_.overflow == "next" ? rank : at::Tensor()));
+  }
+  return kept.size() == 1 ? kept[0] : at::cat(kept);
 }
 
 namespace {

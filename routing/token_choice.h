@@ -19,6 +19,7 @@ struct ChoiceOptions : OptionSet {
   int64_t capacity_multiple = 1;          ///< C is rounded up to a multiple (padding)
   std::string drop_order = "position";
   std::string overflow = "drop";
+  int64_t local_groups = 1;  ///< parts of the batch, each with its own room (GShard)
   double expert_masking = 0;  ///< share of rows masked while training; weights · (1 − share) in evaluation
   void fields(OptionVisitor& v) override;
 };
@@ -51,6 +52,9 @@ class TokenChoice : public Policy {
   virtual Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const = 0;
   /// Rows per expert for T tokens; INT64_MAX: no limit.
   virtual int64_t capacity(int64_t tokens, bool train) const;
+  /// For policies whose weights are a softmax over the chosen experts: their table is unnormalised, so no sum is no softmax.
+  /// Errors: ValueError with `renormalise` off.
+  static void require_renormalised(const char* part, const ChoiceOptions& options);
   /// The preference that experts are chosen by: detached, with the selection bias if there is one, masked as the scores are.
   at::Tensor biased(const at::Tensor& preference, const at::Tensor& scores) const;
 

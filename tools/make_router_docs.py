@@ -90,11 +90,11 @@ def shared_section(shared):
 def family_section(root):
     """The table of routing/families.cpp."""
     text = (root / "routing" / "families.cpp").read_text(encoding="utf-8")
-    rows = re.findall(r'\{"(\w+)",\s*R"\((.*?)\)",\s*(\d+),\s*(true|false),\s*"(.*?)",\s*"(.*?)"\}', text, re.S)
-    yield "### Model families\n\nThe routers of published models as options (`gw::family_policy`), equal to PyTorch's numbers to 1e-12.\n"
+    rows = re.findall(r'\{"(\w+)",\s*R"\((.*?)\)",\s*(\d+),\s*(true|false),\s*(?:R"\((.*?)\)"|"\{\}"),\s*"(.*?)"\}', text, re.S)
+    yield "### Model families\n\nThe routers of published models as options (`gw::family_policy`, with what runs beside it `gw::family_mixture`), equal to PyTorch's numbers to 1e-12.\n"
     yield "| family | policy | experts | beside the routed experts | source |\n|---|---|---|---|---|"
     for name, policy, experts, _, beside, source in rows:
-        yield f"| {name} | `{policy}` | {experts} | {beside} | {source} |"
+        yield f"| {name} | `{policy}` | {experts} | {f'`{beside}`' if beside else ''} | {source} |"
     yield ""
 
 

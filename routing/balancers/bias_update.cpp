@@ -44,7 +44,7 @@ class BiasUpdate : public Balancer {
     }
     check(bias.defined(), "balancers/bias_update: expected a policy with a selection bias, got none; set selection_bias = true");
     const at::NoGradGuard no_grad;
-    const auto rows = load(plan).to(bias.scalar_type());
+    const auto rows = batch_load(plan).to(bias.scalar_type());
     const auto lacking = rows.mean() - rows;
     bias.add_(options_.rule == "sign" ? lacking.sign() : lacking / rows.mean().clamp_min(1e-30), options_.rate);
   }

@@ -35,10 +35,12 @@ class Device : public Balancer {
   }
 
   at::Tensor loss(const RoutingPlan& plan) const override {
-    if (plan.tokens == 0 || plan.rows() == 0) return zero_loss(plan) * 0;
+    const double tokens = batch_tokens(plan);
+    const auto rows = batch_load(plan);
+    if (tokens == 0 || rows.sum().item<double>() == 0) return zero_loss(plan) * 0;
     const int64_t groups = options_.groups, each = plan.experts() / groups;
-    const auto p = probabilities(plan).mean(0).view({groups, each}).sum(1);
-    const auto factor = options_.kind == "compute" ? work(plan, groups, each) : traffic(plan, groups, each);
+    const auto p = over_ranks(plan, probabilities(plan).sum(0)).view({groups, each}).sum(1) / tokens;
+    const auto factor = options_.kind == "compute" ? work(rows, groups, each) : traffic(plan, groups, each);
     return options_.coefficient * (factor.to(p.scalar_type()) * p).sum();
   }
 
@@ -47,8 +49,8 @@ class Device : public Balancer {
   double coefficient() const override { return options_.coefficient; }
 
  private:
-  static at::Tensor work(const RoutingPlan& plan, int64_t groups, int64_t each) {
-    return load(plan).view({groups, each}).sum(1) * static_cast<double>(groups) / static_cast<double>(plan.rows());
+  static at::Tensor work(const at::Tensor& rows, int64_t groups, int64_t each) {
+    return rows.view({groups, each}).sum(1) * static_cast<double>(groups) / rows.sum();
   }
 
   static at::Tensor traffic(const RoutingPlan& plan, int64_t groups, int64_t each) {
@@ -56,7 +58,7 @@ class Device : public Balancer {
     const auto group = at::div(expert_of_rows(plan), each, "floor");
     auto visited = at::zeros({plan.tokens * groups}, at::kDouble);  // counts above 2^24 would stop in f32
     visited.index_fill_(0, plan.token * groups + group, 1);
-    const auto visits = visited.view({plan.tokens, groups}).sum(0);
+    const auto visits = over_ranks(plan, visited.view({plan.tokens, groups}).sum(0));
     return visits * static_cast<double>(groups) / visits.sum();
   }
 

@@ -27,12 +27,12 @@ class Diversity : public Balancer {
 
   at::Tensor loss(const RoutingPlan& plan) const override {
     const int64_t experts = plan.experts();
-    if (plan.tokens == 0 || experts < 2) return zero_loss(plan) * 0;
+    if (batch_tokens(plan) == 0 || experts < 2) return zero_loss(plan) * 0;
     // One row of equal entries joins every column: unused experts are then alike, and used ones hardly change.
     const auto p = probabilities(plan);
-    const auto columns = at::cat({p, at::full({1, experts}, kFloor, p.options())});
-    const auto unit = columns / columns.norm(2, {0}, true);
-    const auto cosines = at::matmul(unit.t(), unit);
+    const auto products = over_ranks(plan, at::matmul(p.t(), p)) + kFloor * kFloor;
+    const auto norm = products.diagonal().sqrt();
+    const auto cosines = products / (norm.unsqueeze(0) * norm.unsqueeze(1));
     const double pairs = static_cast<double>(experts * (experts - 1));
     return options_.coefficient * (cosines.sum() - cosines.diagonal().sum()) / pairs;
   }

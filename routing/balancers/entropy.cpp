@@ -30,11 +30,13 @@ class Entropy : public Balancer {
   Entropy(const Options& options, const Context&) : options_(options) {}
 
   at::Tensor loss(const RoutingPlan& plan) const override {
-    if (plan.tokens == 0) return zero_loss(plan);
+    const double tokens = batch_tokens(plan);
+    if (tokens == 0) return zero_loss(plan);
     const auto p = probabilities(plan).clamp_min(0);
     const auto normalised = p / p.sum(1, true).clamp_min(1e-30);
-    if (options_.of == "token") return options_.coefficient * entropy(normalised).mean();
-    return options_.coefficient * (std::log(static_cast<double>(plan.experts())) - entropy(normalised.mean(0, true)).sum());
+    if (options_.of == "token") return options_.coefficient * over_ranks(plan, entropy(normalised).sum()) / tokens;
+    const auto mean = over_ranks(plan, normalised.sum(0, true)) / tokens;
+    return options_.coefficient * (std::log(static_cast<double>(plan.experts())) - entropy(mean).sum());
   }
 
   double at_balance(int64_t experts, int64_t) const override { return options_.of == "batch" ? 0 : std::log(static_cast<double>(experts)); }

@@ -23,10 +23,11 @@ class Gshard : public Balancer {
   Gshard(const Options& options, const Context&) : options_(options) {}
 
   at::Tensor loss(const RoutingPlan& plan) const override {
-    if (plan.tokens == 0) return zero_loss(plan);
+    const double tokens = batch_tokens(plan);
+    if (tokens == 0) return zero_loss(plan);
     const auto p = probabilities(plan);
-    const auto share = counts_of(first_choices(plan), plan.experts(), p.scalar_type()) / static_cast<double>(plan.tokens);
-    return options_.coefficient * static_cast<double>(plan.experts()) * (share * p.mean(0)).sum();
+    const auto share = over_ranks(plan, counts_of(first_choices(plan), plan.experts(), p.scalar_type())) / tokens;
+    return options_.coefficient * static_cast<double>(plan.experts()) * (share * over_ranks(plan, p.sum(0))).sum() / tokens;
   }
 
   double at_balance(int64_t, int64_t) const override { return 1; }

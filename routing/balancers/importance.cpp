@@ -24,8 +24,8 @@ class Importance : public Balancer {
   Importance(const Options& options, const Context&) : options_(options) {}
 
   at::Tensor loss(const RoutingPlan& plan) const override {
-    if (plan.tokens == 0) return zero_loss(plan);
-    const auto importance = probabilities(plan).sum(0);
+    if (batch_tokens(plan) == 0) return zero_loss(plan);
+    const auto importance = over_ranks(plan, probabilities(plan).sum(0));
     const auto mean = importance.mean();
     return options_.coefficient * (importance - mean).square().mean() / mean.square();
   }

@@ -35,8 +35,10 @@ class LoadCv : public Balancer {
   LoadCv(const Options& options, const Context&) : options_(options) {}
 
   at::Tensor loss(const RoutingPlan& plan) const override {
-    if (plan.tokens == 0 || plan.experts() < 2) return zero_loss(plan) * 0;
-    const auto chances = smooth_choice(plan).sum(0);
+    const double tokens = batch_tokens(plan);
+    if (tokens == 0 || plan.experts() < 2) return zero_loss(plan) * 0;
+    const auto mean_k = static_cast<int64_t>(std::lround(batch_load(plan).sum().item<double>() / tokens));
+    const auto chances = over_ranks(plan, smooth_choice(plan, mean_k).sum(0));
     const auto mean = chances.mean();
     return options_.coefficient * (chances - mean).square().mean() / mean.square();
   }
@@ -46,7 +48,7 @@ class LoadCv : public Balancer {
   double coefficient() const override { return options_.coefficient; }
 
  private:
-  at::Tensor smooth_choice(const RoutingPlan& plan) const {
+  at::Tensor smooth_choice(const RoutingPlan& plan, int64_t mean_k) const {
     check(plan.scores.defined() && plan.scores.size(1) == plan.experts(), "balancers/load_cv: expected a plan with scores of {} experts",
           plan.experts());
     const bool noisy = plan.extra.count("deviation") != 0;
@@ -54,7 +56,6 @@ class LoadCv : public Balancer {
     const auto deviation =
         noisy ? plan.extra.at("deviation") : at::full_like(clean, options_.deviation / static_cast<double>(plan.experts()));
     const auto& seen = plan.scores;
-    const int64_t mean_k = (plan.rows() + plan.tokens / 2) / plan.tokens;
     const int64_t k = std::min(std::max<int64_t>(1, mean_k), plan.experts() - 1);
     // Without e, the K-th largest is the (K+1)-th of all for those inside the top K, and the K-th for the others.
     const auto best = std::get<0>(seen.topk(k + 1, 1));

@@ -36,11 +36,12 @@ class MutualInformation : public Balancer {
   MutualInformation(const Options& options, const Context&) : options_(options) {}
 
   at::Tensor loss(const RoutingPlan& plan) const override {
-    if (plan.tokens == 0) return zero_loss(plan);
+    const double tokens = batch_tokens(plan);
+    if (tokens == 0) return zero_loss(plan);
     const auto p = probabilities(plan).clamp_min(0);
     const auto normalised = p / p.sum(1, true).clamp_min(1e-30);
-    const auto conditional = options_.by == "task" ? by_task(plan, normalised) : entropy(normalised).mean();
-    const auto information = entropy(normalised.mean(0, true)).sum() - conditional;
+    const auto conditional = options_.by == "task" ? by_task(plan, normalised) : over_ranks(plan, entropy(normalised).sum());
+    const auto information = entropy(over_ranks(plan, normalised.sum(0, true)) / tokens).sum() - conditional / tokens;
     return options_.coefficient * (std::log(static_cast<double>(plan.experts())) - information);
   }
 
@@ -51,14 +52,16 @@ class MutualInformation : public Balancer {
  private:
   static at::Tensor entropy(const at::Tensor& p) { return -(p * p.clamp_min(1e-30).log()).sum(1); }
 
+  // Σ_m T_m H(mean p over the tokens of task m).
   static at::Tensor by_task(const RoutingPlan& plan, const at::Tensor& p) {
     const auto given = plan.extra.find("task");
     check(given != plan.extra.end(), "balancers/mutual_information: expected the \"task\" of each token, got none; set RouterInputs::task");
     const auto task = required_ids("balancers/mutual_information", "task", given->second, plan.tokens, -1);
-    const int64_t count = task.max().item<int64_t>() + 1;
-    const auto size = at::bincount(task, {}, count).to(p.scalar_type());
-    const auto mean = at::zeros({count, plan.experts()}, p.options()).index_add(0, task, p) / size.clamp_min(1).unsqueeze(1);
-    return (entropy(mean) * size).sum() / static_cast<double>(plan.tokens);
+    const int64_t here = plan.tokens == 0 ? 0 : task.max().item<int64_t>() + 1;
+    const int64_t count = plan.ranks == nullptr ? here : plan.ranks->largest(here);
+    const auto size = over_ranks(plan, at::bincount(task, {}, count).to(p.scalar_type()));
+    const auto sum = over_ranks(plan, at::zeros({count, plan.experts()}, p.options()).index_add(0, task, p));
+    return (entropy(sum / size.clamp_min(1).unsqueeze(1)) * size).sum();
   }
 
   Options options_;

@@ -39,18 +39,19 @@ class ReluL1 : public Balancer {
   ReluL1(const Options& options, const Context&) : options_(options), coefficient_(at::full({1}, options.start, at::kDouble)) {}
 
   at::Tensor loss(const RoutingPlan& plan) const override {
-    if (plan.tokens == 0) return zero_loss(plan) * 0;
-    const auto g = at::relu(plan.scores);
-    const double even = static_cast<double>(options_.k * plan.tokens) / static_cast<double>(plan.experts());
-    const auto factor = options_.balanced ? load(plan) / even : at::ones({plan.experts()}, plan.scores.options());
-    return coefficient() * (g * factor).sum(1).mean();
+    const double tokens = batch_tokens(plan);
+    if (tokens == 0) return zero_loss(plan) * 0;
+    const auto g = over_ranks(plan, at::relu(plan.scores).sum(0));
+    const double even = static_cast<double>(options_.k) * tokens / static_cast<double>(plan.experts());
+    return coefficient() * (options_.balanced ? g * (batch_load(plan) / even) : g).sum() / tokens;
   }
 
   bool controls() const override { return true; }
   void update(const RoutingPlan& plan, const Policy&) override {
-    if (plan.tokens == 0) return;
-    const auto tokens = static_cast<double>(plan.tokens), experts = static_cast<double>(plan.experts());
-    const double sparsity = 1 - static_cast<double>(plan.rows()) / (tokens * experts),
+    const double tokens = batch_tokens(plan);
+    if (tokens == 0) return;
+    const auto experts = static_cast<double>(plan.experts());
+    const double sparsity = 1 - batch_load(plan).sum().item<double>() / (tokens * experts),
                  target = 1 - static_cast<double>(options_.k) / experts;
     const at::NoGradGuard no_grad;
     if (sparsity < target) coefficient_.mul_(options_.step);

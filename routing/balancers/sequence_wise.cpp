@@ -29,22 +29,27 @@ class SequenceWise : public Balancer {
   SequenceWise(const Options& options, const Context&) : options_(options) {}
 
   at::Tensor loss(const RoutingPlan& plan) const override {
-    if (plan.tokens == 0) return zero_loss(plan);
+    if (batch_tokens(plan) == 0) return zero_loss(plan);
     const auto p = probabilities(plan);
     const auto given = plan.extra.find("sequence");
     const auto sequence = given == plan.extra.end()
                               ? at::zeros({plan.tokens}, at::kLong)
                               : required_ids("balancers/sequence_wise", "sequence", given->second, plan.tokens, plan.tokens);
-    const int64_t count = sequence.max().item<int64_t>() + 1, experts = plan.experts();
-    const auto length = at::bincount(sequence, {}, count).to(p.scalar_type());
-    const auto mean_probability = at::zeros({count, experts}, p.options()).index_add(0, sequence, p) / length.clamp_min(1).unsqueeze(1);
+    const int64_t count = plan.tokens == 0 ? 1 : sequence.max().item<int64_t>() + 1, experts = plan.experts();
+    // Sequences lie on one rank each; a batch that is one sequence lies on all of them.
+    const bool whole = given == plan.extra.end();
+    const auto sum = [&](const at::Tensor& local) { return whole ? over_ranks(plan, local) : local; };
+    const auto length = sum(at::bincount(sequence, {}, count).to(p.scalar_type()));
+    const auto mean_probability = sum(at::zeros({count, experts}, p.options()).index_add(0, sequence, p)) / length.clamp_min(1).unsqueeze(1);
     // Soft plans have no tokens in their rows; theirs are even by construction.
     check(!plan.soft(), "balancers/sequence_wise: expected a plan of tokens, got soft slots; they are even already");
     const auto flat = sequence.index_select(0, plan.token) * experts + expert_of_rows(plan);
-    const auto rows = counts_of(flat, count * experts, p.scalar_type()).view({count, experts});
+    const auto rows = sum(counts_of(flat, count * experts, p.scalar_type()).view({count, experts}));
     const auto share = rows * static_cast<double>(experts) / rows.sum(1, true).clamp_min(1);  // K·T_q counted, not assumed
     const auto present = length.gt(0).to(p.scalar_type());
-    return options_.coefficient * ((share * mean_probability).sum(1) * present).sum() / present.sum();
+    const auto total = ((share * mean_probability).sum(1) * present).sum();
+    if (whole) return options_.coefficient * total;
+    return options_.coefficient * over_ranks(plan, total) / over_ranks(plan, present.sum());
   }
 
   double at_balance(int64_t, int64_t) const override { return 1; }

@@ -28,9 +28,10 @@ class SwitchLoss : public Balancer {
   SwitchLoss(const Options& options, const Context&) : options_(options) {}
 
   at::Tensor loss(const RoutingPlan& plan) const override {
-    if (plan.tokens == 0) return zero_loss(plan);
-    const auto mean_probability = probabilities(plan).mean(0);
-    const auto share = options_.count == "single" ? single_share(plan) : load(plan) / static_cast<double>(plan.tokens);
+    const double tokens = batch_tokens(plan);
+    if (tokens == 0) return zero_loss(plan);
+    const auto mean_probability = over_ranks(plan, probabilities(plan).sum(0)) / tokens;
+    const auto share = options_.count == "single" ? single_share(plan) : batch_load(plan) / tokens;
     return options_.coefficient * static_cast<double>(plan.experts()) * (share * mean_probability).sum();
   }
 
@@ -43,7 +44,7 @@ class SwitchLoss : public Balancer {
     const auto expert = expert_of_rows(plan);
     const auto rows = at::bincount(plan.token, {}, plan.tokens).index_select(0, plan.token);
     const auto single = expert.masked_fill(rows.ne(1), -1);
-    const auto counts = counts_of(single, plan.experts(), plan.scores.scalar_type());
+    const auto counts = over_ranks(plan, counts_of(single, plan.experts(), plan.scores.scalar_type()));
     return counts / counts.sum().clamp_min(1);
   }
 

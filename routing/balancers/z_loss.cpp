@@ -28,8 +28,9 @@ class ZLoss : public Balancer {
   ZLoss(const Options& options, const Context&) : options_(options) {}
 
   at::Tensor loss(const RoutingPlan& plan) const override {
-    if (plan.tokens == 0) return zero_loss(plan);
-    return options_.coefficient * at::logsumexp(plan.scores, 1).square().mean();
+    const double tokens = batch_tokens(plan);
+    if (tokens == 0) return zero_loss(plan);
+    return options_.coefficient * over_ranks(plan, at::logsumexp(plan.scores, 1).square().sum()) / tokens;
   }
 
   double at_balance(int64_t experts, int64_t) const override { return std::pow(std::log(static_cast<double>(experts)), 2); }

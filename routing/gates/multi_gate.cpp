@@ -16,7 +16,7 @@ namespace {
 /// Errors: ValueError without task ids or for one out of range, if the tasks own more than E experts, or for a self gate
 ///         without own experts.
 /// Source: Ma et al. 2018 (MMoE: own = 0); Tang et al. 2020 (PLE/CGC: own > 0); Wang et al. 2024, arXiv 2408.05430 (HoME: groups
-///         are `task` one level up, and the self gate). Differs: a token is answered for one task per pass.
+///         are `task` one level up, and the self gate; tests/mixture/test_wiring.cpp has both levels). Differs: one task per token and pass.
 class MultiGate : public Gate {
  public:
   static constexpr const char* kSummary = "a gate per task over shared experts and the task's own";

@@ -40,14 +40,7 @@ class Base : public TokenChoice {
     choice.table = at::sigmoid(scores);
     choice.probability = normalised_rows(choice.table);
     choice.ranking = biased(scores, scores);
-    if (train) {
-      // A masked score is worth no more than losing against every open one, or its size would drown the precision.
-      const auto open = choice.ranking.masked_fill(choice.ranking.le(kMaskedScore / 2), 0);
-      const double floor = scores.size(0) == 0 ? 0 : (2 * open.min() - open.max() - 1).item<double>();
-      choice.expert = balanced_assignment(choice.ranking.clamp_min(floor), options_.precision).unsqueeze(1);
-    } else {
-      choice.expert = top_k(choice.ranking, 1);
-    }
+    choice.expert = train ? balanced_assignment(choice.ranking, options_.precision).unsqueeze(1) : top_k(choice.ranking, 1);
     return choice;
   }
 

@@ -14,7 +14,7 @@ namespace {
 /// Shapes: scores [T, E] → plan with N ≤ 2T rows.
 /// Errors: ValueError if E < 2.
 /// Grad:   through g1 and g2; both stay normalised over the pair when the second is dropped.
-/// Source: Lepikhin et al. 2020, arXiv 2006.16668, algorithm 1; differs: one group, and in evaluation the second is always kept.
+/// Source: Lepikhin et al. 2020, arXiv 2006.16668, algorithm 1; its groups are `local_groups`; differs: in evaluation the second is always kept.
 class GshardTop2 : public TokenChoice {
  public:
   static constexpr const char* kSummary = "two experts, the second at random by its weight, with limited room";

@@ -12,7 +12,7 @@ namespace {
 /// Math:   the gate gives [clean | raw] of E columns each; h = clean + ε·softplus(raw), ε ~ N(0, 1) while training, else 0;
 ///         softmax over the K largest of h.
 /// Shapes: scores [T, 2E] → plan with N = T·K rows.
-/// Errors: ValueError if K > E, or for E columns instead of 2E.
+/// Errors: ValueError if K > E, for E columns instead of 2E, or with `renormalise` off.
 /// Grad:   through clean and, while training, through the noise's size; with K = 1 the weight is the constant 1.
 /// Source: Shazeer et al. 2017, arXiv 1701.06538, eq. 3-5; its gate starts at zero: gate = { part = "linear", init_scale = 0.0 }.
 class NoisyTopK : public TokenChoice {
@@ -34,7 +34,9 @@ class NoisyTopK : public TokenChoice {
   };
 
   NoisyTopK(const Options& options, const Context& context)
-      : TokenChoice("policies/noisy_top_k", kTraits, options, context.experts, options.k), options_(options) {}
+      : TokenChoice("policies/noisy_top_k", kTraits, options, context.experts, options.k), options_(options) {
+    require_renormalised("policies/noisy_top_k", options);
+  }
 
   int64_t columns() const override { return 2 * experts(); }
 

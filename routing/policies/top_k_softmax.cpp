@@ -33,9 +33,7 @@ class TopKSoftmax : public TokenChoice {
 
   TopKSoftmax(const Options& options, const Context& context)
       : TokenChoice("policies/top_k_softmax", kTraits, options, context.experts, options.k), options_(options) {
-    check(options.renormalise,
-          "policies/top_k_softmax: expected renormalise = true, the softmax over the chosen is its definition; "
-          "without it, take policies/softmax_top_k");
+    require_renormalised("policies/top_k_softmax", options);
   }
 
  protected:

@@ -108,6 +108,24 @@ TEST(MultiGate, TasksSeeSharedExpertsAndTheirOwn) {
   EXPECT_THROW(f64("multi_gate", {{"self_gate", true}}, 5, 6), gw::ValueError);
 }
 
+TEST(DenseToSparse, TheTemperatureFallsWithTheStepAndStays) {
+  const gw::Json options{{"activation", "none"}, {"learn", false}, {"temperature", 2.0}, {"anneal_to", 0.3}, {"anneal_steps", 100}};
+  const auto gate = f64("dense_to_sparse", options, 6, 4), constant = f64("dense_to_sparse", {{"activation", "none"}, {"learn", false}}, 6, 4);
+  const auto x = tokens(9, 6), at_one = constant->forward(x);  // the same weights at τ = 1
+  gw::RouterInputs inputs;
+  gate->train();
+  EXPECT_THROW(gate->score(x, inputs), gw::ValueError);
+  for (const auto& [step, tau] : std::vector<std::pair<int64_t, double>>{{0, 2.0}, {50, 1.15}, {100, 0.3}, {1000, 0.3}, {20, 1.66}}) {
+    inputs.step = step;
+    EXPECT_LT(gap(gate->score(x, inputs), at_one / tau), 1e-12) << step;
+  }
+  gate->eval();
+  inputs.step = 1000;
+  EXPECT_LT(gap(gate->score(x, inputs), at_one / 1.66), 1e-12);  // of the last training pass, as a checkpoint has it
+  EXPECT_LT(gap(gate->forward(x), at_one / 1.66), 1e-12);
+  EXPECT_THROW(f64("dense_to_sparse", {{"anneal_to", 0.3}}, 6, 4), gw::ValueError);  // τ is learned
+}
+
 TEST(Feature, StartsAtOneAndStaysBelowTwo) {
   const auto gate = f64("feature", {{"rank", 3}}, 6, 6);
   EXPECT_LT(gap(gate->forward(tokens(9, 6)), at::ones({9, 6}, at::kDouble)), 1e-12);

@@ -95,6 +95,39 @@ TEST(SharedOptions, ScaleBiasMaskingAndNoise) {
   EXPECT_TRUE(plan_of(*policy("softmax_top_k", {{"k", 2}, {"noise", 1.0}}), scores, false).scores.equal(scores));
 }
 
+TEST(SoftmaxOverTheChosen, IsRefusedWithoutItsSum) {
+  for (const auto* name : {"top_k_softmax", "noisy_top_k"}) {
+    try {
+      policy(name, {{"renormalise", false}});
+      FAIL() << name << " took weights that are no softmax";
+    } catch (const gw::ValueError& error) {
+      EXPECT_NE(std::string(error.what()).find(std::string("policies/") + name + ": expected renormalise = true"), std::string::npos) << error.what();
+    }
+  }
+}
+
+TEST(SharedOptions, LocalGroupsHaveTheirOwnRoom) {
+  // Ten tokens that all want expert 0, then expert 1: one group of room 5 keeps the first five; groups of 4, 4 and 2 keep 2, 2 and 1.
+  auto scores = at::zeros({10, kExperts}, at::kDouble);
+  scores.select(1, 0).fill_(3), scores.select(1, 1).fill_(2);
+  const auto kept = [&](int64_t groups, const char* overflow) {
+    const auto part = policy("softmax_top_k", {{"k", 1}, {"capacity_factor", 2.0}, {"local_groups", groups}, {"overflow", overflow}});
+    return gw::chosen_experts(part->plan(scores, true, gw::Rng(1)));
+  };
+  EXPECT_TRUE(kept(1, "drop").equal(at::tensor({0, 0, 0, 0, 0, -1, -1, -1, -1, -1}, at::kLong)));
+  EXPECT_TRUE(kept(3, "drop").equal(at::tensor({0, 0, -1, -1, 0, 0, -1, -1, 0, -1}, at::kLong)));
+  EXPECT_TRUE(kept(3, "next").equal(at::tensor({0, 0, 1, 1, 0, 0, 1, 1, 0, 1}, at::kLong)));
+  EXPECT_TRUE(kept(1000, "drop").eq(0).all().item<bool>());  // a token by itself always finds room
+  EXPECT_TRUE(policy("softmax_top_k", {{"capacity", 4}, {"local_groups", 2}, {"drop_order", "priority"}})->traits().order_dependent);
+  // What a group decides is what it would decide alone.
+  const auto router = policy("gshard_top2", {{"random_second", false}, {"local_groups", 4}}), alone = policy("gshard_top2", {{"random_second", false}});
+  const auto mixed = distinct_scores(32, 5);
+  std::vector<gw::RoutingPlan> parts;
+  for (const auto& piece : mixed.split(8)) parts.push_back(alone->plan(piece, true, gw::Rng(1)));
+  const auto whole = router->plan(mixed, true, gw::Rng(1)), merged = gw::merge_plans(parts);
+  EXPECT_TRUE(whole.token.equal(merged.token) && whole.weight.equal(merged.weight));
+}
+
 TEST(NoisyTopK, NoiseHasTheLearnedSizeAndIsOffInEvaluation) {
   const auto part = policy("noisy_top_k", {{"k", 1}});
   auto scores = at::zeros({20000, 8}, at::kDouble);
