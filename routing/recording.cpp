@@ -95,8 +95,9 @@ void read_slots(ByteReader& in, RouteDecision& out, int64_t experts) {
   for (size_t i = 0; i < slots.size(); ++i) {
     const bool first = i % static_cast<size_t>(k) == 0;
     const bool empty = slots[i] == experts;
-    check(first || slots[i - 1] < slots[i] || (empty && slots[i - 1] == experts),
-          "recording: expected ascending experts of a token, got {} after {}; the file is damaged", slots[i], slots[i - 1]);
+    const int64_t before = first ? -1 : slots[i - 1];  // not in the call: its arguments are evaluated for the first slot as well
+    check(before < slots[i] || (empty && before == experts), "recording: expected ascending experts of a token, got {} after {}; the file is damaged",
+          slots[i], before);
     if (!empty) rows.emplace_back(static_cast<int32_t>(slots[i]), static_cast<int32_t>(i / static_cast<size_t>(k)));
   }
   std::sort(rows.begin(), rows.end());
