@@ -1,5 +1,5 @@
 // Likelihood mixtures on the clock: one iteration over n, against the memory's speed, and side by side with R (bench/stats/run.sh).
-//   bench_mixture                     n = 100 000, d = 4, k = 4: time of 100 iterations, scaling over n, bytes per second
+//   bench_mixture                     n = 100 000, d = 4, k = 4: time of 100 iterations, scaling over n, bytes per second; a Lasso path
 //   bench_mixture --write OUT         the data of that case and a partition to start from, for R
 //   bench_mixture --compare OUT       what bench/stats/fit.R left: likelihoods and times; exit code 1 if a likelihood of ours is lower
 #include <fmt/format.h>
@@ -18,6 +18,7 @@
 #include "data/frame.h"
 #include "stats/density.h"
 #include "stats/fit.h"
+#include "stats/lasso.h"
 
 namespace {
 
@@ -118,6 +119,31 @@ double reading_speed() {
   return best;
 }
 
+/// A path of 50 penalties, n = 200 and p = 2000 of which 5 columns count, from the largest penalty down to a twentieth. Mark: 20 s.
+void measure_lasso() {
+  constexpr int64_t n = 200, p = 2000;
+  MixtureSpec spec;
+  spec.experts = 2;
+  const gw::Rng rng(5);
+  std::vector<double> x(static_cast<size_t>(n * p)), y;
+  for (size_t i = 0; i < x.size(); ++i) x[i] = normal(rng.fork("x"), i);
+  for (int64_t i = 0; i < n; ++i) {
+    const double *row = x.data() + i * p, draw = rng.fork("expert").uniform(static_cast<uint64_t>(i));
+    const double sign = draw < 1 / (1 + std::exp(-3 * row[0])) ? 1 : -1;
+    y.push_back(sign * (1 + 2 * row[1] + 2 * row[2] - 2 * row[3] + row[4]) + 0.5 * normal(rng.fork("noise"), static_cast<uint64_t>(i)));
+  }
+  const DataView data{n, p, x.data(), y.data(), nullptr};
+  for (const int64_t starts : {LassoOptions{}.starts, int64_t{1}}) {
+    LassoOptions options;
+    options.starts = starts;
+    std::vector<LassoFit> path;
+    const double seconds = seconds_of([&] { path = lasso_path(data, spec, penalty_grid(largest_penalty(data, spec), 0.05, 50), 1, options); });
+    const auto& slope = path.back().parameters.slope;
+    fmt::print("Lasso path, 50 penalties, n = 200, p = 2000, {} start(s): {:.2f} s; {} slopes at the smallest penalty\n", starts, seconds,
+               std::count_if(slope.begin(), slope.end(), [](double v) { return v != 0; }));
+  }
+}
+
 int measure() {
   const Large large(100000);
   FitResult result;
@@ -142,6 +168,7 @@ int measure() {
   const double speed = reading_speed(), bound = 48.0 / speed, row = std::pow(10, log_t.back()) / 1e6;
   fmt::print("slope over n: {:.3f}\none reading of the data (48 bytes a row: 4 inputs, response, weight) at {:.1f} GB/s: {:.2f} ns a row; an iteration takes {:.1f} times that\n",
              cross / square, speed / 1e9, 1e9 * bound, row / bound);
+  measure_lasso();
   return 0;
 }
 
