@@ -5,16 +5,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <numbers>
 
-#include "base/cpu_info.h"
-#include "base/error.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "bench/support.h"
 #include "data/frame.h"
 #include "stats/density.h"
 #include "stats/fit.h"
@@ -23,12 +21,6 @@
 namespace {
 
 using namespace gw::stats;
-
-double seconds_of(const std::function<void()>& body) {
-  const auto begin = std::chrono::steady_clock::now();
-  body();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
 
 double normal(const gw::Rng& rng, uint64_t i) {
   return std::sqrt(-2 * std::log(1 - rng.uniform(2 * i))) * std::cos(2 * std::numbers::pi * rng.uniform(2 * i + 1));
@@ -83,7 +75,7 @@ double seconds_per_iteration(int64_t n, int64_t iterations) {
     int64_t done = 0;
     // Two lengths: their difference leaves out what a fit does once.
     const auto run = [&](int64_t length) {
-      return seconds_of([&] { done = fit_from(large.view(), large.spec, large.start(), hundred_iterations(length)).iterations; });
+      return gw::bench::seconds([&] { done = fit_from(large.view(), large.spec, large.start(), hundred_iterations(length)).iterations; });
     };
     const double brief = run(iterations / 5);
     const int64_t fewer = done;
@@ -101,7 +93,7 @@ double reading_speed() {
   volatile double sink = 0;
   double best = 0;
   for (int repeat = 0; repeat < 5; ++repeat) {
-    const double seconds = seconds_of([&] {
+    const double seconds = gw::bench::seconds([&] {
       double total = 0;
 #pragma omp parallel for reduction(+ : total)
       for (size_t block = 0; block < values.size() / 4096; ++block) {
@@ -137,7 +129,7 @@ void measure_lasso() {
     LassoOptions options;
     options.starts = starts;
     std::vector<LassoFit> path;
-    const double seconds = seconds_of([&] { path = lasso_path(data, spec, penalty_grid(largest_penalty(data, spec), 0.05, 50), 1, options); });
+    const double seconds = gw::bench::seconds([&] { path = lasso_path(data, spec, penalty_grid(largest_penalty(data, spec), 0.05, 50), 1, options); });
     const auto& slope = path.back().parameters.slope;
     fmt::print("Lasso path, 50 penalties, n = 200, p = 2000, {} start(s): {:.2f} s; {} slopes at the smallest penalty\n", starts, seconds,
                std::count_if(slope.begin(), slope.end(), [](double v) { return v != 0; }));
@@ -147,7 +139,7 @@ void measure_lasso() {
 int measure() {
   const Large large(100000);
   FitResult result;
-  const double seconds = seconds_of([&] { result = fit_from(large.view(), large.spec, large.start(), hundred_iterations(100)); });
+  const double seconds = gw::bench::seconds([&] { result = fit_from(large.view(), large.spec, large.start(), hundred_iterations(100)); });
   // The answer first: the engine's likelihood is the plain one, and above the truth's.
   const double plain = log_likelihood(large.spec, result.parameters, large.view()), truth = log_likelihood(large.spec, large.truth, large.view());
   if (std::abs(plain - result.log_likelihood) > 1e-9 * std::abs(plain) || plain < truth) {
@@ -198,7 +190,7 @@ Line compare_one(const std::string& out, const std::string& name, const gw::CsvT
   if (name == "large") {
     const Large large(100000);
     line.rows = 100000;
-    line.our_seconds = seconds_of([&] { line.ours = fit_from(large.view(), large.spec, large.start(), hundred_iterations(100)).log_likelihood; });
+    line.our_seconds = gw::bench::seconds([&] { line.ours = fit_from(large.view(), large.spec, large.start(), hundred_iterations(100)).log_likelihood; });
     return line;
   }
   const auto table = gw::load_csv(out + "/" + name + ".csv");
@@ -218,7 +210,7 @@ Line compare_one(const std::string& out, const std::string& name, const gw::CsvT
   fit_options.starts = std::stoll(text("starts"));
   const DataView view{frame.size(), static_cast<int64_t>(frame.schema.columns().size()), frame.x.data(), frame.y.data(), nullptr};
   line.rows = view.n;
-  line.our_seconds = seconds_of([&] { line.ours = fit(view, spec, 1, fit_options).log_likelihood; });
+  line.our_seconds = gw::bench::seconds([&] { line.ours = fit(view, spec, 1, fit_options).log_likelihood; });
   return line;
 }
 

@@ -64,12 +64,11 @@ at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vect
   p.x = static_cast<const T*>(x.data_ptr()), p.activation = activation;
   p.up = side(w.up, w.up_scales, w.up_bias, w.in_group), p.down = side(w.down, w.down_scales, w.down_bias, w.hidden_group);
   if (w.gate.defined()) p.gate = side(w.gate, w.gate_scales, w.gate_bias, w.in_group);
-  auto y = at::zeros({p.tokens, p.out}, x.options().dtype(at::kFloat));
-  if (offsets.back() > 0) {
-    TorchTeam team;
-    Workspace memory;
-    kernels::code_forward<T>(kernels::codes_family()(), *Types<T>::level().rows, p, static_cast<float*>(y.data_ptr()), team, memory);
-  }
+  if (offsets.back() == 0) return at::zeros({p.tokens, p.out}, x.options());
+  const auto y = at::empty({p.tokens, p.out}, x.options().dtype(at::kFloat));
+  TorchTeam team;
+  Workspace memory;
+  kernels::code_forward<T>(kernels::codes_family()(), *Types<T>::level().rows, p, static_cast<float*>(y.data_ptr()), team, memory);
   return y.to(Types<T>::value);
 }
 

@@ -74,7 +74,7 @@ void add_warnings(const EmProblem& problem, const EmRun& run, const DataView& da
   if (steep(run.parameters.gate_slope)) result.warnings.push_back("the gate separates the experts completely: its slopes are held by the ridge alone and have no standard errors");
 }
 
-FitResult to_result(const EmProblem& problem, const EmRun& run, const DataView& data) {
+FitResult to_result(const EmProblem& problem, const EmRun& run) {
   const auto& design = problem.design();
   FitResult result;
   result.spec = problem.spec();
@@ -84,7 +84,6 @@ FitResult to_result(const EmProblem& problem, const EmRun& run, const DataView& 
   result.trace = run.trace;
   for (auto& value : result.trace) value += design.log_jacobian();
   result.n = design.rows, result.d = design.d, result.weight = design.total_weight;
-  add_warnings(problem, run, data, result);
   return result;
 }
 
@@ -162,11 +161,11 @@ FitResult fit(const DataView& data, const MixtureSpec& spec, uint64_t seed, cons
   }
   // Experts have no order of their own: warnings and tables shall name them alike.
   EmRun ordered = *best;
-  FitResult result = to_result(problem, ordered, data);
-  const auto order = canonical_order(result, data);
+  const auto order = canonical_order(to_result(problem, ordered), data);
   ordered.parameters = reorder(spec, ordered.parameters, order);
   for (size_t k = 0; k < order.size(); ++k) ordered.mass[k] = best->mass[static_cast<size_t>(order[k])];
-  result = to_result(problem, ordered, data);
+  FitResult result = to_result(problem, ordered);
+  add_warnings(problem, ordered, data, result);
   result.degenerate = degenerate;
   result.start_likelihood = std::move(likelihoods);
   return result;
@@ -185,7 +184,10 @@ FitResult fit_from(const DataView& data, const MixtureSpec& spec, const MixtureP
     if (options.progress) options.progress({0, 1, run.iterations, run.log_likelihood + design.log_jacobian(), false});
     return !options.stop || !options.stop();
   };
-  return to_result(problem, maximise(problem, data, design.to_standard(start), tick), data);
+  const auto run = maximise(problem, data, design.to_standard(start), tick);
+  FitResult result = to_result(problem, run);
+  add_warnings(problem, run, data, result);
+  return result;
 }
 
 }  // namespace gw::stats

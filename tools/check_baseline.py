@@ -12,6 +12,8 @@ import re
 import subprocess
 import sys
 
+from floors import report
+
 LEVEL = re.compile(r"(?<!\S)-m(avx|amx|fma)")
 WIDE = re.compile(r"%(ymm|zmm|tmm)\d")
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
@@ -63,10 +65,7 @@ def main(arguments):
         print(__doc__, file=sys.stderr)
         return 2
     problems, counts = check(build)
-    for problem in problems:
-        print(problem)
-    print(f"check_baseline: {counts[0]} objects of the baseline, {counts[1]} of levels, {len(problems)} problem(s)")
-    return 1 if problems else 0
+    return report(f"check_baseline: {counts[0]} objects of the baseline, {counts[1]} of levels", problems)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pathlib
 import re
 import sys
 
-from floors import FLOORS, is_part, read_lines, sources
+from floors import FLOORS, is_part, read_lines, sources, report
 
 CATALOGUE_LINES, SOURCE_LINES, HEADER_LINES = 200, 400, 200
 FUNCTION_LINES, KERNEL_FUNCTION_LINES = 40, 120
@@ -146,11 +146,8 @@ def main(arguments):
         problems = check(root)
     except ValueError as error:
         problems = [str(error)]
-    for problem in problems:
-        print(problem)
     count = sum(1 for key, *_ in measured(root) if ":" in key)
-    print(f"check_budgets: {count} functions, comments on {comment_share(root):.0%} of the floors' lines, {len(problems)} problem(s)")
-    return 1 if problems else 0
+    return report(f"check_budgets: {count} functions, comments on {comment_share(root):.0%} of the floors' lines", problems)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import pathlib
 import re
 import sys
 
+from floors import report
+
 BLOCK = re.compile(r"^<!-- compiled: (\w+)(?:/(\w+)\.cpp)? -->\n```cpp\n(.*?)^```$", re.M | re.S)
 MARKER = re.compile(r"<!-- compiled:")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
@@ -93,10 +95,7 @@ def main(arguments):
         return 2
     root = pathlib.Path(arguments[1]) if len(arguments) == 2 else here
     problems = check(root)
-    for problem in problems:
-        print(problem)
-    print(f"check_docs: {len(documents(root))} documents, {len(snippets(root)) if not problems else '?'} programs, {len(problems)} problem(s)")
-    return 1 if problems else 0
+    return report(f"check_docs: {len(documents(root))} documents, {len(snippets(root)) if not problems else '?'} programs", problems)
 
 
 if __name__ == "__main__":

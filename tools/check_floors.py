@@ -7,7 +7,7 @@ import pathlib
 import re
 import sys
 
-from floors import FLOORS, INCLUDE, REGISTER, SUFFIXES, TOP, catalogue_folders, is_part, read_lines, sources
+from floors import FLOORS, INCLUDE, REGISTER, SUFFIXES, TOP, catalogue_folders, is_part, read_lines, sources, report
 
 TENSOR_HEADER = re.compile(r"^\s*#\s*include\s*<(ATen|c10|torch)/")
 
@@ -90,10 +90,7 @@ def main(arguments):
         print(f"check_floors: {root} is no source tree", file=sys.stderr)
         return 2
     problems = check(root)
-    for problem in problems:
-        print(problem)
-    print(f"check_floors: {len(list(sources(root)))} files, {len(problems)} problem(s)")
-    return 1 if problems else 0
+    return report(f"check_floors: {len(list(sources(root)))} files", problems)
 
 
 if __name__ == "__main__":

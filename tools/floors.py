@@ -47,3 +47,11 @@ def is_part(lines):
 def catalogue_folders(root):
     """Folders where some .cpp registers a part."""
     return {path.parent for path in sources(root) if path.suffix == ".cpp" and path.parts[0] != "tests" and is_part(read_lines(root, path))}
+
+
+def report(summary, problems):
+    """How every checker ends: its problems, one per line, and a summary; returns the exit code."""
+    for problem in problems:
+        print(problem)
+    print(f"{summary}, {len(problems)} problem(s)")
+    return 1 if problems else 0

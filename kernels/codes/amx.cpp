@@ -13,23 +13,12 @@ namespace {
 
 #include "kernels/codes/avx512.inl"
 #include "kernels/codes/vnni.inl"
+#include "kernels/tiles.inl"
 
 constexpr int64_t kTile = 1024;  // bytes
 constexpr int64_t kVectorRows = 2;  // ns per step of 64 k: 28 and 42 with vectors, 72 for 4 rows; 59 to 84 for 5 to 16 rows in the unit
 
-struct alignas(64) Config {
-  uint8_t palette = 1, start = 0, reserved[14] = {};
-  uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-// One for each number of rows: the unit's time for a product is that of its rows.
-constexpr std::array<Config, kCodeRows> kConfigs = [] {
-  std::array<Config, kCodeRows> all;
-  for (int64_t m = 1; m <= kCodeRows; ++m) {
-    for (const int tile : {0, 1, 2, 3, 4, 5}) all[static_cast<size_t>(m - 1)].rows[tile] = static_cast<uint8_t>(m);
-  }
-  return all;
-}();
+constexpr auto kConfigs = tile_configs(6);
 
 inline void ask(const uint8_t* codes, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(codes + kEarly + i, 0, 2);

@@ -12,7 +12,6 @@ inline constexpr int64_t kCodeStep = 64;   ///< k that are stored together
 inline constexpr int64_t kCodeRows = 16;   ///< rows in a panel of rows
 inline constexpr int64_t kCodeBytes = kCodeStep * kCodeLanes;    ///< of a step of a panel with 8 bits
 inline constexpr int64_t kRowBytes = 2 * kCodeStep;              ///< of a step of one row
-inline constexpr float kCodeSmallest = 1e-30f;                   ///< a block below it counts as zero
 
 /// Rows as the level lays them out: data [steps][kCodeRows][kRowBytes], scales [blocks][kCodeRows].
 struct CodeRows {

@@ -13,22 +13,11 @@ namespace gw::kernels {
 namespace {
 
 #include "kernels/grouped_gemm/avx512_vectors.inl"
+#include "kernels/tiles.inl"
 
 constexpr int64_t kRows = 16, kTiles = 4, kCols = 16 * kTiles, kGroup = 32, kTile = 512, kEarly = 1280;  // kTile: bf16 values in a tile
 
-struct alignas(64) Config {
-  uint8_t palette = 1, start = 0, reserved[14] = {};
-  uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-// One for each number of rows: the unit's time for a product is that of its rows of A.
-constexpr std::array<Config, kRows> kConfigs = [] {
-  std::array<Config, kRows> all;
-  for (int64_t m = 1; m <= kRows; ++m) {
-    for (const int tile : {0, 1, 2, 3, 4}) all[static_cast<size_t>(m - 1)].rows[tile] = static_cast<uint8_t>(m);
-  }
-  return all;
-}();
+constexpr auto kConfigs = tile_configs(5);
 
 // Columns from memory: a tile is asked for two and a half loads early: 0.88 of the read rate at T = 8 (three or four 0.83, eight 0.82, never 0.72).
 inline void ask(const Bf16* b) {

@@ -48,12 +48,12 @@ class CodeForward {
   void run(float* y) {
     const int64_t most = std::max(ceil_div(p_.in, kCodeStep), ceil_div(p_.hidden, kCodeStep)) * kCodeBytes;
     for (int w = 0; w < team_.workers(); ++w) {
-      sums_.push_back(gw::kernels::take<float>(memory_, 2 * kRowChunk * kMostWide * kSums));
-      expanded_.push_back(p_.up.bits == 4 ? gw::kernels::take<uint8_t>(memory_, most) : nullptr);
+      sums_.push_back(take<float>(memory_, 2 * kRowChunk * kMostWide * kSums));
+      expanded_.push_back(p_.up.bits == 4 ? take<uint8_t>(memory_, most) : nullptr);
     }
     x_.take(memory_, panels_.total(), p_.in, block_of(p_.up, p_.in));
     each_row([&](int64_t panel, int64_t r, int64_t row) { x_.fill(table_, rows_, panel, r, p_.x + p_.token[row] * p_.in); });
-    h_ = gw::kernels::take<T>(memory_, p_.offsets[p_.experts] * p_.hidden);
+    h_ = take<T>(memory_, p_.offsets[p_.experts] * p_.hidden);
     inner();
     fixed_h_.take(memory_, panels_.total(), p_.hidden, block_of(p_.down, p_.hidden));
     each_row([&](int64_t panel, int64_t r, int64_t row) { fixed_h_.fill(table_, rows_, panel, r, h_ + row * p_.hidden); });

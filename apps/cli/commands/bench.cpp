@@ -88,11 +88,13 @@ class BenchCommand : public Command {
   void print(const ops::Peaks& peaks, const Json& cases, const std::vector<std::vector<std::string>>& rows) const {
     const auto &cpu = cpu_info().brand, f32 = ops::moe_ffn_level(at::kFloat), bf16 = ops::moe_ffn_level(at::kBFloat16);
     if (json_) {
-      fmt::print("{}\n", Json{{"cpu", cpu}, {"threads", at::get_num_threads()}, {"levels", {{"f32", f32}, {"bf16", bf16}}}, {"peaks", as_json(peaks)}, {"cases", cases}}.dump(2));
+      const Json levels{{"f32", f32}, {"bf16", bf16}};
+      fmt::print("{}\n", Json{{"cpu", cpu}, {"threads", at::get_num_threads()}, {"levels", levels}, {"peaks", as_json(peaks)}, {"cases", cases}}.dump(2));
       return;
     }
     fmt::print("{}, {} threads; levels f32 {}, bf16 {}\n", cpu, at::get_num_threads(), f32, bf16);
-    fmt::print("peaks: f32 {:.1f} GFLOP/s, bf16 dot {:.1f} GFLOP/s, int8 dot {:.1f} GOP/s, read {:.1f} GB/s (best of {}; a case's roof is measured in turns with it)\n\n", peaks.f32, peaks.bf16, peaks.int8, peaks.read, kWarmUp);
+    fmt::print("peaks: f32 {:.1f} GFLOP/s, bf16 dot {:.1f} GFLOP/s, int8 dot {:.1f} GOP/s, read {:.1f} GB/s ", peaks.f32, peaks.bf16, peaks.int8, peaks.read);
+    fmt::print("(best of {}; a case's roof is measured in turns with it)\n\n", kWarmUp);
     fmt::print("{}", format_table(rows));
   }
 
