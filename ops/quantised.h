@@ -31,7 +31,7 @@ struct QuantisedFfn {
 QuantisedFfn quantise_ffn(const FfnWeights& weights, int64_t bits, int64_t group);
 
 /// moe_ffn with these weights, for inference, in integer arithmetic: x and the inner activations are rounded to 16-bit fixed point, block by block of
-/// 128 (see kernels/codes/codes.h), which is finer than bf16 but where a block's values differ by more than a factor of 256.
+/// up to 512 (see kernels/codes/codes.h), which is finer than bf16 but where a block's values differ by more than a factor of 256.
 /// Bits:   the same for any threads and any split of the batch; products have the same bits at every level, activations as moe_ffn's.
 /// Errors: as moe_ffn; ValueError for x of another dtype than f32 and bf16. No gradients: x must not require one. A block of x that is not finite gives NaN
 ///         in all of its token's outputs.

@@ -12,17 +12,17 @@ namespace {
 void lay(const int16_t* q, uint8_t* to) { std::memcpy(to, q, kRowBytes); }
 
 void expand(const uint8_t* from, int64_t steps, uint8_t* to) {
-  const __m256i low = _mm256_set1_epi8(15), eight = _mm256_set1_epi8(8);
+  const __m256i low = _mm256_set1_epi8(15);
   for (int64_t i = 0; i < steps * kCodeBytes / 2; i += 32) {
     const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i));
     const __m256i high = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
     uint8_t* both = to + i / 64 * 128 + i % 64;
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(both), _mm256_sub_epi8(_mm256_and_si256(v, low), eight));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(both + 64), _mm256_sub_epi8(high, eight));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(both), _mm256_and_si256(v, low));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(both + 64), high);
   }
 }
 
-inline __m256i widened(const uint8_t* codes) { return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))); }
+inline __m256i widened(const uint8_t* codes) { return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))); }
 
 // The sums of 16 lanes: four vectors of four lanes.
 void add_half(const uint8_t* row, const uint8_t* codes, __m256i (&sums)[4]) {
@@ -35,10 +35,11 @@ void add_half(const uint8_t* row, const uint8_t* codes, __m256i (&sums)[4]) {
 }
 
 // Pairs become lanes; then into the sums of the row.
-void finish(const __m256i (&whole)[4], float by, const float* scale, float* sums) {
+void finish(const __m256i (&whole)[4], int32_t total, float by, const float* scale, float* sums) {
   for (int64_t i = 0; i < 4; i += 2) {
     const __m256i mixed = _mm256_hadd_epi32(whole[i], whole[i + 1]);  // lanes 0 1 4 5 2 3 6 7
-    const __m256 lanes = _mm256_cvtepi32_ps(_mm256_permute4x64_epi64(mixed, 0xd8));
+    const __m256i exact = _mm256_sub_epi32(_mm256_permute4x64_epi64(mixed, 0xd8), _mm256_set1_epi32(total));
+    const __m256 lanes = _mm256_cvtepi32_ps(exact);
     float* to = sums + i * 4;
     _mm256_storeu_ps(to, _mm256_fmadd_ps(_mm256_mul_ps(lanes, _mm256_set1_ps(by)), _mm256_loadu_ps(scale + i * 4), _mm256_loadu_ps(to)));
   }
@@ -60,14 +61,15 @@ void tile(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
         for (int64_t half = 0; half < 2; ++half) add_half(row, codes + half * 64, whole[half]);
       }
       const float by = rows.scales[block * kCodeRows + r];
-      for (int64_t half = 0; half < 2; ++half) finish(whole[half], by, scale + half * 16, sums + r * kCodeLanes + half * 16);
+      const int32_t total = rows.totals[block * kCodeRows + r];
+      for (int64_t half = 0; half < 2; ++half) finish(whole[half], total, by, scale + half * 16, sums + r * kCodeLanes + half * 16);
     }
   }
 }
 
 }  // namespace
 
-const CodeTable codes_avx2{lay, tile, expand};
+const CodeTable codes_avx2{lay, tile, nullptr, expand};
 
 }  // namespace gw::kernels
 #endif

@@ -14,7 +14,7 @@ namespace {
 
 }  // namespace
 
-const CodeTable codes_avx512_vnni{lay, vector_tile, expand};
+const CodeTable codes_avx512_vnni{lay, vector_tile, nullptr, expand};
 
 }  // namespace gw::kernels
 #endif

@@ -11,15 +11,15 @@ void lay(const int16_t* q, uint8_t* to) { std::memcpy(to, q, kRowBytes); }
 void expand(const uint8_t* from, int64_t steps, uint8_t* to) {
   for (int64_t i = 0; i < steps * kCodeBytes / 2; ++i) {
     uint8_t* both = to + i / 64 * 128 + i % 64;
-    both[0] = static_cast<uint8_t>((from[i] & 15) - 8);
-    both[64] = static_cast<uint8_t>((from[i] >> 4) - 8);
+    both[0] = from[i] & 15;
+    both[64] = from[i] >> 4;
   }
 }
 
 // Sums of one step for one row.
-void add_step(const int16_t* q, const int8_t* codes, int32_t* sums) {
+void add_step(const int16_t* q, const uint8_t* codes, int64_t* sums) {
   for (int64_t lane = 0; lane < kCodeLanes; ++lane) {
-    const int8_t* own = codes + lane * 4;
+    const uint8_t* own = codes + lane * 4;
     for (int64_t k = 0; k < kCodeStep; ++k) sums[lane] += q[k] * own[k / 4 * 128 + k % 4];
   }
 }
@@ -28,19 +28,19 @@ void tile(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
   uint8_t expanded[kCodeBytes];
   for (int64_t r = 0; r < m; ++r) {
     for (int64_t first = 0, block = 0; first < p.steps; first += p.block, ++block) {
-      int32_t whole[kCodeLanes] = {};
+      int64_t whole[kCodeLanes] = {};
       for (int64_t s = first; s < first + p.block && s < p.steps; ++s) {
         const uint8_t* codes = p.codes + s * kCodeBytes * p.bits / 8;
         if (p.bits == 4) expand(codes, 1, expanded), codes = expanded;
         int16_t q[kCodeStep];
         std::memcpy(q, rows.data + (s * kCodeRows + r) * kRowBytes, sizeof q);
-        add_step(q, reinterpret_cast<const int8_t*>(codes), whole);
+        add_step(q, codes, whole);
       }
       const float* scale = p.scales + first / p.group * kCodeLanes;
       const float by = rows.scales[block * kCodeRows + r];
       for (int64_t lane = 0; lane < kCodeLanes; ++lane) {
         float& sum = sums[r * kCodeLanes + lane];
-        sum = std::fma(static_cast<float>(whole[lane]) * by, scale[lane], sum);
+        sum = std::fma(static_cast<float>(whole[lane] - rows.totals[block * kCodeRows + r]) * by, scale[lane], sum);
       }
     }
   }
@@ -48,6 +48,6 @@ void tile(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
 
 }  // namespace
 
-const CodeTable codes_ref{lay, tile, expand};
+const CodeTable codes_ref{lay, tile, nullptr, expand};
 
 }  // namespace gw::kernels

@@ -1,11 +1,10 @@
-// AVX512_VNNI: four products of an unsigned and a signed byte are added to a lane by one instruction. q = 256·(high - 128) + low with both unsigned;
-// what the 128 adds is the codes' sum, one instruction more per 64 codes, whatever the rows. Included inside a level's unnamed namespace after
-// avx512.inl; <cstring> is there.
+// AVX512_VNNI: four products of a byte without and one with a sign are added to a lane by one instruction.
+// Included inside a level's unnamed namespace after avx512.inl; <cstring> is there.
 
-constexpr int64_t kMost = 4;  // rows at a time: 16 sums, two sums of codes, two of codes, two of q, a one
+constexpr int64_t kMost = 4;  // rows at a time: 16 sums, two of codes, two of q
 
 // In place: g++ 12 copies registers around its own intrinsic, which halves the rate.
-inline void dot(__m512i& sum, __m512i bytes, __m512i codes) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(codes)); }
+inline void dot(__m512i& sum, __m512i codes, __m512i q) { asm volatile("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes), "v"(q)); }
 
 inline __m512i four_of(const uint8_t* p) {
   int32_t four;
@@ -15,17 +14,16 @@ inline __m512i four_of(const uint8_t* p) {
 
 template <int64_t M>
 struct Sums {
-  __m512i high[M][2], low[M][2], codes[2];
+  __m512i high[M][2], low[M][2];
 };
 
 template <int64_t M, int64_t kBits, bool kFar>
-inline __attribute__((always_inline)) void add_step(const uint8_t* row, const uint8_t* codes, Sums<M>& sums) {
-  const __m512i one = _mm512_set1_epi8(1), sign = _mm512_set1_epi8(-128);
-  for (int64_t quad = 0; quad < 16; ++quad, row += 4, codes += 16 * kBits) {
+inline __attribute__((always_inline)) void add_step(const uint8_t* row, const uint8_t* codes, const uint8_t* far, Sums<M>& sums) {
+  for (int64_t quad = 0; quad < 16; ++quad, row += 4, codes += 16 * kBits, far += 16 * kBits) {
     __m512i c[2];
     if constexpr (kFar) {
-      __builtin_prefetch(codes + kEarly, 0, 2);
-      if constexpr (kBits == 8) __builtin_prefetch(codes + kEarly + 64, 0, 2);
+      ask(far);
+      if constexpr (kBits == 8) ask(far + 64);
     }
     if constexpr (kBits == 4) {
       const Halves both = halves(codes);
@@ -33,15 +31,13 @@ inline __attribute__((always_inline)) void add_step(const uint8_t* row, const ui
     } else {
       c[0] = _mm512_loadu_si512(codes), c[1] = _mm512_loadu_si512(codes + 64);
     }
-#pragma GCC unroll 2
-    for (int i = 0; i < 2; ++i) dot(sums.codes[i], one, c[i]);
 #pragma GCC unroll 4
     for (int64_t r = 0; r < M; ++r) {
-      const __m512i high = _mm512_xor_si512(four_of(row + r * kRowBytes), sign), low = four_of(row + r * kRowBytes + kCodeStep);
+      const __m512i high = four_of(row + r * kRowBytes), low = four_of(row + r * kRowBytes + kCodeStep);
 #pragma GCC unroll 2
       for (int i = 0; i < 2; ++i) {
-        dot(sums.high[r][i], high, c[i]);
-        dot(sums.low[r][i], low, c[i]);
+        dot(sums.high[r][i], c[i], high);
+        dot(sums.low[r][i], c[i], low);
       }
     }
   }
@@ -54,21 +50,21 @@ void some_rows(const CodeRows& rows, const CodePanel& p, float* to) {
     Sums<M> sums;
 #pragma GCC unroll 2
     for (int i = 0; i < 2; ++i) {
-      sums.codes[i] = _mm512_setzero_si512();
 #pragma GCC unroll 4
       for (int64_t r = 0; r < M; ++r) sums.high[r][i] = sums.low[r][i] = _mm512_setzero_si512();
     }
     const int64_t end = first + p.block < p.steps ? first + p.block : p.steps;
+    if constexpr (kFar) ask_scales(p.scales + first / p.group * kCodeLanes);
     for (int64_t s = first; s < end; ++s) {
-      add_step<M, kBits, kFar>(rows.data + s * kCodeRows * kRowBytes, p.codes + s * bytes, sums);
+      add_step<M, kBits, kFar>(rows.data + s * kCodeRows * kRowBytes, p.codes + s * bytes, early(p, s, bytes), sums);
     }
 #pragma GCC unroll 4
     for (int64_t r = 0; r < M; ++r) {
       const __m512 by = _mm512_set1_ps(rows.scales[block * kCodeRows + r]);
+      const __m512i total = _mm512_set1_epi32(rows.totals[block * kCodeRows + r]);
 #pragma GCC unroll 2
       for (int i = 0; i < 2; ++i) {
-        const __m512i high = _mm512_sub_epi32(sums.high[r][i], _mm512_slli_epi32(sums.codes[i], 7));
-        finish(high, sums.low[r][i], by, p.scales + first / p.group * kCodeLanes + i * 16, to + r * kCodeLanes + i * 16);
+        finish(sums.high[r][i], sums.low[r][i], total, by, p.scales + first / p.group * kCodeLanes + i * 16, to + r * kCodeLanes + i * 16);
       }
     }
   }
@@ -87,6 +83,6 @@ void vector_tile(const CodeRows& rows, const CodePanel& p, int64_t m, float* sum
   for (int64_t r = 0; r < m; r += kMost) {
     CodePanel again = p;
     again.from_memory = p.from_memory && r == 0;
-    up_to<kMost>({rows.data + r * kRowBytes, rows.scales + r}, again, m - r < kMost ? m - r : kMost, sums + r * kCodeLanes);
+    up_to<kMost>({rows.data + r * kRowBytes, rows.scales + r, rows.totals + r}, again, m - r < kMost ? m - r : kMost, sums + r * kCodeLanes);
   }
 }

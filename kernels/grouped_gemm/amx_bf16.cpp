@@ -24,13 +24,20 @@ inline void ask(const Bf16* b) {
   for (int64_t line = 0; line < 16; ++line) __builtin_prefetch(b + kEarly + line * 32);
 }
 
-void tile(const Bf16* a, const Bf16* b, int64_t units, int64_t m, float* c, Ahead ahead) {
+void tile(const Bf16* a, const Bf16* b, int64_t units, int64_t m, Sums<float> c, Ahead ahead) {
   _tile_loadconfig(&kConfigs[static_cast<size_t>(m - 1)]);
-  constexpr int64_t stride = kCols * sizeof(float);
-  _tile_loadd(0, c, stride);
-  _tile_loadd(1, c + 16, stride);
-  _tile_loadd(2, c + 32, stride);
-  _tile_loadd(3, c + 48, stride);
+  const int64_t stride = c.stride * static_cast<int64_t>(sizeof(float));
+  if (c.fresh) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  } else {
+    _tile_loadd(0, c.at, stride);
+    _tile_loadd(1, c.at + 16, stride);
+    _tile_loadd(2, c.at + 32, stride);
+    _tile_loadd(3, c.at + 48, stride);
+  }
   for (int64_t u = 0; u < units; ++u, a += kTile, b += kTiles * kTile) {
     for (int i = 0; i < 8 && ahead.lines > 0; ++i, --ahead.lines) __builtin_prefetch(*ahead.line++, 0, 2);
     _tile_loadd(4, a, 64);
@@ -47,10 +54,10 @@ void tile(const Bf16* a, const Bf16* b, int64_t units, int64_t m, float* c, Ahea
     _tile_loadd(5, b + 3 * kTile, 64);
     _tile_dpbf16ps(3, 4, 5);
   }
-  _tile_stored(0, c, stride);
-  _tile_stored(1, c + 16, stride);
-  _tile_stored(2, c + 32, stride);
-  _tile_stored(3, c + 48, stride);
+  _tile_stored(0, c.at, stride);
+  _tile_stored(1, c.at + 16, stride);
+  _tile_stored(2, c.at + 32, stride);
+  _tile_stored(3, c.at + 48, stride);
   _tile_release();  // other code in the process configures the unit for itself
 }
 

@@ -10,11 +10,12 @@ namespace gw::kernels {
 namespace {
 
 constexpr int64_t kLanes = 8, kTileRows = 6;
-using Sums = __m256;
+using Vector = __m256;
 using Units = __m256i;
 
-inline Sums load_sums(const float* p) { return _mm256_loadu_ps(p); }
-inline void store_sums(float* p, Sums v) { _mm256_storeu_ps(p, v); }
+inline Vector load_sums(const float* p) { return _mm256_loadu_ps(p); }
+inline Vector zero_sums() { return _mm256_setzero_ps(); }
+inline void store_sums(float* p, Vector v) { _mm256_storeu_ps(p, v); }
 inline Units load_units(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 inline Units zero_units() { return _mm256_setzero_si256(); }
 inline Units broadcast_unit(const uint32_t* p) { return _mm256_set1_epi32(static_cast<int>(*p)); }
@@ -43,14 +44,14 @@ inline void transpose(Units (&r)[kLanes]) {
   }
 }
 
-inline Sums fma(Sums a, Sums b, Sums c) { return _mm256_fmadd_ps(a, b, c); }
-inline Sums shift_up(Units v) { return _mm256_castsi256_ps(_mm256_slli_epi32(v, 16)); }
-inline Sums upper_half(Units v) { return _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32(static_cast<int>(0xffff0000u)))); }
+inline Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+inline Vector shift_up(Units v) { return _mm256_castsi256_ps(_mm256_slli_epi32(v, 16)); }
+inline Vector upper_half(Units v) { return _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32(static_cast<int>(0xffff0000u)))); }
 
 namespace f32 {
-using Factor = Sums;
+using Factor = Vector;
 inline Factor prepare(Units v) { return _mm256_castsi256_ps(v); }
-inline Sums dot(Sums sums, Factor a, Factor b) { return fma(a, b, sums); }
+inline Vector dot(Vector sums, Factor a, Factor b) { return fma(a, b, sums); }
 #include "kernels/grouped_gemm/wide.inl"
 }  // namespace f32
 

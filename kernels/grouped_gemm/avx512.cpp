@@ -10,9 +10,9 @@ namespace gw::kernels {
 namespace {
 
 #include "kernels/grouped_gemm/avx512_vectors.inl"
-using Factor = Sums;
+using Factor = Vector;
 inline Factor prepare(Units v) { return _mm512_castsi512_ps(v); }
-inline Sums dot(Sums sums, Factor a, Factor b) { return _mm512_fmadd_ps(a, b, sums); }
+inline Vector dot(Vector sums, Factor a, Factor b) { return _mm512_fmadd_ps(a, b, sums); }
 #include "kernels/grouped_gemm/wide.inl"
 
 }  // namespace

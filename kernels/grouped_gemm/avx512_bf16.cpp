@@ -13,7 +13,7 @@ namespace {
 #include "kernels/grouped_gemm/avx512_vectors.inl"
 using Factor = __m512bh;
 inline Factor prepare(Units v) { return reinterpret_cast<__m512bh>(v); }
-inline Sums dot(Sums sums, Factor a, Factor b) { return _mm512_dpbf16_ps(sums, a, b); }
+inline Vector dot(Vector sums, Factor a, Factor b) { return _mm512_dpbf16_ps(sums, a, b); }
 #include "kernels/grouped_gemm/wide.inl"
 
 }  // namespace

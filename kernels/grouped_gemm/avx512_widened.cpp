@@ -10,9 +10,9 @@ namespace gw::kernels {
 namespace {
 
 #include "kernels/grouped_gemm/avx512_vectors.inl"
-inline Sums shift_up(Units v) { return _mm512_castsi512_ps(_mm512_slli_epi32(v, 16)); }
-inline Sums upper_half(Units v) { return _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xffff0000u)))); }
-inline Sums fma(Sums a, Sums b, Sums c) { return _mm512_fmadd_ps(a, b, c); }
+inline Vector shift_up(Units v) { return _mm512_castsi512_ps(_mm512_slli_epi32(v, 16)); }
+inline Vector upper_half(Units v) { return _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xffff0000u)))); }
+inline Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
 #include "kernels/grouped_gemm/widened_pair.inl"
 #include "kernels/grouped_gemm/wide.inl"
 

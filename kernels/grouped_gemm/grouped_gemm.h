@@ -29,11 +29,19 @@ struct Ahead {
   bool columns = false;
 };
 
+/// Where a tile's sums are: row i at `at` + i·stride. `fresh`: they start at zero, and what is there is not read; else they go on from it.
+template <class S>
+struct Sums {
+  S* at = nullptr;
+  int64_t stride = 0;
+  bool fresh = false;
+};
+
 /// One level. A panel holds `lanes` rows (of A) or columns (of B) for a stretch of the inner dimension k:
 ///   [units][lanes][group], a unit being `group` consecutive k: what one instruction multiplies and adds (1; 2 for bf16; 32 for the matrix unit,
 ///   which orders the inside of a unit as it likes, for A and B differently: panels are told apart by their width).
 /// Lanes and k beyond the matrix are zero, so that only the last rows of a tile need care.
-/// Sums go up k one by one (by pairs in bf16) and continue from what c holds: cutting k, rows or columns anywhere gives the same bits.
+/// Sums go up k one by one (by pairs in bf16) and may go on from earlier sums: cutting k, rows or columns anywhere gives the same bits.
 template <class T>
 struct GemmTable {
   using Sum = typename SumOf<T>::type;
@@ -44,9 +52,9 @@ struct GemmTable {
   void (*pack_k)(const T* const* lane, int64_t count, int64_t width, int64_t k, T* panel);
   /// Packs lanes that are contiguous at each k: step j is at step[j][0 … count).
   void (*pack_lanes)(const T* const* step, int64_t k, int64_t count, int64_t width, T* panel);
-  /// c[m × cols] += a[m × k]·b[k × cols] with m ≤ rows; c has rows of `cols` values.
+  /// c[m × cols] = (c or 0) + a[m × k]·b[k × cols] with m ≤ rows; all `cols` values of a row are written.
   /// Cost: 2·m·cols·group·units flop; reads (rows + cols)·4·units bytes of panels.
-  void (*tile)(const T* a, const T* b, int64_t units, int64_t m, Sum* c, Ahead ahead);
+  void (*tile)(const T* a, const T* b, int64_t units, int64_t m, Sums<Sum> c, Ahead ahead);
 };
 
 extern const GemmTable<double> gemm_ref_f64;

@@ -41,14 +41,14 @@ void pack_lanes(const T* const* step, int64_t k, int64_t count, int64_t width, T
 }
 
 template <class T>
-void tile(const T* a, const T* b, int64_t units, int64_t m, typename SumOf<T>::type* c, Ahead) {
+void tile(const T* a, const T* b, int64_t units, int64_t m, Sums<typename SumOf<T>::type> c, Ahead) {
+  for (int64_t i = 0; c.fresh && i < m; ++i) std::fill_n(c.at + i * c.stride, kCols, 0);
   for (int64_t u = 0; u < units; ++u) {
     for (int64_t g = 0; g < kGroup<T>; ++g) {
       for (int64_t i = 0; i < m; ++i) {
         const auto left = widen(a[(u * kRows + i) * kGroup<T> + g]);
-        for (int64_t j = 0; j < kCols; ++j) {
-          c[i * kCols + j] = std::fma(left, widen(b[(u * kCols + j) * kGroup<T> + g]), c[i * kCols + j]);
-        }
+        auto* const row = c.at + i * c.stride;
+        for (int64_t j = 0; j < kCols; ++j) row[j] = std::fma(left, widen(b[(u * kCols + j) * kGroup<T> + g]), row[j]);
       }
     }
   }

@@ -1,5 +1,5 @@
 // Bodies of the vector levels, written once. Included inside the anonymous namespace of a level's file after it has defined:
-// kLanes (32-bit values in a vector), kTileRows, Sums (a vector of f32), Units (a vector of 32-bit units), load_sums, store_sums,
+// kLanes (32-bit values in a vector), kTileRows, Vector (of f32), Units (a vector of 32-bit units), load_sums, store_sums, zero_sums,
 // load_units, broadcast_unit, Factor prepare(Units) (what dot wants of a unit), dot(sums, Factor a, Factor b), store_units_masked(p, v, count),
 // transpose(Units[kLanes]).
 // A tile is kTileRows × 2 vectors of sums in registers: 14 × 2 of 32 with AVX-512 (with one broadcast and two columns: 31), 6 × 2 of 16 with
@@ -11,7 +11,7 @@ constexpr int64_t kCols = 2 * kLanes;
 constexpr int64_t kEarly = 2048 / (4 * kCols);
 
 template <int64_t M>
-inline __attribute__((always_inline)) void multiply_unit(const uint32_t* a, const uint32_t* b, Sums (&sums)[M][2]) {
+inline __attribute__((always_inline)) void multiply_unit(const uint32_t* a, const uint32_t* b, Vector (&sums)[M][2]) {
   const Factor b0 = prepare(load_units(b)), b1 = prepare(load_units(b + kLanes));
 #pragma GCC unroll 14
   for (int64_t i = 0; i < M; ++i) {
@@ -23,7 +23,7 @@ inline __attribute__((always_inline)) void multiply_unit(const uint32_t* a, cons
 
 // kColumns: they come from memory, and are asked for early; else lines that later work will read are.
 template <int64_t M, bool kColumns>
-inline __attribute__((always_inline)) void multiply_units(const uint32_t* a, const uint32_t* b, int64_t units, Sums (&sums)[M][2], Ahead ahead) {
+inline __attribute__((always_inline)) void multiply_units(const uint32_t* a, const uint32_t* b, int64_t units, Vector (&sums)[M][2], Ahead ahead) {
   // Two units per turn: 3 % faster on Sapphire Rapids than one, four are slower again.
   int64_t u = 0;
   for (; u + 2 <= units; u += 2, a += 2 * kTileRows, b += 2 * kCols) {
@@ -40,23 +40,23 @@ inline __attribute__((always_inline)) void multiply_units(const uint32_t* a, con
 }
 
 template <int64_t M>
-void tile_rows(const uint32_t* a, const uint32_t* b, int64_t units, float* c, Ahead ahead) {
-  Sums sums[M][2];
+void tile_rows(const uint32_t* a, const uint32_t* b, int64_t units, Sums<float> c, Ahead ahead) {
+  Vector sums[M][2];
   for (int64_t i = 0; i < M; ++i) {
-    sums[i][0] = load_sums(c + i * kCols);
-    sums[i][1] = load_sums(c + i * kCols + kLanes);
+    sums[i][0] = c.fresh ? zero_sums() : load_sums(c.at + i * c.stride);
+    sums[i][1] = c.fresh ? zero_sums() : load_sums(c.at + i * c.stride + kLanes);
   }
   // A flag inside the loop costs 6 % of what memory gives.
   if (ahead.columns) multiply_units<M, true>(a, b, units, sums, ahead);
   else multiply_units<M, false>(a, b, units, sums, ahead);
   for (int64_t i = 0; i < M; ++i) {
-    store_sums(c + i * kCols, sums[i][0]);
-    store_sums(c + i * kCols + kLanes, sums[i][1]);
+    store_sums(c.at + i * c.stride, sums[i][0]);
+    store_sums(c.at + i * c.stride + kLanes, sums[i][1]);
   }
 }
 
 template <int64_t M>
-void tile_up_to(const uint32_t* a, const uint32_t* b, int64_t units, int64_t m, float* c, Ahead ahead) {
+void tile_up_to(const uint32_t* a, const uint32_t* b, int64_t units, int64_t m, Sums<float> c, Ahead ahead) {
   if constexpr (M > 1) {
     if (m < M) return tile_up_to<M - 1>(a, b, units, m, c, ahead);
   }
@@ -64,7 +64,7 @@ void tile_up_to(const uint32_t* a, const uint32_t* b, int64_t units, int64_t m, 
 }
 
 template <class T>
-void tile(const T* a, const T* b, int64_t units, int64_t m, float* c, Ahead ahead) {
+void tile(const T* a, const T* b, int64_t units, int64_t m, Sums<float> c, Ahead ahead) {
   tile_up_to<kTileRows>(reinterpret_cast<const uint32_t*>(a), reinterpret_cast<const uint32_t*>(b), units, m, c, ahead);
 }
 
@@ -108,8 +108,10 @@ void pack_k(const T* const* lane, int64_t count, int64_t width, int64_t k, T* pa
 }
 
 inline void pack_step(const float* const* step, int64_t, int64_t count, uint32_t* units) {
-  if (count == kCols) {  // a constant size: four moves instead of a call
+  if (count == kCols) {  // constant sizes: a few moves instead of a call
     std::memcpy(units, step[0], kCols * sizeof(float));
+  } else if (count == kTileRows) {
+    std::memcpy(units, step[0], kTileRows * sizeof(float));
   } else {
     std::memcpy(units, step[0], static_cast<size_t>(count) * sizeof(float));
   }

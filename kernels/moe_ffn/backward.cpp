@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "kernels/moe_ffn/tasks.h"
 
 namespace gw::kernels {
@@ -63,8 +65,8 @@ class Backward {
     const Stripe<T> down{weights, b.panel, b.panels};
     for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
       const int64_t first = panels_.first_of(b.expert) + done, count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
-      start_tiles<Sum>(gemm_, nullptr, p_.hidden, b.panel, b.panels, count, s.tiles);
-      multiply<T>(gemm_, RowBlock{dy_panels_, first, count, [&](int64_t i) { return panels_.rows(first + i); }}, {down}, {s.tiles}, s.columns);
+      const Tiles<T> tiles{s.tiles, gemm_.cols, true};
+      multiply<T>(gemm_, RowBlock{dy_panels_, first, count, [&](int64_t i) { return panels_.rows(first + i); }}, {down}, {tiles}, s.columns);
       for (int64_t i = 0; i < count; ++i) {
         for (int64_t p = 0; p < b.panels; ++p) tile_back(first + i, b.panel + p, s.tiles + (i * b.panels + p) * gemm_.rows * gemm_.cols);
       }
@@ -117,9 +119,9 @@ class Backward {
     for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
       const int64_t first = panels_.first_of(b.expert) + done, count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
       const auto real = [&](int64_t i) { return panels_.rows(first + i); };
-      start_tiles<Sum>(gemm_, nullptr, p_.in, b.panel, b.panels, count, s.tiles);
-      multiply<T>(gemm_, RowBlock{up_panels_, first, count, real}, {up}, {s.tiles}, s.columns, glu_ ? &gate : &next);
-      if (glu_) multiply<T>(gemm_, RowBlock{gate_panels_, first, count, real}, {gate}, {s.tiles}, s.columns, &next);
+      const Tiles<T> fresh{s.tiles, gemm_.cols, true}, more{s.tiles, gemm_.cols, false};
+      multiply<T>(gemm_, RowBlock{up_panels_, first, count, real}, {up}, {fresh}, s.columns, glu_ ? &gate : &next);
+      if (glu_) multiply<T>(gemm_, RowBlock{gate_panels_, first, count, real}, {gate}, {more}, s.columns, &next);
       for (int64_t i = 0; i < count; ++i) {
         for (int64_t r = 0; r < real(i); ++r) {
           for (int64_t p = 0; p < b.panels; ++p) {
@@ -222,8 +224,10 @@ class Backward {
   void product_tile(const Product& q, int side, int64_t expert, int64_t i, int64_t panel, const T* left, const T* right, int64_t units, Sum* tile) {
     const int64_t count = std::min(gemm_.rows, q.m - i), column = panel * gemm_.cols, n = std::min(gemm_.cols, q.n - column);
     T* to = q.to[side] + (expert * q.m + i) * q.n + column;
-    std::fill_n(tile, gemm_.rows * gemm_.cols, Sum(0));
-    gemm_.tile(left, right, units, count, tile, {});
+    if constexpr (std::is_same_v<T, Sum>) {
+      if (n == gemm_.cols) return gemm_.tile(left, right, units, count, {to, q.n, true}, {});
+    }
+    gemm_.tile(left, right, units, count, {tile, gemm_.cols, true}, {});
     for (int64_t r = 0; r < count; ++r) rows_.narrow(tile + r * gemm_.cols, n, to + r * q.n);
   }
 

@@ -107,12 +107,15 @@ PackedBlock<T> packed_block(const GemmTable<T>& gemm, const Stripe<T>& b, int64_
   return {scratch, n * unit};
 }
 
-/// tiles[s][i][p] += row panel i · column panel p of stripe s, through all k; all stripes have the same k. What comes next (the next block of k, then
+/// Tiles one after the other, each of rows × cols sums.
+template <class T>
+using Tiles = Sums<typename SumOf<T>::type>;
+
+/// tiles[s][i][p] = (what it holds, or 0 when fresh) + row panel i · column panel p of stripe s, through all k; all stripes have the same k. What comes next (the next block of k, then
 /// the first of `then`) is asked for while this is computed: a block of weights that comes from memory takes as long as a quarter of its
 /// arithmetic at 128 rows per expert.
 template <class T, class Rows, size_t N>
-void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], typename SumOf<T>::type* const (&tiles)[N], T* scratch,
-                    const Stripe<T>* then) {
+void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], const Tiles<T> (&tiles)[N], T* scratch, const Stripe<T>* then) {
   const int64_t units = ceil_div(b[0].m.k, gemm.group), unit_a = gemm.rows * gemm.group, panels = b[0].panels, tile = gemm.rows * gemm.cols;
   int64_t deep = block_units(gemm, b[0].m.k);
   if (a.count == 1 && b[0].m.packed != nullptr) deep = std::max<int64_t>(units, 1);
@@ -130,7 +133,8 @@ void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b
           if (i + 1 < a.count) lines.add(1, n * unit_a * static_cast<int64_t>(sizeof(T)), part, parts, [&](int64_t) { return rows + a.panels.stride; });
           if (!last) add_block(lines, gemm, b[s], u + n, i * panels + p, a.count * panels);
           if (last && then != nullptr) add_block(lines, gemm, *then, 0, i * parts + part, a.count * parts);
-          gemm.tile(rows, block[s].data + p * block[s].step, n, a.rows_of(i), tiles[s] + (i * panels + p) * tile, lines.ahead());
+          const Tiles<T> sums{tiles[s].at + (i * panels + p) * tile, gemm.cols, tiles[s].fresh && u == 0};
+          gemm.tile(rows, block[s].data + p * block[s].step, n, a.rows_of(i), sums, lines.ahead());
         }
       }
     }
@@ -140,12 +144,12 @@ void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b
 /// The same for whole stripes. A single panel of rows uses its weights once: they are then read from end to end, as memory likes it: stripe by stripe,
 /// and within one the panels in the order in which they lie.
 template <class T, class Rows, size_t N>
-void multiply(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], typename SumOf<T>::type* const (&tiles)[N], T* scratch,
-              const Stripe<T>* then = nullptr) {
+void multiply(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], const Tiles<T> (&tiles)[N], T* scratch, const Stripe<T>* then = nullptr) {
   if (a.count > 1) return multiply_block<T>(gemm, a, b, tiles, scratch, then);
   for (size_t s = 0; s < N; ++s) {
     for (int64_t p = 0; p < b[s].panels; ++p) {
-      multiply_block<T>(gemm, a, {Stripe<T>{b[s].m, b[s].panel + p, 1}}, {tiles[s] + p * gemm.rows * gemm.cols}, scratch, nullptr);
+      const Tiles<T> one{tiles[s].at + p * gemm.rows * gemm.cols, gemm.cols, tiles[s].fresh};
+      multiply_block<T>(gemm, a, {Stripe<T>{b[s].m, b[s].panel + p, 1}}, {one}, scratch, nullptr);
     }
   }
 }

@@ -24,8 +24,8 @@ struct CodeProblem {
   Activation activation = Activation::silu;
 };
 
-/// y [tokens, out] (overwritten) = Σ_r weight_r·expert(x_token(r)); rows and the inner activations are rounded to 16-bit fixed point in blocks of 128 k
-/// (64 where a group is an odd number of steps).
+/// y [tokens, out] (overwritten) = Σ_r weight_r·expert(x_token(r)); rows and the inner activations are rounded to 16-bit fixed point in blocks of up to
+/// 512 k that divide a group.
 /// Error:  of each factor, at most 2^-16 of its block's largest magnitude.
 /// Cost:   reads bits / 8 bytes per weight of an expert with rows, once per 128 rows; four barriers.
 /// Memory: N·(2·in + 2·hidden + sizeof(T)·hidden) bytes, and a megabyte a worker.

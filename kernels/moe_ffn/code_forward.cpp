@@ -8,35 +8,48 @@ constexpr int64_t kRowChunk = 8;    // panels of rows whose sums are kept: a pan
 constexpr int64_t kMostWide = 8;    // panels of codes a task takes
 constexpr int64_t kSums = kCodeRows * kCodeLanes;
 
-/// Steps per block of k: two where that divides the group, or where one scale spans all.
-int64_t block_of(const CodeWeight& w, int64_t k) { return w.group >= k || w.group % (2 * kCodeStep) == 0 ? 2 : 1; }
+/// Steps per block of k: as many as divide the group; where one scale spans all, the most.
+int64_t block_of(const CodeWeight& w, int64_t k) {
+  int64_t steps = kMostBlock;
+  while (w.group < k && w.group % (steps * kCodeStep) != 0) steps /= 2;
+  return steps;
+}
 
-/// Rows in fixed point: a panel's data and scales for all k.
+/// Rows in fixed point: a panel's data, scales and totals for all k.
 class FixedRows {
  public:
-  void take(Memory& memory, int64_t panels, int64_t k, int64_t block) {
-    k_ = k, block_ = block, steps_ = ceil_div(k, kCodeStep), blocks_ = ceil_div(steps_, block);
+  void take(Memory& memory, int64_t panels, int64_t k, const CodeWeight& w) {
+    k_ = k, block_ = block_of(w, k), offset_ = 1 << (w.bits - 1), steps_ = ceil_div(k, kCodeStep), blocks_ = ceil_div(steps_, block_);
     data_ = static_cast<uint8_t*>(memory.take(panels * steps_ * kCodeRows * kRowBytes));
-    scales_ = static_cast<float*>(memory.take(panels * blocks_ * kCodeRows * static_cast<int64_t>(sizeof(float))));
+    scales_ = gw::kernels::take<float>(memory, panels * blocks_ * kCodeRows);
+    totals_ = gw::kernels::take<int32_t>(memory, panels * blocks_ * kCodeRows);
   }
-  CodeRows of(int64_t panel) const { return {data_ + panel * steps_ * kCodeRows * kRowBytes, scales_ + panel * blocks_ * kCodeRows}; }
+  CodeRows of(int64_t panel) const {
+    const int64_t at = panel * blocks_ * kCodeRows;
+    return {data_ + panel * steps_ * kCodeRows * kRowBytes, scales_ + at, totals_ + at};
+  }
 
   template <class T>
   void fill(const CodeTable& table, const FfnRowsTable<T>& rows, int64_t panel, int64_t row, const T* x) const {
     const int64_t wide = block_ * kCodeStep;
     uint8_t* data = data_ + panel * steps_ * kCodeRows * kRowBytes;
     for (int64_t b = 0; b < blocks_; ++b) {
-      int16_t q[2 * kCodeStep] = {};
+      int16_t q[kMostBlock * kCodeStep] = {};
       const int64_t first = b * wide, steps = std::min(block_, steps_ - b * block_);
-      scales_[(panel * blocks_ + b) * kCodeRows + row] = rows.fix(x + first, std::min(wide, k_ - first), q);
+      const int64_t at = (panel * blocks_ + b) * kCodeRows + row;
+      int32_t total = 0;
+      scales_[at] = rows.fix(x + first, std::min(wide, k_ - first), q, total);
+      totals_[at] = offset_ * total;
       for (int64_t s = 0; s < steps; ++s) table.lay(q + s * kCodeStep, data + ((b * block_ + s) * kCodeRows + row) * kRowBytes);
     }
   }
 
  private:
   int64_t k_ = 0, block_ = 0, steps_ = 0, blocks_ = 0;
+  int32_t offset_ = 0;
   uint8_t* data_ = nullptr;
   float* scales_ = nullptr;
+  int32_t* totals_ = nullptr;
 };
 
 template <class T>
@@ -51,11 +64,11 @@ class CodeForward {
       sums_.push_back(take<float>(memory_, 2 * kRowChunk * kMostWide * kSums));
       expanded_.push_back(p_.up.bits == 4 ? take<uint8_t>(memory_, most) : nullptr);
     }
-    x_.take(memory_, panels_.total(), p_.in, block_of(p_.up, p_.in));
+    x_.take(memory_, panels_.total(), p_.in, p_.up);
     each_row([&](int64_t panel, int64_t r, int64_t row) { x_.fill(table_, rows_, panel, r, p_.x + p_.token[row] * p_.in); });
     h_ = take<T>(memory_, p_.offsets[p_.experts] * p_.hidden);
     inner();
-    fixed_h_.take(memory_, panels_.total(), p_.hidden, block_of(p_.down, p_.hidden));
+    fixed_h_.take(memory_, panels_.total(), p_.hidden, p_.down);
     each_row([&](int64_t panel, int64_t r, int64_t row) { fixed_h_.fill(table_, rows_, panel, r, h_ + row * p_.hidden); });
     down(y);
   }
@@ -71,12 +84,19 @@ class CodeForward {
   /// At most what a worker's sums hold, and leaving four tasks per worker.
   int64_t wide(int64_t panels, int64_t experts) const { return std::clamp<int64_t>(panels * experts / (4 * team_.workers()), 1, kMostWide); }
 
-  /// sums[i][p] (i < count panels of rows from `first`, p < b.panels) = bias + rows · codes.
-  void multiply(const FixedRows& rows, const CodeWeight& w, const Block& b, int64_t lanes, int64_t k, int64_t first, int64_t count, float* sums, int worker) {
-    const int64_t steps = ceil_div(k, kCodeStep), groups = ceil_div(k, w.group), bytes = kCodeBytes * w.bits / 8;
+  /// Codes of a panel of an expert.
+  static const uint8_t* codes_at(const CodeWeight& w, int64_t lanes, int64_t k, int64_t expert, int64_t panel) {
+    return w.codes + (expert * ceil_div(lanes, kCodeLanes) + panel) * ceil_div(k, kCodeStep) * kCodeBytes * w.bits / 8;
+  }
+
+  /// sums[i][p] (i < count panels of rows from `first`, p < b.panels) = bias + rows · codes. `next`: the codes that are read afterwards.
+  void multiply(const FixedRows& rows, const CodeWeight& w, const Block& b, int64_t lanes, int64_t k, int64_t first, int64_t count, float* sums, int worker,
+                const uint8_t* next) {
+    const int64_t steps = ceil_div(k, kCodeStep), groups = ceil_div(k, w.group);
     for (int64_t p = 0; p < b.panels; ++p) {
       const int64_t at = b.expert * ceil_div(lanes, kCodeLanes) + b.panel + p, lane0 = (b.panel + p) * kCodeLanes;
-      CodePanel panel{w.codes + at * steps * bytes, w.scales + at * groups * kCodeLanes, w.bits, steps, block_of(w, k), ceil_div(w.group, kCodeStep), true};
+      CodePanel panel{codes_at(w, lanes, k, b.expert, b.panel + p), w.scales + at * groups * kCodeLanes, w.bits, steps, block_of(w, k),
+                      ceil_div(w.group, kCodeStep), true, p + 1 < b.panels ? codes_at(w, lanes, k, b.expert, b.panel + p + 1) : next};
       if (w.bits == 4 && count > 1) {
         uint8_t* expanded = expanded_[static_cast<size_t>(worker)];
         table_.expand(panel.codes, steps, expanded);
@@ -120,30 +140,43 @@ class CodeForward {
     const auto blocks = blocks_of(panels_, p_.experts, panels, wide(panels, p_.experts));
     team_.run(static_cast<int64_t>(blocks.size()), [&](int64_t task, int worker) {
       const auto& b = blocks[static_cast<size_t>(task)];
+      const auto& later = blocks[std::min(static_cast<size_t>(task + team_.workers()), blocks.size() - 1)];
+      const auto* next = codes_at(p_.up, p_.hidden, p_.in, later.expert, later.panel);
+      const auto* after_up = p_.gate.given() ? codes_at(p_.gate, p_.hidden, p_.in, b.expert, b.panel) : next;
       float *up = sums_[static_cast<size_t>(worker)], *gate = up + kRowChunk * kMostWide * kSums;
       chunks(b.expert, [&](int64_t first, int64_t count) {
-        multiply(x_, p_.up, b, p_.hidden, p_.in, first, count, up, worker);
-        if (p_.gate.given()) multiply(x_, p_.gate, b, p_.hidden, p_.in, first, count, gate, worker);
+        multiply(x_, p_.up, b, p_.hidden, p_.in, first, count, up, worker, after_up);
+        if (p_.gate.given()) multiply(x_, p_.gate, b, p_.hidden, p_.in, first, count, gate, worker, next);
         stretches(b, p_.hidden, first, count, [&](int64_t row, int64_t column, int64_t n, int64_t at) {
           rows_.activate(p_.activation, p_.gate.given() ? gate + at : nullptr, up + at, n, h_ + row * p_.hidden + column, nullptr, nullptr);
         });
       });
+      if (table_.rest != nullptr) table_.rest();
     });
   }
 
   void down(float* y) {
     const int64_t panels = ceil_div(p_.out, kCodeLanes), each = wide(panels, 1);
+    std::vector<int64_t> busy;  // experts with rows
+    for (int64_t e = 0; e < p_.experts; ++e) {
+      if (panels_.panels_of(e) > 0) busy.push_back(e);
+    }
     team_.run(ceil_div(panels, each), [&](int64_t task, int worker) {
       const int64_t panel = task * each, count = std::min(each, panels - panel), column = panel * kCodeLanes;
       for (int64_t t = 0; t < p_.tokens; ++t) std::fill_n(y + t * p_.out + column, std::min(count * kCodeLanes, p_.out - column), 0.0f);
-      for (int64_t e = 0; e < p_.experts; ++e) down_block({e, panel, count}, y, worker);
+      const int64_t later = std::min(panel + each * team_.workers(), panels - 1);
+      for (size_t i = 0; i < busy.size(); ++i) {
+        const bool last = i + 1 == busy.size();
+        down_block({busy[i], panel, count}, y, worker, codes_at(p_.down, p_.out, p_.hidden, last ? busy[0] : busy[i + 1], last ? later : panel));
+      }
+      if (table_.rest != nullptr) table_.rest();
     });
   }
 
-  void down_block(const Block& b, float* y, int worker) {
+  void down_block(const Block& b, float* y, int worker, const uint8_t* next) {
     float* sums = sums_[static_cast<size_t>(worker)];
     chunks(b.expert, [&](int64_t first, int64_t count) {
-      multiply(fixed_h_, p_.down, b, p_.out, p_.hidden, first, count, sums, worker);
+      multiply(fixed_h_, p_.down, b, p_.out, p_.hidden, first, count, sums, worker, next);
       stretches(b, p_.out, first, count, [&](int64_t row, int64_t column, int64_t n, int64_t at) {
         rows_.scatter(sums + at, p_.weight[row], n, y + p_.token[row] * p_.out + column);
       });

@@ -5,22 +5,24 @@
 namespace gw::kernels {
 namespace {
 
-/// Where a step keeps (lane, k), as 8-bit codes.
+/// Where a step keeps (lane, k), a byte per code.
 int64_t place(int64_t lane, int64_t k) { return k / 4 * 128 + lane * 4 + k % 4; }
 
 /// Step `step` of the panel that begins at lane0 of one expert; lanes and k beyond the matrix are code 0.
 void pack_step(const int8_t* codes, int64_t lanes, int64_t k, int64_t lane0, int64_t step, int64_t bits, uint8_t* to) {
-  int8_t ordered[kCodeBytes] = {};
+  const int offset = 1 << (bits - 1);
+  uint8_t ordered[kCodeBytes];
+  std::fill_n(ordered, kCodeBytes, static_cast<uint8_t>(offset));
   const int64_t first = step * kCodeStep, count = std::min(kCodeStep, k - first);
   for (int64_t lane = 0; lane < std::min(kCodeLanes, lanes - lane0); ++lane) {
-    for (int64_t j = 0; j < count; ++j) ordered[place(lane, j)] = codes[(lane0 + lane) * k + first + j];
+    for (int64_t j = 0; j < count; ++j) ordered[place(lane, j)] = static_cast<uint8_t>(codes[(lane0 + lane) * k + first + j] + offset);
   }
   if (bits == 8) {
-    std::copy_n(reinterpret_cast<const uint8_t*>(ordered), kCodeBytes, to);
+    std::copy_n(ordered, kCodeBytes, to);
   } else {
     for (int64_t i = 0; i < kCodeBytes / 2; ++i) {
-      const int8_t* both = ordered + i / 64 * 128 + i % 64;
-      to[i] = static_cast<uint8_t>((both[0] + 8) | (both[64] + 8) << 4);
+      const uint8_t* both = ordered + i / 64 * 128 + i % 64;
+      to[i] = static_cast<uint8_t>(both[0] | both[64] << 4);
     }
   }
 }

@@ -72,13 +72,13 @@ class Forward {
       const int64_t first = panels_.first_of(b.expert) + done, count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
       const RowBlock rows{x_, first, count, [&](int64_t i) { return panels_.rows(first + i); }};
       const auto start = [&](const FfnWeight<T>& w, Sum* tiles) {
-        start_tiles(gemm_, w.bias == nullptr ? nullptr : w.bias + b.expert * p_.hidden, p_.hidden, b.panel, b.panels, count, tiles);
-        return Stripe<T>{columns(w, b.expert, p_.hidden, p_.in), b.panel, b.panels};
+        return start_tiles(gemm_, w.bias == nullptr ? nullptr : w.bias + b.expert * p_.hidden, p_.hidden, b.panel, b.panels, count, tiles);
       };
+      const auto stripe = [&](const FfnWeight<T>& w) { return Stripe<T>{columns(w, b.expert, p_.hidden, p_.in), b.panel, b.panels}; };
       if (p_.gate.given()) {
-        multiply<T>(gemm_, rows, {start(p_.up, s.tiles), start(p_.gate, s.more_tiles)}, {s.tiles, s.more_tiles}, s.columns);
+        multiply<T>(gemm_, rows, {stripe(p_.up), stripe(p_.gate)}, {start(p_.up, s.tiles), start(p_.gate, s.more_tiles)}, s.columns);
       } else {
-        multiply<T>(gemm_, rows, {start(p_.up, s.tiles)}, {s.tiles}, s.columns);
+        multiply<T>(gemm_, rows, {stripe(p_.up)}, {start(p_.up, s.tiles)}, s.columns);
       }
       for (int64_t i = 0; i < count; ++i) {
         for (int64_t p = 0; p < b.panels; ++p) activate_tile(first + i, b.panel + p, (i * b.panels + p) * gemm_.rows * gemm_.cols, s);
@@ -106,8 +106,8 @@ class Forward {
     const Stripe<T> next{columns(p_.down, std::min(b.expert + 1, p_.experts - 1), p_.out, p_.hidden), b.panel, b.panels};
     for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
       const int64_t first = panels_.first_of(b.expert) + done, count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
-      start_tiles(gemm_, bias, p_.out, b.panel, b.panels, count, s.tiles);
-      multiply<T>(gemm_, RowBlock{h_, first, count, [&](int64_t i) { return panels_.rows(first + i); }}, {weights}, {s.tiles}, s.columns, &next);
+      const auto tiles = start_tiles(gemm_, bias, p_.out, b.panel, b.panels, count, s.tiles);
+      multiply<T>(gemm_, RowBlock{h_, first, count, [&](int64_t i) { return panels_.rows(first + i); }}, {weights}, {tiles}, s.columns, &next);
       for (int64_t i = 0; i < count; ++i) {
         for (int64_t r = 0; r < panels_.rows(first + i); ++r) {
           const int64_t row = panels_.begin(first + i) + r;

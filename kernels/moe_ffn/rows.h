@@ -27,9 +27,9 @@ struct FfnRowsTable {
   void (*add)(const T* row, Sum w, int64_t n, Sum* to);
   /// Σ a·b.
   Sum (*dot)(const T* a, const Sum* b, int64_t n);
-  /// n values in 16-bit fixed point: to = nearest(x / scale), scale = max|x| / 32767, returned. 0 for a stretch below 1e-30, NaN for one that is not
+  /// n values in 16-bit fixed point: to = nearest(x / scale), scale = max|x| / 32639, returned; total = Σ to. 0 for a stretch below 1e-30, NaN for one that is not
   /// finite.
-  float (*fix)(const T* x, int64_t n, int16_t* to);
+  float (*fix)(const T* x, int64_t n, int16_t* to, int32_t& total);
 };
 
 extern const FfnRowsTable<double> ffn_rows_ref_f64;

@@ -182,8 +182,8 @@ S dot(const T* a, const S* b, int64_t n) {
 // Magnitudes are compared as integers: a loop over floats would not become vectors, for fear of NaN. Rounding is by adding 1.5·2^23, fused, so that
 // every level rounds alike.
 template <class T>
-float fix(const T* x, int64_t n, int16_t* to) {
-  constexpr float kRound = 12582912.0f;
+float fix(const T* x, int64_t n, int16_t* to, int32_t& total) {
+  constexpr float kRound = 12582912.0f, kMostQ = 32639.0f;  // see kernels/codes/codes.h
   int32_t largest = 0;
   for (int64_t i = 0; i < n; ++i) {
     const int32_t size = __builtin_bit_cast(int32_t, static_cast<float>(widen(x[i]))) & 0x7fffffff;
@@ -191,13 +191,15 @@ float fix(const T* x, int64_t n, int16_t* to) {
   }
   const float most = __builtin_bit_cast(float, largest);
   const bool finite = largest < 0x7f800000;
-  const float by = finite && most >= 1e-30f ? 32767.0f / most : 0.0f;
+  const float by = finite && most >= 1e-30f ? kMostQ / most : 0.0f;
   for (int64_t i = 0; i < n; ++i) {
     const float value = by == 0 ? 0.0f : static_cast<float>(widen(x[i]));
     to[i] = static_cast<int16_t>(__builtin_bit_cast(int32_t, fused(value, by, kRound)) - __builtin_bit_cast(int32_t, kRound));
   }
+  total = 0;
+  for (int64_t i = 0; i < n; ++i) total += to[i];
   if (!finite) return __builtin_nanf("");
-  return by == 0 ? 0.0f : most / 32767.0f;
+  return by == 0 ? 0.0f : most / kMostQ;
 }
 
 template <class T>

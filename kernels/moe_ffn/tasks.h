@@ -72,16 +72,19 @@ T* take(Memory& memory, int64_t values) {
   return static_cast<T*>(memory.take(values * static_cast<int64_t>(sizeof(T))));
 }
 
-/// Every row of the tiles [count][panels][rows × cols] starts as the bias of its columns, or zero.
+/// Every row of the tiles [count][panels][rows × cols] starts as the bias of its columns, or as zero: then nothing is written, they are fresh.
 template <class S, class T>
-void start_tiles(const GemmTable<T>& gemm, const S* bias, int64_t lanes, int64_t panel0, int64_t panels, int64_t count, S* tiles) {
+Tiles<T> start_tiles(const GemmTable<T>& gemm, const S* bias, int64_t lanes, int64_t panel0, int64_t panels, int64_t count, S* tiles) {
+  if (bias == nullptr) return {tiles, gemm.cols, true};
   const int64_t tile = gemm.rows * gemm.cols;
-  std::fill_n(tiles, count * panels * tile, S(0));
-  if (bias == nullptr) return;
   for (int64_t i = 0; i < count * panels; ++i) {
     const int64_t column = (panel0 + i % panels) * gemm.cols, n = std::min(gemm.cols, lanes - column);
-    for (int64_t r = 0; r < gemm.rows; ++r) std::copy_n(bias + column, n, tiles + i * tile + r * gemm.cols);
+    for (int64_t r = 0; r < gemm.rows; ++r) {
+      S* const row = tiles + i * tile + r * gemm.cols;
+      std::fill(std::copy_n(bias + column, n, row), row + gemm.cols, S(0));
+    }
   }
+  return {tiles, gemm.cols, false};
 }
 
 }  // namespace gw::kernels

@@ -52,7 +52,7 @@ double error_of(const at::Tensor& got, const at::Tensor& want) {
   return ((got.to(at::kDouble) - want).abs().max() / want.abs().max()).item<double>();
 }
 
-// A step is 2.7 deviations / 32767 (the largest of 128 normal values), its rounding error a root of 12th of that: 2.4e-5 of a value's deviation, three
+// A step is 2.7 deviations / 32639 (the largest of 128 normal values), its rounding error a root of 12th of that: 2.4e-5 of a value's deviation, three
 // times (x twice, h once). The largest of 1300 outputs is four deviations, and so is the largest error: 4e-5 to 8e-5. bf16 rounds h and y to 2^-9.
 TEST(Quantised, EqualsDequantisedWeightsToSixteenBitsAtEveryLevel) {
   const Layer l;
@@ -93,14 +93,16 @@ TEST(Quantised, LevelsGiveTheSameBits) {
 
 /// The documented arithmetic for one expert, in tensors: blocks in 16-bit fixed point, exact products, scales after each block.
 at::Tensor fixed_product(const at::Tensor& x, const gw::ops::QuantisedWeight& w, int64_t expert) {
-  const int64_t k = x.size(1), block = w.group >= k || w.group % 128 == 0 ? 128 : 64;
+  const int64_t k = x.size(1);
+  int64_t block = 512;
+  while (w.group < k && w.group % block != 0) block /= 2;
   auto y = at::zeros({x.size(0), w.codes.size(1)}, at::kDouble);
   for (int64_t first = 0; first < k; first += block) {
     const auto part = x.narrow(1, first, std::min(block, k - first));
     const auto most = part.abs().amax(1, true);
-    const auto q = (part.to(at::kDouble) * (32767 / most).to(at::kDouble)).round();
+    const auto q = (part.to(at::kDouble) * (32639 / most).to(at::kDouble)).round();
     const auto sums = at::matmul(q, w.codes[expert].narrow(1, first, part.size(1)).to(at::kDouble).t());
-    y += sums * (most / 32767).to(at::kDouble) * w.scales[expert].select(1, first / w.group).to(at::kDouble);
+    y += sums * (most / 32639).to(at::kDouble) * w.scales[expert].select(1, first / w.group).to(at::kDouble);
   }
   return y;
 }
