@@ -16,6 +16,7 @@ using Units = __m256i;
 inline Vector load_sums(const float* p) { return _mm256_loadu_ps(p); }
 inline Vector zero_sums() { return _mm256_setzero_ps(); }
 inline void store_sums(float* p, Vector v) { _mm256_storeu_ps(p, v); }
+inline void store_past(float* p, Vector v) { _mm256_stream_ps(p, v); }
 inline Units load_units(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 inline Units zero_units() { return _mm256_setzero_si256(); }
 inline Units broadcast_unit(const uint32_t* p) { return _mm256_set1_epi32(static_cast<int>(*p)); }

@@ -6,6 +6,7 @@ using Units = __m512i;
 inline Vector load_sums(const float* p) { return _mm512_loadu_ps(p); }
 inline Vector zero_sums() { return _mm512_setzero_ps(); }
 inline void store_sums(float* p, Vector v) { _mm512_storeu_ps(p, v); }
+inline void store_past(float* p, Vector v) { _mm512_stream_ps(p, v); }
 inline Units load_units(const uint32_t* p) { return _mm512_loadu_si512(p); }
 inline Units zero_units() { return _mm512_setzero_si512(); }
 inline Units broadcast_unit(const uint32_t* p) { return _mm512_set1_epi32(static_cast<int>(*p)); }

@@ -29,12 +29,13 @@ struct Ahead {
   bool columns = false;
 };
 
-/// Where a tile's sums are: row i at `at` + i·stride. `fresh`: they start at zero, and what is there is not read; else they go on from it.
+/// Where a tile's sums are: row i at `at` + i·stride. `fresh`: they start at zero, and what is there is not read; else they go on from it. `past`: a
+/// level may write them past the caches (`at` and stride are then multiples of 64 bytes); FfnRowsTable::all_written() makes them visible.
 template <class S>
 struct Sums {
   S* at = nullptr;
   int64_t stride = 0;
-  bool fresh = false;
+  bool fresh = false, past = false;
 };
 
 /// One level. A panel holds `lanes` rows (of A) or columns (of B) for a stretch of the inner dimension k:

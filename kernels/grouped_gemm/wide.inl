@@ -1,5 +1,5 @@
 // Bodies of the vector levels, written once. Included inside the anonymous namespace of a level's file after it has defined:
-// kLanes (32-bit values in a vector), kTileRows, Vector (of f32), Units (a vector of 32-bit units), load_sums, store_sums, zero_sums,
+// kLanes (32-bit values in a vector), kTileRows, Vector (of f32), Units (a vector of 32-bit units), load_sums, store_sums, store_past, zero_sums,
 // load_units, broadcast_unit, Factor prepare(Units) (what dot wants of a unit), dot(sums, Factor a, Factor b), store_units_masked(p, v, count),
 // transpose(Units[kLanes]).
 // A tile is kTileRows × 2 vectors of sums in registers: 14 × 2 of 32 with AVX-512 (with one broadcast and two columns: 31), 6 × 2 of 16 with
@@ -50,8 +50,14 @@ void tile_rows(const uint32_t* a, const uint32_t* b, int64_t units, Sums<float> 
   if (ahead.columns) multiply_units<M, true>(a, b, units, sums, ahead);
   else multiply_units<M, false>(a, b, units, sums, ahead);
   for (int64_t i = 0; i < M; ++i) {
-    store_sums(c.at + i * c.stride, sums[i][0]);
-    store_sums(c.at + i * c.stride + kLanes, sums[i][1]);
+    float* const row = c.at + i * c.stride;
+    if (c.past) {
+      store_past(row, sums[i][0]);
+      store_past(row + kLanes, sums[i][1]);
+    } else {
+      store_sums(row, sums[i][0]);
+      store_sums(row + kLanes, sums[i][1]);
+    }
   }
 }
 

@@ -5,8 +5,10 @@
 namespace gw::kernels {
 namespace {
 
-// Up to this many rows, a weight gradient is a sum of outer products written once: below it, packing and tiles cost more than they bring.
-constexpr int64_t kFewRows = 8;
+// Up to this many rows, a weight gradient is a sum of outer products written once (none: zeros): below it, packing and tiles cost more than they bring.
+constexpr int64_t kFewRows = 12;
+// Gradients of this many bytes leave the caches before anybody reads them.
+constexpr int64_t kBeyondCaches = 32 << 20;
 
 template <class T>
 class Backward {
@@ -27,6 +29,7 @@ class Backward {
     column_units_ = std::max({held, deepest_, inner_wide_ * block_units(gemm_, p_.out), input_wide_ * block_units(gemm_, p_.hidden)});
     scratch_ = take_scratch<T>(memory_, team_.workers(), gemm_, std::min(kRowPanels, ceil_div(most, gemm_.rows)), std::max(inner_wide_, input_wide_),
                                (column_units_ * gemm_.cols + deepest_ * gemm_.rows) * gemm_.group);
+    past_ = p_.experts * p_.hidden * (p_.in + p_.out) * static_cast<int64_t>(sizeof(T)) > kBeyondCaches;
     gather();
     inner();
     if (to_.weight != nullptr) add_dots();
@@ -180,14 +183,10 @@ class Backward {
     const int64_t columns = std::min(b.panels * gemm_.cols, product.n - column);
     for (int side = 0; side < 2; ++side) {
       if (product.to[side] == nullptr) continue;
-      T* to = product.to[side] + b.expert * product.m * product.n + column;
-      if (k == 0) {
-        for (int64_t i = 0; i < product.m; ++i) std::fill_n(to + i * product.n, columns, T{});
-      } else if (k <= kFewRows) {
-        outer_block(product, side, begin, k, column, columns, to);
-      }
+      if (k <= kFewRows) outer_block(product, side, begin, k, column, columns, product.to[side] + b.expert * product.m * product.n + column);
     }
     if (k > kFewRows) tile_block(product, b, begin, k, s);
+    if (past_) rows_.all_written();
   }
 
   const T* left_row(const Product& q, int side, int64_t row) const { return q.left[side] + (q.left_by_token ? p_.token[row] : row) * q.m; }
@@ -199,7 +198,7 @@ class Backward {
     for (int64_t i = 0; i < q.m; ++i) {
       T factors[kFewRows];
       for (int64_t j = 0; j < k; ++j) factors[j] = left_row(q, side, begin + j)[i];
-      rows_.combine(factors, right, k, columns, to + i * q.n);
+      rows_.combine(factors, right, k, columns, to + i * q.n, past_);
     }
   }
 
@@ -225,7 +224,8 @@ class Backward {
     const int64_t count = std::min(gemm_.rows, q.m - i), column = panel * gemm_.cols, n = std::min(gemm_.cols, q.n - column);
     T* to = q.to[side] + (expert * q.m + i) * q.n + column;
     if constexpr (std::is_same_v<T, Sum>) {
-      if (n == gemm_.cols) return gemm_.tile(left, right, units, count, {to, q.n, true}, {});
+      const bool aligned = reinterpret_cast<uintptr_t>(to) % 64 == 0 && q.n * static_cast<int64_t>(sizeof(T)) % 64 == 0;
+      if (n == gemm_.cols) return gemm_.tile(left, right, units, count, {to, q.n, true, past_ && aligned}, {});
     }
     gemm_.tile(left, right, units, count, {tile, gemm_.cols, true}, {});
     for (int64_t r = 0; r < count; ++r) rows_.narrow(tile + r * gemm_.cols, n, to + r * q.n);
@@ -255,7 +255,7 @@ class Backward {
   Team& team_;
   Memory& memory_;
   RowPanels panels_;
-  bool glu_;
+  bool glu_, past_ = false;
   int64_t hidden_panels_, deepest_ = 0, column_units_ = 0, inner_wide_ = 1, input_wide_ = 1;
   std::vector<Scratch<T>> scratch_;
   Panels<T> dy_panels_, up_panels_, gate_panels_;

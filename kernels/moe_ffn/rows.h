@@ -21,8 +21,11 @@ struct FfnRowsTable {
   void (*scatter)(const Sum* c, Sum w, int64_t n, Sum* y);
   /// to = c as T.
   void (*narrow)(const Sum* c, int64_t n, T* to);
-  /// to = Σ_k factor[k]·row[k], fused, in the order of k: a weight gradient over few rows, written once.
-  void (*combine)(const T* factor, const T* const* row, int64_t k, int64_t n, T* to);
+  /// to = Σ_k factor[k]·row[k], fused, in the order of k: a weight gradient over few rows, written once; `past`: past the caches, for what is
+  /// larger than them (memory then moves it once, not twice).
+  void (*combine)(const T* factor, const T* const* row, int64_t k, int64_t n, T* to, bool past);
+  /// After combine(…, past) and before another thread reads what it wrote.
+  void (*all_written)();
   /// to += w·row.
   void (*add)(const T* row, Sum w, int64_t n, Sum* to);
   /// Σ a·b.

@@ -1,5 +1,6 @@
 // Bodies of all levels, written once as plain loops: the compiler turns them into vectors with each file's flags (checked: no call remains in
-// a vector level's loops). Included inside the anonymous namespace after exp_of(Sum) and erf_of(Sum) are defined.
+// a vector level's loops). Included inside the anonymous namespace after exp_of(Sum), erf_of(Sum, e^-x² as well), write_past(from, to) (32 bytes past the caches)
+// and all_written() (other threads may read them) are defined.
 
 inline double widen(double v) { return v; }
 inline float widen(float v) { return v; }
@@ -43,8 +44,9 @@ inline Value<S> at(S x) {
     return {x * s, s * (1 + steep * x * (1 - s))};
   }
   if constexpr (A == Activation::gelu) {
-    const S below = S(0.5) * (1 + erf_of(x * S(0.70710678118654752)));
-    return {x * below, below + x * S(0.39894228040143268) * exp_of(S(-0.5) * x * x)};
+    S bell;
+    const S below = S(0.5) * (1 + erf_of(x * S(0.70710678118654752), bell));
+    return {x * below, below + x * S(0.39894228040143268) * bell};
   }
   constexpr S scale = S(0.79788456080286536), cubic = S(0.044715);
   const S t = 1 - 2 / (exp_of(2 * scale * (x + cubic * x * x * x)) + 1);
@@ -144,7 +146,7 @@ void scatter(const S* c, S w, int64_t n, S* y) {
 
 // 64 sums in registers, so that what is written is written once.
 template <class T>
-void combine(const T* factor, const T* const* row, int64_t k, int64_t n, T* to) {
+void combine(const T* factor, const T* const* row, int64_t k, int64_t n, T* to, bool past) {
   using S = typename SumOf<T>::type;
   constexpr int64_t kWidth = 64;
   for (int64_t first = 0; first < n; first += kWidth) {
@@ -159,7 +161,14 @@ void combine(const T* factor, const T* const* row, int64_t k, int64_t n, T* to) 
         for (int64_t i = 0; i < width; ++i) sums[i] = fused(by, widen(from[i]), sums[i]);
       }
     }
-    for (int64_t i = 0; i < width; ++i) narrow_to(sums[i], to[first + i]);
+    constexpr int64_t kPart = 32 / static_cast<int64_t>(sizeof(T));
+    if (past && width == kWidth && reinterpret_cast<uintptr_t>(to + first) % 64 == 0) {
+      alignas(64) T values[kWidth];
+      for (int64_t i = 0; i < kWidth; ++i) narrow_to(sums[i], values[i]);
+      for (int64_t i = 0; i < kWidth; i += kPart) write_past(values + i, to + first + i);
+    } else {
+      for (int64_t i = 0; i < width; ++i) narrow_to(sums[i], to[first + i]);
+    }
   }
 }
 
@@ -205,5 +214,5 @@ float fix(const T* x, int64_t n, int16_t* to, int32_t& total) {
 template <class T>
 constexpr FfnRowsTable<T> table() {
   using S = typename SumOf<T>::type;
-  return {activate<T, S>, activate_backward<T, S>, scatter<S>, narrow<T, S>, combine<T>, add<T, S>, dot<T, S>, fix<T>};
+  return {activate<T, S>, activate_backward<T, S>, scatter<S>, narrow<T, S>, combine<T>, all_written, add<T, S>, dot<T, S>, fix<T>};
 }

@@ -2,14 +2,20 @@
 #include "kernels/moe_ffn/rows.h"
 
 #include <cmath>
+#include <cstring>
 
 namespace gw::kernels {
 namespace {
 
 inline float exp_of(float x) { return std::exp(x); }
 inline double exp_of(double x) { return std::exp(x); }
-inline float erf_of(float x) { return std::erf(x); }
-inline double erf_of(double x) { return std::erf(x); }
+template <class S>
+S erf_of(S x, S& bell) {
+  bell = std::exp(-x * x);
+  return std::erf(x);
+}
+inline void write_past(const void* from, void* to) { std::memcpy(to, from, 32); }
+void all_written() {}
 #include "kernels/moe_ffn/rows.inl"
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "base/error.h"
 #include "kernels/moe_ffn/family.h"
 #include "ops/random.h"
@@ -103,6 +105,39 @@ TEST(MoeFfn, EmptyExpertsGetExactZerosAndUnaskedGradientsAreNotComputed) {
   EXPECT_EQ(c.w.down.grad()[2].abs().max().item<double>(), 0);
   EXPECT_GT(c.w.up.grad()[3].abs().max().item<double>(), 0);
   EXPECT_FALSE(c.x.grad().defined());
+}
+
+// Gradients beyond 32 MB are written past the caches: with no, few and many rows, aligned and not. One expert alone stays below.
+TEST(MoeFfn, GradientsLargerThanTheCachesHaveTheBitsOfSmallOnes) {
+  const std::vector<int64_t> rows{0, 3, 12, 13, 40, 1, 2, 15};
+  const int64_t experts = static_cast<int64_t>(rows.size()), tokens = 40;
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    const int64_t d = 2048, h = type == at::kFloat ? 328 : 656;  // 43 MB; rows of `down` are 1312 bytes: every other one begins inside a line
+    const auto part = [&](uint64_t seed, int64_t e, int64_t m, int64_t n) {
+      return gw::ops::uniform(gw::Rng(seed).fork("expert", static_cast<uint64_t>(e)), {1, m, n}, -0.05, 0.05).to(type);
+    };
+    const auto x = normal(1, {tokens, d}, type), dy = normal(2, {tokens, d}, type);
+    const auto gradients = [&](const std::vector<int64_t>& which) {
+      std::vector<at::Tensor> up, down, token;
+      std::vector<int64_t> offsets{0};
+      for (const auto e : which) {
+        up.push_back(part(3, e, h, d)), down.push_back(part(4, e, d, h)), token.push_back(at::arange(rows[static_cast<size_t>(e)], at::kLong));
+        offsets.push_back(offsets.back() + rows[static_cast<size_t>(e)]);
+      }
+      const FfnWeights w{{}, at::cat(up).requires_grad_(true), at::cat(down).requires_grad_(true), {}, {}, {}};
+      moe_ffn(x, at::cat(token), offsets, at::full({offsets.back()}, 0.5), w).backward(dy);
+      return std::pair{w.up.grad(), w.down.grad()};
+    };
+    std::vector<int64_t> all(static_cast<size_t>(experts));
+    std::iota(all.begin(), all.end(), 0);
+    const auto together = gradients(all);
+    for (const auto e : all) {
+      const auto alone = gradients({e});
+      EXPECT_TRUE(at::equal(together.first[e], alone.first[0])) << c10::toString(type) << " up, expert " << e;
+      EXPECT_TRUE(at::equal(together.second[e], alone.second[0])) << c10::toString(type) << " down, expert " << e;
+      EXPECT_EQ(alone.first.abs().max().item<double>() > 0, rows[static_cast<size_t>(e)] > 0);
+    }
+  }
 }
 
 TEST(MoeFfn, SameBitsForAnyThreadsAndAnySplit) {
