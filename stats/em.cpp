@@ -89,6 +89,11 @@ EmProblem::Sums EmProblem::pass(const MixtureParameters& p) const {
   return total;
 }
 
+double EmProblem::least_mass() const {
+  const double rows = options_.least_rows > 0 ? options_.least_rows : 2 * static_cast<double>(design_.input.size() + 2);
+  return rows * design_.total_weight / static_cast<double>(design_.rows);
+}
+
 double EmProblem::penalty(const MixtureParameters& p) const {
   const auto square = [](const std::vector<double>& values) { return std::inner_product(values.begin(), values.end(), values.begin(), 0.0); };
   return 0.5 * ((gate_->ridged() ? options_.gate_ridge * square(p.gate_slope) : 0) + expert_->ridge() * square(p.slope));

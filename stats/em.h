@@ -38,6 +38,10 @@ class EmProblem {
   /// times as much as the others; gates that are constant.
   MixtureParameters from_labels(const std::vector<int32_t>& label) const;
 
+  /// The mass below which an expert has died: it fits its few rows by chance (four of 400 rows that lie on a plane gain more likelihood
+  /// than a whole true expert).
+  double least_mass() const;
+
   /// The model with all experts active: of use for top-k starts. Null where gates do not jump.
   const EmProblem* soft() const { return soft_.get(); }
   const Design& design() const { return design_; }

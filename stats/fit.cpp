@@ -19,14 +19,8 @@ void check_options(const FitOptions& o) {
   check(o.max_iterations >= 1, "stats: expected at least one iteration, got {}", o.max_iterations);
   check(o.tolerance >= 0 && o.tolerance < 1, "stats: expected a tolerance in [0, 1), got {}", o.tolerance);
   check(o.gate_ridge >= 0 && std::isfinite(o.gate_ridge), "stats: expected a ridge of 0 or more, got {}", o.gate_ridge);
+  check(o.least_rows >= 0 && std::isfinite(o.least_rows), "stats: expected least_rows of 0 or more, got {}", o.least_rows);
   check(o.min_scale > 0 && o.min_scale < 1, "stats: expected min_scale in (0, 1), got {}", o.min_scale);
-}
-
-// An expert with about as many rows as parameters fits them by chance: four rows out of 400 that lie on a plane gain more likelihood
-// than a whole true expert. Runs that end so lose against all others.
-double least_mass(const EmProblem& problem) {
-  const auto& design = problem.design();
-  return 2 * static_cast<double>(design.input.size() + 2) * design.total_weight / static_cast<double>(design.rows);
 }
 
 /// Rows that each expert holds: what weights add up to, in units of a row.
@@ -36,13 +30,15 @@ std::vector<double> rows_held(const Design& design, const EmRun& run) {
   return rows;
 }
 
+// Runs that end so lose against all others.
 bool died(const EmProblem& problem, const EmRun& run, const DataView& data) {
-  const double least = least_mass(problem);
+  const double least = problem.least_mass();
   const bool empty = std::any_of(run.mass.begin(), run.mass.end(), [&](double mass) { return mass < least; });
   const auto& scale = run.parameters.scale;
   const bool collapsed = problem.spec().family != Family::kMultinomial &&
                          std::any_of(scale.begin(), scale.end(), [&](double s) { return s <= problem.options().min_scale; });
   if (empty || collapsed) return true;
+  if (problem.options().narrow_experts == NarrowExperts::kKeep) return false;
   const auto& design = problem.design();
   return !chance_experts(problem.spec(), design.to_data(run.parameters), rows_held(design, run), data).empty();
 }
@@ -51,7 +47,7 @@ void add_warnings(const EmProblem& problem, const EmRun& run, const DataView& da
   if (!run.converged) {
     result.warnings.push_back(fmt::format("no convergence after {} iterations: the estimates are not the maximum yet; allow more", run.iterations));
   }
-  const double least = least_mass(problem);
+  const double least = problem.least_mass();
   for (size_t k = 0; k < run.mass.size(); ++k) {
     if (run.mass[k] < least) result.warnings.push_back(fmt::format("expert {} died: {:.3g} rows are left to it, too few for its coefficients; ask for fewer experts", k + 1, run.mass[k]));
     const bool has_scale = problem.spec().family != Family::kMultinomial;
@@ -129,7 +125,8 @@ struct Starts {
       return !o.stop || !o.stop();
     };
     auto& run = runs[static_cast<size_t>(s)];
-    run = maximise(problem, data, start_parameters(problem, o.start, rng), [&](const EmRun& at) { return tell(at, false); });
+    const auto lives = [&](const EmProblem& of, const EmRun& ended) { return !died(of, ended, data); };
+    run = maximise(problem, data, start_parameters(problem, o.start, s, rng, lives), [&](const EmRun& at) { return tell(at, false); });
     tell(run, true);
   }
 };

@@ -9,8 +9,10 @@
 
 namespace gw::stats {
 
-enum class StartKind { kSmallEm, kKMeans, kRandom };
+enum class StartKind { kMixed, kSmallEm, kKMeans, kRandom };
 enum class GateSolver { kNewton, kMm };
+/// What becomes of an expert that is narrow by chance (stats/chance.h): it is refused, or kept as plain maximum likelihood keeps it.
+enum class NarrowExperts { kRefuse, kKeep };
 
 /// What a fit reports after an iteration, and once more when a start has ended.
 struct FitProgress {
@@ -21,13 +23,15 @@ struct FitProgress {
 
 struct FitOptions {
   int64_t starts = 10;
-  StartKind start = StartKind::kSmallEm;
+  StartKind start = StartKind::kMixed;
   int64_t max_iterations = 2000;
   double tolerance = 1e-10;     ///< ends when the log-likelihood gains less than this share of itself
   GateSolver gate_solver = GateSolver::kNewton;
   bool accelerate = true;       ///< extrapolates every other iteration (not for top-k gates, which jump)
   double gate_ridge = 1e-6;     ///< on squared gate slopes of standardised columns: keeps separated gates finite
   double min_scale = 1e-4;      ///< smallest scale of an expert, in standard deviations of y: the likelihood has no maximum without
+  NarrowExperts narrow_experts = NarrowExperts::kRefuse;
+  double least_rows = 0;        ///< an expert that holds fewer has died; 0: twice as many as it has parameters
   std::vector<std::string> column_names;  ///< of x, for messages; empty: "column 3"
   std::function<void(const FitProgress&)> progress;  ///< and `stop`: called by one thread at a time, not always the same
   std::function<bool()> stop;   ///< asked between iterations; true ends the fit with what it has

@@ -6,6 +6,7 @@
 
 #include "stats/experts_gaussian.h"
 #include "stats/linear_algebra.h"
+#include "stats/trimmed_lines.h"
 
 namespace gw::stats {
 namespace {
@@ -146,20 +147,30 @@ MixtureParameters random_start(const EmProblem& problem, const Rng& rng, int64_t
   return problem.from_labels(cells(design, columns, centres));
 }
 
-}  // namespace
-
-MixtureParameters start_parameters(const EmProblem& problem, StartKind kind, const Rng& rng) {
-  // Top-k from scratch would starve whoever is not selected at first: let all be active for a while.
-  if (problem.soft() != nullptr) return problem.soft()->run(start_parameters(*problem.soft(), kind, rng), kSoftRun, 0).parameters;
-  if (kind == StartKind::kKMeans) return problem.from_labels(k_means(problem, rng));
-  if (kind == StartKind::kRandom) return random_start(problem, rng, static_cast<int64_t>(rng.below(0, 2)));
+/// The best of several short runs, first among those that would count.
+template <class Draw>
+MixtureParameters small_em(const EmProblem& problem, const Rng& rng, const Lives& lives, Draw draw_start) {
   EmRun best;
+  bool best_counts = false;
   for (int64_t c = 0; c < kCandidates; ++c) {
-    const Rng own = rng.fork("candidate", static_cast<uint64_t>(c));
-    const auto run = problem.run(random_start(problem, own, c), kShortRun, 0);
-    if (c == 0 || run.objective > best.objective) best = run;
+    auto run = problem.run(draw_start(rng.fork("candidate", static_cast<uint64_t>(c)), c), kShortRun, 0);
+    const bool counts = lives(problem, run);
+    if (c > 0 && (counts != best_counts ? best_counts : run.objective <= best.objective)) continue;
+    best = std::move(run), best_counts = counts;
   }
   return best.parameters;
+}
+
+}  // namespace
+
+MixtureParameters start_parameters(const EmProblem& problem, StartKind kind, int64_t turn, const Rng& rng, const Lives& lives) {
+  // Top-k from scratch would starve whoever is not selected at first: let all be active for a while.
+  if (problem.soft() != nullptr) return problem.soft()->run(start_parameters(*problem.soft(), kind, turn, rng, lives), kSoftRun, 0).parameters;
+  const bool mixed = kind == StartKind::kMixed && problem.spec().family != Family::kMultinomial;
+  if (kind == StartKind::kKMeans) return problem.from_labels(k_means(problem, rng));
+  if (kind == StartKind::kRandom || (mixed && turn % 3 == 2)) return random_start(problem, rng, static_cast<int64_t>(rng.below(0, 2)));
+  if (mixed && turn % 3 == 1) return small_em(problem, rng, lives, [&](const Rng& own, int64_t) { return trimmed_lines(problem, own); });
+  return small_em(problem, rng, lives, [&](const Rng& own, int64_t c) { return random_start(problem, own, c); });
 }
 
 }  // namespace gw::stats

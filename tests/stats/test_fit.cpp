@@ -207,6 +207,50 @@ TEST(Chance, CriteriaFindTheNumberOfExpertsOfSmallSamples) {
   EXPECT_EQ(wrong, 0);
 }
 
+// A line with 40 % of the rows, a hundred times narrower than the other: starts that give all experts one width wash it out.
+TEST(Fit, MixedStartsFindANarrowLine) {
+  MixtureSpec spec;
+  auto truth = make_parameters(spec, 1);
+  truth.gate_bias = {-0.4, 0}, truth.intercept = {0, 0.2}, truth.slope = {0.5, -0.3}, truth.scale = {0.004, 0.4};
+  int found = 0;
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    const Sample sample = gw::testing::draw_sample(spec, truth, 150, seed);
+    FitOptions options;
+    options.starts = 3;
+    const double highest = fit_from(sample.view(), spec, truth).log_likelihood;
+    found += fit(sample.view(), spec, seed, options).log_likelihood > highest - 1e-3;
+  }
+  EXPECT_EQ(found, 10);
+}
+
+// What the rule refuses (above: in none of 20 samples) is there when it is kept, with its warning.
+TEST(Fit, KeepsExpertsOfChanceWhenAsked) {
+  int kept = 0;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    const Sample sample = crossing_lines(60, seed);
+    MixtureSpec spec;
+    spec.experts = 3;
+    FitOptions options;
+    options.narrow_experts = NarrowExperts::kKeep, options.least_rows = 3;
+    const auto result = fit(sample.view(), spec, 1, options);
+    const auto& scale = result.parameters.scale;
+    if (result.degenerate || *std::min_element(scale.begin(), scale.end()) >= 0.02) continue;
+    ++kept;
+    const auto about_chance = [](const std::string& text) { return text.find("expected by chance") != std::string::npos; };
+    EXPECT_TRUE(std::any_of(result.warnings.begin(), result.warnings.end(), about_chance)) << seed;
+  }
+  EXPECT_GE(kept, 1);
+}
+
+TEST(Fit, LeastRowsDecideWhoHasDied) {
+  const Sample sample = crossing_lines(60, 4);
+  FitOptions options;
+  options.least_rows = 40;  // two experts cannot both hold 40 of 60 rows
+  EXPECT_TRUE(fit(sample.view(), {}, 1, options).degenerate);
+  options.least_rows = 10;
+  EXPECT_FALSE(fit(sample.view(), {}, 1, options).degenerate);
+}
+
 TEST(Fit, SaysWhenAStartHasEnded) {
   const Sample sample = crossing_lines(100, 2);
   FitOptions options;

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <ctime>
 #include <optional>
 
@@ -47,7 +48,13 @@ class FitCommand : public Command {
     app.add_option("--criterion", request_.criterion, "aic, bic, icl, cv: which of several sizes is kept")->capture_default_str();
     app.add_option("--folds", request_.folds, "cross-validate in so many folds")->check(CLI::NonNegativeNumber);
     app.add_option("--starts", request_.options.starts, "starts of each fit")->check(CLI::PositiveNumber)->capture_default_str();
-    app.add_option("--start", start_, "small_em, kmeans, random")->check(CLI::IsMember({"small_em", "kmeans", "random"}))->capture_default_str();
+    app.add_option("--start", start_, "mixed, small_em, kmeans, random")->check(CLI::IsMember(kStarts))->capture_default_str();
+    app.add_option("--narrow-experts", narrow_, "experts that are narrow by chance: refuse, or keep as plain maximum likelihood does")
+        ->check(CLI::IsMember({"refuse", "keep"}))
+        ->capture_default_str();
+    app.add_option("--least-rows", request_.options.least_rows, "an expert with fewer rows has died; 0: twice its parameters")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
     app.add_option("--gate-solver", solver_, "newton, mm")->check(CLI::IsMember({"newton", "mm"}))->capture_default_str();
     app.add_option("--iterations", request_.options.max_iterations, "most iterations of a start")->check(CLI::PositiveNumber)->capture_default_str();
     app.add_option("--tolerance", request_.options.tolerance, "relative gain that ends a start")->capture_default_str();
@@ -87,7 +94,8 @@ class FitCommand : public Command {
     request_.spec.gate.select_with_bias = !select_without_bias_;
     request_.spec.family = stats::family(family_);
     request_.frame.drop_missing = missing_ == "drop";
-    request_.options.start = start_ == "kmeans" ? stats::StartKind::kKMeans : start_ == "random" ? stats::StartKind::kRandom : stats::StartKind::kSmallEm;
+    request_.options.start = static_cast<stats::StartKind>(std::find(kStarts.begin(), kStarts.end(), start_) - kStarts.begin());
+    request_.options.narrow_experts = narrow_ == "keep" ? stats::NarrowExperts::kKeep : stats::NarrowExperts::kRefuse;
     request_.options.gate_solver = solver_ == "mm" ? stats::GateSolver::kMm : stats::GateSolver::kNewton;
     request_.options.stop = [] { return stop_requested().load(); };
     const auto list = [](const std::vector<std::string>& names) { return names == std::vector<std::string>{"none"} ? std::vector<std::string>{} : names; };
@@ -101,6 +109,8 @@ class FitCommand : public Command {
       if (progress) progress->update(ended_, fmt::format("log-likelihood {:.3f}", p.log_likelihood));
     };
   }
+
+  inline static const std::vector<std::string> kStarts{"mixed", "small_em", "kmeans", "random"};  // in the order of StartKind
 
   static std::string today() {
     const std::time_t now = std::time(nullptr);
@@ -123,6 +133,9 @@ class FitCommand : public Command {
     if (gate_ == "top_k") line += fmt::format(" --top-k {}{}", request_.spec.gate.top_k, select_without_bias_ ? " --select-without-bias" : "");
     if (gate_ == "dense_to_sparse" || gate_ == "modified") line += " --activation " + activation_;
     if (request_.folds > 0) line += fmt::format(" --folds {}", request_.folds);
+    if (start_ != "mixed") line += " --start " + start_;
+    if (narrow_ != "refuse") line += " --narrow-experts " + narrow_;
+    if (request_.options.least_rows > 0) line += fmt::format(" --least-rows {:g}", request_.options.least_rows);
     return line + fmt::format(" --criterion {} --starts {} --seed {}", request_.criterion, request_.options.starts, request_.seed);
   }
 
@@ -174,7 +187,7 @@ class FitCommand : public Command {
   }
 
   FitRequest request_;
-  std::string data_, experts_ = "2", gate_ = "softmax", family_ = "gaussian", activation_ = "tanh", missing_ = "refuse", start_ = "small_em",
+  std::string data_, experts_ = "2", gate_ = "softmax", family_ = "gaussian", activation_ = "tanh", missing_ = "refuse", start_ = "mixed", narrow_ = "refuse",
               solver_ = "newton", out_, report_;
   std::vector<std::string> gate_inputs_, expert_inputs_;
   int64_t ended_ = 0;

@@ -1,0 +1,12 @@
+#pragma once
+#include "base/rng.h"
+#include "stats/em.h"
+
+namespace gw::stats {
+
+/// A start of experts that keep their own widths: each in turn is a line through as many random rows as it has coefficients, pulled
+/// twice to the rows next to it (the concentration steps of Rousseeuw and Van Driessen 2006), of which it sees a random share between a
+/// tenth and all of n / experts. Rows within 2.5 of its deviations are taken; the last expert gets what is left. Gates are constant.
+MixtureParameters trimmed_lines(const EmProblem& problem, const Rng& rng);
+
+}  // namespace gw::stats
