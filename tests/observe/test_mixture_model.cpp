@@ -45,13 +45,18 @@ TEST(MixtureModel, ComesBackFromItsFileAndPredictsTheSame) {
 }
 
 TEST(MixtureModel, ASizeThatLivesOnAFewRowsMetByChanceIsNotChosen) {
-  // 60 rows of two crossing lines: the third expert of every start ends on a few of them, with 23 more log-likelihood than two experts have.
-  const auto sample = gw::testing::crossing_lines(60, 14);
-  std::string text = "y,x\n";
-  for (size_t i = 0; i < sample.y.size(); ++i) text += fmt::format("{},{}\n", sample.y[i], sample.x[i]);
-  auto request = small_request();
-  request.least_experts = 1, request.most_experts = 3, request.seed = 1, request.options.starts = 10;
-  const auto outcome = gw::fit_mixtures(CsvTable(text, "t.csv"), request);
+  // 60 rows of two crossing lines: in some of 20 samples the third expert of both starts ends on a few rows, with more than 20
+  // log-likelihood above what two experts have.
+  gw::FitOutcome outcome;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    const auto sample = gw::testing::crossing_lines(60, seed);
+    std::string text = "y,x\n";
+    for (size_t i = 0; i < sample.y.size(); ++i) text += fmt::format("{},{}\n", sample.y[i], sample.x[i]);
+    auto request = small_request();
+    request.least_experts = 1, request.most_experts = 3, request.seed = 1, request.options.starts = 2;
+    outcome = gw::fit_mixtures(CsvTable(text, "t.csv"), request);
+    if (outcome.candidates[2].degenerate && outcome.candidates[2].criteria.bic < outcome.candidates[1].criteria.bic) break;
+  }
   EXPECT_EQ(outcome.candidates[outcome.best].experts, 2);
   ASSERT_TRUE(outcome.candidates[2].degenerate);
   EXPECT_FALSE(outcome.candidates[1].degenerate);
