@@ -5,6 +5,7 @@
 
 #include "base/cpu_info.h"
 #include "base/dispatch.h"
+#include "kernels/cuda/level.h"
 
 // The table of an x86-64 level: on other processors its file is empty, and the level is listed as missing.
 #if defined(__x86_64__)
@@ -30,6 +31,13 @@ std::vector<typename KernelFamily<Table>::Level> usual_levels(const Table* ref, 
   return {{{"ref", true, ""}, ref},
           x86_level<Table>("avx2", cpu.avx2 && cpu.fma, "needs AVX2 and FMA", avx2),
           x86_level<Table>("avx512", cpu.avx512f, "needs AVX512F", avx512)};
+}
+
+/// `levels` and the CUDA level, listed so that `gatewright doctor` says why it is not taken.
+template <class Level>
+std::vector<Level> with_cuda(std::vector<Level> levels) {
+  levels.push_back({cuda_level(), nullptr});
+  return levels;
 }
 
 }  // namespace gw::kernels

@@ -20,6 +20,10 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND NOT GATEWRIGHT_SA
 endif()
 add_test(NAME checkers COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tests/house/test_checkers.py")
 
+# The CUDA levels compile, also where they are not built; skipped without nvcc.
+add_test(NAME cuda_compiles COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tests/house/test_cuda_objects.py" "${CMAKE_BINARY_DIR}" "${GATEWRIGHT_CUDA_ARCH}" "${GW_NVCC_FOUND}")
+set_tests_properties(cuda_compiles PROPERTIES SKIP_RETURN_CODE 77)
+
 # The report in a real browser; screenshots at two widths are left in the build folder.
 if(TARGET gatewright_cli)
   add_test(NAME browser COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tests/browser/test_report_page.py" "$<TARGET_FILE:gatewright_cli>" "${CMAKE_BINARY_DIR}/browser" CONFIGURATIONS slow)

@@ -31,12 +31,12 @@ std::vector<Family<Bf16>::Level> bf16_levels() {
 const FfnLevel<double> moe_ffn_ref_f64{&gemm_ref_f64, &ffn_rows_ref_f64};
 
 Family<float>& moe_ffn_family() {
-  static Family<float> family("moe_ffn", usual_levels(&ref, GW_X86_TABLE(avx2), GW_X86_TABLE(avx512)));
+  static Family<float> family("moe_ffn", with_cuda(usual_levels(&ref, GW_X86_TABLE(avx2), GW_X86_TABLE(avx512))));
   return family;
 }
 
 Family<Bf16>& moe_ffn_bf16_family() {
-  static Family<Bf16> family("moe_ffn_bf16", bf16_levels());
+  static Family<Bf16> family("moe_ffn_bf16", with_cuda(bf16_levels()));
   return family;
 }
 

@@ -5,7 +5,7 @@
 namespace gw::kernels {
 
 KernelFamily<TopKTable<float>>& top_k_family() {
-  static KernelFamily<TopKTable<float>> family("top_k", usual_levels(&top_k_ref, GW_X86_TABLE(top_k_avx2), GW_X86_TABLE(top_k_avx512)));
+  static KernelFamily<TopKTable<float>> family("top_k", with_cuda(usual_levels(&top_k_ref, GW_X86_TABLE(top_k_avx2), GW_X86_TABLE(top_k_avx512))));
   return family;
 }
 

@@ -61,6 +61,22 @@ TEST(Cli, ListsWhatPartsPromise) {
   expect(cli("list policies"), 0, "traits: differentiable, drops tokens, batch dependent");
 }
 
+TEST(Cli, DoctorSaysWhyNoCudaLevelIsTaken) {
+  const auto report = nlohmann::json::parse(cli("doctor --json").text);
+  int families = 0;
+  for (const auto& family : report["kernels"]) {
+    for (const auto& level : family["levels"]) {
+      if (level["name"] != "cuda") continue;
+      ++families;
+      EXPECT_FALSE(level["available"].get<bool>());
+      EXPECT_NE(level["reason"].get<std::string>().find("compiled"), std::string::npos);
+    }
+  }
+  EXPECT_EQ(families, 3);  // top_k, moe_ffn, moe_ffn_bf16
+  EXPECT_NE(report["cuda"].get<std::string>().find("grouped_gemm"), std::string::npos);
+  expect(cli("doctor", "GATEWRIGHT_KERNELS=top_k=cuda"), 2, "cannot run here");
+}
+
 TEST(Cli, DoctorReportsThreadsAndLibtorch) {
   const auto report = nlohmann::json::parse(cli("--threads 1 doctor --json").text);
   EXPECT_EQ(report["threads"].get<int>(), 1);

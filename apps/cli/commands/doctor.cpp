@@ -12,12 +12,13 @@
 #include "base/cpu_info.h"
 #include "base/dispatch.h"
 #include "data/dataset.h"
+#include "kernels/cuda/level.h"
 #include "ops/blas_info.h"
 
 namespace gw {
 namespace {
 
-Json kernels() {
+Json kernel_levels() {
   Json families = Json::array();
   for (const auto* family : kernel_families()) {
     Json levels = Json::array();
@@ -79,9 +80,10 @@ Json examine() {
   return {{"gatewright", GW_VERSION},
           {"cpu", {{"brand", cpu.brand}, {"cores", cpu.cores}, {"features", cpu.features()}}},
           {"threads", at::get_num_threads()},
-          {"kernels", kernels()},
+          {"kernels", kernel_levels()},
           {"libtorch", libtorch()},
           {"gpu", gpu()},
+          {"cuda", kernels::cuda_report()},
           {"datasets", datasets()}};
 }
 
@@ -121,6 +123,7 @@ void print_text(const Json& report) {
   print_kernels(report["kernels"]);
   print_libtorch(report["libtorch"]);
   line("GPU", report["gpu"]);
+  line("CUDA", report["cuda"]);
   for (const auto& set : report["datasets"]) {
     line("dataset",
          fmt::format("{}: {}", set["name"].get<std::string>(), set["found"].get<bool>() ? "found" : set["missing"].get<std::string>()));
