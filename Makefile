@@ -2,10 +2,12 @@
 #   BUILD=dir          build folder                       JOBS=n         parallel compilers (default: what cores and memory allow)
 #   TORCH=auto|debian|wheel|<prefix>   which libtorch     DEPS=no        install no packages
 #   CI=true            warnings are errors                PREFIX=dir     where `make install` installs
+#   CUDA=wheel         install nvcc too (docs/cuda.md)
 BUILD ?= build
 TORCH ?= auto
 PREFIX ?= /usr/local
 DEPS ?= yes
+CUDA ?= no
 CMAKE_ARGS ?=
 # A compiler that holds libtorch's headers takes up to 1.5 GB.
 JOBS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); fit=$$(awk '/MemAvailable/ {print int($$2 / 1500000)}' /proc/meminfo 2>/dev/null); \
@@ -45,7 +47,7 @@ configure: deps
 
 deps:
 ifneq ($(DEPS),no)
-	@TORCH='$(TORCH)' tools/install_deps.sh
+	@TORCH='$(TORCH)' CUDA='$(CUDA)' tools/install_deps.sh
 endif
 
 bench: configure

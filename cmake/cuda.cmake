@@ -13,32 +13,38 @@ foreach(candidate IN ITEMS "$ENV{CUDACXX}" "${CMAKE_CUDA_COMPILER}" "${GATEWRIGH
     set(GW_NVCC_FOUND "${candidate}")
   endif()
 endforeach()
+# Why there is none, or empty. Not an error where nobody asked for CUDA.
+set(why "none found")
 if(GW_NVCC_FOUND)
-  execute_process(COMMAND "${GW_NVCC_FOUND}" --version OUTPUT_VARIABLE nvcc_version ERROR_QUIET RESULT_VARIABLE failed)
-  if(failed)
-    message(WARNING "nvcc: ${GW_NVCC_FOUND} does not run; the CUDA levels are left out")
-    set(GW_NVCC_FOUND "")
+  # Where the toolkit lies only nvcc knows: what PATH has may be a script that calls it.
+  execute_process(COMMAND "${GW_NVCC_FOUND}" --version OUTPUT_VARIABLE nvcc_version ERROR_QUIET)
+  execute_process(COMMAND "${GW_NVCC_FOUND}" --dryrun -x cu /dev/null -c -o /dev/null ERROR_VARIABLE dryrun OUTPUT_QUIET)
+  string(REGEX MATCH "release ([0-9.]+)" found "${nvcc_version}")
+  set(nvcc_version "${CMAKE_MATCH_1}")
+  string(REGEX MATCH "TOP=([^\n]*)" found "${dryrun}")
+  get_filename_component(GW_CUDA_ROOT "${CMAKE_MATCH_1}" ABSOLUTE)
+  find_library(GW_CUDART cudart_static HINTS "${GW_CUDA_ROOT}/lib64" "${GW_CUDA_ROOT}/lib" "${GW_CUDA_ROOT}/targets/x86_64-linux/lib" NO_CACHE)
+  find_program(GW_CUOBJDUMP cuobjdump PATHS "${GW_CUDA_ROOT}/bin" ${cuda_wheels} NO_CACHE)
+  set(why "")
+  if(NOT nvcc_version OR nvcc_version VERSION_LESS 12.0)  # the first one that knows C++20
+    set(why "${GW_NVCC_FOUND} says release \"${nvcc_version}\", 12.0 is needed")
+  elseif(NOT GW_CUDART)
+    set(why "no libcudart_static.a under ${GW_CUDA_ROOT} (wheel nvidia-cuda-runtime)")
   endif()
-  string(REGEX REPLACE ".*release ([0-9.]+).*" "\\1" nvcc_version "${nvcc_version}")
 endif()
-if(NOT GW_NVCC_FOUND)
+if(why)
   if(GATEWRIGHT_CUDA)
-    message(FATAL_ERROR "GATEWRIGHT_CUDA=ON: no nvcc found; run `CUDA=wheel tools/install_deps.sh`, put nvcc on PATH, give -DGATEWRIGHT_NVCC=<path>, "
-                        "or configure without it (preset release)")
+    message(FATAL_ERROR "GATEWRIGHT_CUDA=ON: expected nvcc, got: ${why}; run `CUDA=wheel tools/install_deps.sh`, put nvcc on PATH, "
+                        "give -DGATEWRIGHT_NVCC=<path>, or configure without it (preset release)")
   endif()
+  set(GW_NVCC_FOUND "")
+  message(STATUS "nvcc: ${why}; the CUDA levels are not compiled")
   return()
 endif()
 
-get_filename_component(nvcc_bin "${GW_NVCC_FOUND}" REALPATH)
-get_filename_component(nvcc_bin "${nvcc_bin}" DIRECTORY)
-find_library(GW_CUDART cudart_static HINTS "${nvcc_bin}/../lib64" "${nvcc_bin}/../lib" "${nvcc_bin}/../targets/x86_64-linux/lib" NO_CACHE)
-if(NOT GW_CUDART)
-  message(FATAL_ERROR "nvcc ${nvcc_version}: expected libcudart_static.a beside ${nvcc_bin}, found none; install the runtime (wheel nvidia-cuda-runtime)")
-endif()
-
-# -fmad=false: only what says fused is fused, so that f32 has the bits of the CPU's levels.
+# -fmad=false: only what says fused is fused, so that f32 has the bits of the CPU's levels. A kernel that spills registers is an error.
 set(cuda_flags -std=c++20 -O2 -fmad=false "-gencode=arch=compute_${GATEWRIGHT_CUDA_ARCH},code=[sm_${GATEWRIGHT_CUDA_ARCH},compute_${GATEWRIGHT_CUDA_ARCH}]"
-    -Werror all-warnings "-Xcompiler=-fPIC,-Wall,-Wextra,-Wno-unused-parameter,-Werror" -ccbin "${CMAKE_CXX_COMPILER}" "-I${CMAKE_SOURCE_DIR}")
+    -Werror all-warnings "-Xptxas=--warn-on-spills,--warn-on-local-memory-usage,--warning-as-error" "-Xcompiler=-fPIC,-Wall,-Wextra,-Wno-unused-parameter,-Werror" -ccbin "${CMAKE_CXX_COMPILER}" "-I${CMAKE_SOURCE_DIR}")
 set(cuda_objects "")
 file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/kernels/*.cu")
 foreach(source IN LISTS cuda_sources)

@@ -252,6 +252,11 @@ const std::vector<std::string>& activation_names() {
   return names;
 }
 
+std::string device_remedy(const at::Device& device) {
+  if (!device.is_cuda()) return "; move it with x.cpu()";
+  return "; the CUDA level takes arrays (kernels/moe_ffn/cuda.h) and is not yet wired to tensors (docs/cuda.md): move it with x.cpu()";
+}
+
 std::string moe_ffn_level(at::ScalarType dtype) {
   if (dtype == at::kFloat) return chosen(kernels::moe_ffn_family());
   return dtype == at::kBFloat16 ? chosen(kernels::moe_ffn_bf16_family()) : "ref";
@@ -292,7 +297,8 @@ PackedFfn pack_ffn(const FfnWeights& w) {
 
 at::Tensor moe_ffn(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight, const FfnWeights& w,
                    const FfnOptions& options, const PackedFfn& packed) {
-  check(x.defined() && x.dim() == 2 && x.device().is_cpu(), "moe_ffn: expected x [T, D] on the CPU, got {} dimensions", x.defined() ? x.dim() : 0);
+  check(x.defined() && x.dim() == 2, "moe_ffn: expected x [T, D], got {} dimensions", x.defined() ? x.dim() : 0);
+  check(x.device().is_cpu(), "moe_ffn: expected x on the CPU, got it on {}{}", x.device().str(), device_remedy(x.device()));
   const auto dtype = x.scalar_type();
   check(dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kDouble, "moe_ffn: expected x in f32, bf16 or f64, got {}", c10::toString(dtype));
   check_ffn_weights(w, x);

@@ -27,6 +27,8 @@ struct Types<double> {
 void check_ffn_weights(const FfnWeights& weights, const at::Tensor& like);
 /// Errors: ValueError unless token, offsets and weight describe rows of x [T, D] over these experts.
 void check_ffn_rows(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight, int64_t experts);
+/// What to do about a tensor on this device, and for CUDA what is missing.
+std::string device_remedy(const at::Device& device);
 /// Errors: ValueError with the near miss.
 kernels::Activation ffn_activation(const std::string& name);
 

@@ -21,7 +21,8 @@ endif()
 add_test(NAME checkers COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tests/house/test_checkers.py")
 
 # The CUDA levels compile, also where they are not built; skipped without nvcc.
-add_test(NAME cuda_compiles COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tests/house/test_cuda_objects.py" "${CMAKE_BINARY_DIR}" "${GATEWRIGHT_CUDA_ARCH}" "${GW_NVCC_FOUND}")
+add_test(NAME cuda_compiles COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tests/house/test_cuda_objects.py" "${CMAKE_BINARY_DIR}" "${GATEWRIGHT_CUDA_ARCH}" "${GW_NVCC_FOUND}"
+  "${GW_CUOBJDUMP}")
 set_tests_properties(cuda_compiles PROPERTIES SKIP_RETURN_CODE 77)
 
 # The report in a real browser; screenshots at two widths are left in the build folder.

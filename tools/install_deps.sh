@@ -2,10 +2,15 @@
 # Installs what the build needs and this machine lacks, from Debian's (or Ubuntu's) own packages. Asks nothing.
 #   TORCH=auto|debian|wheel   where libtorch comes from (docs/decisions/001-libtorch.md); auto takes Debian's unless
 #                             only a wheel is there
+#   CUDA=no|wheel             wheel: also nvcc and what it needs, from PyPI, into build-cuda-wheels/ (docs/cuda.md); 350 MB unpacked, no driver, no root
 #   tools/install_deps.sh --list   prints the packages and installs nothing
 set -eu
 
 TORCH=${TORCH:-auto}
+CUDA=${CUDA:-no}
+cuda_folder=$(dirname "$0")/../build-cuda-wheels
+# nvcc alone is a driver of programs that lie in four other wheels; cuobjdump lets a test look into the objects.
+cuda_wheels="nvidia-cuda-nvcc nvidia-cuda-crt nvidia-nvvm nvidia-cuda-runtime nvidia-cuda-cccl nvidia-cuda-cuobjdump"
 packages="make g++ cmake ninja-build ccache python3 libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev \
 zlib1g-dev libeigen3-dev libgtest-dev libbenchmark-dev dataset-fashion-mnist"
 
@@ -17,6 +22,18 @@ die() {
 
 has_package() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]; }
 has_wheel() { python3 -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)' 2>/dev/null; }
+
+has_nvcc() { ls "$cuda_folder"/nvidia/cu*/bin/nvcc >/dev/null 2>&1; }
+
+install_cuda_wheels() {
+  has_nvcc && return 0
+  say "installing nvcc from PyPI into $cuda_folder"
+  # shellcheck disable=SC2086
+  python3 -m pip install --quiet --no-deps --target "$cuda_folder" $cuda_wheels >&2 ||
+    die "pip could not install: $cuda_wheels (its own message is above); is there a network, and python3-pip?"
+  chmod +x "$cuda_folder"/nvidia/cu*/bin/* "$cuda_folder"/nvidia/cu*/nvvm/bin/* 2>/dev/null || true
+  has_nvcc || die "expected nvcc under $cuda_folder/nvidia, found none: the wheels have changed; give -DGATEWRIGHT_NVCC=<path>"
+}
 
 want_debian_torch() {
   case $TORCH in
@@ -38,6 +55,11 @@ if [ "${1:-}" = --list ]; then
   echo "$packages"
   exit 0
 fi
+case $CUDA in
+  no) ;;
+  wheel) install_cuda_wheels ;;
+  *) die "expected CUDA to be no or wheel, got \"$CUDA\"" ;;
+esac
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   say "this system has no apt: not installing anything; the build needs what these Debian packages hold:" $packages
   exit 0

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "kernels/moe_ffn/family.h"
+#include "ops/moe_ffn_call.h"
 #include "ops/random.h"
 #include "support/gradcheck.h"
 
@@ -212,6 +213,8 @@ TEST(MoeFfn, MistakesAreNamed) {
     }
   };
   expect([](Case& c) { c.x = c.x.unsqueeze(0); }, "x [T, D]");
+  expect([](Case& c) { c.x = c.x.to(at::kMeta); }, "x on the CPU, got it on meta; move it with x.cpu()");
+  EXPECT_NE(gw::ops::device_remedy(at::Device(at::kCUDA, 0)).find("kernels/moe_ffn/cuda.h"), std::string::npos);
   expect([](Case& c) { c.x = c.x.to(at::kInt); }, "f32, bf16 or f64");
   expect([](Case& c) { c.x = c.x.narrow(1, 0, 4); }, "x [T, 5]");
   expect([](Case& c) { c.w.gate = c.w.gate.narrow(0, 0, 3); }, "gate of shape [4, 6, 5]");
