@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "base/error.h"
+#include "bench/cuda/ffn_timing.h"
 #include "kernels/moe_ffn/cuda_driver.h"
 #include "kernels/plan/cuda_body.h"
 #include "kernels/top_k/cuda_body.h"
@@ -156,6 +157,25 @@ TEST(CudaLaunch, OnlyWantedGradientsAreComputed) {
   to.down = dd.data();
   cuda::ffn_backward<float>(device, on.problem(), c.rows(), {gate.data(), up.data()}, dy.data(), to);
   EXPECT_EQ(device.launches() - before, 3);  // tiles, inner gradients, the gradient of down
+}
+
+/// A device that spoils x and y of three tokens.
+struct Spoiled : EmulatedDevice {
+  void copy(void* to, const void* from, int64_t bytes) {
+    EmulatedDevice::copy(to, from, bytes);
+    if (bytes == 3 * 8 * 4) static_cast<unsigned char*>(to)[bytes - 1] ^= 0x40;  // the last number's exponent
+  }
+};
+
+// What times the level on a GPU refuses to time a wrong answer.
+TEST(CudaTiming, AnswersAreCheckedFirst) {
+  const gw::bench::CudaShape shape{"tiny", 4, 2, 8, 16};
+  EmulatedDevice device;
+  EXPECT_EQ(gw::bench::time_ffn<float>(device, shape, 10, 1).forward_flop, 6.0 * 20 * 16 * 8);
+  EXPECT_GT(gw::bench::time_ffn<Bf16>(device, shape, 10, 1).training_s, 0);
+  EXPECT_EQ(device.held(), 0);
+  Spoiled spoiled;
+  EXPECT_THROW(gw::bench::time_ffn<float>(spoiled, shape, 3, 1), gw::InternalError);
 }
 
 }  // namespace
