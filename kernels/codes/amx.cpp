@@ -16,7 +16,7 @@ namespace {
 #include "kernels/tiles.inl"
 
 constexpr int64_t kTile = 1024;  // bytes
-constexpr int64_t kVectorRows = 2;  // ns per step of 64 k: 28 and 42 with vectors, 72 for 4 rows; 59 to 84 for 5 to 16 rows in the unit
+constexpr int64_t kVectorRows = 3;  // us for D = H = 512, 2, 3, 4 and 8 rows: 20, 26, 31, 55 with vectors; 29, 30, 36 for 3, 4, 8 in the unit
 
 constexpr auto kConfigs = tile_configs(6);
 
