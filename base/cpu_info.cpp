@@ -1,5 +1,8 @@
 #include "base/cpu_info.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -47,14 +50,13 @@ CpuInfo read() {
   info.avx512vl = __builtin_cpu_supports("avx512vl");
   info.avx512_bf16 = __builtin_cpu_supports("avx512bf16");
   info.avx512_vnni = __builtin_cpu_supports("avx512vnni");
-  std::ifstream file("/proc/cpuinfo");  // g++ 12 does not know "amx-tile" in __builtin_cpu_supports
-  for (std::string line; std::getline(file, line);) {
-    if (line.rfind("flags", 0) != 0) continue;
-    info.amx = line.find(" amx_tile") != std::string::npos;
+  // g++ 12 does not know "amx-tile" in __builtin_cpu_supports. /proc/cpuinfo would name what an emulator's host has.
+  unsigned int a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0) {
+    info.amx = (d >> 24 & 1) != 0;
     const bool tiles = info.amx && may_use_tiles();
-    info.amx_bf16 = tiles && line.find(" amx_bf16") != std::string::npos;
-    info.amx_int8 = tiles && line.find(" amx_int8") != std::string::npos;
-    break;
+    info.amx_bf16 = tiles && (d >> 22 & 1) != 0;
+    info.amx_int8 = tiles && (d >> 25 & 1) != 0;
   }
 #endif
   return info;
