@@ -44,7 +44,8 @@ endif()
 
 # -fmad=false: only what says fused is fused, so that f32 has the bits of the CPU's levels. A kernel that spills registers is an error.
 set(cuda_flags -std=c++20 -O2 -fmad=false "-gencode=arch=compute_${GATEWRIGHT_CUDA_ARCH},code=[sm_${GATEWRIGHT_CUDA_ARCH},compute_${GATEWRIGHT_CUDA_ARCH}]"
-    -Werror all-warnings "-Xptxas=--warn-on-spills,--warn-on-local-memory-usage,--warning-as-error" "-Xcompiler=-fPIC,-Wall,-Wextra,-Wno-unused-parameter,-Werror" -ccbin "${CMAKE_CXX_COMPILER}" "-I${CMAKE_SOURCE_DIR}")
+    -Werror all-warnings "-Xptxas=--warn-on-spills,--warn-on-local-memory-usage,--warning-as-error"
+    "-Xcompiler=-fPIC,-Wall,-Wextra,-Wno-unused-parameter,-Werror" -ccbin "${CMAKE_CXX_COMPILER}" "-I${CMAKE_SOURCE_DIR}")
 set(cuda_objects "")
 file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/kernels/*.cu")
 foreach(source IN LISTS cuda_sources)

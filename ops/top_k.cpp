@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -19,6 +20,13 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 const std::vector<std::string> kScores{"identity", "softmax", "sigmoid"};  // in the order of kernels::Score
+
+// "[2, 3] of Float on cpu": what an error says of a tensor that does not fit.
+std::string told(const at::Tensor& t) {
+  if (!t.defined()) return "nothing";
+  return fmt::format("[{}] of {} on {}", fmt::join(t.sizes(), ", "), c10::toString(t.scalar_type()), t.device().str());
+}
+
 constexpr int64_t kValuesPerTask = 16384;                                   // 64 kB of scores: some 10 µs
 
 template <class T>
@@ -78,7 +86,7 @@ class Choose : public torch::autograd::Function<Choose> {
 
 TopK top_k(const at::Tensor& scores, int64_t k, const std::string& score, bool renormalise) {
   check(scores.defined() && scores.dim() == 2 && scores.device().is_cpu() && (scores.scalar_type() == at::kFloat || scores.scalar_type() == at::kDouble),
-        "top_k: expected scores [T, E] in f32 or f64 on the CPU, got {} dimensions", scores.defined() ? scores.dim() : 0);
+        "top_k: expected scores [T, E] in f32 or f64 on the CPU, got {}", told(scores));
   check(k >= 1 && k <= scores.size(1), "top_k: expected k from 1 to {} experts, got {}", scores.size(1), k);
   const auto it = std::find(kScores.begin(), kScores.end(), score);
   check(it != kScores.end(), "top_k: unknown score function \"{}\"{}", score, near_miss(score, kScores));
@@ -88,7 +96,7 @@ TopK top_k(const at::Tensor& scores, int64_t k, const std::string& score, bool r
 
 at::Tensor sort_slots(const at::Tensor& expert, int64_t experts, std::vector<int64_t>& offsets) {
   check(expert.defined() && expert.dim() == 2 && expert.scalar_type() == at::kLong && expert.device().is_cpu(),
-        "plan: expected expert ids [T, K] of int64 on the CPU, got {} dimensions", expert.defined() ? expert.dim() : 0);
+        "plan: expected expert ids [T, K] of int64 on the CPU, got {}", told(expert));
   const auto ids = expert.contiguous();
   const int64_t tokens = ids.size(0), k = ids.size(1);
   offsets.assign(static_cast<size_t>(experts) + 1, 0);

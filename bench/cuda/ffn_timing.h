@@ -138,7 +138,9 @@ CudaTiming time_ffn(Device& device, const CudaShape& shape, int64_t tokens, int 
   const int64_t rows = layer.rows(), inner = rows * shape.hidden, weights = shape.experts * shape.hidden * shape.in;
   auto *y = memory.template take<float>(tokens * shape.in), *dx = memory.template take<float>(tokens * shape.in), *dw = memory.template take<float>(rows);
   const kernels::FfnKept<T> kept{memory.template take<T>(inner), memory.template take<T>(inner)};
-  const kernels::FfnGradients<T> to{dx, dw, memory.template take<T>(weights), memory.template take<T>(weights), memory.template take<T>(weights), nullptr, nullptr, nullptr};
+  T* gradient[3];
+  for (auto& g : gradient) g = memory.template take<T>(weights);
+  const kernels::FfnGradients<T> to{dx, dw, gradient[0], gradient[1], gradient[2], nullptr, nullptr, nullptr};
   CudaTiming out;
   out.forward_flop = 6.0 * static_cast<double>(inner) * static_cast<double>(shape.in);
   out.forward_s = seconds(device, rounds, [&] { kernels::cuda::ffn_forward<T>(device, p, rows, y, {}); });

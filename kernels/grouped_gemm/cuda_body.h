@@ -75,7 +75,8 @@ struct RowsProductBody {
     for (int f = 0; f < 2; ++f) {
       const auto& by = p.factor[f];
       if (by.rows == nullptr) continue;
-      const Strips<T> a{by.index == nullptr ? by.rows + tile.begin * p.k : by.rows, p.k, tile.rows, p.k, true, by.index == nullptr ? nullptr : by.index + tile.begin};
+      const bool gathered = by.index != nullptr;
+      const Strips<T> a{gathered ? by.rows : by.rows + tile.begin * p.k, p.k, tile.rows, p.k, true, gathered ? by.index + tile.begin : nullptr};
       const Strips<T> b{by.weights + tile.expert * p.n * p.k, p.across ? p.n : p.k, p.n, p.k, !p.across, nullptr};
       multiply_tile<T, 0>(block, a, 0, b, column);
     }

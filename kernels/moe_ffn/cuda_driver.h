@@ -43,7 +43,8 @@ void input_gradient(Call<Device>& call, const FfnProblem<T>& p, int64_t rows, co
 
 template <class T, class Device>
 void parameter_gradients(Call<Device>& call, const FfnProblem<T>& p, const InnerGradients<T>& inner, const T* dy, const FfnGradients<T>& to) {
-  const auto product = [&](const char* what, const T* left, const int64_t* left_index, int64_t m, const T* right, const int64_t* right_index, int64_t n, T* into) {
+  const auto product = [&](const char* what, const T* left, const int64_t* left_index, int64_t m, const T* right, const int64_t* right_index, int64_t n,
+                           T* into) {
     if (into != nullptr) groups_product(call, what, GroupsProduct<T>{p.experts, m, n, p.offsets, left, right, left_index, right_index, into});
   };
   product("the gradient of up", inner.up, nullptr, p.hidden, p.x, p.token, p.in, to.up);

@@ -68,12 +68,13 @@ void backward_call(EmulatedDevice& device, const Arm& arm) {
   const auto& c = small();
   const FfnOnDevice<float, EmulatedDevice> on(device, c);
   const auto inner = static_cast<size_t>(c.rows() * 70);
-  const Array<float, EmulatedDevice> gate(device, inner), up(device, inner), dy(device, c.dy), dx(device, c.x.size()), dw(device, c.weight.size()), dg(device, c.gate.size()),
-      du(device, c.up.size()), dd(device, c.down.size()), bg(device, c.gate_bias.size()), bu(device, c.up_bias.size()), bd(device, c.down_bias.size());
+  const Array<float, EmulatedDevice> gate(device, inner), up(device, inner), dy(device, c.dy), dx(device, c.x.size()), dw(device, c.weight.size());
+  const Array<float, EmulatedDevice> dg(device, c.gate.size()), du(device, c.up.size()), dd(device, c.down.size());
+  const Array<float, EmulatedDevice> bg(device, c.gate_bias.size()), bu(device, c.up_bias.size()), bd(device, c.down_bias.size());
   cuda::ffn_recompute<float>(device, on.problem(), c.rows(), {gate.data(), up.data()});
   arm();
   cuda::ffn_backward<float>(device, on.problem(), c.rows(), {gate.data(), up.data()}, dy.data(),
-                                     {dx.data(), dw.data(), dg.data(), du.data(), dd.data(), bg.data(), bu.data(), bd.data()});
+                            {dx.data(), dw.data(), dg.data(), du.data(), dd.data(), bg.data(), bu.data(), bd.data()});
 }
 
 const std::vector<Entry> kEntries{{"top_k/cuda", 1, 2, top_k_call},          {"plan/cuda", 2, 4, plan_call},     {"grouped_gemm/cuda", 1, 2, rows_call},

@@ -34,6 +34,17 @@ TEST(TopK, MistakesAreNamed) {
   EXPECT_THROW(gw::ops::top_k(s, 6), gw::ValueError);
   EXPECT_THROW(gw::ops::top_k(s, 1, "softmx"), gw::ValueError);
   EXPECT_THROW(gw::ops::top_k(s.to(at::kInt), 1), gw::ValueError);
+  const auto message = [](const auto& call) {
+    try {
+      call();
+    } catch (const gw::ValueError& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  std::vector<int64_t> begins;
+  EXPECT_NE(message([&] { gw::ops::top_k(s.to(at::kMeta), 1); }).find("got [4, 5] of Float on meta"), std::string::npos);
+  EXPECT_NE(message([&] { gw::ops::sort_slots(s, 2, begins); }).find("got [4, 5] of Float on cpu"), std::string::npos);
   s[2][1] = NAN;
   try {
     gw::ops::top_k(s, 1);
