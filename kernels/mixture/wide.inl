@@ -3,6 +3,7 @@
 
 typedef double Vec __attribute__((vector_size(kLanes * 8), aligned(8), may_alias));
 typedef int64_t Int __attribute__((vector_size(kLanes * 8), aligned(8), may_alias));
+typedef uint64_t Bits __attribute__((vector_size(kLanes * 8), aligned(8), may_alias));  // may wrap
 
 inline Vec load(const double* p) { return *reinterpret_cast<const Vec*>(p); }
 inline void store(double* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
@@ -42,7 +43,7 @@ inline Vec exp_of(Vec x) {
   p = p * r + 0.5;
   p = p * r + 1.0;
   p = p * r + 1.0;
-  const Vec power = (Vec)(((Int)shifted << 52) + 0x3ff0000000000000);
+  const Vec power = (Vec)(((Bits)shifted << 52) + 0x3ff0000000000000);
   return choose(x >= -708.0, p * power, Vec{});
 }
 
