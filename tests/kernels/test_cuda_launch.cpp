@@ -5,9 +5,11 @@
 
 #include "base/error.h"
 #include "bench/cuda/ffn_timing.h"
+#include "kernels/cuda/level.h"
 #include "kernels/moe_ffn/cuda_driver.h"
 #include "kernels/plan/cuda_body.h"
 #include "kernels/top_k/cuda_body.h"
+#include "kernels/top_k/family.h"
 #include "support/cuda_emulator.h"
 #include "support/cuda_ffn_cases.h"
 
@@ -79,6 +81,17 @@ void backward_call(EmulatedDevice& device, const Arm& arm) {
 
 const std::vector<Entry> kEntries{{"top_k/cuda", 1, 2, top_k_call},          {"plan/cuda", 2, 4, plan_call},     {"grouped_gemm/cuda", 1, 2, rows_call},
                                   {"grouped_gemm/cuda", 0, 1, groups_call}, {"moe_ffn/cuda", 6, 9, forward_call}, {"moe_ffn/cuda", 9, 16, backward_call}};
+
+// The CPU's dispatch never takes it, compiled in or not, and says why.
+TEST(CudaLevel, IsListedWithTheReason) {
+  for (const gw::KernelFamilyBase* family : std::vector<const gw::KernelFamilyBase*>{&top_k_family(), &moe_ffn_family(), &moe_ffn_bf16_family()}) {
+    const auto& level = family->levels().back();
+    EXPECT_EQ(level.name, "cuda") << family->name();
+    EXPECT_FALSE(level.available);
+    EXPECT_NE(level.reason.find("docs/cuda.md"), std::string::npos) << level.reason;
+    EXPECT_NE(cuda_report().find(level.reason), std::string::npos) << cuda_report();
+  }
+}
 
 // Which launch, of how many, and that nothing else is launched or taken: one more than there are fails nothing.
 TEST(CudaLaunch, EveryFailureNamesThePartAndGivesBackWhatWasTaken) {
