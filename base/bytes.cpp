@@ -97,9 +97,18 @@ std::vector<int64_t> ByteReader::packed(size_t count, int64_t below) {
   return values;
 }
 
-void ByteReader::f32(float* values, size_t count) { std::memcpy(values, take(count * sizeof(float)).data(), count * sizeof(float)); }
+namespace {
 
-void ByteReader::f64(double* values, size_t count) { std::memcpy(values, take(count * sizeof(double)).data(), count * sizeof(double)); }
+// memcpy wants places that exist, even for nothing.
+void copy_bytes(std::string_view from, void* to) {
+  if (!from.empty()) std::memcpy(to, from.data(), from.size());
+}
+
+}  // namespace
+
+void ByteReader::f32(float* values, size_t count) { copy_bytes(take(count * sizeof(float)), values); }
+
+void ByteReader::f64(double* values, size_t count) { copy_bytes(take(count * sizeof(double)), values); }
 
 void ByteReader::finish() const {
   check(bytes_.empty(), "{}: expected the end of the record, got {} more bytes; the file is damaged", what_, bytes_.size());
