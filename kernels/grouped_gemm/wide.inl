@@ -21,18 +21,27 @@ inline __attribute__((always_inline)) void multiply_unit(const uint32_t* a, cons
   }
 }
 
-// kColumns: they come from memory, and are asked for early; else lines that later work will read are.
-template <int64_t M, bool kColumns>
+// Two units per turn: 3 % faster on Sapphire Rapids than one, four are slower again.
+template <int64_t M>
 inline __attribute__((always_inline)) void multiply_units(const uint32_t* a, const uint32_t* b, int64_t units, Vector (&sums)[M][2], Ahead ahead) {
-  // Two units per turn: 3 % faster on Sapphire Rapids than one, four are slower again.
   int64_t u = 0;
   for (; u + 2 <= units; u += 2, a += 2 * kTileRows, b += 2 * kCols) {
-    if constexpr (kColumns) {
-      for (int64_t line = 0; line < kCols / 8; ++line) __builtin_prefetch(b + kEarly * kCols + line * 16);
-    } else if (ahead.lines > 0) {
+    if (ahead.lines > 0) {
       __builtin_prefetch(*ahead.line++, 0, 2);
       --ahead.lines;
     }
+    multiply_unit<M>(a, b, sums);
+    multiply_unit<M>(a + kTileRows, b + kCols, sums);
+  }
+  if (u < units) multiply_unit<M>(a, b, sums);
+}
+
+// Columns that come from memory: `far` is what to ask for at the first unit.
+template <int64_t M>
+inline __attribute__((always_inline)) void multiply_columns(const uint32_t* a, const uint32_t* b, int64_t units, Vector (&sums)[M][2], const uint32_t* far) {
+  int64_t u = 0;
+  for (; u + 2 <= units; u += 2, a += 2 * kTileRows, b += 2 * kCols, far += 2 * kCols) {
+    for (int64_t line = 0; line < kCols / 8; ++line) __builtin_prefetch(far + line * 16);
     multiply_unit<M>(a, b, sums);
     multiply_unit<M>(a + kTileRows, b + kCols, sums);
   }
@@ -47,8 +56,15 @@ void tile_rows(const uint32_t* a, const uint32_t* b, int64_t units, Sums<float> 
     sums[i][1] = c.fresh ? zero_sums() : load_sums(c.at + i * c.stride + kLanes);
   }
   // A flag inside the loop costs 6 % of what memory gives.
-  if (ahead.columns) multiply_units<M, true>(a, b, units, sums, ahead);
-  else multiply_units<M, false>(a, b, units, sums, ahead);
+  if (ahead.columns) {
+    const int64_t split = units > kEarly ? (units - kEarly) / 2 * 2 : 0;  // from here on what lies kEarly ahead is not of this panel
+    const uint32_t* const end = b + units * kCols;
+    const uint32_t* const next = ahead.next != nullptr ? static_cast<const uint32_t*>(ahead.next) : end;
+    multiply_columns<M>(a, b, split, sums, b + kEarly * kCols);
+    multiply_columns<M>(a + split * kTileRows, b + split * kCols, units - split, sums, next);
+  } else {
+    multiply_units<M>(a, b, units, sums, ahead);
+  }
   for (int64_t i = 0; i < M; ++i) {
     float* const row = c.at + i * c.stride;
     if (c.past) {

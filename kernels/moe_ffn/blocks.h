@@ -67,6 +67,12 @@ struct Stripe {
   int64_t panel = 0, panels = 0;
 };
 
+/// Where the packed panels of a stripe begin, or null.
+template <class T>
+const T* first_packed(const GemmTable<T>& gemm, const Stripe<T>& b) {
+  return b.m.packed == nullptr ? nullptr : b.m.packed + b.panel * ceil_div(b.m.k, gemm.group) * gemm.cols * gemm.group;
+}
+
 /// What stripe b's block from unit u on will read.
 template <class T>
 void add_block(Lines& lines, const GemmTable<T>& gemm, const Stripe<T>& b, int64_t u, int64_t part, int64_t parts) {
@@ -129,10 +135,11 @@ void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b
       for (int64_t p = 0; p < panels; ++p) {
         for (size_t s = 0; s < N; ++s) {
           const int64_t part = static_cast<int64_t>(s) + static_cast<int64_t>(N) * p, parts = static_cast<int64_t>(N) * panels;
-          Lines lines(a.count == 1 && b[s].m.packed != nullptr);
+          const bool from_memory = a.count == 1 && b[s].m.packed != nullptr;
+          Lines lines(from_memory, from_memory && then != nullptr ? first_packed(gemm, *then) : nullptr);
           if (i + 1 < a.count) lines.add(1, n * unit_a * static_cast<int64_t>(sizeof(T)), part, parts, [&](int64_t) { return rows + a.panels.stride; });
           if (!last) add_block(lines, gemm, b[s], u + n, i * panels + p, a.count * panels);
-          if (last && then != nullptr) add_block(lines, gemm, *then, 0, i * parts + part, a.count * parts);
+          if (last && then != nullptr && !from_memory) add_block(lines, gemm, *then, 0, i * parts + part, a.count * parts);
           const Tiles<T> sums{tiles[s].at + (i * panels + p) * tile, gemm.cols, tiles[s].fresh && u == 0};
           gemm.tile(rows, block[s].data + p * block[s].step, n, a.rows_of(i), sums, lines.ahead());
         }
@@ -149,7 +156,8 @@ void multiply(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], 
   for (size_t s = 0; s < N; ++s) {
     for (int64_t p = 0; p < b[s].panels; ++p) {
       const Tiles<T> one{tiles[s].at + p * gemm.rows * gemm.cols, gemm.cols, tiles[s].fresh};
-      multiply_block<T>(gemm, a, {Stripe<T>{b[s].m, b[s].panel + p, 1}}, {one}, scratch, nullptr);
+      const Stripe<T>* const after = p + 1 < b[s].panels ? nullptr : s + 1 < N ? &b[s + 1] : then;  // null: the next panel follows in memory
+      multiply_block<T>(gemm, a, {Stripe<T>{b[s].m, b[s].panel + p, 1}}, {one}, scratch, after);
     }
   }
 }

@@ -157,10 +157,7 @@ class CodeForward {
 
   void down(float* y) {
     const int64_t panels = ceil_div(p_.out, kCodeLanes), each = wide(panels, 1);
-    std::vector<int64_t> busy;  // experts with rows
-    for (int64_t e = 0; e < p_.experts; ++e) {
-      if (panels_.panels_of(e) > 0) busy.push_back(e);
-    }
+    const auto busy = panels_.busy();
     team_.run(ceil_div(panels, each), [&](int64_t task, int worker) {
       const int64_t panel = task * each, count = std::min(each, panels - panel), column = panel * kCodeLanes;
       for (int64_t t = 0; t < p_.tokens; ++t) std::fill_n(y + t * p_.out + column, std::min(count * kCodeLanes, p_.out - column), 0.0f);

@@ -26,16 +26,24 @@ class Forward {
     }
     const int64_t units = std::max(stripes * wide * block_units(gemm_, p_.in), out_wide() * block_units(gemm_, p_.hidden));
     scratch_ = take_scratch<T>(memory_, team_.workers(), gemm_, row_panels(), std::max(wide, out_wide()), units * gemm_.cols * gemm_.group);
-    team_.run(static_cast<int64_t>(blocks.size()), [&](int64_t task, int worker) { inner_block(blocks[static_cast<size_t>(task)], worker); });
+    team_.run(static_cast<int64_t>(blocks.size()), [&](int64_t task, int worker) {
+      const auto later = std::min(static_cast<size_t>(task + team_.workers()), blocks.size() - 1);  // what this worker is likely to take next
+      inner_block(blocks[static_cast<size_t>(task)], blocks[later], worker);
+    });
   }
 
   void down(Sum* y) {
     const int64_t out_panels = ceil_div(p_.out, gemm_.cols), wide = out_wide();
+    const auto busy = panels_.busy();
     team_.run(ceil_div(out_panels, wide), [&](int64_t task, int worker) {
       const int64_t panel = task * wide, panels = std::min(wide, out_panels - panel);
       const int64_t column = panel * gemm_.cols, columns = std::min(panels * gemm_.cols, p_.out - column);
       for (int64_t t = 0; t < p_.tokens; ++t) std::fill_n(y + t * p_.out + column, columns, Sum(0));
-      for (int64_t e = 0; e < p_.experts; ++e) down_block({e, panel, panels}, y, worker);
+      const int64_t later = std::min(panel + wide * team_.workers(), out_panels - 1);
+      for (size_t i = 0; i < busy.size(); ++i) {
+        const bool last = i + 1 == busy.size();
+        down_block({busy[i], panel, panels}, last ? Block{busy[0], later, 1} : Block{busy[i + 1], panel, panels}, y, worker);
+      }
     });
   }
 
@@ -66,7 +74,7 @@ class Forward {
     return {data, k, lanes, k, true, nullptr, w.packed == nullptr ? nullptr : w.packed + expert * packed};
   }
 
-  void inner_block(const Block& b, int worker) {
+  void inner_block(const Block& b, const Block& later, int worker) {
     const auto& s = scratch_[static_cast<size_t>(worker)];
     for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
       const int64_t first = panels_.first_of(b.expert) + done, count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
@@ -75,10 +83,11 @@ class Forward {
         return start_tiles(gemm_, w.bias == nullptr ? nullptr : w.bias + b.expert * p_.hidden, p_.hidden, b.panel, b.panels, count, tiles);
       };
       const auto stripe = [&](const FfnWeight<T>& w) { return Stripe<T>{columns(w, b.expert, p_.hidden, p_.in), b.panel, b.panels}; };
+      const Stripe<T> next{columns(p_.up, later.expert, p_.hidden, p_.in), later.panel, later.panels};
       if (p_.gate.given()) {
-        multiply<T>(gemm_, rows, {stripe(p_.up), stripe(p_.gate)}, {start(p_.up, s.tiles), start(p_.gate, s.more_tiles)}, s.columns);
+        multiply<T>(gemm_, rows, {stripe(p_.up), stripe(p_.gate)}, {start(p_.up, s.tiles), start(p_.gate, s.more_tiles)}, s.columns, &next);
       } else {
-        multiply<T>(gemm_, rows, {stripe(p_.up)}, {start(p_.up, s.tiles)}, s.columns);
+        multiply<T>(gemm_, rows, {stripe(p_.up)}, {start(p_.up, s.tiles)}, s.columns, &next);
       }
       for (int64_t i = 0; i < count; ++i) {
         for (int64_t p = 0; p < b.panels; ++p) activate_tile(first + i, b.panel + p, (i * b.panels + p) * gemm_.rows * gemm_.cols, s);
@@ -99,11 +108,11 @@ class Forward {
     if (h_.data != nullptr) gemm_.pack_k(lanes, rows, gemm_.rows, n, h_.data + panel * h_.stride + column * gemm_.rows);
   }
 
-  void down_block(const Block& b, Sum* y, int worker) {
+  void down_block(const Block& b, const Block& later, Sum* y, int worker) {
     const auto& s = scratch_[static_cast<size_t>(worker)];
     const Sum* bias = p_.down.bias == nullptr ? nullptr : p_.down.bias + b.expert * p_.out;
     const Stripe<T> weights{columns(p_.down, b.expert, p_.out, p_.hidden), b.panel, b.panels};
-    const Stripe<T> next{columns(p_.down, std::min(b.expert + 1, p_.experts - 1), p_.out, p_.hidden), b.panel, b.panels};
+    const Stripe<T> next{columns(p_.down, later.expert, p_.out, p_.hidden), later.panel, later.panels};
     for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
       const int64_t first = panels_.first_of(b.expert) + done, count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
       const auto tiles = start_tiles(gemm_, bias, p_.out, b.panel, b.panels, count, s.tiles);

@@ -11,8 +11,8 @@ constexpr int64_t kLine = 64;
 /// Lines for a tile to ask for.
 class Lines {
  public:
-  /// `columns`: see Ahead.
-  explicit Lines(bool columns) : columns_(columns) {}
+  /// `columns`, `next`: see Ahead.
+  explicit Lines(bool columns, const void* next = nullptr) : columns_(columns), next_(next) {}
 
   /// Part `part` of `parts` of a region of `rows` rows of `bytes` bytes, `address(row)` their beginnings.
   template <class Address>
@@ -24,13 +24,14 @@ class Lines {
       for (; i < stop; ++i) line_[count_++] = base + i * kLine;
     }
   }
-  Ahead ahead() const { return {line_, count_, columns_}; }
+  Ahead ahead() const { return {line_, count_, columns_, next_}; }
 
  private:
   static constexpr int64_t kMost = 256;  // a tile of a whole block asks for one every other unit
   const void* line_[kMost];
   int64_t count_ = 0;
   bool columns_;
+  const void* next_;
 };
 
 }  // namespace gw::kernels

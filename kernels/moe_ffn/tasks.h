@@ -20,6 +20,14 @@ class RowPanels {
     const int64_t e = expert_[static_cast<size_t>(panel)];
     return offsets_[e] + (panel - first_of(e)) * rows_;
   }
+  /// Experts with rows.
+  std::vector<int64_t> busy() const {
+    std::vector<int64_t> some;
+    for (size_t e = 0; e + 1 < first_.size(); ++e) {
+      if (first_[e + 1] > first_[e]) some.push_back(static_cast<int64_t>(e));
+    }
+    return some;
+  }
   int64_t rows(int64_t panel) const { return std::min(rows_, offsets_[expert_[static_cast<size_t>(panel)] + 1] - begin(panel)); }
 
  private:
