@@ -65,7 +65,7 @@ struct Large {
 
 FitOptions hundred_iterations(int64_t iterations) {
   FitOptions options;
-  options.max_iterations = iterations, options.tolerance = 0, options.accelerate = false;
+  options.max_iterations = iterations, options.tolerance = 0, options.accelerate = false, options.all_iterations = true;
   return options;
 }
 

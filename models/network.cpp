@@ -33,7 +33,7 @@ void NetworkOptions::fields(OptionVisitor& v) {
   v.integer("experts", experts, "experts per routed layer; 1 is a dense network", 1, 1024);
   v.real("ratio", ratio, "width of a pathway relative to the dense network", 0.01, 1);
   v.text("routing", routing, "one decision per image, or one per layer", {"image", "layer"});
-  v.table("gate", gate, "the router: {part = \"cnn\", …}, or a gate over feature maps for per-layer routing");
+  v.table("gate", gate, "the router: {part = \"cnn\", …}, or per layer a gate over feature maps, or over tokens (the means of the channels)");
   v.table("policy", policy, "the choice: {part = \"top1_straight_through\", …}");
   v.integer("seed", seed, "of the initial weights", 0, INT64_MAX);
 }
@@ -62,9 +62,11 @@ RoutingPlan Network::decide(const at::Tensor& scores, int64_t batch, const Forwa
 
 at::Tensor Network::image_scores(const at::Tensor& x, const ForwardOptions& options) {
   if (options.scores.defined()) return options.record_router ? options.scores : options.scores.detach();
-  if (options.record_router) return gate_->forward(x);
+  RouterInputs inputs;
+  inputs.rng = options.rng.fork("gate"), inputs.step = step_;
+  if (options.record_router) return gate_->score(x, inputs);
   const at::NoGradGuard no_grad;
-  return gate_->forward(x);
+  return gate_->score(x, inputs);
 }
 
 NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& options) {
@@ -72,7 +74,7 @@ NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& o
   check(fits, "network: expected images [B, {}, {}, {}], got {}", shape_.channels, shape_.height, shape_.width, c10::str(images.sizes()));
   check(options.forced_expert < shape_.experts, "network: expected a forced expert below {}, got {}", shape_.experts, options.forced_expert);
   const auto x = images.contiguous(at::MemoryFormat::ChannelsLast);
-  ForwardPass pass{is_training(), options.execution, options.forced_expert, options.straight_through, options.rng, tap_.get(), options.purpose, {}};
+  ForwardPass pass{is_training(), options.execution, options.forced_expert, options.straight_through, options.rng, step_, tap_.get(), options.purpose, {}};
   const PassScope scope(&pass);
   NetworkOutput out;
   if (gate_ && options.forced_expert < 0) out.scores = image_scores(x, options);

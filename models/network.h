@@ -67,6 +67,9 @@ class Network : public torch::nn::Module {
   void set_tap(std::shared_ptr<RouteTap> tap) { tap_ = tap ? std::move(tap) : std::make_shared<RouteTap>(); }
   RouteTap& tap() const { return *tap_; }
 
+  /// Training steps done, for routers that change over training (a temperature that falls); the trainer says it before each step.
+  void set_step(int64_t step) { step_ = step; }
+
   const NetworkShape& shape() const { return shape_; }
   bool image_routed() const { return gate_ != nullptr; }
   bool routed() const { return shape_.experts > 1; }
@@ -85,6 +88,7 @@ class Network : public torch::nn::Module {
   RoutingPlan decide(const at::Tensor& scores, int64_t batch, const ForwardOptions& options);
 
   NetworkShape shape_;
+  int64_t step_ = -1;
   std::shared_ptr<Backbone> backbone_;
   std::shared_ptr<Gate> gate_;
   std::shared_ptr<Policy> policy_;

@@ -13,15 +13,17 @@ int64_t ZooContext::narrow(int64_t width) const {
 LayerRouter::LayerRouter(const ZooContext& context, int64_t channels, const std::string& name) : name_(name) {
   const Gate::Context gate{channels, context.shape.experts, Rng(context.shape.seed).fork(name).key()};
   gate_ = register_module("gate", make_part<Gate>("layer_gate", context.layer_gate, gate, 0));
-  check(gate_->takes_images(), "layer_gate: expected a gate over feature maps, got one over tokens; use pooled_linear or cnn");
   policy_ = make_part<Policy>("layer_policy", context.layer_policy, Policy::Context{context.shape.experts}, 0);
 }
 
 RoutingPlan LayerRouter::decide(const at::Tensor& batch, const ForwardPass& pass) {
   if (pass.forced_expert >= 0) return constant_plan(batch.size(0), policy_->experts(), pass.forced_expert);
-  auto scores = gate_->forward(batch);
-  if (!pass.straight_through) scores = scores.detach();
   const Rng rng = pass.rng.fork(name_);
+  RouterInputs inputs;
+  inputs.rng = rng, inputs.step = pass.step;
+  // A gate over tokens sees one per image: the mean of each channel.
+  auto scores = gate_->score(gate_->takes_images() ? batch : batch.mean({2, 3}), inputs);
+  if (!pass.straight_through) scores = scores.detach();
   return pass.tap->decide(policy_query(name_, pass.purpose, *policy_, scores, pass.train, rng));
 }
 

@@ -43,6 +43,7 @@ struct ForwardPass {
   int64_t forced_expert = -1;
   bool straight_through = true;
   Rng rng{0};
+  int64_t step = -1;        ///< training steps done; -1: not said
   RouteTap* tap = nullptr;  ///< never null during a pass
   RoutePurpose purpose = RoutePurpose::kClean;
   std::vector<RoutingPlan> plans;

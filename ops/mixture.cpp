@@ -42,8 +42,13 @@ void mixture_sums(const double* weight, const MixtureColumns& columns, double* s
   table(columns.rows).sums(weight, columns.column, columns.count, columns.rows, sum);
 }
 
-void mixture_moments(const double* weight, const MixtureColumns& columns, double* moment) {
-  table(columns.rows).moments(weight, columns.column, columns.count, columns.rows, moment);
+void mixture_moments(const double* weight, const MixtureColumns& columns, double* moment) { mixture_moments(weight, columns.rows, 1, columns, moment); }
+
+void mixture_moments(const double* weights, int64_t stride, int64_t many, const MixtureColumns& columns, double* moment) {
+  check(many >= 1 && stride >= columns.rows, "ops/mixture: expected at least one weight and a stride of {} or more, got {} and {}", columns.rows,
+        many, stride);
+  const int64_t apart = columns.count * (columns.count + 1) / 2;
+  table(columns.rows).moments(weights, stride, many, columns.column, columns.count, columns.rows, moment, apart);
 }
 
 }  // namespace gw::ops

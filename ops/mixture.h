@@ -28,5 +28,7 @@ void mixture_information(const double* weight, const double* probability, const 
 void mixture_sums(const double* weight, const MixtureColumns& columns, double* sum);
 /// moment[i(i+1)/2 + j] += Σ_r weight·column_i·column_j, j <= i.
 void mixture_moments(const double* weight, const MixtureColumns& columns, double* moment);
+/// The same for `many` weights `stride` apart; their moments follow one another.
+void mixture_moments(const double* weights, int64_t stride, int64_t many, const MixtureColumns& columns, double* moment);
 
 }  // namespace gw::ops

@@ -10,12 +10,14 @@
 
 namespace gw::stats {
 
+/// Columns of one block, not filled: clearing them would take as long as a tenth of a block's work.
 struct EmProblem::Workspace {
   Block block;
-  std::vector<double> score, joint, scratch, gate_scratch;
+  std::unique_ptr<double[]> storage;
+  double *score, *joint, *scratch, *gate_scratch;
   Workspace(int64_t experts, int64_t columns, int64_t gate_columns)
-      : score(static_cast<size_t>(experts * Block::kStride)), joint(score.size()), scratch(static_cast<size_t>(columns * Block::kStride)),
-        gate_scratch(static_cast<size_t>(gate_columns * Block::kStride)) {}
+      : storage(new double[static_cast<size_t>((2 * experts + columns + gate_columns) * Block::kStride)]), score(storage.get()),
+        joint(score + experts * Block::kStride), scratch(joint + experts * Block::kStride), gate_scratch(scratch + columns * Block::kStride) {}
 };
 
 namespace {
@@ -56,16 +58,30 @@ void EmProblem::fill_block(int64_t begin, int64_t end, Workspace& w) const {
   block.input.push_back(design_.y + begin);
 }
 
+// A column's block lies on a page or two, and the processor's own look-ahead ends with the page.
+void EmProblem::fetch_next(const Block& block) const {
+  constexpr int64_t kLine = 8;
+  const auto fetch = [&](const double* column) {
+    const int64_t end = std::min(block.rows + Block::kStride, design_.padded - block.begin);
+    for (int64_t r = block.rows; r < end; r += kLine) __builtin_prefetch(column + r);
+  };
+  for (size_t j = 1; j < block.input.size(); ++j) fetch(block.input[j]);
+  for (size_t j = 1; j < block.gate.size(); ++j) {
+    if (j >= block.input.size() || block.gate[j] != block.input[j]) fetch(block.gate[j]);
+  }
+  fetch(block.weight());
+}
+
 void EmProblem::pass_block(const MixtureParameters& p, Workspace& w, Sums& sums) const {
   const auto& block = w.block;
-  gate_->scores(block, p, w.score.data());
-  expert_->densities(block, p, w.joint.data(), w.scratch.data());
-  sums.log_likelihood += ops::mixture_posterior(w.score.data(), w.joint.data(), Block::kStride, spec_.experts, block.weight(), block.rows);
-  gate_->accumulate(block, p, w.score.data(), w.joint.data(), w.gate_scratch.data(), sums.gate.data());
-  expert_->accumulate(block, p, w.joint.data(), w.scratch.data(), sums.expert.data());
+  gate_->scores(block, p, w.score);
+  expert_->densities(block, p, w.joint, w.scratch);
+  sums.log_likelihood += ops::mixture_posterior(w.score, w.joint, Block::kStride, spec_.experts, block.weight(), block.rows);
+  gate_->accumulate(block, p, w.score, w.joint, w.gate_scratch, sums.gate.data());
+  expert_->accumulate(block, p, w.joint, w.scratch, sums.expert.data());
   const double* one = ones();
   for (int64_t k = 0; k < spec_.experts; ++k) {
-    ops::mixture_sums(w.joint.data() + k * Block::kStride, {&one, 1, block.rows}, &sums.mass[static_cast<size_t>(k)]);
+    ops::mixture_sums(w.joint + k * Block::kStride, {&one, 1, block.rows}, &sums.mass[static_cast<size_t>(k)]);
   }
 }
 
@@ -78,6 +94,7 @@ EmProblem::Sums EmProblem::pass(const MixtureParameters& p) const {
     auto& sums = parts[static_cast<size_t>(c)] = empty_sums();
     for (int64_t begin = chunks.begin(c); begin < chunks.end(c); begin += Block::kStride) {
       fill_block(begin, std::min(begin + Block::kStride, chunks.end(c)), workspace);
+      fetch_next(workspace.block);
       pass_block(p, workspace, sums);
     }
   });
@@ -129,7 +146,7 @@ bool EmProblem::try_target(const MixtureParameters& target, int tries, State& st
   double share = 1;
   for (int i = 0; i < tries; ++i, share *= 0.5) {
     State next = examine(blend(state.parameters, target, i + 1 < tries ? share : 0.0));
-    if (!(next.objective - state.objective >= -rounding(state))) continue;
+    if (!options_.all_iterations && !(next.objective - state.objective >= -rounding(state))) continue;
     state = std::move(next);
     return true;
   }
@@ -214,7 +231,7 @@ EmRun EmProblem::run(const MixtureParameters& start, int64_t iterations, double 
       if (run.converged) break;
     }
     double gain = state.objective - before;
-    run.converged = is_small(gain, last_gain, tolerance, state);
+    run.converged = !options_.all_iterations && is_small(gain, last_gain, tolerance, state);
     if (run.converged && soft_ && search_gate(state)) {
       gain = state.objective - before;
       run.converged = gain < tolerance * (std::abs(state.objective) + 1);
@@ -304,14 +321,14 @@ std::vector<double> EmProblem::label_sums(const ExpertStep& step, const MixtureP
     Workspace w(spec_.experts, step.scratch(), 0);
     for (int64_t begin = chunks.begin(c); begin < chunks.end(c); begin += Block::kStride) {
       fill_block(begin, std::min(begin + Block::kStride, chunks.end(c)), w);
-      step.densities(w.block, p, w.joint.data(), w.scratch.data());
+      step.densities(w.block, p, w.joint, w.scratch);
       for (int64_t r = 0; r < w.block.rows; ++r) {
         const int64_t own = begin + r < design_.rows ? label[static_cast<size_t>(begin + r)] : 0;
         for (int64_t k = 0; k < spec_.experts; ++k) {
-          w.joint[static_cast<size_t>(k * Block::kStride + r)] = w.block.weight()[r] * (k == own || spec_.experts == 1 ? kOwn : other);
+          w.joint[k * Block::kStride + r] = w.block.weight()[r] * (k == own || spec_.experts == 1 ? kOwn : other);
         }
       }
-      step.accumulate(w.block, p, w.joint.data(), w.scratch.data(), parts[static_cast<size_t>(c)].data());
+      step.accumulate(w.block, p, w.joint, w.scratch, parts[static_cast<size_t>(c)].data());
     }
   });
   for (size_t c = 1; c < parts.size(); ++c) add(parts.front(), parts[c]);

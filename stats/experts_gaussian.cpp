@@ -43,9 +43,7 @@ void GaussianStep::densities(const Block& block, const MixtureParameters& p, dou
 }
 
 void GaussianStep::accumulate(const Block& block, const MixtureParameters&, const double* posterior, double*, double* sum) const {
-  for (int64_t k = 0; k < experts_; ++k) {
-    ops::mixture_moments(posterior + k * Block::kStride, block.inputs_and_response(), sum + k * packed_size(columns_ + 1));
-  }
+  ops::mixture_moments(posterior, Block::kStride, experts_, block.inputs_and_response(), sum);
 }
 
 void GaussianStep::update(const MixtureParameters&, const double* sum, MixtureParameters& target) const {

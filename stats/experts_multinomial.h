@@ -9,7 +9,7 @@ class MultinomialStep : public ExpertStep {
  public:
   MultinomialStep(const MixtureSpec& spec, const Design& design);
   int64_t sums() const override { return experts_ * logistic_.size(); }
-  int64_t scratch() const override { return (experts_ + 1) * (outputs_ + 1); }
+  int64_t scratch() const override { return (experts_ + 1) * (outputs_ + 1) + LogisticSums::kScratch; }
   void densities(const Block& block, const MixtureParameters& parameters, double* joint, double* scratch) const override;
   void accumulate(const Block& block, const MixtureParameters& parameters, const double* posterior, double* scratch,
                   double* sum) const override;

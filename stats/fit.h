@@ -27,6 +27,7 @@ struct FitOptions {
   int64_t max_iterations = 2000;
   double tolerance = 1e-10;     ///< ends when the log-likelihood gains less than this share of itself
   GateSolver gate_solver = GateSolver::kNewton;
+  bool all_iterations = false;  ///< max_iterations of them, neither shortened nor ended by convergence: for timing (use accelerate = false)
   bool accelerate = true;       ///< extrapolates every other iteration (not for top-k gates, which jump)
   double gate_ridge = 1e-6;     ///< on squared gate slopes of standardised columns: keeps separated gates finite
   double min_scale = 1e-4;      ///< smallest scale of an expert, in standard deviations of y: the likelihood has no maximum without

@@ -9,6 +9,7 @@ class LinearGateStep : public GateStep {
  public:
   LinearGateStep(const MixtureSpec& spec, const Design& design, const FitOptions& options);
   int64_t sums() const override { return logistic_.size(); }
+  int64_t scratch() const override { return LogisticSums::kScratch; }
   void scores(const Block& block, const MixtureParameters& parameters, double* score) const override;
   void accumulate(const Block& block, const MixtureParameters& parameters, const double* probability, const double* posterior,
                   double* scratch, double* sum) const override;

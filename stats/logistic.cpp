@@ -14,14 +14,22 @@ int64_t LogisticSums::size() const {
 void LogisticSums::accumulate(const ops::MixtureColumns& columns, const double* weight, const double* probability, const double* target,
                               int64_t stride, double* scratch, double* sum) const {
   double* information = sum + free_ * columns_;
+  int64_t filled = 0;
+  const auto flush = [&] {
+    if (filled > 0) ops::mixture_moments(scratch, stride, filled, columns, information);
+    information += filled * packed_size(columns_), filled = 0;
+  };
+  for (int64_t a = 0; a < free_; ++a) {
+    for (int64_t b = 0; information_ && b <= a; ++b) {
+      const double* other = a == b ? nullptr : probability + b * stride;
+      ops::mixture_information(weight, probability + a * stride, other, columns.rows, scratch + filled * stride);
+      if (++filled == kScratch) flush();
+    }
+  }
+  flush();
   for (int64_t a = 0; a < free_; ++a) {
     ops::mixture_residual(target + a * stride, weight, probability + a * stride, columns.rows, scratch);
     ops::mixture_sums(scratch, columns, sum + a * columns_);
-    for (int64_t b = 0; information_ && b <= a; ++b) {
-      const double* other = a == b ? nullptr : probability + b * stride;
-      ops::mixture_information(weight, probability + a * stride, other, columns.rows, scratch);
-      ops::mixture_moments(scratch, columns, information + packed_at(a, b) * packed_size(columns_));
-    }
   }
 }
 

@@ -12,9 +12,10 @@ class LogisticSums {
  public:
   LogisticSums(int64_t free, int64_t columns, bool with_information) : free_(free), columns_(columns), information_(with_information) {}
   int64_t size() const;
+  static constexpr int64_t kScratch = 6;  ///< blocks of the information whose moments are taken together
 
   /// residual_a = target_a - weight·probability_a goes into the gradient, weight·p_a(δ_ab - p_b) into the information.
-  /// Arrays per score lie `stride` apart; `scratch` holds one column.
+  /// Arrays per score lie `stride` apart; `scratch` holds kScratch columns.
   void accumulate(const ops::MixtureColumns& columns, const double* weight, const double* probability, const double* target, int64_t stride,
                   double* scratch, double* sum) const;
 

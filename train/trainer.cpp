@@ -126,6 +126,7 @@ void Trainer::run(const RunOptions& options, TrainObserver& observer) {
 
 void Trainer::step(TrainObserver& observer) {
   network_->train();
+  network_->set_step(at_.step);
   const auto batch = loader_->get(at_.epoch, at_.batch);
   const int64_t per_epoch = loader_->batches();
   const double lr = schedule_.at(at_.epoch, at_.batch, per_epoch, config_.epochs);

@@ -62,12 +62,15 @@ void sums(const double* weight, const double* const* columns, int64_t count, int
   }
 }
 
-void moments(const double* weight, const double* const* columns, int64_t count, int64_t rows, double* moment) {
-  for (int64_t i = 0; i < count; ++i) {
-    for (int64_t j = 0; j <= i; ++j) {
-      double sum = 0;
-      for (int64_t r = 0; r < rows; ++r) sum += weight[r] * columns[i][r] * columns[j][r];
-      moment[i * (i + 1) / 2 + j] += sum;
+void moments(const double* weights, int64_t stride, int64_t many, const double* const* columns, int64_t count, int64_t rows, double* moment,
+             int64_t apart) {
+  for (int64_t w = 0; w < many; ++w) {
+    for (int64_t i = 0; i < count; ++i) {
+      for (int64_t j = 0; j <= i; ++j) {
+        double sum = 0;
+        for (int64_t r = 0; r < rows; ++r) sum += weights[w * stride + r] * columns[i][r] * columns[j][r];
+        moment[w * apart + i * (i + 1) / 2 + j] += sum;
+      }
     }
   }
 }

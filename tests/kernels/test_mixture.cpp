@@ -22,7 +22,7 @@ Values random_values(uint64_t seed, int64_t count, double low, double high) {
 
 struct Answer {
   Values linear, density, score, joint, residual, information, pair, sums, moments;
-  double likelihood = 0;
+  double likelihood = 0, counted = 0;
 };
 
 /// Every function of a level on `rows` rows, `count` columns and `experts` experts.
@@ -37,6 +37,9 @@ Answer run(const MixtureTable& table, int64_t rows, int64_t count, int64_t exper
   table.gaussian(columns[0], rows, -0.3, 1.7, a.density.data());
   a.score = random_values(4, rows * experts, -30, 30), a.joint = random_values(5, rows * experts, -900, 5);
   for (int64_t r = 0; r < rows && experts > 1; r += 3) a.score[static_cast<size_t>(r)] = -std::numeric_limits<double>::infinity();
+  Values score = a.score, joint = a.joint, whole(static_cast<size_t>(rows));  // weights 0 and 1 have a way of their own
+  for (size_t r = 0; r < whole.size(); ++r) whole[r] = r % 5 == 0 ? 0 : 1;
+  a.counted = table.posterior(score.data(), joint.data(), rows, experts, whole.data(), rows);
   a.likelihood = table.posterior(a.score.data(), a.joint.data(), rows, experts, weight.data(), rows);
   a.residual = a.information = a.pair = a.linear;
   table.residual(a.joint.data(), weight.data(), a.score.data(), rows, a.residual.data());
@@ -44,8 +47,10 @@ Answer run(const MixtureTable& table, int64_t rows, int64_t count, int64_t exper
   table.information(weight.data(), a.score.data(), a.score.data() + (experts - 1) * rows, rows, a.pair.data());
   a.sums.assign(static_cast<size_t>(count), 1.0);
   table.sums(weight.data(), columns.data(), count, rows, a.sums.data());
-  a.moments.assign(static_cast<size_t>(count * (count + 1) / 2), 1.0);
-  table.moments(weight.data(), columns.data(), count, rows, a.moments.data());
+  const int64_t apart = count * (count + 1) / 2 + 1;
+  const Values weights = random_values(6, rows * 9, 0, 3);
+  a.moments.assign(static_cast<size_t>(9 * apart), 1.0);
+  for (int64_t more = 1; more <= 9; ++more) table.moments(weights.data(), rows, more, columns.data(), count, rows, a.moments.data(), apart);
   return a;
 }
 
@@ -81,6 +86,7 @@ TEST_P(MixtureLevels, AgreeWithTheReference) {
       expect_near(got.pair, wanted.pair, "pair");
       expect_near(got.sums, wanted.sums, "sums");
       expect_near(got.moments, wanted.moments, "moments");
+      EXPECT_NEAR(got.counted, wanted.counted, 1e-12 * std::abs(wanted.counted));
       EXPECT_NEAR(got.likelihood, wanted.likelihood, 1e-12 * std::abs(wanted.likelihood));
     }
   }

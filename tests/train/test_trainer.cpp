@@ -152,6 +152,28 @@ TEST(Trainer, ResumesBitForBitBetweenEpochsAndWithAdam) {
   expect_same(uninterrupted(config), interrupted(config, {4}));  // 4 steps per epoch: stops before the first step of the second
 }
 
+// Layers that choose by a temperature which falls from 2 to 0.5 over 16 steps: the run's 8 steps, numbered from 0, end at 2 - 1.5·7/16.
+TEST(Trainer, ATemperatureFallsDuringARunAndAfterAResume) {
+  auto config = small_config(small_objective("natural"));
+  auto network = Json::parse(config.network);
+  network["routing"] = "layer";
+  network["gate"] = {{"part", "dense_to_sparse"}, {"learn", false}, {"temperature", 2.0}, {"anneal_to", 0.5}, {"anneal_steps", 16}};
+  config.network = network.dump();
+  const auto whole = uninterrupted(config);
+  int gates = 0;
+  for (const auto& [name, tensor] : whole.network) {
+    if (name.find("log_temperature") == std::string::npos) continue;
+    ++gates;
+    const double at_best = std::exp(tensor.item<double>());  // the kept network is the best epoch's: the last or the one before
+    EXPECT_TRUE(std::abs(at_best - (2 - 1.5 * 7 / 16)) < 1e-6 || std::abs(at_best - (2 - 1.5 * 3 / 16)) < 1e-6) << name << " " << at_best;
+  }
+  EXPECT_GT(gates, 0);
+  expect_same(whole, interrupted(config, {3, 6}));
+  network["gate"]["anneal_to"] = 2.0;  // a temperature that stays is another run
+  config.network = network.dump();
+  EXPECT_NE(uninterrupted(config).last, whole.last);
+}
+
 TEST(Trainer, CheckpointsOnTheWayDoNotChangeTheRun) {
   auto config = small_config(small_objective("adv_moe"));
   const auto plain = uninterrupted(config);
