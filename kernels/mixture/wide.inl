@@ -47,7 +47,7 @@ inline Vec exp_of(Vec x) {
   p = p * r + 0.5;
   p = p * r + 1.0;
   const Vec start = __builtin_shuffle(low, high, (Int)shifted);  // the low four bits choose
-  const Vec power = (Vec)((Int)start + (((Int)shifted & ~int64_t{15}) << 48));
+  const Vec power = (Vec)((Bits)start + (((Bits)shifted & ~uint64_t{15}) << 48));
   return choose(x >= -708.0, power + power * (p * r), Vec{});
 }
 #else
