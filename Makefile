@@ -30,7 +30,7 @@ demo: build
 	$(BUILD)/gatewright check advmoe --size demo
 
 test: all
-	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error --timeout 600
+	ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-tests=error --timeout 600
 
 build: configure
 	cmake --build $(BUILD) --parallel $(JOBS) --target gatewright_cli
