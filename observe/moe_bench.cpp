@@ -24,7 +24,8 @@ using Against = MoeBenchCase::Against;
 
 // Weights of one call are read from memory, not from a cache, when several sets of them are used in turn.
 constexpr int64_t kRotatedBytes = int64_t{3} << 29;
-constexpr double kBurst = 5e-3;
+// Seconds of calls before and under the clock. Until threads that slept are spread over the cores again, up to 20 ms, a call takes twice as long.
+constexpr double kWarm = 50e-3, kBurst = 10e-3;
 
 at::ScalarType dtype_of(const MoeBenchCase& c) { return c.bf16 ? at::kBFloat16 : at::kFloat; }
 double bytes_per_weight(const MoeBenchCase& c) { return c.bits > 0 ? static_cast<double>(c.bits) / 8 : c.bf16 ? 2 : 4; }
@@ -264,18 +265,18 @@ MoeBenchResult run_moe_bench(const MoeBenchCase& c, ops::PeakProbe& probe, int r
   result.test = c, result.error = runner.error();
   ensure(result.error < (c.bf16 ? 3e-2 : 1e-5), "bench: {}: expected the loop's answer, got one that differs by {:.1e}", c.name, result.error);
   // In turns, so that a disturbance hits both; a pause before each lets the other's threads stop spinning (OpenBLAS: 2^26 cycles). Short calls are
-  // repeated for kBurst, as a decoder makes them: the first after a pause take half as long again until threads and clocks are awake.
-  const auto repeated = [&](const std::function<void()>& work) {
+  // repeated, as a decoder makes them.
+  const auto repeated = [&](const std::function<void()>& work, double seconds) {
     const double start = now_s();
     double end = start;
     int64_t calls = 0;
-    while (calls == 0 || end - start < kBurst) work(), ++calls, end = now_s();
+    while (calls == 0 || end - start < seconds) work(), ++calls, end = now_s();
     return (end - start) / static_cast<double>(calls);
   };
   const auto timed = [&](const std::function<void()>& work) {
     std::this_thread::sleep_for(std::chrono::milliseconds(60));
-    repeated(work);
-    return repeated(work);
+    repeated(work, kWarm);
+    return repeated(work, kBurst);
   };
   std::vector<double> ours, loops;
   std::vector<ops::Peaks> peaks;
