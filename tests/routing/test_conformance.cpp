@@ -52,6 +52,18 @@ TEST_P(PolicyConformance, ASingleExpertGetsEverything) {
   EXPECT_TRUE(gw::chosen_experts(plan).eq(0).all().item<bool>());
 }
 
+// k = E: nobody is left out, unless a policy says that it drops tokens.
+TEST_P(PolicyConformance, AllExpertsMayBeChosen) {
+  if (!has_option("policies", GetParam(), "k")) return;
+  const bool shared = std::string(GetParam()) == "cmr";  // its shared expert is not one of the k
+  const auto part = policy(GetParam(), {{"k", shared ? kExperts - 1 : kExperts}});
+  const auto plan = part->plan_for(scores_for(*part, 9, 3), inputs_for(9), false);
+  gw::validate_plan(plan);
+  EXPECT_TRUE(plan.weight.isfinite().all().item<bool>());
+  if (part->traits().drops_tokens || part->traits().batch_dependent) return;
+  for (int64_t e = 0; e < kExperts; ++e) EXPECT_EQ(plan.rows_of(e), 9) << "expert " << e;
+}
+
 TEST_P(PolicyConformance, PermutedTokensPermuteThePlan) {
   const auto part = policy(GetParam());
   if (part->traits().order_dependent) return;
