@@ -253,6 +253,28 @@ void place(MoeBenchResult& r, int64_t active) {
   else r.holds = (c.against == Against::roof ? r.roof : r.loop_seconds / r.seconds) >= c.mark;
 }
 
+struct CallTimes {
+  double mean, fastest;
+};
+
+/// Short calls are repeated, as a decoder makes them. The pause lets the other side's threads stop spinning (OpenBLAS: 2^26 cycles).
+CallTimes time_calls(const std::function<void()>& work, const std::function<double()>& now_s) {
+  const auto repeated = [&](double seconds) {
+    const double start = now_s();
+    double end = start, fastest = std::numeric_limits<double>::infinity();
+    int64_t calls = 0;
+    while (calls == 0 || end - start < seconds) {
+      const double before = end;
+      work(), ++calls, end = now_s();
+      fastest = std::min(fastest, end - before);
+    }
+    return CallTimes{(end - start) / static_cast<double>(calls), fastest};
+  };
+  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  repeated(kWarm);
+  return repeated(kBurst);
+}
+
 }  // namespace
 
 const std::vector<MoeBenchCase>& moe_bench_cases() {
@@ -265,32 +287,16 @@ MoeBenchResult run_moe_bench(const MoeBenchCase& c, ops::PeakProbe& probe, int r
   MoeBenchResult result;
   result.test = c, result.error = runner.error();
   ensure(result.error < (c.bf16 ? 3e-2 : 1e-5), "bench: {}: expected the loop's answer, got one that differs by {:.1e}", c.name, result.error);
-  // In turns, so that a disturbance hits both; a pause before each lets the other's threads stop spinning (OpenBLAS: 2^26 cycles). Short calls are
-  // repeated, as a decoder makes them.
-  const auto repeated = [&](const std::function<void()>& work, double seconds) {
-    const double start = now_s();
-    double end = start, fastest = std::numeric_limits<double>::infinity();
-    int64_t calls = 0;
-    while (calls == 0 || end - start < seconds) {
-      const double before = end;
-      work(), ++calls, end = now_s();
-      fastest = std::min(fastest, end - before);
-    }
-    return std::pair{(end - start) / static_cast<double>(calls), fastest};
-  };
-  const auto timed = [&](const std::function<void()>& work) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(60));
-    repeated(work, kWarm);
-    return repeated(work, kBurst);
-  };
+  // In turns, so that a disturbance hits both.
+  const auto timed = [&](const std::function<void()>& work) { return time_calls(work, now_s); };
   std::vector<double> ours, loops;
   std::vector<ops::Peaks> peaks;
   size_t turn = 0;
   for (int round = 0; round <= rounds; ++round) {  // the first is for warming up
-    const double our_time = timed([&] { runner.ours(turn++); }).first;
+    const double our_time = timed([&] { runner.ours(turn++); }).mean;
     const auto peak = probe.once();  // before the loop, whose threads spin on
     // Its fastest call: OpenBLAS's threads and OpenMP's spin against each other between short products, and the mean would flatter us.
-    const double loop_time = timed([&] { runner.loop(turn++); }).second;
+    const double loop_time = timed([&] { runner.loop(turn++); }).fastest;
     if (round > 0) ours.push_back(our_time), loops.push_back(loop_time), peaks.push_back(peak);
   }
   const auto times = summary(ours);
@@ -298,7 +304,7 @@ MoeBenchResult run_moe_bench(const MoeBenchCase& c, ops::PeakProbe& probe, int r
   if (c.against == Against::bookkeeping) {
     const auto scores = ops::normal(Rng(5), {c.tokens, c.experts}, 0, 1);
     std::vector<double> choosing;
-    for (int round = 0; round < 3 * rounds; ++round) choosing.push_back(timed([&] { bookkeeping(scores, c.k); }).first);
+    for (int round = 0; round < 3 * rounds; ++round) choosing.push_back(timed([&] { bookkeeping(scores, c.k); }).mean);
     result.bookkeeping = summary(choosing).median / result.seconds;
   }
   result.peaks = ops::median(peaks);
