@@ -10,6 +10,11 @@ namespace {
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "floats are copied as they lie in memory");
 
+// memcpy wants places that exist, even for nothing.
+void copy_bytes(std::string_view from, void* to) {
+  if (!from.empty()) std::memcpy(to, from.data(), from.size());
+}
+
 }  // namespace
 
 void ByteWriter::u32(uint32_t value) {
@@ -96,15 +101,6 @@ std::vector<int64_t> ByteReader::packed(size_t count, int64_t below) {
   }
   return values;
 }
-
-namespace {
-
-// memcpy wants places that exist, even for nothing.
-void copy_bytes(std::string_view from, void* to) {
-  if (!from.empty()) std::memcpy(to, from.data(), from.size());
-}
-
-}  // namespace
 
 void ByteReader::f32(float* values, size_t count) { copy_bytes(take(count * sizeof(float)), values); }
 

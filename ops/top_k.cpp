@@ -20,14 +20,13 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 const std::vector<std::string> kScores{"identity", "softmax", "sigmoid"};  // in the order of kernels::Score
+constexpr int64_t kValuesPerTask = 16384;                                   // 64 kB of scores: some 10 µs
 
 // "[2, 3] of Float on cpu": what an error says of a tensor that does not fit.
 std::string told(const at::Tensor& t) {
   if (!t.defined()) return "nothing";
   return fmt::format("[{}] of {} on {}", fmt::join(t.sizes(), ", "), c10::toString(t.scalar_type()), t.device().str());
 }
-
-constexpr int64_t kValuesPerTask = 16384;                                   // 64 kB of scores: some 10 µs
 
 template <class T>
 int64_t run(const kernels::TopKTable<T>& table, const at::Tensor& scores, int64_t k, kernels::Score f, bool renormalise, at::Tensor& expert, at::Tensor& weight) {

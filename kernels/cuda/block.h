@@ -1,6 +1,6 @@
 #pragma once
 // How the CUDA levels are written: a body is what a block of threads does, in phases with a barrier after each. The same text is compiled by nvcc, where
-// threads are threads, and by the host's compiler, where tests/support/emulator.h runs them one after the other: a machine without a GPU tests it.
+// threads are threads, and by the host's compiler, where tests/support/cuda_emulator.h runs them one after the other: a machine without a GPU tests it.
 //
 // A body has kThreads, the structs Shared (of the block) and Private (of a thread, kept from phase to phase; both begin undefined), and
 //   template <class Block> GW_DEVICE void operator()(Block& block) const;

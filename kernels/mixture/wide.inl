@@ -99,23 +99,12 @@ inline Vec log_of(Vec x) {
   return n * kLog2 + p * f;
 }
 
-// V vectors of rows per step share each coefficient and the steps of the loop over columns.
-template <int V>
-inline void linear_rows(const double* const* columns, int64_t count, int64_t r, double bias, const double* coefficient, double* out) {
-  Vec sum[V];
-  for (int v = 0; v < V; ++v) sum[v] = all(bias);
-  for (int64_t j = 0; j < count; ++j) {
-    const Vec c = all(coefficient[j]);
-    const double* column = columns[j] + r;
-    for (int v = 0; v < V; ++v) sum[v] += c * load(column + v * kLanes);
-  }
-  for (int v = 0; v < V; ++v) store(out + r + v * kLanes, sum[v]);
-}
-
 void linear(const double* const* columns, int64_t count, int64_t rows, double bias, const double* coefficient, double* out) {
-  int64_t r = 0;
-  for (; r + 8 * kLanes <= rows; r += 8 * kLanes) linear_rows<8>(columns, count, r, bias, coefficient, out);
-  for (; r < rows; r += kLanes) linear_rows<1>(columns, count, r, bias, coefficient, out);
+  for (int64_t r = 0; r < rows; r += kLanes) {
+    Vec sum = all(bias);
+    for (int64_t j = 0; j < count; ++j) sum += coefficient[j] * load(columns[j] + r);
+    store(out + r, sum);
+  }
 }
 
 void gaussian(const double* y, int64_t rows, double constant, double inverse_scale, double* out) {

@@ -140,7 +140,7 @@ class CodeForward {
     const auto blocks = blocks_of(panels_, p_.experts, panels, wide(panels, p_.experts));
     team_.run(static_cast<int64_t>(blocks.size()), [&](int64_t task, int worker) {
       const auto& b = blocks[static_cast<size_t>(task)];
-      const auto& later = blocks[std::min(static_cast<size_t>(task + team_.workers()), blocks.size() - 1)];
+      const auto& later = likely_next(blocks, task, team_);
       const auto* next = codes_at(p_.up, p_.hidden, p_.in, later.expert, later.panel);
       const auto* after_up = p_.gate.given() ? codes_at(p_.gate, p_.hidden, p_.in, b.expert, b.panel) : next;
       float *up = sums_[static_cast<size_t>(worker)], *gate = up + kRowChunk * kMostWide * kSums;
@@ -157,15 +157,12 @@ class CodeForward {
 
   void down(float* y) {
     const int64_t panels = ceil_div(p_.out, kCodeLanes), each = wide(panels, 1);
-    const auto busy = panels_.busy();
     team_.run(ceil_div(panels, each), [&](int64_t task, int worker) {
       const int64_t panel = task * each, count = std::min(each, panels - panel), column = panel * kCodeLanes;
       for (int64_t t = 0; t < p_.tokens; ++t) std::fill_n(y + t * p_.out + column, std::min(count * kCodeLanes, p_.out - column), 0.0f);
-      const int64_t later = std::min(panel + each * team_.workers(), panels - 1);
-      for (size_t i = 0; i < busy.size(); ++i) {
-        const bool last = i + 1 == busy.size();
-        down_block({busy[i], panel, count}, y, worker, codes_at(p_.down, p_.out, p_.hidden, last ? busy[0] : busy[i + 1], last ? later : panel));
-      }
+      each_expert(panels_, panels, each, task, team_, [&](const Block& b, const Block& later) {
+        down_block(b, y, worker, codes_at(p_.down, p_.out, p_.hidden, later.expert, later.panel));
+      });
       if (table_.rest != nullptr) table_.rest();
     });
   }

@@ -27,23 +27,17 @@ class Forward {
     const int64_t units = std::max(stripes * wide * block_units(gemm_, p_.in), out_wide() * block_units(gemm_, p_.hidden));
     scratch_ = take_scratch<T>(memory_, team_.workers(), gemm_, row_panels(), std::max(wide, out_wide()), units * gemm_.cols * gemm_.group);
     team_.run(static_cast<int64_t>(blocks.size()), [&](int64_t task, int worker) {
-      const auto later = std::min(static_cast<size_t>(task + team_.workers()), blocks.size() - 1);  // what this worker is likely to take next
-      inner_block(blocks[static_cast<size_t>(task)], blocks[later], worker);
+      inner_block(blocks[static_cast<size_t>(task)], likely_next(blocks, task, team_), worker);
     });
   }
 
   void down(Sum* y) {
     const int64_t out_panels = ceil_div(p_.out, gemm_.cols), wide = out_wide();
-    const auto busy = panels_.busy();
     team_.run(ceil_div(out_panels, wide), [&](int64_t task, int worker) {
       const int64_t panel = task * wide, panels = std::min(wide, out_panels - panel);
       const int64_t column = panel * gemm_.cols, columns = std::min(panels * gemm_.cols, p_.out - column);
       for (int64_t t = 0; t < p_.tokens; ++t) std::fill_n(y + t * p_.out + column, columns, Sum(0));
-      const int64_t later = std::min(panel + wide * team_.workers(), out_panels - 1);
-      for (size_t i = 0; i < busy.size(); ++i) {
-        const bool last = i + 1 == busy.size();
-        down_block({busy[i], panel, panels}, last ? Block{busy[0], later, 1} : Block{busy[i + 1], panel, panels}, y, worker);
-      }
+      each_expert(panels_, out_panels, wide, task, team_, [&](const Block& b, const Block& later) { down_block(b, later, y, worker); });
     });
   }
 

@@ -122,7 +122,7 @@ S dot(const T* a, const S* b, int64_t n) {
 // every level rounds alike.
 template <class T>
 float fix(const T* x, int64_t n, int16_t* to, int32_t& total) {
-  constexpr float kRound = 12582912.0f, kMostQ = 32639.0f;  // see kernels/codes/codes.h
+  constexpr float kRound = 12582912.0f;
   int32_t largest = 0;
   for (int64_t i = 0; i < n; ++i) {
     const int32_t size = __builtin_bit_cast(int32_t, static_cast<float>(widen(x[i]))) & 0x7fffffff;

@@ -7,8 +7,7 @@
 namespace gw::kernels {
 namespace {
 
-inline void write_past(const void* from, void* to) { _mm256_stream_si256(static_cast<__m256i*>(to), _mm256_load_si256(static_cast<const __m256i*>(from))); }
-void all_written() { _mm_sfence(); }
+#include "kernels/moe_ffn/past.inl"
 #include "kernels/wide_math.inl"
 #include "kernels/moe_ffn/rows.inl"
 

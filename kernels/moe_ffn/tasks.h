@@ -51,6 +51,23 @@ inline std::vector<Block> blocks_of(const RowPanels& rows, int64_t experts, int6
   return result;
 }
 
+/// The block after `task` that the same worker is likely to take, for what is asked for early.
+inline const Block& likely_next(const std::vector<Block>& blocks, int64_t task, const Team& team) {
+  return blocks[std::min(static_cast<size_t>(task + team.workers()), blocks.size() - 1)];
+}
+
+/// body(block, what is likely read after it) for `wide` of `panels` panels of every expert with rows, in order: the task-th stretch of columns of an
+/// outer product.
+template <class Body>
+void each_expert(const RowPanels& rows, int64_t panels, int64_t wide, int64_t task, const Team& team, const Body& body) {
+  const auto busy = rows.busy();
+  const int64_t panel = task * wide, count = std::min(wide, panels - panel), later = std::min(panel + wide * team.workers(), panels - 1);
+  for (size_t i = 0; i < busy.size(); ++i) {
+    const bool last = i + 1 == busy.size();
+    body(Block{busy[i], panel, count}, last ? Block{busy[0], later, 1} : Block{busy[i + 1], panel, count});
+  }
+}
+
 /// Scratch of one worker: tiles of sums, a block of columns, single rows.
 template <class T>
 struct Scratch {
