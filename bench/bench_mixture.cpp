@@ -9,7 +9,6 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <numbers>
 
 #include "base/file.h"
 #include "base/rng.h"
@@ -22,10 +21,7 @@
 namespace {
 
 using namespace gw::stats;
-
-double normal(const gw::Rng& rng, uint64_t i) {
-  return std::sqrt(-2 * std::log(1 - rng.uniform(2 * i))) * std::cos(2 * std::numbers::pi * rng.uniform(2 * i + 1));
-}
+using gw::bench::normal;
 
 /// Four experts in four dimensions.
 struct Large {

@@ -2,7 +2,6 @@
 // kinds, many samples each. The answer is the table; the highest likelihood of a sample is the best that any start of any kind found
 // there, experts that died or are there by chance left out.
 #include <cmath>
-#include <numbers>
 
 #include "base/rng.h"
 #include "bench/support.h"
@@ -12,6 +11,7 @@
 namespace {
 
 using namespace gw::stats;
+using gw::bench::normal;
 
 enum class Noise { kNormal, kOneNarrow, kWide, kCurved, kHeavy };
 
@@ -28,10 +28,6 @@ constexpr Setting kSettings[] = {
     {"curved", 2, 1, 100, Noise::kCurved},             {"curved", 3, 2, 200, Noise::kCurved},      {"heavy tails", 2, 1, 60, Noise::kHeavy},
     {"heavy tails", 3, 1, 150, Noise::kHeavy},         {"heavy tails", 2, 3, 150, Noise::kHeavy},
 };
-
-double normal(const gw::Rng& rng, uint64_t i) {
-  return std::sqrt(-2 * std::log(1 - rng.uniform(2 * i))) * std::cos(2 * std::numbers::pi * rng.uniform(2 * i + 1));
-}
 
 MixtureParameters draw_truth(const Setting& s, const MixtureSpec& spec, const gw::Rng& rng) {
   auto truth = make_parameters(spec, s.inputs);

@@ -1,17 +1,20 @@
 #pragma once
-// What the timing programs share: their arguments, their clock, and how they end.
+// What the timing programs share: their arguments, their clock, their normal numbers, and how they end.
 #include <fmt/format.h>
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <functional>
+#include <numbers>
 #include <string>
 #include <vector>
 
 #include "base/cpu_info.h"
 #include "base/error.h"
+#include "base/rng.h"
 
 namespace gw::bench {
 
@@ -20,6 +23,11 @@ inline double seconds(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// The i-th standard normal of a stream.
+inline double normal(const Rng& rng, uint64_t i) {
+  return std::sqrt(-2 * std::log(1 - rng.uniform(2 * i))) * std::cos(2 * std::numbers::pi * rng.uniform(2 * i + 1));
 }
 
 /// Medians of several works, taken in turns so that a disturbance hits all alike; two rounds before the first that counts.

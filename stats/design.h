@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "stats/aligned.h"
 #include "stats/chunks.h"
 #include "stats/mixture.h"
 
@@ -45,7 +46,7 @@ class Design {
   std::string name_of(int64_t column) const;
   MixtureSpec spec_;
   std::vector<std::string> names_;
-  std::vector<std::vector<double>> storage_;
+  std::vector<AlignedVector> storage_;
   std::vector<Column> made_, inputs_, gates_;
 };
 

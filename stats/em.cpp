@@ -13,17 +13,17 @@ namespace gw::stats {
 /// Columns of one block, not filled: clearing them would take as long as a tenth of a block's work.
 struct EmProblem::Workspace {
   Block block;
-  std::unique_ptr<double[]> storage;
+  AlignedVector storage;
   double *score, *joint, *scratch, *gate_scratch;
   Workspace(int64_t experts, int64_t columns, int64_t gate_columns)
-      : storage(new double[static_cast<size_t>((2 * experts + columns + gate_columns) * Block::kStride)]), score(storage.get()),
+      : storage(static_cast<size_t>((2 * experts + columns + gate_columns) * Block::kStride)), score(storage.data()),
         joint(score + experts * Block::kStride), scratch(joint + experts * Block::kStride), gate_scratch(scratch + columns * Block::kStride) {}
 };
 
 namespace {
 
 const double* ones() {
-  static const std::vector<double> values(Block::kStride, 1.0);
+  static const AlignedVector values(Block::kStride, 1.0);
   return values.data();
 }
 

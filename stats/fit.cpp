@@ -83,8 +83,11 @@ FitResult to_result(const EmProblem& problem, const EmRun& run) {
   return result;
 }
 
+/// Told the iterations so far and the log-likelihood of the standardised data; false ends the run.
+using Tick = std::function<bool(int64_t, double)>;
+
 /// Iterations, and climbs where they creep.
-EmRun maximise(const EmProblem& problem, const DataView& data, const MixtureParameters& start, const std::function<bool(const EmRun&)>& tick) {
+EmRun maximise(const EmProblem& problem, const DataView& data, const MixtureParameters& start, const Tick& tick) {
   constexpr int64_t kPatience = 60, kClimb = 20;
   const auto& o = problem.options();
   const bool climbs = o.accelerate && problem.soft() == nullptr;
@@ -94,9 +97,7 @@ EmRun maximise(const EmProblem& problem, const DataView& data, const MixturePara
   while (true) {
     const int64_t left = o.max_iterations - total.iterations;
     const auto relay = [&](const EmRun& run) {
-      EmRun shown = run;
-      shown.iterations += total.iterations;
-      stopped = tick && !tick(shown);
+      stopped = tick && !tick(total.iterations + run.iterations, run.log_likelihood);
       return !stopped;
     };
     EmRun run = problem.run(total.parameters, climbs ? std::min(left, kPatience) : left, o.tolerance, relay);
@@ -119,15 +120,15 @@ struct Starts {
   void run(int64_t s) {
     const auto& o = problem.options();
     const Rng rng = Rng(seed).fork("stats/start", static_cast<uint64_t>(s));
-    const auto tell = [&](const EmRun& run, bool ended) {
+    const auto tell = [&](int64_t iterations, double log_likelihood, bool ended) {
       const std::lock_guard lock(mutex);
-      if (o.progress) o.progress({s, o.starts, run.iterations, run.log_likelihood + problem.design().log_jacobian(), ended});
+      if (o.progress) o.progress({s, o.starts, iterations, log_likelihood + problem.design().log_jacobian(), ended});
       return !o.stop || !o.stop();
     };
     auto& run = runs[static_cast<size_t>(s)];
     const auto lives = [&](const EmProblem& of, const EmRun& ended) { return !died(of, ended, data); };
-    run = maximise(problem, data, start_parameters(problem, o.start, s, rng, lives), [&](const EmRun& at) { return tell(at, false); });
-    tell(run, true);
+    run = maximise(problem, data, start_parameters(problem, o.start, s, rng, lives), [&](int64_t iterations, double value) { return tell(iterations, value, false); });
+    tell(run.iterations, run.log_likelihood, true);
   }
 };
 
@@ -177,8 +178,8 @@ FitResult fit_from(const DataView& data, const MixtureSpec& spec, const MixtureP
         "stats: the initial parameters do not fit the model; make them with make_parameters");
   MixtureParameters start = initial;
   pin_last_gate(spec, start);
-  const auto tick = [&](const EmRun& run) {
-    if (options.progress) options.progress({0, 1, run.iterations, run.log_likelihood + design.log_jacobian(), false});
+  const auto tick = [&](int64_t iterations, double log_likelihood) {
+    if (options.progress) options.progress({0, 1, iterations, log_likelihood + design.log_jacobian(), false});
     return !options.stop || !options.stop();
   };
   const auto run = maximise(problem, data, design.to_standard(start), tick);

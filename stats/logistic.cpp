@@ -49,10 +49,13 @@ std::vector<double> LogisticSums::step(const double* sum, const std::vector<doub
   const int64_t size = free_ * columns_;
   const double* information = sum + size;
   std::vector<double> matrix(static_cast<size_t>(size * size));
-  for (int64_t i = 0; i < size; ++i) {
-    for (int64_t j = 0; j < size; ++j) {
-      const int64_t block = packed_at(i / columns_, j / columns_) * packed_size(columns_);
-      matrix[static_cast<size_t>(i * size + j)] = information[block + packed_at(i % columns_, j % columns_)];
+  for (int64_t a = 0; a < free_; ++a) {
+    for (int64_t b = 0; b < free_; ++b) {
+      const double* block = information + packed_at(a, b) * packed_size(columns_);
+      for (int64_t i = 0; i < columns_; ++i) {
+        double* row = matrix.data() + (a * columns_ + i) * size + b * columns_;
+        for (int64_t j = 0; j < columns_; ++j) row[j] = block[packed_at(i, j)];
+      }
     }
   }
   auto result = solve_for(sum, current, ridge, std::move(matrix));

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "stats/chance.h"
 #include "stats/density.h"
+#include "stats/design.h"
 #include "tests/stats/samples.h"
 
 namespace {
@@ -107,20 +108,30 @@ TEST(Fit, DoesNotDependOnTheUnits) {
 }
 
 TEST(Fit, ThreadsChangeNoBit) {
-  const Sample sample = crossing_lines(60000, 9);
-  FitOptions options;
-  options.starts = 2, options.max_iterations = 20;
   const int before = omp_get_max_threads();
-  std::vector<FitResult> results;
-  for (const int threads : {1, 3}) {
-    omp_set_num_threads(threads);
-    results.push_back(fit(sample.view(), {}, 4, options));
+  for (const int64_t rows : {1000, 60000}) {  // two pieces whose threads a lone run shares; many
+    const Sample sample = crossing_lines(rows, 9);
+    FitOptions options;
+    options.starts = 2, options.max_iterations = 20;
+    std::vector<FitResult> results, runs;
+    for (const int threads : {1, 3}) {
+      omp_set_num_threads(threads);
+      results.push_back(fit(sample.view(), {}, 4, options));
+      runs.push_back(fit_from(sample.view(), {}, gw::testing::crossing_lines_truth(), options));
+    }
+    EXPECT_EQ(results[1].trace, results[0].trace);
+    EXPECT_EQ(results[1].parameters.slope, results[0].parameters.slope);
+    EXPECT_EQ(results[1].start_likelihood, results[0].start_likelihood);
+    EXPECT_EQ(runs[1].trace, runs[0].trace);
   }
   omp_set_num_threads(before);
-  for (const auto& result : results) {
-    EXPECT_EQ(result.trace, results[0].trace);
-    EXPECT_EQ(result.parameters.slope, results[0].parameters.slope);
-    EXPECT_EQ(result.start_likelihood, results[0].start_likelihood);
+}
+
+TEST(Design, ColumnsBeginOnALineOfTheCaches) {
+  const Sample sample = crossing_lines(100, 9);
+  const Design design(sample.view(), {});
+  for (const double* column : {design.y, design.weight, design.input[0], design.gate_input[0]}) {
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(column) % 64, 0U);
   }
 }
 
