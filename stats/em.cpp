@@ -58,20 +58,6 @@ void EmProblem::fill_block(int64_t begin, int64_t end, Workspace& w) const {
   block.input.push_back(design_.y + begin);
 }
 
-// A column's block lies on a page or two, and the processor's own look-ahead ends with the page.
-void EmProblem::fetch_next(const Block& block) const {
-  constexpr int64_t kLine = 8;
-  const auto fetch = [&](const double* column) {
-    const int64_t end = std::min(block.rows + Block::kStride, design_.padded - block.begin);
-    for (int64_t r = block.rows; r < end; r += kLine) __builtin_prefetch(column + r);
-  };
-  for (size_t j = 1; j < block.input.size(); ++j) fetch(block.input[j]);
-  for (size_t j = 1; j < block.gate.size(); ++j) {
-    if (j >= block.input.size() || block.gate[j] != block.input[j]) fetch(block.gate[j]);
-  }
-  fetch(block.weight());
-}
-
 void EmProblem::pass_block(const MixtureParameters& p, Workspace& w, Sums& sums) const {
   const auto& block = w.block;
   gate_->scores(block, p, w.score);
@@ -94,7 +80,6 @@ EmProblem::Sums EmProblem::pass(const MixtureParameters& p) const {
     auto& sums = parts[static_cast<size_t>(c)] = empty_sums();
     for (int64_t begin = chunks.begin(c); begin < chunks.end(c); begin += Block::kStride) {
       fill_block(begin, std::min(begin + Block::kStride, chunks.end(c)), workspace);
-      fetch_next(workspace.block);
       pass_block(p, workspace, sums);
     }
   });

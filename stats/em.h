@@ -70,7 +70,6 @@ class EmProblem {
   std::vector<double> flatten(const MixtureParameters& parameters) const;
   MixtureParameters unflatten(const std::vector<double>& flat) const;
   void pass_block(const MixtureParameters& parameters, Workspace& workspace, Sums& sums) const;
-  void fetch_next(const Block& block) const;
   void fill_block(int64_t begin, int64_t end, Workspace& workspace) const;
   Sums empty_sums() const;
   std::vector<double> label_sums(const ExpertStep& step, const MixtureParameters& parameters, const std::vector<int32_t>& label) const;

@@ -28,8 +28,8 @@ inline double total_of(Vec v) {
 // x = n·ln 2 + r with |r| <= ln 2 / 2, ln 2 in two pieces so that r is exact; the Taylor series to r^13 errs by less than 1e-17.
 // Adding 1.5·2^52 rounds to an integer and leaves it in the low bits: AVX2 has no conversion of doubles to 64-bit integers.
 #if defined(__AVX512F__)
-// Here a sixteenth of the way comes from two registers by one permutation: x = n·ln 2 / 16 + r, |r| <= ln 2 / 32, the series to r^7
-// errs by 1e-18; 17 operations instead of 24.
+// Here a sixteenth of the way comes from two registers by one permutation: x = n·ln 2 / 16 + r, |r| <= h = ln 2 / 32. The series to r^6, and
+// for r^7 the polynomial of degree 5 that is nearest to it (7/4 h² r^5 - 7/8 h^4 r³ + 7/64 h^6 r): errs by 7e-18; 16 operations, not 24.
 inline Vec exp_of(Vec x) {
   constexpr double kShift = 0x1.8p52, kPer = 0x1.71547652b82fep4, kHigh = 0x1.62e42fefa0000p-5, kLow = 0x1.cf79abc9e3b39p-44;
   const Vec low{0x1.0000000000000p+0, 0x1.0b5586cf9890fp+0, 0x1.172b83c7d517bp+0, 0x1.2387a6e756238p+0,
@@ -39,13 +39,13 @@ inline Vec exp_of(Vec x) {
   const Vec shifted = x * kPer + kShift;
   const Vec n = shifted - kShift;
   const Vec r = (x - n * kHigh) - n * kLow;
-  Vec p = all(1.0 / 5040);
-  p = p * r + 1.0 / 720;
-  p = p * r + 1.0 / 120;
+  constexpr double h2 = (kHigh / 2) * (kHigh / 2), kSeventh = h2 / 5040;
+  Vec p = all(1.0 / 720);
+  p = p * r + (1.0 / 120 + 7.0 / 4 * kSeventh);
   p = p * r + 1.0 / 24;
-  p = p * r + 1.0 / 6;
+  p = p * r + (1.0 / 6 - 7.0 / 8 * kSeventh * h2);
   p = p * r + 0.5;
-  p = p * r + 1.0;
+  p = p * r + (1.0 + 7.0 / 64 * kSeventh * h2 * h2);
   const Vec start = __builtin_shuffle(low, high, (Int)shifted);  // the low four bits choose
   const Vec power = (Vec)((Bits)start + (((Bits)shifted & ~uint64_t{15}) << 48));
   return choose(x >= -708.0, power + power * (p * r), Vec{});
@@ -99,7 +99,42 @@ inline Vec log_of(Vec x) {
   return n * kLog2 + p * f;
 }
 
+// f(Number<0>) … f(Number<N - 1>): indices that are constants from the start, so that arrays of sums never see memory.
+template <int I>
+struct Number {
+  static constexpr int value = I;
+};
+template <int N, int I = 0, class F>
+inline __attribute__((always_inline)) void each(F f) {
+  if constexpr (I < N) {
+    f(Number<I>{});
+    each<N, I + 1>(f);
+  }
+}
+
+// The number of columns is known to the compiler: coefficients stay in registers, and two vectors of rows hide the additions' four cycles.
+template <int C>
+void linear_of(const double* const* columns, int64_t rows, double bias, const double* coefficient, double* out) {
+  int64_t r = 0;
+  for (; r + 2 * kLanes <= rows; r += 2 * kLanes) {
+    Vec first = all(bias), second = first;
+    each<C>([&](auto j) {
+      first += coefficient[j.value] * load(columns[j.value] + r);
+      second += coefficient[j.value] * load(columns[j.value] + r + kLanes);
+    });
+    store(out + r, first), store(out + r + kLanes, second);
+  }
+  for (; r < rows; r += kLanes) {
+    Vec sum = all(bias);
+    each<C>([&](auto j) { sum += coefficient[j.value] * load(columns[j.value] + r); });
+    store(out + r, sum);
+  }
+}
+
 void linear(const double* const* columns, int64_t count, int64_t rows, double bias, const double* coefficient, double* out) {
+  using Of = void (*)(const double* const*, int64_t, double, const double*, double*);
+  constexpr Of kOf[] = {linear_of<0>, linear_of<1>, linear_of<2>, linear_of<3>, linear_of<4>, linear_of<5>, linear_of<6>, linear_of<7>, linear_of<8>};
+  if (count <= 8) return kOf[count](columns, rows, bias, coefficient, out);
   for (int64_t r = 0; r < rows; r += kLanes) {
     Vec sum = all(bias);
     for (int64_t j = 0; j < count; ++j) sum += coefficient[j] * load(columns[j] + r);
@@ -212,87 +247,102 @@ void sums(const double* weight, const double* const* columns, int64_t count, int
   for (; j < count; ++j) add_sums<1>(weight, columns + j, rows, sum + j);
 }
 
-// Products of R columns with C others: R·C sums stay in registers while R + C columns are read.
-template <int R, int C>
-void tile(const double* weight, const double* const* left, const double* const* right, int64_t rows, double (*sum)[4]) {
-  Vec part[R][C] = {};
+// Totals of kLanes vectors at once: a third of the steps that one after the other take.
+#if defined(__AVX512F__)
+inline Vec totals_of(const Vec (&v)[8]) {
+  const auto pair = [](Vec a, Vec b) { return __builtin_shuffle(a, b, Int{0, 8, 2, 10, 4, 12, 6, 14}) + __builtin_shuffle(a, b, Int{1, 9, 3, 11, 5, 13, 7, 15}); };
+  const auto halve = [](Vec a, Vec b) { return __builtin_shuffle(a, b, Int{0, 1, 4, 5, 8, 9, 12, 13}) + __builtin_shuffle(a, b, Int{2, 3, 6, 7, 10, 11, 14, 15}); };
+  return halve(halve(pair(v[0], v[1]), pair(v[2], v[3])), halve(pair(v[4], v[5]), pair(v[6], v[7])));
+}
+#else
+inline Vec totals_of(const Vec (&v)[4]) {
+  const auto pair = [](Vec a, Vec b) { return __builtin_shuffle(a, b, Int{0, 4, 2, 6}) + __builtin_shuffle(a, b, Int{1, 5, 3, 7}); };
+  const Vec left = pair(v[0], v[1]), right = pair(v[2], v[3]);
+  return __builtin_shuffle(left, right, Int{0, 1, 4, 5}) + __builtin_shuffle(left, right, Int{2, 3, 6, 7});
+}
+#endif
+
+// Products of R columns with C others, or of R columns among themselves where C is 0, summed with W weights: each product serves all
+// weights, and all sums stay in registers.
+template <int W, int R, int C>
+void tile(const double* weights, int64_t stride, const double* const* left, const double* const* right, int64_t rows, double* out) {
+  constexpr int P = C > 0 ? R * C : R * (R + 1) / 2, kGroups = (W * P + kLanes - 1) / kLanes;
+  Vec part[kGroups * kLanes];
+  each<kGroups * kLanes>([&](auto i) { part[i.value] = Vec{}; });
   for (int64_t r = 0; r < rows; r += kLanes) {
-    const Vec w = load(weight + r);
-    Vec b[C];
-    for (int j = 0; j < C; ++j) b[j] = load(right[j] + r);
-    for (int i = 0; i < R; ++i) {
-      const Vec a = w * load(left[i] + r);
-      for (int j = 0; j < C; ++j) part[i][j] += a * b[j];
+    Vec a[R], product[P];
+    each<R>([&](auto i) { a[i.value] = load(left[i.value] + r); });
+    if constexpr (C > 0) {
+      each<P>([&](auto p) { product[p.value] = a[p.value / C] * load(right[p.value % C] + r); });
+    } else {
+      each<P>([&](auto p) {
+        constexpr int i = p.value < 1 ? 0 : p.value < 3 ? 1 : 2;
+        product[p.value] = a[i] * a[p.value - i * (i + 1) / 2];
+      });
     }
+    each<W>([&](auto w) {
+      const Vec weight = load(weights + w.value * stride + r);
+      each<P>([&](auto p) { part[w.value * P + p.value] += weight * product[p.value]; });
+    });
   }
-  for (int i = 0; i < R; ++i) {
-    for (int j = 0; j < C; ++j) sum[i][j] = total_of(part[i][j]);
+  each<kGroups>([&](auto g) {
+    Vec group[kLanes];
+    each<kLanes>([&](auto i) { group[i.value] = part[g.value * kLanes + i.value]; });
+    store(out + g.value * kLanes, totals_of(group));
+  });
+}
+
+using TileFunction = void (*)(const double*, int64_t, const double* const*, const double* const*, int64_t, double*);
+constexpr int kMostWeights = kLanes == 8 ? 6 : 4;
+// Sums of up to four weights fill 24 of 32 registers with six products, of six weights with four; half of that for half the registers.
+constexpr int run_of(int64_t weights) { return kLanes == 8 && weights <= 4 ? 3 : 2; }
+
+template <int W>
+TileFunction tile_of(int64_t height, int64_t width) {
+  constexpr int kRun = run_of(W);
+  if (width == 0) return height == 3 ? tile<W, kRun, 0> : height == 2 ? tile<W, 2, 0> : tile<W, 1, 0>;
+  return height == 2 ? tile<W, 2, kRun> : tile<W, 1, kRun>;
+}
+
+TileFunction tile_of(int64_t weights, int64_t height, int64_t width) {
+  switch (weights) {
+    case 1: return tile_of<1>(height, width);
+    case 2: return tile_of<2>(height, width);
+    case 3: return tile_of<3>(height, width);
+#if defined(__AVX512F__)
+    case 5: return tile_of<5>(height, width);
+    case 6: return tile_of<6>(height, width);
+#endif
+    default: return tile_of<4>(height, width);
   }
 }
 
-using TileFunction = void (*)(const double*, const double* const*, const double* const*, int64_t, double (*)[4]);
-constexpr TileFunction kTiles[4][4] = {{tile<1, 1>, tile<1, 2>, tile<1, 3>, tile<1, 4>},
-                                       {tile<2, 1>, tile<2, 2>, tile<2, 3>, tile<2, 4>},
-                                       {tile<3, 1>, tile<3, 2>, tile<3, 3>, tile<3, 4>},
-                                       {tile<4, 1>, tile<4, 2>, tile<4, 3>, tile<4, 4>}};
-
-void moments_of_one(const double* weight, const double* const* columns, int64_t count, int64_t rows, double* moment) {
-  for (int64_t i0 = 0; i0 < count; i0 += 4) {
-    for (int64_t j0 = 0; j0 <= i0; j0 += 4) {
-      const int64_t height = count - i0 < 4 ? count - i0 : 4, width = count - j0 < 4 ? count - j0 : 4;
-      double sum[4][4];
-      kTiles[height - 1][width - 1](weight, columns + i0, columns + j0, rows, sum);
-      for (int64_t i = i0; i < i0 + height; ++i) {
-        for (int64_t j = j0; j < j0 + width && j <= i; ++j) moment[i * (i + 1) / 2 + j] += sum[i - i0][j - j0];
-      }
+// Columns in runs of two or three: every run among itself, and against each run before it, two columns at a time.
+template <class Add>
+void for_tiles(int64_t count, int64_t run, Add add) {
+  for (int64_t i0 = 0; i0 < count; i0 += run) {
+    const int64_t end = count - i0 < run ? count : i0 + run;
+    add(i0, end - i0, i0, int64_t{0});
+    for (int64_t j0 = 0; j0 < i0; j0 += run) {
+      for (int64_t i = i0; i < end; i += 2) add(i, end - i < 2 ? end - i : 2, j0, run);
     }
   }
 }
-
-// Several weights share each product of two columns: W·P sums stay in registers.
-template <int W, int P>
-void shared(const double* weights, int64_t stride, const double* const* left, const double* const* right, int64_t rows, double* moment,
-            int64_t apart) {
-  Vec part[W][P] = {};
-  for (int64_t r = 0; r < rows; r += kLanes) {
-    Vec product[P];
-    for (int p = 0; p < P; ++p) product[p] = load(left[p] + r) * load(right[p] + r);
-    for (int w = 0; w < W; ++w) {
-      const Vec weight = load(weights + w * stride + r);
-      for (int p = 0; p < P; ++p) part[w][p] += weight * product[p];
-    }
-  }
-  for (int w = 0; w < W; ++w) {
-    for (int p = 0; p < P; ++p) moment[w * apart + p] += total_of(part[w][p]);
-  }
-}
-
-using SharedFunction = void (*)(const double*, int64_t, const double* const*, const double* const*, int64_t, double*, int64_t);
-constexpr int kPairs = kLanes == 8 ? 6 : 3;  // 24 of 32 registers hold sums, or 12 of 16
-constexpr SharedFunction kShared[2][6] = {{shared<3, 1>, shared<3, 2>, shared<3, 3>, shared<3, 4>, shared<3, 5>, shared<3, 6>},
-                                          {shared<4, 1>, shared<4, 2>, shared<4, 3>, shared<4, 4>, shared<4, 5>, shared<4, 6>}};
 
 void moments(const double* weights, int64_t stride, int64_t many, const double* const* columns, int64_t count, int64_t rows, double* moment,
              int64_t apart) {
   for (int64_t w = 0; w < many;) {
-    // 6 = 3 + 3; 5 = 4 + 1; one or two weights alone have the tiles of columns
-    const int64_t left = many - w, height = left == 3 || left == 6 ? 3 : left >= 4 ? 4 : 1;
-    const double* of = weights + w * stride;
-    double* to = moment + w * apart;
-    w += height;
-    if (height == 1) {
-      moments_of_one(of, columns, count, rows, to);
-      continue;
-    }
-    const double *a[kPairs], *b[kPairs];
-    int64_t filled = 0, done = 0;
-    for (int64_t i = 0; i < count; ++i) {
-      for (int64_t j = 0; j <= i; ++j) {
-        a[filled] = columns[i], b[filled++] = columns[j];
-        if (filled < kPairs && (i + 1 < count || j < i)) continue;
-        kShared[height - 3][filled - 1](of, stride, a, b, rows, to + done, apart);
-        done += filled, filled = 0;
+    const int64_t left = many - w, most = left < kMostWeights ? left : kMostWeights, height = left == 7 || left == 8 ? 4 : most;
+    for_tiles(count, run_of(height), [&](int64_t i0, int64_t tall, int64_t j0, int64_t wide) {
+      double sum[kMostWeights * 6 + kLanes];
+      tile_of(height, tall, wide)(weights + w * stride, stride, columns + i0, columns + j0, rows, sum);
+      const double* next = sum;
+      for (int64_t of = w; of < w + height; ++of) {
+        for (int64_t i = i0; i < i0 + tall; ++i) {
+          for (int64_t j = j0; j < (wide > 0 ? j0 + wide : i + 1); ++j) moment[of * apart + i * (i + 1) / 2 + j] += *next++;
+        }
       }
-    }
+    });
+    w += height;
   }
 }
