@@ -30,8 +30,9 @@ struct QuantisedFfn {
 /// Quantises and orders a layer's weights.
 QuantisedFfn quantise_ffn(const FfnWeights& weights, int64_t bits, int64_t group);
 
-/// moe_ffn with these weights, for inference, in integer arithmetic: x and the inner activations are rounded to 16-bit fixed point, block by block of
-/// up to 512 (see kernels/codes/codes.h), which is finer than bf16 but where a block's values differ by more than a factor of 256.
+/// moe_ffn with these weights, for inference, in integer arithmetic: x and the inner activations are rounded to fixed point (see kernels/codes/codes.h).
+/// Weights of 8 bits: to 16 bits, block by block of up to 512, which is finer than bf16 but where a block's values differ by more than a factor of 256.
+/// Weights of 4 bits: to 8 bits, block by block of up to 128, a fifteenth of the error that the weights themselves have.
 /// Bits:   the same for any threads and any split of the batch; products have the same bits at every level, activations as moe_ffn's.
 /// Errors: as moe_ffn; ValueError for x of another dtype than f32 and bf16. No gradients: x must not require one. A block of x that is not finite gives NaN
 ///         in all of its token's outputs.

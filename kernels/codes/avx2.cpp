@@ -9,7 +9,13 @@
 namespace gw::kernels {
 namespace {
 
-void lay(const int16_t* q, uint8_t* to) { std::memcpy(to, q, kRowBytes); }
+void lay(const int16_t* q, int64_t bytes, uint8_t* to) {
+  if (bytes == 2) {
+    std::memcpy(to, q, 2 * kCodeStep);
+  } else {
+    for (int64_t k = 0; k < kCodeStep; ++k) to[k] = static_cast<uint8_t>(q[k]);
+  }
+}
 
 void expand(const uint8_t* from, int64_t steps, uint8_t* to) {
   const __m256i low = _mm256_set1_epi8(15);
@@ -24,12 +30,22 @@ void expand(const uint8_t* from, int64_t steps, uint8_t* to) {
 
 inline __m256i widened(const uint8_t* codes) { return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))); }
 
+// Four values, four times.
+inline __m256i four_of(const uint8_t* row, int64_t bytes) {
+  if (bytes == 1) {
+    int32_t four;
+    std::memcpy(&four, row, 4);
+    return _mm256_cvtepi8_epi16(_mm_set1_epi32(four));
+  }
+  int64_t four;
+  std::memcpy(&four, row, 8);
+  return _mm256_set1_epi64x(four);
+}
+
 // The sums of 16 lanes: four vectors of four lanes.
-void add_half(const uint8_t* row, const uint8_t* codes, __m256i (&sums)[4]) {
+void add_half(const uint8_t* row, int64_t bytes, const uint8_t* codes, __m256i (&sums)[4]) {
   for (int64_t quad = 0; quad < 16; ++quad, codes += 128) {
-    int64_t four;
-    std::memcpy(&four, row + quad * 8, 8);
-    const __m256i q = _mm256_set1_epi64x(four);
+    const __m256i q = four_of(row + quad * 4 * bytes, bytes);
     for (int64_t i = 0; i < 4; ++i) sums[i] = _mm256_add_epi32(sums[i], _mm256_madd_epi16(widened(codes + i * 16), q));
   }
 }
@@ -57,12 +73,11 @@ void tile(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
       for (int64_t s = first; s < first + p.block && s < p.steps; ++s) {
         const uint8_t* codes = p.codes + s * kCodeBytes * p.bits / 8;
         if (p.bits == 4) expand(codes, 1, expanded), codes = expanded;
-        const uint8_t* row = rows.data + (s * kCodeRows + r) * kRowBytes;
-        for (int64_t half = 0; half < 2; ++half) add_half(row, codes + half * 64, whole[half]);
+        const uint8_t* row = rows.data + s * kRowStep + r * rows.bytes * kCodeStep;
+        for (int64_t half = 0; half < 2; ++half) add_half(row, rows.bytes, codes + half * 64, whole[half]);
       }
-      const float by = rows.scales[block * kCodeRows + r];
-      const int32_t total = rows.totals[block * kCodeRows + r];
-      for (int64_t half = 0; half < 2; ++half) finish(whole[half], total, by, scale + half * 16, sums + r * kCodeLanes + half * 16);
+      const int64_t at = block * kPanelBytes / rows.bytes + r;
+      for (int64_t half = 0; half < 2; ++half) finish(whole[half], rows.totals[at], rows.scales[at], scale + half * 16, sums + r * kCodeLanes + half * 16);
     }
   }
 }

@@ -1,7 +1,11 @@
 // What the AVX-512 levels share. Included inside a level's unnamed namespace.
 
-// 64 k as high bytes, then low bytes, all with a sign.
-void lay(const int16_t* q, uint8_t* to) {
+// 64 k as high bytes, then low bytes, all with a sign; of rows of one byte, those.
+void lay(const int16_t* q, int64_t bytes, uint8_t* to) {
+  if (bytes == 1) {
+    for (int64_t k = 0; k < kCodeStep; ++k) to[k] = static_cast<uint8_t>(q[k]);
+    return;
+  }
   for (int64_t k = 0; k < kCodeStep; ++k) {
     const int8_t low = static_cast<int8_t>(q[k] & 255);
     to[k] = static_cast<uint8_t>((q[k] - low) >> 8);
@@ -25,10 +29,12 @@ void expand(const uint8_t* from, int64_t steps, uint8_t* to) {
   }
 }
 
-// sums += float(256·high + low - total)·by·scale of 16 lanes.
-inline void finish(__m512i high, __m512i low, __m512i total, __m512 by, const float* scale, float* sums) {
-  const __m512 whole = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(high, 8), _mm512_sub_epi32(low, total)));
-  _mm512_storeu_ps(sums, _mm512_fmadd_ps(_mm512_mul_ps(whole, by), _mm512_loadu_ps(scale), _mm512_loadu_ps(sums)));
+inline __m512i both(__m512i high, __m512i low) { return _mm512_add_epi32(_mm512_slli_epi32(high, 8), low); }
+
+// sums += float(whole - total)·by·scale of 16 lanes.
+inline void finish(__m512i whole, __m512i total, __m512 by, __m512 scale, float* sums) {
+  const __m512 exact = _mm512_cvtepi32_ps(_mm512_sub_epi32(whole, total));
+  _mm512_storeu_ps(sums, _mm512_fmadd_ps(_mm512_mul_ps(exact, by), scale, _mm512_loadu_ps(sums)));
 }
 
 // Codes from memory are asked for so many bytes early, into the second-level cache and a few lines at a time. Share of the read rate at T = 4, 8 / 4

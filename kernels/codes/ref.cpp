@@ -6,7 +6,16 @@
 namespace gw::kernels {
 namespace {
 
-void lay(const int16_t* q, uint8_t* to) { std::memcpy(to, q, kRowBytes); }
+void lay(const int16_t* q, int64_t bytes, uint8_t* to) {
+  for (int64_t k = 0; k < kCodeStep; ++k) std::memcpy(to + k * bytes, &q[k], static_cast<size_t>(bytes));  // the low byte first
+}
+
+int16_t value(const uint8_t* from, int64_t bytes) {
+  if (bytes == 1) return static_cast<int8_t>(*from);
+  int16_t q;
+  std::memcpy(&q, from, sizeof q);
+  return q;
+}
 
 void expand(const uint8_t* from, int64_t steps, uint8_t* to) {
   for (int64_t i = 0; i < steps * kCodeBytes / 2; ++i) {
@@ -33,14 +42,15 @@ void tile(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
         const uint8_t* codes = p.codes + s * kCodeBytes * p.bits / 8;
         if (p.bits == 4) expand(codes, 1, expanded), codes = expanded;
         int16_t q[kCodeStep];
-        std::memcpy(q, rows.data + (s * kCodeRows + r) * kRowBytes, sizeof q);
+        const uint8_t* row = rows.data + s * kRowStep + r * rows.bytes * kCodeStep;
+        for (int64_t k = 0; k < kCodeStep; ++k) q[k] = value(row + k * rows.bytes, rows.bytes);
         add_step(q, codes, whole);
       }
       const float* scale = p.scales + first / p.group * kCodeLanes;
-      const float by = rows.scales[block * kCodeRows + r];
+      const int64_t at = block * kPanelBytes / rows.bytes + r;
       for (int64_t lane = 0; lane < kCodeLanes; ++lane) {
         float& sum = sums[r * kCodeLanes + lane];
-        sum = std::fma(static_cast<float>(whole[lane] - rows.totals[block * kCodeRows + r]) * by, scale[lane], sum);
+        sum = std::fma(static_cast<float>(whole[lane] - rows.totals[at]) * rows.scales[at], scale[lane], sum);
       }
     }
   }

@@ -24,11 +24,11 @@ struct CodeProblem {
   Activation activation = Activation::silu;
 };
 
-/// y [tokens, out] (overwritten) = Σ_r weight_r·expert(x_token(r)); rows and the inner activations are rounded to 16-bit fixed point in blocks of up to
-/// 512 k that divide a group.
-/// Error:  of each factor, at most 2^-16 of its block's largest magnitude.
+/// y [tokens, out] (overwritten) = Σ_r weight_r·expert(x_token(r)); rows and the inner activations are rounded to fixed point: with codes of 8
+/// bits to 16 bits in blocks of up to 512 k that divide a group, with codes of 4 bits to 8 bits in blocks of up to 128.
+/// Error:  of each factor, at most 2^-16 (codes of 4 bits: 2^-8) of its block's largest magnitude.
 /// Cost:   reads bits / 8 bytes per weight of an expert with rows, once per 128 rows; four barriers.
-/// Memory: N·(2·in + 2·hidden + sizeof(T)·hidden) bytes, and a megabyte a worker.
+/// Memory: N·(2·in + 2·hidden + sizeof(T)·hidden) + 2·tokens·in bytes, and a megabyte a worker.
 template <class T>
 void code_forward(const CodeTable& table, const FfnRowsTable<T>& rows, const CodeProblem<T>& p, float* y, Team& team, Memory& memory);
 

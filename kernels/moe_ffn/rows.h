@@ -1,7 +1,6 @@
 #pragma once
 // What a feed-forward expert does to rows between its products: activation, its derivative, weighted scatter.
 // Files compiled for one instruction set include this header: nothing here may have external inline code.
-#include "kernels/codes/codes.h"
 #include "kernels/grouped_gemm/grouped_gemm.h"
 
 namespace gw::kernels {
@@ -31,9 +30,9 @@ struct FfnRowsTable {
   void (*add)(const T* row, Sum w, int64_t n, Sum* to);
   /// Σ a·b.
   Sum (*dot)(const T* a, const Sum* b, int64_t n);
-  /// n values in 16-bit fixed point: to = nearest(x / scale), scale = max|x| / kMostQ, returned; total = Σ to. 0 for a stretch below 1e-30, NaN for one that is not
+  /// n values in fixed point: to = nearest(x / scale), scale = max|x| / most, returned; total = Σ to. 0 for a stretch below 1e-30, NaN for one that is not
   /// finite.
-  float (*fix)(const T* x, int64_t n, int16_t* to, int32_t& total);
+  float (*fix)(const T* x, int64_t n, float most, int16_t* to, int32_t& total);
 };
 
 extern const FfnRowsTable<double> ffn_rows_ref_f64;

@@ -121,7 +121,7 @@ S dot(const T* a, const S* b, int64_t n) {
 // Magnitudes are compared as integers: a loop over floats would not become vectors, for fear of NaN. Rounding is by adding 1.5·2^23, fused, so that
 // every level rounds alike.
 template <class T>
-float fix(const T* x, int64_t n, int16_t* to, int32_t& total) {
+float fix(const T* x, int64_t n, float most_q, int16_t* to, int32_t& total) {
   constexpr float kRound = 12582912.0f;
   int32_t largest = 0;
   for (int64_t i = 0; i < n; ++i) {
@@ -130,7 +130,7 @@ float fix(const T* x, int64_t n, int16_t* to, int32_t& total) {
   }
   const float most = __builtin_bit_cast(float, largest);
   const bool finite = largest < 0x7f800000;
-  const float by = finite && most >= 1e-30f ? kMostQ / most : 0.0f;
+  const float by = finite && most >= 1e-30f ? most_q / most : 0.0f;
   for (int64_t i = 0; i < n; ++i) {
     const float value = by == 0 ? 0.0f : static_cast<float>(widen(x[i]));
     to[i] = static_cast<int16_t>(__builtin_bit_cast(int32_t, fused(value, by, kRound)) - __builtin_bit_cast(int32_t, kRound));
@@ -138,7 +138,7 @@ float fix(const T* x, int64_t n, int16_t* to, int32_t& total) {
   total = 0;
   for (int64_t i = 0; i < n; ++i) total += to[i];
   if (!finite) return __builtin_nanf("");
-  return by == 0 ? 0.0f : most / kMostQ;
+  return by == 0 ? 0.0f : most / most_q;
 }
 
 template <class T>
