@@ -64,8 +64,7 @@ at::Tensor Network::image_scores(const at::Tensor& x, const ForwardOptions& opti
   if (options.scores.defined()) return options.record_router ? options.scores : options.scores.detach();
   RouterInputs inputs;
   inputs.rng = options.rng.fork("gate"), inputs.step = step_;
-  if (options.record_router) return gate_->score(x, inputs);
-  const at::NoGradGuard no_grad;
+  const at::AutoGradMode recorded(options.record_router && at::GradMode::is_enabled());
   return gate_->score(x, inputs);
 }
 

@@ -11,6 +11,11 @@ namespace gw::kernels::cuda {
 struct RowTile {
   int64_t expert, begin, rows;
 };
+/// And 64 of a product's columns: tile `part` of them, from `column` on.
+struct ProductTile {
+  RowTile rows;
+  int64_t part, column;
+};
 
 /// Tiles of 64 rows, none across two experts. first[e]: tiles of the experts before e.
 struct RowTiles {
@@ -26,6 +31,12 @@ struct RowTiles {
     }
     const int64_t begin = offsets[low] + (tile - first[low]) * kTile, left = offsets[low + 1] - begin;
     return {low, begin, left < kTile ? left : kTile};
+  }
+
+  /// The tile of a block: the blocks of a tile of rows, for all n columns, lie beside each other.
+  GW_DEVICE ProductTile find(int64_t block, int64_t n) const {
+    const int64_t columns = (n + kTile - 1) / kTile, part = block % columns;
+    return {find(block / columns), part, part * kTile};
   }
 };
 
@@ -68,8 +79,9 @@ struct RowsProductBody {
 
   template <class Block>
   GW_DEVICE void operator()(Block& block) const {
-    const int64_t columns = (p.n + kTile - 1) / kTile, column = block.index() % columns * kTile;
-    const auto tile = tiles.find(block.index() / columns);
+    const auto place = tiles.find(block.index(), p.n);
+    const RowTile& tile = place.rows;
+    const int64_t column = place.column;
     if (tile.rows == 0) return;
     start_tile<T, 0>(block, p.bias == nullptr ? nullptr : p.bias + tile.expert * p.n + column, p.n - column);
     for (int f = 0; f < 2; ++f) {
@@ -82,10 +94,7 @@ struct RowsProductBody {
     }
     finish_tile<T, 0>(block);
     block.each([&](int thread, Private&, Shared& shared) {
-      for (int i = thread; i < kTile * kTile; i += kTileThreads) {
-        const int r = i / kTile, c = i % kTile;
-        if (r < tile.rows && column + c < p.n) p.to[(tile.begin + r) * p.n + column + c] = shared.out[0][r][c];
-      }
+      each_value(thread, tile.rows, p.n - column, [&](int r, int c) { p.to[(tile.begin + r) * p.n + column + c] = shared.out[0][r][c]; });
     });
   }
 };
@@ -111,10 +120,7 @@ struct GroupsProductBody {
     multiply_tile<T, 0>(block, side(p.left, p.m, p.left_index, begin, count), row, side(p.right, p.n, p.right_index, begin, count), column);
     finish_tile<T, 0>(block);
     block.each([&](int thread, Private&, Shared& shared) {
-      for (int i = thread; i < kTile * kTile; i += kTileThreads) {
-        const int r = i / kTile, c = i % kTile;
-        if (row + r < p.m && column + c < p.n) narrow_to(shared.out[0][r][c], p.to[(e * p.m + row + r) * p.n + column + c]);
-      }
+      each_value(thread, p.m - row, p.n - column, [&](int r, int c) { narrow_to(shared.out[0][r][c], p.to[(e * p.m + row + r) * p.n + column + c]); });
     });
   }
 };

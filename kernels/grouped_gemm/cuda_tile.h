@@ -81,14 +81,20 @@ GW_DEVICE inline void each_holder(Block& block, const ByThread& by_thread, const
   }
 }
 
+/// body(r, c) for a thread's values of a tile that lie in its first `rows` and `columns`.
+template <class Body>
+GW_DEVICE inline void each_value(int thread, int64_t rows, int64_t columns, const Body& body) {
+  for (int i = thread; i < kTile * kTile; i += kTileThreads) {
+    const int r = i / kTile, c = i % kTile;
+    if (r < rows && c < columns) body(r, c);
+  }
+}
+
 /// Tile S starts as bias[0 … n) in every row, or zero. Use one tile after the other: they share memory.
 template <class T, int S, class Block>
 GW_DEVICE void start_tile(Block& block, const float* bias, int64_t n) {
   block.each([&](int thread, auto&, auto& shared) {
-    for (int i = thread; i < kTile * kTile; i += kTileThreads) {
-      const int c = i % kTile;
-      shared.out[S][i / kTile][c] = bias != nullptr && c < n ? bias[c] : 0.f;
-    }
+    each_value(thread, kTile, kTile, [&](int r, int c) { shared.out[S][r][c] = bias != nullptr && c < n ? bias[c] : 0.f; });
   });
   each_holder<T>(
       block,

@@ -26,8 +26,9 @@ struct InnerBody {
 
   template <class Block>
   GW_DEVICE void operator()(Block& block) const {
-    const int64_t columns = (p.hidden + kTile - 1) / kTile, column = block.index() % columns * kTile;
-    const auto tile = tiles.find(block.index() / columns);
+    const auto place = tiles.find(block.index(), p.hidden);
+    const RowTile& tile = place.rows;
+    const int64_t column = place.column;
     if (tile.rows == 0) return;
     const bool glu = p.gate.data != nullptr;
     product<0>(block, p.up, tile, column);
@@ -36,15 +37,13 @@ struct InnerBody {
     if (glu) finish_tile<T, 1>(block);
     block.each([&](int thread, Private&, Shared& shared) {
       with(p.activation, [&](auto tag) {
-        for (int i = thread; i < kTile * kTile; i += kTileThreads) {
-          const int r = i / kTile, c = i % kTile;
-          if (r >= tile.rows || column + c >= p.hidden) continue;
+        each_value(thread, tile.rows, p.hidden - column, [&](int r, int c) {
           const int64_t to = (tile.begin + r) * p.hidden + column + c;
           const float up = shared.out[0][r][c], gate = glu ? shared.out[1][r][c] : up;
           if (h != nullptr) narrow_to(glu ? at<tag.value>(gate).f * up : at<tag.value>(up).f, h[to]);
           if (kept.gate != nullptr) narrow_to(gate, kept.gate[to]);
           if (kept.up != nullptr) narrow_to(up, kept.up[to]);
-        }
+        });
       });
     });
   }
@@ -91,8 +90,9 @@ struct InnerGradientBody {
 
   template <class Block>
   GW_DEVICE void operator()(Block& block) const {
-    const int64_t columns = (p.hidden + kTile - 1) / kTile, part = block.index() % columns, column = part * kTile;
-    const auto tile = tiles.find(block.index() / columns);
+    const auto place = tiles.find(block.index(), p.hidden);
+    const RowTile& tile = place.rows;
+    const int64_t column = place.column;
     if (tile.rows == 0) return;
     start_tile<T, 0>(block, nullptr, 0);
     const Strips<T> down{p.down.data + tile.expert * p.out * p.hidden, p.hidden, p.hidden, p.out, false, nullptr};
@@ -100,19 +100,17 @@ struct InnerGradientBody {
     finish_tile<T, 0>(block);
     block.each([&](int thread, Private&, Shared& shared) {
       with(p.activation, [&](auto tag) {
-        for (int i = thread; i < kTile * kTile; i += kTileThreads) {
-          const int r = i / kTile, c = i % kTile;
-          const bool inside = r < tile.rows && column + c < p.hidden;
+        each_value(thread, tile.rows, kTile, [&](int r, int c) {
           float& d = shared.out[0][r][c];
-          d = inside ? this->template value<tag.value>((tile.begin + r) * p.hidden + column + c, p.weight[tile.begin + r], d) : 0.f;
-        }
+          d = column + c < p.hidden ? this->template value<tag.value>((tile.begin + r) * p.hidden + column + c, p.weight[tile.begin + r], d) : 0.f;
+        });
       });
     });
     block.each([&](int thread, Private&, Shared& shared) {
       if (thread >= tile.rows) return;
       float sum = 0;
       for (int c = 0; c < kTile; ++c) sum += shared.out[0][thread][c];
-      to.dots[(tile.begin + thread) * columns + part] = sum;
+      to.dots[(tile.begin + thread) * ((p.hidden + kTile - 1) / kTile) + place.part] = sum;
     });
   }
 };
