@@ -46,9 +46,12 @@ const char* remedy_of(int code) {
   }
 }
 
+constexpr const char* kOpenIt = "open it";
+
 [[noreturn]] void fail_io(const std::string& path, const char* expected, int code) {
   const std::string reason = std::generic_category().message(code);
-  throw IoError(fmt::format("file \"{}\": expected to {}, got \"{}\"; {}", path, expected, reason, remedy_of(code)));
+  const char* remedy = expected == kOpenIt && code == ENOENT ? "check the path" : remedy_of(code);  // to read: nothing to create
+  throw IoError(fmt::format("file \"{}\": expected to {}, got \"{}\"; {}", path, expected, reason, remedy));
 }
 
 /// Repeats a call that a signal interrupted.
@@ -152,7 +155,7 @@ std::string resolved(const std::string& path) {
 std::string read_file(const std::string& path, uint64_t limit_bytes) {
   limit_bytes = std::min(limit_bytes, UINT64_MAX / 4);  // sums below cannot overflow
   Descriptor fd(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }));
-  if (fd.get() < 0) fail_io(path, "open it", errno);
+  if (fd.get() < 0) fail_io(path, kOpenIt, errno);
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) fail_io(path, "read its size", errno);
   const uint64_t size = S_ISREG(info.st_mode) ? static_cast<uint64_t>(info.st_size) : 0;

@@ -13,8 +13,8 @@ namespace {
 
 std::string range_text(double lo, double hi) {
   if (lo == -kInfinity && hi == kInfinity) return "any";
-  if (hi == kInfinity) return fmt::format(">= {:g}", lo);
-  return fmt::format("{:g} … {:g}", lo, hi);
+  if (hi == kInfinity || hi >= static_cast<double>(INT64_MAX)) return fmt::format(">= {:.10g}", lo);
+  return fmt::format("{:.10g} … {:.10g}", lo, hi);
 }
 
 std::string clipped(const Json& value) {
