@@ -8,6 +8,7 @@
 #include "stats/chance.h"
 #include "stats/inference.h"
 #include "stats/starts.h"
+#include "stats/trimmed_lines.h"
 
 namespace gw::stats {
 namespace {
@@ -16,6 +17,7 @@ constexpr double kDead = -std::numeric_limits<double>::infinity();
 
 void check_options(const FitOptions& o) {
   check(o.starts >= 1 && o.starts <= 100000, "stats: expected 1 to 100000 starts, got {}", o.starts);
+  check(o.replacements >= 0 && o.replacements <= 100000, "stats: expected 0 to 100000 replacements, got {}", o.replacements);
   check(o.max_iterations >= 1, "stats: expected at least one iteration, got {}", o.max_iterations);
   check(o.tolerance >= 0 && o.tolerance < 1, "stats: expected a tolerance in [0, 1), got {}", o.tolerance);
   check(o.gate_ridge >= 0 && std::isfinite(o.gate_ridge), "stats: expected a ridge of 0 or more, got {}", o.gate_ridge);
@@ -132,6 +134,41 @@ struct Starts {
   }
 };
 
+/// Few rows: one thread per run. Many: all threads within a pass (a parallel loop inside a parallel loop runs on its own thread).
+template <class Body>
+void for_runs(int64_t rows, int64_t count, Body body) {
+  constexpr int64_t kFewRows = 50000;
+  if (rows <= kFewRows) return parallel_for(count, body);
+  for (int64_t i = 0; i < count; ++i) body(i);
+}
+
+/// After the starts: experts give up their lines for random others, one at a time. Iterations do not lead from one to the other, and starts
+/// must find all lines at once. What looks best after a few iterations is followed to its end, and on from there as long as that is higher.
+EmRun replace_lines(const EmProblem& problem, const DataView& data, const Rng& rng, const EmRun& from) {
+  constexpr int64_t kRounds = 3, kShortRun = 20, kFollowed = 2;
+  const auto& o = problem.options();
+  EmRun best = from;
+  bool dead = died(problem, best, data), rose = true;
+  for (int64_t round = 0; round < kRounds && rose && !(o.stop && o.stop()); ++round) {
+    std::vector<EmRun> tried(static_cast<size_t>(o.replacements));
+    const Rng own = rng.fork("round", static_cast<uint64_t>(round));
+    for_runs(data.n, o.replacements, [&](int64_t c) {
+      auto p = replaced_line(problem, best, c % problem.spec().experts, own.fork("line", static_cast<uint64_t>(c)));
+      tried[static_cast<size_t>(c)] = problem.run(p, kShortRun, 0);
+    });
+    std::erase_if(tried, [&](const EmRun& run) { return died(problem, run, data); });
+    std::stable_sort(tried.begin(), tried.end(), [](const EmRun& a, const EmRun& b) { return a.objective > b.objective; });
+    rose = false;
+    for (size_t i = 0; i < std::min<size_t>(kFollowed, tried.size()); ++i) {
+      EmRun end = maximise(problem, data, tried[i].parameters, [&](int64_t, double) { return !o.stop || !o.stop(); });
+      const bool higher = dead || end.objective > best.objective + 1e-6 * (1 + std::abs(best.objective));
+      if (!higher || died(problem, end, data)) continue;
+      best = std::move(end), dead = false, rose = true;
+    }
+  }
+  return best;
+}
+
 }  // namespace
 
 FitResult fit(const DataView& data, const MixtureSpec& spec, uint64_t seed, const FitOptions& options) {
@@ -139,13 +176,7 @@ FitResult fit(const DataView& data, const MixtureSpec& spec, uint64_t seed, cons
   const Design design(data, spec, options.column_names);
   const EmProblem problem(design, spec, options);
   Starts starts{problem, data, seed, std::vector<EmRun>(static_cast<size_t>(options.starts)), {}};
-  // Few rows: one thread per start. Many: all threads within a pass (a parallel loop inside a parallel loop runs on its own thread).
-  constexpr int64_t kFewRows = 50000;
-  if (data.n <= kFewRows) {
-    parallel_for(options.starts, [&](int64_t s) { starts.run(s); });
-  } else {
-    for (int64_t s = 0; s < options.starts; ++s) starts.run(s);
-  }
+  for_runs(data.n, options.starts, [&](int64_t s) { starts.run(s); });
   const EmRun* best = nullptr;
   std::vector<double> likelihoods;
   for (const auto& run : starts.runs) {
@@ -153,18 +184,19 @@ FitResult fit(const DataView& data, const MixtureSpec& spec, uint64_t seed, cons
     likelihoods.push_back(dead ? kDead : run.log_likelihood + design.log_jacobian());
     if (!dead && (best == nullptr || run.objective > best->objective)) best = &run;
   }
-  const bool degenerate = best == nullptr;
-  if (degenerate) {  // all died: the least bad one, with its warnings
+  if (best == nullptr) {  // all died: the least bad one, with its warnings
     best = &*std::max_element(starts.runs.begin(), starts.runs.end(), [](const EmRun& a, const EmRun& b) { return a.objective < b.objective; });
   }
+  const bool lines = spec.family != Family::kMultinomial && spec.experts > 1 && problem.soft() == nullptr;
+  const EmRun end = lines && options.replacements > 0 ? replace_lines(problem, data, Rng(seed).fork("stats/replace"), *best) : *best;
   // Experts have no order of their own: warnings and tables shall name them alike.
-  EmRun ordered = *best;
+  EmRun ordered = end;
   const auto order = canonical_order(to_result(problem, ordered), data);
   ordered.parameters = reorder(spec, ordered.parameters, order);
-  for (size_t k = 0; k < order.size(); ++k) ordered.mass[k] = best->mass[static_cast<size_t>(order[k])];
+  for (size_t k = 0; k < order.size(); ++k) ordered.mass[k] = end.mass[static_cast<size_t>(order[k])];
   FitResult result = to_result(problem, ordered);
   add_warnings(problem, ordered, data, result);
-  result.degenerate = degenerate;
+  result.degenerate = died(problem, end, data);
   result.start_likelihood = std::move(likelihoods);
   return result;
 }

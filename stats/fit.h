@@ -24,6 +24,7 @@ struct FitProgress {
 struct FitOptions {
   int64_t starts = 10;
   StartKind start = StartKind::kMixed;
+  int64_t replacements = 12;    ///< after the starts, in each of up to three rounds: random lines tried in place of an expert's own; 0: none
   int64_t max_iterations = 2000;
   double tolerance = 1e-10;     ///< ends when the log-likelihood gains less than this share of itself
   GateSolver gate_solver = GateSolver::kNewton;

@@ -11,7 +11,9 @@
 namespace gw::stats {
 namespace {
 
-constexpr int64_t kCandidates = 6, kShortRun = 6, kLloydRounds = 10, kSoftRun = 30;
+// After 6 iterations the likelihoods of six candidates say little about their ends: with 20 the best of ten starts was the highest known in 0.82
+// of samples, with 6 in 0.77 (twice as many starts: 0.81), at 1.4 times the cost (simulated samples with seeds 501 to 508).
+constexpr int64_t kCandidates = 6, kShortRun = 20, kLloydRounds = 10, kSoftRun = 30;
 using Labels = std::vector<int32_t>;
 
 /// Columns that distances are measured in.

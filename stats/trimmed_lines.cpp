@@ -70,29 +70,56 @@ Line trimmed_line(const Design& design, const Rows& rows, size_t count, const Rn
   return line;
 }
 
+void set_line(const EmProblem& problem, int64_t expert, const Line& line, MixtureParameters& p) {
+  constexpr double kAboveFloor = 10;
+  const auto k = static_cast<size_t>(expert);
+  p.intercept[k] = line.coefficient[0];
+  std::copy(line.coefficient.begin() + 1, line.coefficient.end(), p.slope.begin() + expert * p.inputs);
+  p.scale[k] = std::max(line.deviation, kAboveFloor * problem.options().min_scale);
+}
+
+/// One more than an expert has parameters: its deviation is then not zero.
+size_t least_rows(const Design& design) { return design.input.size() + 3; }
+
+/// How many of an expert's even share of the rows a line is pulled to: from a tenth up.
+size_t random_count(const Design& design, double even, size_t most, double uniform) {
+  constexpr double kLeastShare = 0.1;
+  return std::clamp(static_cast<size_t>((kLeastShare + (1 - kLeastShare) * uniform) * even), least_rows(design), most);
+}
+
 }  // namespace
 
+MixtureParameters replaced_line(const EmProblem& problem, const EmRun& run, int64_t expert, const Rng& rng) {
+  const auto& design = problem.design();
+  MixtureParameters p = run.parameters;
+  const Rows rows = sample_of(design, rng.fork("sample"));
+  if (rows.size() < least_rows(design)) return p;
+  const auto even = static_cast<double>(rows.size()) / static_cast<double>(p.experts);
+  set_line(problem, expert, trimmed_line(design, rows, random_count(design, even, rows.size(), rng.uniform(0)), rng.fork("line")), p);
+  std::fill(p.gate_slope.begin(), p.gate_slope.end(), 0.0);
+  for (size_t k = 0; k < run.mass.size(); ++k) p.gate_bias[k] = std::log(run.mass[k] + 1e-3 * design.total_weight);
+  pin_last_gate(problem.spec(), p);
+  return p;
+}
+
 MixtureParameters trimmed_lines(const EmProblem& problem, const Rng& rng) {
-  constexpr double kLeastShare = 0.1, kTaken = 2.5, kAboveFloor = 10;
+  constexpr double kTaken = 2.5;
   const auto& design = problem.design();
   const int64_t experts = problem.spec().experts;
-  const size_t least = design.input.size() + 3;  // one more than an expert has parameters: its deviation is then not zero
+  const size_t least = least_rows(design);
   Rows free = sample_of(design, rng.fork("sample"));
   const auto even = static_cast<double>(free.size()) / static_cast<double>(experts);
   MixtureParameters p = make_parameters(problem.spec(), design.d);
   Line line = line_through(design, free);
   for (int64_t k = 0; k < experts; ++k) {
     const Rng own = rng.fork("expert", static_cast<uint64_t>(k));
-    const double share = kLeastShare + (1 - kLeastShare) * own.uniform(0);
     const bool last = k + 1 == experts || free.size() <= least;
     if (!last) {
-      line = trimmed_line(design, free, std::clamp(static_cast<size_t>(share * even), least, free.size()), own.fork("line"));
+      line = trimmed_line(design, free, random_count(design, even, free.size(), own.uniform(0)), own.fork("line"));
     } else if (free.size() >= least) {
       line = line_through(design, free);
     }  // with fewer rows left, the expert before is repeated and the iterations part them
-    p.intercept[static_cast<size_t>(k)] = line.coefficient[0];
-    std::copy(line.coefficient.begin() + 1, line.coefficient.end(), p.slope.begin() + k * p.inputs);
-    p.scale[static_cast<size_t>(k)] = std::max(line.deviation, kAboveFloor * problem.options().min_scale);
+    set_line(problem, k, line, p);
     Rows left;
     for (const int64_t i : free) {
       if (!last && residual(design, line, i) > kTaken * line.deviation) left.push_back(i);

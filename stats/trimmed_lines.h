@@ -9,4 +9,7 @@ namespace gw::stats {
 /// tenth and all of n / experts. Rows within 2.5 of its deviations are taken; the last expert gets what is left. Gates are constant.
 MixtureParameters trimmed_lines(const EmProblem& problem, const Rng& rng);
 
+/// The end of a run with a random trimmed line in place of one expert's own; gates are constant and stand for what experts held.
+MixtureParameters replaced_line(const EmProblem& problem, const EmRun& run, int64_t expert, const Rng& rng);
+
 }  // namespace gw::stats

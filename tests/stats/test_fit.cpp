@@ -262,6 +262,29 @@ TEST(Fit, LeastRowsDecideWhoHasDied) {
   EXPECT_FALSE(fit(sample.view(), {}, 1, options).degenerate);
 }
 
+// Two starts of three experts on 100 rows are too few: lines replaced one at a time lead on, and never lower.
+TEST(Fit, ReplacedLinesNeverLowerTheLikelihoodAndOftenRaiseIt) {
+  int higher = 0;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    const Sample sample = crossing_lines(100, seed);
+    MixtureSpec spec;
+    spec.experts = 3;
+    FitOptions options;
+    options.starts = 2, options.replacements = 0;
+    const auto without = fit(sample.view(), spec, seed, options);
+    options.replacements = 12;
+    const auto with = fit(sample.view(), spec, seed, options);
+    expect_rising(with);
+    EXPECT_EQ(with.start_likelihood, without.start_likelihood);
+    EXPECT_LE(with.degenerate, without.degenerate);
+    if (!without.degenerate) {
+      EXPECT_GE(with.log_likelihood, without.log_likelihood - 1e-9);
+    }
+    higher += with.log_likelihood > without.log_likelihood + 1e-3 || with.degenerate < without.degenerate;
+  }
+  EXPECT_GE(higher, 5);  // 8 to 13 in three times 40 samples
+}
+
 TEST(Fit, SaysWhenAStartHasEnded) {
   const Sample sample = crossing_lines(100, 2);
   FitOptions options;

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <ctime>
 #include <filesystem>
 
 #include "apps/cli/clocks.h"
@@ -15,13 +14,6 @@
 
 namespace gw {
 namespace {
-
-std::string today() {
-  const std::time_t now = std::time(nullptr);
-  char text[32];
-  std::strftime(text, sizeof(text), "%Y-%m-%d", std::gmtime(&now));
-  return text;
-}
 
 std::string percent(const std::vector<ArmResult>& results, const std::string& arm, const std::string& metric) {
   const auto s = spread(results, arm, metric);

@@ -2,7 +2,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <ctime>
 #include <optional>
 
 #include "apps/cli/clocks.h"
@@ -47,14 +46,16 @@ class FitCommand : public Command {
     app.add_option("--family", family_, "gaussian, laplace, student_t, multinomial")->capture_default_str();
     app.add_option("--criterion", request_.criterion, "aic, bic, icl, cv: which of several sizes is kept")->capture_default_str();
     app.add_option("--folds", request_.folds, "cross-validate in so many folds")->check(CLI::NonNegativeNumber);
+    const auto number = [&](const char* flag, auto& value, const char* what) {
+      app.add_option(flag, value, what)->check(CLI::NonNegativeNumber)->capture_default_str();
+    };
     app.add_option("--starts", request_.options.starts, "starts of each fit")->check(CLI::PositiveNumber)->capture_default_str();
     app.add_option("--start", start_, "mixed, small_em, kmeans, random")->check(CLI::IsMember(kStarts))->capture_default_str();
+    number("--replacements", request_.options.replacements, "random lines tried in place of the experts' own after the starts");
     app.add_option("--narrow-experts", narrow_, "experts that are narrow by chance: refuse, or keep as plain maximum likelihood does")
         ->check(CLI::IsMember({"refuse", "keep"}))
         ->capture_default_str();
-    app.add_option("--least-rows", request_.options.least_rows, "an expert with fewer rows has died; 0: twice its parameters")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
+    number("--least-rows", request_.options.least_rows, "an expert with fewer rows has died; 0: twice its parameters");
     app.add_option("--gate-solver", solver_, "newton, mm")->check(CLI::IsMember({"newton", "mm"}))->capture_default_str();
     app.add_option("--iterations", request_.options.max_iterations, "most iterations of a start")->check(CLI::PositiveNumber)->capture_default_str();
     app.add_option("--tolerance", request_.options.tolerance, "relative gain that ends a start")->capture_default_str();
@@ -112,13 +113,6 @@ class FitCommand : public Command {
 
   inline static const std::vector<std::string> kStarts{"mixed", "small_em", "kmeans", "random"};  // in the order of StartKind
 
-  static std::string today() {
-    const std::time_t now = std::time(nullptr);
-    char text[32];
-    std::strftime(text, sizeof(text), "%Y-%m-%d", std::gmtime(&now));
-    return text;
-  }
-
   /// What makes the page again: the table, the model and what was not left at its default.
   std::string command_line() const {
     std::string line = fmt::format("gatewright fit {} --response {}", data_, request_.frame.response);
@@ -134,6 +128,7 @@ class FitCommand : public Command {
     if (gate_ == "dense_to_sparse" || gate_ == "modified") line += " --activation " + activation_;
     if (request_.folds > 0) line += fmt::format(" --folds {}", request_.folds);
     if (start_ != "mixed") line += " --start " + start_;
+    if (request_.options.replacements != stats::FitOptions{}.replacements) line += fmt::format(" --replacements {}", request_.options.replacements);
     if (narrow_ != "refuse") line += " --narrow-experts " + narrow_;
     if (request_.options.least_rows > 0) line += fmt::format(" --least-rows {:g}", request_.options.least_rows);
     return line + fmt::format(" --criterion {} --starts {} --seed {}", request_.criterion, request_.options.starts, request_.seed);
