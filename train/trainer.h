@@ -29,7 +29,7 @@ class TrainObserver {
 };
 
 /// Trains one network as a TrainConfig says. Deterministic: the same config gives the same bits, whether or not the run
-/// was stopped and resumed between; with libtorch's own convolutions the bits may depend on the thread count.
+/// was stopped and resumed between, and whatever the number of threads (docs/decisions/004-randomness.md).
 class Trainer {
  public:
   /// Loads data, builds the network. Errors: ValueError for impossible options, IoError for missing data.

@@ -1,5 +1,6 @@
 // Runs that are recorded, and runs that repeat recorded routes.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
@@ -80,6 +81,24 @@ TEST(RouteRecording, ARecordedRunReplaysToTheBit) {
     EXPECT_EQ(recorded.evaluation, replayed.evaluation);
     EXPECT_EQ(recorded.recording, replayed.recording);
     EXPECT_EQ(recorded.summary, replayed.summary);
+  }
+}
+
+TEST(RouteRecording, NoBitOfARunDependsOnTheNumberOfThreads) {
+  const int before = at::get_num_threads();
+  std::vector<Finished> runs;
+  for (const int threads : {1, 2, 3}) {
+    const Scratch scratch;
+    at::set_num_threads(threads);
+    const auto replay = runs.empty() ? std::string() : scratch / "first.bin";
+    if (!runs.empty()) gw::write_atomic(replay, runs[0].recording);
+    runs.push_back(run(config_of("adv_moe", routes(replay)), scratch.path()));
+  }
+  at::set_num_threads(before);
+  for (size_t i = 1; i < runs.size(); ++i) {
+    for (const auto& [name, tensor] : runs[0].weights) EXPECT_TRUE(tensor.equal(runs[i].weights.at(name))) << name << ", " << i + 1 << " threads";
+    EXPECT_EQ(runs[0].evaluation, runs[i].evaluation);
+    EXPECT_EQ(runs[0].recording, runs[i].recording);
   }
 }
 
