@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 
 #include "base/error.h"
 #include "kernels/plan/plan.h"
@@ -70,11 +71,12 @@ class Choose : public torch::autograd::Function<Choose> {
     if (f == kernels::Score::softmax && renormalise) {
       g = g * weight;
     } else if (f == kernels::Score::softmax) {
-      const auto all = at::softmax(scores, 1);
+      const auto all = at::softmax(scores, 1).masked_fill(scores.amax(1, true).eq(-HUGE_VAL), 0);  // 0/0 where all is -inf
       return {at::zeros_like(scores).scatter_add(1, expert, g * weight) - all * (g * weight).sum(1, true), {}, {}, {}};
     } else {
       const auto value = f == kernels::Score::sigmoid ? at::sigmoid(chosen) : chosen;
-      if (renormalise) g = g / value.sum(1, true);
+      const auto sum = value.sum(1, true);
+      if (renormalise) g = g / sum.masked_fill(sum.eq(0), 1);
       if (f == kernels::Score::sigmoid) g = g * value * (1 - value);
     }
     return {at::zeros_like(scores).scatter_add(1, expert, g), {}, {}, {}};

@@ -13,8 +13,8 @@ struct TopK {
 /// Score function, choice of the k largest and renormalisation in one pass.
 /// Math:   weight_j = f(s)_{e_j} with f softmax (over all experts), sigmoid or identity, over Σ_j weight_j when renormalise.
 /// Shapes: scores [T, E] f32 or f64 on the CPU.
-/// Errors: ValueError for k outside 1 … E, an unknown score function, NaN scores (names the token). A row of -inf alone chooses the lowest indices
-///         and gives softmax weights NaN, as dividing by no mass must.
+/// Errors: ValueError for k outside 1 … E, an unknown score function, NaN scores (names the token). A row of -inf alone chooses the lowest indices,
+///         with softmax and sigmoid weights 0 and no gradient: weights that sum to 0 are not divided by their sum.
 /// Cost:   one read of the scores; backward one write of their gradient.
 /// Grad:   through the chosen weights; the choice itself has none.
 /// Same bits for any threads and any split of the tokens.

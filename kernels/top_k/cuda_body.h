@@ -98,7 +98,7 @@ struct TopKBody {
       fault[r] = mine.nan ? r : kNoFault;
       float sum = 0;
       for (int64_t j = 0; j < k; ++j) sum += weight[r * k + j];
-      for (int64_t j = 0; j < k && renormalise; ++j) weight[r * k + j] /= sum;
+      for (int64_t j = 0; j < k && renormalise && sum != 0; ++j) weight[r * k + j] /= sum;
     });
   }
 };

@@ -18,7 +18,7 @@ std::vector<T> scored(const T* row, int64_t experts, Score f) {
     if (f == Score::softmax) total += v = std::isinf(v) && v < 0 ? T(0) : std::exp(v - top);
     if (f == Score::sigmoid) v = 1 / (1 + std::exp(-v));
   }
-  for (auto& v : out) v = f == Score::softmax ? v / total : v;
+  for (auto& v : out) v = f == Score::softmax && total > 0 ? v / total : v;  // all -inf: no mass, and zeros stay zeros
   return out;
 }
 
@@ -35,7 +35,7 @@ int64_t run(const T* scores, int64_t rows, int64_t experts, int64_t k, Score f, 
       expert[j] = order[static_cast<size_t>(j)];
       sum += weight[j] = weights[static_cast<size_t>(expert[j])];
     }
-    for (int64_t j = 0; j < k && renormalise; ++j) weight[j] /= sum;
+    for (int64_t j = 0; j < k && renormalise && sum != 0; ++j) weight[j] /= sum;
   }
   return -1;
 }

@@ -47,14 +47,14 @@ inline int64_t take_first(float* row, uint8_t* taken, int64_t experts, float val
 
 inline float weigh(float score, Score f, float top, float total) {
   if (f == Score::identity) return score;
-  if (f == Score::sigmoid) return 1.f / (1.f + exp_of(-score));
+  if (f == Score::sigmoid) return score < -88.72283f ? 0.f : 1.f / (1.f + exp_of(-score));  // exp_of saturates there, so that -inf would weigh 3e-39
   return score == kNone ? 0.f : exp_of(score - top) / total;
 }
 
 inline void renormalise_row(float* weight, int64_t k) {
   float sum = 0;
   for (int64_t j = 0; j < k; ++j) sum += weight[j];
-  for (int64_t j = 0; j < k; ++j) weight[j] /= sum;
+  for (int64_t j = 0; j < k && sum != 0; ++j) weight[j] /= sum;
 }
 
 int64_t run(const float* scores, int64_t rows, int64_t experts, int64_t k, Score f, bool renormalise, int64_t* expert, float* weight) {

@@ -66,6 +66,25 @@ TEST_P(TopKLevel, AllMaskedTakesTheLowestIndices) {
   EXPECT_EQ(e, (std::vector<int64_t>{0, 1, 2}));
 }
 
+// No mass is no weight, whoever computes it; a masked row beside others changes nothing of theirs.
+TEST_P(TopKLevel, AllMaskedHasNoWeight) {
+  for (const auto f : {Score::softmax, Score::sigmoid}) {
+    for (const bool renormalise : {false, true}) {
+      auto s = scores(3 * 20, 1000);
+      std::fill(s.begin() + 20, s.begin() + 40, -std::numeric_limits<float>::infinity());
+      std::vector<int64_t> e(12), want_e = e;
+      std::vector<float> w(12, 7), want_w = w;
+      EXPECT_EQ(top_k_family()().run(s.data(), 3, 20, 4, f, renormalise, e.data(), w.data()), -1);
+      EXPECT_EQ(top_k_ref.run(s.data(), 3, 20, 4, f, renormalise, want_e.data(), want_w.data()), -1);
+      EXPECT_EQ(e, want_e);
+      for (size_t i = 0; i < w.size(); ++i) {
+        ASSERT_NEAR(w[i], want_w[i], 2e-6);
+        EXPECT_EQ(w[i] == 0, i / 4 == 1) << i;
+      }
+    }
+  }
+}
+
 std::string level_of(const testing::TestParamInfo<std::string>& level) { return level.param; }
 INSTANTIATE_TEST_SUITE_P(TopK, TopKLevel, testing::Values("ref", "avx2", "avx512"), level_of);
 

@@ -28,6 +28,24 @@ TEST(TopK, GradientsMatchFiniteDifferences) {
   }
 }
 
+TEST(TopK, ARowWithoutMassHasNoWeightAndNoGradient) {
+  auto s = gw::ops::normal(gw::Rng(4), {3, 5}, 0, 1).to(at::kDouble);
+  s[1].fill_(-HUGE_VAL);
+  for (const auto& scores : {s, s.to(at::kFloat)}) {
+    for (const auto* f : {"softmax", "sigmoid"}) {
+      for (const bool renormalise : {false, true}) {
+        const auto leaf = scores.clone().requires_grad_(true);
+        const auto weight = gw::ops::top_k(leaf, 2, f, renormalise).weight;
+        weight.square().sum().backward();
+        EXPECT_EQ(weight[1].abs().max().item<double>(), 0) << f << renormalise;
+        EXPECT_EQ(leaf.grad()[1].abs().max().item<double>(), 0) << f << renormalise;
+        EXPECT_TRUE(leaf.grad().isfinite().all().item<bool>()) << f << renormalise;
+        EXPECT_GT(leaf.grad()[0].abs().max().item<double>(), 0) << f << renormalise;
+      }
+    }
+  }
+}
+
 TEST(TopK, MistakesAreNamed) {
   auto s = gw::ops::normal(gw::Rng(3), {4, 5}, 0, 1);
   EXPECT_THROW(gw::ops::top_k(s, 0), gw::ValueError);

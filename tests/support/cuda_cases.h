@@ -108,7 +108,9 @@ template <class Device>
 void top_k_takes_the_lowest_of_masked(Device& device) {
   const std::vector<float> s(6, -std::numeric_limits<float>::infinity());
   EXPECT_EQ(run_top_k(device, s, 1, 6, 3, kernels::Score::identity, false).expert, (std::vector<int64_t>{0, 1, 2}));
-  EXPECT_EQ(run_top_k(device, s, 1, 6, 3, kernels::Score::softmax, false).weight, (std::vector<float>{0, 0, 0}));
+  for (const bool renormalise : {false, true}) {
+    EXPECT_EQ(run_top_k(device, s, 1, 6, 3, kernels::Score::softmax, renormalise).weight, (std::vector<float>{0, 0, 0}));
+  }
 }
 
 /// Any split of the rows into calls gives the same bits.
