@@ -18,7 +18,7 @@ std::vector<at::Tensor> cut(const at::Tensor& rows, const std::vector<int64_t>& 
 }  // namespace
 
 std::shared_ptr<const Arrangement> arrange(const RoutingPlan& plan, Execution execution) {
-  check(plan.rows() == plan.tokens, "flow: expected one expert per image, got {} rows for {} images", plan.rows(), plan.tokens);
+  check(plan.rows() == plan.tokens, "flow: expected one expert per image, got {} rows for {} images; take a policy with k = 1 and no limit of rows", plan.rows(), plan.tokens);
   auto out = std::make_shared<Arrangement>();
   out->batch = plan.tokens;
   const bool gated = plan.weight.defined() && plan.weight.requires_grad();

@@ -56,6 +56,7 @@ Network::Network(const NetworkOptions& options, int64_t channels, int64_t height
 RoutingPlan Network::decide(const at::Tensor& scores, int64_t batch, const ForwardOptions& options) {
   if (shape_.experts == 1 || shape_.routing == "layer") return constant_plan(batch, 1, 0);
   if (options.forced_expert >= 0) return constant_plan(batch, shape_.experts, options.forced_expert);
+  if (options.drawn_place >= 0) return constant_plan(batch, shape_.experts, drawn_expert(options.rng, kImageSite, shape_.experts, options.drawn_place));
   const Rng rng = options.rng.fork("policy");
   return tap_->decide(policy_query(kImageSite, options.purpose, *policy_, scores, is_training(), rng));
 }
@@ -72,11 +73,12 @@ NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& o
   const bool fits = images.dim() == 4 && images.size(1) == shape_.channels && images.size(2) == shape_.height && images.size(3) == shape_.width;
   check(fits, "network: expected images [B, {}, {}, {}], got {}", shape_.channels, shape_.height, shape_.width, c10::str(images.sizes()));
   check(options.forced_expert < shape_.experts, "network: expected a forced expert below {}, got {}", shape_.experts, options.forced_expert);
+  check(options.drawn_place < shape_.experts, "network: expected a place below {} experts, got {}", shape_.experts, options.drawn_place);
   const auto x = images.contiguous(at::MemoryFormat::ChannelsLast);
-  ForwardPass pass{is_training(), options.execution, options.forced_expert, options.straight_through, options.rng, step_, tap_.get(), options.purpose, {}};
+  ForwardPass pass{is_training(), options.execution, options.forced_expert, options.drawn_place, options.straight_through, options.rng, step_, tap_.get(), options.purpose, {}};
   const PassScope scope(&pass);
   NetworkOutput out;
-  if (gate_ && options.forced_expert < 0) out.scores = image_scores(x, options);
+  if (gate_ && options.forced_expert < 0 && options.drawn_place < 0) out.scores = image_scores(x, options);
   const bool through = options.straight_through || !out.scores.defined();
   auto plan = decide(through ? out.scores : out.scores.detach(), x.size(0), options);
   auto arrangement = arrange(plan, options.execution);

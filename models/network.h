@@ -34,6 +34,7 @@ inline constexpr const char* kImageSite = "router";
 struct ForwardOptions {
   Execution execution = Execution::kSparse;
   int64_t forced_expert = -1;  ///< ≥ 0: every image through this pathway, no router
+  int64_t drawn_place = -1;    ///< ≥ 0: every image through the experts at this place of a random order that `rng` gives each layer, no router
   Rng rng{0};                  ///< for policies that draw
   at::Tensor scores;           ///< router scores already at hand [B, E]: the router is not run again
   /// false: the network's answer carries no gradient through the choice of experts (the scores keep theirs). Attacks want

@@ -10,6 +10,10 @@ int64_t ZooContext::narrow(int64_t width) const {
   return std::max<int64_t>(1, static_cast<int64_t>(shape.ratio * static_cast<double>(width)));
 }
 
+int64_t drawn_expert(const Rng& rng, const std::string& layer, int64_t experts, int64_t place) {
+  return rng.fork("drawn").fork(layer).permutation(experts)[static_cast<size_t>(place)];
+}
+
 LayerRouter::LayerRouter(const ZooContext& context, int64_t channels, const std::string& name) : name_(name) {
   const Gate::Context gate{channels, context.shape.experts, Rng(context.shape.seed).fork(name).key()};
   gate_ = register_module("gate", make_part<Gate>("layer_gate", context.layer_gate, gate, 0));
@@ -18,6 +22,7 @@ LayerRouter::LayerRouter(const ZooContext& context, int64_t channels, const std:
 
 RoutingPlan LayerRouter::decide(const at::Tensor& batch, const ForwardPass& pass) {
   if (pass.forced_expert >= 0) return constant_plan(batch.size(0), policy_->experts(), pass.forced_expert);
+  if (pass.drawn_place >= 0) return constant_plan(batch.size(0), policy_->experts(), drawn_expert(pass.rng, name_, policy_->experts(), pass.drawn_place));
   const Rng rng = pass.rng.fork(name_);
   RouterInputs inputs;
   inputs.rng = rng, inputs.step = pass.step;

@@ -36,11 +36,15 @@ class LayerRouter : public torch::nn::Module {
   std::shared_ptr<Policy> policy_;
 };
 
+/// Place `place` of the random order of a layer's experts: distinct places are distinct experts, and layers are independent.
+int64_t drawn_expert(const Rng& rng, const std::string& layer, int64_t experts, int64_t place);
+
 /// What holds for one forward pass, for layers deep inside: per thread, set by Network.
 struct ForwardPass {
   bool train = false;
   Execution execution = Execution::kSparse;
   int64_t forced_expert = -1;
+  int64_t drawn_place = -1;
   bool straight_through = true;
   Rng rng{0};
   int64_t step = -1;        ///< training steps done; -1: not said

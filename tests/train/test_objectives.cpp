@@ -22,10 +22,11 @@ using gw::Json;
 
 constexpr double kEpsilon = 0.1, kLr = 0.05;
 
-std::shared_ptr<gw::Network> small_network(int64_t experts) {
+std::shared_ptr<gw::Network> small_network(int64_t experts, const std::string& routing = "image") {
   auto config = small_config(small_objective("trades"), experts);
   gw::NetworkOptions options;
   gw::parse_options("network", Json::parse(config.network), options);
+  if (routing == "layer") options.routing = routing, options.gate = R"({"part":"pooled_linear"})";
   auto network = std::make_shared<gw::Network>(options, 1, 8, 8, 3);
   network->train();
   return network;
@@ -129,6 +130,44 @@ TEST(Thor, IsRightTwiceAndAgrees) {
   const auto dense = small_network(1);
   Spy spy(*dense, dense->parameters(), [] {});
   EXPECT_THROW(step({{"part", "thor"}}, *dense, spy), gw::ValueError);
+}
+
+// A pathway per layer: two distinct experts in each, drawn for each layer by itself.
+TEST(Thor, DrawsForEachLayerByItself) {
+  const auto network = small_network(4, "layer");
+  const auto batch = small_batch();
+  std::set<std::vector<int64_t>> pathways;
+  int64_t mixed = 0;
+  for (uint64_t seed = 0; seed < 8; ++seed) {
+    std::vector<at::Tensor> answers;
+    std::vector<std::vector<int64_t>> experts;
+    for (const int64_t place : {0, 1}) {
+      gw::ForwardOptions options;
+      options.rng = gw::Rng(seed).fork("objectives/thor");
+      options.drawn_place = place;
+      const auto out = network->forward(batch.images, options);
+      answers.push_back(out.logits);
+      std::vector<int64_t> pathway;
+      for (const auto& plan : out.plans) {
+        const auto expert = gw::expert_of_rows(plan);
+        EXPECT_EQ(expert.min().item<int64_t>(), expert.max().item<int64_t>());
+        pathway.push_back(expert[0].item<int64_t>());
+      }
+      ASSERT_EQ(pathway.size(), 3u);
+      mixed += std::set<int64_t>(pathway.begin(), pathway.end()).size() > 1 ? 1 : 0;
+      pathways.insert(pathway), experts.push_back(pathway);
+    }
+    for (size_t layer = 0; layer < 3; ++layer) EXPECT_NE(experts[0][layer], experts[1][layer]) << layer;
+    Spy spy(*network, network->backbone_parameters(), [] {});
+    spy.frozen = true;
+    const auto part = gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", 3.0}}, gw::Objective::Context{kEpsilon}, 0);
+    gw::StepContext context{*network, batch, spy, nullptr, kLr, gw::Rng(seed)};
+    const double agreement = (kl_by_hand(answers[0], answers[1]) + kl_by_hand(answers[1], answers[0])) / 2;
+    EXPECT_NEAR(part->step(context).values.at("loss"),
+                cross_entropy_by_hand(answers[0], batch.labels) + cross_entropy_by_hand(answers[1], batch.labels) + 3 * agreement, 1e-5);
+  }
+  EXPECT_GT(pathways.size(), 12u);  // of 64; 16 draws
+  EXPECT_GT(mixed, 10);             // 15 of 16 on average are not one expert throughout
 }
 
 void alternating(const std::string& target) {

@@ -9,10 +9,10 @@ namespace {
 
 /// Random experts that must agree: two pathways drawn per batch learn the labels and each other's answers.
 /// Math:   L = CE(p₁, y) + CE(p₂, y) + (α/2)·(KL(p₁ ‖ p₂) + KL(p₂ ‖ p₁)), p_i the answer of the i-th of two distinct experts drawn
-///         uniformly for the batch; α = 0 trains both apart.
+///         uniformly for the batch and, with routing = "layer", for each layer by itself; α = 0 trains both apart.
 /// Errors: ValueError for a network without two experts.
 /// Grad:   through both answers in all terms; the draw teaches no router: evaluate with policies/random, or its average.
-/// Source: Zuo et al. 2021, arXiv 2110.04260 (THOR); differs: one draw for all layers of a pathway, not one per layer.
+/// Source: Zuo et al. 2021, arXiv 2110.04260 (THOR). With routing = "image" there is one choice, so one draw, for all layers.
 class Thor : public Objective {
  public:
   static constexpr const char* kSummary = "two random pathways per batch, each to be right and to agree";
@@ -27,8 +27,7 @@ class Thor : public Objective {
   StepReport step(StepContext& c) override {
     const int64_t experts = c.network.shape().experts;
     check(experts >= 2, "objectives/thor: expected a network of at least two experts, got {}; set network.experts", experts);
-    const auto drawn = c.rng.fork("objectives/thor").permutation(experts);
-    const auto first = answer(c, drawn[0]), second = answer(c, drawn[1]);
+    const auto first = answer(c, 0), second = answer(c, 1);
     const auto agreement = (mean_kl(first, second) + mean_kl(second, first)) / 2;
     const auto& y = c.batch.labels;
     const auto loss = at::cross_entropy_loss(first, y) + at::cross_entropy_loss(second, y) + options_.consistency * agreement;
@@ -41,9 +40,10 @@ class Thor : public Objective {
   }
 
  private:
-  static at::Tensor answer(const StepContext& c, int64_t expert) {
+  static at::Tensor answer(const StepContext& c, int64_t place) {
     ForwardOptions options;
-    options.forced_expert = expert;
+    options.rng = c.rng.fork("objectives/thor");
+    options.drawn_place = place;
     return c.network.forward(c.batch.images, options).logits;
   }
 
