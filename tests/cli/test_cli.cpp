@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 
 #include "cli/shell.h"
@@ -59,6 +60,19 @@ TEST(Cli, ListsWhatPartsPromise) {
   }
   EXPECT_TRUE(found);
   expect(cli("list policies"), 0, "traits: differentiable, drops tokens, batch dependent");
+}
+
+TEST(Cli, ListsTheRoutersOfPublishedModels) {
+  expect(cli("list policies"), 0, "gatewright list families");
+  std::set<std::string> names;
+  for (const auto& family : nlohmann::json::parse(cli("list families --json").text)) {
+    names.insert(family["name"].get<std::string>());
+    EXPECT_FALSE(family["source"].get<std::string>().empty()) << family;
+    EXPECT_NE(family["summary"].get<std::string>().find("policy {\"part\":\""), std::string::npos) << family;
+  }
+  for (const auto* name : {"mixtral", "olmoe", "qwen2_moe", "qwen3_moe", "granite", "gpt_oss", "jetmoe", "deepseek_v2", "deepseek_v3", "phimoe"}) {
+    EXPECT_TRUE(names.count(name)) << name;
+  }
 }
 
 TEST(Cli, DoctorSaysWhyNoCudaLevelIsTaken) {

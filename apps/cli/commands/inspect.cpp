@@ -27,7 +27,7 @@ class InspectCommand : public Command {
     app.add_option("path", path_, "run directory, recording or checkpoint: runs/first, runs/first/routes.bin, runs/first/best.safetensors")->required();
     app.add_option("--against", against_, "another run, recording or checkpoint: how many test samples take other experts; --against runs/second")
         ->type_name("PATH");
-    app.add_option("--attack", options_.attacks, "attack the test images of a checkpoint and count the flips; --attack pgd joint")->type_name("NAME");
+    app.add_option("--attack", options_.attacks, "attack the test images of a checkpoint; flips are those of the first; --attack joint pgd")->type_name("NAME");
     app.add_option("--images", options_.images, "the first so many test images of a checkpoint, 0: all; --images 200")->check(CLI::NonNegativeNumber);
     app.add_flag("--prometheus", prometheus_, "print Prometheus text; --prometheus > routes.prom");
     app.add_flag("--json", json_, "print JSON, with the load of every slice of training; --json | jq .layers[0].stats");

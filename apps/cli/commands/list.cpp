@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 
 #include "apps/cli/command.h"
+#include "routing/families.h"
 
 namespace gw {
 namespace {
@@ -26,6 +27,21 @@ void print_part(const PartInfo& part) {
   }
 }
 
+constexpr const char* kFamilies = "families";
+
+/// The routers of published models, as if they were parts: a recipe names the policy that the summary holds.
+std::vector<PartInfo> families() {
+  std::vector<PartInfo> out;
+  for (const auto& family : router_families()) {
+    PartInfo info;
+    info.kind = kFamilies, info.name = family.name, info.source = family.source, info.file = "routing/families.cpp";
+    info.summary = fmt::format("policy {}, {} experts{}", family.policy, family.experts, family.gate_bias ? ", a gate with bias" : "");
+    if (family.beside != "{}") info.summary += ", beside them " + family.beside;
+    out.push_back(info);
+  }
+  return out;
+}
+
 /// Prints the catalogues: what a recipe can name, with the options each part takes.
 class ListCommand : public Command {
  public:
@@ -35,12 +51,12 @@ class ListCommand : public Command {
   const char* example() const override { return "gatewright list commands --json"; }
 
   void declare(CLI::App& app) override {
-    app.add_option("kind", kind_, "one catalogue only (gates, policies, datasets, …)");
+    app.add_option("kind", kind_, "one catalogue only (gates, policies, balancers, datasets, …), or families: the routers of published models");
     app.add_flag("--json", json_, "print JSON");
   }
 
   int run() override {
-    const auto parts = Registry::instance().list(kind_);
+    const auto parts = kind_ == kFamilies ? families() : Registry::instance().list(kind_);
     if (json_) {
       Json all = Json::array();
       for (const auto& part : parts) all.push_back(to_json(part));
@@ -53,6 +69,7 @@ class ListCommand : public Command {
       kind = part.kind;
       print_part(part);
     }
+    if (kind_ == "policies") fmt::print("\nRouters of published models are options of these: gatewright list {}\n", kFamilies);
     return 0;
   }
 
