@@ -23,8 +23,9 @@ at::Tensor convolved(const at::Tensor& x, const at::Tensor& weight, ConvShape sh
 }
 
 at::Tensor gradient_of(bool weight_wanted, const at::Tensor& g, const at::Tensor& x, const at::Tensor& weight, ConvShape shape) {
-  const auto all = at::convolution_backward(g, x, weight, c10::nullopt, {shape.stride, shape.stride}, {shape.padding, shape.padding}, {1, 1}, false, {0, 0}, 1,
-                                            {!weight_wanted, weight_wanted, false});
+  const std::array<int64_t, 2> stride{shape.stride, shape.stride}, padding{shape.padding, shape.padding}, none{0, 0}, one{1, 1};
+  const std::array<bool, 3> wanted{!weight_wanted, weight_wanted, false};
+  const auto all = at::convolution_backward(g, x, weight, c10::nullopt, stride, padding, one, false, none, 1, wanted);
   return weight_wanted ? std::get<1>(all) : std::get<0>(all);
 }
 

@@ -13,8 +13,9 @@ at::Tensor required_ids(const char* part, const char* field, const at::Tensor& i
   const auto dense = ids.contiguous();
   const int64_t* id = dense.data_ptr<int64_t>();
   for (int64_t t = 0; t < tokens; ++t) {
-    check(id[t] >= 0 && (limit < 0 || id[t] < limit), "{}: expected {} ids in [0, {}), got {} for token {}", part, field,
-          limit < 0 ? std::string("…") : std::to_string(limit), id[t], t);
+    check(id[t] >= 0 && (limit < 0 || id[t] < limit),
+          "{}: expected {} ids in [0, {}), got {} for token {}; number them from 0, or raise the option that says how many there are", part,
+          field, limit < 0 ? std::string("…") : std::to_string(limit), id[t], t);
   }
   return dense;
 }

@@ -39,7 +39,7 @@ class Hash : public Policy {
   };
 
   Hash(const Options& options, const Context& context) : options_(options), experts_(context.experts) {
-    check(options.k <= experts_, "policies/hash: expected k <= experts ({}), got {}", experts_, options.k);
+    check(options.k <= experts_, "policies/hash: expected k <= experts ({}), got {}; lower k or raise experts", experts_, options.k);
     if (options.table == "balanced") fill_balanced();
   }
 

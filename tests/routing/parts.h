@@ -1,5 +1,8 @@
 #pragma once
 // What the suites of this folder share: parts by name, scores without ties, and facts about tokens for whoever asks.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
 #include <algorithm>
 
 #include "base/registry.h"
@@ -32,6 +35,17 @@ inline bool has_option(const char* kind, const std::string& name, const std::str
 
 inline std::shared_ptr<Policy> policy(const std::string& name, const Json& options = Json::object(), int64_t experts = kExperts) {
   return make_part<Policy>(name, options, {experts});
+}
+
+/// The call must be refused as the caller's fault, in words that hold `part`.
+template <class Call>
+void expect_refusal(const Call& call, const std::string& part) {
+  try {
+    call();
+    ADD_FAILURE() << "accepted; expected: " << part;
+  } catch (const ValueError& error) {
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << "looked for: " << part << "\nin: " << error.what();
+  }
 }
 
 /// Normal scores in f64, as many columns as the policy wants.

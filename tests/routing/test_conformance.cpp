@@ -137,14 +137,23 @@ TEST_P(PolicyConformance, CapacityIsExactlyRespected) {
 TEST_P(PolicyConformance, RefusesWhatIsNotFiniteOrAllMasked) {
   const auto part = policy(GetParam());
   for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
-    auto scores = scores_for(*part, 3, 5);
-    scores[1][2] = bad;
-    EXPECT_THROW(plan_of(*part, scores, false), gw::ValueError) << bad;
+    for (const auto type : {at::kDouble, at::kFloat}) {
+      auto scores = scores_for(*part, 3, 5).to(type);
+      scores[1][2] = bad;
+      for (const bool train : {true, false}) {
+        expect_refusal([&] { plan_of(*part, scores, train); },
+                       "policies/" + GetParam() + ": expected finite scores, got NaN or infinity for token 1; look at ");
+      }
+    }
   }
-  EXPECT_THROW(plan_of(*part, at::zeros({3, part->columns() + 1}), false), gw::ValueError);
+  const int64_t columns = part->columns();
+  const auto wrong = at::zeros({3, columns + 1});
+  expect_refusal([&] { plan_of(*part, wrong, false); },
+                 fmt::format("policies/{}: expected scores [T, {}], got 2 dimensions, last of size {}", GetParam(), columns, columns + 1));
   auto masked = scores_for(*part, 3, 5);
   masked[1].fill_(gw::kMaskedScore);
-  EXPECT_THROW(plan_of(*part, masked, false), gw::ValueError);
+  expect_refusal([&] { plan_of(*part, masked, false); },
+                 fmt::format("policies/{}: expected an expert that token 1 may see, got all {} masked; ", GetParam(), columns));
 }
 
 TEST_P(PolicyConformance, AMaskedExpertIsNotChosen) {
