@@ -177,7 +177,7 @@ std::string moved_view(const Moved& view, const std::string& id) {
   json += "]}";
   const size_t end = view.steps.size() - 1;
   return fmt::format(
-      "<div class=\"moved\" id=\"{}\" data-whole=\"{:.0f}\">{}<div class=\"controls\" hidden><button type=\"button\" aria-label=\"Play "
+      "<div class=\"scrubbed\" id=\"{}\" data-whole=\"{:.0f}\">{}<div class=\"controls\" hidden><button type=\"button\" aria-label=\"Play "
       "{}\">Play</button><label><span>step</span> "
       "<input type=\"range\" min=\"0\" max=\"{}\" value=\"{}\" step=\"1\" aria-label=\"Training step of "
       "{}\"></label><output>{}</output></div>"

@@ -145,7 +145,7 @@ for (const svg of document.querySelectorAll("svg[data-plot]")) {
     tip.style.left = Math.max(0, Math.min(x + 12, box.width - tip.offsetWidth)) + "px";
   });
 }
-for (const box of document.querySelectorAll(".moved")) {
+for (const box of document.querySelectorAll(".scrubbed")) {
   const data = JSON.parse(box.querySelector("script").textContent), whole = Number(box.dataset.whole);
   const cells = [...box.querySelectorAll("rect.cell")], entries = [...box.querySelectorAll("td")];
   const slider = box.querySelector("input"), output = box.querySelector("output"), button = box.querySelector("button");

@@ -98,7 +98,7 @@ class ReportPage(unittest.TestCase):
         self.assertEqual(cells, 2 * 3)
 
     def moved(self, script):
-        return self.browser.evaluate(f"(() => {{ const box = document.querySelector('.moved'); {script} }})()")
+        return self.browser.evaluate(f"(() => {{ const box = document.querySelector('.scrubbed'); {script} }})()")
 
     def shown_load(self):
         return self.moved("return [...box.querySelectorAll('td')].map(c => c.textContent)")
@@ -112,6 +112,11 @@ class ReportPage(unittest.TestCase):
         bins = self.views[0]["layers"][0]["load_over_time"]
         self.assertEqual(self.shown_load(), self.expected_load(-1))
         self.assertFalse(self.moved("return box.querySelector('.controls').hidden"))
+        # All of them, also beside samples whose experts the attack changed: a class of both once stopped the script there.
+        shown = self.browser.evaluate("[...document.querySelectorAll('[id^=moved-]')].map(box => box.matches('.scrubbed') && !box.querySelector('.controls').hidden)")
+        self.assertGreater(len(shown), 3)
+        self.assertTrue(all(shown), shown)
+        self.assertGreater(self.browser.evaluate("document.querySelectorAll('.sample .moved, .route.moved').length"), 0, "no sample's route moved: nothing to get wrong")
         for _ in range(400):  # every stop before it must let go of the focus
             self.browser.press("Tab")
             if self.browser.evaluate("document.activeElement.type") == "range":
@@ -135,7 +140,7 @@ class ReportPage(unittest.TestCase):
         self.moved("box.querySelector('button').focus()")
         self.browser.press("Enter")
         self.assertEqual(self.moved("return box.querySelector('button').textContent"), "Stop")
-        self.assertTrue(self.browser.evaluate("""new Promise(done => { const box = document.querySelector('.moved'), wait = () =>
+        self.assertTrue(self.browser.evaluate("""new Promise(done => { const box = document.querySelector('.scrubbed'), wait = () =>
             box.querySelector('button').textContent === 'Play' ? done(true) : setTimeout(wait, 50); wait(); })"""))
         self.assertEqual(self.shown_load(), self.expected_load(-1))
         self.assertEqual(self.browser.problems, [])
