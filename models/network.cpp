@@ -75,7 +75,8 @@ NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& o
   check(options.forced_expert < shape_.experts, "network: expected a forced expert below {}, got {}", shape_.experts, options.forced_expert);
   check(options.drawn_place < shape_.experts, "network: expected a place below {} experts, got {}", shape_.experts, options.drawn_place);
   const auto x = images.contiguous(at::MemoryFormat::ChannelsLast);
-  ForwardPass pass{is_training(), options.execution, options.forced_expert, options.drawn_place, options.straight_through, options.rng, step_, tap_.get(), options.purpose, {}};
+  ForwardPass pass{is_training(), options.execution, options.forced_expert, options.drawn_place, options.straight_through,
+                   options.rng,   step_,             tap_.get(),            options.purpose,     {}};
   const PassScope scope(&pass);
   NetworkOutput out;
   if (gate_ && options.forced_expert < 0 && options.drawn_place < 0) out.scores = image_scores(x, options);

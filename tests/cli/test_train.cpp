@@ -202,6 +202,19 @@ TEST(TrainInput, ValuesOutOfRangeNameThePartTheValueAndTheRange) {
   refused(with("train_per_class=1000"), {"expected at least 1000 images of every class, got 20 of class 0; ask for fewer"});
 }
 
+TEST(TrainInput, RoutersSayWhatDoesNotFit) {
+  const auto with = [](const std::string& text) { return kTrain + "--set network.policy.part=" + text; };
+  for (const auto* value : {"-1", "0"}) {
+    refused(with("gumbel_softmax --set network.policy.temperature=") + value, {"policies/gumbel_softmax: expected \"temperature\"", std::string("got ") + value});
+  }
+  refused(with("softmax_top_k --set network.policy.capacity=-1"), {"policies/softmax_top_k: expected \"capacity\"", "got -1"});
+  refused(with("softmax_top_k --set network.experts=0"), {"network: expected \"experts\"", "got 0"});
+  const Scratch scratch;  // what shows at the first batch: the run has begun, and says why it ended
+  expect(cli(with("softmax_top_k --set network.policy.capacity=1 --out ") + (scratch / "a")), 2, "for 8 images; take a policy with k = 1 and no limit of rows");
+  expect(cli(with("sinkhorn --set network.policy.iterations=1 --set network.policy.tolerance=0 --out ") + (scratch / "b")), 2, "after 1 iterations; raise temperature");
+  expect(cli(with("hash --out ") + (scratch / "c")), 2, "policies/hash: expected the \"token_id\" of each token, got none; set RouterInputs::token_id");
+}
+
 TEST(TrainInput, DamagedDataIsNamedWithItsFile) {
   const auto with = [](const std::string& path) { return "train advmoe --arm adv_moe --quiet --set data.path=" + path; };
   refused(with("/nonexistent"), {"datasets/fashion_mnist: expected train-images-idx3-ubyte in /nonexistent", "install Debian's package"});
