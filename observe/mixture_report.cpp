@@ -208,7 +208,7 @@ std::string fact(const std::string& name, const std::string& value) {
 
 std::string render_mixture_report(const FitOutcome& outcome, const MixtureReport& about) {
   const auto& fit = outcome.model.fit;
-  const std::string title = fmt::format("{} by {} experts", outcome.model.schema.response, fit.spec.experts);
+  const std::string title = fmt::format("{} by {} expert{}", outcome.model.schema.response, fit.spec.experts, fit.spec.experts == 1 ? "" : "s");
   std::string html = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + escape_html(title) + "</title>";
   html += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">";
   html += std::string("<style>") + kReportCss + "</style></head><body><main>\n";

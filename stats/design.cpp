@@ -75,7 +75,7 @@ void Design::standardise_response(const DataView& data) {
     const auto moments = weighted_moments(data.y, weight, rows, total_weight);
     y_mean = moments.mean, y_scale = moments.scale;
     check(y_scale > 1e-13 * std::abs(y_mean) && y_scale > 0,
-          "stats: the response is constant ({}): there is nothing to explain; is it the right column?", y_mean);
+          "stats: the response is constant ({:.6g}): there is nothing to explain; is it the right column?", y_mean);
   } else {
     const bool differs = std::any_of(data.y, data.y + rows, [&](double value) { return value != data.y[0]; });
     check(differs, "stats: every row has class {}: there is nothing to explain; is it the right column?", data.y[0]);
@@ -94,7 +94,7 @@ const Design::Column& Design::column(const DataView& data, int64_t source, bool 
     values[static_cast<size_t>(i)] = transformed ? activate(spec_.gate.activation, spec_.gate.input_scale * x) : x;
   }
   auto [mean, scale] = weighted_moments(values.data(), weight, rows, total_weight);
-  check(scale > 1e-13 * std::abs(mean) && scale > 0, "stats: column {} is constant ({}{}): the intercept has its place; leave it out",
+  check(scale > 1e-13 * std::abs(mean) && scale > 0, "stats: column {} is constant ({:.6g}{}): the intercept has its place; leave it out",
         name_of(source), mean, transformed ? " after the gate's transformation" : "");
   if (!centred) mean = 0;
   for (int64_t i = 0; i < rows; ++i) values[static_cast<size_t>(i)] = (values[static_cast<size_t>(i)] - mean) / scale;
