@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "kernels/bucket_norm/family.h"
+#include "ops/first_order.h"
 
 namespace gw::ops {
 namespace {
@@ -281,7 +282,7 @@ class BucketNorm : public torch::autograd::Function<BucketNorm> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradient) {
-    check(!at::GradMode::is_enabled(), "bucket_norm: expected a first-order backward pass, got create_graph; it has no second derivatives");
+    check_first_order("bucket_norm");
     const auto saved = ctx->get_saved_variables();
     const auto n = gradient.size();
     const auto inputs = n + 2 + (ctx->saved_data["residual"].toBool() ? n : 0);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "ops/cost.h"
+#include "ops/first_order.h"
 
 namespace gw::ops {
 namespace {
@@ -71,6 +72,7 @@ class Convolution : public torch::autograd::Function<Convolution> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradient) {
+    check_first_order("conv2d");
     const auto saved = ctx->get_saved_variables();
     const ConvShape shape{ctx->saved_data["stride"].toInt(), ctx->saved_data["padding"].toInt()};
     at::Tensor images;

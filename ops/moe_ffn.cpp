@@ -8,6 +8,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "ops/first_order.h"
 #include "ops/moe_ffn_call.h"
 #include "ops/team.h"
 
@@ -79,7 +80,7 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradient) {
-    check(!at::GradMode::is_enabled(), "moe_ffn: expected a first-order backward pass, got create_graph; it has no second derivatives");
+    check_first_order("moe_ffn");
     const auto saved = ctx->get_saved_variables();
     Call call;
     call.token = saved[kInputs];

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "ops/first_order.h"
 
 namespace gw::ops {
 namespace {
@@ -16,10 +17,6 @@ using torch::autograd::variable_list;
 void check_floating(const char* part, const at::Tensor& x) {
   check(x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble),
         "{}: expected f32 or f64 on the CPU, got {} on {}", part, c10::toString(x.scalar_type()), x.device().str());
-}
-
-void check_first_order(const char* part) {
-  check(!at::GradMode::is_enabled(), "{}: expected a first-order backward pass, got create_graph; it has no second derivatives", part);
 }
 
 template <class T>

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "base/error.h"
 #include "ops/random.h"
 #include "support/gradcheck.h"
 
@@ -58,6 +59,12 @@ TEST(Conv, GradientsMatchFiniteDifferencesWithABias) {
   const auto one = [](const std::vector<at::Tensor>& in) { return std::vector<at::Tensor>{gw::ops::conv2d(in[0], in[1], in[2], {1, 1})}; };
   const auto f64 = [](uint64_t seed, std::vector<int64_t> size) { return gw::ops::normal(Rng(seed), size, 0, 1).to(at::kDouble); };
   EXPECT_LT(gw::test::gradient_error(one, {f64(1, {5, 2, 5, 5}), f64(2, {3, 2, 3, 3}), f64(3, {3})}), 1e-7);
+}
+
+TEST(Conv, SecondDerivativesAreRefused) {
+  const auto x = at::ones({2, 2, 5, 5}).requires_grad_(true), w = at::ones({3, 2, 3, 3}).requires_grad_(true);
+  const auto y = gw::ops::conv2d(x, w, {}, {1, 1});
+  EXPECT_THROW(torch::autograd::grad({(y * y).sum()}, {w}, {}, true, /*create_graph=*/true), gw::ValueError);
 }
 
 }  // namespace

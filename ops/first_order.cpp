@@ -1,0 +1,13 @@
+#include "ops/first_order.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include "base/error.h"
+
+namespace gw::ops {
+
+void check_first_order(const char* part) {
+  check(!at::GradMode::is_enabled(), "{}: expected a first-order backward pass, got create_graph; it has no second derivatives", part);
+}
+
+}  // namespace gw::ops
