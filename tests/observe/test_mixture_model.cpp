@@ -45,14 +45,16 @@ TEST(MixtureModel, ComesBackFromItsFileAndPredictsTheSame) {
 }
 
 TEST(MixtureModel, ASizeThatLivesOnAFewRowsMetByChanceIsNotChosen) {
-  // 60 rows of two crossing lines: in one of 200 samples the third expert of both starts ends on a few rows with a better BIC than two experts have.
+  // 60 rows of two crossing lines, one random start and nothing that mends it: in every fifth sample the third expert ends on a few rows, half of the
+  // times with a better BIC than two experts have. (With the default starts it happened once in 200, not for every compiler's rounding.)
   gw::FitOutcome outcome;
-  for (uint64_t seed = 1; seed <= 200; ++seed) {
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
     const auto sample = gw::testing::crossing_lines(60, seed);
     std::string text = "y,x\n";
     for (size_t i = 0; i < sample.y.size(); ++i) text += fmt::format("{},{}\n", sample.y[i], sample.x[i]);
     auto request = small_request();
-    request.least_experts = 1, request.most_experts = 3, request.seed = 1, request.options.starts = 2;
+    request.least_experts = 1, request.most_experts = 3, request.seed = 1;
+    request.options.starts = 1, request.options.replacements = 0, request.options.start = gw::stats::StartKind::kRandom;
     outcome = gw::fit_mixtures(CsvTable(text, "t.csv"), request);
     if (outcome.candidates[2].degenerate && outcome.candidates[2].criteria.bic < outcome.candidates[1].criteria.bic) break;
   }
