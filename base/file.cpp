@@ -18,7 +18,7 @@
 namespace gw {
 namespace {
 
-const char* remedy_of(int code) {
+const char* remedy_of(int code, bool reading) {
   switch (code) {
     case ENOSPC:
     case EDQUOT:
@@ -31,7 +31,7 @@ const char* remedy_of(int code) {
     case EROFS:
       return "choose a directory that is not mounted read-only";
     case ENOENT:
-      return "check the path and create its directory first";
+      return reading ? "check the path" : "check the path and create its directory first";
     case ENOTDIR:
       return "a part of the path is a file: choose another path";
     case EISDIR:
@@ -46,12 +46,9 @@ const char* remedy_of(int code) {
   }
 }
 
-constexpr const char* kOpenIt = "open it";
-
-[[noreturn]] void fail_io(const std::string& path, const char* expected, int code) {
+[[noreturn]] void fail_io(const std::string& path, const char* expected, int code, bool reading = false) {
   const std::string reason = std::generic_category().message(code);
-  const char* remedy = expected == kOpenIt && code == ENOENT ? "check the path" : remedy_of(code);  // to read: nothing to create
-  throw IoError(fmt::format("file \"{}\": expected to {}, got \"{}\"; {}", path, expected, reason, remedy));
+  throw IoError(fmt::format("file \"{}\": expected to {}, got \"{}\"; {}", path, expected, reason, remedy_of(code, reading)));
 }
 
 /// Repeats a call that a signal interrupted.
@@ -155,7 +152,7 @@ std::string resolved(const std::string& path) {
 std::string read_file(const std::string& path, uint64_t limit_bytes) {
   limit_bytes = std::min(limit_bytes, UINT64_MAX / 4);  // sums below cannot overflow
   Descriptor fd(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }));
-  if (fd.get() < 0) fail_io(path, kOpenIt, errno);
+  if (fd.get() < 0) fail_io(path, "open it", errno, true);
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) fail_io(path, "read its size", errno);
   const uint64_t size = S_ISREG(info.st_mode) ? static_cast<uint64_t>(info.st_size) : 0;

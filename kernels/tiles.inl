@@ -6,12 +6,13 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-/// One for each number of rows, 1 first: the unit's time for a product is that of its rows of A. `row_tiles`: tiles 0 … row_tiles - 1 hold sums and
-/// rows of A; the others always have all 16 rows.
-constexpr std::array<TileConfig, 16> tile_configs(size_t row_tiles) {
+/// One for each number of rows, 1 first: the unit's time for a product is that of its rows of A. kTiles hold sums and rows of A and have that many; the
+/// others always have all 16 rows.
+template <size_t... kTiles>
+constexpr std::array<TileConfig, 16> tile_configs() {
   std::array<TileConfig, 16> all;
   for (size_t m = 0; m < all.size(); ++m) {
-    for (size_t tile = 0; tile < row_tiles; ++tile) all[m].rows[tile] = static_cast<uint8_t>(m + 1);
+    for (const size_t tile : {kTiles...}) all[m].rows[tile] = static_cast<uint8_t>(m + 1);
   }
   return all;
 }

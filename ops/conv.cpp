@@ -19,8 +19,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-at::Tensor convolved(const at::Tensor& x, const at::Tensor& weight, ConvShape shape) {
-  return at::conv2d(x, weight, {}, {shape.stride, shape.stride}, {shape.padding, shape.padding}, {1, 1}, 1);
+at::Tensor convolved(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, ConvShape shape) {
+  return at::conv2d(x, weight, bias, {shape.stride, shape.stride}, {shape.padding, shape.padding}, {1, 1}, 1);
 }
 
 at::Tensor gradient_of(bool weight_wanted, const at::Tensor& g, const at::Tensor& x, const at::Tensor& weight, ConvShape shape) {
@@ -68,7 +68,7 @@ class Convolution : public torch::autograd::Function<Convolution> {
     ctx->save_for_backward({x, weight});
     ctx->saved_data["stride"] = stride, ctx->saved_data["padding"] = padding;
     ctx->saved_data["of_images"] = x.requires_grad();
-    return convolved(x, weight, {stride, padding});
+    return convolved(x, weight, {}, {stride, padding});
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradient) {
@@ -90,7 +90,7 @@ at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
   CostRecorder::add(x.size(0) * out_size(2) * out_size(3) * weight.numel());
   const bool small = x.size(0) == 1 && x.scalar_type() == at::kFloat && at::globalContext().userEnabledMkldnn() && at::hasMKLDNN();
   if (small && !recorded) return at::mkldnn_convolution(x, weight, bias, padding, stride, dilation, 1);
-  if (!recorded || !weight.requires_grad()) return at::conv2d(x, weight, bias, stride, padding, dilation, 1);
+  if (!recorded || !weight.requires_grad()) return convolved(x, weight, bias, shape);
   const auto y = Convolution::apply(x, weight, shape.stride, shape.padding);
   return bias.defined() ? y + bias.view({1, -1, 1, 1}) : y;
 }

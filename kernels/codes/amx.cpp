@@ -19,15 +19,7 @@ constexpr int64_t kTile = 1024;  // bytes
 constexpr int64_t kVectorRows = 3;  // us for D = H = 512, 2, 3, 4 and 8 rows: 20, 26, 31, 55 with vectors; 29, 30, 36 for 3, 4, 8 in the unit
 
 // Sums 0, 1 and rows 4: all rows, or the first 16. Sums 2, 3 and rows 5: the same rows' low bytes, or the rest.
-constexpr auto kBoth = tile_configs(6);
-constexpr std::array<TileConfig, 16> rest_configs() {
-  std::array<TileConfig, 16> all;
-  for (size_t m = 0; m < all.size(); ++m) {
-    for (const size_t tile : {2, 3, 5}) all[m].rows[tile] = static_cast<uint8_t>(m + 1);
-  }
-  return all;
-}
-constexpr auto kRest = rest_configs();
+constexpr auto kBoth = tile_configs<0, 1, 2, 3, 4, 5>(), kRest = tile_configs<2, 3, 5>();
 
 inline void ask(const uint8_t* from, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64) ask(from + i);

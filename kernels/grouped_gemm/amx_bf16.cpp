@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t kRows = 16, kTiles = 4, kCols = 16 * kTiles, kGroup = 32, kTile = 512, kEarly = 1280;  // kTile: bf16 values in a tile
 
-constexpr auto kConfigs = tile_configs(5);
+constexpr auto kConfigs = tile_configs<0, 1, 2, 3, 4>();
 
 // Columns from memory: a tile is asked for two and a half loads early: 0.88 of the read rate at T = 8 (three or four 0.83, eight 0.82, never 0.72).
 inline void ask(const Bf16* b, const Bf16* end, const void* next) {
