@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "base/file.h"
+#include "base/numeric_error.h"
 #include "observe/experiment_run.h"
 #include "observe/run_directory.h"
 
@@ -21,6 +22,11 @@ Json row_of(const MarkResult& result) {
           {"spread", measured ? fmt::format("{:.3g} … {:.3g} over {} seed{}", result.low, result.high, result.seeds, result.seeds == 1 ? "" : "s") : ""},
           {"verdict", verdict_text(result)},
           {"note", mark.spread.empty() ? "" : "calibrated: " + mark.spread}};
+}
+
+Json row_of(const DivergedRun& run) {
+  return {{"claim", "every run ends"}, {"mark", fmt::format("{}, seed {}", run.arm, run.seed)}, {"measured", "diverged"}, {"spread", ""},
+          {"verdict", "fail"}, {"note", run.why}};
 }
 
 Json arms_of(const Recipe& recipe, const std::vector<ArmResult>& results) {
@@ -73,7 +79,7 @@ std::string verdict_text(const MarkResult& result) {
 }
 
 bool CheckOutcome::holds() const {
-  return std::all_of(marks.begin(), marks.end(), [](const MarkResult& m) { return m.holds || m.mark.of_paper; });
+  return diverged.empty() && std::all_of(marks.begin(), marks.end(), [](const MarkResult& m) { return m.holds || m.mark.of_paper; });
 }
 
 CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const TrainingRun& run) {
@@ -83,10 +89,18 @@ CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const 
   // All arms are examined before the first one runs: a typing error in the last must not cost the hours of the others.
   for (const auto& arm : arms) run_arm(recipe, options, arm, seeds[0], nullptr);
   for (const int64_t seed : seeds) {
-    for (const auto& arm : arms) outcome.results.push_back(run_arm(recipe, options, arm, seed, &run));
+    for (const auto& arm : arms) {
+      try {
+        outcome.results.push_back(run_arm(recipe, options, arm, seed, &run));
+      } catch (const NumericError& error) {
+        outcome.diverged.push_back({arm, seed, error.what()});
+        if (run.progress != nullptr) fmt::print(run.progress, "\n{} seed {} diverged, the check goes on: {}\n", arm, seed, error.what());
+      }
+    }
   }
   outcome.marks = judge(recipe, options.size, outcome.results);
   Json rows = Json::array();
+  for (const auto& diverged : outcome.diverged) rows.push_back(row_of(diverged));
   for (const auto& mark : outcome.marks) rows.push_back(row_of(mark));
   const Json document{{"title", recipe.document.value("title", recipe.name)}, {"name", recipe.name}, {"command", options.command},
                       {"machine", options.machine}, {"date", options.date}, {"rows", rows}, {"arms", arms_of(recipe, outcome.results)}};

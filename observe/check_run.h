@@ -12,13 +12,24 @@ struct CheckOptions {
   std::string command, machine, date;  ///< for check.json
 };
 
+/// A run that ended without a result because its numbers ran away.
+struct DivergedRun {
+  std::string arm;
+  int64_t seed = 0;
+  std::string why;
+};
+
 struct CheckOutcome {
   std::vector<ArmResult> results;
   std::vector<MarkResult> marks;
+  std::vector<DivergedRun> diverged;
+  /// Every mark of ours is met and every run ended.
   bool holds() const;
 };
 
 /// Runs what is not finished yet (an interrupted check goes on where it stopped), judges the marks, writes check.json.
+/// A run that diverges (NumericError) is a result of its arm: the others go on, the marks are judged on the seeds that ended, and the
+/// check does not hold.
 CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const TrainingRun& run);
 
 /// "pass" or "fail" for our marks, "shown" or "not shown" for the paper's claims.

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "ops/squared_norm.h"
 
 namespace gw {
 
@@ -18,7 +19,7 @@ double gradient_norm(const at::Tensor& loss, const std::vector<at::Tensor>& para
   const auto gradients = torch::autograd::grad({loss}, leaves, {}, /*retain_graph=*/true, false, /*allow_unused=*/true);
   double squares = 0;
   for (const auto& gradient : gradients) {
-    if (gradient.defined()) squares += gradient.to(at::kDouble).square().sum().item<double>();
+    squares += ops::squared_norm(gradient);
   }
   return std::sqrt(squares);
 }

@@ -14,6 +14,7 @@ void TrainConfig::fields(OptionVisitor& v) {
   v.table("objective", objective, "part of the objectives catalogue");
   v.table("optimizer", optimizer, "part of the optimizers catalogue");
   v.table("schedule", schedule, "learning rate over the run");
+  v.table("clip", clip, "limits of the gradients' norms: {router = 1.0}");
   v.table("augment", augment, "padding for random crops, flips");
   v.integer("epochs", epochs, "passes over the training images", 1, 1 << 20);
   v.integer("batch", batch, "images per step", 1, 1 << 20);

@@ -12,6 +12,7 @@ struct TrainConfig : OptionSet {
   int64_t train_per_class = 0, test_per_class = 0;  ///< 0: all
   double validation = 0.1;                           ///< share of the training images that is held out
   std::string network = "{}", objective = R"({"part":"trades"})", optimizer = R"({"part":"sgd"})", schedule = "{}", augment = "{}";
+  std::string clip = "{}";                           ///< limits of the gradients' norms (ClipOptions)
   int64_t epochs = 10, batch = 128;
   double epsilon = 8.0 / 255.0;
   int64_t checkpoint_steps = 0;  ///< also between epochs, every so many steps; 0: after each epoch only

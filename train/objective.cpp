@@ -26,13 +26,7 @@ std::vector<at::Tensor> parameter_gradients(const at::Tensor& loss, const std::v
 
 void note_reach(const StepContext& context, StepReport& report, const std::string& name, const at::Tensor& loss) {
   if (!context.first) return;
-  auto router = context.network.router_parameters();
-  if (router.empty()) {  // per-layer routers live inside the backbone
-    for (const auto& item : context.network.named_parameters()) {
-      if (item.key().find(".router.") != std::string::npos) router.push_back(item.value());
-    }
-  }
-  report.reach[name] = router_reach(name, loss, router);
+  report.reach[name] = router_reach(name, loss, context.network.router_parameters());
 }
 
 std::shared_ptr<Balancer> make_balancer(const std::string& table) {

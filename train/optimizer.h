@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/options.h"
+#include "train/clip.h"
 
 namespace gw {
 
@@ -13,6 +14,7 @@ namespace gw {
 struct NamedParameter {
   std::string name;
   at::Tensor value;
+  bool of_router = false;  ///< for gradient limits: the router has its own
 };
 
 /// Updates parameters in place from gradients. State is a map of named tensors so that checkpoints hold it exactly.
@@ -21,11 +23,13 @@ class Optimizer {
   static constexpr const char* kKind = "optimizers";
   struct Context {
     std::vector<NamedParameter> parameters;
+    ClipOptions clip = {};
   };
-  explicit Optimizer(const Context& context) : parameters_(context.parameters), steps_(parameters_.size(), 0) {}
+  explicit Optimizer(const Context& context);
   virtual ~Optimizer() = default;
 
-  /// One step with the learning rate `lr`; `gradients` in the order of `parameters()`, undefined ones are skipped.
+  /// One step with the learning rate `lr`; `gradients` in the order of `parameters()`, undefined ones are skipped. They are brought within
+  /// the context's limits first.
   void step(const std::vector<at::Tensor>& gradients, double lr);
   const std::vector<NamedParameter>& parameters() const { return parameters_; }
   std::vector<at::Tensor> values() const;
@@ -46,6 +50,8 @@ class Optimizer {
 
  private:
   std::vector<NamedParameter> parameters_;
+  std::vector<bool> of_router_;  ///< by parameter
+  ClipOptions clip_;
   std::map<std::string, at::Tensor> slots_;
   std::vector<int64_t> steps_;  ///< by parameter
 };

@@ -11,11 +11,16 @@
 namespace gw {
 namespace {
 
-Optimizer::Context parameters_of(const Network& network, const std::vector<at::Tensor>& wanted) {
+bool holds(const std::vector<at::Tensor>& tensors, const at::Tensor& tensor) {
+  return std::any_of(tensors.begin(), tensors.end(), [&](const at::Tensor& t) { return t.is_same(tensor); });
+}
+
+Optimizer::Context parameters_of(const Network& network, const std::vector<at::Tensor>& wanted, const ClipOptions& clip) {
   Optimizer::Context context;
+  context.clip = clip;
+  const auto router = network.router_parameters();
   for (const auto& item : network.named_parameters()) {
-    const bool mine = std::any_of(wanted.begin(), wanted.end(), [&](const at::Tensor& t) { return t.is_same(item.value()); });
-    if (mine) context.parameters.push_back({item.key(), item.value()});
+    if (holds(wanted, item.value())) context.parameters.push_back({item.key(), item.value(), holds(router, item.value())});
   }
   return context;
 }
@@ -51,6 +56,7 @@ void check_config(const TrainConfig& config) {
   make_part<Optimizer>("optimizer", Json::parse(config.optimizer), Optimizer::Context{}, 0);
   parsed<Schedule>("schedule", config.schedule);
   parsed<AugmentOptions>("augment", config.augment);
+  parsed<ClipOptions>("clip", config.clip);
   parsed<RouteOptions>("routes", config.routes);
   check_evaluation(parsed<EvaluationConfig>("evaluation", config.evaluation), config.epsilon);
 }
@@ -64,9 +70,10 @@ Trainer::Trainer(const TrainConfig& config)
   objective_ = make_part<Objective>("objective", Json::parse(config.objective), Objective::Context{config.epsilon}, 0);
   const auto optimizer = Json::parse(config.optimizer);
   const bool apart = objective_->separate_router() && network_->image_routed();
+  const auto clip = parsed<ClipOptions>("clip", config.clip);
   const auto experts = apart ? network_->backbone_parameters() : network_->parameters();
-  experts_ = make_part<Optimizer>("optimizer", optimizer, parameters_of(*network_, experts), 0);
-  if (apart) router_ = make_part<Optimizer>("optimizer", optimizer, parameters_of(*network_, network_->router_parameters()), 0);
+  experts_ = make_part<Optimizer>("optimizer", optimizer, parameters_of(*network_, experts, clip), 0);
+  if (apart) router_ = make_part<Optimizer>("optimizer", optimizer, parameters_of(*network_, network_->router_parameters(), clip), 0);
   const Rng rng(static_cast<uint64_t>(config.seed));
   loader_ = std::make_shared<Loader>(train_, config.batch, parsed<AugmentOptions>("augment", config.augment), true, rng.fork("loader"));
   check_evaluation(parsed<EvaluationConfig>("evaluation", config.evaluation), config.epsilon);  // must not wait until after training

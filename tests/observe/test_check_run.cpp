@@ -1,0 +1,88 @@
+// A check whose arms train: one arm that diverges is a result, not the end of the others.
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "base/file.h"
+#include "observe/check_run.h"
+#include "observe/report.h"
+#include "observe/report_data.h"
+#include "observe/run_directory.h"
+#include "scratch.h"
+
+using namespace gw;
+using namespace gw_test;
+
+namespace {
+
+// The middle arm's weights grow a thousandfold with every step.
+constexpr const char* kBody = R"(
+title = "one arm diverges"
+[defaults]
+data = { part = "synthetic", classes = 3, height = 8, width = 8, train = 60, test = 24 }
+network = { backbone = "small_cnn", backbone_options = { width = 4 } }
+objective = { part = "natural" }
+optimizer = { part = "sgd", momentum = 0.0 }
+schedule = { lr = 0.05 }
+epochs = 3
+batch = 16
+validation_steps = 1
+[sizes.tiny]
+seeds = [0, 1]
+[arms.before]
+[arms.wild.config]
+schedule = { lr = 1e3, shape = "constant" }
+optimizer = { weight_decay = 1e3 }
+[arms.after]
+[[marks]]
+name = "it was measured"
+metric = "clean_accuracy"
+arm = "after"
+at_least = 0.0
+[[marks]]
+name = "it was not"
+metric = "clean_accuracy"
+arm = "wild"
+at_least = 0.0
+of_paper = true
+)";
+
+CheckOutcome check_in(const Scratch& scratch, const std::vector<std::string>& arms) {
+  std::ofstream(scratch / "r.toml") << kBody;
+  TrainingRun run{scratch / "out", false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
+  run.timing_rounds = 0;
+  return run_check(load_recipe(scratch / "r.toml", {}), {"tiny", arms, {}, {}, "command", "machine", "2026-01-01"}, run);
+}
+
+TEST(CheckRun, AnArmThatDivergesIsNamedAndTheOthersGoOn) {
+  const Scratch scratch;
+  const auto outcome = check_in(scratch, {});
+  ASSERT_EQ(outcome.diverged.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(outcome.diverged[i].arm, "wild");
+    EXPECT_EQ(outcome.diverged[i].seed, static_cast<int64_t>(i));
+    EXPECT_NE(outcome.diverged[i].why.find("stopped at step "), std::string::npos) << outcome.diverged[i].why;
+  }
+  ASSERT_EQ(outcome.results.size(), 4u);  // before and after, two seeds
+  ASSERT_EQ(outcome.marks.size(), 2u);
+  EXPECT_TRUE(outcome.marks[0].holds);
+  EXPECT_EQ(outcome.marks[0].seeds, 2u);
+  EXPECT_EQ(verdict_text(outcome.marks[1]), "not measured");
+  EXPECT_FALSE(outcome.holds()) << "every mark of ours holds, but two runs have no result";
+
+  const auto rows = read_json(scratch / "out/check.json").at("rows");
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_EQ(rows[0].at("mark"), "wild, seed 0");
+  EXPECT_EQ(rows[0].at("measured"), "diverged");
+  EXPECT_EQ(rows[0].at("verdict"), "fail");
+  EXPECT_NE(render_report({scratch / "out"}).find("wild, seed 1"), std::string::npos);
+}
+
+TEST(CheckRun, HoldsWithoutTheArmThatDiverges) {
+  const Scratch scratch;
+  const auto outcome = check_in(scratch, {"before", "after"});
+  EXPECT_TRUE(outcome.diverged.empty());
+  EXPECT_TRUE(outcome.holds());
+}
+
+}  // namespace
