@@ -16,3 +16,6 @@ constexpr std::array<TileConfig, 16> tile_configs() {
   }
   return all;
 }
+
+// g++ 12 does not know that a tile load reads memory: without this, stores before it may come after it, or never.
+inline void seen() { asm volatile("" ::: "memory"); }

@@ -104,7 +104,7 @@ void unit_tile(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums)
     if (far > 0) ask_scales(p.scales + first / p.group * kCodeLanes);
     for (int64_t s = first; s < end; ++s) {
       const uint8_t *stored = p.codes + s * bytes, *codes = stored;
-      if (p.bits == 4) expand(stored, 1, expanded), codes = expanded;
+      if (p.bits == 4) expand(stored, 1, expanded), codes = expanded, seen();
       add_step<kBytes, kTwo>(rows.data + s * kRowStep, codes, p.from_memory ? early(p, s, bytes) : p.far + s * far, far / 4);
     }
     if (block > 0) finish_block<kBytes>(rows, p, m, block - 1, whole[(block - 1) % 2], sums);

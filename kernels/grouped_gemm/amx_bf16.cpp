@@ -122,9 +122,11 @@ void pack_lanes(const Bf16* const* step, int64_t k, int64_t count, int64_t width
   }
 }
 
+#include "kernels/grouped_gemm/amx_few.inl"
+
 }  // namespace
 
-const GemmTable<Bf16> gemm_amx_bf16{kRows, kCols, kGroup, pack_k, pack_lanes, tile};
+const GemmTable<Bf16> gemm_amx_bf16{kRows, kCols, kGroup, pack_k, pack_lanes, tile, {kRows, 2 * kLanes, kGroup, few_k, few_lanes}};
 
 }  // namespace gw::kernels
 #endif

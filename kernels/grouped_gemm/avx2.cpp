@@ -54,6 +54,7 @@ using Factor = Vector;
 inline Factor prepare(Units v) { return _mm256_castsi256_ps(v); }
 inline Vector dot(Vector sums, Factor a, Factor b) { return fma(a, b, sums); }
 #include "kernels/grouped_gemm/wide.inl"
+#include "kernels/grouped_gemm/wide_few.inl"
 }  // namespace f32
 
 namespace pairs {
@@ -63,7 +64,8 @@ namespace pairs {
 
 }  // namespace
 
-const GemmTable<float> gemm_avx2{kTileRows, f32::kCols, 1, f32::pack_k<float>, f32::pack_lanes<float>, f32::tile<float>};
+const GemmTable<float> gemm_avx2{kTileRows, f32::kCols, 1, f32::pack_k<float>, f32::pack_lanes<float>, f32::tile<float>,
+                                {kTileRows, kLanes, f32::kDeep, f32::few_k<float>, f32::few_lanes}};
 const GemmTable<Bf16> gemm_avx2_bf16{kTileRows, pairs::kCols, 2, pairs::pack_k<Bf16>, pairs::pack_lanes<Bf16>, pairs::tile<Bf16>};
 
 }  // namespace gw::kernels

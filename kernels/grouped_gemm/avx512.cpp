@@ -14,10 +14,11 @@ using Factor = Vector;
 inline Factor prepare(Units v) { return _mm512_castsi512_ps(v); }
 inline Vector dot(Vector sums, Factor a, Factor b) { return _mm512_fmadd_ps(a, b, sums); }
 #include "kernels/grouped_gemm/wide.inl"
+#include "kernels/grouped_gemm/wide_few.inl"
 
 }  // namespace
 
-const GemmTable<float> gemm_avx512{kTileRows, kCols, 1, pack_k<float>, pack_lanes<float>, tile<float>};
+const GemmTable<float> gemm_avx512{kTileRows, kCols, 1, pack_k<float>, pack_lanes<float>, tile<float>, {kTileRows, kLanes, kDeep, few_k<float>, few_lanes}};
 
 }  // namespace gw::kernels
 #endif

@@ -40,6 +40,19 @@ struct Sums {
   bool fresh = false, past = false;
 };
 
+/// Products of few rows with a matrix that is used once and read as it lies: packing would cost more than the product. The same bits as tiles of
+/// packed columns. c: the tiles of the lanes, one after the other, each rows × cols as GemmTable::tile writes it; `next`: what is likely read after it (with the same
+/// stride), or null.
+template <class T>
+struct FewRows {
+  int64_t rows = 0;   ///< most rows; 0: the level has no such products
+  int64_t lanes = 1, deep = 1;  ///< what lanes and k must be multiples of
+  /// c[m × lanes] = (c or 0) + a·bᵀ with a panel of A and b [lanes][k], rows `stride` values apart. Cost: one reading of b.
+  void (*k)(const T* a, const T* b, int64_t stride, int64_t lanes, int64_t units, int64_t m, Sums<typename SumOf<T>::type> c, const T* next) = nullptr;
+  /// The same with b [k][lanes].
+  void (*lanes_at)(const T* a, const T* b, int64_t stride, int64_t lanes, int64_t units, int64_t m, Sums<typename SumOf<T>::type> c, const T* next) = nullptr;
+};
+
 /// One level. A panel holds `lanes` rows (of A) or columns (of B) for a stretch of the inner dimension k:
 ///   [units][lanes][group], a unit being `group` consecutive k: what one instruction multiplies and adds (1; 2 for bf16; 32 for the matrix unit,
 ///   which orders the inside of a unit as it likes, for A and B differently: panels are told apart by their width).
@@ -58,6 +71,7 @@ struct GemmTable {
   /// c[m × cols] = (c or 0) + a[m × k]·b[k × cols] with m ≤ rows; all `cols` values of a row are written.
   /// Cost: 2·m·cols·group·units flop; reads (rows + cols)·4·units bytes of panels.
   void (*tile)(const T* a, const T* b, int64_t units, int64_t m, Sums<Sum> c, Ahead ahead);
+  FewRows<T> few = {};
 };
 
 extern const GemmTable<double> gemm_ref_f64;

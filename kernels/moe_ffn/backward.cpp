@@ -23,8 +23,15 @@ class Backward {
     int64_t most = 0;
     for (int64_t e = 0; e < p_.experts; ++e) most = std::max(most, p_.offsets[e + 1] - p_.offsets[e]);
     deepest_ = ceil_div(most, gemm_.group);
+    const int64_t in_panels = ceil_div(p_.in, gemm_.cols);
     inner_wide_ = panels_per_task(gemm_, p_.out, 1, hidden_panels_, p_.experts, team_.workers());
-    input_wide_ = panels_per_task(gemm_, p_.hidden, 1, ceil_div(p_.in, gemm_.cols), 1, team_.workers());
+    input_wide_ = panels_per_task(gemm_, p_.hidden, 1, in_panels, 1, team_.workers());
+    const auto busy = panels_.busy();
+    const auto few = std::count_if(busy.begin(), busy.end(), [&](int64_t e) { return p_.offsets[e + 1] - p_.offsets[e] <= gemm_.few.rows; });
+    if (4 * few > 3 * static_cast<int64_t>(busy.size())) {  // weights are read as they lie, in rows that should be long, and wait in no cache
+      inner_wide_ = std::clamp<int64_t>(hidden_panels_ * static_cast<int64_t>(busy.size()) / (4 * team_.workers()), 1, hidden_panels_);
+      input_wide_ = ceil_div(in_panels, team_.workers());
+    }
     const int64_t held = kBlockBytes / (gemm_.cols * gemm_.group * static_cast<int64_t>(sizeof(T)));
     column_units_ = std::max({held, deepest_, inner_wide_ * block_units(gemm_, p_.out), input_wide_ * block_units(gemm_, p_.hidden)});
     scratch_ = take_scratch<T>(memory_, team_.workers(), gemm_, std::min(kRowPanels, ceil_div(most, gemm_.rows)), std::max(inner_wide_, input_wide_),
@@ -195,10 +202,14 @@ class Backward {
   void outer_block(const Product& q, int side, int64_t begin, int64_t k, int64_t column, int64_t columns, T* to) {
     const T* right[kFewRows];
     for (int64_t j = 0; j < k; ++j) right[j] = right_row(q, begin + j) + column;
-    for (int64_t i = 0; i < q.m; ++i) {
-      T factors[kFewRows];
-      for (int64_t j = 0; j < k; ++j) factors[j] = left_row(q, side, begin + j)[i];
-      rows_.combine(factors, right, k, columns, to + i * q.n, past_);
+    constexpr int64_t kAtOnce = 4;
+    for (int64_t i = 0; i < q.m; i += kAtOnce) {
+      const int64_t count = std::min(kAtOnce, q.m - i);
+      T factors[kAtOnce * kFewRows];
+      for (int64_t j = 0; j < k; ++j) {
+        for (int64_t c = 0; c < count; ++c) factors[c * k + j] = left_row(q, side, begin + j)[i + c];
+      }
+      rows_.combine(factors, count, right, k, columns, to + i * q.n, q.n, past_);
     }
   }
 

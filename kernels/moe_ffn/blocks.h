@@ -148,12 +148,32 @@ void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b
   }
 }
 
+/// The product that reads a stripe as it lies, or null: too many rows, packed already, or odd sizes.
+template <class T>
+auto few_product(const GemmTable<T>& gemm, const Stripe<T>& b, int64_t rows) -> decltype(gemm.few.k) {
+  const bool fits = rows <= gemm.few.rows && b.m.packed == nullptr && b.m.index == nullptr && b.m.k % gemm.few.deep == 0 && b.m.lanes % gemm.few.lanes == 0;
+  return !fits ? nullptr : b.m.k_contiguous ? gemm.few.k : gemm.few.lanes_at;
+}
+
+template <class T>
+const T* first_value(const GemmTable<T>& gemm, const Stripe<T>& b) {
+  const int64_t lane = b.panel * gemm.cols;
+  return b.m.k_contiguous ? b.m.at(lane) : b.m.at(0) + lane;
+}
+
 /// The same for whole stripes. A single panel of rows uses its weights once: they are then read from end to end, as memory likes it: stripe by stripe,
 /// and within one the panels in the order in which they lie.
 template <class T, class Rows, size_t N>
 void multiply(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], const Tiles<T> (&tiles)[N], T* scratch, const Stripe<T>* then = nullptr) {
   if (a.count > 1) return multiply_block<T>(gemm, a, b, tiles, scratch, then);
   for (size_t s = 0; s < N; ++s) {
+    if (const auto product = few_product(gemm, b[s], a.rows_of(0))) {
+      const Stripe<T>* const after = s + 1 < N ? &b[s + 1] : then;
+      const T* const next = after == nullptr || after->m.packed != nullptr || after->m.stride != b[s].m.stride ? nullptr : first_value(gemm, *after);
+      const int64_t lane = b[s].panel * gemm.cols, lanes = std::min(b[s].panels * gemm.cols, b[s].m.lanes - lane);
+      product(a.panels.data + a.first * a.panels.stride, first_value(gemm, b[s]), b[s].m.stride, lanes, ceil_div(b[s].m.k, gemm.group), a.rows_of(0), tiles[s], next);
+      continue;
+    }
     for (int64_t p = 0; p < b[s].panels; ++p) {
       const Tiles<T> one{tiles[s].at + p * gemm.rows * gemm.cols, gemm.cols, tiles[s].fresh};
       const Stripe<T>* const after = p + 1 < b[s].panels ? nullptr : s + 1 < N ? &b[s + 1] : then;  // null: the next panel follows in memory

@@ -9,7 +9,8 @@
 namespace gw::kernels {
 
 /// Stacked weights [E, lanes, k] (as nn.Linear keeps them: outputs × inputs), E biases of `lanes` values, or null. `packed`: the panels that
-/// pack_weights() makes, or null: then panels are packed on the way, at 2·sizeof(T) bytes of cache traffic per weight and use.
+/// pack_weights() makes, or null: then few rows read the weights as they lie (FewRows), more rows pack panels on the way, at 2·sizeof(T) bytes of cache traffic per weight and
+/// use.
 template <class T>
 struct FfnWeight {
   const T* data = nullptr;

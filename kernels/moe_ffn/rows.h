@@ -21,9 +21,9 @@ struct FfnRowsTable {
   void (*scatter)(const Sum* c, Sum w, int64_t n, Sum* y);
   /// to = c as T.
   void (*narrow)(const Sum* c, int64_t n, T* to);
-  /// to = Σ_k factor[k]·row[k], fused, in the order of k: a weight gradient over few rows, written once; `past`: past the caches, for what is
-  /// larger than them (memory then moves it once, not twice).
-  void (*combine)(const T* factor, const T* const* row, int64_t k, int64_t n, T* to, bool past);
+  /// to[r·stride] = Σ_j factor[r·k + j]·row[j], fused, in the order of j, for `rows` ≤ 4 rows of n values: a weight gradient over few rows, written
+  /// once; `past`: past the caches, for what is larger than them (memory then moves it once, not twice).
+  void (*combine)(const T* factor, int64_t rows, const T* const* row, int64_t k, int64_t n, T* to, int64_t stride, bool past);
   /// After combine(…, past) and before another thread reads what it wrote.
   void (*all_written)();
   /// to += w·row.
@@ -37,6 +37,6 @@ struct FfnRowsTable {
 
 extern const FfnRowsTable<double> ffn_rows_ref_f64;
 extern const FfnRowsTable<float> ffn_rows_ref, ffn_rows_avx2, ffn_rows_avx512;
-extern const FfnRowsTable<Bf16> ffn_rows_ref_bf16, ffn_rows_avx2_bf16, ffn_rows_avx512_bf16;
+extern const FfnRowsTable<Bf16> ffn_rows_ref_bf16, ffn_rows_avx2_bf16, ffn_rows_avx512_bf16, ffn_rows_native_bf16;
 
 }  // namespace gw::kernels

@@ -1,6 +1,6 @@
 // Bodies of all levels, written once as plain loops: the compiler turns them into vectors with each file's flags (checked: no call remains in
 // a vector level's loops). Included inside the anonymous namespace after exp_of(Sum), erf_of(Sum, e^-x² as well), write_past(from, to) (32 bytes past the caches)
-// and all_written() (other threads may read them) are defined.
+// and all_written() (other threads may read them) are defined; a level with a better combine_64 defines that too.
 #include "kernels/moe_ffn/activation.inl"
 
 template <class T, class S>
@@ -74,32 +74,48 @@ void scatter(const S* c, S w, int64_t n, S* y) {
   for (int64_t i = 0; i < n; ++i) y[i] = fused(w, c[i], y[i]);
 }
 
-// 64 sums in registers, so that what is written is written once.
 template <class T>
-void combine(const T* factor, const T* const* row, int64_t k, int64_t n, T* to, bool past) {
-  using S = typename SumOf<T>::type;
+void combine_stretch(const T* factor, const T* const* row, int64_t k, int64_t first, int64_t width, T* to) {
   constexpr int64_t kWidth = 64;
-  for (int64_t first = 0; first < n; first += kWidth) {
-    S sums[kWidth] = {};
-    const int64_t width = n - first < kWidth ? n - first : kWidth;
-    for (int64_t j = 0; j < k; ++j) {
-      const S by = widen(factor[j]);
-      const T* from = row[j] + first;
-      if (width == kWidth) {
-        for (int64_t i = 0; i < kWidth; ++i) sums[i] = fused(by, widen(from[i]), sums[i]);
-      } else {
-        for (int64_t i = 0; i < width; ++i) sums[i] = fused(by, widen(from[i]), sums[i]);
-      }
-    }
-    constexpr int64_t kPart = 32 / static_cast<int64_t>(sizeof(T));
-    if (past && width == kWidth && reinterpret_cast<uintptr_t>(to + first) % 64 == 0) {
-      alignas(64) T values[kWidth];
-      for (int64_t i = 0; i < kWidth; ++i) narrow_to(sums[i], values[i]);
-      for (int64_t i = 0; i < kWidth; i += kPart) write_past(values + i, to + first + i);
+  typename SumOf<T>::type sums[kWidth] = {};
+  for (int64_t j = 0; j < k; ++j) {
+    const auto by = widen(factor[j]);
+    const T* from = row[j] + first;
+    if (width == kWidth) {
+      for (int64_t i = 0; i < kWidth; ++i) sums[i] = fused(by, widen(from[i]), sums[i]);
     } else {
-      for (int64_t i = 0; i < width; ++i) narrow_to(sums[i], to[first + i]);
+      for (int64_t i = 0; i < width; ++i) sums[i] = fused(by, widen(from[i]), sums[i]);
     }
   }
+  narrow(sums, width, to);
+}
+
+template <class T>
+void combine_64(const T* factor, int64_t rows, const T* const* row, int64_t k, int64_t first, T* values) {
+  for (int64_t r = 0; r < rows; ++r) combine_stretch(factor + r * k, row, k, first, 64, values + 64 * r);
+}
+
+template <class T>
+void write_64(const T* values, T* to, bool past) {
+  constexpr int64_t kPart = 32 / static_cast<int64_t>(sizeof(T));
+  if (past && reinterpret_cast<uintptr_t>(to) % 64 == 0) {
+    for (int64_t i = 0; i < 64; i += kPart) write_past(values + i, to + i);
+  } else {
+    for (int64_t i = 0; i < 64; ++i) to[i] = values[i];
+  }
+}
+
+// 64 columns at a time, so that what is written is written once.
+template <class T>
+void combine(const T* factor, int64_t rows, const T* const* row, int64_t k, int64_t n, T* to, int64_t stride, bool past) {
+  alignas(64) T values[4 * 64];
+  int64_t first = 0;
+  for (; first + 64 <= n; first += 64) {
+    combine_64(factor, rows, row, k, first, values);
+    for (int64_t r = 0; r < rows; ++r) write_64(values + 64 * r, to + r * stride + first, past);
+  }
+  if (first == n) return;
+  for (int64_t r = 0; r < rows; ++r) combine_stretch(factor + r * k, row, k, first, n - first, to + r * stride + first);
 }
 
 template <class T, class S>

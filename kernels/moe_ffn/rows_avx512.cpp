@@ -9,6 +9,7 @@ namespace {
 
 #include "kernels/moe_ffn/past.inl"
 #include "kernels/wide_math.inl"
+#include "kernels/moe_ffn/combine_avx512.inl"
 #include "kernels/moe_ffn/rows.inl"
 
 }  // namespace

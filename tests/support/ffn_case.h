@@ -158,6 +158,7 @@ inline void expect_close(const Answer& got, const Answer& want, double tolerance
 
 inline const std::vector<Shape> kShapes{
     {4, 33, 70, 45, 57, 2, true, true},  {3, 64, 32, 64, 100, 1, false, true}, {8, 17, 19, 23, 5, 3, true, false}, {1, 20, 24, 20, 600, 1, true, false},
-    {2, 1, 1, 1, 3, 1, false, false},    {5, 1100, 37, 9, 31, 2, true, false}, {3, 8, 1030, 8, 20, 2, false, true}, {2, 16, 16, 16, 0, 1, true, true}};
+    {2, 1, 1, 1, 3, 1, false, false},    {5, 1100, 37, 9, 31, 2, true, false}, {3, 8, 1030, 8, 20, 2, false, true}, {2, 16, 16, 16, 0, 1, true, true},
+    {6, 64, 96, 64, 40, 2, true, true},  {5, 1088, 64, 96, 9, 2, true, false}};  // experts with few rows and with many, in whole vectors
 
 }  // namespace gw::test
