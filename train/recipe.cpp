@@ -99,12 +99,19 @@ Mark read_mark(const Recipe& recipe, const Json& table) {
   return mark;
 }
 
-// "objective.beta=1" → {"objective": {"beta": 1}}; a value that is no JSON is text.
+// JSON, a table or list as recipes write them, or text.
+Json override_value(const std::string& text) {
+  Json value = Json::parse(text, nullptr, false);
+  if (!value.is_discarded()) return value;
+  const bool table = !text.empty() && (text[0] == '{' || text[0] == '[');
+  return table ? to_json("value = " + text, "--set").at("value") : Json(text);
+}
+
+// "objective.beta=1" → {"objective": {"beta": 1}}.
 Json override_table(const std::string& text) {
   const auto equals = text.find('=');
   check(equals != std::string::npos && equals > 0, "--set: expected key=value, got \"{}\"", text);
-  Json value = Json::parse(text.substr(equals + 1), nullptr, false);
-  if (value.is_discarded()) value = text.substr(equals + 1);
+  Json value = override_value(text.substr(equals + 1));
   std::string key = text.substr(0, equals);
   for (auto dot = key.rfind('.'); dot != std::string::npos; dot = key.rfind('.')) {
     value = Json{{key.substr(dot + 1), value}};

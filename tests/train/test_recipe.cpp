@@ -97,6 +97,10 @@ TEST(Recipe, MergesDefaultsThenSizeThenArmThenArmAtSizeThenOverrides) {
   const auto set = recipe.resolve("b", "tiny", 0, {"batch=12", "objective.alpha=3"});
   EXPECT_EQ(set.batch, 12);
   EXPECT_EQ(Json::parse(set.objective), (Json{{"part", "adv_moe"}, {"alpha", 3}}));
+  for (const char* table : {R"(objective={part = "adv_moe", alpha = 3})", R"(objective={"part": "adv_moe", "alpha": 3})"}) {  // as in recipes, as in JSON
+    EXPECT_EQ(Json::parse(recipe.resolve("b", "tiny", 0, {table}).objective).at("alpha"), 3) << table;
+  }
+  expect_part(refusal([&] { recipe.resolve("b", "tiny", 0, {"objective={alpha = }"}); }), "--set:1:");
 }
 
 TEST(Recipe, AnotherPartsOptionsAreReplacedWholly) {

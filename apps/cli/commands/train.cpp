@@ -27,7 +27,7 @@ class TrainCommand : public Command {
     app.add_option("--size", size_, "size of the experiment: tiny, demo, small, paper …")->capture_default_str();
     app.add_option("--arm", arm_, "one arm; default: all of them");
     app.add_option("--seed", seed_, "default: the first seed of the size")->check(CLI::NonNegativeNumber);
-    app.add_option("--set", overrides_, "override a value: epochs=3, objective.beta=1, network.backbone=resnet18");
+    app.add_option("--set", overrides_, "override a value: epochs=3, objective.beta=1, clip={router = 1.0}");
     app.add_option("--out", out_, "run directory; default runs/<recipe>-<size>-<arm>-seed<k>");
     app.add_option("--resume", resume_, "continue the run in this directory, bit for bit")->type_name("DIR");
     app.add_flag("--record-routes", record_, "record which expert served what (docs/recording.md): short for --set routes.record=true");
