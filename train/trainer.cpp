@@ -1,11 +1,13 @@
 #include "train/trainer.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/grad_mode.h>
 
 #include <cmath>
 #include <filesystem>
 
 #include "base/registry.h"
+#include "ops/random.h"
 #include "routing/load.h"
 
 namespace gw {
@@ -49,9 +51,13 @@ std::shared_ptr<Network> make_network(const TrainConfig& config, const ImageData
 }
 
 void check_config(const TrainConfig& config) {
-  constexpr int64_t kChannels = 3, kSide = 32, kClasses = 10;
+  constexpr int64_t kChannels = 3, kSide = 32, kClasses = 10, kImages = 4;
   make_part<Dataset>("data", Json::parse(config.data), Dataset::Context{}, 0);
-  Network(parsed<NetworkOptions>("network", config.network), kChannels, kSide, kSide, kClasses);
+  Network network(parsed<NetworkOptions>("network", config.network), kChannels, kSide, kSide, kClasses);
+  {  // a policy that a routed convolution cannot follow shows in the first batch only
+    const at::NoGradGuard no_grad;
+    network.forward(ops::uniform(Rng(0), {kImages, kChannels, kSide, kSide}, 0, 1), drawing_from(Rng(0)));
+  }
   make_part<Objective>("objective", Json::parse(config.objective), Objective::Context{config.epsilon}, 0);
   make_part<Optimizer>("optimizer", Json::parse(config.optimizer), Optimizer::Context{}, 0);
   parsed<Schedule>("schedule", config.schedule);

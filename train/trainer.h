@@ -80,7 +80,7 @@ class Trainer {
 };
 
 /// Refuses what can be refused without data and before an hour of training: unknown parts, keys and values anywhere in the
-/// config. Errors: ValueError. Cost: builds the network once, for images of 3×32×32.
+/// config. Errors: ValueError. Cost: builds the network once, for images of 3×32×32, and sends four of noise through it.
 void check_config(const TrainConfig& config);
 /// Network and data of a config without training anything: evaluation, benchmarks.
 std::shared_ptr<Network> make_network(const TrainConfig& config, const ImageData& data);
