@@ -25,8 +25,8 @@ Json row_of(const MarkResult& result) {
 }
 
 Json row_of(const DivergedRun& run) {
-  return {{"claim", "every run ends"}, {"mark", fmt::format("{}, seed {}", run.arm, run.seed)}, {"measured", "diverged"}, {"spread", ""},
-          {"verdict", "fail"}, {"note", run.why}};
+  const auto [claim, mark, measured, verdict] = run.line();
+  return {{"claim", claim}, {"mark", mark}, {"measured", measured}, {"spread", ""}, {"verdict", verdict}, {"note", run.why}};
 }
 
 Json arms_of(const Recipe& recipe, const std::vector<ArmResult>& results) {
@@ -77,6 +77,8 @@ std::string verdict_text(const MarkResult& result) {
   if (result.mark.of_paper) return result.seeds == 0 ? "not measured" : result.holds ? "shown" : "not shown";
   return result.holds ? "pass" : "fail";
 }
+
+std::array<std::string, 4> DivergedRun::line() const { return {"every run ends", fmt::format("{}, seed {}", arm, seed), "diverged", "fail"}; }
 
 bool CheckOutcome::holds() const {
   return diverged.empty() && std::all_of(marks.begin(), marks.end(), [](const MarkResult& m) { return m.holds || m.mark.of_paper; });

@@ -1,4 +1,7 @@
 #pragma once
+#include <array>
+#include <string>
+
 #include "observe/training_run.h"
 
 namespace gw {
@@ -17,6 +20,8 @@ struct DivergedRun {
   std::string arm;
   int64_t seed = 0;
   std::string why;
+  /// Claim, mark, what was measured, verdict: its line in a table of marks.
+  std::array<std::string, 4> line() const;
 };
 
 struct CheckOutcome {

@@ -12,14 +12,12 @@ constexpr const char* kSteps = "/steps";
 
 }  // namespace
 
-Optimizer::Optimizer(const Context& context) : parameters_(context.parameters), clip_(context.clip), steps_(parameters_.size(), 0) {
-  for (const auto& parameter : parameters_) of_router_.push_back(parameter.of_router);
-}
-
 void Optimizer::step(const std::vector<at::Tensor>& gradients, double lr) {
   ensure(gradients.size() == parameters_.size(), "optimizer: {} gradients for {} parameters", gradients.size(), parameters_.size());
   const at::NoGradGuard no_grad;
-  const auto within = clipped(gradients, of_router_, clip_);
+  std::vector<bool> of_router;
+  for (const auto& parameter : parameters_) of_router.push_back(parameter.of_router);
+  const auto within = clipped(gradients, of_router, clip_);
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (within[i].defined()) update(i, parameters_[i].value, within[i], lr, ++steps_[i]);
   }

@@ -25,7 +25,7 @@ class Optimizer {
     std::vector<NamedParameter> parameters;
     ClipOptions clip = {};
   };
-  explicit Optimizer(const Context& context);
+  explicit Optimizer(const Context& context) : parameters_(context.parameters), clip_(context.clip), steps_(parameters_.size(), 0) {}
   virtual ~Optimizer() = default;
 
   /// One step with the learning rate `lr`; `gradients` in the order of `parameters()`, undefined ones are skipped. They are brought within
@@ -50,7 +50,6 @@ class Optimizer {
 
  private:
   std::vector<NamedParameter> parameters_;
-  std::vector<bool> of_router_;  ///< by parameter
   ClipOptions clip_;
   std::map<std::string, at::Tensor> slots_;
   std::vector<int64_t> steps_;  ///< by parameter

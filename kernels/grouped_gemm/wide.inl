@@ -78,16 +78,21 @@ void tile_rows(const uint32_t* a, const uint32_t* b, int64_t units, Sums<float> 
 }
 
 template <int64_t M>
-void tile_up_to(const uint32_t* a, const uint32_t* b, int64_t units, int64_t m, Sums<float> c, Ahead ahead) {
+struct Rows {
+  static constexpr int64_t count = M;
+};
+/// body(Rows<m>): loops over rows then have a constant length, and their sums stay in registers.
+template <int64_t M = kTileRows, class Body>
+inline void with_rows(int64_t m, const Body& body) {
   if constexpr (M > 1) {
-    if (m < M) return tile_up_to<M - 1>(a, b, units, m, c, ahead);
+    if (m < M) return with_rows<M - 1>(m, body);
   }
-  tile_rows<M>(a, b, units, c, ahead);
+  body(Rows<M>{});
 }
 
 template <class T>
 void tile(const T* a, const T* b, int64_t units, int64_t m, Sums<float> c, Ahead ahead) {
-  tile_up_to<kTileRows>(reinterpret_cast<const uint32_t*>(a), reinterpret_cast<const uint32_t*>(b), units, m, c, ahead);
+  with_rows(m, [&](auto rows) { tile_rows<rows.count>(reinterpret_cast<const uint32_t*>(a), reinterpret_cast<const uint32_t*>(b), units, c, ahead); });
 }
 
 inline uint32_t read_unit(const void* p) {

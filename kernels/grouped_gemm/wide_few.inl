@@ -25,22 +25,16 @@ void few_rows_k(const uint32_t* a, const uint32_t* b, int64_t stride, int64_t un
   for (int64_t r = 0; r < M; ++r) store_sums(c + r * kCols, sums[r]);
 }
 
-template <int64_t M>
-void few_up_to_k(int64_t m, const uint32_t* a, const uint32_t* b, int64_t stride, int64_t units, float* c, bool fresh, const uint32_t* far) {
-  if constexpr (M > 1) {
-    if (m < M) return few_up_to_k<M - 1>(m, a, b, stride, units, c, fresh, far);
-  }
-  few_rows_k<M>(a, b, stride, units, c, fresh, far);
-}
-
 template <class T>
 void few_k(const T* a, const T* b, int64_t stride, int64_t lanes, int64_t units, int64_t m, Sums<float> c, const T* next) {
   constexpr int64_t group = 4 / sizeof(T);
   for (int64_t lane = 0; lane < lanes; lane += kLanes) {
     const T* here = b + lane * stride;
     const T* far = lane + kLanes < lanes ? here + kLanes * stride : next == nullptr ? here : next;
-    few_up_to_k<kTileRows>(m, reinterpret_cast<const uint32_t*>(a), reinterpret_cast<const uint32_t*>(here), stride / group, units, at_lane(c, lane), c.fresh,
-                           reinterpret_cast<const uint32_t*>(far));
+    with_rows(m, [&](auto rows) {
+      few_rows_k<rows.count>(reinterpret_cast<const uint32_t*>(a), reinterpret_cast<const uint32_t*>(here), stride / group, units, at_lane(c, lane), c.fresh,
+                             reinterpret_cast<const uint32_t*>(far));
+    });
   }
 }
 
@@ -61,19 +55,13 @@ void few_rows_lanes(const uint32_t* a, const uint32_t* b, int64_t stride, int64_
   }
 }
 
-template <int64_t M>
-void few_up_to_lanes(int64_t m, const uint32_t* a, const uint32_t* b, int64_t stride, int64_t lanes, Sums<float> c, bool fresh, const uint32_t* far) {
-  if constexpr (M > 1) {
-    if (m < M) return few_up_to_lanes<M - 1>(m, a, b, stride, lanes, c, fresh, far);
-  }
-  few_rows_lanes<M>(a, b, stride, lanes, c, fresh, far);
-}
-
 void few_lanes(const float* a, const float* b, int64_t stride, int64_t lanes, int64_t units, int64_t m, Sums<float> c, const float* next) {
   for (int64_t u = 0; u < units; u += kDeep) {
     const float* here = b + u * stride;
     const float* far = u + kDeep < units ? here + kDeep * stride : next == nullptr ? here : next;
-    few_up_to_lanes<kTileRows>(m, reinterpret_cast<const uint32_t*>(a + u * kTileRows), reinterpret_cast<const uint32_t*>(here), stride, lanes, c, c.fresh && u == 0,
-                               reinterpret_cast<const uint32_t*>(far));
+    with_rows(m, [&](auto rows) {
+      few_rows_lanes<rows.count>(reinterpret_cast<const uint32_t*>(a + u * kTileRows), reinterpret_cast<const uint32_t*>(here), stride, lanes, c,
+                                 c.fresh && u == 0, reinterpret_cast<const uint32_t*>(far));
+    });
   }
 }

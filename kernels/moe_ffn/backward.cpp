@@ -23,15 +23,7 @@ class Backward {
     int64_t most = 0;
     for (int64_t e = 0; e < p_.experts; ++e) most = std::max(most, p_.offsets[e + 1] - p_.offsets[e]);
     deepest_ = ceil_div(most, gemm_.group);
-    const int64_t in_panels = ceil_div(p_.in, gemm_.cols);
-    inner_wide_ = panels_per_task(gemm_, p_.out, 1, hidden_panels_, p_.experts, team_.workers());
-    input_wide_ = panels_per_task(gemm_, p_.hidden, 1, in_panels, 1, team_.workers());
-    const auto busy = panels_.busy();
-    const auto few = std::count_if(busy.begin(), busy.end(), [&](int64_t e) { return p_.offsets[e + 1] - p_.offsets[e] <= gemm_.few.rows; });
-    if (4 * few > 3 * static_cast<int64_t>(busy.size())) {  // weights are read as they lie, in rows that should be long, and wait in no cache
-      inner_wide_ = std::clamp<int64_t>(hidden_panels_ * static_cast<int64_t>(busy.size()) / (4 * team_.workers()), 1, hidden_panels_);
-      input_wide_ = ceil_div(in_panels, team_.workers());
-    }
+    choose_widths(most);
     const int64_t held = kBlockBytes / (gemm_.cols * gemm_.group * static_cast<int64_t>(sizeof(T)));
     column_units_ = std::max({held, deepest_, inner_wide_ * block_units(gemm_, p_.out), input_wide_ * block_units(gemm_, p_.hidden)});
     scratch_ = take_scratch<T>(memory_, team_.workers(), gemm_, std::min(kRowPanels, ceil_div(most, gemm_.rows)), std::max(inner_wide_, input_wide_),
@@ -47,6 +39,22 @@ class Backward {
 
  private:
   int64_t rows() const { return p_.offsets[p_.experts]; }
+
+  // Panels of columns that a task takes. Where nearly all experts have few rows, weights are read as they lie and wait in no cache: then their rows should be
+  // long. `most`, the rows of the fullest expert, must stay small for that, because a task holds tiles of all its columns for all of an expert's rows.
+  void choose_widths(int64_t most) {
+    const int64_t in_panels = ceil_div(p_.in, gemm_.cols);
+    const auto busy = panels_.busy();
+    const auto few = std::count_if(busy.begin(), busy.end(), [&](int64_t e) { return p_.offsets[e + 1] - p_.offsets[e] <= gemm_.few.rows; });
+    if (4 * few > 3 * static_cast<int64_t>(busy.size()) && most <= 2 * gemm_.few.rows) {
+      const int64_t fair = hidden_panels_ * static_cast<int64_t>(busy.size()) / (4 * team_.workers());
+      inner_wide_ = std::clamp<int64_t>(fair, 1, std::min(hidden_panels_, kMostPanels));
+      input_wide_ = std::min(ceil_div(in_panels, team_.workers()), kMostPanels);
+    } else {
+      inner_wide_ = panels_per_task(gemm_, p_.out, 1, hidden_panels_, p_.experts, team_.workers());
+      input_wide_ = panels_per_task(gemm_, p_.hidden, 1, in_panels, 1, team_.workers());
+    }
+  }
 
   void gather() {
     dy_panels_.stride = ceil_div(p_.out, gemm_.group) * gemm_.rows * gemm_.group;

@@ -70,7 +70,7 @@ void ffn_forward(const FfnLevel<T>& level, const FfnProblem<T>& p, typename SumO
 /// Gradients from that of y, dy [tokens, out], as T.
 /// Math:   d = dy_token·down; dw = Σ d·h; (dgate, dup) through f; dx = dgate·gate + dup·up; weight gradients Σ over the expert's rows in order.
 /// Cost:   twice the forward's flop; four barriers. `kept` as the forward left it.
-/// Memory: sizeof(T)·N·(out + 5·hidden) bytes (3·hidden without GLU), and workers·≤ 3 MB of tiles.
+/// Memory: sizeof(T)·N·(out + 5·hidden) bytes (3·hidden without GLU), a sum per row and panel of columns, and workers·≤ 3 MB of tiles.
 template <class T>
 void ffn_backward(const FfnLevel<T>& level, const FfnProblem<T>& p, FfnKept<const T> kept, const T* dy, const FfnGradients<T>& to, Team& team,
                   Memory& memory);

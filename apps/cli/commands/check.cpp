@@ -126,7 +126,10 @@ class CheckCommand : public Command {
 
   static void print_marks(const CheckOutcome& outcome) {
     std::vector<std::vector<std::string>> rows{{"claim", "mark", ">measured", "over seeds", "verdict"}};
-    for (const auto& run : outcome.diverged) rows.push_back({"every run ends", fmt::format("{}, seed {}", run.arm, run.seed), "diverged", "", "fail"});
+    for (const auto& run : outcome.diverged) {
+      const auto [claim, mark, measured, verdict] = run.line();
+      rows.push_back({claim, mark, measured, "", verdict});
+    }
     for (const auto& m : outcome.marks) {
       const bool any = m.seeds > 0;
       rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)), any ? fmt::format("{:.3g}", m.measured) : "not measured",
