@@ -6,6 +6,8 @@
 #include <exception>
 #include <vector>
 
+#include "stats/crew.h"
+
 namespace gw::stats {
 
 /// Pieces of whole blocks: at least `kLeastRows`, which take 10 µs of an iteration where waking a thread takes 4, and at most
@@ -23,17 +25,22 @@ struct Chunks {
   int64_t end(int64_t chunk) const { return std::min(rows, (chunk + 1) * size); }
 };
 
-/// Calls body(i) for i in [0, count), in parallel; the first exception by index is thrown after all have ended.
+/// Calls body(i) for i in [0, count), in parallel, by the crew if there is one; the first exception by index is thrown after all have ended.
 template <class Body>
 void parallel_for(int64_t count, Body body) {
   std::vector<std::exception_ptr> errors(static_cast<size_t>(count));
-#pragma omp parallel for schedule(dynamic, 1) if (count > 1)
-  for (int64_t i = 0; i < count; ++i) {
+  const auto guarded = [&](int64_t i) {
     try {
       body(i);
     } catch (...) {  // an exception may not leave a parallel region
       errors[static_cast<size_t>(i)] = std::current_exception();
     }
+  };
+  if (Crew* crew = Crew::current(); crew != nullptr && count > 1) {
+    crew->run(count, [](void* call, int64_t i) { (*static_cast<decltype(guarded)*>(call))(i); }, const_cast<void*>(static_cast<const void*>(&guarded)));
+  } else {
+#pragma omp parallel for schedule(dynamic, 1) if (count > 1)
+    for (int64_t i = 0; i < count; ++i) guarded(i);
   }
   for (const auto& error : errors) {
     if (error) std::rethrow_exception(error);

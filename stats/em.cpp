@@ -10,85 +10,13 @@
 
 namespace gw::stats {
 
-/// Columns of one block, not filled: clearing them would take as long as a tenth of a block's work.
-struct EmProblem::Workspace {
-  Block block;
-  AlignedVector storage;
-  double *score, *joint, *scratch, *gate_scratch;
-  Workspace(int64_t experts, int64_t columns, int64_t gate_columns)
-      : storage(static_cast<size_t>((2 * experts + columns + gate_columns) * Block::kStride)), score(storage.data()),
-        joint(score + experts * Block::kStride), scratch(joint + experts * Block::kStride), gate_scratch(scratch + columns * Block::kStride) {}
-};
-
-namespace {
-
-const double* ones() {
-  static const AlignedVector values(Block::kStride, 1.0);
-  return values.data();
-}
-
-void add(std::vector<double>& to, const std::vector<double>& from) {
-  for (size_t i = 0; i < to.size(); ++i) to[i] += from[i];
-}
-
-}  // namespace
-
 EmProblem::EmProblem(const Design& design, const MixtureSpec& spec, const FitOptions& options)
-    : design_(design), spec_(spec), options_(options), gate_(make_gate_step(spec, design, options)), expert_(make_expert_step(spec, design, options)) {
+    : design_(design), spec_(spec), options_(options), gate_(make_gate_step(spec, design, options)), expert_(make_expert_step(spec, design, options)),
+      gate_at_(static_cast<size_t>(1 + spec.experts)), expert_at_(gate_at_ + static_cast<size_t>(gate_->sums())), sums_(expert_at_ + static_cast<size_t>(expert_->sums())) {
   if (!gate_->jumps()) return;
   MixtureSpec soft = spec;
   soft.gate.kind = GateKind::kSoftmax;
   soft_ = std::make_unique<EmProblem>(design, soft, options);
-}
-
-EmProblem::Sums EmProblem::empty_sums() const {
-  const auto zeros = [](int64_t count) { return std::vector<double>(static_cast<size_t>(count), 0.0); };
-  return {0, zeros(spec_.experts), zeros(gate_->sums()), zeros(expert_->sums())};
-}
-
-void EmProblem::fill_block(int64_t begin, int64_t end, Workspace& w) const {
-  auto& block = w.block;
-  block.design = &design_, block.begin = begin, block.rows = end - begin;
-  const auto fill = [&](std::vector<const double*>& to, const std::vector<const double*>& columns) {
-    to.assign(1, ones());
-    for (const double* column : columns) to.push_back(column + begin);
-  };
-  fill(block.gate, design_.gate_input);
-  fill(block.input, design_.input);
-  block.input.push_back(design_.y + begin);
-}
-
-void EmProblem::pass_block(const MixtureParameters& p, Workspace& w, Sums& sums) const {
-  const auto& block = w.block;
-  gate_->scores(block, p, w.score);
-  expert_->densities(block, p, w.joint, w.scratch);
-  sums.log_likelihood += ops::mixture_posterior(w.score, w.joint, Block::kStride, spec_.experts, block.weight(), block.rows);
-  gate_->accumulate(block, p, w.score, w.joint, w.gate_scratch, sums.gate.data());
-  expert_->accumulate(block, p, w.joint, w.scratch, sums.expert.data());
-  const double* one = ones();
-  for (int64_t k = 0; k < spec_.experts; ++k) {
-    ops::mixture_sums(w.joint + k * Block::kStride, {&one, 1, block.rows}, &sums.mass[static_cast<size_t>(k)]);
-  }
-}
-
-// One reading of the data: each block stays in the nearest caches from its scores to its last moment.
-EmProblem::Sums EmProblem::pass(const MixtureParameters& p) const {
-  const Chunks chunks(design_.padded);
-  std::vector<Sums> parts(static_cast<size_t>(chunks.count()));
-  parallel_for(chunks.count(), [&](int64_t c) {
-    Workspace workspace(spec_.experts, expert_->scratch(), gate_->scratch());
-    auto& sums = parts[static_cast<size_t>(c)] = empty_sums();
-    for (int64_t begin = chunks.begin(c); begin < chunks.end(c); begin += Block::kStride) {
-      fill_block(begin, std::min(begin + Block::kStride, chunks.end(c)), workspace);
-      pass_block(p, workspace, sums);
-    }
-  });
-  Sums total = std::move(parts.front());
-  for (size_t c = 1; c < parts.size(); ++c) {
-    total.log_likelihood += parts[c].log_likelihood;
-    add(total.mass, parts[c].mass), add(total.gate, parts[c].gate), add(total.expert, parts[c].expert);
-  }
-  return total;
 }
 
 double EmProblem::least_mass() const {
@@ -101,8 +29,9 @@ double EmProblem::penalty(const MixtureParameters& p) const {
   return 0.5 * ((gate_->ridged() ? options_.gate_ridge * square(p.gate_slope) : 0) + expert_->ridge() * square(p.slope));
 }
 
-MixtureParameters EmProblem::blend(const MixtureParameters& from, const MixtureParameters& to, double share) const {
-  MixtureParameters result = to;
+void EmProblem::blend(const MixtureParameters& from, const MixtureParameters& to, double share, MixtureParameters& result) const {
+  result = to;
+  if (share == 1) return;
   const auto mix = [&](const std::vector<double>& a, const std::vector<double>& b, std::vector<double>& out) {
     for (size_t i = 0; i < a.size(); ++i) out[i] = a[i] + share * (b[i] - a[i]);
   };
@@ -113,13 +42,16 @@ MixtureParameters EmProblem::blend(const MixtureParameters& from, const MixtureP
     mix(from.intercept, to.intercept, result.intercept);
     mix(from.slope, to.slope, result.slope);
   }
-  return result;
 }
 
-EmProblem::State EmProblem::examine(MixtureParameters parameters) const {
+void EmProblem::examine(State& state) const {
+  pass(state.parameters, state.sums);
+  state.objective = state.sums[0] - penalty(state.parameters);
+}
+
+EmProblem::State EmProblem::examined(MixtureParameters parameters) const {
   State state{std::move(parameters), {}, 0};
-  state.sums = pass(state.parameters);
-  state.objective = state.sums.log_likelihood - penalty(state.parameters);
+  examine(state);
   return state;
 }
 
@@ -127,29 +59,30 @@ double EmProblem::rounding(const State& state) const { return 1e-13 * (std::abs(
 
 // Shortens the way to the target until the objective does not fall. The last try leaves what may overshoot as it is: experts in closed
 // form cannot lower the likelihood on their own.
-bool EmProblem::try_target(const MixtureParameters& target, int tries, State& state) const {
+bool EmProblem::try_target(const MixtureParameters& target, int tries, State& state, State& spare) const {
   double share = 1;
   for (int i = 0; i < tries; ++i, share *= 0.5) {
-    State next = examine(blend(state.parameters, target, i + 1 < tries ? share : 0.0));
-    if (!options_.all_iterations && !(next.objective - state.objective >= -rounding(state))) continue;
-    state = std::move(next);
+    blend(state.parameters, target, i + 1 < tries ? share : 0.0, spare.parameters);
+    examine(spare);
+    if (!options_.all_iterations && !(spare.objective - state.objective >= -rounding(state))) continue;
+    std::swap(state, spare);
     return true;
   }
   return false;
 }
 
-bool EmProblem::advance(State& state) const {
+bool EmProblem::advance(State& state, State& spare, MixtureParameters& target) const {
   constexpr int kTries = 20, kTriesAcross = 8;
-  MixtureParameters target = state.parameters;
-  gate_->update(state.parameters, state.sums.gate.data(), target);
-  expert_->update(state.parameters, state.sums.expert.data(), target);
-  if (!soft_) return try_target(target, kTries, state);
+  target = state.parameters;
+  gate_->update(state.parameters, state.sums.data() + gate_at_, target);
+  expert_->update(state.parameters, state.sums.data() + expert_at_, target);
+  if (!soft_) return try_target(target, kTries, state, spare);
   // Two ways on: within the present choice of experts, and where a gate without jumps would go; the higher end wins.
   State within = state, across = state;
-  const bool moved_within = try_target(target, kTries, within);
-  const State soft = soft_->examine(state.parameters);
-  soft_->gate_->update(state.parameters, soft.sums.gate.data(), target);
-  const bool moved_across = try_target(target, kTriesAcross, across);
+  const bool moved_within = try_target(target, kTries, within, spare);
+  const State soft = soft_->examined(state.parameters);
+  soft_->gate_->update(state.parameters, soft.sums.data() + soft_->gate_at_, target);
+  const bool moved_across = try_target(target, kTriesAcross, across, spare);
   if (moved_across && (!moved_within || across.objective > within.objective)) {
     state = std::move(across);
   } else if (moved_within) {
@@ -168,7 +101,7 @@ bool EmProblem::search_gate(State& state) const {
         for (const double sign : {-1.0, 1.0}) {
           MixtureParameters moved = state.parameters;
           (moved.*member)[i] += sign * width * std::max(1.0, std::abs((moved.*member)[i]));
-          State next = examine(std::move(moved));
+          State next = examined(std::move(moved));
           if (next.objective > state.objective + rounding(state)) state = std::move(next);
         }
       }
@@ -194,7 +127,7 @@ void EmProblem::extrapolate(const std::vector<double>& first, const std::vector<
       const double r = second[i] - first[i], v = third[i] - second[i] - r;
       guess[i] = first[i] + 2 * length * r + length * length * v;
     }
-    State next = examine(unflatten(guess));
+    State next = examined(unflatten(guess));
     if (next.objective > state.objective) {
       state = std::move(next);
       return;
@@ -203,15 +136,22 @@ void EmProblem::extrapolate(const std::vector<double>& first, const std::vector<
   }
 }
 
-EmRun EmProblem::run(const MixtureParameters& start, int64_t iterations, double tolerance, const std::function<bool(const EmRun&)>& tick) const {
+EmRun EmProblem::run(const MixtureParameters& start, int64_t iterations, double tolerance, const Tick& tick) const {
+  EmRun result;
+  Crew::keep([&] { result = iterate(start, iterations, tolerance, tick); });
+  return result;
+}
+
+EmRun EmProblem::iterate(const MixtureParameters& start, int64_t iterations, double tolerance, const Tick& tick) const {
   EmRun run;
-  State state = examine(start);
+  State state = examined(start), spare;
+  MixtureParameters target;
   const bool extrapolates = options_.accelerate && !soft_;
   std::vector<double> first = flatten(start), second;
   double last_gain = 0;
   while (run.iterations < iterations && !run.converged) {
     const double before = state.objective;
-    if (!advance(state)) {  // no step rises: this is the maximum, up to rounding
+    if (!advance(state, spare, target)) {  // no step rises: this is the maximum, up to rounding
       run.converged = !soft_ || !search_gate(state);
       if (run.converged) break;
     }
@@ -231,18 +171,18 @@ EmRun EmProblem::run(const MixtureParameters& start, int64_t iterations, double 
     }
     ++run.iterations;
     run.trace.push_back(state.objective);
-    run.log_likelihood = state.sums.log_likelihood, run.objective = state.objective;
+    run.log_likelihood = state.sums[0], run.objective = state.objective;
     if (tick && !tick(run)) break;
   }
   run.parameters = std::move(state.parameters), run.objective = state.objective;
-  run.log_likelihood = state.sums.log_likelihood, run.mass = std::move(state.sums.mass);
+  run.log_likelihood = state.sums[0], run.mass.assign(state.sums.begin() + 1, state.sums.begin() + 1 + static_cast<std::ptrdiff_t>(spec_.experts));
   return run;
 }
 
 double EmProblem::objective(MixtureParameters& p) const {
   for (auto& value : p.scale) value = std::max(value, options_.min_scale);
   for (auto& value : p.freedom) value = std::clamp(value, kLeastFreedom, kMostFreedom);
-  return examine(p).objective;
+  return examined(p).objective;
 }
 
 void EmProblem::climb(const DataView& data, int64_t steps, EmRun& run) const {
@@ -295,29 +235,6 @@ MixtureParameters EmProblem::unflatten(const std::vector<double>& flat) const {
   for (auto& value : p.freedom) value = std::clamp(std::exp(*next++), kLeastFreedom, kMostFreedom);
   p.temperature = std::exp(*next);
   return p;
-}
-
-std::vector<double> EmProblem::label_sums(const ExpertStep& step, const MixtureParameters& p, const std::vector<int32_t>& label) const {
-  constexpr double kOwn = 0.9;
-  const double other = spec_.experts > 1 ? (1 - kOwn) / static_cast<double>(spec_.experts - 1) : 0;
-  const Chunks chunks(design_.padded);
-  std::vector<std::vector<double>> parts(static_cast<size_t>(chunks.count()), std::vector<double>(static_cast<size_t>(step.sums()), 0.0));
-  parallel_for(chunks.count(), [&](int64_t c) {
-    Workspace w(spec_.experts, step.scratch(), 0);
-    for (int64_t begin = chunks.begin(c); begin < chunks.end(c); begin += Block::kStride) {
-      fill_block(begin, std::min(begin + Block::kStride, chunks.end(c)), w);
-      step.densities(w.block, p, w.joint, w.scratch);
-      for (int64_t r = 0; r < w.block.rows; ++r) {
-        const int64_t own = begin + r < design_.rows ? label[static_cast<size_t>(begin + r)] : 0;
-        for (int64_t k = 0; k < spec_.experts; ++k) {
-          w.joint[k * Block::kStride + r] = w.block.weight()[r] * (k == own || spec_.experts == 1 ? kOwn : other);
-        }
-      }
-      step.accumulate(w.block, p, w.joint, w.scratch, parts[static_cast<size_t>(c)].data());
-    }
-  });
-  for (size_t c = 1; c < parts.size(); ++c) add(parts.front(), parts[c]);
-  return parts.front();
 }
 
 MixtureParameters EmProblem::from_labels(const std::vector<int32_t>& label) const {

@@ -25,7 +25,8 @@ class EmProblem {
 
   /// Runs from `start` until the expected rest of the way is below `tolerance` of the objective, or for `iterations`.
   /// `tick` is called after each iteration with the run so far; false ends it.
-  EmRun run(const MixtureParameters& start, int64_t iterations, double tolerance, const std::function<bool(const EmRun&)>& tick = {}) const;
+  using Tick = std::function<bool(const EmRun&)>;
+  EmRun run(const MixtureParameters& start, int64_t iterations, double tolerance, const Tick& tick = {}) const;
 
   /// The penalised log-likelihood of standardised parameters, which are moved into their bounds first.
   double objective(MixtureParameters& parameters) const;
@@ -49,38 +50,39 @@ class EmProblem {
   const FitOptions& options() const { return options_; }
 
  private:
-  struct Sums {
-    double log_likelihood = 0;
-    std::vector<double> mass, gate, expert;
-  };
+  /// Of one pass, side by side: the log-likelihood, the experts' masses, what the gate sums, what the experts sum.
+  using Sums = std::vector<double>;
   struct Workspace;
   struct State {  // where a run is: parameters, what the last pass over the data summed, and the objective
     MixtureParameters parameters;
     Sums sums;
     double objective = 0;
   };
-  Sums pass(const MixtureParameters& parameters) const;
-  State examine(MixtureParameters parameters) const;
-  bool try_target(const MixtureParameters& target, int tries, State& state) const;
-  bool advance(State& state) const;
+  void pass(const MixtureParameters& parameters, Sums& total) const;
+  void examine(State& state) const;  ///< fills the sums and the objective of its parameters
+  State examined(MixtureParameters parameters) const;
+  EmRun iterate(const MixtureParameters& start, int64_t iterations, double tolerance, const Tick& tick) const;
+  // `spare` and `target` are memory that is used again from one iteration to the next.
+  bool try_target(const MixtureParameters& target, int tries, State& state, State& spare) const;
+  bool advance(State& state, State& spare, MixtureParameters& target) const;
   bool search_gate(State& state) const;
   void extrapolate(const std::vector<double>& first, const std::vector<double>& second, State& state) const;
   bool is_small(double gain, double last_gain, double tolerance, const State& state) const;
   double rounding(const State& state) const;
   std::vector<double> flatten(const MixtureParameters& parameters) const;
   MixtureParameters unflatten(const std::vector<double>& flat) const;
-  void pass_block(const MixtureParameters& parameters, Workspace& workspace, Sums& sums) const;
+  void pass_block(const MixtureParameters& parameters, Workspace& workspace, double* sums) const;
   void fill_block(int64_t begin, int64_t end, Workspace& workspace) const;
-  Sums empty_sums() const;
   std::vector<double> label_sums(const ExpertStep& step, const MixtureParameters& parameters, const std::vector<int32_t>& label) const;
   double penalty(const MixtureParameters& parameters) const;
-  MixtureParameters blend(const MixtureParameters& from, const MixtureParameters& to, double share) const;
+  void blend(const MixtureParameters& from, const MixtureParameters& to, double share, MixtureParameters& result) const;
 
   const Design& design_;
   MixtureSpec spec_;
   FitOptions options_;
   std::unique_ptr<GateStep> gate_;
   std::unique_ptr<ExpertStep> expert_;
+  size_t gate_at_, expert_at_, sums_;  // places among the sums, and how many there are
   std::unique_ptr<EmProblem> soft_;  // where gates jump: the same model with a softmax gate, which sees across the borders
 };
 
