@@ -38,6 +38,7 @@ void EmProblem::blend(const MixtureParameters& from, const MixtureParameters& to
   mix(from.gate_bias, to.gate_bias, result.gate_bias);
   mix(from.gate_slope, to.gate_slope, result.gate_slope);
   result.temperature = from.temperature * std::pow(to.temperature / from.temperature, share);
+  for (size_t e = 0; e < to.freedom.size(); ++e) result.freedom[e] = from.freedom[e] * std::pow(to.freedom[e] / from.freedom[e], share);
   if (expert_->may_overshoot()) {
     mix(from.intercept, to.intercept, result.intercept);
     mix(from.slope, to.slope, result.slope);

@@ -58,6 +58,11 @@ void add_warnings(const EmProblem& problem, const EmRun& run, const DataView& da
                                             problem.options().min_scale));
     }
   }
+  for (size_t k = 0; k < run.parameters.freedom.size(); ++k) {
+    if (run.parameters.freedom[k] < kNormalFreedom) continue;
+    result.warnings.push_back(fmt::format("expert {} has the tails of a normal: the likelihood rises with its degrees of freedom up to their bound of {:g}, where the two "
+                                          "densities are alike; gaussian experts need one parameter less", k + 1, kMostFreedom));
+  }
   const auto rows = rows_held(problem.design(), run);
   for (const int64_t k : chance_experts(result.spec, result.parameters, rows, data)) {
     result.warnings.push_back(fmt::format("expert {} holds {:.3g} rows within a scale of {:.3g}: planes like it are expected by chance; ask for fewer experts",

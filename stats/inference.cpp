@@ -9,6 +9,7 @@
 #include "stats/chunks.h"
 #include "stats/density.h"
 #include "stats/linear_algebra.h"
+#include "stats/steps.h"
 
 namespace gw::stats {
 namespace {
@@ -44,7 +45,7 @@ std::vector<bool> held(const FitResult& fit, const std::vector<FreeParameter>& l
   std::vector<bool> result;
   for (const auto& free : list) {
     const double v = free.kind == Kind::kFreedom ? fit.parameters.freedom[static_cast<size_t>(free.expert)] : 10;
-    result.push_back(free.kind == Kind::kFreedom && (v <= 1.001 || v >= 199));
+    result.push_back(free.kind == Kind::kFreedom && (v <= 1.001 || v >= kNormalFreedom));
   }
   return result;
 }
