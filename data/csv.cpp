@@ -35,8 +35,15 @@ char guess_separator(std::string_view text) {
 
 }  // namespace
 
-bool parse_number(std::string_view text, double& value) {
+bool parse_number(std::string_view text, double& value, char decimal) {
   text = trim(text);
+  if (decimal != '.' && text.find(decimal) != std::string_view::npos) {
+    if (text.find('.') != std::string_view::npos) return false;
+    std::string pointed(text);
+    pointed[pointed.find(decimal)] = '.';
+    return parse_number(pointed, value);
+  }
+  if (decimal != '.' && text.find('.') != std::string_view::npos) return false;
   if (!text.empty() && text.front() == '+') text.remove_prefix(1);
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size() && std::isfinite(value);
@@ -51,7 +58,8 @@ bool is_missing(std::string_view text) {
   return lower == "na" || lower == "nan" || lower == "null" || lower == "n/a";
 }
 
-CsvTable::CsvTable(std::string bytes, const std::string& name, const CsvOptions& options) : name_(name), text_(std::move(bytes)) {
+CsvTable::CsvTable(std::string bytes, const std::string& name, const CsvOptions& options) : name_(name), text_(std::move(bytes)), decimal_(options.decimal) {
+  check(decimal_ == '.' || decimal_ == ',', "csv \"{}\": expected . or , for decimals, got {}", name, decimal_);
   check(text_.size() <= options.limit_bytes, "csv \"{}\": expected at most {} bytes, got {}", name, options.limit_bytes, text_.size());
   parse(options);
 }
@@ -74,7 +82,8 @@ void CsvTable::parse(const CsvOptions& options) {
     }
     if (record.size() != header_.size()) {
       line_ = first_line;
-      refuse(fmt::format("expected {} cells as in the header, got {}; is a quote or a separator missing?", header_.size(), record.size()));
+      refuse(fmt::format("expected {} cells as in the header, got {}; is a quote or a separator missing{}", header_.size(), record.size(),
+                         separator == ',' && record.size() > header_.size() ? ", or is the comma decimal? Then put numbers into quotes, or semicolons between cells, and read with --decimal ," : "?"));
     }
     cells_.insert(cells_.end(), record.begin(), record.end());
     lines_.push_back(first_line);
@@ -132,6 +141,13 @@ void CsvTable::take_header(const std::vector<std::string_view>& cells, const Csv
     check(seen.insert(text).second, "csv \"{}\": the header names \"{}\" twice", name_, text);
     header_.push_back(std::move(text));
   }
+}
+
+bool CsvTable::number(int64_t row, int64_t column, double& value) const { return parse_number(cell(row, column), value, decimal_); }
+
+bool CsvTable::has_other_decimal(int64_t row, int64_t column) const {
+  double value = 0;
+  return !number(row, column, value) && parse_number(cell(row, column), value, decimal_ == '.' ? ',' : '.');
 }
 
 int64_t CsvTable::column(const std::string& name) const {

@@ -11,6 +11,7 @@ struct CsvOptions {
   char separator = 0;  ///< 0: the one of , ; tab that is most frequent in the header
   uint64_t limit_bytes = uint64_t{4} << 30;
   int64_t limit_columns = 4096;
+  char decimal = '.';  ///< . or ,
 };
 
 /// A table of text with a header. Quoted cells may hold separators, line ends and doubled quotes; blank lines are skipped, a byte order
@@ -32,6 +33,11 @@ class CsvTable {
   int64_t rows() const { return static_cast<int64_t>(lines_.size()); }
   int64_t columns() const { return static_cast<int64_t>(header_.size()); }
   std::string_view cell(int64_t row, int64_t column) const { return cells_[static_cast<size_t>(row * columns() + column)]; }
+  /// The cell as a finite number with the table's decimal sign; false if it is none.
+  bool number(int64_t row, int64_t column, double& value) const ;
+  /// The cell is a number only with the other decimal sign: "1,5" where a point is expected.
+  bool has_other_decimal(int64_t row, int64_t column) const;
+  char decimal() const { return decimal_; }
   /// The line of the file that a row starts on, counted from 1.
   int64_t line(int64_t row) const { return lines_[static_cast<size_t>(row)]; }
   /// Errors: ValueError with the near miss for a name that the header does not have.
@@ -47,6 +53,7 @@ class CsvTable {
   std::string name_, text_;
   size_t at_ = 0;
   int64_t line_ = 1;
+  char decimal_ = '.';
   std::vector<std::string> header_;
   std::vector<std::string_view> cells_;
   std::vector<int64_t> lines_;
@@ -56,8 +63,8 @@ class CsvTable {
 /// Reads a file, plain or gzip. Errors: as above, and IoError if it cannot be read.
 CsvTable load_csv(const std::string& path, const CsvOptions& options = {});
 
-/// The whole of `text` (blanks around it aside) as a finite number; false if it is none.
-bool parse_number(std::string_view text, double& value);
+/// The whole of `text` (blanks around it aside) as a finite number; false if it is none. No thousands are separated.
+bool parse_number(std::string_view text, double& value, char decimal = '.');
 /// Empty, or NA, NaN, null, ., in any case.
 bool is_missing(std::string_view text);
 

@@ -29,21 +29,33 @@ std::vector<std::string> levels_of(const CsvTable& table, int64_t column) {
   return {seen.begin(), seen.end()};
 }
 
-/// A column is a factor if no cell of it is a number.
+[[noreturn]] void refuse_decimal(const CsvTable& table, int64_t row, int64_t column) {
+  const bool comma = table.decimal() == '.';
+  fail("{}: expected a number, got \"{}\": a {} stands where a {} is expected; if it is the decimal sign, read the table with --decimal {}{}",
+       place(table, row, column), shown(table.cell(row, column)), comma ? "comma" : "point", comma ? "point" : "comma", comma ? "," : ".",
+       comma ? "; if it separates thousands, leave it out" : "");
+}
+
+/// A column is a factor if no cell of it is a number. One whose cells are all numbers but for the decimal sign is a mistake: it would pass
+/// for a factor with a level for each value.
 Term make_term(const CsvTable& table, const std::string& name, bool factor) {
   const int64_t column = table.column(name);
   Term term{name, {}};
   double value = 0;
-  bool any_number = false, any_cell = false;
+  bool any_number = false, any_cell = false, other_decimals = true;
+  int64_t first = -1;
   for (int64_t r = 0; r < table.rows() && !factor; ++r) {
     const auto cell = table.cell(r, column);
     if (is_missing(cell)) continue;
+    if (!any_cell) first = r;
     any_cell = true;
-    any_number = any_number || parse_number(cell, value);
+    any_number = table.number(r, column, value);
     if (any_number) break;
+    other_decimals = other_decimals && table.has_other_decimal(r, column);
   }
   check(any_cell || factor, "csv \"{}\", column \"{}\": every value is missing; leave it out", table.name(), name);
   if (any_number) return term;
+  if (!factor && other_decimals) refuse_decimal(table, first, column);
   term.levels = levels_of(table, column);
   check(term.levels.size() >= 2, "csv \"{}\", column \"{}\": expected a factor of at least 2 levels, got {}; leave it out", table.name(), name,
         term.levels.size());
@@ -81,7 +93,8 @@ class RowReader {
 
   double number(int64_t row, int64_t column) const {
     double value = 0;
-    const bool is_number = parse_number(table_.cell(row, column), value);
+    const bool is_number = table_.number(row, column, value);
+    if (!is_number && table_.has_other_decimal(row, column)) refuse_decimal(table_, row, column);
     check(is_number, "{}: expected a number, got \"{}\"; mend the cell, or take the column as classes with --factor {}", place(table_, row, column),
           shown(table_.cell(row, column)), table_.header()[static_cast<size_t>(column)]);
     return value;

@@ -82,6 +82,10 @@ TEST_F(FitCommand, RefusesBadInputWithLineColumnAndRemedy) {
   expect(cli("fit " + write("b.csv", "y,x\n1,2\n2,3x\n3,4\n4,6\n") + " --response y"), 2, "line 3, column \"x\": expected a number, got \"3x\"");
   expect(cli("fit " + write("c.csv", "y,x,z\n1,2,4\n2,3,6\n3,5,10\n4,7,14\n6,8,16\n") + " --response y"), 2, "column \"z\" is determined");
   expect(cli("fit " + write("d.csv", "y,x\n1,2\n1,3\n1,5\n1,9\n") + " --response y"), 2, "the response is constant");
+  const auto commas = write("e.csv", "y;x\n1,5;1\n3,25;2\n5,5;3\n6,75;4\n9;5\n");
+  expect(cli("fit " + commas + " --response y"), 2, "line 2, column \"y\": expected a number, got \"1,5\": a comma stands where a point is expected");
+  expect(cli("fit " + commas + " --response y --decimal , --experts 1 --quiet --out " + folder_ + "/e.json"), 0, "1.85");
+  expect(cli("predict " + folder_ + "/e.json " + write("f.csv", "x\n\"2,5\"\n") + " --decimal ,"), 0, "4.275");
   expect(cli("predict " + data + " " + data), 2, "JSON");
   expect(cli("predict " + write("m.json", "{\"format\": \"other\"}") + " " + data), 2, "expected a model file of `gatewright fit`");
 }

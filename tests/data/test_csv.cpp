@@ -108,6 +108,35 @@ TEST(Csv, RefusesTextAmongNumbers) {
   EXPECT_NE(refusal([&] { make_frame(table, options); }).find("cannot explain itself"), std::string::npos);
 }
 
+// Quoted commas alone would pass for a factor with a level for each value.
+TEST(Csv, DecimalCommasAreNamedAndReadWhenAskedFor) {
+  FrameOptions options;
+  options.response = "y";
+  const auto read = [&](const char* bytes, char decimal) {
+    gw::CsvOptions csv;
+    csv.decimal = decimal;
+    return make_frame(CsvTable(bytes, "t.csv", csv), options);
+  };
+  const char *quoted = "y,x\n1,\"1,5\"\n2,\"2,25\"\n3,\"4,5\"\n", *semicolons = "y;x\n1;7\n2;2,25\n3;-4,5e1\n", *points = "y;x\n1,5;7.5\n2;3\n";
+  const std::string remedy = "a comma stands where a point is expected; if it is the decimal sign, read the table with --decimal ,";
+  for (const auto& [bytes, place] : {std::pair{quoted, "line 2, column \"x\": expected a number, got \"1,5\": "}, {semicolons, "line 3, column \"x\": expected a number, got \"2,25\": "}}) {
+    const auto message = refusal([&, of = bytes] { read(of, '.'); });
+    EXPECT_NE(message.find(place + remedy), std::string::npos) << message;
+  }
+  EXPECT_EQ(read(quoted, ',').x, (std::vector<double>{1.5, 2.25, 4.5}));
+  EXPECT_EQ(read(semicolons, ',').x, (std::vector<double>{7, 2.25, -45}));
+  const auto message = refusal([&] { read(points, ','); });
+  EXPECT_NE(message.find("line 2, column \"x\": expected a number, got \"7.5\": a point stands where a comma is expected"), std::string::npos) << message;
+  EXPECT_NE(refusal([&] { read("y;x\n1;2\n2;1.234,5\n", ','); }).find("expected a number, got \"1.234,5\"; mend"), std::string::npos);
+  // Cells without quotes fall apart; the separator can be told where the header misleads.
+  EXPECT_NE(refusal([&] { read("y,x\n1,5,2,5\n", '.'); }).find("line 2: expected 2 cells as in the header, got 4; is a quote or a separator missing, or is the comma decimal?"), std::string::npos);
+  const CsvTable misleading("weight, kg;height, cm\n1;2\n", "t.csv", {';'});
+  EXPECT_EQ(misleading.header(), (Names{"weight, kg", "height, cm"}));
+  // Asked for, such cells are levels.
+  options.factors = {"x"};
+  EXPECT_EQ(read(quoted, '.').schema.columns(), (Names{"x=2,25", "x=4,5"}));
+}
+
 TEST(Csv, ClassesAreSortedAndCounted) {
   const CsvTable table("k,x\nb,1\na,2\nb,3\n", "t.csv");
   FrameOptions options;

@@ -9,9 +9,9 @@ namespace gw::testing {
 
 /// The property that fuzzing attacks: any bytes are either refused with a ValueError or become a table whose cells lie in memory and a
 /// frame of finite numbers. Returns whether they became a frame; aborts if the property fails.
-inline bool check_csv(std::string_view bytes) {
+inline bool check_csv(std::string_view bytes, char decimal) {
   try {
-    const CsvTable table(std::string(bytes), "fuzz", {0, 1 << 20, 64});
+    const CsvTable table(std::string(bytes), "fuzz", {0, 1 << 20, 64, decimal});
     size_t letters = 0;
     for (int64_t r = 0; r < table.rows(); ++r) {
       for (int64_t c = 0; c < table.columns(); ++c) letters += table.cell(r, c).size();
@@ -29,6 +29,12 @@ inline bool check_csv(std::string_view bytes) {
   } catch (const ValueError&) {
     return false;
   }
+}
+
+/// With either decimal sign.
+inline bool check_csv(std::string_view bytes) {
+  const bool with_points = check_csv(bytes, '.'), with_commas = check_csv(bytes, ',');
+  return with_points || with_commas;
 }
 
 }  // namespace gw::testing

@@ -52,6 +52,9 @@ def csv_corpus():
     save("csv", "twice", b"y,y\n1,2\n")
     save("csv", "mixed", b"y,x\n1,2\n3,abc\n")
     save("csv", "huge", b"y,x\n1,1e999\n2,3\n")
+    save("csv", "decimal_commas", b"y;x;note\n1,5;2;a\n2,25;-1,5e3;b\n0,5;7,125;a\n")
+    save("csv", "quoted_commas", b'y,x\n"1,5",2\n"2,5","3,25"\n')
+    save("csv", "thousands", b'y,x\n"1,234.5",2\n"2.345,5","3,25"\n1,2\n')
     save("csv", "header_only", b"y,x\n")
     save("csv", "empty", b"")
 

@@ -6,6 +6,7 @@
 
 #include "apps/cli/clocks.h"
 #include "apps/cli/command.h"
+#include "apps/cli/csv_flags.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
 #include "base/cpu_info.h"
@@ -38,6 +39,7 @@ class FitCommand : public Command {
     app.add_option("--factor", request_.frame.factors, "columns of numbers to be taken as factors")->delimiter(',');
     app.add_option("--weights", request_.frame.weights, "column of weights");
     app.add_option("--missing", missing_, "rows with missing values: refuse or drop")->check(CLI::IsMember({"refuse", "drop"}))->capture_default_str();
+    csv_.declare(app);
     app.add_option("--experts", experts_, "how many: 3, or 2..6 to compare")->capture_default_str();
     app.add_option("--gate", gate_, "softmax, top_k, dense_to_sparse, modified")->capture_default_str();
     app.add_option("--top-k", request_.spec.gate.top_k, "top_k: experts active at one input")->capture_default_str();
@@ -70,7 +72,7 @@ class FitCommand : public Command {
   int run() override {
     catch_signals();
     fill_request();
-    const auto table = load_csv(data_);
+    const auto table = load_csv(data_, csv_.options());
     std::optional<Progress> progress;
     if (!quiet_) {
       auto options = progress_for(stderr, steady_now_s);
@@ -122,6 +124,7 @@ class FitCommand : public Command {
     add("--inputs", request_.frame.inputs), add("--gate-inputs", gate_inputs_), add("--expert-inputs", expert_inputs_);
     add("--factor", request_.frame.factors);
     if (!request_.frame.weights.empty()) line += " --weights " + request_.frame.weights;
+    line += csv_.shown();
     if (missing_ != "refuse") line += " --missing " + missing_;
     line += fmt::format(" --experts {} --gate {} --family {}", experts_, gate_, family_);
     if (gate_ == "top_k") line += fmt::format(" --top-k {}{}", request_.spec.gate.top_k, select_without_bias_ ? " --select-without-bias" : "");
@@ -182,6 +185,7 @@ class FitCommand : public Command {
   }
 
   FitRequest request_;
+  CsvFlags csv_;
   std::string data_, experts_ = "2", gate_ = "softmax", family_ = "gaussian", activation_ = "tanh", missing_ = "refuse", start_ = "mixed", narrow_ = "refuse",
               solver_ = "newton", out_, report_;
   std::vector<std::string> gate_inputs_, expert_inputs_;

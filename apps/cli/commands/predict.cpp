@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "apps/cli/command.h"
+#include "apps/cli/csv_flags.h"
 #include "base/file.h"
 #include "observe/predict_rows.h"
 
@@ -20,13 +21,14 @@ class PredictCommand : public Command {
     app.add_option("data", data_, "table with the model's inputs (.csv, .csv.gz)")->required();
     app.add_option("--level", level_, "probability of the interval for a new value")->check(CLI::Range(0.01, 0.9999))->capture_default_str();
     app.add_option("--missing", missing_, "rows with missing values: refuse or drop")->check(CLI::IsMember({"refuse", "drop"}))->capture_default_str();
+    csv_.declare(app);
     app.add_flag("--explain", explain_, "the table has the response: add responsibilities and log densities");
     app.add_option("--out", out_, "CSV file; default: standard output");
   }
 
   int run() override {
     const auto model = read_model(model_);
-    const auto table = load_csv(data_);
+    const auto table = load_csv(data_, csv_.options());
     const auto predicted = predict_rows(model, table, level_, missing_ == "drop", explain_);
     const auto text = to_csv(predicted);
     if (out_.empty()) {
@@ -40,6 +42,7 @@ class PredictCommand : public Command {
   }
 
  private:
+  CsvFlags csv_;
   std::string model_, data_, missing_ = "refuse", out_;
   double level_ = 0.95;
   bool explain_ = false;
