@@ -75,7 +75,7 @@ class RowReader {
       if (missing(row, columns_[t])) return false;
       const auto& levels = schema_.terms[t].levels;
       if (levels.empty()) {
-        out.push_back(number(row, columns_[t]));
+        out.push_back(number(row, columns_[t], Role::kInput));
         continue;
       }
       const auto found = std::find(levels.begin(), levels.end(), cell);
@@ -91,12 +91,16 @@ class RowReader {
     return true;
   }
 
-  double number(int64_t row, int64_t column) const {
+  /// `role`: what the column is to the model, which decides what may be done about text in it.
+  enum class Role { kInput, kResponse, kWeight };
+  double number(int64_t row, int64_t column, Role role) const {
     double value = 0;
     const bool is_number = table_.number(row, column, value);
     if (!is_number && table_.has_other_decimal(row, column)) refuse_decimal(table_, row, column);
-    check(is_number, "{}: expected a number, got \"{}\"; mend the cell, or take the column as classes with --factor {}", place(table_, row, column),
-          shown(table_.cell(row, column)), table_.header()[static_cast<size_t>(column)]);
+    const std::string remedy = role == Role::kInput      ? ", or take the column as classes with --factor " + table_.header()[static_cast<size_t>(column)]
+                               : role == Role::kResponse ? ", or explain classes with --family multinomial"
+                                                         : "";
+    check(is_number, "{}: expected a number, got \"{}\"; mend the cell{}", place(table_, row, column), shown(table_.cell(row, column)), remedy);
     return value;
   }
 
@@ -119,14 +123,14 @@ Frame read_rows(const CsvTable& table, const Schema& schema, bool drop_missing, 
       ++frame.dropped;
       continue;
     }
-    if (response >= 0 && schema.classes.empty()) frame.y.push_back(reader.number(r, response));
+    if (response >= 0 && schema.classes.empty()) frame.y.push_back(reader.number(r, response, RowReader::Role::kResponse));
     if (response >= 0 && !schema.classes.empty()) {
       const auto found = std::find(schema.classes.begin(), schema.classes.end(), table.cell(r, response));
       check(found != schema.classes.end(), "{}: unknown class \"{}\"", place(table, r, response), shown(table.cell(r, response)));
       frame.y.push_back(static_cast<double>(found - schema.classes.begin()));
     }
     if (weight >= 0) {
-      frame.weight.push_back(reader.number(r, weight));
+      frame.weight.push_back(reader.number(r, weight, RowReader::Role::kWeight));
       check(frame.weight.back() >= 0, "{}: expected a weight of 0 or more, got {}", place(table, r, weight), frame.weight.back());
     }
     frame.x.insert(frame.x.end(), values.begin(), values.end());

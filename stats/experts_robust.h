@@ -1,4 +1,5 @@
 #pragma once
+#include "stats/linear_algebra.h"
 #include "stats/steps.h"
 
 namespace gw::stats {
@@ -11,6 +12,7 @@ class RobustStep : public ExpertStep {
  public:
   RobustStep(const MixtureSpec& spec, const Design& design, const FitOptions& options);
   int64_t sums() const override;
+  int64_t mass_at(int64_t expert) const override { return expert * per_expert() + packed_size(columns_ + 1); }
   int64_t scratch() const override { return 2 * experts_ + 1; }
   void densities(const Block& block, const MixtureParameters& parameters, double* joint, double* scratch) const override;
   void accumulate(const Block& block, const MixtureParameters& parameters, const double* posterior, double* scratch,

@@ -51,7 +51,8 @@ void add_warnings(const EmProblem& problem, const EmRun& run, const DataView& da
   }
   const double least = problem.least_mass();
   for (size_t k = 0; k < run.mass.size(); ++k) {
-    if (run.mass[k] < least) result.warnings.push_back(fmt::format("expert {} died: {:.3g} rows are left to it, too few for its coefficients; ask for fewer experts", k + 1, run.mass[k]));
+    if (run.mass[k] < least) result.warnings.push_back(fmt::format("expert {} died: {:.3g} rows are left to it, too few for its coefficients; {}", k + 1, run.mass[k],
+                                                           run.mass.size() > 1 ? "ask for fewer experts" : "leave columns out"));
     const bool has_scale = problem.spec().family != Family::kMultinomial;
     if (has_scale && run.parameters.scale[k] <= problem.options().min_scale) {
       result.warnings.push_back(fmt::format("expert {} passes through its rows: its scale was stopped at {:g} deviations of the response", k + 1,

@@ -55,6 +55,8 @@ class ExpertStep {
   virtual void accumulate(const Block& block, const MixtureParameters& parameters, const double* posterior, double* scratch,
                           double* sum) const = 0;
   virtual void update(const MixtureParameters& parameters, const double* sum, MixtureParameters& target) const = 0;
+  /// Which of its sums is the posterior weight of an expert; -1 if none is.
+  virtual int64_t mass_at(int64_t) const { return -1; }
   /// False where `update` maximises outright; true where it is a step that may have to be shortened.
   virtual bool may_overshoot() const { return false; }
   virtual double ridge() const { return 0; }  ///< on squared slopes

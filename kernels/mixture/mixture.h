@@ -19,7 +19,7 @@ struct MixtureTable {
   /// Scores and log densities, expert after expert `stride` apart, become probabilities and posteriors times weight, in place.
   /// Math:   p_k = softmax(score)_k; t_k = w·p_k f_k / Σ_l p_l f_l with log f = joint on entry; returns Σ_r w log Σ_k p_k f_k.
   ///         A score of -infinity gives 0 and 0; at least one score per row is finite, and no log density is NaN.
-  /// Cost:   2 exponentials per expert and row, a division per row; 2 logarithms per 32 rows where weights are 0 or 1, else per row.
+  /// Cost:   2 exponentials per expert and row (one less where the last score is 0), a division per row; 2 logarithms per 32 rows where weights are 0 or 1, else per row.
   double (*posterior)(double* score, double* joint, int64_t stride, int64_t experts, const double* weight, int64_t rows);
 
   /// out[r] = posterior[r] - weight[r]·probability[r].

@@ -24,7 +24,7 @@ inline double total_of(Vec v) {
   return v[0];
 }
 
-// e^x for x <= 0; 0 below -708, where the result would leave the normal numbers (and for -infinity).
+// e^x for x <= 16, and as exact up to 700; 0 below -708, where the result would leave the normal numbers (and for -infinity).
 // x = n·ln 2 + r with |r| <= ln 2 / 2, ln 2 in two pieces so that r is exact; the Taylor series to r^13 errs by less than 1e-17.
 // Adding 1.5·2^52 rounds to an integer and leaves it in the low bits: AVX2 has no conversion of doubles to 64-bit integers.
 #if defined(__AVX512F__)
@@ -133,7 +133,7 @@ void linear_of(const double* const* columns, int64_t rows, double bias, const do
 
 void linear(const double* const* columns, int64_t count, int64_t rows, double bias, const double* coefficient, double* out) {
   using Of = void (*)(const double* const*, int64_t, double, const double*, double*);
-  constexpr Of kOf[] = {linear_of<0>, linear_of<1>, linear_of<2>, linear_of<3>, linear_of<4>, linear_of<5>, linear_of<6>, linear_of<7>, linear_of<8>};
+  static constexpr Of kOf[] = {linear_of<0>, linear_of<1>, linear_of<2>, linear_of<3>, linear_of<4>, linear_of<5>, linear_of<6>, linear_of<7>, linear_of<8>};
   if (count <= 8) return kOf[count](columns, rows, bias, coefficient, out);
   for (int64_t r = 0; r < rows; r += kLanes) {
     Vec sum = all(bias);
@@ -178,26 +178,68 @@ inline RowSums normalise(double* score, double* joint, int64_t stride, int64_t e
   return {top_joint - top_score, sum_score, sum_joint};
 }
 
+inline bool every(Int mask) {
+  int64_t all_set = -1;
+  for (int64_t lane = 0; lane < kLanes; ++lane) all_set &= mask[lane];
+  return all_set != 0;
+}
+
 inline bool weights_are_0_or_1(const double* weight, int64_t rows) {
   Int plain = Int{} - 1;
   for (int64_t r = 0; r < rows; r += kLanes) plain &= (load(weight + r) == 0.0) | (load(weight + r) == 1.0);
-  int64_t all_plain = -1;
-  for (int64_t lane = 0; lane < kLanes; ++lane) all_plain &= plain[lane];
-  return all_plain != 0;
+  return every(plain);
+}
+
+// The same where the last score is 0 and none is above kPlainScore: its exponential is 1 and those of the others need no shift.
+constexpr double kPlainScore = 16;
+constexpr int64_t kPlainExperts = 400;
+inline RowSums normalise_against_last(double* score, double* joint, int64_t stride, int64_t experts, Vec weight) {
+  const int64_t last = experts - 1;
+  Vec top_joint = load(joint + last * stride);
+  for (int64_t k = 0; k < last; ++k) top_joint = larger(load(score + k * stride) + load(joint + k * stride), top_joint);
+  const Vec reference = exp_of(load(joint + last * stride) - top_joint);
+  Vec sum_score = all(1), sum_joint = reference;
+  for (int64_t k = 0; k < last; ++k) {
+    const Vec s = load(score + k * stride);
+    const Vec prior = exp_of(s), post = exp_of(s + load(joint + k * stride) - top_joint);
+    sum_score += prior;
+    sum_joint += post;
+    store(score + k * stride, prior);
+    store(joint + k * stride, post);
+  }
+  const Vec inverse = 1.0 / (sum_score * sum_joint), per_score = inverse * sum_joint, per_joint = weight * (inverse * sum_score);
+  for (int64_t k = 0; k < last; ++k) {
+    store(score + k * stride, load(score + k * stride) * per_score);
+    store(joint + k * stride, load(joint + k * stride) * per_joint);
+  }
+  store(score + last * stride, per_score);
+  store(joint + last * stride, reference * per_joint);
+  return {top_joint, sum_score, sum_joint};
+}
+
+// Whether rows may be normalised against the last expert. Decided for 32 vectors at once: one look at the scores, no branch in the loop.
+inline bool last_is_plain_reference(const double* score, int64_t stride, int64_t experts, int64_t rows) {
+  Int plain = Int{} - 1;
+  for (int64_t r = 0; r < rows; r += kLanes) plain &= load(score + (experts - 1) * stride + r) == 0.0;
+  for (int64_t k = 0; k + 1 < experts; ++k) {
+    for (int64_t r = 0; r < rows; r += kLanes) plain &= load(score + k * stride + r) <= kPlainScore;
+  }
+  return every(plain);
 }
 
 // Where rows count once, the sum of 32 logarithms is the logarithm of a product: sums of experts lie in [1, experts], and experts^32
-// stays finite up to 4e9 of them.
+// stays finite up to 4e9 of them. Against the last expert they lie in [1, experts·e^16]: e^512 of the e^709 is used, which leaves room for 400 experts.
 double posterior(double* score, double* joint, int64_t stride, int64_t experts, const double* weight, int64_t rows) {
   constexpr int64_t kProducts = 32 * kLanes;
   Vec total{};
   for (int64_t begin = 0; begin < rows; begin += kProducts) {
     const int64_t end = begin + kProducts < rows ? begin + kProducts : rows;
     const bool plain = weights_are_0_or_1(weight + begin, end - begin);
+    const bool against_last = experts <= kPlainExperts && last_is_plain_reference(score + begin, stride, experts, end - begin);
     Vec product_score = all(1), product_joint = all(1);
     for (int64_t r = begin; r < end; r += kLanes) {
       const Vec w = load(weight + r);
-      const RowSums sums = normalise(score + r, joint + r, stride, experts, w);
+      const RowSums sums = against_last ? normalise_against_last(score + r, joint + r, stride, experts, w) : normalise(score + r, joint + r, stride, experts, w);
       total += w * sums.shift;
       if (plain) {
         product_score *= choose(w > 0.0, sums.score, all(1));

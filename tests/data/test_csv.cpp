@@ -104,6 +104,13 @@ TEST(Csv, RefusesTextAmongNumbers) {
   EXPECT_NE(message.find("line 4, column \"x\": expected a number, got \"4O\""), std::string::npos) << message;
   options.factors = {"x"};
   EXPECT_EQ(make_frame(table, options).schema.columns().size(), 2u);
+  // A response and weights are no factors: each has a remedy of its own.
+  const CsvTable roles("y,x,w\n1,2,1\nlow,3,1\n3,4,many\n", "t.csv");
+  FrameOptions weighted;
+  weighted.response = "y", weighted.weights = "w";
+  EXPECT_TRUE(refusal([&] { make_frame(roles, weighted); }).ends_with("got \"low\"; mend the cell, or explain classes with --family multinomial"));
+  weighted.response = "x", weighted.factors = {"y"};
+  EXPECT_TRUE(refusal([&] { make_frame(roles, weighted); }).ends_with("got \"many\"; mend the cell"));
   options.inputs = {"y"};
   EXPECT_NE(refusal([&] { make_frame(table, options); }).find("cannot explain itself"), std::string::npos);
 }

@@ -105,6 +105,31 @@ TEST_P(MixtureLevels, ExponentialAndLogarithmAreExactToRounding) {
   }
 }
 
+// A last score of 0 has a way of its own where no score exceeds 16: here in all rows, in the first 256, and in none; up to the most experts that it takes.
+TEST_P(MixtureLevels, AReferenceExpertChangesNothing) {
+  constexpr int64_t kRows = 512;
+  for (const int64_t experts : {1, 2, 4, 400, 401}) {
+    for (const int64_t plain_rows : {kRows, kRows / 2, int64_t{0}}) {
+      Values score = random_values(7, kRows * experts, -800, 16), joint = random_values(8, kRows * experts, -700, 5), weight(kRows, 1.0);
+      for (int64_t k = 0; k < experts; ++k) {
+        for (int64_t r = 0; r < kRows; ++r) {
+          double& value = score[static_cast<size_t>(k * kRows + r)];
+          if (k + 1 == experts) value = 0;
+          else if (r % 7 == 0) value = r >= plain_rows ? 40 : 16;  // all alike: the sums of 400 are as large as they get
+          else if (r % 7 == 1) value = -std::numeric_limits<double>::infinity();
+        }
+      }
+      Values wanted_score = score, wanted_joint = joint;
+      const double wanted = mixture_ref.posterior(wanted_score.data(), wanted_joint.data(), kRows, experts, weight.data(), kRows);
+      const double got = mixture_family()().posterior(score.data(), joint.data(), kRows, experts, weight.data(), kRows);
+      ASSERT_TRUE(std::isfinite(got));
+      EXPECT_NEAR(got, wanted, 1e-12 * std::abs(wanted)) << experts << " " << plain_rows;
+      expect_near(score, wanted_score, "score");
+      expect_near(joint, wanted_joint, "joint");
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, MixtureLevels, testing::Values("avx2", "avx512"));
 
 // A likelihood computed by hand: two experts with equal scores and densities e^-1 and e^-3.
