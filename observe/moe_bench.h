@@ -11,8 +11,9 @@ namespace gw {
 /// One line of the benchmark. Shapes as in docs/performance.md.
 struct MoeBenchCase {
   enum class Mode { forward, training };
-  /// What the mark is: roof time / our time, loop time / our time (both at least), or time to choose and sort the rows / our time (at most).
-  enum class Against { roof, loop, bookkeeping };
+  /// What the mark is: roof time / our time, loop time / our time, time with uniform routes / our time (all at least), or time to choose and sort
+  /// the rows / our time (at most).
+  enum class Against { roof, loop, balanced, bookkeeping };
   std::string name;
   int64_t experts, k, in, hidden, tokens;
   bool glu, bf16;
@@ -31,6 +32,7 @@ struct MoeBenchResult {
   bool memory_bound = false;
   ops::Peaks peaks;                ///< medians of this case's own rounds
   double loop_seconds = 0;         ///< libtorch's loop over experts, in turns with ours
+  double balanced_seconds = 0;     ///< the same weights with uniform routes, in turns with ours; 0 unless the mark asks for it
   double bookkeeping = 0;          ///< choosing and sorting rows (top_k, plan) / our time
   double error = 0;                ///< largest difference from the loop's answer, relative to its largest value
   bool holds = false;

@@ -85,7 +85,7 @@ void* fresh(int64_t& bytes) {
 
 }  // namespace
 
-TorchTeam::TorchTeam() : workers_(at::in_parallel_region() ? 1 : std::max(1, at::get_num_threads())) {}
+TorchTeam::TorchTeam(int most) : workers_(at::in_parallel_region() ? 1 : std::clamp(at::get_num_threads(), 1, most)) {}
 
 void TorchTeam::run(int64_t tasks, const std::function<void(int64_t, int)>& task) {
   if (workers_ == 1 || tasks <= 1) {

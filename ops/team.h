@@ -2,6 +2,7 @@
 // What the kernels of floor 1 borrow from a process that runs libtorch: its threads, and memory that is reused from call to call.
 #include <ATen/core/Tensor.h>
 
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -9,10 +10,10 @@
 
 namespace gw::ops {
 
-/// libtorch's threads (at::get_num_threads() of them; the caller alone inside a parallel region). Tasks are handed out one by one.
+/// libtorch's threads (at::get_num_threads() of them, at most `most`; the caller alone inside a parallel region). Tasks are handed out one by one.
 class TorchTeam : public kernels::Team {
  public:
-  TorchTeam();
+  explicit TorchTeam(int most = std::numeric_limits<int>::max());
   int workers() const override { return workers_; }
   void run(int64_t tasks, const std::function<void(int64_t, int)>& task) override;
 

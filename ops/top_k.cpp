@@ -86,11 +86,12 @@ class Choose : public torch::autograd::Function<Choose> {
 }  // namespace
 
 TopK top_k(const at::Tensor& scores, int64_t k, const std::string& score, bool renormalise) {
-  check(scores.defined() && scores.dim() == 2 && scores.device().is_cpu() && (scores.scalar_type() == at::kFloat || scores.scalar_type() == at::kDouble),
-        "top_k: expected scores [T, E] in f32 or f64 on the CPU, got {}", told(scores));
+  const bool matrix = scores.defined() && scores.dim() == 2 && scores.device().is_cpu();
+  if (!matrix || (scores.scalar_type() != at::kFloat && scores.scalar_type() != at::kDouble))
+    fail("top_k: expected scores [T, E] in f32 or f64 on the CPU, got {}", told(scores));
   check(k >= 1 && k <= scores.size(1), "top_k: expected k from 1 to {} experts, got {}", scores.size(1), k);
   const auto it = std::find(kScores.begin(), kScores.end(), score);
-  check(it != kScores.end(), "top_k: unknown score function \"{}\"{}", score, near_miss(score, kScores));
+  if (it == kScores.end()) fail("top_k: unknown score function \"{}\"{}", score, near_miss(score, kScores));
   const auto out = Choose::apply(scores, k, static_cast<int64_t>(it - kScores.begin()), renormalise);
   return {out[0], out[1]};
 }

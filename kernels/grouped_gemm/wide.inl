@@ -48,23 +48,17 @@ inline __attribute__((always_inline)) void multiply_columns(const uint32_t* a, c
   if (u < units) multiply_unit<M>(a, b, sums);
 }
 
-template <int64_t M>
-void tile_rows(const uint32_t* a, const uint32_t* b, int64_t units, Sums<float> c, Ahead ahead) {
+// Loads the sums, lets `body(sums)` go through k, stores them. Each body has sums of its own: shared by two loops they would wait on the stack.
+template <int64_t M, class Body>
+inline __attribute__((always_inline)) void with_sums(const Sums<float>& c, const Body& body) {
   Vector sums[M][2];
+#pragma GCC unroll 14
   for (int64_t i = 0; i < M; ++i) {
     sums[i][0] = c.fresh ? zero_sums() : load_sums(c.at + i * c.stride);
     sums[i][1] = c.fresh ? zero_sums() : load_sums(c.at + i * c.stride + kLanes);
   }
-  // A flag inside the loop costs 6 % of what memory gives.
-  if (ahead.columns) {
-    const int64_t split = units > kEarly ? (units - kEarly) / 2 * 2 : 0;  // from here on what lies kEarly ahead is not of this panel
-    const uint32_t* const end = b + units * kCols;
-    const uint32_t* const next = ahead.next != nullptr ? static_cast<const uint32_t*>(ahead.next) : end;
-    multiply_columns<M>(a, b, split, sums, b + kEarly * kCols);
-    multiply_columns<M>(a + split * kTileRows, b + split * kCols, units - split, sums, next);
-  } else {
-    multiply_units<M>(a, b, units, sums, ahead);
-  }
+  body(sums);
+#pragma GCC unroll 14
   for (int64_t i = 0; i < M; ++i) {
     float* const row = c.at + i * c.stride;
     if (c.past) {
@@ -74,6 +68,22 @@ void tile_rows(const uint32_t* a, const uint32_t* b, int64_t units, Sums<float> 
       store_sums(row, sums[i][0]);
       store_sums(row + kLanes, sums[i][1]);
     }
+  }
+}
+
+template <int64_t M>
+void tile_rows(const uint32_t* a, const uint32_t* b, int64_t units, Sums<float> c, Ahead ahead) {
+  // A flag inside the loop costs 6 % of what memory gives.
+  if (ahead.columns) {
+    const int64_t split = units > kEarly ? (units - kEarly) / 2 * 2 : 0;  // from here on what lies kEarly ahead is not of this panel
+    const uint32_t* const end = b + units * kCols;
+    const uint32_t* const next = ahead.next != nullptr ? static_cast<const uint32_t*>(ahead.next) : end;
+    with_sums<M>(c, [&](Vector(&sums)[M][2]) __attribute__((always_inline)) {
+      multiply_columns<M>(a, b, split, sums, b + kEarly * kCols);
+      multiply_columns<M>(a + split * kTileRows, b + split * kCols, units - split, sums, next);
+    });
+  } else {
+    with_sums<M>(c, [&](Vector(&sums)[M][2]) __attribute__((always_inline)) { multiply_units<M>(a, b, units, sums, ahead); });
   }
 }
 

@@ -50,6 +50,16 @@ inline void back_stretch(const T* gate, const T* up, const S* d, S w, int64_t n,
   for (int64_t i = 0; i < n; ++i) narrow_to(w * h[i], weighted[i]);
 }
 
+// Sum j takes the products j, j + 16, …: the tail is apart, because a condition inside makes 16 single sums of what else is one vector.
+template <class S>
+inline void add_products(const S* d, const S* h, int64_t n, S (&sums)[16]) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    for (int64_t j = 0; j < 16; ++j) sums[j] += d[i + j] * h[i + j];
+  }
+  for (int64_t j = 0; i + j < n; ++j) sums[j] += d[i + j] * h[i + j];
+}
+
 // Σ d·h in 16 sums that go down the row beside each other and are added in a fixed order: a vector's worth, the same at every level.
 template <class T, class S>
 S activate_backward(Activation f, const T* gate, const T* up, const S* d, S w, int64_t n, T* weighted, T* d_gate, T* d_up) {
@@ -57,13 +67,11 @@ S activate_backward(Activation f, const T* gate, const T* up, const S* d, S w, i
   S sums[16] = {};
   with(f, [&](auto tag) {
     for (int64_t first = 0; first < n; first += kStretch) {
-      S h[kStretch] = {};
+      S h[kStretch];
       const int64_t count = n - first < kStretch ? n - first : kStretch;
       T* gate_out = gate == nullptr ? nullptr : d_gate + first;
       back_stretch<tag.value>(gate == nullptr ? nullptr : gate + first, up + first, d + first, w, count, h, weighted + first, gate_out, d_up + first);
-      for (int64_t i = 0; i < count; i += 16) {
-        for (int64_t j = 0; j < 16; ++j) sums[j] += i + j < count ? d[first + i + j] * h[i + j] : S(0);
-      }
+      add_products(d + first, h, count, sums);
     }
   });
   return fold(sums);

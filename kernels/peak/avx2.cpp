@@ -16,5 +16,11 @@ int64_t peak_f32_avx2(int64_t turns) {
   return turns * kChains * 16;
 }
 
+int64_t peak_f32_fed_avx2(int64_t turns) {
+  const __m256 one = _mm256_set1_ps(1e-9f);
+  run_fed_chains<__m256>(turns, kFactors, [](const float* p) { return _mm256_set1_ps(*p); }, [one](__m256 sum, __m256 x) { return _mm256_fmadd_ps(x, one, sum); });
+  return turns * kChains * 16;
+}
+
 }  // namespace gw::kernels
 #endif

@@ -16,6 +16,12 @@ int64_t peak_f32_avx512(int64_t turns) {
   return turns * kChains * 32;
 }
 
+int64_t peak_f32_fed_avx512(int64_t turns) {
+  const __m512 one = _mm512_set1_ps(1e-9f);
+  run_fed_chains<__m512>(turns, kFactors, [](const float* p) { return _mm512_set1_ps(*p); }, [one](__m512 sum, __m512 x) { return _mm512_fmadd_ps(x, one, sum); });
+  return turns * kChains * 32;
+}
+
 uint64_t peak_read_avx512(const void* from, int64_t bytes) {
   const auto* p = static_cast<const char*>(from);
   __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;

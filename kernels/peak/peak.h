@@ -8,6 +8,7 @@ namespace gw::kernels {
 /// read: xor of all of `bytes` (a multiple of 256) bytes.
 struct PeakTable {
   int64_t (*f32)(int64_t turns) = nullptr;
+  int64_t (*f32_fed)(int64_t turns) = nullptr;  ///< every second multiply-add takes a factor from the first-level cache
   int64_t (*bf16)(int64_t turns) = nullptr;
   int64_t (*int8)(int64_t turns) = nullptr;
   uint64_t (*read)(const void* from, int64_t bytes) = nullptr;
@@ -17,6 +18,8 @@ int64_t peak_f32_ref(int64_t turns);
 uint64_t peak_read_ref(const void* from, int64_t bytes);
 int64_t peak_f32_avx2(int64_t turns);
 int64_t peak_f32_avx512(int64_t turns);
+int64_t peak_f32_fed_avx2(int64_t turns);
+int64_t peak_f32_fed_avx512(int64_t turns);
 uint64_t peak_read_avx512(const void* from, int64_t bytes);
 int64_t peak_bf16_avx512(int64_t turns);
 int64_t peak_int8_avx512(int64_t turns);

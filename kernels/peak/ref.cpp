@@ -24,11 +24,12 @@ uint64_t peak_read_ref(const void* from, int64_t bytes) {
 }
 
 PeakTable peak_table() {
-  PeakTable table{peak_f32_ref, nullptr, nullptr, peak_read_ref};
+  PeakTable table;
+  table.f32 = peak_f32_ref, table.read = peak_read_ref;
 #if defined(__x86_64__)
   const auto& cpu = cpu_info();
-  if (cpu.avx2 && cpu.fma) table.f32 = peak_f32_avx2;
-  if (cpu.avx512f) table.f32 = peak_f32_avx512, table.read = peak_read_avx512;
+  if (cpu.avx2 && cpu.fma) table.f32 = peak_f32_avx2, table.f32_fed = peak_f32_fed_avx2;
+  if (cpu.avx512f) table.f32 = peak_f32_avx512, table.f32_fed = peak_f32_fed_avx512, table.read = peak_read_avx512;
   if (cpu.avx512_bf16) table.bf16 = peak_bf16_avx512;
   if (cpu.avx512_vnni && cpu.avx512bw) table.int8 = peak_int8_avx512;
 #endif
