@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -113,6 +115,21 @@ std::string documented(const std::string& text, const std::string& arguments) {
   return text.substr(begin, (next < end ? next + 1 : end) - begin);
 }
 
+/// Ten digits of an estimate hold more than iterations that end at 1e-10 of a likelihood fix: the last two differ from one processor to another.
+void expect_same_table(const std::string& got, const std::string& wanted) {
+  ASSERT_EQ(got.substr(0, got.find('\n')), wanted.substr(0, wanted.find('\n')));
+  const auto numbers = [](std::string text) {
+    text.erase(0, text.find('\n'));
+    std::replace(text.begin(), text.end(), ',', ' ');
+    std::istringstream in(text);
+    return std::vector<double>{std::istream_iterator<double>(in), {}};
+  };
+  const auto printed = numbers(got), documented = numbers(wanted);
+  ASSERT_EQ(printed.size(), documented.size());
+  ASSERT_EQ(printed.size(), 27u);
+  for (size_t i = 0; i < printed.size(); ++i) EXPECT_NEAR(printed[i], documented[i], 1e-6 * std::abs(documented[i])) << i;
+}
+
 TEST_F(FitCommand, TheDocumentedExampleIsWhatItPrints) {
   const std::string root = GW_SOURCE_ROOT;
   std::ifstream file(root + "/docs/statistics.md");
@@ -125,7 +142,11 @@ TEST_F(FitCommand, TheDocumentedExampleIsWhatItPrints) {
     if (run.find("examples/") != std::string::npos) run.replace(run.find("examples/"), 9, root + "/examples/");
     const auto answer = gw_test::shell("cd " + folder_ + " && " GW_CLI " " + run);
     EXPECT_EQ(answer.code, 0);
-    EXPECT_EQ(answer.text, documented(text, arguments));
+    if (arguments == predict) {
+      expect_same_table(answer.text, documented(text, arguments));
+    } else {
+      EXPECT_EQ(answer.text, documented(text, arguments));
+    }
   }
 }
 
