@@ -21,12 +21,13 @@ void activate(Activation f, const S* gate, const S* up, int64_t n, T* h, T* kept
   if (kept_up != nullptr) narrow(up, n, kept_up);
 }
 
+// Pairs eight apart, then four, two, one. Each half is an array of its own: added in place, vectors are stored and loaded again in parts.
 template <class S>
-S fold(S (&sums)[16]) {
-  for (int width = 8; width > 0; width /= 2) {
-    for (int j = 0; j < width; ++j) sums[j] += sums[j + width];
-  }
-  return sums[0];
+inline S fold(const S (&sums)[16]) {
+  S eight[8], four[4];
+  for (int j = 0; j < 8; ++j) eight[j] = sums[j] + sums[j + 8];
+  for (int j = 0; j < 4; ++j) four[j] = eight[j] + eight[j + 4];
+  return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
 // One stretch of a row: each loop is simple enough to become vectors (with the sum inside the loop above it, none did: three times slower).
