@@ -34,7 +34,7 @@ class CsvTable {
   int64_t columns() const { return static_cast<int64_t>(header_.size()); }
   std::string_view cell(int64_t row, int64_t column) const { return cells_[static_cast<size_t>(row * columns() + column)]; }
   /// The cell as a finite number with the table's decimal sign; false if it is none.
-  bool number(int64_t row, int64_t column, double& value) const ;
+  bool number(int64_t row, int64_t column, double& value) const;
   /// The cell is a number only with the other decimal sign: "1,5" where a point is expected.
   bool has_other_decimal(int64_t row, int64_t column) const;
   char decimal() const { return decimal_; }

@@ -79,7 +79,8 @@ class RowReader {
         continue;
       }
       const auto found = std::find(levels.begin(), levels.end(), cell);
-      check(found != levels.end(), "{}: unknown level \"{}\"{}", place(table_, row, columns_[t]), shown(cell), near_miss(std::string(cell), levels));
+      // `if … fail`: check() would make these texts for every cell.
+      if (found == levels.end()) fail("{}: unknown level \"{}\"{}", place(table_, row, columns_[t]), shown(cell), near_miss(std::string(cell), levels));
       for (auto level = levels.begin() + 1; level != levels.end(); ++level) out.push_back(level == found ? 1 : 0);
     }
     return true;
@@ -95,13 +96,12 @@ class RowReader {
   enum class Role { kInput, kResponse, kWeight };
   double number(int64_t row, int64_t column, Role role) const {
     double value = 0;
-    const bool is_number = table_.number(row, column, value);
-    if (!is_number && table_.has_other_decimal(row, column)) refuse_decimal(table_, row, column);
+    if (table_.number(row, column, value)) return value;
+    if (table_.has_other_decimal(row, column)) refuse_decimal(table_, row, column);
     const std::string remedy = role == Role::kInput      ? ", or take the column as classes with --factor " + table_.header()[static_cast<size_t>(column)]
                                : role == Role::kResponse ? ", or explain classes with --family multinomial"
                                                          : "";
-    check(is_number, "{}: expected a number, got \"{}\"; mend the cell{}", place(table_, row, column), shown(table_.cell(row, column)), remedy);
-    return value;
+    fail("{}: expected a number, got \"{}\"; mend the cell{}", place(table_, row, column), shown(table_.cell(row, column)), remedy);
   }
 
  private:
@@ -126,12 +126,12 @@ Frame read_rows(const CsvTable& table, const Schema& schema, bool drop_missing, 
     if (response >= 0 && schema.classes.empty()) frame.y.push_back(reader.number(r, response, RowReader::Role::kResponse));
     if (response >= 0 && !schema.classes.empty()) {
       const auto found = std::find(schema.classes.begin(), schema.classes.end(), table.cell(r, response));
-      check(found != schema.classes.end(), "{}: unknown class \"{}\"", place(table, r, response), shown(table.cell(r, response)));
+      if (found == schema.classes.end()) fail("{}: unknown class \"{}\"", place(table, r, response), shown(table.cell(r, response)));
       frame.y.push_back(static_cast<double>(found - schema.classes.begin()));
     }
     if (weight >= 0) {
       frame.weight.push_back(reader.number(r, weight, RowReader::Role::kWeight));
-      check(frame.weight.back() >= 0, "{}: expected a weight of 0 or more, got {}", place(table, r, weight), frame.weight.back());
+      if (frame.weight.back() < 0) fail("{}: expected a weight of 0 or more, got {}", place(table, r, weight), frame.weight.back());
     }
     frame.x.insert(frame.x.end(), values.begin(), values.end());
     frame.row.push_back(r);
