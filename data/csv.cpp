@@ -37,13 +37,12 @@ char guess_separator(std::string_view text) {
 
 bool parse_number(std::string_view text, double& value, char decimal) {
   text = trim(text);
-  if (decimal != '.' && text.find(decimal) != std::string_view::npos) {
+  if (decimal != '.') {
     if (text.find('.') != std::string_view::npos) return false;
     std::string pointed(text);
-    pointed[pointed.find(decimal)] = '.';
+    if (const auto at = pointed.find(decimal); at != std::string::npos) pointed[at] = '.';
     return parse_number(pointed, value);
   }
-  if (decimal != '.' && text.find('.') != std::string_view::npos) return false;
   if (!text.empty() && text.front() == '+') text.remove_prefix(1);
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size() && std::isfinite(value);

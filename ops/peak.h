@@ -11,7 +11,7 @@ class Workspace;
 /// Zero where the instruction is missing. Matrix units (AMX) are not among them.
 struct Peaks {
   double f32 = 0, bf16 = 0, int8 = 0;  ///< loops of FMA, of the bf16 dot product, of the int8 dot product over registers
-  double f32_fed = 0;              ///< FMA of which every second takes a factor from the first-level cache, as products do
+  double f32_fed = 0;                  ///< FMA of which every second takes a factor from the first-level cache, as products do
   double read = 0;                     ///< reading 128 MB
 };
 

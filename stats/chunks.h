@@ -29,7 +29,7 @@ struct Chunks {
 template <class Body>
 void parallel_for(int64_t count, Body body) {
   std::vector<std::exception_ptr> errors(static_cast<size_t>(count));
-  const auto guarded = [&](int64_t i) {
+  auto guarded = [&](int64_t i) {
     try {
       body(i);
     } catch (...) {  // an exception may not leave a parallel region
@@ -37,7 +37,7 @@ void parallel_for(int64_t count, Body body) {
     }
   };
   if (Crew* crew = Crew::current(); crew != nullptr && count > 1) {
-    crew->run(count, [](void* call, int64_t i) { (*static_cast<decltype(guarded)*>(call))(i); }, const_cast<void*>(static_cast<const void*>(&guarded)));
+    crew->run(count, [](void* call, int64_t i) { (*static_cast<decltype(guarded)*>(call))(i); }, &guarded);
   } else {
 #pragma omp parallel for schedule(dynamic, 1) if (count > 1)
     for (int64_t i = 0; i < count; ++i) guarded(i);

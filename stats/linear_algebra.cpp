@@ -10,10 +10,12 @@ namespace {
 using Dense = Eigen::MatrixXd;
 using Vector = Eigen::VectorXd;
 
-// Unit diagonal first: columns in different units would otherwise decide the rank.
+// What makes a diagonal 1, or 0 where it is nothing: columns in different units would otherwise decide the rank.
+double unit_scale(double diagonal) { return diagonal > 0 ? 1 / std::sqrt(diagonal) : 0; }
+
 Vector diagonal_scale(const Dense& a) {
   Vector scale(a.rows());
-  for (Eigen::Index i = 0; i < a.rows(); ++i) scale[i] = a(i, i) > 0 ? 1 / std::sqrt(a(i, i)) : 0;
+  for (Eigen::Index i = 0; i < a.rows(); ++i) scale[i] = unit_scale(a(i, i));
   return scale;
 }
 
@@ -57,8 +59,7 @@ std::vector<double> solve_by(int64_t size, const double* b, At at) {
   std::vector<double> memory(static_cast<size_t>(size * (size + 1))), x(static_cast<size_t>(size));
   double *a = memory.data(), *scale = a + size * size;
   for (int64_t i = 0; i < size; ++i) {
-    const double diagonal = at(i, i);
-    scale[i] = diagonal > 0 ? 1 / std::sqrt(diagonal) : 0;
+    scale[i] = unit_scale(at(i, i));
     x[static_cast<size_t>(i)] = scale[i] * b[i];
     for (int64_t j = 0; j <= i; ++j) a[j * size + i] = scale[i] * scale[j] * at(i, j);
   }

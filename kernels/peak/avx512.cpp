@@ -18,7 +18,8 @@ int64_t peak_f32_avx512(int64_t turns) {
 
 int64_t peak_f32_fed_avx512(int64_t turns) {
   const __m512 one = _mm512_set1_ps(1e-9f);
-  run_fed_chains<__m512>(turns, kFactors, [](const float* p) { return _mm512_set1_ps(*p); }, [one](__m512 sum, __m512 x) { return _mm512_fmadd_ps(x, one, sum); });
+  const auto load = [](const float* p) { return _mm512_set1_ps(*p); };
+  run_fed_chains<__m512>(turns, kFactors, load, [one](__m512 sum, __m512 x) { return _mm512_fmadd_ps(x, one, sum); });
   return turns * kChains * 32;
 }
 
