@@ -1,5 +1,6 @@
 // AMX_BF16: the matrix unit multiplies 16 × 32 by 32 × 16 in one instruction. A tile is 16 rows × 64 columns: four accumulators, one tile of A and
-// four of B; per 32 k five tile loads (8 cycles each) under four products (16 cycles each). A unit is 32 k:
+// four of B; per 32 k five tile loads (8 cycles each) under four products (16 cycles each). B comes from the second-level cache, at 64 bytes a cycle
+// if nothing were to wait: more than it gives. A pair of tiles is 32 rows × twice 32 columns: half of that. A unit is 32 k:
 //   panels of A (16 lanes): [lane][32 k]; panels of B (64 lanes): four times [16 pairs of k][16 lanes][2].
 #include "kernels/grouped_gemm/grouped_gemm.h"
 
@@ -64,6 +65,48 @@ void tile(const Bf16* a, const Bf16* b, int64_t units, int64_t m, Sums<float> c,
   _tile_release();  // other code in the process configures the unit for itself
 }
 
+// Sums 2, 3 and rows 5: the second panel of rows.
+constexpr auto kPairConfigs = tile_configs<2, 3, 5>();
+
+// Half of a panel's columns, 32, for both panels of rows.
+inline void pair_half(const Bf16* a, const Bf16* below, const Bf16* b, int64_t units, Sums<float> c, float* under, Ahead& ahead) {
+  const int64_t stride = c.stride * static_cast<int64_t>(sizeof(float));
+  if (c.fresh) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  } else {
+    _tile_loadd(0, c.at, stride);
+    _tile_loadd(1, c.at + 16, stride);
+    _tile_loadd(2, under, stride);
+    _tile_loadd(3, under + 16, stride);
+  }
+  for (int64_t u = 0; u < units; ++u, a += kTile, below += kTile, b += kTiles * kTile) {
+    for (int i = 0; i < 8 && ahead.lines > 0; ++i, --ahead.lines) __builtin_prefetch(*ahead.line++, 0, 2);
+    _tile_loadd(4, a, 64);
+    _tile_loadd(6, b, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(5, below, 64);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_loadd(7, b + kTile, 64);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_stored(0, c.at, stride);
+  _tile_stored(1, c.at + 16, stride);
+  _tile_stored(2, under, stride);
+  _tile_stored(3, under + 16, stride);
+}
+
+void pair(const Bf16* a, const Bf16* below, const Bf16* b, int64_t units, int64_t m, Sums<float> c, Sums<float> under, Ahead ahead) {
+  _tile_loadconfig(&kPairConfigs[static_cast<size_t>(m - 1)]);
+  pair_half(a, below, b, units, c, under.at, ahead);
+  c.at += 2 * kLanes;
+  pair_half(a, below, b + 2 * kTile, units, c, under.at + 2 * kLanes, ahead);
+  _tile_release();
+}
+
 // 32 k of up to 16 lanes as [lane][16 pairs]; `left` k are real.
 void load_square(const Bf16* const* lane, int64_t count, int64_t k0, int64_t left, Units (&square)[kLanes]) {
   for (int64_t i = 0; i < kLanes; ++i) {
@@ -126,7 +169,7 @@ void pack_lanes(const Bf16* const* step, int64_t k, int64_t count, int64_t width
 
 }  // namespace
 
-const GemmTable<Bf16> gemm_amx_bf16{kRows, kCols, kGroup, pack_k, pack_lanes, tile, {kRows, 2 * kLanes, kGroup, few_k, few_lanes}};
+const GemmTable<Bf16> gemm_amx_bf16{kRows, kCols, kGroup, pack_k, pack_lanes, tile, {kRows, 2 * kLanes, kGroup, few_k, few_lanes}, pair};
 
 }  // namespace gw::kernels
 #endif

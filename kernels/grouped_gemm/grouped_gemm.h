@@ -72,6 +72,9 @@ struct GemmTable {
   /// Cost: 2·m·cols·group·units flop; reads (rows + cols)·4·units bytes of panels.
   void (*tile)(const T* a, const T* b, int64_t units, int64_t m, Sums<Sum> c, Ahead ahead);
   FewRows<T> few = {};
+  /// Two panels of rows, all rows of `a` and m of `below`, by the same columns, each of which is loaded once for both: c and `under` as tile() makes
+  /// them, with the same stride, both fresh or neither. Null: the level's tiles need the columns no less often. `ahead` without columns.
+  void (*pair)(const T* a, const T* below, const T* b, int64_t units, int64_t m, Sums<Sum> c, Sums<Sum> under, Ahead ahead) = nullptr;
 };
 
 extern const GemmTable<double> gemm_ref_f64;

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/moe_ffn/columns.h"
 #include "kernels/moe_ffn/lines.h"
-#include "kernels/moe_ffn/moe_ffn.h"
 
 namespace gw::kernels {
 
@@ -13,70 +13,32 @@ constexpr int64_t kBlockBytes = 512 << 10;
 /// Bytes of k per lane that a block holds: 512 k of f32. E = 8, D = 1024, H = 3584, one core of a Sapphire Rapids class machine: 256 k → 154,
 /// 512 → 156, 1024 → 152, 2048 → 145 GFLOP/s; a megabyte instead of half of one in kBlockBytes: 153.
 constexpr int64_t kBlockDepth = 2048;
+/// The same where rows are taken by pairs of panels and columns are packed already: both rows' and columns' stretches then stay in the first-level
+/// cache while a pair's tiles are summed. bf16, T = 2048, O, two cores of the same machine: 1024 k → 161 ms, 512 → 170, 256 → 145 (183 without pairs). Columns
+/// that are packed on the way are read in rows of so many bytes, which memory likes long: O, training: 256 k → 719 ms, 1024 → 699.
+constexpr int64_t kPairDepth = 512;
 constexpr int64_t kMostPanels = 16;
 /// Panels of rows whose tiles are summed together: 40 panels of 14 rows amortise a block's packing over 560 rows.
 constexpr int64_t kRowPanels = 40;
 
-/// Units of a panel of columns that are packed at a time.
+/// Units of a panel of columns in a block of `depth` bytes of k.
 template <class T>
-int64_t block_units(const GemmTable<T>& gemm, int64_t k) {
-  return std::clamp<int64_t>(ceil_div(k, gemm.group), 1, kBlockDepth / (gemm.group * static_cast<int64_t>(sizeof(T))));
+int64_t block_units(const GemmTable<T>& gemm, int64_t k, int64_t depth = kBlockDepth) {
+  return std::clamp<int64_t>(ceil_div(k, gemm.group), 1, depth / (gemm.group * static_cast<int64_t>(sizeof(T))));
 }
 
-/// A matrix as lanes × k. k_contiguous: element (lane, k) at data[lane·stride + k]; else at data[index(k)·stride + lane].
+/// Units of a block of stripe b for `panels` panels of rows. A single panel, or pair, reads packed columns once: long stretches are then best.
 template <class T>
-struct Columns {
-  const T* data = nullptr;
-  int64_t stride = 0, lanes = 0, k = 0;
-  bool k_contiguous = true;
-  const int64_t* index = nullptr;  ///< of the strided dimension; null: itself
-  const T* packed = nullptr;       ///< all panels of all k, or null
-
-  const T* at(int64_t strided) const { return data + (index == nullptr ? strided : index[strided]) * stride; }
-};
-
-/// One panel of `width` lanes from lane0, k from k0.
-template <class T>
-void pack_panel(const GemmTable<T>& gemm, const Columns<T>& m, int64_t lane0, int64_t width, int64_t k0, int64_t k, T* panel) {
-  constexpr int64_t kMost = 1024;
-  const T* pointers[kMost];
-  const int64_t count = std::min(width, m.lanes - lane0);
-  if (m.k_contiguous) {
-    for (int64_t i = 0; i < count; ++i) pointers[i] = m.at(lane0 + i) + k0;
-    gemm.pack_k(pointers, count, width, k, panel);
-    return;
-  }
-  for (int64_t done = 0; done < k; done += kMost) {  // kMost is a multiple of every group
-    const int64_t steps = std::min(kMost, k - done);
-    for (int64_t j = 0; j < steps; ++j) pointers[j] = m.at(k0 + done + j) + lane0;
-    gemm.pack_lanes(pointers, steps, count, width, panel + done * width);
-  }
+int64_t deep_units(const GemmTable<T>& gemm, const Stripe<T>& b, int64_t panels) {
+  const bool packed = b.m.packed != nullptr;
+  if (packed && panels == 1) return std::max<int64_t>(ceil_div(b.m.k, gemm.group), 1);
+  return block_units(gemm, b.m.k, packed && panels > 2 && gemm.pair != nullptr ? kPairDepth : kBlockDepth);
 }
 
-/// Panels of rows [0, lanes), each over all k: what tiles read as A.
+/// What stripe b's block of up to `deep` units from unit u on will read.
 template <class T>
-struct Panels {
-  T* data = nullptr;
-  int64_t stride = 0;  ///< values of T per panel
-};
-
-/// The columns that a product takes: panels [panel, panel + panels) of `m`.
-template <class T>
-struct Stripe {
-  Columns<T> m;
-  int64_t panel = 0, panels = 0;
-};
-
-/// Where the packed panels of a stripe begin, or null.
-template <class T>
-const T* first_packed(const GemmTable<T>& gemm, const Stripe<T>& b) {
-  return b.m.packed == nullptr ? nullptr : b.m.packed + b.panel * ceil_div(b.m.k, gemm.group) * gemm.cols * gemm.group;
-}
-
-/// What stripe b's block from unit u on will read.
-template <class T>
-void add_block(Lines& lines, const GemmTable<T>& gemm, const Stripe<T>& b, int64_t u, int64_t part, int64_t parts) {
-  const int64_t units = ceil_div(b.m.k, gemm.group), n = std::min(block_units(gemm, b.m.k), units - u), unit = gemm.cols * gemm.group;
+void add_block(Lines& lines, const GemmTable<T>& gemm, const Stripe<T>& b, int64_t u, int64_t deep, int64_t part, int64_t parts) {
+  const int64_t units = ceil_div(b.m.k, gemm.group), n = std::min(deep, units - u), unit = gemm.cols * gemm.group;
   const int64_t k0 = u * gemm.group, k = std::min(n * gemm.group, b.m.k - k0), size = static_cast<int64_t>(sizeof(T));
   const int64_t lane0 = b.panel * gemm.cols, lanes_left = std::min(b.panels * gemm.cols, b.m.lanes - lane0);
   if (b.m.packed != nullptr) {
@@ -117,31 +79,41 @@ PackedBlock<T> packed_block(const GemmTable<T>& gemm, const Stripe<T>& b, int64_
 template <class T>
 using Tiles = Sums<typename SumOf<T>::type>;
 
+/// Panels [i, i + taken) of rows, one or two, by one panel of columns. `rows`: of panel i, from the block's k on; `sums`: its tile, `apart` values before
+/// the next panel's.
+template <class T, class Rows>
+void multiply_panel(const GemmTable<T>& gemm, const Rows& a, int64_t i, int64_t taken, const T* rows, const T* columns, int64_t units, Tiles<T> sums, int64_t apart,
+                    Ahead ahead) {
+  if (taken == 1) return gemm.tile(rows, columns, units, a.rows_of(i), sums, ahead);
+  gemm.pair(rows, rows + a.panels.stride, columns, units, a.rows_of(i + 1), sums, {sums.at + apart, sums.stride, sums.fresh}, ahead);
+}
+
 /// tiles[s][i][p] = (what it holds, or 0 when fresh) + row panel i · column panel p of stripe s, through all k; all stripes have the same k. What comes next (the next block of k, then
 /// the first of `then`) is asked for while this is computed: a block of weights that comes from memory takes as long as a quarter of its
 /// arithmetic at 128 rows per expert.
 template <class T, class Rows, size_t N>
 void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], const Tiles<T> (&tiles)[N], T* scratch, const Stripe<T>* then) {
   const int64_t units = ceil_div(b[0].m.k, gemm.group), unit_a = gemm.rows * gemm.group, panels = b[0].panels, tile = gemm.rows * gemm.cols;
-  int64_t deep = block_units(gemm, b[0].m.k);
-  if (a.count == 1 && b[0].m.packed != nullptr) deep = std::max<int64_t>(units, 1);
+  const int64_t deep = deep_units(gemm, b[0], a.count);
   for (int64_t u = 0; u < units; u += deep) {
-    const int64_t n = std::min(deep, units - u);
+    const int64_t n = std::min(deep, units - u), row_bytes = n * unit_a * static_cast<int64_t>(sizeof(T));
     const bool last = u + n == units;
     PackedBlock<T> block[N];
     for (size_t s = 0; s < N; ++s) block[s] = packed_block(gemm, b[s], u, n, scratch + static_cast<int64_t>(s) * panels * n * gemm.cols * gemm.group);
-    for (int64_t i = 0; i < a.count; ++i) {
+    for (int64_t i = 0, taken = 1; i < a.count; i += taken) {
+      taken = gemm.pair != nullptr && i + 1 < a.count ? 2 : 1;
+      const int64_t after = i + taken, rows_after = std::min(taken, a.count - after);
       const T* rows = a.panels.data + (a.first + i) * a.panels.stride + u * unit_a;
       for (int64_t p = 0; p < panels; ++p) {
         for (size_t s = 0; s < N; ++s) {
           const int64_t part = static_cast<int64_t>(s) + static_cast<int64_t>(N) * p, parts = static_cast<int64_t>(N) * panels;
           const bool from_memory = a.count == 1 && b[s].m.packed != nullptr;
           Lines lines(from_memory, from_memory && then != nullptr ? first_packed(gemm, *then) : nullptr);
-          if (i + 1 < a.count) lines.add(1, n * unit_a * static_cast<int64_t>(sizeof(T)), part, parts, [&](int64_t) { return rows + a.panels.stride; });
-          if (!last) add_block(lines, gemm, b[s], u + n, i * panels + p, a.count * panels);
-          if (last && then != nullptr && !from_memory) add_block(lines, gemm, *then, 0, i * parts + part, a.count * parts);
+          if (rows_after > 0) lines.add(rows_after, row_bytes, part, parts, [&](int64_t j) { return rows + (taken + j) * a.panels.stride; });
+          for (int64_t j = i; j < after && !last; ++j) add_block(lines, gemm, b[s], u + n, deep, j * panels + p, a.count * panels);
+          for (int64_t j = i; j < after && last && then != nullptr && !from_memory; ++j) add_block(lines, gemm, *then, 0, deep, j * parts + part, a.count * parts);
           const Tiles<T> sums{tiles[s].at + (i * panels + p) * tile, gemm.cols, tiles[s].fresh && u == 0};
-          gemm.tile(rows, block[s].data + p * block[s].step, n, a.rows_of(i), sums, lines.ahead());
+          multiply_panel(gemm, a, i, taken, rows, block[s].data + p * block[s].step, n, sums, panels * tile, lines.ahead());
         }
       }
     }

@@ -27,7 +27,7 @@ class Lines {
   Ahead ahead() const { return {line_, count_, columns_, next_}; }
 
  private:
-  static constexpr int64_t kMost = 256;  // a tile of a whole block asks for one every other unit
+  static constexpr int64_t kMost = 512;  // 256 for a tile of a whole block, one every other unit; as many for each tile of a pair
   const void* line_[kMost];
   int64_t count_ = 0;
   bool columns_;

@@ -1,4 +1,5 @@
-// Products of few rows, which read a matrix as it lies, against tiles of packed columns: the same bits. Sums of few rows likewise.
+// Products of few rows, which read a matrix as it lies, and of two panels of rows at once against tiles of packed columns: the same bits. Sums of few
+// rows likewise.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -94,6 +95,44 @@ int compare_levels(gw::KernelFamily<FfnLevel<T>>& family) {
 TEST(FewRows, HaveTheBitsOfTiles) {
   const int f32 = compare_levels(moe_ffn_family()), bf16 = compare_levels(moe_ffn_bf16_family());
   if (f32 + bf16 == 0) GTEST_SKIP() << "no level here has products of few rows";
+}
+
+template <class T>
+void expect_bits_of_two_tiles(const GemmTable<T>& gemm, int64_t m, int64_t units, bool fresh) {
+  SCOPED_TRACE(testing::Message() << m << " rows below, " << units << " units" << (fresh ? ", fresh" : ""));
+  const int64_t tile = gemm.rows * gemm.cols, unit_a = gemm.rows * gemm.group * units, k = gemm.group * units;
+  const auto a = mixed<T>(1, 2 * unit_a), b = mixed<T>(2, gemm.cols * k);
+  std::vector<const T*> lanes(static_cast<size_t>(gemm.cols));
+  for (int64_t i = 0; i < gemm.cols; ++i) lanes[static_cast<size_t>(i)] = b.data() + i * k;
+  std::vector<T> columns(b.size());
+  gemm.pack_k(lanes.data(), gemm.cols, gemm.cols, k, columns.data());
+  auto want = values<float>(3, 2 * tile, 1), got = want;
+  gemm.tile(a.data(), columns.data(), units, gemm.rows, {want.data(), gemm.cols, fresh}, {});
+  gemm.tile(a.data() + unit_a, columns.data(), units, m, {want.data() + tile, gemm.cols, fresh}, {});
+  const void* const ask[] = {a.data(), b.data(), columns.data()};
+  gemm.pair(a.data(), a.data() + unit_a, columns.data(), units, m, {got.data(), gemm.cols, fresh}, {got.data() + tile, gemm.cols, fresh}, {ask, 3});
+  // Rows beyond m are not touched by either.
+  EXPECT_EQ(std::memcmp(got.data(), want.data(), got.size() * sizeof(float)), 0);
+}
+
+template <class T>
+int compare_pairs(gw::KernelFamily<FfnLevel<T>>& family) {
+  int compared = 0;
+  for (const auto& level : levels_of(family)) {
+    SCOPED_TRACE(level.name);
+    const auto& gemm = *level.table->gemm;
+    for (int64_t m = 1; gemm.pair != nullptr && m <= gemm.rows; ++m) {
+      for (const int64_t units : {1, 2, 9}) {
+        for (const bool fresh : {false, true}) expect_bits_of_two_tiles<T>(gemm, m, units, fresh), ++compared;
+      }
+    }
+  }
+  return compared;
+}
+
+TEST(PairsOfPanels, HaveTheBitsOfTiles) {
+  const int f32 = compare_pairs(moe_ffn_family()), bf16 = compare_pairs(moe_ffn_bf16_family());
+  if (f32 + bf16 == 0) GTEST_SKIP() << "no level here takes rows by pairs of panels";
 }
 
 template <class T>
