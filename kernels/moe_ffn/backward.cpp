@@ -27,7 +27,7 @@ class Backward {
     const int64_t held = kBlockBytes / (gemm_.cols * gemm_.group * static_cast<int64_t>(sizeof(T)));
     column_units_ = std::max({held, deepest_, inner_wide_ * block_units(gemm_, p_.out), input_wide_ * block_units(gemm_, p_.hidden)});
     scratch_ = take_scratch<T>(memory_, team_.workers(), gemm_, std::min(kRowPanels, ceil_div(most, gemm_.rows)), std::max(inner_wide_, input_wide_),
-                               (column_units_ * gemm_.cols + deepest_ * gemm_.rows) * gemm_.group);
+                               (column_units_ * gemm_.cols + deepest_ * gradient_rows()) * gemm_.group);
     past_ = p_.experts * p_.hidden * (p_.in + p_.out) * static_cast<int64_t>(sizeof(T)) > kBeyondCaches;
     gather();
     inner();
@@ -223,7 +223,7 @@ class Backward {
 
   void tile_block(const Product& q, const Block& b, int64_t begin, int64_t k, const Scratch<T>& s) {
     const int64_t units = ceil_div(k, gemm_.group), step = units * gemm_.cols * gemm_.group;
-    T* const row_panel = s.columns + column_units_ * gemm_.cols * gemm_.group;
+    T* const row_panels = s.columns + column_units_ * gemm_.cols * gemm_.group;
     const auto lanes = [&](const T* data, int64_t width, bool by_token) {
       return Columns<T>{data + (by_token ? 0 : begin * width), width, width, k, false, by_token ? p_.token + begin : nullptr, nullptr};
     };
@@ -232,22 +232,30 @@ class Backward {
     for (int side = 0; side < 2; ++side) {
       if (q.to[side] == nullptr) continue;
       const auto left = lanes(q.left[side], q.m, q.left_by_token);
-      for (int64_t i = 0; i < q.m; i += gemm_.rows) {
-        pack_panel(gemm_, left, i, gemm_.rows, 0, k, row_panel);
-        for (int64_t p = 0; p < b.panels; ++p) product_tile(q, side, b.expert, i, b.panel + p, row_panel, s.columns + p * step, units, s.tiles);
+      for (int64_t i = 0; i < q.m; i += gradient_rows()) {
+        for (int64_t j = i; j < std::min(i + gradient_rows(), q.m); j += gemm_.rows) {
+          pack_panel(gemm_, left, j, gemm_.rows, 0, k, row_panels + (j - i) * units * gemm_.group);
+        }
+        for (int64_t p = 0; p < b.panels; ++p) product_tile(q, side, b.expert, i, b.panel + p, row_panels, s.columns + p * step, units, s.tiles);
       }
     }
   }
 
+  // Rows of a weight gradient that are computed together: those of a pair of panels where sums are narrowed anyway.
+  int64_t gradient_rows() const { return std::is_same_v<T, Sum> || gemm_.pair == nullptr ? gemm_.rows : 2 * gemm_.rows; }
+
   void product_tile(const Product& q, int side, int64_t expert, int64_t i, int64_t panel, const T* left, const T* right, int64_t units, Sum* tile) {
-    const int64_t count = std::min(gemm_.rows, q.m - i), column = panel * gemm_.cols, n = std::min(gemm_.cols, q.n - column);
+    const int64_t count = std::min(gradient_rows(), q.m - i), column = panel * gemm_.cols, n = std::min(gemm_.cols, q.n - column);
     T* to = q.to[side] + (expert * q.m + i) * q.n + column;
     if constexpr (std::is_same_v<T, Sum>) {
       const bool aligned = reinterpret_cast<uintptr_t>(to) % 64 == 0 && q.n * static_cast<int64_t>(sizeof(T)) % 64 == 0;
       if (n == gemm_.cols) return gemm_.tile(left, right, units, count, {to, q.n, true, past_ && aligned}, {});
     }
-    gemm_.tile(left, right, units, count, {tile, gemm_.cols, true}, {});
-    for (int64_t r = 0; r < count; ++r) rows_.narrow(tile + r * gemm_.cols, n, to + r * q.n);
+    const int64_t above = std::min(count, gemm_.rows);
+    const Tiles<T> sums{tile, gemm_.cols, true}, under{tile + above * gemm_.cols, gemm_.cols, true};
+    if (count == above) gemm_.tile(left, right, units, count, sums, {});
+    else gemm_.pair(left, left + units * above * gemm_.group, right, units, count - above, sums, under, {});
+    for (int64_t r = 0; r < count; ++r) rows_.narrow(tile + r * gemm_.cols, n, to + r * q.n, past_);
   }
 
   void bias_gradients() {

@@ -19,12 +19,12 @@ struct FfnRowsTable {
   Sum (*activate_backward)(Activation f, const T* gate, const T* up, const Sum* d, Sum w, int64_t n, T* weighted, T* d_gate, T* d_up);
   /// y += w·c by fused multiply-add.
   void (*scatter)(const Sum* c, Sum w, int64_t n, Sum* y);
-  /// to = c as T.
-  void (*narrow)(const Sum* c, int64_t n, T* to);
+  /// to = c as T; `past`: as in combine().
+  void (*narrow)(const Sum* c, int64_t n, T* to, bool past);
   /// to[r·stride] = Σ_j factor[r·k + j]·row[j], fused, in the order of j, for `rows` ≤ 4 rows of n values: a weight gradient over few rows, written
   /// once; `past`: past the caches, for what is larger than them (memory then moves it once, not twice).
   void (*combine)(const T* factor, int64_t rows, const T* const* row, int64_t k, int64_t n, T* to, int64_t stride, bool past);
-  /// After combine(…, past) and before another thread reads what it wrote.
+  /// After what was written past the caches and before another thread reads what it wrote.
   void (*all_written)();
   /// to += w·row.
   void (*add)(const T* row, Sum w, int64_t n, Sum* to);

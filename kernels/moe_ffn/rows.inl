@@ -128,6 +128,17 @@ void combine(const T* factor, int64_t rows, const T* const* row, int64_t k, int6
 }
 
 template <class T, class S>
+void narrow_row(const S* c, int64_t n, T* to, bool past) {
+  alignas(64) T values[64];
+  int64_t first = 0;
+  for (; past && first + 64 <= n; first += 64) {
+    narrow(c + first, 64, values);
+    write_64(values, to + first, true);
+  }
+  narrow(c + first, n - first, to + first);
+}
+
+template <class T, class S>
 void add(const T* row, S w, int64_t n, S* to) {
   for (int64_t i = 0; i < n; ++i) to[i] = fused(w, S(widen(row[i])), to[i]);
 }
@@ -169,5 +180,5 @@ float fix(const T* x, int64_t n, float most_q, int16_t* to, int32_t& total) {
 template <class T>
 constexpr FfnRowsTable<T> table() {
   using S = typename SumOf<T>::type;
-  return {activate<T, S>, activate_backward<T, S>, scatter<S>, narrow<T, S>, combine<T>, all_written, add<T, S>, dot<T, S>, fix<T>};
+  return {activate<T, S>, activate_backward<T, S>, scatter<S>, narrow_row<T, S>, combine<T>, all_written, add<T, S>, dot<T, S>, fix<T>};
 }
