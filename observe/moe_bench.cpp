@@ -25,15 +25,15 @@ using Against = MoeBenchCase::Against;
 
 // Weights of one call are read from memory, not from a cache, when several sets of them are used in turn.
 constexpr int64_t kRotatedBytes = int64_t{3} << 29;
+constexpr int64_t kShift = 7;  // experts from one turn's routes to the next one's
 // Seconds of calls before and under the clock. Until threads that slept are spread over the cores again, up to 20 ms, a call takes twice as long.
 constexpr double kWarm = 50e-3, kBurst = 10e-3;
 
 at::ScalarType dtype_of(const MoeBenchCase& c) { return c.bf16 ? at::kBFloat16 : at::kFloat; }
-double bytes_per_weight(const MoeBenchCase& c) { return c.bits > 0 ? static_cast<double>(c.bits) / 8 : c.bf16 ? 2 : 4; }
 int64_t weight_values(const MoeBenchCase& c) { return (c.glu ? 3 : 2) * c.in * c.hidden; }
 
-/// K distinct experts per token: smallest keys of an exponential race, so that popularity is 1 / rank^zipf.
-RoutingPlan routes(const MoeBenchCase& c, double zipf) {
+/// K distinct experts per token: smallest keys of an exponential race, so that popularity is 1 / rank^zipf. `shift`: added to every expert, modulo their number.
+RoutingPlan routes(const MoeBenchCase& c, double zipf, int64_t shift = 0) {
   const Rng rng = Rng(1).fork("bench/routes");
   auto expert = at::empty({c.tokens, c.k}, at::kLong);
   auto* out = expert.data_ptr<int64_t>();
@@ -44,7 +44,7 @@ RoutingPlan routes(const MoeBenchCase& c, double zipf) {
       race[static_cast<size_t>(e)] = {-std::log(1 - u) * std::pow(static_cast<double>(e + 1), zipf), e};
     }
     std::partial_sort(race.begin(), race.begin() + c.k, race.end());
-    for (int64_t j = 0; j < c.k; ++j) out[t * c.k + j] = race[static_cast<size_t>(j)].second;
+    for (int64_t j = 0; j < c.k; ++j) out[t * c.k + j] = (race[static_cast<size_t>(j)].second + shift) % c.experts;
   }
   return make_plan(expert, ops::uniform(Rng(2), {c.tokens, c.k}, 0.1, 1), c.experts);
 }
@@ -113,20 +113,20 @@ void bookkeeping(const at::Tensor& scores, int64_t k) {
 
 class Runner {
  public:
-  explicit Runner(const MoeBenchCase& c) : c_(c), plan_(routes(c, c.zipf)), balanced_(c.against == Against::balanced ? routes(c, 0) : plan_) {
+  explicit Runner(const MoeBenchCase& c) : c_(c), plans_{routes(c, c.zipf)}, balanced_(c.against == Against::balanced ? routes(c, 0) : plans_.front()) {
     const bool training = c.mode == Mode::training;
     x_ = ops::normal(Rng(3), {c.tokens, c.in}, 0, 1).to(dtype_of(c)).requires_grad_(training);
-    weight_ = plan_.weight.detach().clone().requires_grad_(training);
+    weight_ = plans_.front().weight.detach().clone().requires_grad_(training);
     dy_ = ops::normal(Rng(4), {c.tokens, c.in}, 0, 1).to(dtype_of(c));
-    const auto bytes = static_cast<int64_t>(static_cast<double>(c.experts * weight_values(c)) * bytes_per_weight(c));
-    const int64_t sets = c.tokens > 64 ? 1 : std::clamp<int64_t>(kRotatedBytes / bytes, 1, 64);
-    sets_.reserve(static_cast<size_t>(sets));
+    sets_.reserve(64);
     sets_.emplace_back(c);
+    const int64_t sets = c.tokens > 64 ? 1 : std::clamp<int64_t>(kRotatedBytes / weight_bytes(), 1, 64);
+    while (sets > 1 && static_cast<int64_t>(plans_.size()) < c.experts) plans_.push_back(routes(c, c.zipf, static_cast<int64_t>(plans_.size()) * kShift));
     while (static_cast<int64_t>(sets_.size()) < sets) sets_.push_back(sets_.front().elsewhere(c));
   }
 
   /// The answer, or in training the gradients of x, the routing weights and every expert's weights, one after the other.
-  std::vector<at::Tensor> ours(size_t turn) { return ours(turn, plan_); }
+  std::vector<at::Tensor> ours(size_t turn) { return ours(turn, plan(turn)); }
   /// The same work with every expert as popular as any other.
   void ours_balanced(size_t turn) { ours(turn, balanced_); }
 
@@ -144,17 +144,18 @@ class Runner {
 
   std::vector<at::Tensor> loop(size_t turn) {
     const auto& w = sets_[turn % sets_.size()];
+    const auto& plan = this->plan(turn);
     const at::AutoGradMode mode(c_.mode == Mode::training);
     auto y = at::zeros({c_.tokens, c_.in}, x_.options());
     std::vector<at::Tensor> inputs{x_, weight_};
     for (int64_t e = 0; e < c_.experts; ++e) {
       const auto i = static_cast<size_t>(e);
-      if (plan_.rows_of(e) == 0) continue;
-      const auto token = plan_.token.narrow(0, plan_.offsets[i], plan_.rows_of(e));
+      if (plan.rows_of(e) == 0) continue;
+      const auto token = plan.token.narrow(0, plan.offsets[i], plan.rows_of(e));
       const auto rows = x_.index_select(0, token);
       auto h = at::linear(rows, w.up[i]);
       h = c_.glu ? at::silu(at::linear(rows, w.gate[i])) * h : at::gelu(h);
-      const auto weight = weight_.narrow(0, plan_.offsets[i], plan_.rows_of(e)).to(x_.scalar_type()).unsqueeze(1);
+      const auto weight = weight_.narrow(0, plan.offsets[i], plan.rows_of(e)).to(x_.scalar_type()).unsqueeze(1);
       y = y.index_add(0, token, at::linear(h, w.down[i]) * weight);
       inputs.push_back(w.up[i]), inputs.push_back(w.down[i]);
       if (c_.glu) inputs.push_back(w.gate[i]);
@@ -175,7 +176,7 @@ class Runner {
     worst = std::max(worst, difference(a[1], b[1]));
     size_t at = 2;
     for (int64_t e = 0; e < c_.experts; ++e) {
-      if (plan_.rows_of(e) == 0) continue;
+      if (plan(0).rows_of(e) == 0) continue;
       for (size_t part = 2; part < a.size(); ++part) worst = std::max(worst, difference(a[part][e], b[at++]));
     }
     return worst;
@@ -183,13 +184,23 @@ class Runner {
 
   int64_t active() const {
     int64_t n = 0;
-    for (int64_t e = 0; e < c_.experts; ++e) n += plan_.rows_of(e) > 0 ? 1 : 0;
+    for (int64_t e = 0; e < c_.experts; ++e) n += plan(0).rows_of(e) > 0 ? 1 : 0;
     return n;
   }
 
+  /// Of one set, with the scales of quantised weights.
+  int64_t weight_bytes() const {
+    if (c_.bits > 0) return sets_.front().quantised.bytes();
+    return c_.experts * weight_values(c_) * static_cast<int64_t>(sets_.front().stacked.up.element_size());
+  }
+
  private:
+  // Once all sets had their turn, the same routes go to other experts: few tokens would else use few of the weights, which a large cache keeps.
+  const RoutingPlan& plan(size_t turn) const { return plans_[turn / sets_.size() % plans_.size()]; }
+
   const MoeBenchCase& c_;
-  RoutingPlan plan_, balanced_;
+  std::vector<RoutingPlan> plans_;
+  RoutingPlan balanced_;
   at::Tensor x_, weight_, dy_;
   std::vector<WeightSet> sets_;
 };
@@ -242,13 +253,13 @@ std::vector<MoeBenchCase> all_cases() {
 }
 
 /// Fills in rates, the share of the roof and the verdict.
-void place(MoeBenchResult& r, int64_t active) {
+void place(MoeBenchResult& r, int64_t active, int64_t expert_bytes) {
   const auto& c = r.test;
   const auto& peaks = r.peaks;
   const bool training = c.mode == Mode::training;
   const double operations = static_cast<double>((training ? 3 : 1) * 2 * c.tokens * c.k * weight_values(c));
   // Training reads the weights forward and backward and writes their gradients.
-  const double bytes = static_cast<double>((training ? 3 : 1) * active * weight_values(c)) * bytes_per_weight(c);
+  const auto bytes = static_cast<double>((training ? 3 : 1) * active * expert_bytes);
   const double peak = c.bits > 0 ? std::max(peaks.int8, peaks.bf16) : c.bf16 ? std::max(peaks.bf16, peaks.f32) : peaks.f32;
   const double by_operations = operations / peak * 1e-9, by_bytes = bytes / peaks.read * 1e-9;
   r.gflops = operations / r.seconds * 1e-9, r.gbytes = bytes / r.seconds * 1e-9;
@@ -314,7 +325,7 @@ MoeBenchResult run_moe_bench(const MoeBenchCase& c, ops::PeakProbe& probe, int r
     result.bookkeeping = summary(choosing).median / result.seconds;
   }
   result.peaks = ops::median(peaks);
-  place(result, runner.active());
+  place(result, runner.active(), runner.weight_bytes() / c.experts);
   return result;
 }
 
