@@ -135,6 +135,44 @@ TEST(PairsOfPanels, HaveTheBitsOfTiles) {
   if (f32 + bf16 == 0) GTEST_SKIP() << "no level here takes rows by pairs of panels";
 }
 
+// A tile's columns may come from memory, its rows be few: neither may show in its bits.
+template <class T>
+void expect_rows_of_full_tiles(const GemmTable<T>& gemm, int64_t m, int64_t units, bool fresh) {
+  SCOPED_TRACE(testing::Message() << m << " rows, " << units << " units" << (fresh ? ", fresh" : ""));
+  const int64_t k = gemm.group * units;
+  const auto a = mixed<T>(1, gemm.rows * k), b = mixed<T>(2, gemm.cols * k);
+  std::vector<const T*> lanes(static_cast<size_t>(gemm.cols)), rows(static_cast<size_t>(gemm.rows));
+  for (int64_t i = 0; i < gemm.cols; ++i) lanes[static_cast<size_t>(i)] = b.data() + i * k;
+  for (int64_t i = 0; i < gemm.rows; ++i) rows[static_cast<size_t>(i)] = a.data() + i * k;
+  std::vector<T> columns(b.size()), panel(a.size());
+  gemm.pack_k(lanes.data(), gemm.cols, gemm.cols, k, columns.data());
+  gemm.pack_k(rows.data(), gemm.rows, gemm.rows, k, panel.data());
+  auto want = values<float>(3, gemm.rows * gemm.cols, 1), got = want;
+  const auto before = want;
+  gemm.tile(panel.data(), columns.data(), units, gemm.rows, {want.data(), gemm.cols, fresh}, {});
+  gemm.tile(panel.data(), columns.data(), units, m, {got.data(), gemm.cols, fresh}, {nullptr, 0, true, columns.data()});
+  EXPECT_EQ(std::memcmp(got.data(), want.data(), static_cast<size_t>(m * gemm.cols) * sizeof(float)), 0);
+  EXPECT_EQ(std::memcmp(got.data() + m * gemm.cols, before.data() + m * gemm.cols, static_cast<size_t>((gemm.rows - m) * gemm.cols) * sizeof(float)), 0);
+}
+
+template <class T>
+void compare_rows(gw::KernelFamily<FfnLevel<T>>& family) {
+  for (const auto& level : levels_of(family)) {
+    SCOPED_TRACE(level.name);
+    const auto& gemm = *level.table->gemm;
+    for (int64_t m = 1; m <= gemm.rows; ++m) {
+      for (const int64_t units : {1, 2, 9, 80}) {
+        for (const bool fresh : {false, true}) expect_rows_of_full_tiles<T>(gemm, m, units, fresh);
+      }
+    }
+  }
+}
+
+TEST(FewRows, HaveTheBitsOfFullTiles) {
+  compare_rows(moe_ffn_family());
+  compare_rows(moe_ffn_bf16_family());
+}
+
 template <class T>
 void expect_sums_of_the_reference(const FfnRowsTable<T>& table, const FfnRowsTable<T>& reference) {
   constexpr int64_t kWidth = 2 * 64 + 7, kStride = 3 * 64;
