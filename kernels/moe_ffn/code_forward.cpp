@@ -11,6 +11,7 @@ constexpr int64_t kRowChunk = 128;  // rows whose sums are kept while a panel of
 constexpr int64_t kMostWide = 8;    // panels of codes a task takes
 constexpr int64_t kChunk = 8;       // steps that several panels of rows share: 16 kB of codes stay in the first-level cache
 constexpr int64_t kAsk = 256;       // bytes asked for in a step: a line in each of its quarters
+constexpr int64_t kPanelsPerTask = 8;  // of rows: a token's are not worth waking a thread
 constexpr int64_t kManyRows = 256;  // below, a barrier more costs as much as it saves
 
 int64_t bytes_for(const CodeWeight& w) { return w.bits == 4 ? kBytesForBits4 : kBytesForBits8; }
@@ -101,8 +102,10 @@ class CodeForward {
  private:
   template <class Body>
   void each_row(const Body& body) {
-    team_.run(panels_.total(), [&](int64_t panel, int) {
-      for (int64_t r = 0; r < panels_.rows(panel); ++r) body(panel, r, panels_.begin(panel) + r);
+    team_.run(ceil_div(panels_.total(), kPanelsPerTask), [&](int64_t task, int) {
+      for (int64_t panel = task * kPanelsPerTask; panel < std::min((task + 1) * kPanelsPerTask, panels_.total()); ++panel) {
+        for (int64_t r = 0; r < panels_.rows(panel); ++r) body(panel, r, panels_.begin(panel) + r);
+      }
     });
   }
 
