@@ -24,7 +24,7 @@ using Mode = MoeBenchCase::Mode;
 using Against = MoeBenchCase::Against;
 
 // Weights of one call are read from memory, not from a cache, when several sets of them are used in turn.
-constexpr int64_t kRotatedBytes = int64_t{3} << 29;
+constexpr int64_t kRotatedBytes = int64_t{3} << 29, kMostSets = 64;
 constexpr int64_t kShift = 7;  // experts from one turn's routes to the next one's
 // Seconds of calls before and under the clock. Until threads that slept are spread over the cores again, up to 20 ms, a call takes twice as long.
 constexpr double kWarm = 50e-3, kBurst = 10e-3;
@@ -118,15 +118,15 @@ class Runner {
     x_ = ops::normal(Rng(3), {c.tokens, c.in}, 0, 1).to(dtype_of(c)).requires_grad_(training);
     weight_ = plans_.front().weight.detach().clone().requires_grad_(training);
     dy_ = ops::normal(Rng(4), {c.tokens, c.in}, 0, 1).to(dtype_of(c));
-    sets_.reserve(64);
+    sets_.reserve(kMostSets);
     sets_.emplace_back(c);
-    const int64_t sets = c.tokens > 64 ? 1 : std::clamp<int64_t>(kRotatedBytes / weight_bytes(), 1, 64);
+    const int64_t sets = c.tokens > 64 ? 1 : std::clamp<int64_t>(kRotatedBytes / weight_bytes(), 1, kMostSets);
     while (sets > 1 && static_cast<int64_t>(plans_.size()) < c.experts) plans_.push_back(routes(c, c.zipf, static_cast<int64_t>(plans_.size()) * kShift));
     while (static_cast<int64_t>(sets_.size()) < sets) sets_.push_back(sets_.front().elsewhere(c));
   }
 
   /// The answer, or in training the gradients of x, the routing weights and every expert's weights, one after the other.
-  std::vector<at::Tensor> ours(size_t turn) { return ours(turn, plan(turn)); }
+  std::vector<at::Tensor> ours(size_t turn) { return ours(turn, plan_of(turn)); }
   /// The same work with every expert as popular as any other.
   void ours_balanced(size_t turn) { ours(turn, balanced_); }
 
@@ -144,7 +144,7 @@ class Runner {
 
   std::vector<at::Tensor> loop(size_t turn) {
     const auto& w = sets_[turn % sets_.size()];
-    const auto& plan = this->plan(turn);
+    const auto& plan = plan_of(turn);
     const at::AutoGradMode mode(c_.mode == Mode::training);
     auto y = at::zeros({c_.tokens, c_.in}, x_.options());
     std::vector<at::Tensor> inputs{x_, weight_};
@@ -176,7 +176,7 @@ class Runner {
     worst = std::max(worst, difference(a[1], b[1]));
     size_t at = 2;
     for (int64_t e = 0; e < c_.experts; ++e) {
-      if (plan(0).rows_of(e) == 0) continue;
+      if (plan_of(0).rows_of(e) == 0) continue;
       for (size_t part = 2; part < a.size(); ++part) worst = std::max(worst, difference(a[part][e], b[at++]));
     }
     return worst;
@@ -184,7 +184,7 @@ class Runner {
 
   int64_t active() const {
     int64_t n = 0;
-    for (int64_t e = 0; e < c_.experts; ++e) n += plan(0).rows_of(e) > 0 ? 1 : 0;
+    for (int64_t e = 0; e < c_.experts; ++e) n += plan_of(0).rows_of(e) > 0 ? 1 : 0;
     return n;
   }
 
@@ -196,7 +196,7 @@ class Runner {
 
  private:
   // Once all sets had their turn, the same routes go to other experts: few tokens would else use few of the weights, which a large cache keeps.
-  const RoutingPlan& plan(size_t turn) const { return plans_[turn / sets_.size() % plans_.size()]; }
+  const RoutingPlan& plan_of(size_t turn) const { return plans_[turn / sets_.size() % plans_.size()]; }
 
   const MoeBenchCase& c_;
   std::vector<RoutingPlan> plans_;

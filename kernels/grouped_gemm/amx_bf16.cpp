@@ -27,23 +27,41 @@ inline void ask(const Bf16* b, const Bf16* end, const void* next) {
   for (int64_t line = 0; line < 16; ++line) __builtin_prefetch(far + line * 32);
 }
 
-void tile(const Bf16* a, const Bf16* b, int64_t units, int64_t m, Sums<float> c, Ahead ahead) {
-  _tile_loadconfig(&kConfigs[static_cast<size_t>(m - 1)]);
-  const int64_t stride = c.stride * static_cast<int64_t>(sizeof(float));
-  if (c.fresh) {
+// Later work's lines, as many as go unnoticed beside a unit of k.
+inline void ask_some(Ahead& ahead) {
+  for (int i = 0; i < 8 && ahead.lines > 0; ++i, --ahead.lines) __builtin_prefetch(*ahead.line++, 0, 2);
+}
+
+// The unit's tiles 0 to 3, which hold sums: where each begins.
+inline void load_tiles(float* const (&at)[4], int64_t stride, bool fresh) {
+  if (fresh) {
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
   } else {
-    _tile_loadd(0, c.at, stride);
-    _tile_loadd(1, c.at + 16, stride);
-    _tile_loadd(2, c.at + 32, stride);
-    _tile_loadd(3, c.at + 48, stride);
+    _tile_loadd(0, at[0], stride);
+    _tile_loadd(1, at[1], stride);
+    _tile_loadd(2, at[2], stride);
+    _tile_loadd(3, at[3], stride);
   }
+}
+
+inline void store_tiles(float* const (&at)[4], int64_t stride) {
+  _tile_stored(0, at[0], stride);
+  _tile_stored(1, at[1], stride);
+  _tile_stored(2, at[2], stride);
+  _tile_stored(3, at[3], stride);
+}
+
+void tile(const Bf16* a, const Bf16* b, int64_t units, int64_t m, Sums<float> c, Ahead ahead) {
+  _tile_loadconfig(&kConfigs[static_cast<size_t>(m - 1)]);
+  const int64_t stride = c.stride * static_cast<int64_t>(sizeof(float));
+  float* const sums[] = {c.at, c.at + 16, c.at + 32, c.at + 48};
+  load_tiles(sums, stride, c.fresh);
   const Bf16* const end = b + units * kTiles * kTile;
   for (int64_t u = 0; u < units; ++u, a += kTile, b += kTiles * kTile) {
-    for (int i = 0; i < 8 && ahead.lines > 0; ++i, --ahead.lines) __builtin_prefetch(*ahead.line++, 0, 2);
+    ask_some(ahead);
     _tile_loadd(4, a, 64);
     if (ahead.columns) ask(b, end, ahead.next);
     _tile_loadd(5, b, 64);
@@ -58,10 +76,7 @@ void tile(const Bf16* a, const Bf16* b, int64_t units, int64_t m, Sums<float> c,
     _tile_loadd(5, b + 3 * kTile, 64);
     _tile_dpbf16ps(3, 4, 5);
   }
-  _tile_stored(0, c.at, stride);
-  _tile_stored(1, c.at + 16, stride);
-  _tile_stored(2, c.at + 32, stride);
-  _tile_stored(3, c.at + 48, stride);
+  store_tiles(sums, stride);
   _tile_release();  // other code in the process configures the unit for itself
 }
 
@@ -71,19 +86,10 @@ constexpr auto kPairConfigs = tile_configs<2, 3, 5>();
 // Half of a panel's columns, 32, for both panels of rows.
 inline void pair_half(const Bf16* a, const Bf16* below, const Bf16* b, int64_t units, Sums<float> c, float* under, Ahead& ahead) {
   const int64_t stride = c.stride * static_cast<int64_t>(sizeof(float));
-  if (c.fresh) {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  } else {
-    _tile_loadd(0, c.at, stride);
-    _tile_loadd(1, c.at + 16, stride);
-    _tile_loadd(2, under, stride);
-    _tile_loadd(3, under + 16, stride);
-  }
+  float* const sums[] = {c.at, c.at + 16, under, under + 16};
+  load_tiles(sums, stride, c.fresh);
   for (int64_t u = 0; u < units; ++u, a += kTile, below += kTile, b += kTiles * kTile) {
-    for (int i = 0; i < 8 && ahead.lines > 0; ++i, --ahead.lines) __builtin_prefetch(*ahead.line++, 0, 2);
+    ask_some(ahead);
     _tile_loadd(4, a, 64);
     _tile_loadd(6, b, 64);
     _tile_dpbf16ps(0, 4, 6);
@@ -93,10 +99,7 @@ inline void pair_half(const Bf16* a, const Bf16* below, const Bf16* b, int64_t u
     _tile_dpbf16ps(1, 4, 7);
     _tile_dpbf16ps(3, 5, 7);
   }
-  _tile_stored(0, c.at, stride);
-  _tile_stored(1, c.at + 16, stride);
-  _tile_stored(2, under, stride);
-  _tile_stored(3, under + 16, stride);
+  store_tiles(sums, stride);
 }
 
 void pair(const Bf16* a, const Bf16* below, const Bf16* b, int64_t units, int64_t m, Sums<float> c, Sums<float> under, Ahead ahead) {

@@ -42,6 +42,15 @@ std::vector<T> mixed(uint64_t stream, int64_t count) {
   return out;
 }
 
+/// One panel of all of `from`, whose lanes have k values each.
+template <class T>
+std::vector<T> packed(const GemmTable<T>& gemm, const std::vector<T>& from, int64_t k) {
+  const auto lanes = static_cast<int64_t>(from.size()) / k;
+  std::vector<T> panel(from.size());
+  pack_panel(gemm, Columns<T>{from.data(), k, lanes, k, true, nullptr, nullptr}, 0, lanes, 0, k, panel.data());
+  return panel;
+}
+
 template <class T>
 struct Product {
   int64_t m, lanes, k;
@@ -101,15 +110,11 @@ template <class T>
 void expect_bits_of_two_tiles(const GemmTable<T>& gemm, int64_t m, int64_t units, bool fresh) {
   SCOPED_TRACE(testing::Message() << m << " rows below, " << units << " units" << (fresh ? ", fresh" : ""));
   const int64_t tile = gemm.rows * gemm.cols, unit_a = gemm.rows * gemm.group * units, k = gemm.group * units;
-  const auto a = mixed<T>(1, 2 * unit_a), b = mixed<T>(2, gemm.cols * k);
-  std::vector<const T*> lanes(static_cast<size_t>(gemm.cols));
-  for (int64_t i = 0; i < gemm.cols; ++i) lanes[static_cast<size_t>(i)] = b.data() + i * k;
-  std::vector<T> columns(b.size());
-  gemm.pack_k(lanes.data(), gemm.cols, gemm.cols, k, columns.data());
+  const auto a = mixed<T>(1, 2 * unit_a), columns = packed(gemm, mixed<T>(2, gemm.cols * k), k);
   auto want = values<float>(3, 2 * tile, 1), got = want;
   gemm.tile(a.data(), columns.data(), units, gemm.rows, {want.data(), gemm.cols, fresh}, {});
   gemm.tile(a.data() + unit_a, columns.data(), units, m, {want.data() + tile, gemm.cols, fresh}, {});
-  const void* const ask[] = {a.data(), b.data(), columns.data()};
+  const void* const ask[] = {a.data(), columns.data(), want.data()};
   gemm.pair(a.data(), a.data() + unit_a, columns.data(), units, m, {got.data(), gemm.cols, fresh}, {got.data() + tile, gemm.cols, fresh}, {ask, 3});
   // Rows beyond m are not touched by either.
   EXPECT_EQ(std::memcmp(got.data(), want.data(), got.size() * sizeof(float)), 0);
@@ -140,13 +145,7 @@ template <class T>
 void expect_rows_of_full_tiles(const GemmTable<T>& gemm, int64_t m, int64_t units, bool fresh) {
   SCOPED_TRACE(testing::Message() << m << " rows, " << units << " units" << (fresh ? ", fresh" : ""));
   const int64_t k = gemm.group * units;
-  const auto a = mixed<T>(1, gemm.rows * k), b = mixed<T>(2, gemm.cols * k);
-  std::vector<const T*> lanes(static_cast<size_t>(gemm.cols)), rows(static_cast<size_t>(gemm.rows));
-  for (int64_t i = 0; i < gemm.cols; ++i) lanes[static_cast<size_t>(i)] = b.data() + i * k;
-  for (int64_t i = 0; i < gemm.rows; ++i) rows[static_cast<size_t>(i)] = a.data() + i * k;
-  std::vector<T> columns(b.size()), panel(a.size());
-  gemm.pack_k(lanes.data(), gemm.cols, gemm.cols, k, columns.data());
-  gemm.pack_k(rows.data(), gemm.rows, gemm.rows, k, panel.data());
+  const auto panel = packed(gemm, mixed<T>(1, gemm.rows * k), k), columns = packed(gemm, mixed<T>(2, gemm.cols * k), k);
   auto want = values<float>(3, gemm.rows * gemm.cols, 1), got = want;
   const auto before = want;
   gemm.tile(panel.data(), columns.data(), units, gemm.rows, {want.data(), gemm.cols, fresh}, {});
