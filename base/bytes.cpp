@@ -35,7 +35,7 @@ void ByteWriter::packed(const std::vector<int64_t>& values) {
   uint64_t all = 1;  // at least one bit, so that the number of values is bounded by the number of bytes
   for (const int64_t value : values) all |= static_cast<uint64_t>(value);
   const int width = bit_width(all);
-  ensure(width <= 56, "bytes: cannot pack values of {} bits", width);
+  GW_ENSURE(width <= 56, "bytes: cannot pack values of {} bits", width);
   u8(static_cast<uint8_t>(width));
   bytes.reserve(bytes.size() + values.size() * static_cast<size_t>(width) / 8 + 1);
   uint64_t pending = 0;
@@ -52,7 +52,7 @@ void ByteWriter::f32(const float* values, size_t count) { bytes.append(reinterpr
 void ByteWriter::f64(const double* values, size_t count) { bytes.append(reinterpret_cast<const char*>(values), count * sizeof(double)); }
 
 std::string_view ByteReader::take(size_t size) {
-  check(size <= bytes_.size(), "{}: expected {} more bytes, got {}; the file is damaged", what_, size, bytes_.size());
+  GW_CHECK(size <= bytes_.size(), "{}: expected {} more bytes, got {}; the file is damaged", what_, size, bytes_.size());
   const auto taken = bytes_.substr(0, size);
   bytes_.remove_prefix(size);
   return taken;
@@ -78,7 +78,7 @@ uint64_t ByteReader::varint() {
 
 int64_t ByteReader::count(const char* name, uint64_t most) {
   const uint64_t value = varint();
-  check(value <= most, "{}: expected {} of at most {}, got {}; the file is damaged", what_, name, most, value);
+  GW_CHECK(value <= most, "{}: expected {} of at most {}, got {}; the file is damaged", what_, name, most, value);
   return static_cast<int64_t>(value);
 }
 
@@ -86,8 +86,9 @@ std::string ByteReader::text(size_t most) { return std::string(take(static_cast<
 
 std::vector<int64_t> ByteReader::packed(size_t count, int64_t below) {
   const size_t width = u8();
-  check(width >= 1 && width <= 56, "{}: expected values of 1 to 56 bits, got {}; the file is damaged", what_, width);
-  check(count <= left() * 8 / width, "{}: expected {} values of {} bits, got {} bytes; the file is damaged", what_, count, width, left());
+  GW_CHECK(width >= 1 && width <= 56, "{}: expected values of 1 to 56 bits, got {}; the file is damaged", what_, width);
+  GW_CHECK(count <= left() * 8 / width, "{}: expected {} values of {} bits, got {} bytes; the file is damaged", what_, count, width,
+           left());
   const auto packed = take((count * width + 7) / 8);
   std::vector<int64_t> values(count);
   uint64_t pending = 0, mask = (uint64_t{1} << width) - 1;
@@ -95,7 +96,7 @@ std::vector<int64_t> ByteReader::packed(size_t count, int64_t below) {
   for (auto& value : values) {
     for (; bits < width; bits += 8) pending |= static_cast<uint64_t>(static_cast<unsigned char>(packed[at++])) << bits;
     value = static_cast<int64_t>(pending & mask);
-    check(value < below, "{}: expected values below {}, got {}; the file is damaged", what_, below, value);
+    GW_CHECK(value < below, "{}: expected values below {}, got {}; the file is damaged", what_, below, value);
     pending >>= width;
     bits -= width;
   }
@@ -107,7 +108,7 @@ void ByteReader::f32(float* values, size_t count) { copy_bytes(take(count * size
 void ByteReader::f64(double* values, size_t count) { copy_bytes(take(count * sizeof(double)), values); }
 
 void ByteReader::finish() const {
-  check(bytes_.empty(), "{}: expected the end of the record, got {} more bytes; the file is damaged", what_, bytes_.size());
+  GW_CHECK(bytes_.empty(), "{}: expected the end of the record, got {} more bytes; the file is damaged", what_, bytes_.size());
 }
 
 }  // namespace gw

@@ -25,7 +25,7 @@ std::vector<std::string> split(const std::string& text, char separator) {
 }  // namespace
 
 KernelFamilyBase::KernelFamilyBase(std::string name, std::vector<KernelLevel> levels) : name_(std::move(name)), levels_(std::move(levels)) {
-  ensure(!levels_.empty() && levels_.front().available, "kernels: family {} has no reference level", name_);
+  GW_ENSURE(!levels_.empty() && levels_.front().available, "kernels: family {} has no reference level", name_);
   families().push_back(this);
   force("");
 }
@@ -37,12 +37,12 @@ void KernelFamilyBase::force(const std::string& level) {
     names.push_back(levels_[i].name);
     if (levels_[i].available) best = static_cast<int>(i);
     if (level != levels_[i].name) continue;
-    check(levels_[i].available, "kernels: level \"{}\" of family \"{}\" cannot run here: {}", level, name_, levels_[i].reason);
+    GW_CHECK(levels_[i].available, "kernels: level \"{}\" of family \"{}\" cannot run here: {}", level, name_, levels_[i].reason);
     chosen_ = static_cast<int>(i);
     why_ = "forced by GATEWRIGHT_KERNELS or a call";
     return;
   }
-  check(level.empty(), "kernels: family \"{}\" has no level \"{}\"{}", name_, level, near_miss(level, names));
+  GW_CHECK(level.empty(), "kernels: family \"{}\" has no level \"{}\"{}", name_, level, near_miss(level, names));
   chosen_ = best;
   why_ = "best level that this CPU has";
 }
@@ -63,12 +63,13 @@ void force_kernels(const std::string& text) {
       std::vector<std::string> known;
       for (const auto* family : families())
         for (const auto& level : family->levels()) known.push_back(level.name);
-      check(std::find(known.begin(), known.end(), part) != known.end(), "GATEWRIGHT_KERNELS: unknown level \"{}\"{}", part, near_miss(part, known));
+      GW_CHECK(std::find(known.begin(), known.end(), part) != known.end(), "GATEWRIGHT_KERNELS: unknown level \"{}\"{}", part,
+               near_miss(part, known));
       continue;
     }
     const auto family_name = part.substr(0, equals);
     const auto it = std::find(names.begin(), names.end(), family_name);
-    check(it != names.end(), "GATEWRIGHT_KERNELS: unknown family \"{}\"{}", family_name, near_miss(family_name, names));
+    GW_CHECK(it != names.end(), "GATEWRIGHT_KERNELS: unknown family \"{}\"{}", family_name, near_miss(family_name, names));
     families()[static_cast<size_t>(it - names.begin())]->force(part.substr(equals + 1));
   }
 }

@@ -9,38 +9,41 @@
 
 namespace gw {
 
-/// Base of all errors thrown by the library; `exit_code` is what a program should exit with.
+/// Base of all errors thrown by the library. Which exit code a kind of error becomes is the program's affair (apps/cli/main.cpp).
 class Error : public std::runtime_error {
  public:
-  Error(std::string message, int exit_code) : std::runtime_error(std::move(message)), exit_code_(exit_code) {}
-  int exit_code() const { return exit_code_; }
-
- private:
-  int exit_code_;
+  using std::runtime_error::runtime_error;
 };
 
-/// The caller's fault: a wrong option, shape, file or recipe. Exit code 2.
+/// The caller's fault: a wrong option, shape, file or recipe.
 class ValueError : public Error {
  public:
-  explicit ValueError(std::string message) : Error(std::move(message), 2) {}
+  using Error::Error;
 };
 
-/// The environment's fault: a missing file, a full disk, an unwritable directory. Exit code 2.
+/// The environment's fault: a missing file, a full disk, an unwritable directory.
 class IoError : public Error {
  public:
-  explicit IoError(std::string message) : Error(std::move(message), 2) {}
+  using Error::Error;
 };
 
-/// Our fault: an invariant of the library does not hold. Exit code 1.
+/// A computation became NaN or infinite: a learning rate too high, poisoned weights, damaged data. Training names the step
+/// and keeps its last good checkpoint.
+class NumericError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Our fault: an invariant of the library does not hold.
 class InternalError : public Error {
  public:
-  explicit InternalError(std::string message) : Error(std::move(message) + " (a defect of gatewright: please report)", 1) {}
+  explicit InternalError(const std::string& message) : Error(message + " (a defect of gatewright: please report)") {}
 };
 
-/// The run was interrupted by the user and its state was saved. Exit code 130, as shells expect after SIGINT.
+/// The run was interrupted by the user and its state was saved.
 class Interrupted : public Error {
  public:
-  explicit Interrupted(std::string message) : Error(std::move(message), 130) {}
+  using Error::Error;
 };
 
 template <class... Args>
@@ -48,17 +51,26 @@ template <class... Args>
   throw ValueError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// Throws ValueError with the formatted message unless `condition` holds.
+/// What GW_ENSURE throws.
 template <class... Args>
-void check(bool condition, fmt::format_string<Args...> format, Args&&... args) {
-  if (!condition) throw ValueError(fmt::format(format, std::forward<Args>(args)...));
+[[noreturn]] void fail_ensure(fmt::format_string<Args...> format, Args&&... args) {
+  throw InternalError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// Throws InternalError unless `condition` holds: for what no input may cause.
-template <class... Args>
-void ensure(bool condition, fmt::format_string<Args...> format, Args&&... args) {
-  if (!condition) throw InternalError(fmt::format(format, std::forward<Args>(args)...));
-}
+/// GW_CHECK(condition, format, arguments…) throws ValueError with the formatted message unless the condition holds. A macro, so that the
+/// arguments (often texts that must be made first) are evaluated only when it does not.
+#define GW_CHECK(condition, ...)   \
+  do {                             \
+    if (!(condition)) [[unlikely]] \
+      ::gw::fail(__VA_ARGS__);     \
+  } while (false)
+
+/// The same with InternalError: for what no input may cause.
+#define GW_ENSURE(condition, ...)     \
+  do {                                \
+    if (!(condition)) [[unlikely]]    \
+      ::gw::fail_ensure(__VA_ARGS__); \
+  } while (false)
 
 /// "; did you mean "x"?" when a candidate is near (edit distance at most a third of the length, at least 1),
 /// otherwise "; known: a, b, c".

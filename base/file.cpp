@@ -156,7 +156,7 @@ std::string read_file(const std::string& path, uint64_t limit_bytes) {
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) fail_io(path, "read its size", errno);
   const uint64_t size = S_ISREG(info.st_mode) ? static_cast<uint64_t>(info.st_size) : 0;
-  check(size <= limit_bytes, "file \"{}\": expected at most {} bytes, got {}; is it the right file?", path, limit_bytes, size);
+  GW_CHECK(size <= limit_bytes, "file \"{}\": expected at most {} bytes, got {}; is it the right file?", path, limit_bytes, size);
   constexpr uint64_t kPiece = 65536;  // pipes and /proc have no size: grow as bytes arrive; one byte more than the size shows the end
   std::string bytes;
   uint64_t filled = 0;
@@ -167,7 +167,7 @@ std::string read_file(const std::string& path, uint64_t limit_bytes) {
     if (got < 0) fail_io(path, "read it", errno);
     if (got == 0) break;
     filled += static_cast<uint64_t>(got);
-    check(filled <= limit_bytes, "file \"{}\": expected at most {} bytes, got more; is it the right file?", path, limit_bytes);
+    GW_CHECK(filled <= limit_bytes, "file \"{}\": expected at most {} bytes, got more; is it the right file?", path, limit_bytes);
   }
   bytes.resize(filled);
   return bytes;

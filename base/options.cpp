@@ -30,11 +30,11 @@ class Parser : public OptionVisitor {
   void integer(const char* name, int64_t& value, const char* help, int64_t lo, int64_t hi) override {
     const Json* given = find(name);
     if (given == nullptr) return;
-    check(given->is_number_integer(), "{}: expected an integer for \"{}\" ({}), got {}", part_, name, help, clipped(*given));
+    GW_CHECK(given->is_number_integer(), "{}: expected an integer for \"{}\" ({}), got {}", part_, name, help, clipped(*given));
     const bool huge = given->is_number_unsigned() && given->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
     const int64_t number = huge ? INT64_MAX : given->get<int64_t>();
-    check(!huge && number >= lo && number <= hi, "{}: expected \"{}\" ({}) in {}, got {}", part_, name, help,
-          range_text(static_cast<double>(lo), static_cast<double>(hi)), clipped(*given));
+    GW_CHECK(!huge && number >= lo && number <= hi, "{}: expected \"{}\" ({}) in {}, got {}", part_, name, help,
+             range_text(static_cast<double>(lo), static_cast<double>(hi)), clipped(*given));
     value = number;
   }
 
@@ -46,24 +46,24 @@ class Parser : public OptionVisitor {
   void flag(const char* name, bool& value, const char* help) override {
     const Json* given = find(name);
     if (given == nullptr) return;
-    check(given->is_boolean(), "{}: expected true or false for \"{}\" ({}), got {}", part_, name, help, clipped(*given));
+    GW_CHECK(given->is_boolean(), "{}: expected true or false for \"{}\" ({}), got {}", part_, name, help, clipped(*given));
     value = given->get<bool>();
   }
 
   void text(const char* name, std::string& value, const char* help, std::vector<std::string> choices) override {
     const Json* given = find(name);
     if (given == nullptr) return;
-    check(given->is_string(), "{}: expected text for \"{}\" ({}), got {}", part_, name, help, clipped(*given));
+    GW_CHECK(given->is_string(), "{}: expected text for \"{}\" ({}), got {}", part_, name, help, clipped(*given));
     const auto chosen = given->get<std::string>();
     const bool known = choices.empty() || std::find(choices.begin(), choices.end(), chosen) != choices.end();
-    check(known, "{}: unknown value {} for \"{}\"{}", part_, clipped(*given), name, near_miss(chosen, choices));
+    GW_CHECK(known, "{}: unknown value {} for \"{}\"{}", part_, clipped(*given), name, near_miss(chosen, choices));
     value = chosen;
   }
 
   void reals(const char* name, std::vector<double>& value, const char* help, double lo, double hi) override {
     const Json* given = find(name);
     if (given == nullptr) return;
-    check(given->is_array(), "{}: expected a list of numbers for \"{}\" ({}), got {}", part_, name, help, clipped(*given));
+    GW_CHECK(given->is_array(), "{}: expected a list of numbers for \"{}\" ({}), got {}", part_, name, help, clipped(*given));
     value.clear();
     for (const auto& item : *given) value.push_back(number(name, item, help, lo, hi));
   }
@@ -71,10 +71,10 @@ class Parser : public OptionVisitor {
   void texts(const char* name, std::vector<std::string>& value, const char* help) override {
     const Json* given = find(name);
     if (given == nullptr) return;
-    check(given->is_array(), "{}: expected a list of texts for \"{}\" ({}), got {}", part_, name, help, clipped(*given));
+    GW_CHECK(given->is_array(), "{}: expected a list of texts for \"{}\" ({}), got {}", part_, name, help, clipped(*given));
     value.clear();
     for (const auto& item : *given) {
-      check(item.is_string(), "{}: expected texts in \"{}\", got {}", part_, name, clipped(item));
+      GW_CHECK(item.is_string(), "{}: expected texts in \"{}\", got {}", part_, name, clipped(item));
       value.push_back(item.get<std::string>());
     }
   }
@@ -82,23 +82,23 @@ class Parser : public OptionVisitor {
   void table(const char* name, std::string& json_text, const char* help) override {
     const Json* given = find(name);
     if (given == nullptr) return;
-    check(given->is_object(), "{}: expected a table for \"{}\" ({}), got {}", part_, name, help, clipped(*given));
+    GW_CHECK(given->is_object(), "{}: expected a table for \"{}\" ({}), got {}", part_, name, help, clipped(*given));
     json_text = given->dump();
   }
 
   void refuse_unknown() const {
     for (const auto& item : values_.items()) {
       const bool known = std::find(names_.begin(), names_.end(), item.key()) != names_.end();
-      check(known, "{}: unknown option \"{}\"{}", part_, item.key(), near_miss(item.key(), names_));
+      GW_CHECK(known, "{}: unknown option \"{}\"{}", part_, item.key(), near_miss(item.key(), names_));
     }
   }
 
  private:
   double number(const char* name, const Json& given, const char* help, double lo, double hi) const {
-    check(given.is_number(), "{}: expected a number for \"{}\" ({}), got {}", part_, name, help, clipped(given));
+    GW_CHECK(given.is_number(), "{}: expected a number for \"{}\" ({}), got {}", part_, name, help, clipped(given));
     const double value = given.get<double>();
-    check(value >= lo && value <= hi && !std::isnan(value), "{}: expected \"{}\" ({}) in {}, got {}", part_, name, help,
-          range_text(lo, hi), clipped(given));
+    GW_CHECK(value >= lo && value <= hi && !std::isnan(value), "{}: expected \"{}\" ({}) in {}, got {}", part_, name, help,
+             range_text(lo, hi), clipped(given));
     return value;
   }
 
@@ -122,9 +122,7 @@ class Describer : public OptionVisitor {
   void real(const char* n, double& v, const char* h, double lo, double hi) override {
     infos.push_back({n, "number", range_text(lo, hi), fmt::format("{:g}", v), h});
   }
-  void flag(const char* n, bool& v, const char* h) override {
-    infos.push_back({n, "flag", "true, false", v ? "true" : "false", h});
-  }
+  void flag(const char* n, bool& v, const char* h) override { infos.push_back({n, "flag", "true, false", v ? "true" : "false", h}); }
   void text(const char* n, std::string& v, const char* h, std::vector<std::string> choices) override {
     infos.push_back({n, "text", choices.empty() ? "any" : fmt::format("{}", fmt::join(choices, ", ")), v, h});
   }
@@ -152,7 +150,7 @@ class Writer : public OptionVisitor {
 }  // namespace
 
 void parse_options(const std::string& part, const Json& values, OptionSet& options) {
-  check(values.is_object() || values.is_null(), "{}: expected a table of options, got {}", part, clipped(values));
+  GW_CHECK(values.is_object() || values.is_null(), "{}: expected a table of options, got {}", part, clipped(values));
   const Json table = values.is_null() ? Json::object() : values;
   Parser parser(part, table);
   options.fields(parser);
@@ -167,7 +165,7 @@ Json option_from_text(const std::string& part, OptionSet& options, const std::st
     if (info.name != key) continue;
     if (info.type == "text") return Json{{key, text}};
     Json value = Json::parse(text, nullptr, false);
-    check(!value.is_discarded(), "{}: expected {} for \"{}\" ({}), got \"{}\"", part, info.type, key, info.help, text);
+    GW_CHECK(!value.is_discarded(), "{}: expected {} for \"{}\" ({}), got \"{}\"", part, info.type, key, info.help, text);
     return Json{{key, value}};
   }
   fail("{}: unknown option \"{}\"{}", part, key, near_miss(key, names));

@@ -13,7 +13,7 @@ Registry& Registry::instance() {
 void Registry::add(PartInfo info, std::any factory) {
   for (const auto& entry : entries_) {
     const bool twice = entry.info.kind == info.kind && entry.info.name == info.name;
-    ensure(!twice, "registry: {}/{} is registered twice ({} and {})", info.kind, info.name, entry.info.file, info.file);
+    GW_ENSURE(!twice, "registry: {}/{} is registered twice ({} and {})", info.kind, info.name, entry.info.file, info.file);
   }
   entries_.push_back({std::move(info), std::move(factory)});
 }
@@ -36,13 +36,14 @@ const PartInfo& Registry::info(const std::string& kind, const std::string& name)
 std::vector<PartInfo> Registry::list(const std::string& kind) const {
   if (!kind.empty()) {
     const auto known = kinds();
-    check(std::find(known.begin(), known.end(), kind) != known.end(), "list: unknown catalogue \"{}\"{}", kind, near_miss(kind, known));
+    GW_CHECK(std::find(known.begin(), known.end(), kind) != known.end(), "list: unknown catalogue \"{}\"{}", kind, near_miss(kind, known));
   }
   std::vector<PartInfo> infos;
   for (const auto& entry : entries_) {
     if (kind.empty() || entry.info.kind == kind) infos.push_back(entry.info);
   }
-  std::sort(infos.begin(), infos.end(), [](const PartInfo& a, const PartInfo& b) { return std::tie(a.kind, a.name) < std::tie(b.kind, b.name); });
+  std::sort(infos.begin(), infos.end(),
+            [](const PartInfo& a, const PartInfo& b) { return std::tie(a.kind, a.name) < std::tie(b.kind, b.name); });
   return infos;
 }
 
@@ -68,8 +69,8 @@ std::string repository_path(const std::string& path) {
 
 PartChoice part_choice(const std::string& where, const Json& value) {
   if (value.is_string()) return {value.get<std::string>(), Json::object()};
-  check(value.is_object() && value.contains("part") && value["part"].is_string(),
-        "{}: expected a part's name or a table with \"part\", got {}", where, value.dump().substr(0, 80));
+  GW_CHECK(value.is_object() && value.contains("part") && value["part"].is_string(),
+           "{}: expected a part's name or a table with \"part\", got {}", where, value.dump().substr(0, 80));
   PartChoice choice{value["part"].get<std::string>(), value};
   choice.options.erase("part");
   return choice;

@@ -98,8 +98,8 @@ bool mixture(const Arguments& a, bool weights) {
   step(1);
   gw::RecordingReader reader(watched.directory + "/routes.bin");
   reader.next(), reader.next();
-  gw::ensure(gw::decision_plan(reader.decision(), 64).token.equal(watched.all->last.token),
-             "bench_route_recorder: the recording is not the plan");
+  GW_ENSURE(gw::decision_plan(reader.decision(), 64).token.equal(watched.all->last.token),
+            "bench_route_recorder: the recording is not the plan");
   watched.all->spent_s = watched.policy->spent_s = 0;
   const auto start = Clock::now();
   for (int64_t n = 0; n < a.rounds; ++n) step(n + 2);

@@ -48,7 +48,7 @@ void assert_equal_answers(Network& moe) {
   const auto x = images(16);
   const auto a = moe.forward(x).logits, b = moe.forward(x, masked).logits;
   const double error = ((a - b).abs().max() / b.abs().max()).item<double>();
-  gw::check(error < 1e-5, "bench_routed_cnn: expected the sparse answer to equal the masked one to 1e-5, got {:.2e}", error);
+  GW_CHECK(error < 1e-5, "bench_routed_cnn: expected the sparse answer to equal the masked one to 1e-5, got {:.2e}", error);
 }
 
 bool print(const std::string& name, double ours, double theirs, double mark) {
@@ -80,13 +80,15 @@ bool run(const Arguments& a) {
   const auto x = images(128);
   const auto scores = even_scores(128);
   const auto plan = gw::make_plan(scores.argmax(1, true), at::ones({128, 1}), 2);
-  const auto steps = medians({[&] { train_step(*moe, x, Execution::kSparse); }, [&] { train_step(*moe, x, Execution::kMasked); }}, std::max(3, a.rounds / 3));
+  const auto steps = medians({[&] { train_step(*moe, x, Execution::kSparse); }, [&] { train_step(*moe, x, Execution::kMasked); }},
+                             std::max(3, a.rounds / 3));
   holds &= print("training step, batch 128: sparse / masked dense", steps[0], steps[1], 0.62);
   const auto bucketing = medians({[&] {
-    const auto fresh = gw::make_plan(scores.argmax(1, true), at::ones({128, 1}), 2);
-    const auto flow = gw::enter(x, gw::arrange(fresh, Execution::kSparse));
-    gw::leave(gw::map(flow, [](const at::Tensor& part) { return part.narrow(1, 0, 1).mean({2, 3}); }));
-  }}, 20 * a.rounds);
+                                   const auto fresh = gw::make_plan(scores.argmax(1, true), at::ones({128, 1}), 2);
+                                   const auto flow = gw::enter(x, gw::arrange(fresh, Execution::kSparse));
+                                   gw::leave(gw::map(flow, [](const at::Tensor& part) { return part.narrow(1, 0, 1).mean({2, 3}); }));
+                                 }},
+                                 20 * a.rounds);
   holds &= print("plan + bucketing + un-bucketing / training step", bucketing[0], steps[0], 0.02);
   return holds;
 }

@@ -42,14 +42,16 @@ gw::RouterInputs inputs(int64_t tokens) {
 }
 
 double mixture_s(const Arguments& a) {
-  const gw::Json json{{"experts", kExperts}, {"in", kWidth}, {"policy", {{"part", "top_k_softmax"}, {"k", kChosen}}},
+  const gw::Json json{{"experts", kExperts},
+                      {"in", kWidth},
+                      {"policy", {{"part", "top_k_softmax"}, {"k", kChosen}}},
                       {"bank", {{"part", "mlp"}, {"hidden", kHidden}}}};
   const auto mixture = gw::Mixture::from_json(json);
   mixture->eval();
   const auto x = gw::ops::normal(gw::Rng(2), {a.tokens, kWidth}, 0, 1);
   const at::NoGradGuard no_grad;
   const auto out = mixture->forward(x);
-  gw::check(out.plan.rows() == a.tokens * kChosen && out.y.isfinite().all().item<bool>(), "bench_routers: the mixture's answer is wrong");
+  GW_CHECK(out.plan.rows() == a.tokens * kChosen && out.y.isfinite().all().item<bool>(), "bench_routers: the mixture's answer is wrong");
   return gw::bench::median([&] { mixture->forward(x); }, std::max(1, a.rounds / 2));
 }
 
@@ -72,7 +74,8 @@ bool measure(const std::string& name, const Arguments& a, double whole) {
 
 bool run(const Arguments& a) {
   at::set_num_threads(a.threads);
-  fmt::print("T = {}, E = {}, K = {}, D = {}, H = {}; {}, {} threads\n", a.tokens, kExperts, kChosen, kWidth, kHidden, gw::cpu_info().brand, a.threads);
+  fmt::print("T = {}, E = {}, K = {}, D = {}, H = {}; {}, {} threads\n", a.tokens, kExperts, kChosen, kWidth, kHidden, gw::cpu_info().brand,
+             a.threads);
   const double whole = mixture_s(a);
   fmt::print("mixture, forward: {:.1f} ms\n\n{:<24} {:>12} {:>12} {:>12}\n", whole * 1e3, "policy", "training ms", "else ms", "share");
   bool holds = true;

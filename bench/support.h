@@ -67,7 +67,7 @@ inline int run_main(CLI::App& app, const Arguments& a, int argc, char** argv, co
     return app.exit(error) == 0 ? 0 : 2;
   } catch (const Error& error) {
     fmt::print(stderr, "{}\n", error.what());
-    return error.exit_code();
+    return 2;
   }
 }
 

@@ -57,9 +57,10 @@ bool is_missing(std::string_view text) {
   return lower == "na" || lower == "nan" || lower == "null" || lower == "n/a";
 }
 
-CsvTable::CsvTable(std::string bytes, const std::string& name, const CsvOptions& options) : name_(name), text_(std::move(bytes)), decimal_(options.decimal) {
-  check(decimal_ == '.' || decimal_ == ',', "csv \"{}\": expected . or , for decimals, got {}", name, decimal_);
-  check(text_.size() <= options.limit_bytes, "csv \"{}\": expected at most {} bytes, got {}", name, options.limit_bytes, text_.size());
+CsvTable::CsvTable(std::string bytes, const std::string& name, const CsvOptions& options)
+    : name_(name), text_(std::move(bytes)), decimal_(options.decimal) {
+  GW_CHECK(decimal_ == '.' || decimal_ == ',', "csv \"{}\": expected . or , for decimals, got {}", name, decimal_);
+  GW_CHECK(text_.size() <= options.limit_bytes, "csv \"{}\": expected at most {} bytes, got {}", name, options.limit_bytes, text_.size());
   parse(options);
 }
 
@@ -68,7 +69,8 @@ void CsvTable::refuse(const std::string& what) const { fail("csv \"{}\", line {}
 void CsvTable::parse(const CsvOptions& options) {
   if (text_.starts_with("\xEF\xBB\xBF")) at_ = 3;
   const auto zero = text_.find('\0');
-  check(zero == std::string::npos, "csv \"{}\": byte {} is zero: this is no text; is it UTF-16 or a spreadsheet's own format?", name_, zero);
+  GW_CHECK(zero == std::string::npos, "csv \"{}\": byte {} is zero: this is no text; is it UTF-16 or a spreadsheet's own format?", name_,
+           zero);
   const char separator = options.separator != 0 ? options.separator : guess_separator(std::string_view(text_).substr(at_));
   std::vector<std::string_view> record;
   while (at_ < text_.size()) {
@@ -81,14 +83,17 @@ void CsvTable::parse(const CsvOptions& options) {
     }
     if (record.size() != header_.size()) {
       line_ = first_line;
-      refuse(fmt::format("expected {} cells as in the header, got {}; is a quote or a separator missing{}", header_.size(), record.size(),
-                         separator == ',' && record.size() > header_.size() ? ", or is the comma decimal? Then put numbers into quotes, or semicolons between cells, and read with --decimal ," : "?"));
+      refuse(fmt::format(
+          "expected {} cells as in the header, got {}; is a quote or a separator missing{}", header_.size(), record.size(),
+          separator == ',' && record.size() > header_.size()
+              ? ", or is the comma decimal? Then put numbers into quotes, or semicolons between cells, and read with --decimal ,"
+              : "?"));
     }
     cells_.insert(cells_.end(), record.begin(), record.end());
     lines_.push_back(first_line);
   }
-  check(!header_.empty(), "csv \"{}\": expected a header and rows, got an empty file", name_);
-  check(!lines_.empty(), "csv \"{}\": expected rows below the header, got none", name_);
+  GW_CHECK(!header_.empty(), "csv \"{}\": expected a header and rows, got an empty file", name_);
+  GW_CHECK(!lines_.empty(), "csv \"{}\": expected rows below the header, got none", name_);
 }
 
 void CsvTable::read_record(char separator, std::vector<std::string_view>& cells) {
@@ -104,7 +109,8 @@ void CsvTable::read_record(char separator, std::vector<std::string_view>& cells)
     }
     if (at_ < text_.size() && text_[at_] == '\r') ++at_;
     if (at_ >= text_.size() || text_[at_] == '\n') break;
-    if (text_[at_] != separator) refuse(fmt::format("expected a separator or the end of the line after a closing quote, column {}", cells.size()));
+    if (text_[at_] != separator)
+      refuse(fmt::format("expected a separator or the end of the line after a closing quote, column {}", cells.size()));
     ++at_;
   }
   if (at_ < text_.size()) ++at_, ++line_;
@@ -131,13 +137,13 @@ std::string_view CsvTable::read_quoted() {
 }
 
 void CsvTable::take_header(const std::vector<std::string_view>& cells, const CsvOptions& options) {
-  check(static_cast<int64_t>(cells.size()) <= options.limit_columns, "csv \"{}\": expected at most {} columns, got {}", name_,
-        options.limit_columns, cells.size());
+  GW_CHECK(static_cast<int64_t>(cells.size()) <= options.limit_columns, "csv \"{}\": expected at most {} columns, got {}", name_,
+           options.limit_columns, cells.size());
   std::set<std::string> seen;
   for (const auto cell : cells) {
     std::string text(trim(cell));
     if (text.empty()) text = fmt::format("column{}", header_.size() + 1);  // R writes its row names under no name
-    check(seen.insert(text).second, "csv \"{}\": the header names \"{}\" twice", name_, text);
+    GW_CHECK(seen.insert(text).second, "csv \"{}\": the header names \"{}\" twice", name_, text);
     header_.push_back(std::move(text));
   }
 }
@@ -151,10 +157,12 @@ bool CsvTable::has_other_decimal(int64_t row, int64_t column) const {
 
 int64_t CsvTable::column(const std::string& name) const {
   const auto found = std::find(header_.begin(), header_.end(), name);
-  check(found != header_.end(), "csv \"{}\": no column \"{}\"{}", name_, name, near_miss(name, header_));
+  GW_CHECK(found != header_.end(), "csv \"{}\": no column \"{}\"{}", name_, name, near_miss(name, header_));
   return found - header_.begin();
 }
 
-CsvTable load_csv(const std::string& path, const CsvOptions& options) { return CsvTable(read_gzip(path, options.limit_bytes), path, options); }
+CsvTable load_csv(const std::string& path, const CsvOptions& options) {
+  return CsvTable(read_gzip(path, options.limit_bytes), path, options);
+}
 
 }  // namespace gw

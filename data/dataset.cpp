@@ -13,14 +13,14 @@ namespace {
 
 /// Positions of every class, in file order.
 std::vector<std::vector<int64_t>> positions_by_class(const char* part, const ImageSet& set, int64_t classes) {
-  check(set.images.defined() && set.labels.defined() && set.images.dim() == 4 && set.labels.dim() == 1 &&
-            set.labels.scalar_type() == at::kLong && set.images.size(0) == set.labels.size(0),
-        "{}: expected images [n, C, H, W] with labels [n] of type int64, got something else", part);
+  GW_CHECK(set.images.defined() && set.labels.defined() && set.images.dim() == 4 && set.labels.dim() == 1 &&
+               set.labels.scalar_type() == at::kLong && set.images.size(0) == set.labels.size(0),
+           "{}: expected images [n, C, H, W] with labels [n] of type int64, got something else", part);
   std::vector<std::vector<int64_t>> positions(static_cast<size_t>(std::max<int64_t>(classes, 0)));
   const at::Tensor labels = set.labels.contiguous();
   const auto* label = labels.data_ptr<int64_t>();
   for (int64_t i = 0; i < set.size(); ++i) {
-    check(label[i] >= 0 && label[i] < classes, "{}: expected labels below {}, got {} at image {}", part, classes, label[i], i);
+    GW_CHECK(label[i] >= 0 && label[i] < classes, "{}: expected labels below {}, got {} at image {}", part, classes, label[i], i);
     positions[static_cast<size_t>(label[i])].push_back(i);
   }
   return positions;
@@ -36,21 +36,21 @@ ImageSet select(const ImageSet& set, std::vector<int64_t> positions) {
 }  // namespace
 
 ImageSet take_per_class(const ImageSet& set, int64_t classes, int64_t count) {
-  check(count >= 0, "take_per_class: expected a count of at least 0, got {}", count);
+  GW_CHECK(count >= 0, "take_per_class: expected a count of at least 0, got {}", count);
   const auto positions = positions_by_class("take_per_class", set, classes);
   if (count == 0) return set;
   std::vector<int64_t> chosen;
   for (size_t label = 0; label < positions.size(); ++label) {
     const auto have = static_cast<int64_t>(positions[label].size());
-    check(have >= count, "take_per_class: expected at least {} images of every class, got {} of class {}; ask for fewer", count, have,
-          label);
+    GW_CHECK(have >= count, "take_per_class: expected at least {} images of every class, got {} of class {}; ask for fewer", count, have,
+             label);
     chosen.insert(chosen.end(), positions[label].begin(), positions[label].begin() + count);
   }
   return select(set, std::move(chosen));
 }
 
 TrainValidation split_validation(const ImageSet& set, int64_t classes, double fraction, uint64_t seed) {
-  check(fraction >= 0 && fraction < 1, "split_validation: expected a fraction in [0, 1), got {:g}", fraction);
+  GW_CHECK(fraction >= 0 && fraction < 1, "split_validation: expected a fraction in [0, 1), got {:g}", fraction);
   const auto positions = positions_by_class("split_validation", set, classes);
   std::vector<int64_t> train, validation;
   for (size_t label = 0; label < positions.size(); ++label) {
@@ -60,9 +60,9 @@ TrainValidation split_validation(const ImageSet& set, int64_t classes, double fr
     const int64_t kept = count - static_cast<int64_t>(std::floor(fraction * static_cast<double>(count) + 1e-9));  // 0.1 · 30 is 3, not 2
     for (int64_t i = 0; i < count; ++i) (i < kept ? train : validation).push_back(all[static_cast<size_t>(order[static_cast<size_t>(i)])]);
   }
-  check(fraction == 0 || !validation.empty(),
-        "split_validation: expected a fraction that holds an image of some class, got {:g} of {} images in {} classes", fraction,
-        set.size(), classes);
+  GW_CHECK(fraction == 0 || !validation.empty(),
+           "split_validation: expected a fraction that holds an image of some class, got {:g} of {} images in {} classes", fraction,
+           set.size(), classes);
   return {select(set, std::move(train)), select(set, std::move(validation))};
 }
 

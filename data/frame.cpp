@@ -23,17 +23,20 @@ std::vector<std::string> levels_of(const CsvTable& table, int64_t column) {
   for (int64_t r = 0; r < table.rows(); ++r) {
     const auto cell = table.cell(r, column);
     if (!is_missing(cell)) seen.emplace(cell);
-    check(seen.size() <= kMostLevels, "csv \"{}\", column \"{}\": expected a factor of at most {} levels, got more; is it an identifier? leave it out",
-          table.name(), table.header()[static_cast<size_t>(column)], kMostLevels);
+    GW_CHECK(seen.size() <= kMostLevels,
+             "csv \"{}\", column \"{}\": expected a factor of at most {} levels, got more; is it an identifier? leave it out", table.name(),
+             table.header()[static_cast<size_t>(column)], kMostLevels);
   }
   return {seen.begin(), seen.end()};
 }
 
 [[noreturn]] void refuse_decimal(const CsvTable& table, int64_t row, int64_t column) {
   const bool comma = table.decimal() == '.';
-  fail("{}: expected a number, got \"{}\": a {} stands where a {} is expected; if it is the decimal sign, read the table with --decimal {}{}",
-       place(table, row, column), shown(table.cell(row, column)), comma ? "comma" : "point", comma ? "point" : "comma", comma ? "," : ".",
-       comma ? "; if it separates thousands, leave it out" : "");
+  fail(
+      "{}: expected a number, got \"{}\": a {} stands where a {} is expected; if it is the decimal sign, read the table with --decimal "
+      "{}{}",
+      place(table, row, column), shown(table.cell(row, column)), comma ? "comma" : "point", comma ? "point" : "comma", comma ? "," : ".",
+      comma ? "; if it separates thousands, leave it out" : "");
 }
 
 /// A column is a factor if no cell of it is a number. One whose cells are all numbers but for the decimal sign is a mistake: it would pass
@@ -53,12 +56,12 @@ Term make_term(const CsvTable& table, const std::string& name, bool factor) {
     if (any_number) break;
     other_decimals = other_decimals && table.has_other_decimal(r, column);
   }
-  check(any_cell || factor, "csv \"{}\", column \"{}\": every value is missing; leave it out", table.name(), name);
+  GW_CHECK(any_cell || factor, "csv \"{}\", column \"{}\": every value is missing; leave it out", table.name(), name);
   if (any_number) return term;
   if (!factor && other_decimals) refuse_decimal(table, first, column);
   term.levels = levels_of(table, column);
-  check(term.levels.size() >= 2, "csv \"{}\", column \"{}\": expected a factor of at least 2 levels, got {}; leave it out", table.name(), name,
-        term.levels.size());
+  GW_CHECK(term.levels.size() >= 2, "csv \"{}\", column \"{}\": expected a factor of at least 2 levels, got {}; leave it out", table.name(),
+           name, term.levels.size());
   return term;
 }
 
@@ -79,8 +82,8 @@ class RowReader {
         continue;
       }
       const auto found = std::find(levels.begin(), levels.end(), cell);
-      // `if … fail`: check() would make these texts for every cell.
-      if (found == levels.end()) fail("{}: unknown level \"{}\"{}", place(table_, row, columns_[t]), shown(cell), near_miss(std::string(cell), levels));
+      GW_CHECK(found != levels.end(), "{}: unknown level \"{}\"{}", place(table_, row, columns_[t]), shown(cell),
+               near_miss(std::string(cell), levels));
       for (auto level = levels.begin() + 1; level != levels.end(); ++level) out.push_back(level == found ? 1 : 0);
     }
     return true;
@@ -88,7 +91,7 @@ class RowReader {
 
   bool missing(int64_t row, int64_t column) const {
     if (!is_missing(table_.cell(row, column))) return false;
-    check(drop_, "{}: the value is missing; fill it in, or leave such rows out with --missing drop", place(table_, row, column));
+    GW_CHECK(drop_, "{}: the value is missing; fill it in, or leave such rows out with --missing drop", place(table_, row, column));
     return true;
   }
 
@@ -98,7 +101,8 @@ class RowReader {
     double value = 0;
     if (table_.number(row, column, value)) return value;
     if (table_.has_other_decimal(row, column)) refuse_decimal(table_, row, column);
-    const std::string remedy = role == Role::kInput      ? ", or take the column as classes with --factor " + table_.header()[static_cast<size_t>(column)]
+    const std::string remedy = role == Role::kInput
+                                   ? ", or take the column as classes with --factor " + table_.header()[static_cast<size_t>(column)]
                                : role == Role::kResponse ? ", or explain classes with --family multinomial"
                                                          : "";
     fail("{}: expected a number, got \"{}\"; mend the cell{}", place(table_, row, column), shown(table_.cell(row, column)), remedy);
@@ -136,7 +140,7 @@ Frame read_rows(const CsvTable& table, const Schema& schema, bool drop_missing, 
     frame.x.insert(frame.x.end(), values.begin(), values.end());
     frame.row.push_back(r);
   }
-  check(!frame.row.empty(), "csv \"{}\": every row has a missing value; nothing is left", table.name());
+  GW_CHECK(!frame.row.empty(), "csv \"{}\": every row has a missing value; nothing is left", table.name());
   return frame;
 }
 
@@ -155,7 +159,7 @@ std::vector<int64_t> Schema::columns_of(const std::vector<std::string>& wanted) 
   std::vector<std::string> known;
   for (const auto& term : terms) known.push_back(term.name);
   for (const auto& name : wanted) {
-    check(std::find(known.begin(), known.end(), name) != known.end(), "model: no input \"{}\"{}", name, near_miss(name, known));
+    GW_CHECK(std::find(known.begin(), known.end(), name) != known.end(), "model: no input \"{}\"{}", name, near_miss(name, known));
   }
   std::vector<int64_t> columns;
   int64_t next = 0;
@@ -180,13 +184,14 @@ Frame make_frame(const CsvTable& table, const FrameOptions& o) {
     if (o.inputs.empty() && name != o.response && name != o.weights) inputs.push_back(name);
   }
   for (const auto& name : inputs) {
-    check(name != o.response, "model: \"{}\" is the response and cannot explain itself", name);
+    GW_CHECK(name != o.response, "model: \"{}\" is the response and cannot explain itself", name);
     const bool factor = std::find(o.factors.begin(), o.factors.end(), name) != o.factors.end();
     schema.terms.push_back(make_term(table, name, factor));
   }
   if (o.classes) {
     schema.classes = levels_of(table, table.column(o.response));
-    check(schema.classes.size() >= 2, "csv \"{}\", column \"{}\": expected at least 2 classes, got {}", table.name(), o.response, schema.classes.size());
+    GW_CHECK(schema.classes.size() >= 2, "csv \"{}\", column \"{}\": expected at least 2 classes, got {}", table.name(), o.response,
+             schema.classes.size());
   }
   return read_rows(table, schema, o.drop_missing, true, o.weights);
 }

@@ -37,13 +37,13 @@ class Inflater {
       status = inflate(&stream_, Z_NO_FLUSH);
       if (status == Z_MEM_ERROR) throw std::bad_alloc();
       const bool sound = status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR;
-      check(sound, "gzip \"{}\": expected valid data, got {}; the file is damaged: get it again", name,
-            stream_.msg != nullptr ? stream_.msg : "a preset dictionary");
+      GW_CHECK(sound, "gzip \"{}\": expected valid data, got {}; the file is damaged: get it again", name,
+               stream_.msg != nullptr ? stream_.msg : "a preset dictionary");
       in.remove_prefix(in_piece - stream_.avail_in);
       filled_ += out_piece - stream_.avail_out;
       const bool starved = status != Z_STREAM_END && in.empty() && stream_.avail_out > 0;
-      check(!starved, "gzip \"{}\": expected more data, got its end after {} bytes of content; the file is cut short: get it again", name,
-            filled_);
+      GW_CHECK(!starved, "gzip \"{}\": expected more data, got its end after {} bytes of content; the file is cut short: get it again",
+               name, filled_);
     }
   }
 
@@ -53,7 +53,8 @@ class Inflater {
   static constexpr size_t kPiece = size_t{1} << 30;  // zlib counts in 32 bits
 
   void grow(std::string& out, uint64_t limit_bytes, const std::string& name) {
-    check(filled_ <= limit_bytes, "gzip \"{}\": expected at most {} bytes of content, got more; is it the right file?", name, limit_bytes);
+    GW_CHECK(filled_ <= limit_bytes, "gzip \"{}\": expected at most {} bytes of content, got more; is it the right file?", name,
+             limit_bytes);
     // One byte above the limit tells "exactly the limit" from "more".
     out.resize(std::min<uint64_t>(std::max<uint64_t>(filled_ * 2, 65536), limit_bytes + 1));
   }
@@ -65,26 +66,28 @@ class Inflater {
 }  // namespace
 
 std::string inflate_gzip(std::string_view bytes, uint64_t limit_bytes, const std::string& name) {
-  check(limit_bytes < UINT64_MAX / 4, "gzip \"{}\": expected a limit below 2^62 bytes, got {}", name, limit_bytes);
+  GW_CHECK(limit_bytes < UINT64_MAX / 4, "gzip \"{}\": expected a limit below 2^62 bytes, got {}", name, limit_bytes);
   std::string out;
   if (has_magic(bytes)) {
     Inflater inflater;
     std::string_view rest = bytes;
     while (has_magic(rest)) inflater.member(rest, out, limit_bytes, name);
     const bool clean = std::all_of(rest.begin(), rest.end(), [](char c) { return c == 0; });  // tapes pad with zeros
-    check(clean, "gzip \"{}\": expected nothing after the last member, got {} bytes; the file is damaged: get it again", name, rest.size());
+    GW_CHECK(clean, "gzip \"{}\": expected nothing after the last member, got {} bytes; the file is damaged: get it again", name,
+             rest.size());
     out.resize(inflater.filled());
   } else {
-    check(bytes.size() <= limit_bytes, "gzip \"{}\": expected at most {} bytes, got {}; is it the right file?", name, limit_bytes,
-          bytes.size());
+    GW_CHECK(bytes.size() <= limit_bytes, "gzip \"{}\": expected at most {} bytes, got {}; is it the right file?", name, limit_bytes,
+             bytes.size());
     out = std::string(bytes);
   }
-  check(out.size() <= limit_bytes, "gzip \"{}\": expected at most {} bytes of content, got more; is it the right file?", name, limit_bytes);
+  GW_CHECK(out.size() <= limit_bytes, "gzip \"{}\": expected at most {} bytes of content, got more; is it the right file?", name,
+           limit_bytes);
   return out;
 }
 
 std::string read_gzip(const std::string& path, uint64_t limit_bytes) {
-  check(limit_bytes < UINT64_MAX / 4, "gzip \"{}\": expected a limit below 2^62 bytes, got {}", path, limit_bytes);
+  GW_CHECK(limit_bytes < UINT64_MAX / 4, "gzip \"{}\": expected a limit below 2^62 bytes, got {}", path, limit_bytes);
   // Data that cannot be compressed grows by 5 bytes in 16 KiB at most, plus a header.
   return inflate_gzip(read_file(path, limit_bytes + limit_bytes / 1024 + 65536), limit_bytes, path);
 }

@@ -23,17 +23,17 @@ int64_t big_endian(std::string_view bytes, size_t i) {
 }  // namespace
 
 at::Tensor parse_idx(std::string_view bytes, int64_t dims, const std::string& name) {
-  check(bytes.size() >= 4, "idx \"{}\": expected at least 4 bytes, got {}; the file is empty or cut short", name, bytes.size());
+  GW_CHECK(bytes.size() >= 4, "idx \"{}\": expected at least 4 bytes, got {}; the file is empty or cut short", name, bytes.size());
   const bool magic = byte_at(bytes, 0) == 0 && byte_at(bytes, 1) == 0;
-  check(magic, "idx \"{}\": expected two zero bytes at the start, got {:02x} {:02x}; this is no IDX file", name, byte_at(bytes, 0),
-        byte_at(bytes, 1));
+  GW_CHECK(magic, "idx \"{}\": expected two zero bytes at the start, got {:02x} {:02x}; this is no IDX file", name, byte_at(bytes, 0),
+           byte_at(bytes, 1));
   const unsigned type = byte_at(bytes, 2);
-  check(type == kUnsignedByte, "idx \"{}\": expected type 0x08 (unsigned bytes), got 0x{:02x}; other types are not read", name, type);
+  GW_CHECK(type == kUnsignedByte, "idx \"{}\": expected type 0x08 (unsigned bytes), got 0x{:02x}; other types are not read", name, type);
   const auto rank = static_cast<int64_t>(byte_at(bytes, 3));
-  if (dims > 0) check(rank == dims, "idx \"{}\": expected {} dimensions, got {}; are images and labels swapped?", name, dims, rank);
-  check(rank >= 1 && rank <= kMaxDims, "idx \"{}\": expected 1 to {} dimensions, got {}", name, kMaxDims, rank);
+  if (dims > 0) GW_CHECK(rank == dims, "idx \"{}\": expected {} dimensions, got {}; are images and labels swapped?", name, dims, rank);
+  GW_CHECK(rank >= 1 && rank <= kMaxDims, "idx \"{}\": expected 1 to {} dimensions, got {}", name, kMaxDims, rank);
   const auto header = static_cast<size_t>(4 + 4 * rank);
-  check(bytes.size() >= header, "idx \"{}\": expected a header of {} bytes, got {}; the file is cut short", name, header, bytes.size());
+  GW_CHECK(bytes.size() >= header, "idx \"{}\": expected a header of {} bytes, got {}; the file is cut short", name, header, bytes.size());
 
   const auto present = static_cast<int64_t>(bytes.size() - header);
   std::vector<int64_t> shape;
@@ -41,14 +41,14 @@ at::Tensor parse_idx(std::string_view bytes, int64_t dims, const std::string& na
   for (int64_t i = 0; i < rank; ++i) {
     shape.push_back(big_endian(bytes, static_cast<size_t>(4 + 4 * i)));
     // Division instead of a product: eight sizes of 32 bits overflow 64. A size of zero is refused, no array has one.
-    check(shape.back() > 0, "idx \"{}\": expected size {} to be positive, got 0", name, i);
-    check(count <= present / shape.back(),
-          "idx \"{}\": expected {}·{} or more bytes of content, got {}; the file is cut short or its sizes are wrong", name, count,
-          shape.back(), present);
+    GW_CHECK(shape.back() > 0, "idx \"{}\": expected size {} to be positive, got 0", name, i);
+    GW_CHECK(count <= present / shape.back(),
+             "idx \"{}\": expected {}·{} or more bytes of content, got {}; the file is cut short or its sizes are wrong", name, count,
+             shape.back(), present);
     count *= shape.back();
   }
-  check(count == present, "idx \"{}\": expected {} bytes of content, got {}; bytes are left over: the file is damaged", name, count,
-        present);
+  GW_CHECK(count == present, "idx \"{}\": expected {} bytes of content, got {}; bytes are left over: the file is damaged", name, count,
+           present);
   at::Tensor array = at::empty(shape, at::kByte);
   std::memcpy(array.data_ptr<uint8_t>(), bytes.data() + header, static_cast<size_t>(count));
   return array;

@@ -76,12 +76,12 @@ struct Loader::Order {
 
 Loader::Loader(ImageSet set, int64_t batch, AugmentOptions augment, bool shuffle, Rng rng)
     : set_(std::move(set)), batch_(batch), augment_(augment), shuffle_(shuffle), rng_(rng), order_(std::make_shared<Order>()) {
-  check(batch_ >= 1, "loader: expected a batch of at least 1 image, got {}", batch_);
-  check(augment_.pad >= 0, "loader: expected a padding of at least 0 pixels, got {}", augment_.pad);
-  check(set_.size() > 0, "loader: expected at least one image, got an empty set");
-  check(set_.images.defined() && set_.images.dim() == 4 && set_.images.numel() > 0 && set_.images.scalar_type() == at::kByte &&
-            set_.images.size(0) == set_.size() && set_.labels.dim() == 1 && set_.labels.scalar_type() == at::kLong,
-        "loader: expected images [n, C, H, W] of type uint8 with labels [n] of type int64, got something else");
+  GW_CHECK(batch_ >= 1, "loader: expected a batch of at least 1 image, got {}", batch_);
+  GW_CHECK(augment_.pad >= 0, "loader: expected a padding of at least 0 pixels, got {}", augment_.pad);
+  GW_CHECK(set_.size() > 0, "loader: expected at least one image, got an empty set");
+  GW_CHECK(set_.images.defined() && set_.images.dim() == 4 && set_.images.numel() > 0 && set_.images.scalar_type() == at::kByte &&
+               set_.images.size(0) == set_.size() && set_.labels.dim() == 1 && set_.labels.scalar_type() == at::kLong,
+           "loader: expected images [n, C, H, W] of type uint8 with labels [n] of type int64, got something else");
   set_.images = set_.images.contiguous();
   set_.labels = set_.labels.contiguous();
 }
@@ -105,8 +105,8 @@ at::Tensor Loader::positions(int64_t epoch, int64_t first, int64_t count) const 
 }
 
 Batch Loader::get(int64_t epoch, int64_t batch) const {
-  check(epoch >= 0, "loader: expected an epoch of at least 0, got {}", epoch);
-  check(batch >= 0 && batch < batches(), "loader: expected a batch below {}, got {}", batches(), batch);
+  GW_CHECK(epoch >= 0, "loader: expected an epoch of at least 0, got {}", epoch);
+  GW_CHECK(batch >= 0 && batch < batches(), "loader: expected a batch below {}, got {}", batches(), batch);
   const int64_t first = batch * batch_, count = std::min(batch_, set_.size() - first);
   const int64_t channels = set_.images.size(1), height = set_.images.size(2), width = set_.images.size(3);
   Batch result;

@@ -10,11 +10,12 @@ namespace gw {
 
 void check_rows(const char* part, const at::Tensor& rows, const std::vector<int64_t>& offsets, const Bank::Context& context) {
   const bool shaped = rows.dim() >= 2 && rows.size(1) == context.in;
-  check(shaped, "{}: expected rows [N, {}, …], got {} dimensions, second of size {}", part, context.in, rows.dim(), rows.dim() < 2 ? 0 : rows.size(1));
+  GW_CHECK(shaped, "{}: expected rows [N, {}, …], got {} dimensions, second of size {}", part, context.in, rows.dim(),
+           rows.dim() < 2 ? 0 : rows.size(1));
   const bool counted = static_cast<int64_t>(offsets.size()) == context.experts + 1;
-  check(counted, "{}: expected {} offsets, got {}", part, context.experts + 1, offsets.size());
+  GW_CHECK(counted, "{}: expected {} offsets, got {}", part, context.experts + 1, offsets.size());
   const bool monotone = offsets.front() == 0 && std::is_sorted(offsets.begin(), offsets.end()) && offsets.back() == rows.size(0);
-  check(monotone, "{}: expected offsets rising from 0 to {} rows, got {} to {}", part, rows.size(0), offsets.front(), offsets.back());
+  GW_CHECK(monotone, "{}: expected offsets rising from 0 to {} rows, got {} to {}", part, rows.size(0), offsets.front(), offsets.back());
 }
 
 at::Tensor scatter_rows(const at::Tensor& rows, const at::Tensor& token, const at::Tensor& weight, int64_t tokens) {

@@ -27,7 +27,7 @@ void MixtureOptions::fields(OptionVisitor& v) {
 }
 
 Mixture::Mixture(const MixtureOptions& options) : torch::nn::Module("Mixture"), options_(options) {
-  check(options.in > 0, "mixture: expected the token width \"in\" to be positive, got {}", options.in);
+  GW_CHECK(options.in > 0, "mixture: expected the token width \"in\" to be positive, got {}", options.in);
   if (options_.out == 0) options_.out = options_.in;
   const auto seed = Rng(static_cast<uint64_t>(options.seed));
   policy_ = make_part<Policy>("policy", Json::parse(options.policy), {options_.experts}, 0);
@@ -48,20 +48,21 @@ Mixture::Mixture(const MixtureOptions& options) : torch::nn::Module("Mixture"), 
 }
 
 void Mixture::add_shared(const Rng& seed) {
-  check(!options_.shared_gate || options_.shared_experts > 0, "mixture: expected shared_experts >= 1 for shared_gate, got 0");
+  GW_CHECK(!options_.shared_gate || options_.shared_experts > 0, "mixture: expected shared_experts >= 1 for shared_gate, got 0");
   if (options_.output_bias) output_bias_ = register_parameter("output_bias", at::zeros({options_.out}));
   if (options_.shared_experts == 0) return;
   const Bank::Context shared{options_.shared_experts, options_.in, options_.out, seed.fork("shared").key()};
   const auto own = Json::parse(options_.shared_bank);
   shared_ = register_module("shared", make_part<Bank>("bank", own.empty() ? Json::parse(options_.bank) : own, shared, 0));
-  if (options_.shared_gate) shared_gate_ = register_parameter("shared_gate", ops::default_uniform(seed.fork("shared_gate"), {1, options_.in}));
+  if (options_.shared_gate)
+    shared_gate_ = register_parameter("shared_gate", ops::default_uniform(seed.fork("shared_gate"), {1, options_.in}));
 }
 
 at::Tensor Mixture::shared(const at::Tensor& x) const {
   auto y = shared_->run_one(x, 0);
   for (int64_t s = 1; s < options_.shared_experts; ++s) y = y + shared_->run_one(x, s);
   if (!shared_gate_.defined()) return y;
-  check(x.dim() == 2, "mixture: expected tokens [T, {}] for shared_gate, got {} dimensions", options_.in, x.dim());
+  GW_CHECK(x.dim() == 2, "mixture: expected tokens [T, {}] for shared_gate, got {} dimensions", options_.in, x.dim());
   return at::sigmoid(ops::linear(x, shared_gate_, {})) * y;
 }
 
@@ -77,8 +78,8 @@ RoutingPlan Mixture::route(const at::Tensor& x, const RouterInputs& inputs) {
   query.soft = policy_->traits().soft;
   query.chosen = [&] { return policy_->plan_for(scores, inputs, is_training()); };
   auto plan = tap_->decide(query);
-  check(plan.tokens == x.size(0), "mixture: expected one decision per token ({}), got {}; per-pixel gates want pixels as tokens", x.size(0),
-        plan.tokens);
+  GW_CHECK(plan.tokens == x.size(0), "mixture: expected one decision per token ({}), got {}; per-pixel gates want pixels as tokens",
+           x.size(0), plan.tokens);
   plan.ranks = ranks_;
   if (inputs.sequence.defined()) plan.extra["sequence"] = inputs.sequence;
   if (inputs.task.defined()) plan.extra["task"] = inputs.task;
@@ -89,9 +90,10 @@ RoutingPlan Mixture::route(const at::Tensor& x, const RouterInputs& inputs) {
     if (seen.scores.defined()) seen.scores = seen.scores.detach();
     for (auto& item : seen.extra) item.second = item.second.detach();
     seen.aux.clear();
-    check(step_plans_.size() < kMostPasses,
-          "mixture: expected end_step() after each optimiser step, got {} training passes without one; the controllers among the balancers act there",
-          step_plans_.size());
+    GW_CHECK(step_plans_.size() < kMostPasses,
+             "mixture: expected end_step() after each optimiser step, got {} training passes without one; the controllers among the "
+             "balancers act there",
+             step_plans_.size());
     step_plans_.push_back(std::move(seen));
   }
   return plan;
@@ -128,13 +130,14 @@ MixtureOutput Mixture::forward(const at::Tensor& x, const Rng& rng) {
 }
 
 MixtureOutput Mixture::forward(const at::Tensor& x, const RouterInputs& inputs) {
-  check(x.dim() >= 2 && x.size(1) == options_.in, "mixture: expected tokens [T, {}], got {} dimensions, second of size {}", options_.in, x.dim(),
-        x.dim() < 2 ? 0 : x.size(1));
+  GW_CHECK(x.dim() >= 2 && x.size(1) == options_.in, "mixture: expected tokens [T, {}], got {} dimensions, second of size {}", options_.in,
+           x.dim(), x.dim() < 2 ? 0 : x.size(1));
   auto plan = route(x, inputs);
-  check(!plan.soft() || x.dim() == 2, "mixture: expected tokens [T, {}] for soft slots, got {} dimensions", options_.in, x.dim());
+  GW_CHECK(!plan.soft() || x.dim() == 2, "mixture: expected tokens [T, {}] for soft slots, got {} dimensions", options_.in, x.dim());
   auto y = run(x, plan);
   if (plan.bypass.defined()) {
-    check(y.sizes() == x.sizes(), "mixture: expected answers of the inputs' shape, which bypass adds to, got another; set overflow = \"drop\"");
+    GW_CHECK(y.sizes() == x.sizes(),
+             "mixture: expected answers of the inputs' shape, which bypass adds to, got another; set overflow = \"drop\"");
     std::vector<int64_t> per_row(static_cast<size_t>(x.dim()), 1);
     per_row[0] = plan.tokens;
     y = y + x * plan.bypass.to(x.scalar_type()).view(per_row);

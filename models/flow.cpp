@@ -18,7 +18,9 @@ std::vector<at::Tensor> cut(const at::Tensor& rows, const std::vector<int64_t>& 
 }  // namespace
 
 std::shared_ptr<const Arrangement> arrange(const RoutingPlan& plan, Execution execution) {
-  check(plan.rows() == plan.tokens, "flow: expected one expert per image, got {} rows for {} images; take a policy with k = 1 and no limit of rows", plan.rows(), plan.tokens);
+  GW_CHECK(plan.rows() == plan.tokens,
+           "flow: expected one expert per image, got {} rows for {} images; take a policy with k = 1 and no limit of rows", plan.rows(),
+           plan.tokens);
   auto out = std::make_shared<Arrangement>();
   out->batch = plan.tokens;
   const bool gated = plan.weight.defined() && plan.weight.requires_grad();
@@ -42,7 +44,7 @@ std::shared_ptr<const Arrangement> arrange(const RoutingPlan& plan, Execution ex
 }
 
 Flow enter(const at::Tensor& x, std::shared_ptr<const Arrangement> arrangement) {
-  check(x.size(0) == arrangement->batch, "flow: expected {} images as in the plan, got {}", arrangement->batch, x.size(0));
+  GW_CHECK(x.size(0) == arrangement->batch, "flow: expected {} images as in the plan, got {}", arrangement->batch, x.size(0));
   const auto rows = arrangement->token.defined() ? x.index_select(0, arrangement->token) : x;
   auto parts = arrangement->sizes.size() == 1 ? std::vector<at::Tensor>{rows} : cut(rows, arrangement->sizes);
   return {std::move(parts), std::move(arrangement)};

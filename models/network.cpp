@@ -33,22 +33,24 @@ void NetworkOptions::fields(OptionVisitor& v) {
   v.integer("experts", experts, "experts per routed layer; 1 is a dense network", 1, 1024);
   v.real("ratio", ratio, "width of a pathway relative to the dense network", 0.01, 1);
   v.text("routing", routing, "one decision per image, or one per layer", {"image", "layer"});
-  v.table("gate", gate, "the router: {part = \"cnn\", …}, or per layer a gate over feature maps, or over tokens (the means of the channels)");
+  v.table("gate", gate,
+          "the router: {part = \"cnn\", …}, or per layer a gate over feature maps, or over tokens (the means of the channels)");
   v.table("policy", policy, "the choice: {part = \"top1_straight_through\", …}");
   v.integer("seed", seed, "of the initial weights", 0, INT64_MAX);
 }
 
 Network::Network(const NetworkOptions& options, int64_t channels, int64_t height, int64_t width, int64_t classes)
-    : torch::nn::Module("Network"),
-      shape_{channels, height, width, classes, options.experts, options.ratio, options.routing, static_cast<uint64_t>(options.seed)} {
-  check(channels > 0 && height > 0 && width > 0 && classes > 1, "network: expected positive sizes and at least 2 classes, got {}x{}x{} and {} classes",
-        channels, height, width, classes);
+    : torch::nn::Module("Network"), shape_{channels,        height,        width,           classes,
+                                           options.experts, options.ratio, options.routing, static_cast<uint64_t>(options.seed)} {
+  GW_CHECK(channels > 0 && height > 0 && width > 0 && classes > 1,
+           "network: expected positive sizes and at least 2 classes, got {}x{}x{} and {} classes", channels, height, width, classes);
   ZooContext context{shape_, Json::parse(options.gate), Json::parse(options.policy)};
   backbone_ = register_module("backbone", make_part<Backbone>(options.backbone, Json::parse(options.backbone_options), context));
   if (shape_.experts > 1 && shape_.routing == "image") {
     const Gate::Context gate{channels, shape_.experts, Rng(shape_.seed).fork("router").key()};
     gate_ = register_module("router", make_part<Gate>("gate", Json::parse(options.gate), gate, 0));
-    check(gate_->takes_images(), "network: expected a gate over images for image-level routing, got a gate over tokens; use cnn or pooled_linear");
+    GW_CHECK(gate_->takes_images(),
+             "network: expected a gate over images for image-level routing, got a gate over tokens; use cnn or pooled_linear");
     policy_ = make_part<Policy>("policy", Json::parse(options.policy), Policy::Context{shape_.experts}, 0);
   }
 }
@@ -56,7 +58,8 @@ Network::Network(const NetworkOptions& options, int64_t channels, int64_t height
 RoutingPlan Network::decide(const at::Tensor& scores, int64_t batch, const ForwardOptions& options) {
   if (shape_.experts == 1 || shape_.routing == "layer") return constant_plan(batch, 1, 0);
   if (options.forced_expert >= 0) return constant_plan(batch, shape_.experts, options.forced_expert);
-  if (options.drawn_place >= 0) return constant_plan(batch, shape_.experts, drawn_expert(options.rng, kImageSite, shape_.experts, options.drawn_place));
+  if (options.drawn_place >= 0)
+    return constant_plan(batch, shape_.experts, drawn_expert(options.rng, kImageSite, shape_.experts, options.drawn_place));
   const Rng rng = options.rng.fork("policy");
   return tap_->decide(policy_query(kImageSite, options.purpose, *policy_, scores, is_training(), rng));
 }
@@ -70,13 +73,24 @@ at::Tensor Network::image_scores(const at::Tensor& x, const ForwardOptions& opti
 }
 
 NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& options) {
-  const bool fits = images.dim() == 4 && images.size(1) == shape_.channels && images.size(2) == shape_.height && images.size(3) == shape_.width;
-  check(fits, "network: expected images [B, {}, {}, {}], got {}", shape_.channels, shape_.height, shape_.width, c10::str(images.sizes()));
-  check(options.forced_expert < shape_.experts, "network: expected a forced expert below {}, got {}", shape_.experts, options.forced_expert);
-  check(options.drawn_place < shape_.experts, "network: expected a place below {} experts, got {}", shape_.experts, options.drawn_place);
+  const bool fits =
+      images.dim() == 4 && images.size(1) == shape_.channels && images.size(2) == shape_.height && images.size(3) == shape_.width;
+  GW_CHECK(fits, "network: expected images [B, {}, {}, {}], got {}", shape_.channels, shape_.height, shape_.width,
+           c10::str(images.sizes()));
+  GW_CHECK(options.forced_expert < shape_.experts, "network: expected a forced expert below {}, got {}", shape_.experts,
+           options.forced_expert);
+  GW_CHECK(options.drawn_place < shape_.experts, "network: expected a place below {} experts, got {}", shape_.experts, options.drawn_place);
   const auto x = images.contiguous(at::MemoryFormat::ChannelsLast);
-  ForwardPass pass{is_training(), options.execution, options.forced_expert, options.drawn_place, options.straight_through,
-                   options.rng,   step_,             tap_.get(),            options.purpose,     {}};
+  ForwardPass pass{is_training(),
+                   options.execution,
+                   options.forced_expert,
+                   options.drawn_place,
+                   options.straight_through,
+                   options.rng,
+                   step_,
+                   tap_.get(),
+                   options.purpose,
+                   {}};
   const PassScope scope(&pass);
   NetworkOutput out;
   if (gate_ && options.forced_expert < 0 && options.drawn_place < 0) out.scores = image_scores(x, options);

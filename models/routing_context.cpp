@@ -22,7 +22,8 @@ LayerRouter::LayerRouter(const ZooContext& context, int64_t channels, const std:
 
 RoutingPlan LayerRouter::decide(const at::Tensor& batch, const ForwardPass& pass) {
   if (pass.forced_expert >= 0) return constant_plan(batch.size(0), policy_->experts(), pass.forced_expert);
-  if (pass.drawn_place >= 0) return constant_plan(batch.size(0), policy_->experts(), drawn_expert(pass.rng, name_, policy_->experts(), pass.drawn_place));
+  if (pass.drawn_place >= 0)
+    return constant_plan(batch.size(0), policy_->experts(), drawn_expert(pass.rng, name_, policy_->experts(), pass.drawn_place));
   const Rng rng = pass.rng.fork(name_);
   RouterInputs inputs;
   inputs.rng = rng, inputs.step = pass.step;
@@ -34,7 +35,7 @@ RoutingPlan LayerRouter::decide(const at::Tensor& batch, const ForwardPass& pass
 
 Flow LayerRouter::forward(const Flow& x) {
   auto* pass = ForwardPass::current();
-  ensure(pass != nullptr, "layer router: called outside of Network::forward");
+  GW_ENSURE(pass != nullptr, "layer router: called outside of Network::forward");
   const auto batch = leave(x);
   auto plan = decide(batch, *pass);
   auto arrangement = arrange(plan, pass->execution);

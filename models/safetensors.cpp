@@ -79,19 +79,19 @@ class HeaderReader : public nlohmann::json_sax<Json> {
                           : !entry_->has_shape     ? "shape"
                           : !entry_->has_offsets   ? "data_offsets"
                                                    : nullptr;
-    check(missing == nullptr, "safetensors \"{}\": expected \"{}\" for tensor \"{}\", got none", file_, missing, shown(tensor_));
+    GW_CHECK(missing == nullptr, "safetensors \"{}\": expected \"{}\" for tensor \"{}\", got none", file_, missing, shown(tensor_));
     return true;
   }
 
   bool key(std::string& key) override {
     if (depth_ == 1) {
       const bool twice = header.tensors.count(key) > 0 || (key == kMetadata && seen_metadata_);
-      check(!twice, "safetensors \"{}\": expected every name once, got \"{}\" twice", file_, shown(key));
+      GW_CHECK(!twice, "safetensors \"{}\": expected every name once, got \"{}\" twice", file_, shown(key));
       seen_metadata_ = seen_metadata_ || key == kMetadata;
       tensor_ = key;
     } else if (in_metadata_) {
-      check(header.metadata.count(key) == 0, "safetensors \"{}\": expected every key of the metadata once, got \"{}\" twice", file_,
-            shown(key));
+      GW_CHECK(header.metadata.count(key) == 0, "safetensors \"{}\": expected every key of the metadata once, got \"{}\" twice", file_,
+               shown(key));
     } else {
       start_field(key);
     }
@@ -106,8 +106,8 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     }
     if (depth_ != 2 || field_ != "dtype") return unexpected("text");
     const auto* found = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& dtype) { return text == dtype.name; });
-    check(found != std::end(kDtypes), "safetensors \"{}\": unknown dtype \"{}\" of tensor \"{}\"{}", file_, shown(text), shown(tensor_),
-          near_miss(text, dtype_names()));
+    GW_CHECK(found != std::end(kDtypes), "safetensors \"{}\": unknown dtype \"{}\" of tensor \"{}\"{}", file_, shown(text), shown(tensor_),
+             near_miss(text, dtype_names()));
     entry_->dtype = found;
     return true;
   }
@@ -122,16 +122,16 @@ class HeaderReader : public nlohmann::json_sax<Json> {
   bool end_array() override {
     --depth_;
     const size_t count = entry_->offsets.size();
-    check(field_ == "shape" || count == 2, "safetensors \"{}\": expected two data_offsets of tensor \"{}\", got {}", file_, shown(tensor_),
-          count);
+    GW_CHECK(field_ == "shape" || count == 2, "safetensors \"{}\": expected two data_offsets of tensor \"{}\", got {}", file_,
+             shown(tensor_), count);
     return true;
   }
 
   bool number_unsigned(number_unsigned_t value) override {
     if (depth_ != 3) return unexpected("a number");
     auto& list = field_ == "shape" ? entry_->shape : entry_->offsets;
-    check(list.size() < kMaxDims, "safetensors \"{}\": expected at most {} numbers in \"{}\" of tensor \"{}\", got more", file_, kMaxDims,
-          field_, shown(tensor_));
+    GW_CHECK(list.size() < kMaxDims, "safetensors \"{}\": expected at most {} numbers in \"{}\" of tensor \"{}\", got more", file_,
+             kMaxDims, field_, shown(tensor_));
     list.push_back(value);
     return true;
   }
@@ -149,10 +149,10 @@ class HeaderReader : public nlohmann::json_sax<Json> {
  private:
   void start_field(const std::string& field) {
     const bool known = field == "dtype" || field == "shape" || field == "data_offsets";
-    check(known, "safetensors \"{}\": unknown field \"{}\" of tensor \"{}\"{}", file_, shown(field), shown(tensor_),
-          near_miss(field, {"dtype", "shape", "data_offsets"}));
+    GW_CHECK(known, "safetensors \"{}\": unknown field \"{}\" of tensor \"{}\"{}", file_, shown(field), shown(tensor_),
+             near_miss(field, {"dtype", "shape", "data_offsets"}));
     const bool twice = field == "dtype" ? entry_->dtype != nullptr : field == "shape" ? entry_->has_shape : entry_->has_offsets;
-    check(!twice, "safetensors \"{}\": expected \"{}\" of tensor \"{}\" once, got it twice", file_, field, shown(tensor_));
+    GW_CHECK(!twice, "safetensors \"{}\": expected \"{}\" of tensor \"{}\" once, got it twice", file_, field, shown(tensor_));
   }
 
   [[noreturn]] bool unexpected(const std::string& got) const {
@@ -171,39 +171,39 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 
 /// Splits the file into header and content. The format wants an object at the very first byte.
 std::string_view header_text(std::string_view bytes, const std::string& name) {
-  check(bytes.size() >= 8, "safetensors \"{}\": expected at least 8 bytes, got {}; the file is empty or cut short", name, bytes.size());
+  GW_CHECK(bytes.size() >= 8, "safetensors \"{}\": expected at least 8 bytes, got {}; the file is empty or cut short", name, bytes.size());
   uint64_t length = 0;
   std::memcpy(&length, bytes.data(), sizeof length);
-  check(length <= kMaxHeaderBytes,
-        "safetensors \"{}\": expected a header of at most {} bytes, got {}; the file is damaged or of another format", name,
-        kMaxHeaderBytes, length);
-  check(length <= bytes.size() - 8, "safetensors \"{}\": expected a header of {} bytes, got {}; the file is cut short", name, length,
-        bytes.size() - 8);
+  GW_CHECK(length <= kMaxHeaderBytes,
+           "safetensors \"{}\": expected a header of at most {} bytes, got {}; the file is damaged or of another format", name,
+           kMaxHeaderBytes, length);
+  GW_CHECK(length <= bytes.size() - 8, "safetensors \"{}\": expected a header of {} bytes, got {}; the file is cut short", name, length,
+           bytes.size() - 8);
   const std::string_view text = bytes.substr(8, length);
-  check(!text.empty() && text.front() == '{', "safetensors \"{}\": expected a header that starts with {{, got \"{}\"", name,
-        shown(text.substr(0, 8)));
+  GW_CHECK(!text.empty() && text.front() == '{', "safetensors \"{}\": expected a header that starts with {{, got \"{}\"", name,
+           shown(text.substr(0, 8)));
   return text;
 }
 
 /// Checks one entry against itself; afterwards offsets[1] - offsets[0] is its size and every size of its shape fits int64.
 void check_entry(const std::string& file, const std::string& tensor, const Entry& entry, uint64_t content_bytes) {
   const uint64_t begin = entry.offsets[0], end = entry.offsets[1];
-  check(begin <= end && end <= content_bytes,
-        "safetensors \"{}\": expected data_offsets of tensor \"{}\" in order and within {} bytes, got [{}, {}]", file, shown(tensor),
-        content_bytes, begin, end);
+  GW_CHECK(begin <= end && end <= content_bytes,
+           "safetensors \"{}\": expected data_offsets of tensor \"{}\" in order and within {} bytes, got [{}, {}]", file, shown(tensor),
+           content_bytes, begin, end);
   uint64_t bytes = entry.dtype->bytes;
   bool empty = false;
   for (const uint64_t size : entry.shape) {
     empty = empty || size == 0;
     if (size == 0) continue;  // the strides of an empty tensor are products of its other sizes
-    check(bytes <= static_cast<uint64_t>(INT64_MAX) / size,
-          "safetensors \"{}\": expected a shape of tensor \"{}\" below 2^63 bytes, got [{}]", file, shown(tensor),
-          fmt::join(entry.shape, ", "));
+    GW_CHECK(bytes <= static_cast<uint64_t>(INT64_MAX) / size,
+             "safetensors \"{}\": expected a shape of tensor \"{}\" below 2^63 bytes, got [{}]", file, shown(tensor),
+             fmt::join(entry.shape, ", "));
     bytes *= size;
   }
   if (empty) bytes = 0;
-  check(bytes == end - begin, "safetensors \"{}\": expected {} bytes for tensor \"{}\" ({}, shape [{}]), got {}", file, bytes,
-        shown(tensor), entry.dtype->name, fmt::join(entry.shape, ", "), end - begin);
+  GW_CHECK(bytes == end - begin, "safetensors \"{}\": expected {} bytes for tensor \"{}\" ({}, shape [{}]), got {}", file, bytes,
+           shown(tensor), entry.dtype->name, fmt::join(entry.shape, ", "), end - begin);
 }
 
 /// Tensors must cover the content: no overlap, no hole, no rest. Anything else could hide a second file in the first.
@@ -217,20 +217,20 @@ void check_cover(const std::string& file, const Header& header, uint64_t content
   uint64_t covered = 0;
   for (const auto* item : order) {
     const uint64_t begin = item->second.offsets[0];
-    check(begin == covered, "safetensors \"{}\": expected tensor \"{}\" to start at byte {}, got {}; the file has {}", file,
-          shown(item->first), covered, begin, begin < covered ? "an overlap" : "a hole");
+    GW_CHECK(begin == covered, "safetensors \"{}\": expected tensor \"{}\" to start at byte {}, got {}; the file has {}", file,
+             shown(item->first), covered, begin, begin < covered ? "an overlap" : "a hole");
     covered = item->second.offsets[1];
   }
-  check(covered == content_bytes, "safetensors \"{}\": expected {} bytes of content, got {}; bytes are left over", file, covered,
-        content_bytes);
+  GW_CHECK(covered == content_bytes, "safetensors \"{}\": expected {} bytes of content, got {}; bytes are left over", file, covered,
+           content_bytes);
 }
 
 at::Tensor tensor_of(const std::string& file, const std::string& name, const Entry& entry, std::string_view content) {
   const std::string_view bytes = content.substr(entry.offsets[0], entry.offsets[1] - entry.offsets[0]);
   if (entry.dtype->type == at::kBool) {  // any other byte in a bool is undefined behaviour
     const auto odd = std::find_if(bytes.begin(), bytes.end(), [](char c) { return c != 0 && c != 1; });
-    check(odd == bytes.end(), "safetensors \"{}\": expected bytes 0 and 1 in the BOOL tensor \"{}\", got {}", file, shown(name),
-          odd == bytes.end() ? 0 : static_cast<unsigned char>(*odd));
+    GW_CHECK(odd == bytes.end(), "safetensors \"{}\": expected bytes 0 and 1 in the BOOL tensor \"{}\", got {}", file, shown(name),
+             odd == bytes.end() ? 0 : static_cast<unsigned char>(*odd));
   }
   at::Tensor tensor = at::empty(std::vector<int64_t>(entry.shape.begin(), entry.shape.end()), entry.dtype->type);
   if (!bytes.empty()) std::memcpy(tensor.data_ptr(), bytes.data(), bytes.size());
@@ -244,13 +244,13 @@ struct Item {
 };
 
 Item item_of(const std::string& name, const at::Tensor& tensor) {
-  check(name != kMetadata, "safetensors: expected another name than \"{}\", got a tensor of this name", kMetadata);
-  check(tensor.defined() && tensor.layout() == at::kStrided, "safetensors: expected a dense tensor \"{}\", got {}", shown(name),
-        tensor.defined() ? "a sparse one" : "an undefined one");
+  GW_CHECK(name != kMetadata, "safetensors: expected another name than \"{}\", got a tensor of this name", kMetadata);
+  GW_CHECK(tensor.defined() && tensor.layout() == at::kStrided, "safetensors: expected a dense tensor \"{}\", got {}", shown(name),
+           tensor.defined() ? "a sparse one" : "an undefined one");
   const auto* dtype =
       std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& known) { return known.type == tensor.scalar_type(); });
-  check(dtype != std::end(kDtypes), "safetensors: expected tensor \"{}\" of dtype {}, got {}", shown(name), fmt::join(dtype_names(), " "),
-        c10::toString(tensor.scalar_type()));
+  GW_CHECK(dtype != std::end(kDtypes), "safetensors: expected tensor \"{}\" of dtype {}, got {}", shown(name),
+           fmt::join(dtype_names(), " "), c10::toString(tensor.scalar_type()));
   return {name, tensor.detach().to(at::kCPU).contiguous(), static_cast<size_t>(dtype - std::begin(kDtypes))};
 }
 
@@ -278,8 +278,8 @@ std::string header_of(const std::vector<Item>& items, const std::map<std::string
   }
   std::string text = fmt::format("{{{}}}", fmt::join(parts, ","));
   text.append((8 - text.size() % 8) % 8, ' ');
-  check(text.size() <= kMaxHeaderBytes, "safetensors: expected a header of at most {} bytes, got {}; shorten names or metadata",
-        kMaxHeaderBytes, text.size());
+  GW_CHECK(text.size() <= kMaxHeaderBytes, "safetensors: expected a header of at most {} bytes, got {}; shorten names or metadata",
+           kMaxHeaderBytes, text.size());
   const uint64_t length = text.size();
   return std::string(reinterpret_cast<const char*>(&length), sizeof length) + text;
 }

@@ -1,10 +1,11 @@
 #include "observe/check_run.h"
 
-#include <algorithm>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
+#include "base/error.h"
 #include "base/file.h"
-#include "base/numeric_error.h"
 #include "observe/experiment_run.h"
 #include "observe/run_directory.h"
 
@@ -16,12 +17,14 @@ std::string number(double value, const Mark& mark) { return fmt::format("{:.3g}{
 Json row_of(const MarkResult& result) {
   const auto& mark = result.mark;
   const bool measured = result.seeds > 0;
-  return {{"claim", mark.claim},
-          {"mark", fmt::format("{}: {}", mark.name, bound_text(mark))},
-          {"measured", measured ? number(result.measured, mark) : "not measured"},
-          {"spread", measured ? fmt::format("{:.3g} … {:.3g} over {} seed{}", result.low, result.high, result.seeds, result.seeds == 1 ? "" : "s") : ""},
-          {"verdict", verdict_text(result)},
-          {"note", mark.spread.empty() ? "" : "calibrated: " + mark.spread}};
+  return {
+      {"claim", mark.claim},
+      {"mark", fmt::format("{}: {}", mark.name, bound_text(mark))},
+      {"measured", measured ? number(result.measured, mark) : "not measured"},
+      {"spread",
+       measured ? fmt::format("{:.3g} … {:.3g} over {} seed{}", result.low, result.high, result.seeds, result.seeds == 1 ? "" : "s") : ""},
+      {"verdict", verdict_text(result)},
+      {"note", mark.spread.empty() ? "" : "calibrated: " + mark.spread}};
 }
 
 Json row_of(const DivergedRun& run) {
@@ -78,7 +81,9 @@ std::string verdict_text(const MarkResult& result) {
   return result.holds ? "pass" : "fail";
 }
 
-std::array<std::string, 4> DivergedRun::line() const { return {"every run ends", fmt::format("{}, seed {}", arm, seed), "diverged", "fail"}; }
+std::array<std::string, 4> DivergedRun::line() const {
+  return {"every run ends", fmt::format("{}, seed {}", arm, seed), "diverged", "fail"};
+}
 
 bool CheckOutcome::holds() const {
   return diverged.empty() && std::all_of(marks.begin(), marks.end(), [](const MarkResult& m) { return m.holds || m.mark.of_paper; });
@@ -104,8 +109,13 @@ CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const 
   Json rows = Json::array();
   for (const auto& diverged : outcome.diverged) rows.push_back(row_of(diverged));
   for (const auto& mark : outcome.marks) rows.push_back(row_of(mark));
-  const Json document{{"title", recipe.document.value("title", recipe.name)}, {"name", recipe.name}, {"command", options.command},
-                      {"machine", options.machine}, {"date", options.date}, {"rows", rows}, {"arms", arms_of(recipe, outcome.results)}};
+  const Json document{{"title", recipe.document.value("title", recipe.name)},
+                      {"name", recipe.name},
+                      {"command", options.command},
+                      {"machine", options.machine},
+                      {"date", options.date},
+                      {"rows", rows},
+                      {"arms", arms_of(recipe, outcome.results)}};
   write_atomic(run.directory + "/check.json", dump_json(document, 1) + "\n");
   return outcome;
 }

@@ -50,8 +50,8 @@ bool is_experiment(const Json& table) { return table.contains("experiment"); }
 void check_experiment(const Json& table) {
   for (const auto& item : table.items()) {
     const std::vector<std::string> known{"name", "arm", "seed", "experiment"};
-    check(std::find(known.begin(), known.end(), item.key()) != known.end(), "recipe {}: unknown key \"{}\" beside \"experiment\"{}",
-          table.value("name", ""), item.key(), near_miss(item.key(), known));
+    GW_CHECK(std::find(known.begin(), known.end(), item.key()) != known.end(), "recipe {}: unknown key \"{}\" beside \"experiment\"{}",
+             table.value("name", ""), item.key(), near_miss(item.key(), known));
   }
   make_experiment(table);
 }

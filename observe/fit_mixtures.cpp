@@ -30,18 +30,18 @@ void check_inputs(const Schema& schema, const FitRequest& request) {
   if (!request.gate_inputs || !request.expert_inputs) return;
   for (const auto& term : schema.terms) {
     const auto has = [&](const std::vector<std::string>& list) { return std::find(list.begin(), list.end(), term.name) != list.end(); };
-    check(has(*request.gate_inputs) || has(*request.expert_inputs), "model: input \"{}\" is used neither by the gate nor by the experts; leave it out",
-          term.name);
+    GW_CHECK(has(*request.gate_inputs) || has(*request.expert_inputs),
+             "model: input \"{}\" is used neither by the gate nor by the experts; leave it out", term.name);
   }
 }
 
 void check_request(const FitRequest& request) {
   static const std::vector<std::string> kCriteria{"aic", "bic", "icl", "cv"};
-  check(std::find(kCriteria.begin(), kCriteria.end(), request.criterion) != kCriteria.end(), "fit: unknown criterion \"{}\"{}", request.criterion,
-        near_miss(request.criterion, kCriteria));
-  check(request.criterion != "cv" || request.folds >= 2, "fit: criterion cv needs --folds of 2 or more, got {}", request.folds);
-  check(request.least_experts >= 1 && request.least_experts <= request.most_experts, "fit: expected a range of experts from 1 up, got {}..{}",
-        request.least_experts, request.most_experts);
+  GW_CHECK(std::find(kCriteria.begin(), kCriteria.end(), request.criterion) != kCriteria.end(), "fit: unknown criterion \"{}\"{}",
+           request.criterion, near_miss(request.criterion, kCriteria));
+  GW_CHECK(request.criterion != "cv" || request.folds >= 2, "fit: criterion cv needs --folds of 2 or more, got {}", request.folds);
+  GW_CHECK(request.least_experts >= 1 && request.least_experts <= request.most_experts,
+           "fit: expected a range of experts from 1 up, got {}..{}", request.least_experts, request.most_experts);
 }
 
 }  // namespace
@@ -70,8 +70,8 @@ FitOutcome fit_mixtures(const CsvTable& table, const FitRequest& request) {
     FitCandidate candidate{k, stats::criteria(fitted, view), {}, fitted.converged, fitted.degenerate, fitted.warnings};
     if (request.folds >= 2) candidate.validation = stats::cross_validate(view, spec, request.folds, request.seed, options);
     outcome.candidates.push_back(std::move(candidate));
-    const bool better = outcome.candidates.size() == 1 ||
-                        beats(outcome.candidates.back(), outcome.candidates[outcome.best], request.criterion);
+    const bool better =
+        outcome.candidates.size() == 1 || beats(outcome.candidates.back(), outcome.candidates[outcome.best], request.criterion);
     if (better) outcome.best = outcome.candidates.size() - 1, best = std::move(fitted);
     if (request.options.stop && request.options.stop()) break;
   }
@@ -85,7 +85,8 @@ std::pair<int64_t, int64_t> parse_range(const std::string& text) {
   const auto number = [&](std::string_view part) {
     int64_t value = 0;
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    check(error == std::errc() && end == part.data() + part.size() && !part.empty(), "fit: expected a number of experts as 3 or 2..6, got \"{}\"", text);
+    GW_CHECK(error == std::errc() && end == part.data() + part.size() && !part.empty(),
+             "fit: expected a number of experts as 3 or 2..6, got \"{}\"", text);
     return value;
   };
   const std::string_view all(text);

@@ -31,7 +31,7 @@ RouteView route_test_images(const std::string& path, const InspectOptions& optio
   const auto data = load_data(config);
   const auto network = make_network(config, data);
   load_model(*network, file, path);
-  check(network->routed(), "inspect: expected a network that routes, got a dense one in {}; there is nothing to see", path);
+  GW_CHECK(network->routed(), "inspect: expected a network that routes, got a dense one in {}; there is nothing to see", path);
   auto evaluation = Json::parse(config.evaluation);
   evaluation["attacks"] = options.attacks;
   evaluation["images"] = options.images;
@@ -62,8 +62,8 @@ RouteView inspect_routes(const std::string& path, const InspectOptions& options,
   if (fs::is_directory(path, error)) {
     const std::string recording = path + "/" + kRoutesFile, checkpoint = path + "/" + kBestCheckpoint;
     file = fs::exists(recording, error) && options.attacks.empty() && options.images == 0 ? recording : checkpoint;
-    check(fs::exists(file, error), "inspect: expected {} or {} in {}, got neither; give a run directory, a recording or a checkpoint",
-          kRoutesFile, kBestCheckpoint, path);
+    GW_CHECK(fs::exists(file, error), "inspect: expected {} or {} in {}, got neither; give a run directory, a recording or a checkpoint",
+             kRoutesFile, kBestCheckpoint, path);
   }
   return is_recording(file) ? read_routes(file) : route_test_images(file, options, tick);
 }

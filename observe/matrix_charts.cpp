@@ -137,7 +137,7 @@ std::string bar(const BarChart& chart, const BarChart::Row& row, double y, doubl
 std::string heat_map(const HeatMap& map) {
   bool fits = map.values.size() == map.rows.size() && !map.rows.empty() && !map.columns.empty();
   for (const auto& row : map.values) fits = fits && row.size() == map.columns.size();
-  ensure(fits, "heat map: {} × {} names do not fit the values", map.rows.size(), map.columns.size());
+  GW_ENSURE(fits, "heat map: {} × {} names do not fit the values", map.rows.size(), map.columns.size());
   const Grid grid = make_grid(map);
   const double bottom = kTop + grid.cell_height * static_cast<double>(map.rows.size()), height = bottom + grid.label_height + 18;
   std::string svg =

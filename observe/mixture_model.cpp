@@ -44,7 +44,7 @@ stats::MixtureSpec spec_from(const Json& json) {
 }
 
 Json parameters_json(const stats::MixtureParameters& p) {
-  return {{"gate_bias", p.gate_bias}, {"gate_slope", p.gate_slope}, {"intercept", p.intercept}, {"slope", p.slope},
+  return {{"gate_bias", p.gate_bias}, {"gate_slope", p.gate_slope}, {"intercept", p.intercept},    {"slope", p.slope},
           {"scale", p.scale},         {"freedom", p.freedom},       {"temperature", p.temperature}};
 }
 
@@ -52,14 +52,14 @@ stats::MixtureParameters parameters_from(const Json& json, const stats::MixtureS
   auto p = stats::make_parameters(spec, d);
   const auto take = [&](const char* name, std::vector<double>& to) {
     auto values = json.at(name).get<std::vector<double>>();
-    check(values.size() == to.size(), "{}: expected {} values of {}, got {}", where, to.size(), name, values.size());
+    GW_CHECK(values.size() == to.size(), "{}: expected {} values of {}, got {}", where, to.size(), name, values.size());
     to = std::move(values);
   };
   take("gate_bias", p.gate_bias), take("gate_slope", p.gate_slope), take("intercept", p.intercept), take("slope", p.slope);
   take("scale", p.scale), take("freedom", p.freedom);
   p.temperature = json.at("temperature").get<double>();
-  for (const double scale : p.scale) check(scale > 0, "{}: expected positive scales, got {}", where, scale);
-  check(p.temperature > 0, "{}: expected a positive temperature, got {}", where, p.temperature);
+  for (const double scale : p.scale) GW_CHECK(scale > 0, "{}: expected positive scales, got {}", where, scale);
+  GW_CHECK(p.temperature > 0, "{}: expected a positive temperature, got {}", where, p.temperature);
   return p;
 }
 
@@ -70,8 +70,12 @@ Json errors_json(const std::vector<std::optional<double>>& errors) {
 }
 
 Json inference_json(const stats::Inference& i) {
-  return {{"estimate", i.estimate}, {"error", errors_json(i.error)}, {"robust_error", errors_json(i.robust_error)},
-          {"covariance", i.covariance}, {"robust_covariance", i.robust_covariance}, {"warnings", i.warnings}};
+  return {{"estimate", i.estimate},
+          {"error", errors_json(i.error)},
+          {"robust_error", errors_json(i.robust_error)},
+          {"covariance", i.covariance},
+          {"robust_covariance", i.robust_covariance},
+          {"warnings", i.warnings}};
 }
 
 stats::Inference inference_from(const Json& json, const stats::MixtureSpec& spec, int64_t d, const std::string& where) {
@@ -80,13 +84,14 @@ stats::Inference inference_from(const Json& json, const stats::MixtureSpec& spec
   const size_t size = i.parameter.size();
   const auto take = [&](const char* name, size_t expected) {
     auto values = json.at(name).get<std::vector<double>>();
-    check(values.size() == expected, "{}: expected {} values of {}, got {}", where, expected, name, values.size());
+    GW_CHECK(values.size() == expected, "{}: expected {} values of {}, got {}", where, expected, name, values.size());
     return values;
   };
-  i.estimate = take("estimate", size), i.covariance = take("covariance", size * size), i.robust_covariance = take("robust_covariance", size * size);
+  i.estimate = take("estimate", size), i.covariance = take("covariance", size * size),
+  i.robust_covariance = take("robust_covariance", size * size);
   for (auto* to : {&i.error, &i.robust_error}) {
     const Json& list = json.at(to == &i.error ? "error" : "robust_error");
-    check(list.is_array() && list.size() == size, "{}: expected {} standard errors", where, size);
+    GW_CHECK(list.is_array() && list.size() == size, "{}: expected {} standard errors", where, size);
     for (const auto& value : list) to->push_back(value.is_null() ? std::nullopt : std::optional(value.get<double>()));
   }
   i.warnings = json.value("warnings", std::vector<std::string>{});
@@ -120,7 +125,8 @@ std::vector<CoefficientRow> coefficient_rows(const MixtureModel& model) {
   const auto columns = model.schema.columns();
   const auto& i = model.inference;
   for (size_t j = 0; j < i.parameter.size(); ++j) {
-    CoefficientRow row{part_of(model, i.parameter[j]), name_of(i.parameter[j], columns), i.estimate[j], i.error[j], i.robust_error[j], {}, {}};
+    CoefficientRow row{
+        part_of(model, i.parameter[j]), name_of(i.parameter[j], columns), i.estimate[j], i.error[j], i.robust_error[j], {}, {}};
     if (!i.parameter[j].logarithmic() && row.error && *row.error > 0) {
       row.z = row.estimate / *row.error;
       row.p = std::erfc(std::abs(*row.z) / std::numbers::sqrt2);
@@ -138,17 +144,23 @@ Json to_json(const MixtureModel& model) {
           {"schema", to_json(model.schema)},
           {"model", spec_json(fit.spec)},
           {"parameters", parameters_json(fit.parameters)},
-          {"fit", {{"log_likelihood", fit.log_likelihood}, {"iterations", fit.iterations}, {"converged", fit.converged}, {"rows", fit.n},
-                   {"weight", fit.weight}, {"warnings", fit.warnings}}},
+          {"fit",
+           {{"log_likelihood", fit.log_likelihood},
+            {"iterations", fit.iterations},
+            {"converged", fit.converged},
+            {"rows", fit.n},
+            {"weight", fit.weight},
+            {"warnings", fit.warnings}}},
           {"criteria", {{"parameters", c.parameters}, {"aic", c.aic}, {"bic", c.bic}, {"icl", c.icl}, {"entropy", c.entropy}}},
           {"inference", inference_json(model.inference)}};
 }
 
 MixtureModel mixture_from_json(const Json& json, const std::string& where) {
   try {
-    check(json.is_object() && json.value("format", "") == kFormat, "{}: expected a model file of `gatewright fit`, got something else", where);
+    GW_CHECK(json.is_object() && json.value("format", "") == kFormat, "{}: expected a model file of `gatewright fit`, got something else",
+             where);
     const int version = json.at("version").get<int>();
-    check(version == kVersion, "{}: expected version {}, got {}; fit the model again", where, kVersion, version);
+    GW_CHECK(version == kVersion, "{}: expected version {}, got {}; fit the model again", where, kVersion, version);
     MixtureModel model;
     model.schema = schema_from_json(json.at("schema"), where);
     const auto d = static_cast<int64_t>(model.schema.columns().size());
@@ -161,12 +173,13 @@ MixtureModel mixture_from_json(const Json& json, const std::string& where) {
     fit.converged = of.at("converged").get<bool>(), fit.n = of.at("rows").get<int64_t>(), fit.weight = of.at("weight").get<double>();
     fit.warnings = of.value("warnings", std::vector<std::string>{});
     const Json& c = json.at("criteria");
-    model.criteria = {fit.log_likelihood, c.at("parameters").get<int64_t>(), c.at("aic").get<double>(), c.at("bic").get<double>(),
-                      c.at("icl").get<double>(), c.at("entropy").get<double>()};
+    model.criteria = {fit.log_likelihood,        c.at("parameters").get<int64_t>(), c.at("aic").get<double>(),
+                      c.at("bic").get<double>(), c.at("icl").get<double>(),         c.at("entropy").get<double>()};
     model.inference = inference_from(json.at("inference"), fit.spec, d, where);
     const bool classes = fit.spec.family == stats::Family::kMultinomial;
-    check(classes == !model.schema.classes.empty() && (!classes || static_cast<int64_t>(model.schema.classes.size()) == fit.spec.classes),
-          "{}: expected as many class names as classes", where);
+    GW_CHECK(
+        classes == !model.schema.classes.empty() && (!classes || static_cast<int64_t>(model.schema.classes.size()) == fit.spec.classes),
+        "{}: expected as many class names as classes", where);
     return model;
   } catch (const Json::exception& error) {
     fail("{}: the model file is damaged: {}", where, error.what());

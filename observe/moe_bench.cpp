@@ -26,13 +26,15 @@ using Against = MoeBenchCase::Against;
 // Weights of one call are read from memory, not from a cache, when several sets of them are used in turn.
 constexpr int64_t kRotatedBytes = int64_t{3} << 29, kMostSets = 64;
 constexpr int64_t kShift = 7;  // experts from one turn's routes to the next one's
-// Seconds of calls before and under the clock. Until threads that slept are spread over the cores again, up to 20 ms, a call takes twice as long.
+// Seconds of calls before and under the clock. Until threads that slept are spread over the cores again, up to 20 ms, a call takes twice as
+// long.
 constexpr double kWarm = 50e-3, kBurst = 10e-3;
 
 at::ScalarType dtype_of(const MoeBenchCase& c) { return c.bf16 ? at::kBFloat16 : at::kFloat; }
 int64_t weight_values(const MoeBenchCase& c) { return (c.glu ? 3 : 2) * c.in * c.hidden; }
 
-/// K distinct experts per token: smallest keys of an exponential race, so that popularity is 1 / rank^zipf. `shift`: added to every expert, modulo their number.
+/// K distinct experts per token: smallest keys of an exponential race, so that popularity is 1 / rank^zipf. `shift`: added to every expert,
+/// modulo their number.
 RoutingPlan routes(const MoeBenchCase& c, double zipf, int64_t shift = 0) {
   const Rng rng = Rng(1).fork("bench/routes");
   auto expert = at::empty({c.tokens, c.k}, at::kLong);
@@ -71,7 +73,8 @@ struct WeightSet {
   /// The same values in other memory.
   WeightSet elsewhere(const MoeBenchCase& c) const {
     WeightSet copy = *this;
-    for (auto* t : {&copy.packed.up, &copy.packed.down, &copy.packed.gate, &copy.quantised.up, &copy.quantised.down, &copy.quantised.gate}) {
+    for (auto* t :
+         {&copy.packed.up, &copy.packed.down, &copy.packed.gate, &copy.quantised.up, &copy.quantised.down, &copy.quantised.gate}) {
       if (t->defined()) *t = ops::pooled_empty(t->sizes(), t->options()).copy_(*t);  // in such memory as the op makes them
     }
     if (c.bits > 0) return copy;  // the loop is not what is measured then
@@ -87,7 +90,8 @@ struct WeightSet {
     const bool training = c.mode == Mode::training;
     const auto leaves = [&](const at::Tensor& all) {
       std::vector<at::Tensor> each;
-      for (const auto& one : all.defined() ? all.unbind(0) : std::vector<at::Tensor>{}) each.push_back(one.detach().requires_grad_(training));
+      for (const auto& one : all.defined() ? all.unbind(0) : std::vector<at::Tensor>{})
+        each.push_back(one.detach().requires_grad_(training));
       return each;
     };
     up = leaves(stacked.up), down = leaves(stacked.down), gate = leaves(stacked.gate);
@@ -113,7 +117,8 @@ void bookkeeping(const at::Tensor& scores, int64_t k) {
 
 class Runner {
  public:
-  explicit Runner(const MoeBenchCase& c) : c_(c), plans_{routes(c, c.zipf)}, balanced_(c.against == Against::balanced ? routes(c, 0) : plans_.front()) {
+  explicit Runner(const MoeBenchCase& c)
+      : c_(c), plans_{routes(c, c.zipf)}, balanced_(c.against == Against::balanced ? routes(c, 0) : plans_.front()) {
     const bool training = c.mode == Mode::training;
     x_ = ops::normal(Rng(3), {c.tokens, c.in}, 0, 1).to(dtype_of(c)).requires_grad_(training);
     weight_ = plans_.front().weight.detach().clone().requires_grad_(training);
@@ -121,7 +126,8 @@ class Runner {
     sets_.reserve(kMostSets);
     sets_.emplace_back(c);
     const int64_t sets = c.tokens > 64 ? 1 : std::clamp<int64_t>(kRotatedBytes / weight_bytes(), 1, kMostSets);
-    while (sets > 1 && static_cast<int64_t>(plans_.size()) < c.experts) plans_.push_back(routes(c, c.zipf, static_cast<int64_t>(plans_.size()) * kShift));
+    while (sets > 1 && static_cast<int64_t>(plans_.size()) < c.experts)
+      plans_.push_back(routes(c, c.zipf, static_cast<int64_t>(plans_.size()) * kShift));
     while (static_cast<int64_t>(sets_.size()) < sets) sets_.push_back(sets_.front().elsewhere(c));
   }
 
@@ -195,7 +201,8 @@ class Runner {
   }
 
  private:
-  // Once all sets had their turn, the same routes go to other experts: few tokens would else use few of the weights, which a large cache keeps.
+  // Once all sets had their turn, the same routes go to other experts: few tokens would else use few of the weights, which a large cache
+  // keeps.
   const RoutingPlan& plan_of(size_t turn) const { return plans_[turn / sets_.size() % plans_.size()]; }
 
   const MoeBenchCase& c_;
@@ -220,17 +227,20 @@ std::vector<MoeBenchCase> all_cases() {
     const char* name;
     int64_t experts, k, in, hidden;
   };
-  const Shape m{"M", 8, 2, 1024, 3584}, o{"O", 64, 8, 2048, 1024}, q{"Q", 128, 8, 2048, 768}, s{"S", 32, 4, 1024, 512}, r{"R", 16, 2, 128, 256};
+  const Shape m{"M", 8, 2, 1024, 3584}, o{"O", 64, 8, 2048, 1024}, q{"Q", 128, 8, 2048, 768}, s{"S", 32, 4, 1024, 512},
+      r{"R", 16, 2, 128, 256};
   std::vector<MoeBenchCase> cases;
   const auto add = [&](const Shape& shape, int64_t tokens, bool bf16, Mode mode, Against against, double mark, double zipf = 0) {
     const char* kind = against == Against::loop ? " against the loop" : against == Against::bookkeeping ? " bookkeeping" : "";
-    const auto name = fmt::format("{} {} {} T={}{}{}", mode == Mode::forward ? "forward" : "training", bf16 ? "bf16" : "f32", shape.name, tokens,
-                                  zipf > 0 ? " skewed" : "", kind);
+    const auto name = fmt::format("{} {} {} T={}{}{}", mode == Mode::forward ? "forward" : "training", bf16 ? "bf16" : "f32", shape.name,
+                                  tokens, zipf > 0 ? " skewed" : "", kind);
     cases.push_back({name, shape.experts, shape.k, shape.in, shape.hidden, tokens, shape.name[0] != 'R', bf16, mode, zipf, against, mark});
   };
-  for (const auto& shape : {m, o, q}) add(shape, 2048, false, Mode::forward, Against::roof, 0.92), add(shape, 2048, true, Mode::forward, Against::roof, 0.90);
+  for (const auto& shape : {m, o, q})
+    add(shape, 2048, false, Mode::forward, Against::roof, 0.92), add(shape, 2048, true, Mode::forward, Against::roof, 0.90);
   add(o, 512, true, Mode::forward, Against::roof, 0.88), add(s, 512, true, Mode::forward, Against::roof, 0.82);
-  for (const auto& shape : {m, o, q}) add(shape, 2048, false, Mode::training, Against::roof, 0.86), add(shape, 2048, true, Mode::training, Against::roof, 0.76);
+  for (const auto& shape : {m, o, q})
+    add(shape, 2048, false, Mode::training, Against::roof, 0.86), add(shape, 2048, true, Mode::training, Against::roof, 0.76);
   add(s, 512, true, Mode::training, Against::roof, 0.66);
   for (const bool bf16 : {false, true}) {
     for (const int64_t tokens : {16, 64}) add(s, tokens, bf16, Mode::forward, Against::roof, 0.72);
@@ -238,12 +248,14 @@ std::vector<MoeBenchCase> all_cases() {
     for (const int64_t tokens : {8, 64}) add(s, tokens, bf16, Mode::training, Against::loop, 3);
     add(o, 2048, bf16, Mode::training, Against::loop, bf16 ? 1.6 : 2);
   }
-  for (const int64_t tokens : {256, 1024, 4096}) add(r, tokens, false, Mode::training, Against::roof, 0.55), add(r, tokens, false, Mode::training, Against::loop, 3);
+  for (const int64_t tokens : {256, 1024, 4096})
+    add(r, tokens, false, Mode::training, Against::roof, 0.55), add(r, tokens, false, Mode::training, Against::loop, 3);
   add(o, 2048, false, Mode::forward, Against::balanced, 0.93, 1.2);
   for (const auto& shape : {m, o, q, s}) add(shape, 2048, true, Mode::forward, Against::bookkeeping, 0.03);
   const auto add_quantised = [&](const Shape& shape, int64_t tokens, int64_t bits, int64_t group, double mark) {
     const auto name = fmt::format("forward int{} group {} {} T={}", bits, group, shape.name, tokens);
-    cases.push_back({name, shape.experts, shape.k, shape.in, shape.hidden, tokens, true, true, Mode::forward, 0, Against::roof, mark, bits, group});
+    cases.push_back(
+        {name, shape.experts, shape.k, shape.in, shape.hidden, tokens, true, true, Mode::forward, 0, Against::roof, mark, bits, group});
   };
   add_quantised(o, 512, 8, 0, 0.60), add_quantised(o, 512, 8, 128, 0.60), add_quantised(o, 512, 4, 128, 0.52);
   for (const int64_t bits : {8, 4}) {
@@ -264,9 +276,12 @@ void place(MoeBenchResult& r, int64_t active, int64_t expert_bytes) {
   const double by_operations = operations / peak * 1e-9, by_bytes = bytes / peaks.read * 1e-9;
   r.gflops = operations / r.seconds * 1e-9, r.gbytes = bytes / r.seconds * 1e-9;
   r.memory_bound = by_bytes > by_operations, r.roof = std::max(by_operations, by_bytes) / r.seconds;
-  if (c.against == Against::bookkeeping) r.holds = r.bookkeeping <= c.mark;
-  else if (c.against == Against::balanced) r.holds = r.balanced_seconds / r.seconds >= c.mark;
-  else r.holds = (c.against == Against::roof ? r.roof : r.loop_seconds / r.seconds) >= c.mark;
+  if (c.against == Against::bookkeeping)
+    r.holds = r.bookkeeping <= c.mark;
+  else if (c.against == Against::balanced)
+    r.holds = r.balanced_seconds / r.seconds >= c.mark;
+  else
+    r.holds = (c.against == Against::roof ? r.roof : r.loop_seconds / r.seconds) >= c.mark;
 }
 
 struct CallTimes {
@@ -302,7 +317,8 @@ MoeBenchResult run_moe_bench(const MoeBenchCase& c, ops::PeakProbe& probe, int r
   Runner runner(c);
   MoeBenchResult result;
   result.test = c, result.error = runner.error();
-  ensure(result.error < (c.bf16 ? 3e-2 : 1e-5), "bench: {}: expected the loop's answer, got one that differs by {:.1e}", c.name, result.error);
+  GW_ENSURE(result.error < (c.bf16 ? 3e-2 : 1e-5), "bench: {}: expected the loop's answer, got one that differs by {:.1e}", c.name,
+            result.error);
   // In turns, so that a disturbance hits both.
   const auto timed = [&](const std::function<void()>& work) { return time_calls(work, now_s); };
   std::vector<double> ours, loops, balanced;
@@ -317,7 +333,8 @@ MoeBenchResult run_moe_bench(const MoeBenchCase& c, ops::PeakProbe& probe, int r
     if (round > 0) ours.push_back(our_time), balanced.push_back(balanced_time), loops.push_back(loop_time), peaks.push_back(peak);
   }
   const auto times = summary(ours);
-  result.seconds = times.median, result.spread = times.spread, result.loop_seconds = summary(loops).median, result.balanced_seconds = summary(balanced).median;
+  result.seconds = times.median, result.spread = times.spread, result.loop_seconds = summary(loops).median,
+  result.balanced_seconds = summary(balanced).median;
   if (c.against == Against::bookkeeping) {
     const auto scores = ops::normal(Rng(5), {c.tokens, c.experts}, 0, 1);
     std::vector<double> choosing;

@@ -39,7 +39,7 @@ std::string deflate(const std::string& bytes) {
   std::string packed(size, '\0');
   const int status =
       ::compress2(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size(), 9);
-  ensure(status == Z_OK, "png: zlib refused {} bytes with status {}", bytes.size(), status);
+  GW_ENSURE(status == Z_OK, "png: zlib refused {} bytes with status {}", bytes.size(), status);
   packed.resize(size);
   return packed;
 }
@@ -54,12 +54,12 @@ std::array<int, 256> decoding_table() {
 }  // namespace
 
 std::string encode_png(const std::vector<uint8_t>& pixels, int64_t channels, int64_t height, int64_t width) {
-  check(channels == 1 || channels == 3, "png: expected 1 or 3 channels, got {}; convert the image to grey or RGB", channels);
-  check(height >= 1 && width >= 1 && height <= 4096 && width <= 4096,
-        "png: expected sides of 1 … 4096 pixels, got {} × {}; resize the image", height, width);
-  check(static_cast<int64_t>(pixels.size()) == channels * height * width,
-        "png: expected {} × {} × {} = {} bytes, got {}; pass planar u8 pixels", channels, height, width, channels * height * width,
-        pixels.size());
+  GW_CHECK(channels == 1 || channels == 3, "png: expected 1 or 3 channels, got {}; convert the image to grey or RGB", channels);
+  GW_CHECK(height >= 1 && width >= 1 && height <= 4096 && width <= 4096,
+           "png: expected sides of 1 … 4096 pixels, got {} × {}; resize the image", height, width);
+  GW_CHECK(static_cast<int64_t>(pixels.size()) == channels * height * width,
+           "png: expected {} × {} × {} = {} bytes, got {}; pass planar u8 pixels", channels, height, width, channels * height * width,
+           pixels.size());
   const char colour_type = channels == 1 ? 0 : 2;
   std::string header = big_endian(static_cast<uint32_t>(width)) + big_endian(static_cast<uint32_t>(height));
   header += std::string{8, colour_type, 0, 0, 0};  // depth, colour type, deflate, adaptive filtering, no interlacing
@@ -79,7 +79,7 @@ std::string base64_encode(std::string_view bytes) {
 
 std::string base64_decode(std::string_view text, const std::string& what) {
   static const auto table = decoding_table();
-  check(text.size() % 4 == 0, "{}: expected base64 in groups of 4 characters, got {} characters; was it cut?", what, text.size());
+  GW_CHECK(text.size() % 4 == 0, "{}: expected base64 in groups of 4 characters, got {} characters; was it cut?", what, text.size());
   std::string bytes;
   for (size_t i = 0; i < text.size(); i += 4) {
     const bool last = i + 4 == text.size();
@@ -87,7 +87,7 @@ std::string base64_decode(std::string_view text, const std::string& what) {
     uint32_t group = 0;
     for (size_t k = 0; k < 4; ++k) {
       const int digit = k >= 4 - padding ? 0 : table[static_cast<unsigned char>(text[i + k])];
-      check(digit >= 0, "{}: expected base64, got another character at {}; is it raw bytes?", what, i + k);
+      GW_CHECK(digit >= 0, "{}: expected base64, got another character at {}; is it raw bytes?", what, i + k);
       group = group << 6 | static_cast<uint32_t>(digit);
     }
     for (size_t k = 0; k < 3 - padding; ++k) bytes.push_back(static_cast<char>(group >> (16 - 8 * k)));

@@ -125,8 +125,9 @@ ProgressOptions progress_for(std::FILE* out, std::function<double()> now_s) {
 
 Progress::Progress(int64_t total, ProgressOptions options, int64_t start)
     : options_(std::move(options)), total_(total), done_(start), drawn_done_(start) {
-  check(options_.out != nullptr && options_.now_s, "progress: expected a stream and a clock, got none; set ProgressOptions::out and now_s");
-  check(total >= 0, "progress: expected a total of at least 0, got {}; count the loop first", total);
+  GW_CHECK(options_.out != nullptr && options_.now_s,
+           "progress: expected a stream and a clock, got none; set ProgressOptions::out and now_s");
+  GW_CHECK(total >= 0, "progress: expected a total of at least 0, got {}; count the loop first", total);
   options_.label = fit_width(options_.label, kTextCells);
   drawn_s_ = options_.now_s();
   history_.emplace_back(drawn_s_, start);

@@ -13,7 +13,7 @@ namespace gw {
 namespace {
 
 ReportData read_all(const std::vector<std::string>& directories) {
-  check(!directories.empty(), "report: expected at least one run or check directory, got none; name one");
+  GW_CHECK(!directories.empty(), "report: expected at least one run or check directory, got none; name one");
   ReportData data;
   for (const std::string& directory : directories) {
     if (!is_check_directory(directory)) {
@@ -94,7 +94,8 @@ std::string section(const std::string& id, const std::string& title, const std::
 }
 
 std::string render_report(const std::vector<std::string>& run_directories, const ReportOptions& options) {
-  check(options.points_per_curve >= 2, "report: expected at least 2 points per curve, got {}; leave the default", options.points_per_curve);
+  GW_CHECK(options.points_per_curve >= 2, "report: expected at least 2 points per curve, got {}; leave the default",
+           options.points_per_curve);
   const ReportData data = read_all(run_directories);
   const std::string title = page_title(data, options);
   std::string html = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + escape_html(title) + "</title>";

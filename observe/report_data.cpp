@@ -20,7 +20,7 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 class Reader {
  public:
   Reader(const Json& value, std::string where) : value_(value), where_(std::move(where)) {
-    check(value.is_object(), "report: expected an object at {}, got {}; see observe/report_data.h", where_, value.type_name());
+    GW_CHECK(value.is_object(), "report: expected an object at {}, got {}; see observe/report_data.h", where_, value.type_name());
   }
   bool has(const char* key) const { return value_.contains(key) && !value_.at(key).is_null(); }
   double number(const char* key) const {
@@ -78,9 +78,8 @@ class Reader {
   const Json& raw(const char* key) const { return value_.at(key); }
   const std::string& where() const { return where_; }
   void expect(bool condition, const char* key, const char* what) const {
-    if (condition) return;  // writing the value out costs too much to do it before it is needed
-    fail("report: expected {} at \"{}\" of {}, got {}; see observe/report_data.h", what, key, where_,
-         dump_json(value_.at(key)).substr(0, 60));
+    GW_CHECK(condition, "report: expected {} at \"{}\" of {}, got {}; see observe/report_data.h", what, key, where_,
+             dump_json(value_.at(key)).substr(0, 60));
   }
 
  private:
@@ -109,9 +108,9 @@ std::vector<uint8_t> parse_pixels(const Reader& reader, const char* key, const S
   if (!reader.has(key)) return {};
   const std::string bytes = base64_decode(reader.text(key), "report: " + reader.where() + ": " + key);
   const int64_t expected = sample.channels * sample.height * sample.width;
-  check(static_cast<int64_t>(bytes.size()) == expected,
-        "report: expected {} bytes of pixels at \"{}\" of {}, got {}; write planar u8 [C, H, W]", expected, key, reader.where(),
-        bytes.size());
+  GW_CHECK(static_cast<int64_t>(bytes.size()) == expected,
+           "report: expected {} bytes of pixels at \"{}\" of {}, got {}; write planar u8 [C, H, W]", expected, key, reader.where(),
+           bytes.size());
   return {bytes.begin(), bytes.end()};
 }
 
@@ -132,11 +131,11 @@ Sample parse_sample(const Reader& reader) {
   sample.height = reader.integer("height", 0);
   sample.width = reader.integer("width", 0);
   const auto side = [](int64_t n) { return n >= 1 && n <= 4096; };
-  check((sample.channels == 1 || sample.channels == 3) && side(sample.height) && side(sample.width),
-        "report: expected 1 or 3 channels and sides of 1 … 4096 at {}, got {} × {} × {}; see observe/report_data.h", reader.where(),
-        sample.channels, sample.height, sample.width);
+  GW_CHECK((sample.channels == 1 || sample.channels == 3) && side(sample.height) && side(sample.width),
+           "report: expected 1 or 3 channels and sides of 1 … 4096 at {}, got {} × {} × {}; see observe/report_data.h", reader.where(),
+           sample.channels, sample.height, sample.width);
   sample.clean = parse_pixels(reader, "clean", sample);
-  check(!sample.clean.empty(), "report: expected pixels at \"clean\" of {}, got none; see observe/report_data.h", reader.where());
+  GW_CHECK(!sample.clean.empty(), "report: expected pixels at \"clean\" of {}, got none; see observe/report_data.h", reader.where());
   sample.attacked = parse_pixels(reader, "attacked", sample);
   sample.label = reader.integer("label", -1);
   sample.predicted_clean = reader.integer("predicted_clean", -1);
@@ -256,7 +255,7 @@ Evaluation parse_evaluation(const Json& document, const std::string& where) {
   }
   for (const auto& [batch, timing] : reader.children("timing")) {
     const bool digits = !batch.empty() && batch.size() < 10 && batch.find_first_not_of("0123456789") == std::string::npos;
-    check(digits, "report: expected a batch size at timing of {}, got \"{}\"; see observe/report_data.h", where, batch);
+    GW_CHECK(digits, "report: expected a batch size at timing of {}, got \"{}\"; see observe/report_data.h", where, batch);
     e.timing[std::stoll(batch)] = {timing.number("ms_per_image"), timing.number("dense_ms_per_image")};
   }
   if (reader.has("affinity")) {
@@ -293,10 +292,12 @@ Rates parse_rates(const Json& document, const std::string& where) {
   const Reader reader(document, where);
   Rates rates{reader.text("axis"), {}};
   for (const Reader& curve : reader.objects("curves")) {
-    rates.curves.push_back({curve.text("name"), curve.list("x"), curve.list("median"), curve.list("low"), curve.list("high"), curve.number("slope")});
+    rates.curves.push_back(
+        {curve.text("name"), curve.list("x"), curve.list("median"), curve.list("low"), curve.list("high"), curve.number("slope")});
     const Rate& rate = rates.curves.back();
     for (const auto* list : {&rate.median, &rate.low, &rate.high})
-      check(list->size() == rate.x.size(), "report: expected {} values at {}, got {}; see observe/report_data.h", rate.x.size(), curve.where(), list->size());
+      GW_CHECK(list->size() == rate.x.size(), "report: expected {} values at {}, got {}; see observe/report_data.h", rate.x.size(),
+               curve.where(), list->size());
   }
   return rates;
 }
@@ -318,10 +319,10 @@ std::vector<std::string> runs_of_check(const std::string& directory) {
 }
 
 RunData read_run(const std::string& directory) {
-  check(is_run_directory(directory),
-        "report: expected a run or check directory, got {}, which has no recipe.json, metrics.jsonl or evaluation.json; "
-        "give the directory that a run wrote",
-        directory);
+  GW_CHECK(is_run_directory(directory),
+           "report: expected a run or check directory, got {}, which has no recipe.json, metrics.jsonl or evaluation.json; "
+           "give the directory that a run wrote",
+           directory);
   RunData run;
   run.directory = directory;
   const auto file = [&](const char* name) { return directory + "/" + name; };

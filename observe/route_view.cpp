@@ -148,7 +148,7 @@ void RouteTally::remember(LayerView& layer, const Seen& seen) {
 void RouteTally::decision(const RouteSite& site, const RouteDecision& d) {
   if (d.purpose == RoutePurpose::kSearch) return;
   if (!open_) frame({});
-  check(d.tokens <= kTokens, "routes: expected at most {} tokens in a decision, got {}", kTokens, d.tokens);
+  GW_CHECK(d.tokens <= kTokens, "routes: expected at most {} tokens in a decision, got {}", kTokens, d.tokens);
   const auto found = std::find_if(view_.layers.begin(), view_.layers.end(),
                                   [&](const LayerView& l) { return l.name == site.name && l.experts == site.experts; });
   const auto at = static_cast<size_t>(found - view_.layers.begin());
@@ -276,15 +276,24 @@ std::vector<RouteDifference> compare_routes(const RouteView& a, const RouteView&
 namespace {
 
 Json stats_json(const std::pair<RoutePhase, RoutePurpose>& key, const RouteStats& s) {
-  return {{"phase", route_phase_name(key.first)}, {"purpose", route_purpose_name(key.second)},
-          {"tokens", s.tokens},                   {"rows", s.rows()},
-          {"dropped", s.dropped},                 {"max_over_mean", s.max_over_mean()},
-          {"variation", s.variation()},           {"entropy", s.entropy()},
-          {"dead", s.dead()},                     {"load", s.load}};
+  return {{"phase", route_phase_name(key.first)},
+          {"purpose", route_purpose_name(key.second)},
+          {"tokens", s.tokens},
+          {"rows", s.rows()},
+          {"dropped", s.dropped},
+          {"max_over_mean", s.max_over_mean()},
+          {"variation", s.variation()},
+          {"entropy", s.entropy()},
+          {"dead", s.dead()},
+          {"load", s.load}};
 }
 
 Json layer_json(const LayerView& layer) {
-  Json one{{"layer", layer.name}, {"experts", layer.experts}, {"stats", Json::array()}, {"flips", Json::object()}, {"load_over_time", Json::array()}};
+  Json one{{"layer", layer.name},
+           {"experts", layer.experts},
+           {"stats", Json::array()},
+           {"flips", Json::object()},
+           {"load_over_time", Json::array()}};
   for (const auto& [key, stats] : layer.stats) one["stats"].push_back(stats_json(key, stats));
   for (const auto& [phase, counts] : layer.flips) {
     one["flips"][route_phase_name(phase)] = {{"compared", counts.first}, {"flipped", counts.second}};
@@ -308,8 +317,10 @@ Json to_json(const RouteView& view) {
   static constexpr const char* kEnds[] = {"whole", "cut", "damaged"};
   Json layers = Json::array();
   for (const auto& layer : view.layers) layers.push_back(layer_json(layer));
-  const Json recording{{"end", kEnds[static_cast<size_t>(view.end.kind)]}, {"good_bytes", view.end.good_bytes}, {"lost_bytes", view.end.lost_bytes}};
-  return {{"about", view.about}, {"train_steps", view.train_steps}, {"batches", view.batches}, {"layers", layers}, {"recording", recording}};
+  const Json recording{
+      {"end", kEnds[static_cast<size_t>(view.end.kind)]}, {"good_bytes", view.end.good_bytes}, {"lost_bytes", view.end.lost_bytes}};
+  return {
+      {"about", view.about}, {"train_steps", view.train_steps}, {"batches", view.batches}, {"layers", layers}, {"recording", recording}};
 }
 
 }  // namespace gw

@@ -47,8 +47,8 @@ std::vector<std::pair<std::string, Json>> read_lines(const std::string& path) {
     const bool good = record.is_object();
     begin = end + 1;
     if (!good && begin >= bytes.size()) break;
-    check(good, "metrics: expected a JSON object in line {} of {}, got \"{}\"; repair or remove the line", lines.size() + 1, path,
-          line.substr(0, 40));
+    GW_CHECK(good, "metrics: expected a JSON object in line {} of {}, got \"{}\"; repair or remove the line", lines.size() + 1, path,
+             line.substr(0, 40));
     lines.emplace_back(std::move(line), std::move(record));
   }
   return lines;
@@ -92,7 +92,7 @@ std::string dump_json(const Json& value, int indent) { return value.dump(indent,
 
 Json read_json(const std::string& path) {
   Json value = parse_bounded(read_file(path, kDocumentLimit_bytes));
-  check(!value.is_discarded(), "report: expected JSON nested at most 64 deep in {}, got something else; is the file cut?", path);
+  GW_CHECK(!value.is_discarded(), "report: expected JSON nested at most 64 deep in {}, got something else; is the file cut?", path);
   return value;
 }
 
@@ -103,7 +103,7 @@ std::vector<Json> read_records(const std::string& path) {
 }
 
 RunDirectory::RunDirectory(std::string path, const Json& recipe, Options options) : path_(std::move(path)), options_(std::move(options)) {
-  check(static_cast<bool>(options_.wall_time_s), "run directory: expected a time source, got none; set Options::wall_time_s");
+  GW_CHECK(static_cast<bool>(options_.wall_time_s), "run directory: expected a time source, got none; set Options::wall_time_s");
   std::error_code error;
   fs::create_directories(path_, error);
   if (error) throw IoError(fmt::format("run directory: expected to create {}, got \"{}\"; choose another place", path_, error.message()));
@@ -134,28 +134,29 @@ void RunDirectory::lock() {
   const bool held = errno == EWOULDBLOCK;
   ::close(lock_);
   // A file system without locks (some network mounts) is no reason to refuse the run: only a held lock is.
-  check(!held, "run directory: expected {} to be free, got one that another process writes to; wait for it or choose another directory",
-        path_);
+  GW_CHECK(!held, "run directory: expected {} to be free, got one that another process writes to; wait for it or choose another directory",
+           path_);
   lock_ = -1;
 }
 
 void RunDirectory::start(const Json& recipe) {
-  check(!holds_run(path_), "run directory: expected a new directory, got {}, which holds a run; resume it or choose another directory",
-        path_);
+  GW_CHECK(!holds_run(path_), "run directory: expected a new directory, got {}, which holds a run; resume it or choose another directory",
+           path_);
   const fs::directory_iterator first(path_);
-  check(first == fs::directory_iterator(), "run directory: expected an empty directory, got {}, which holds {}; choose another directory",
-        path_, first == fs::directory_iterator() ? "nothing" : first->path().filename().string());
+  GW_CHECK(first == fs::directory_iterator(),
+           "run directory: expected an empty directory, got {}, which holds {}; choose another directory", path_,
+           first == fs::directory_iterator() ? "nothing" : first->path().filename().string());
   write_json(kRecipeFile, recipe);
 }
 
 void RunDirectory::resume(const Json& recipe) {
-  check(holds_run(path_), "run directory: expected a run to resume in {}, got no {}; start without resuming", path_, kRecipeFile);
+  GW_CHECK(holds_run(path_), "run directory: expected a run to resume in {}, got no {}; start without resuming", path_, kRecipeFile);
   const Json stored = read_json(file(kRecipeFile));
   const Json given = Json::parse(dump_json(recipe));  // as it would have been stored: not-a-number is null, and so on
   const std::string where = first_difference(stored, given, options_.may_differ);
-  check(where.empty(),
-        "run directory: expected the recipe of the run in {} at {}: {}, got {}; resume with the stored recipe, or start a new run", path_,
-        where, value_at(stored, where), value_at(given, where));
+  GW_CHECK(where.empty(),
+           "run directory: expected the recipe of the run in {} at {}: {}, got {}; resume with the stored recipe, or start a new run",
+           path_, where, value_at(stored, where), value_at(given, where));
   truncate_after(std::numeric_limits<int64_t>::max());
 }
 
@@ -207,8 +208,8 @@ void RunDirectory::truncate_after(int64_t step) {
 }
 
 void RunDirectory::write_json(const std::string& name, const Json& document) {
-  check(!name.empty() && name.find('/') == std::string::npos, "run directory: expected a plain file name, got \"{}\"; leave the folder out",
-        name);
+  GW_CHECK(!name.empty() && name.find('/') == std::string::npos,
+           "run directory: expected a plain file name, got \"{}\"; leave the folder out", name);
   write_atomic(file(name), dump_json(document, 2) + "\n");
 }
 

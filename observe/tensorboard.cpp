@@ -86,7 +86,7 @@ std::string summary_event(double wall_time_s, int64_t step, const Message& value
 uint64_t take_varint(std::string_view& bytes) {
   uint64_t value = 0;
   for (int shift = 0; shift < 64; shift += 7) {
-    check(!bytes.empty(), "event: expected a protobuf message, got bytes that end inside a number; the event file is damaged");
+    GW_CHECK(!bytes.empty(), "event: expected a protobuf message, got bytes that end inside a number; the event file is damaged");
     const auto byte = static_cast<unsigned char>(bytes.front());
     bytes.remove_prefix(1);
     value |= static_cast<uint64_t>(byte & 0x7F) << shift;
@@ -96,7 +96,7 @@ uint64_t take_varint(std::string_view& bytes) {
 }
 
 void skip(std::string_view& bytes, uint64_t size) {
-  check(size <= bytes.size(), "event: expected a protobuf message, got a field that ends beyond it; the event file is damaged");
+  GW_CHECK(size <= bytes.size(), "event: expected a protobuf message, got a field that ends beyond it; the event file is damaged");
   bytes.remove_prefix(size);
 }
 
@@ -121,7 +121,7 @@ std::string tfrecord_frame(std::string_view bytes) {
 }
 
 Histogram make_histogram(const std::vector<float>& values, int buckets) {
-  check(buckets >= 1, "histogram: expected at least 1 bucket, got {}; give a positive number", buckets);
+  GW_CHECK(buckets >= 1, "histogram: expected at least 1 bucket, got {}; give a positive number", buckets);
   Histogram h;
   h.min = std::numeric_limits<double>::infinity();
   h.max = -h.min;
@@ -173,7 +173,7 @@ int64_t event_step(std::string_view event) {
     } else if (wire_type == 1 || wire_type == 5) {
       skip(event, wire_type == 1 ? 8 : 4);
     } else {
-      check(wire_type == 2, "event: expected a protobuf message, got wire type {}; the event file is damaged", wire_type);
+      GW_CHECK(wire_type == 2, "event: expected a protobuf message, got wire type {}; the event file is damaged", wire_type);
       skip(event, take_varint(event));
     }
   }

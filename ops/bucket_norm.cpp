@@ -347,39 +347,39 @@ class BucketNorm : public torch::autograd::Function<BucketNorm> {
 };
 
 void check_vector(const char* name, const at::Tensor& v, const at::Tensor& x) {
-  check(v.defined() && v.dim() == 1 && v.size(0) == x.size(1) && v.scalar_type() == x.scalar_type(),
-        "bucket_norm: expected {} of shape [{}] and the dtype of x, got {}", name, x.size(1),
-        v.defined() ? fmt::format("{} values of {}", v.numel(), c10::toString(v.scalar_type())) : "nothing");
+  GW_CHECK(v.defined() && v.dim() == 1 && v.size(0) == x.size(1) && v.scalar_type() == x.scalar_type(),
+           "bucket_norm: expected {} of shape [{}] and the dtype of x, got {}", name, x.size(1),
+           v.defined() ? fmt::format("{} values of {}", v.numel(), c10::toString(v.scalar_type())) : "nothing");
 }
 
 void check_bucket(const char* name, const at::Tensor& bucket, const at::Tensor& first) {
-  check(bucket.defined() && (bucket.dim() == 4 || bucket.dim() == 2) && bucket.size(1) > 0,
-        "bucket_norm: expected {} of shapes [n, C, H, W] or [n, C] with C > 0, got {} dimensions", name,
-        bucket.defined() ? bucket.dim() : 0);
-  check(bucket.device().is_cpu() && (bucket.scalar_type() == at::kFloat || bucket.scalar_type() == at::kDouble),
-        "bucket_norm: expected {} in f32 or f64 on the CPU, got {} on {}", name, c10::toString(bucket.scalar_type()),
-        bucket.device().str());
-  check(bucket.size(1) == first.size(1) && bucket.scalar_type() == first.scalar_type(),
-        "bucket_norm: expected all of {} with {} channels in {}, got {} in {}", name, first.size(1), c10::toString(first.scalar_type()),
-        bucket.size(1), c10::toString(bucket.scalar_type()));
+  GW_CHECK(bucket.defined() && (bucket.dim() == 4 || bucket.dim() == 2) && bucket.size(1) > 0,
+           "bucket_norm: expected {} of shapes [n, C, H, W] or [n, C] with C > 0, got {} dimensions", name,
+           bucket.defined() ? bucket.dim() : 0);
+  GW_CHECK(bucket.device().is_cpu() && (bucket.scalar_type() == at::kFloat || bucket.scalar_type() == at::kDouble),
+           "bucket_norm: expected {} in f32 or f64 on the CPU, got {} on {}", name, c10::toString(bucket.scalar_type()),
+           bucket.device().str());
+  GW_CHECK(bucket.size(1) == first.size(1) && bucket.scalar_type() == first.scalar_type(),
+           "bucket_norm: expected all of {} with {} channels in {}, got {} in {}", name, first.size(1), c10::toString(first.scalar_type()),
+           bucket.size(1), c10::toString(bucket.scalar_type()));
 }
 
 void check_call(const std::vector<at::Tensor>& x, const NormParameters& p, bool train, const std::vector<at::Tensor>& residual) {
-  check(!x.empty(), "bucket_norm: expected at least one bucket, got none");
+  GW_CHECK(!x.empty(), "bucket_norm: expected at least one bucket, got none");
   int64_t rows = 0;
   for (const auto& bucket : x) check_bucket("x", bucket, x.front()), rows += bucket.numel() / bucket.size(1);
-  check(residual.empty() || residual.size() == x.size(), "bucket_norm: expected as many residuals as buckets ({}), got {}", x.size(),
-        residual.size());
+  GW_CHECK(residual.empty() || residual.size() == x.size(), "bucket_norm: expected as many residuals as buckets ({}), got {}", x.size(),
+           residual.size());
   for (size_t i = 0; i < residual.size(); ++i) {
     check_bucket("residual", residual[i], x.front());
-    check(residual[i].sizes() == x[i].sizes(), "bucket_norm: expected residual {} of the shape of its bucket, got another", i);
+    GW_CHECK(residual[i].sizes() == x[i].sizes(), "bucket_norm: expected residual {} of the shape of its bucket, got another", i);
   }
   check_vector("weight", p.weight, x.front()), check_vector("bias", p.bias, x.front());
-  check(p.running_mean.defined() == p.running_var.defined(), "bucket_norm: expected both running statistics or none, got one");
+  GW_CHECK(p.running_mean.defined() == p.running_var.defined(), "bucket_norm: expected both running statistics or none, got one");
   if (!train || p.running_mean.defined()) {
     check_vector("running_mean", p.running_mean, x.front()), check_vector("running_var", p.running_var, x.front());
   }
-  check(!train || rows != 1, "bucket_norm: expected more than 1 value per channel when training, got 1");
+  GW_CHECK(!train || rows != 1, "bucket_norm: expected more than 1 value per channel when training, got 1");
 }
 
 }  // namespace

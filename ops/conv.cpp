@@ -30,8 +30,8 @@ at::Tensor gradient_of(bool weight_wanted, const at::Tensor& g, const at::Tensor
   return weight_wanted ? std::get<1>(all) : std::get<0>(all);
 }
 
-/// oneDNN plans for what OpenMP's number of threads says, inside a parallel region too, where there is only one: it would wait for the others for ever.
-/// at::get_num_threads() comes first: libtorch sets the number of a thread once, at that thread's first question.
+/// oneDNN plans for what OpenMP's number of threads says, inside a parallel region too, where there is only one: it would wait for the
+/// others for ever. at::get_num_threads() comes first: libtorch sets the number of a thread once, at that thread's first question.
 class Alone {
  public:
   Alone() : before_(at::get_num_threads()) { omp_set_num_threads(1); }
@@ -43,9 +43,10 @@ class Alone {
   int before_;
 };
 
-// oneDNN shares out a batch among its threads and adds their sums, so that the number of threads shows in the last bits of a weight's gradient (and
-// in nothing else: outputs and gradients of images are the same). Here the pieces depend on the batch alone: up to 16 images, at least four pieces,
-// each on one thread, added in order. Beside oneDNN's own this costs 1.0 to 1.4 times as much (64x512x4x4, where the sums are large).
+// oneDNN shares out a batch among its threads and adds their sums, so that the number of threads shows in the last bits of a weight's
+// gradient (and in nothing else: outputs and gradients of images are the same). Here the pieces depend on the batch alone: up to 16 images,
+// at least four pieces, each on one thread, added in order. Beside oneDNN's own this costs 1.0 to 1.4 times as much (64x512x4x4, where the
+// sums are large).
 at::Tensor weight_gradient(const at::Tensor& g, const at::Tensor& x, const at::Tensor& weight, ConvShape shape) {
   const int64_t images = x.size(0), size = std::clamp<int64_t>((images + 3) / 4, 1, 16), pieces = (images + size - 1) / size;
   if (pieces == 0) return at::zeros_like(weight);
@@ -102,7 +103,7 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 
 std::vector<at::Tensor> routed_conv(const std::vector<at::Tensor>& parts, const std::vector<int64_t>& expert, const at::Tensor& weight,
                                     int64_t experts, ConvShape shape) {
-  ensure(parts.size() == expert.size(), "routed_conv: {} parts, {} experts", parts.size(), expert.size());
+  GW_ENSURE(parts.size() == expert.size(), "routed_conv: {} parts, {} experts", parts.size(), expert.size());
   std::vector<at::Tensor> out;
   out.reserve(parts.size());
   if (experts == 1) {

@@ -7,7 +7,7 @@
 namespace gw::ops {
 
 void check_first_order(const char* part) {
-  check(!at::GradMode::is_enabled(), "{}: expected a first-order backward pass, got create_graph; it has no second derivatives", part);
+  GW_CHECK(!at::GradMode::is_enabled(), "{}: expected a first-order backward pass, got create_graph; it has no second derivatives", part);
 }
 
 }  // namespace gw::ops

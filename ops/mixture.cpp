@@ -9,8 +9,8 @@ namespace {
 static_assert(kMixtureLanes == kernels::kMixtureLanes);
 
 const kernels::MixtureTable& table(int64_t rows) {
-  check(rows >= 0 && rows % kMixtureLanes == 0, "ops/mixture: expected rows in multiples of {}, got {}; pad them with weight 0", kMixtureLanes,
-        rows);
+  GW_CHECK(rows >= 0 && rows % kMixtureLanes == 0, "ops/mixture: expected rows in multiples of {}, got {}; pad them with weight 0",
+           kMixtureLanes, rows);
   return kernels::mixture_family()();
 }
 
@@ -25,8 +25,8 @@ void mixture_gaussian(const double* y, int64_t rows, double constant, double inv
 }
 
 double mixture_posterior(double* score, double* joint, int64_t stride, int64_t experts, const double* weight, int64_t rows) {
-  check(experts >= 1 && stride >= rows, "ops/mixture: expected at least one expert and a stride of {} or more, got {} and {}", rows, experts,
-        stride);
+  GW_CHECK(experts >= 1 && stride >= rows, "ops/mixture: expected at least one expert and a stride of {} or more, got {} and {}", rows,
+           experts, stride);
   return table(rows).posterior(score, joint, stride, experts, weight, rows);
 }
 
@@ -42,11 +42,13 @@ void mixture_sums(const double* weight, const MixtureColumns& columns, double* s
   table(columns.rows).sums(weight, columns.column, columns.count, columns.rows, sum);
 }
 
-void mixture_moments(const double* weight, const MixtureColumns& columns, double* moment) { mixture_moments(weight, columns.rows, 1, columns, moment); }
+void mixture_moments(const double* weight, const MixtureColumns& columns, double* moment) {
+  mixture_moments(weight, columns.rows, 1, columns, moment);
+}
 
 void mixture_moments(const double* weights, int64_t stride, int64_t many, const MixtureColumns& columns, double* moment) {
-  check(many >= 1 && stride >= columns.rows, "ops/mixture: expected at least one weight and a stride of {} or more, got {} and {}", columns.rows,
-        many, stride);
+  GW_CHECK(many >= 1 && stride >= columns.rows, "ops/mixture: expected at least one weight and a stride of {} or more, got {} and {}",
+           columns.rows, many, stride);
   const int64_t apart = columns.count * (columns.count + 1) / 2;
   table(columns.rows).moments(weights, stride, many, columns.column, columns.count, columns.rows, moment, apart);
 }

@@ -68,9 +68,9 @@ struct Prepared {
 
 bool nothing_to_do(const at::Tensor& up, const at::Tensor& down, int64_t rows) { return rows == 0 || up.numel() == 0 || down.numel() == 0; }
 
-// A call that one core ends in 50 µs is not shared: waking and waiting cost 8 µs and more. E = 16, K = 2, D = 128, H = 256, f32, two cores: 11 µs
-// instead of 19 at one token, 28 instead of 40 at four; at eight 52 instead of 44, so those are shared.
-// `writes_weights`: gradients of all experts' weights are written, zeros among them.
+// A call that one core ends in 50 µs is not shared: waking and waiting cost 8 µs and more. E = 16, K = 2, D = 128, H = 256, f32, two cores:
+// 11 µs instead of 19 at one token, 28 instead of 40 at four; at eight 52 instead of 44, so those are shared. `writes_weights`: gradients
+// of all experts' weights are written, zeros among them.
 template <class T>
 int most_workers(const kernels::FfnProblem<T>& p, bool writes_weights) {
   constexpr double kBytes = 60e9, kOperations = 100e9, kBrief = 50e-6;  // a second on one core, with weights in its caches; seconds
@@ -78,7 +78,8 @@ int most_workers(const kernels::FfnProblem<T>& p, bool writes_weights) {
   for (int64_t e = 0; e < p.experts; ++e) active += p.offsets[e + 1] > p.offsets[e] ? 1 : 0;
   const double values = static_cast<double>(p.hidden) * static_cast<double>((p.gate.given() ? 2 : 1) * p.in + p.out);
   if (writes_weights) active += p.experts;
-  const double seconds = static_cast<double>(active) * values * sizeof(T) / kBytes + 2 * static_cast<double>(p.offsets[p.experts]) * values / kOperations;
+  const double seconds =
+      static_cast<double>(active) * values * sizeof(T) / kBytes + 2 * static_cast<double>(p.offsets[p.experts]) * values / kOperations;
   return seconds < kBrief ? 1 : std::numeric_limits<int>::max();
 }
 
@@ -88,9 +89,12 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
     variable_list in(kInputs);
     for (size_t i = 0; i < call.present.size(); ++i) in[static_cast<size_t>(call.present[i])] = inputs[i];
     switch (in[kX].scalar_type()) {
-      case at::kFloat: return {run<float>(ctx, in, call)};
-      case at::kBFloat16: return {run<kernels::Bf16>(ctx, in, call)};
-      default: return {run<double>(ctx, in, call)};
+      case at::kFloat:
+        return {run<float>(ctx, in, call)};
+      case at::kBFloat16:
+        return {run<kernels::Bf16>(ctx, in, call)};
+      default:
+        return {run<double>(ctx, in, call)};
     }
   }
 
@@ -104,9 +108,12 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
     call.glu = saved[kGate].defined();
     auto out = [&] {
       switch (saved[kX].scalar_type()) {
-        case at::kFloat: return back<float>(ctx, saved, call, gradient[0]);
-        case at::kBFloat16: return back<kernels::Bf16>(ctx, saved, call, gradient[0]);
-        default: return back<double>(ctx, saved, call, gradient[0]);
+        case at::kFloat:
+          return back<float>(ctx, saved, call, gradient[0]);
+        case at::kBFloat16:
+          return back<kernels::Bf16>(ctx, saved, call, gradient[0]);
+        default:
+          return back<double>(ctx, saved, call, gradient[0]);
       }
     }();
     variable_list given;
@@ -138,7 +145,8 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
     } else {
       TorchTeam team(most_workers(p, false));
       Workspace memory;
-      kernels::ffn_forward<T>(Types<T>::level(), p, static_cast<typename Prepared<T>::Sum*>(y.data_ptr()), places<T>(gate, up), team, memory);
+      kernels::ffn_forward<T>(Types<T>::level(), p, static_cast<typename Prepared<T>::Sum*>(y.data_ptr()), places<T>(gate, up), team,
+                              memory);
     }
     if (call.recorded) {
       auto keep = in;
@@ -167,7 +175,8 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
     };
     const auto value = Types<T>::value, sum = Types<T>::sum;
     to.x = static_cast<Sum*>(place(kX, sum)), to.weight = static_cast<Sum*>(place(kWeight, sum));
-    to.gate = static_cast<T*>(place(kGate, value)), to.up = static_cast<T*>(place(kUp, value)), to.down = static_cast<T*>(place(kDown, value));
+    to.gate = static_cast<T*>(place(kGate, value)), to.up = static_cast<T*>(place(kUp, value)),
+    to.down = static_cast<T*>(place(kDown, value));
     to.gate_bias = static_cast<Sum*>(place(kGateBias, sum)), to.up_bias = static_cast<Sum*>(place(kUpBias, sum));
     to.down_bias = static_cast<Sum*>(place(kDownBias, sum));
     if (nothing_to_do(prepared.held[kUp], prepared.held[kDown], call.offsets.back())) {
@@ -207,7 +216,8 @@ at::Tensor pack(const at::Tensor& weight) {
   auto packed = pooled_empty({size}, dense.options());  // huge pages: read once per token, weights in 4 kB pages cost 5 % of the read rate
   TorchTeam team;
   if (size > 0) {
-    kernels::pack_weights(gemm, static_cast<const T*>(dense.data_ptr()), dense.size(0), dense.size(1), dense.size(2), static_cast<T*>(packed.data_ptr()), team);
+    kernels::pack_weights(gemm, static_cast<const T*>(dense.data_ptr()), dense.size(0), dense.size(1), dense.size(2),
+                          static_cast<T*>(packed.data_ptr()), team);
   }
   return packed;
 }
@@ -217,43 +227,46 @@ std::string chosen(const Family& family) {
   return family.levels()[static_cast<size_t>(family.chosen())].name;
 }
 
-// `if … fail` and not check(): a call of one token takes 13 µs, and check()'s arguments, texts here, would be made in every one.
 void check_tensor(const char* name, const at::Tensor& t, at::IntArrayRef shape, const at::Tensor& x) {
-  if (!t.defined() || t.sizes() != shape) fail("moe_ffn: expected {} of shape [{}], got {}", name, fmt::join(shape, ", "),
-        t.defined() ? fmt::format("[{}]", fmt::join(t.sizes(), ", ")) : "nothing");
-  if (!t.device().is_cpu() || t.scalar_type() != x.scalar_type()) fail("moe_ffn: expected {} in {} on the CPU as x, got {} on {}", name,
-        c10::toString(x.scalar_type()), c10::toString(t.scalar_type()), t.device().str());
+  GW_CHECK(t.defined() && t.sizes() == shape, "moe_ffn: expected {} of shape [{}], got {}", name, fmt::join(shape, ", "),
+           t.defined() ? fmt::format("[{}]", fmt::join(t.sizes(), ", ")) : "nothing");
+  GW_CHECK(t.device().is_cpu() && t.scalar_type() == x.scalar_type(), "moe_ffn: expected {} in {} on the CPU as x, got {} on {}", name,
+           c10::toString(x.scalar_type()), c10::toString(t.scalar_type()), t.device().str());
 }
 
 }  // namespace
 
 void check_ffn_weights(const FfnWeights& w, const at::Tensor& like) {
-  check(w.up.defined() && w.up.dim() == 3 && w.down.defined() && w.down.dim() == 3, "moe_ffn: expected up [E, H, D] and down [E, O, H], got {} and {} dimensions",
-        w.up.defined() ? w.up.dim() : 0, w.down.defined() ? w.down.dim() : 0);
+  GW_CHECK(w.up.defined() && w.up.dim() == 3 && w.down.defined() && w.down.dim() == 3,
+           "moe_ffn: expected up [E, H, D] and down [E, O, H], got {} and {} dimensions", w.up.defined() ? w.up.dim() : 0,
+           w.down.defined() ? w.down.dim() : 0);
   const auto e = w.up.size(0), h = w.up.size(1), d = w.up.size(2), o = w.down.size(1);
   const std::array<int64_t, 3> inner{e, h, d}, outer{e, o, h};
   const std::array<int64_t, 2> inner_bias{e, h}, outer_bias{e, o};
-  check(e > 0, "moe_ffn: expected at least one expert, got weights for none");
+  GW_CHECK(e > 0, "moe_ffn: expected at least one expert, got weights for none");
   check_tensor("up", w.up, inner, like), check_tensor("down", w.down, outer, like);
   if (w.gate.defined()) check_tensor("gate", w.gate, inner, like);
-  check(w.gate.defined() || !w.gate_bias.defined(), "moe_ffn: expected a gate with gate_bias, got the bias alone");
+  GW_CHECK(w.gate.defined() || !w.gate_bias.defined(), "moe_ffn: expected a gate with gate_bias, got the bias alone");
   if (w.gate_bias.defined()) check_tensor("gate_bias", w.gate_bias, inner_bias, like);
   if (w.up_bias.defined()) check_tensor("up_bias", w.up_bias, inner_bias, like);
   if (w.down_bias.defined()) check_tensor("down_bias", w.down_bias, outer_bias, like);
 }
 
-void check_ffn_rows(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight, int64_t experts) {
-  check(token.defined() && token.dim() == 1 && token.scalar_type() == at::kLong && token.device().is_cpu(),
-        "moe_ffn: expected token ids [N] in int64 on the CPU, got {}", token.defined() ? c10::toString(token.scalar_type()) : "nothing");
+void check_ffn_rows(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight,
+                    int64_t experts) {
+  GW_CHECK(token.defined() && token.dim() == 1 && token.scalar_type() == at::kLong && token.device().is_cpu(),
+           "moe_ffn: expected token ids [N] in int64 on the CPU, got {}", token.defined() ? c10::toString(token.scalar_type()) : "nothing");
   const auto rows = token.size(0);
-  check(weight.defined() && weight.dim() == 1 && weight.size(0) == rows && weight.is_floating_point() && weight.device().is_cpu(),
-        "moe_ffn: expected one routing weight per row ({}), got {}", rows, weight.defined() ? weight.numel() : 0);
-  check(static_cast<int64_t>(offsets.size()) == experts + 1 && offsets.front() == 0 && offsets.back() == rows && std::is_sorted(offsets.begin(), offsets.end()),
-        "moe_ffn: expected {} offsets that rise from 0 to {} rows, got {} up to {}", experts + 1, rows, offsets.size(), offsets.empty() ? 0 : offsets.back());
+  GW_CHECK(weight.defined() && weight.dim() == 1 && weight.size(0) == rows && weight.is_floating_point() && weight.device().is_cpu(),
+           "moe_ffn: expected one routing weight per row ({}), got {}", rows, weight.defined() ? weight.numel() : 0);
+  GW_CHECK(static_cast<int64_t>(offsets.size()) == experts + 1 && offsets.front() == 0 && offsets.back() == rows &&
+               std::is_sorted(offsets.begin(), offsets.end()),
+           "moe_ffn: expected {} offsets that rise from 0 to {} rows, got {} up to {}", experts + 1, rows, offsets.size(),
+           offsets.empty() ? 0 : offsets.back());
   const auto ids = token.contiguous();
   const auto* id = ids.data_ptr<int64_t>();
   for (int64_t r = 0; r < rows; ++r) {
-    check(id[r] >= 0 && id[r] < x.size(0), "moe_ffn: expected token ids in [0, {}), got {} in row {}", x.size(0), id[r], r);
+    GW_CHECK(id[r] >= 0 && id[r] < x.size(0), "moe_ffn: expected token ids in [0, {}), got {} in row {}", x.size(0), id[r], r);
   }
 }
 
@@ -265,7 +278,8 @@ kernels::Activation ffn_activation(const std::string& name) {
 }
 
 const std::vector<std::string>& activation_names() {
-  static const std::vector<std::string> names{"identity", "relu", "relu_squared", "sigmoid", "tanh", "silu", "quick_gelu", "gelu", "gelu_tanh"};
+  static const std::vector<std::string> names{"identity", "relu",       "relu_squared", "sigmoid",  "tanh",
+                                              "silu",     "quick_gelu", "gelu",         "gelu_tanh"};
   return names;
 }
 
@@ -286,8 +300,10 @@ void check_packed(const FfnWeights& w, const PackedFfn& packed) {
   const auto& gemm = *Types<T>::level().gemm;
   const auto one = [&](const char* name, const at::Tensor& panels, const at::Tensor& weight) {
     const int64_t size = weight.defined() ? kernels::packed_size(gemm, weight.size(0), weight.size(1), weight.size(2)) : 0;
-    check((panels.defined() ? panels.numel() : 0) == size && (size == 0 || (panels.scalar_type() == weight.scalar_type() && panels.is_contiguous())),
-          "moe_ffn: expected {} packed from these weights ({} values), got {} values; pack again", name, size, panels.defined() ? panels.numel() : 0);
+    GW_CHECK((panels.defined() ? panels.numel() : 0) == size &&
+                 (size == 0 || (panels.scalar_type() == weight.scalar_type() && panels.is_contiguous())),
+             "moe_ffn: expected {} packed from these weights ({} values), got {} values; pack again", name, size,
+             panels.defined() ? panels.numel() : 0);
   };
   one("gate", packed.gate, w.gate), one("up", packed.up, w.up), one("down", packed.down, w.down);
 }
@@ -295,7 +311,7 @@ void check_packed(const FfnWeights& w, const PackedFfn& packed) {
 void check_packed(const FfnWeights& w, const PackedFfn& packed) {
   const auto dtype = w.up.scalar_type();
   const auto level = moe_ffn_level(dtype);
-  check(packed.level == level, "moe_ffn: expected panels packed for the kernel level {}, got {}'s; pack again", level, packed.level);
+  GW_CHECK(packed.level == level, "moe_ffn: expected panels packed for the kernel level {}, got {}'s; pack again", level, packed.level);
   if (dtype == at::kFloat) return check_packed<float>(w, packed);
   if (dtype == at::kBFloat16) return check_packed<kernels::Bf16>(w, packed);
   check_packed<double>(w, packed);
@@ -312,14 +328,15 @@ PackedFfn pack_ffn(const FfnWeights& w) {
   return all(pack<double>);
 }
 
-at::Tensor moe_ffn(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight, const FfnWeights& w,
-                   const FfnOptions& options, const PackedFfn& packed) {
-  check(x.defined() && x.dim() == 2, "moe_ffn: expected x [T, D], got {} dimensions", x.defined() ? x.dim() : 0);
-  check(x.device().is_cpu(), "moe_ffn: expected x on the CPU, got it on {}{}", x.device().str(), device_remedy(x.device()));
+at::Tensor moe_ffn(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight,
+                   const FfnWeights& w, const FfnOptions& options, const PackedFfn& packed) {
+  GW_CHECK(x.defined() && x.dim() == 2, "moe_ffn: expected x [T, D], got {} dimensions", x.defined() ? x.dim() : 0);
+  GW_CHECK(x.device().is_cpu(), "moe_ffn: expected x on the CPU, got it on {}{}", x.device().str(), device_remedy(x.device()));
   const auto dtype = x.scalar_type();
-  check(dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kDouble, "moe_ffn: expected x in f32, bf16 or f64, got {}", c10::toString(dtype));
+  GW_CHECK(dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kDouble, "moe_ffn: expected x in f32, bf16 or f64, got {}",
+           c10::toString(dtype));
   check_ffn_weights(w, x);
-  check(x.size(1) == w.up.size(2), "moe_ffn: expected x [T, {}] for these weights, got [{}, {}]", w.up.size(2), x.size(0), x.size(1));
+  GW_CHECK(x.size(1) == w.up.size(2), "moe_ffn: expected x [T, {}] for these weights, got [{}, {}]", w.up.size(2), x.size(0), x.size(1));
   check_ffn_rows(x, token, offsets, weight, w.up.size(0));
   if (packed.defined()) check_packed(w, packed);
   Call call{token, offsets, ffn_activation(options.activation), w.gate.defined(), options.recompute, false, packed, {}};

@@ -11,7 +11,7 @@
 namespace gw::ops {
 namespace {
 
-constexpr int64_t kStep = 64;  // of groups: what the panels store together
+constexpr int64_t kStep = 64;          // of groups: what the panels store together
 constexpr int64_t kLargest = 1 << 20;  // of a size: products of three stay below 2^63
 
 struct Panels {
@@ -30,21 +30,22 @@ Panels panels_of(const QuantisedWeight& w) {
 
 /// Fields that do not belong together would read beyond the codes.
 void check_layer(const QuantisedFfn& w) {
-  const auto side = [&](const char* name, const at::Tensor& codes, const at::Tensor& scales, const at::Tensor& bias, int64_t lanes, int64_t k, int64_t group) {
-    check(group > 0 && group % kStep == 0 && group <= 2 * kLargest, "moe_ffn: expected quantised {} with a group that is a multiple of {}, got {}", name, kStep,
-          group);
+  const auto side = [&](const char* name, const at::Tensor& codes, const at::Tensor& scales, const at::Tensor& bias, int64_t lanes,
+                        int64_t k, int64_t group) {
+    GW_CHECK(group > 0 && group % kStep == 0 && group <= 2 * kLargest,
+             "moe_ffn: expected quantised {} with a group that is a multiple of {}, got {}", name, kStep, group);
     const auto size = kernels::code_size(w.experts, lanes, k, w.bits, group);
-    const bool fits = codes.defined() && codes.scalar_type() == at::kByte && codes.is_contiguous() && codes.numel() == size.bytes && scales.defined() &&
-                      scales.scalar_type() == at::kFloat && scales.is_contiguous() && scales.numel() == size.scales;
-    check(fits, "moe_ffn: expected {} bytes of codes and {} scales for {}, got {} and {}; take what quantise_ffn() made", size.bytes, size.scales, name,
-          codes.defined() ? codes.numel() : 0, scales.defined() ? scales.numel() : 0);
-    check(!bias.defined() || (bias.scalar_type() == at::kFloat && bias.is_contiguous() && bias.numel() == w.experts * lanes),
-          "moe_ffn: expected {} biases of {} in f32, got {}", w.experts * lanes, name, bias.defined() ? bias.numel() : 0);
+    const bool fits = codes.defined() && codes.scalar_type() == at::kByte && codes.is_contiguous() && codes.numel() == size.bytes &&
+                      scales.defined() && scales.scalar_type() == at::kFloat && scales.is_contiguous() && scales.numel() == size.scales;
+    GW_CHECK(fits, "moe_ffn: expected {} bytes of codes and {} scales for {}, got {} and {}; take what quantise_ffn() made", size.bytes,
+             size.scales, name, codes.defined() ? codes.numel() : 0, scales.defined() ? scales.numel() : 0);
+    GW_CHECK(!bias.defined() || (bias.scalar_type() == at::kFloat && bias.is_contiguous() && bias.numel() == w.experts * lanes),
+             "moe_ffn: expected {} biases of {} in f32, got {}", w.experts * lanes, name, bias.defined() ? bias.numel() : 0);
   };
-  check(w.experts > 0 && (w.bits == 4 || w.bits == 8), "moe_ffn: expected a quantised layer of at least one expert with 4 or 8 bits, got {} with {}", w.experts,
-        w.bits);
+  GW_CHECK(w.experts > 0 && (w.bits == 4 || w.bits == 8),
+           "moe_ffn: expected a quantised layer of at least one expert with 4 or 8 bits, got {} with {}", w.experts, w.bits);
   for (const auto size : {w.experts, w.in, w.hidden, w.out}) {
-    check(size >= 0 && size <= kLargest, "moe_ffn: expected quantised layers of sizes up to {}, got {}", kLargest, size);
+    GW_CHECK(size >= 0 && size <= kLargest, "moe_ffn: expected quantised layers of sizes up to {}, got {}", kLargest, size);
   }
   side("up", w.up, w.up_scales, w.up_bias, w.hidden, w.in, w.in_group);
   side("down", w.down, w.down_scales, w.down_bias, w.out, w.hidden, w.hidden_group);
@@ -52,15 +53,17 @@ void check_layer(const QuantisedFfn& w) {
 }
 
 template <class T>
-at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight, const QuantisedFfn& w,
-               kernels::Activation activation) {
+at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight,
+               const QuantisedFfn& w, kernels::Activation activation) {
   const auto x = given.contiguous(), ids = token.contiguous(), factors = weight.to(at::kFloat).contiguous();
   const auto side = [&](const at::Tensor& codes, const at::Tensor& scales, const at::Tensor& b, int64_t group) {
-    return kernels::CodeWeight{codes.data_ptr<uint8_t>(), scales.data_ptr<float>(), b.defined() ? static_cast<const float*>(b.data_ptr()) : nullptr, w.bits, group};
+    return kernels::CodeWeight{codes.data_ptr<uint8_t>(), scales.data_ptr<float>(),
+                               b.defined() ? static_cast<const float*>(b.data_ptr()) : nullptr, w.bits, group};
   };
   kernels::CodeProblem<T> p;
   p.experts = w.experts, p.in = w.in, p.hidden = w.hidden, p.out = w.out, p.tokens = x.size(0);
-  p.offsets = offsets.data(), p.token = static_cast<const int64_t*>(ids.data_ptr()), p.weight = static_cast<const float*>(factors.data_ptr());
+  p.offsets = offsets.data(), p.token = static_cast<const int64_t*>(ids.data_ptr()),
+  p.weight = static_cast<const float*>(factors.data_ptr());
   p.x = static_cast<const T*>(x.data_ptr()), p.activation = activation;
   p.up = side(w.up, w.up_scales, w.up_bias, w.in_group), p.down = side(w.down, w.down_scales, w.down_bias, w.hidden_group);
   if (w.gate.defined()) p.gate = side(w.gate, w.gate_scales, w.gate_bias, w.in_group);
@@ -75,13 +78,13 @@ at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vect
 }  // namespace
 
 QuantisedWeight quantise(const at::Tensor& given, int64_t bits, int64_t group) {
-  check(bits == 4 || bits == 8, "quantise: expected 4 or 8 bits, got {}", bits);
-  check(given.defined() && given.dim() == 3 && given.is_floating_point() && given.numel() > 0, "quantise: expected weights [E, outputs, inputs], got {} dimensions",
-        given.defined() ? given.dim() : 0);
-  check(group >= 0 && group % kStep == 0, "quantise: expected a group of 0 (whole rows) or a multiple of {}, got {}", kStep, group);
+  GW_CHECK(bits == 4 || bits == 8, "quantise: expected 4 or 8 bits, got {}", bits);
+  GW_CHECK(given.defined() && given.dim() == 3 && given.is_floating_point() && given.numel() > 0,
+           "quantise: expected weights [E, outputs, inputs], got {} dimensions", given.defined() ? given.dim() : 0);
+  GW_CHECK(group >= 0 && group % kStep == 0, "quantise: expected a group of 0 (whole rows) or a multiple of {}, got {}", kStep, group);
   const at::NoGradGuard no_grad;
   const auto w = given.detach().to(at::kFloat).contiguous();
-  check(at::isfinite(w).all().item<bool>(), "quantise: expected finite weights, got NaN or infinity");
+  GW_CHECK(at::isfinite(w).all().item<bool>(), "quantise: expected finite weights, got NaN or infinity");
   const auto k = w.size(2);
   if (group == 0) group = (k + kStep - 1) / kStep * kStep;
   const auto groups = (k + group - 1) / group;
@@ -127,10 +130,12 @@ QuantisedFfn quantise_ffn(const FfnWeights& w, int64_t bits, int64_t group) {
 
 at::Tensor moe_ffn_quantised(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight,
                              const QuantisedFfn& w, const std::string& activation) {
-  check(x.defined() && x.dim() == 2 && x.device().is_cpu() && x.size(1) == w.in && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16),
-        "moe_ffn: expected x [T, {}] in f32 or bf16 on the CPU for these quantised weights, got {} dimensions of {}", w.in, x.defined() ? x.dim() : 0,
-        x.defined() ? c10::toString(x.scalar_type()) : "nothing");
-  check(!x.requires_grad() || !at::GradMode::is_enabled(), "moe_ffn: expected a call without gradients for quantised weights; use NoGradGuard or dequantise()");
+  GW_CHECK(x.defined() && x.dim() == 2 && x.device().is_cpu() && x.size(1) == w.in &&
+               (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16),
+           "moe_ffn: expected x [T, {}] in f32 or bf16 on the CPU for these quantised weights, got {} dimensions of {}", w.in,
+           x.defined() ? x.dim() : 0, x.defined() ? c10::toString(x.scalar_type()) : "nothing");
+  GW_CHECK(!x.requires_grad() || !at::GradMode::is_enabled(),
+           "moe_ffn: expected a call without gradients for quantised weights; use NoGradGuard or dequantise()");
   check_layer(w);
   check_ffn_rows(x, token, offsets, weight, w.experts);
   const auto f = ffn_activation(activation);

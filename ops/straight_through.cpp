@@ -15,8 +15,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 void check_floating(const char* part, const at::Tensor& x) {
-  check(x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble),
-        "{}: expected f32 or f64 on the CPU, got {} on {}", part, c10::toString(x.scalar_type()), x.device().str());
+  GW_CHECK(x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble),
+           "{}: expected f32 or f64 on the CPU, got {} on {}", part, c10::toString(x.scalar_type()), x.device().str());
 }
 
 template <class T>
@@ -29,7 +29,7 @@ at::Tensor one_hot_of_largest(const at::Tensor& scores) {
   for (int64_t b = 0; b < dense.size(0); ++b, s += experts, y += experts) {
     int64_t best = 0;
     for (int64_t e = 0; e < experts; ++e) {
-      check(!std::isnan(s[e]), "straight_through_one_hot: expected scores in an order, got NaN for row {} and expert {}", b, e);
+      GW_CHECK(!std::isnan(s[e]), "straight_through_one_hot: expected scores in an order, got NaN for row {} and expert {}", b, e);
       if (s[e] > s[best]) best = e;
     }
     y[best] = 1;
@@ -106,18 +106,18 @@ class RouteWeight : public torch::autograd::Function<RouteWeight> {
 }  // namespace
 
 at::Tensor straight_through_one_hot(const at::Tensor& scores) {
-  check(scores.dim() == 2 && scores.size(1) > 0, "straight_through_one_hot: expected scores [B, E] with E > 0, got {} dimensions",
-        scores.dim());
+  GW_CHECK(scores.dim() == 2 && scores.size(1) > 0, "straight_through_one_hot: expected scores [B, E] with E > 0, got {} dimensions",
+           scores.dim());
   check_floating("straight_through_one_hot", scores);
   return OneHot::apply(scores);
 }
 
 at::Tensor apply_route_weight(const at::Tensor& x, const at::Tensor& weight, bool weight_is_one) {
-  check(x.dim() >= 1 && weight.dim() == 1 && weight.size(0) == x.size(0),
-        "apply_route_weight: expected x [n, …] and weight [n], got {} dimensions and {} weights", x.dim(), weight.numel());
+  GW_CHECK(x.dim() >= 1 && weight.dim() == 1 && weight.size(0) == x.size(0),
+           "apply_route_weight: expected x [n, …] and weight [n], got {} dimensions and {} weights", x.dim(), weight.numel());
   check_floating("apply_route_weight", x);
-  check(weight.scalar_type() == x.scalar_type(), "apply_route_weight: expected one dtype, got {} and {}", c10::toString(x.scalar_type()),
-        c10::toString(weight.scalar_type()));
+  GW_CHECK(weight.scalar_type() == x.scalar_type(), "apply_route_weight: expected one dtype, got {} and {}", c10::toString(x.scalar_type()),
+           c10::toString(weight.scalar_type()));
   if (weight_is_one && !weight.requires_grad()) return x;
   return RouteWeight::apply(x, weight, weight_is_one);
 }

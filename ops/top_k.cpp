@@ -21,7 +21,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 const std::vector<std::string> kScores{"identity", "softmax", "sigmoid"};  // in the order of kernels::Score
-constexpr int64_t kValuesPerTask = 16384;                                   // 64 kB of scores: some 10 µs
+constexpr int64_t kValuesPerTask = 16384;                                  // 64 kB of scores: some 10 µs
 
 // "[2, 3] of Float on cpu": what an error says of a tensor that does not fit.
 std::string told(const at::Tensor& t) {
@@ -30,8 +30,9 @@ std::string told(const at::Tensor& t) {
 }
 
 template <class T>
-int64_t run(const kernels::TopKTable<T>& table, const at::Tensor& scores, int64_t k, kernels::Score f, bool renormalise, at::Tensor& expert, at::Tensor& weight) {
-  const auto *s = scores.data_ptr<T>();
+int64_t run(const kernels::TopKTable<T>& table, const at::Tensor& scores, int64_t k, kernels::Score f, bool renormalise, at::Tensor& expert,
+            at::Tensor& weight) {
+  const auto* s = scores.data_ptr<T>();
   auto* e = expert.data_ptr<int64_t>();
   auto* w = weight.data_ptr<T>();
   const int64_t experts = scores.size(1);
@@ -52,7 +53,7 @@ class Choose : public torch::autograd::Function<Choose> {
     const auto score = static_cast<kernels::Score>(f);
     const auto bad = scores.scalar_type() == at::kFloat ? run(kernels::top_k_family()(), scores, k, score, renormalise, expert, weight)
                                                         : run(kernels::top_k_ref_f64, scores, k, score, renormalise, expert, weight);
-    check(bad < 0, "top_k: expected numbers as scores, got NaN for token {}", bad);
+    GW_CHECK(bad < 0, "top_k: expected numbers as scores, got NaN for token {}", bad);
     ctx->save_for_backward({scores, expert, weight});
     ctx->saved_data["score"] = f, ctx->saved_data["renormalise"] = renormalise;
     ctx->mark_non_differentiable({expert});
@@ -89,7 +90,7 @@ TopK top_k(const at::Tensor& scores, int64_t k, const std::string& score, bool r
   const bool matrix = scores.defined() && scores.dim() == 2 && scores.device().is_cpu();
   if (!matrix || (scores.scalar_type() != at::kFloat && scores.scalar_type() != at::kDouble))
     fail("top_k: expected scores [T, E] in f32 or f64 on the CPU, got {}", told(scores));
-  check(k >= 1 && k <= scores.size(1), "top_k: expected k from 1 to {} experts, got {}", scores.size(1), k);
+  GW_CHECK(k >= 1 && k <= scores.size(1), "top_k: expected k from 1 to {} experts, got {}", scores.size(1), k);
   const auto it = std::find(kScores.begin(), kScores.end(), score);
   if (it == kScores.end()) fail("top_k: unknown score function \"{}\"{}", score, near_miss(score, kScores));
   const auto out = Choose::apply(scores, k, static_cast<int64_t>(it - kScores.begin()), renormalise);
@@ -97,8 +98,8 @@ TopK top_k(const at::Tensor& scores, int64_t k, const std::string& score, bool r
 }
 
 at::Tensor sort_slots(const at::Tensor& expert, int64_t experts, std::vector<int64_t>& offsets) {
-  check(expert.defined() && expert.dim() == 2 && expert.scalar_type() == at::kLong && expert.device().is_cpu(),
-        "plan: expected expert ids [T, K] of int64 on the CPU, got {}", told(expert));
+  GW_CHECK(expert.defined() && expert.dim() == 2 && expert.scalar_type() == at::kLong && expert.device().is_cpu(),
+           "plan: expected expert ids [T, K] of int64 on the CPU, got {}", told(expert));
   const auto ids = expert.contiguous();
   const int64_t tokens = ids.size(0), k = ids.size(1);
   offsets.assign(static_cast<size_t>(experts) + 1, 0);
@@ -107,7 +108,7 @@ at::Tensor sort_slots(const at::Tensor& expert, int64_t experts, std::vector<int
   const auto* id = ids.data_ptr<int64_t>();
   const auto fault = kernels::sort_slots(id, tokens, k, experts, offsets.data(), slots.data_ptr<int64_t>(), team);
   if (fault.slot >= 0) {
-    check(!fault.twice, "plan: expected distinct experts per token, got expert {} twice for token {}", id[fault.slot], fault.slot / k);
+    GW_CHECK(!fault.twice, "plan: expected distinct experts per token, got expert {} twice for token {}", id[fault.slot], fault.slot / k);
     fail("plan: expected expert ids in [-1, {}), got {} for token {}", experts, id[fault.slot], fault.slot / k);
   }
   return slots.narrow(0, 0, offsets.back());

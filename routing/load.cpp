@@ -27,7 +27,7 @@ double load_entropy(const RoutingPlan& plan) {
 at::Tensor probabilities(const RoutingPlan& plan) {
   const auto published = plan.extra.find("probability");
   if (published != plan.extra.end()) return published->second;
-  check(plan.scores.defined(), "balancer: expected a plan with scores, got given routes; balance losses need a router");
+  GW_CHECK(plan.scores.defined(), "balancer: expected a plan with scores, got given routes; balance losses need a router");
   return at::softmax(plan.scores, 1);
 }
 

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "base/numeric_error.h"
+#include "base/error.h"
 #include "ops/top_k.h"
 #include "routing/policy.h"
 
@@ -14,11 +14,11 @@ at::Tensor to_tensor(const std::vector<int64_t>& values) { return at::tensor(at:
 }  // namespace
 
 RoutingPlan make_plan(const at::Tensor& expert, const at::Tensor& weight, int64_t experts) {
-  check(experts >= 1, "plan: expected at least one expert, got {}", experts);
-  check(expert.dim() == 2 && expert.scalar_type() == at::kLong, "plan: expected expert ids [T, K] of int64, got {} dimensions of {}",
-        expert.dim(), c10::toString(expert.scalar_type()));
-  check(weight.sizes() == expert.sizes(), "plan: expected one weight per expert id ([{}, {}]), got {} weights", expert.size(0),
-        expert.size(1), weight.numel());
+  GW_CHECK(experts >= 1, "plan: expected at least one expert, got {}", experts);
+  GW_CHECK(expert.dim() == 2 && expert.scalar_type() == at::kLong, "plan: expected expert ids [T, K] of int64, got {} dimensions of {}",
+           expert.dim(), c10::toString(expert.scalar_type()));
+  GW_CHECK(weight.sizes() == expert.sizes(), "plan: expected one weight per expert id ([{}, {}]), got {} weights", expert.size(0),
+           expert.size(1), weight.numel());
   RoutingPlan plan;
   plan.tokens = expert.size(0);
   const auto slots = ops::sort_slots(expert, experts, plan.offsets);
@@ -28,9 +28,9 @@ RoutingPlan make_plan(const at::Tensor& expert, const at::Tensor& weight, int64_
 }
 
 RoutingPlan make_expert_plan(const at::Tensor& token, const at::Tensor& weight, int64_t tokens) {
-  check(token.dim() == 2 && token.scalar_type() == at::kLong && weight.sizes() == token.sizes(),
-        "plan: expected token ids [E, C] of int64 and as many weights, got {} ids of {} and {} weights", token.numel(),
-        c10::toString(token.scalar_type()), weight.numel());
+  GW_CHECK(token.dim() == 2 && token.scalar_type() == at::kLong && weight.sizes() == token.sizes(),
+           "plan: expected token ids [E, C] of int64 and as many weights, got {} ids of {} and {} weights", token.numel(),
+           c10::toString(token.scalar_type()), weight.numel());
   const int64_t experts = token.size(0), slots = token.size(1);
   const auto sorted = token.sort(1);  // empty slots first
   const auto ids = std::get<0>(sorted).contiguous(), from = std::get<1>(sorted).contiguous();
@@ -41,9 +41,10 @@ RoutingPlan make_expert_plan(const at::Tensor& token, const at::Tensor& weight, 
   std::vector<int64_t> chosen, source;
   for (int64_t e = 0; e < experts; ++e) {
     for (int64_t i = e * slots; i < (e + 1) * slots; ++i) {
-      check(id[i] >= -1 && id[i] < tokens, "plan: expected token ids in [-1, {}), got {} for expert {}", tokens, id[i], e);
+      GW_CHECK(id[i] >= -1 && id[i] < tokens, "plan: expected token ids in [-1, {}), got {} for expert {}", tokens, id[i], e);
       if (id[i] < 0) continue;
-      check(i == e * slots || id[i - 1] != id[i], "plan: expected distinct tokens per expert, got token {} twice for expert {}", id[i], e);
+      GW_CHECK(i == e * slots || id[i - 1] != id[i], "plan: expected distinct tokens per expert, got token {} twice for expert {}", id[i],
+               e);
       chosen.push_back(id[i]);
       source.push_back(e * slots + slot[i]);
     }
@@ -55,7 +56,7 @@ RoutingPlan make_expert_plan(const at::Tensor& token, const at::Tensor& weight, 
 }
 
 RoutingPlan constant_plan(int64_t tokens, int64_t experts, int64_t expert) {
-  check(expert >= 0 && expert < experts, "plan: expected an expert in [0, {}), got {}", experts, expert);
+  GW_CHECK(expert >= 0 && expert < experts, "plan: expected an expert in [0, {}), got {}", experts, expert);
   RoutingPlan plan;
   plan.tokens = tokens;
   plan.offsets.assign(static_cast<size_t>(experts) + 1, 0);
@@ -93,12 +94,12 @@ at::Tensor chosen_experts(const RoutingPlan& plan) {
 }
 
 RoutingPlan merge_plans(const std::vector<RoutingPlan>& plans) {
-  check(!plans.empty(), "plan: expected plans to merge, got none");
+  GW_CHECK(!plans.empty(), "plan: expected plans to merge, got none");
   RoutingPlan all;
   std::vector<at::Tensor> expert, token, weight, scores;
   for (const auto& plan : plans) {
-    check(plan.experts() == plans[0].experts() && !plan.soft(), "plan: expected hard plans over {} experts, got {} over {}",
-          plans[0].experts(), plan.soft() ? "a soft one" : "one", plan.experts());
+    GW_CHECK(plan.experts() == plans[0].experts() && !plan.soft(), "plan: expected hard plans over {} experts, got {} over {}",
+             plans[0].experts(), plan.soft() ? "a soft one" : "one", plan.experts());
     expert.push_back(expert_of_rows(plan));
     token.push_back(plan.token + all.tokens);
     weight.push_back(plan.weight);
@@ -129,30 +130,30 @@ RoutingPlan merge_plans(const std::vector<RoutingPlan>& plans) {
 }
 
 void validate_plan(const RoutingPlan& plan) {
-  ensure(!plan.offsets.empty() && plan.offsets.front() == 0, "plan: offsets must start at 0");
+  GW_ENSURE(!plan.offsets.empty() && plan.offsets.front() == 0, "plan: offsets must start at 0");
   if (plan.soft()) {
-    ensure(plan.dispatch.size(0) == plan.rows() && plan.combine.size(1) == plan.rows() && plan.combine.size(0) == plan.tokens,
-           "plan: {} slots of {} tokens, dispatch for {}, combine for {}", plan.rows(), plan.tokens, plan.dispatch.size(0),
-           plan.combine.size(1));
+    GW_ENSURE(plan.dispatch.size(0) == plan.rows() && plan.combine.size(1) == plan.rows() && plan.combine.size(0) == plan.tokens,
+              "plan: {} slots of {} tokens, dispatch for {}, combine for {}", plan.rows(), plan.tokens, plan.dispatch.size(0),
+              plan.combine.size(1));
     return;
   }
   const auto token = plan.token.contiguous();
-  ensure(token.numel() == plan.rows() && plan.weight.numel() == plan.rows(), "plan: {} rows, {} tokens, {} weights", plan.rows(),
-         token.numel(), plan.weight.numel());
+  GW_ENSURE(token.numel() == plan.rows() && plan.weight.numel() == plan.rows(), "plan: {} rows, {} tokens, {} weights", plan.rows(),
+            token.numel(), plan.weight.numel());
   for (int64_t e = 0; e < plan.experts(); ++e) {
-    ensure(plan.rows_of(e) >= 0, "plan: offsets of expert {} decrease", e);
+    GW_ENSURE(plan.rows_of(e) >= 0, "plan: offsets of expert {} decrease", e);
     for (int64_t row = plan.offsets[static_cast<size_t>(e)]; row < plan.offsets[static_cast<size_t>(e) + 1]; ++row) {
       const int64_t t = token.data_ptr<int64_t>()[row];
-      ensure(t >= 0 && t < plan.tokens, "plan: row {} names token {} of {}", row, t, plan.tokens);
+      GW_ENSURE(t >= 0 && t < plan.tokens, "plan: row {} names token {} of {}", row, t, plan.tokens);
       const bool first = row == plan.offsets[static_cast<size_t>(e)];
-      ensure(first || token.data_ptr<int64_t>()[row - 1] < t, "plan: rows of expert {} are not sorted by token", e);
+      GW_ENSURE(first || token.data_ptr<int64_t>()[row - 1] < t, "plan: rows of expert {} are not sorted by token", e);
     }
   }
 }
 
 void check_scores(const char* part, const at::Tensor& scores, int64_t experts) {
-  check(scores.dim() == 2 && scores.size(1) == experts, "{}: expected scores [T, {}], got {} dimensions, last of size {}", part, experts,
-        scores.dim(), scores.dim() == 0 ? 0 : scores.size(-1));
+  GW_CHECK(scores.dim() == 2 && scores.size(1) == experts, "{}: expected scores [T, {}], got {} dimensions, last of size {}", part, experts,
+           scores.dim(), scores.dim() == 0 ? 0 : scores.size(-1));
   if (scores.size(0) == 0) return;
   const auto values = scores.detach();
   // One pass for the common case: a sum over NaN or infinity is neither finite nor below the mask.
@@ -160,10 +161,10 @@ void check_scores(const char* part, const at::Tensor& scores, int64_t experts) {
   const auto finite = at::isfinite(values).all(1);
   if (finite.all().item<bool>()) {
     const auto masked = values.amax(1).le(kMaskedScore / 2);
-    if (!masked.any().item<bool>()) return;  // finite scores whose sum overflows
+    if (!masked.any().item<bool>()) return;                // finite scores whose sum overflows
     if (values.min().item<double>() < 4 * kMaskedScore) {  // no mask is that low: the weights run away
-      throw NumericError(fmt::format("{}: expected scores within {:g}, got {:g}; look at the learning rate and the gate's input", part, -4 * kMaskedScore,
-                                     values.min().item<double>()));
+      throw NumericError(fmt::format("{}: expected scores within {:g}, got {:g}; look at the learning rate and the gate's input", part,
+                                     -4 * kMaskedScore, values.min().item<double>()));
     }
     fail("{}: expected an expert that token {} may see, got all {} masked; give every task an expert", part,
          masked.nonzero()[0].item<int64_t>(), experts);

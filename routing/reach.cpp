@@ -25,10 +25,10 @@ double gradient_norm(const at::Tensor& loss, const std::vector<at::Tensor>& para
 }
 
 double router_reach(const std::string& name, const at::Tensor& loss, const std::vector<at::Tensor>& router_parameters) {
-  check(!router_parameters.empty(), "router: expected a router that the loss \"{}\" can teach, got a network without one", name);
+  GW_CHECK(!router_parameters.empty(), "router: expected a router that the loss \"{}\" can teach, got a network without one", name);
   const double norm = gradient_norm(loss, router_parameters);
-  check(norm > 0, "router: expected the loss \"{}\" to reach the router, got gradient norm {}; {}", name, norm,
-        loss.requires_grad() ? "is it constant, or its coefficient zero?" : "it is detached from the scores");
+  GW_CHECK(norm > 0, "router: expected the loss \"{}\" to reach the router, got gradient norm {}; {}", name, norm,
+           loss.requires_grad() ? "is it constant, or its coefficient zero?" : "it is detached from the scores");
   return norm;
 }
 

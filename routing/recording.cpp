@@ -68,19 +68,19 @@ void write_lists(ByteWriter& out, const RoutingPlan& plan, const int64_t* token)
 }
 
 void read_lists(ByteReader& in, RouteDecision& out, int64_t experts, size_t rows) {
-  check(rows <= in.left(), "recording: expected {} rows, got {} bytes; the file is damaged", rows,
-        in.left());  // a row takes a byte at least
+  GW_CHECK(rows <= in.left(), "recording: expected {} rows, got {} bytes; the file is damaged", rows,
+           in.left());  // a row takes a byte at least
   out.expert.reserve(rows), out.token.reserve(rows);
   const int64_t served = in.count("experts with rows", static_cast<uint64_t>(experts));
   int64_t e = -1;
   for (int64_t i = 0; i < served; ++i) {
     e += 1 + in.count("an expert", static_cast<uint64_t>(experts));
     const int64_t n = in.count("rows of an expert", rows - out.expert.size());
-    check(e < experts && n > 0, "recording: expected rows of an expert below {}, got {} of {}; the file is damaged", experts, n, e);
+    GW_CHECK(e < experts && n > 0, "recording: expected rows of an expert below {}, got {} of {}; the file is damaged", experts, n, e);
     int64_t t = -1;
     for (int64_t r = 0; r < n; ++r) {
       t += 1 + in.count("a token", kTokens);
-      check(t < out.tokens, "recording: expected tokens below {}, got {}; the file is damaged", out.tokens, t);
+      GW_CHECK(t < out.tokens, "recording: expected tokens below {}, got {}; the file is damaged", out.tokens, t);
       out.expert.push_back(static_cast<int32_t>(e)), out.token.push_back(static_cast<int32_t>(t));
     }
   }
@@ -88,16 +88,16 @@ void read_lists(ByteReader& in, RouteDecision& out, int64_t experts, size_t rows
 
 void read_slots(ByteReader& in, RouteDecision& out, int64_t experts) {
   const int64_t k = in.count("experts per token", static_cast<uint64_t>(experts));
-  check(k == 0 || static_cast<size_t>(out.tokens) <= in.left() * 8 / static_cast<size_t>(k),
-        "recording: expected {} experts for each of {} tokens, got {} bytes; the file is damaged", k, out.tokens, in.left());
+  GW_CHECK(k == 0 || static_cast<size_t>(out.tokens) <= in.left() * 8 / static_cast<size_t>(k),
+           "recording: expected {} experts for each of {} tokens, got {} bytes; the file is damaged", k, out.tokens, in.left());
   const auto slots = in.packed(static_cast<size_t>(out.tokens * k), experts + 1);
   std::vector<std::pair<int32_t, int32_t>> rows;
   for (size_t i = 0; i < slots.size(); ++i) {
     const bool first = i % static_cast<size_t>(k) == 0;
     const bool empty = slots[i] == experts;
-    const int64_t before = first ? -1 : slots[i - 1];  // not in the call: its arguments are evaluated for the first slot as well
-    check(before < slots[i] || (empty && before == experts), "recording: expected ascending experts of a token, got {} after {}; the file is damaged",
-          slots[i], before);
+    const int64_t before = first ? -1 : slots[i - 1];
+    GW_CHECK(before < slots[i] || (empty && before == experts),
+             "recording: expected ascending experts of a token, got {} after {}; the file is damaged", slots[i], before);
     if (!empty) rows.emplace_back(static_cast<int32_t>(slots[i]), static_cast<int32_t>(i / static_cast<size_t>(k)));
   }
   std::sort(rows.begin(), rows.end());
@@ -120,7 +120,7 @@ void write_weights(ByteWriter& out, const at::Tensor& weight, RouteWeights kind)
 void read_weights(ByteReader& in, RouteDecision& out) {
   const size_t n = out.expert.size(), size = out.weights == RouteWeights::kF64 ? sizeof(double) : sizeof(float);
   if (out.weights == RouteWeights::kNone || out.weights == RouteWeights::kOnes) return;
-  check(n <= in.left() / size, "recording: expected {} weights, got {} bytes; the file is damaged", n, in.left());
+  GW_CHECK(n <= in.left() / size, "recording: expected {} weights, got {} bytes; the file is damaged", n, in.left());
   out.weight.resize(n);
   if (out.weights == RouteWeights::kF64) return in.f64(out.weight.data(), n);
   std::vector<float> single(n);
@@ -137,9 +137,9 @@ void RecordingOptions::fields(OptionVisitor& v) {
 }
 
 std::string frame_record(RecordType type, std::string_view payload) {
-  check(payload.size() <= kRecordingPayload_bytes,
-        "recording: expected a record of at most {} bytes, got {}; use smaller batches or leave the scores out", kRecordingPayload_bytes,
-        payload.size());
+  GW_CHECK(payload.size() <= kRecordingPayload_bytes,
+           "recording: expected a record of at most {} bytes, got {}; use smaller batches or leave the scores out", kRecordingPayload_bytes,
+           payload.size());
   ByteWriter out;
   out.bytes.reserve(payload.size() + 16);
   out.u8(static_cast<uint8_t>(type));
@@ -153,8 +153,8 @@ std::string encode_recording_header(const Json& about) {
   out.bytes = kRecordingMagic;
   out.u32(kRecordingVersion);
   const auto text = about.dump(-1, ' ', false, Json::error_handler_t::replace);
-  check(text.size() <= kRecordingHeader_bytes, "recording: expected a description of at most {} bytes, got {}; shorten it",
-        kRecordingHeader_bytes, text.size());
+  GW_CHECK(text.size() <= kRecordingHeader_bytes, "recording: expected a description of at most {} bytes, got {}; shorten it",
+           kRecordingHeader_bytes, text.size());
   out.text(text);
   out.u32(crc32c(out.bytes));
   return std::move(out.bytes);
@@ -172,7 +172,7 @@ RouteSite decode_site(std::string_view payload) {
   RouteSite site;
   site.name = in.text(kName_bytes);
   site.experts = in.count("experts", kRecordingExperts);
-  check(site.experts >= 1, "recording: expected at least one expert at \"{}\", got none; the file is damaged", site.name);
+  GW_CHECK(site.experts >= 1, "recording: expected at least one expert at \"{}\", got none; the file is damaged", site.name);
   in.finish();
   return site;
 }
@@ -180,14 +180,14 @@ RouteSite decode_site(std::string_view payload) {
 std::string encode_frame(const RouteFrame& frame, bool inputs) {
   const auto labels = inputs ? numbers(frame.labels) : std::vector<int64_t>{},
              index = inputs ? numbers(frame.index) : std::vector<int64_t>{};
-  check(labels.empty() || index.empty() || labels.size() == index.size(), "recording: expected one label per position, got {} and {}",
-        labels.size(), index.size());
+  GW_CHECK(labels.empty() || index.empty() || labels.size() == index.size(), "recording: expected one label per position, got {} and {}",
+           labels.size(), index.size());
   for (const auto* list : {&labels, &index}) {
     for (const int64_t value : *list)
-      check(value >= 0 && value < kLabels, "recording: expected labels and positions in [0, {}), got {}", kLabels, value);
+      GW_CHECK(value >= 0 && value < kLabels, "recording: expected labels and positions in [0, {}), got {}", kLabels, value);
   }
-  check(std::min({frame.step, frame.epoch, frame.batch}) >= 0, "recording: expected step, epoch and batch of at least 0, got {}, {}, {}",
-        frame.step, frame.epoch, frame.batch);
+  GW_CHECK(std::min({frame.step, frame.epoch, frame.batch}) >= 0, "recording: expected step, epoch and batch of at least 0, got {}, {}, {}",
+           frame.step, frame.epoch, frame.batch);
   ByteWriter out;
   out.u8(static_cast<uint8_t>(frame.phase));
   for (const int64_t n : {frame.step, frame.epoch, frame.batch}) out.varint(static_cast<uint64_t>(n));
@@ -203,11 +203,12 @@ RouteFrame decode_frame(std::string_view payload) {
   ByteReader in(payload, kWhat);
   RouteFrame frame;
   const uint8_t phase = in.u8();
-  check(phase <= static_cast<uint8_t>(RoutePhase::kInference), "recording: expected a phase of 0 to 3, got {}; the file is damaged", phase);
+  GW_CHECK(phase <= static_cast<uint8_t>(RoutePhase::kInference), "recording: expected a phase of 0 to 3, got {}; the file is damaged",
+           phase);
   frame.phase = static_cast<RoutePhase>(phase);
   frame.step = in.count("a step", kNumber), frame.epoch = in.count("an epoch", kNumber), frame.batch = in.count("a batch", kNumber);
   const uint8_t flags = in.u8();
-  check((flags & ~(kHasLabels | kHasIndex)) == 0, "recording: expected known flags, got {}; the file is damaged or newer", flags);
+  GW_CHECK((flags & ~(kHasLabels | kHasIndex)) == 0, "recording: expected known flags, got {}; the file is damaged or newer", flags);
   if (flags != 0) {
     const auto n = static_cast<size_t>(in.count("samples", kTokens));
     if ((flags & kHasLabels) != 0) frame.labels = tensor_of(in.packed(n, kLabels));
@@ -218,7 +219,7 @@ RouteFrame decode_frame(std::string_view payload) {
 }
 
 std::string encode_decision(int64_t site, RoutePurpose purpose, const RoutingPlan& plan, const RecordingOptions& options) {
-  check(plan.tokens <= static_cast<int64_t>(kTokens), "recording: expected at most {} tokens, got {}", kTokens, plan.tokens);
+  GW_CHECK(plan.tokens <= static_cast<int64_t>(kTokens), "recording: expected at most {} tokens, got {}", kTokens, plan.tokens);
   const auto tokens = plan.token.to(at::kCPU).contiguous();
   const int64_t* token = tokens.data_ptr<int64_t>();
   const auto weight = plan.weight.defined() ? plan.weight.detach().to(at::kCPU).contiguous() : at::Tensor();
@@ -246,22 +247,22 @@ RouteDecision decode_decision(std::string_view payload, const std::vector<RouteS
   ByteReader in(payload, kWhat);
   RouteDecision out;
   out.site = in.count("a site", kSites);
-  check(out.site < static_cast<int64_t>(sites.size()), "recording: expected a site below {}, got {}; the file is damaged", sites.size(),
-        out.site);
+  GW_CHECK(out.site < static_cast<int64_t>(sites.size()), "recording: expected a site below {}, got {}; the file is damaged", sites.size(),
+           out.site);
   const int64_t experts = sites[static_cast<size_t>(out.site)].experts;
   const uint8_t purpose = in.u8(), flags = in.u8();
-  check(purpose <= static_cast<uint8_t>(RoutePurpose::kSearch) && flags < 16,
-        "recording: expected a known purpose and known flags, got {} and {}; the file is damaged or newer", purpose, flags);
+  GW_CHECK(purpose <= static_cast<uint8_t>(RoutePurpose::kSearch) && flags < 16,
+           "recording: expected a known purpose and known flags, got {} and {}; the file is damaged or newer", purpose, flags);
   out.purpose = static_cast<RoutePurpose>(purpose);
   out.weights = static_cast<RouteWeights>(flags >> 1 & 3);
   out.tokens = in.count("tokens", kTokens);
   const auto rows = static_cast<size_t>(in.count("rows", static_cast<uint64_t>(out.tokens) * static_cast<uint64_t>(experts)));
   (flags & kLists) != 0 ? read_lists(in, out, experts, rows) : read_slots(in, out, experts);
-  check(out.expert.size() == rows, "recording: expected {} rows, got {}; the file is damaged", rows, out.expert.size());
+  GW_CHECK(out.expert.size() == rows, "recording: expected {} rows, got {}; the file is damaged", rows, out.expert.size());
   read_weights(in, out);
   if ((flags & kScores) != 0) {
-    check(static_cast<uint64_t>(out.tokens) <= in.left() / sizeof(float) / static_cast<size_t>(experts),
-          "recording: expected scores of {} tokens, got {} bytes; the file is damaged", out.tokens, in.left());
+    GW_CHECK(static_cast<uint64_t>(out.tokens) <= in.left() / sizeof(float) / static_cast<size_t>(experts),
+             "recording: expected scores of {} tokens, got {} bytes; the file is damaged", out.tokens, in.left());
     out.scores.resize(static_cast<size_t>(out.tokens * experts));
     in.f32(out.scores.data(), out.scores.size());
   }

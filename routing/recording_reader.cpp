@@ -84,21 +84,21 @@ RecordingReader::RecordingReader(std::unique_ptr<ByteSource> source, std::string
 void RecordingReader::read_header() {
   const size_t head = std::min<uint64_t>(source_->size(), kMagic_bytes + kCrc_bytes + kLength_bytes);
   const std::string_view start(window(0, head), head);
-  check(start.substr(0, kMagic_bytes) == kRecordingMagic,
-        "recording {}: expected a file of recorded routes, got another beginning; give the routes.bin of a run", name_);
+  GW_CHECK(start.substr(0, kMagic_bytes) == kRecordingMagic,
+           "recording {}: expected a file of recorded routes, got another beginning; give the routes.bin of a run", name_);
   ByteReader in(start.substr(kMagic_bytes), "recording");
   const uint32_t version = in.u32();
-  check(version == kRecordingVersion, "recording {}: expected version {}, got {}; read it with the program that wrote it", name_,
-        kRecordingVersion, version);
+  GW_CHECK(version == kRecordingVersion, "recording {}: expected version {}, got {}; read it with the program that wrote it", name_,
+           kRecordingVersion, version);
   const auto length = static_cast<size_t>(in.count("a description", kRecordingHeader_bytes));
   const size_t all = head - in.left() + length;
-  check(all + kCrc_bytes <= source_->size(), "recording {}: expected a description of {} bytes, got a file of {}; it was cut", name_,
-        length, source_->size());
+  GW_CHECK(all + kCrc_bytes <= source_->size(), "recording {}: expected a description of {} bytes, got a file of {}; it was cut", name_,
+           length, source_->size());
   const std::string_view bytes(window(0, all + kCrc_bytes), all + kCrc_bytes);
-  check(ByteReader(bytes.substr(all), "recording").u32() == crc32c(bytes.substr(0, all)),
-        "recording {}: expected the checksum of its description, got another; the file is damaged", name_);
+  GW_CHECK(ByteReader(bytes.substr(all), "recording").u32() == crc32c(bytes.substr(0, all)),
+           "recording {}: expected the checksum of its description, got another; the file is damaged", name_);
   about_ = parse_shallow(std::string(bytes.substr(all - length, length)));
-  check(about_.is_object(), "recording {}: expected a JSON object as description, got something else; the file is damaged", name_);
+  GW_CHECK(about_.is_object(), "recording {}: expected a JSON object as description, got something else; the file is damaged", name_);
   begin_ = at_ = all + kCrc_bytes;
 }
 
@@ -149,8 +149,8 @@ void RecordingReader::add_site(const Record& record, uint64_t offset) {
   if (!site_offsets_.empty() && offset <= site_offsets_.back()) return;  // read again after a search
   auto site = decode_site(record.payload);
   experts_ += site.experts;
-  check(experts_ <= kRecordingExperts, "recording {}: expected at most {} experts in all, got {}; the file is damaged", name_,
-        kRecordingExperts, experts_);
+  GW_CHECK(experts_ <= kRecordingExperts, "recording {}: expected at most {} experts in all, got {}; the file is damaged", name_,
+           kRecordingExperts, experts_);
   sites_.push_back(std::move(site));
   site_offsets_.push_back(offset);
 }

@@ -29,8 +29,9 @@ void RouteReplayer::expect_network(const Json& network) const {
   if (!about.contains("network") || !about["network"].is_object()) return;
   for (const char* key : {"backbone", "backbone_options", "experts", "routing", "policy"}) {
     const auto recorded = about["network"].value(key, Json()), present = network.value(key, Json());
-    check(recorded == present, "replay: expected the network of {}, whose \"{}\" is {}, got {}; replay needs the same layers and experts",
-          reader_.name(), key, recorded.dump().substr(0, 80), present.dump().substr(0, 80));
+    GW_CHECK(recorded == present,
+             "replay: expected the network of {}, whose \"{}\" is {}, got {}; replay needs the same layers and experts", reader_.name(),
+             key, recorded.dump().substr(0, 80), present.dump().substr(0, 80));
   }
 }
 
@@ -41,8 +42,8 @@ std::string RouteReplayer::place() const {
 void RouteReplayer::check_samples(const RouteFrame& frame) const {
   const auto compare = [&](const char* what, const at::Tensor& recorded, const at::Tensor& present) {
     const auto difference = recorded.defined() && present.defined() ? first_difference(recorded, present) : std::string();
-    check(difference.empty(), "replay: expected the {} of {} step {}: {}; replay needs the same data, seed and batch size", what,
-          route_phase_name(frame.phase), frame.step, difference);
+    GW_CHECK(difference.empty(), "replay: expected the {} of {} step {}: {}; replay needs the same data, seed and batch size", what,
+             route_phase_name(frame.phase), frame.step, difference);
   };
   compare("positions", reader_.frame().index, frame.index);
   compare("labels", reader_.frame().labels, frame.labels);
@@ -51,8 +52,8 @@ void RouteReplayer::check_samples(const RouteFrame& frame) const {
 void RouteReplayer::begin(const RouteFrame& frame) {
   const std::lock_guard lock(mutex_);
   if (!reader_.find(frame.phase, frame.step, frame.batch)) {  // what there is instead costs a pass over the file: only now
-    fail("replay: expected {} step {} batch {} in {}, got none: it has {}", route_phase_name(frame.phase), frame.step, frame.batch, reader_.name(),
-         reader_.contents());
+    fail("replay: expected {} step {} batch {} in {}, got none: it has {}", route_phase_name(frame.phase), frame.step, frame.batch,
+         reader_.name(), reader_.contents());
   }
   check_samples(frame);
   here_ = frame, in_frame_ = true, decisions_ = 0;
@@ -61,8 +62,8 @@ void RouteReplayer::begin(const RouteFrame& frame) {
 void RouteReplayer::end() {
   const std::lock_guard lock(mutex_);
   in_frame_ = false;
-  check(reader_.peek() != RecordingReader::Item::kDecision,
-        "replay: expected more decisions after {}, got the end of the batch; was another objective recorded?", place());
+  GW_CHECK(reader_.peek() != RecordingReader::Item::kDecision,
+           "replay: expected more decisions after {}, got the end of the batch; was another objective recorded?", place());
 }
 
 void RouteReplayer::check_decision(const RouteQuery& query) const {
@@ -70,11 +71,12 @@ void RouteReplayer::check_decision(const RouteQuery& query) const {
   const auto& site = reader_.site();
   const int64_t experts = query.experts, tokens = query.scores.size(0);
   const bool same = site.name == query.site && d.purpose == query.purpose && d.tokens == tokens && site.experts == experts;
-  check(same,
-        "replay: expected at {}: layer \"{}\" ({} pass, {} tokens, {} experts), got layer \"{}\" ({} pass, {} tokens, {} experts); replay "
-        "needs the same model, data and objective",
-        place(), site.name, route_purpose_name(d.purpose), d.tokens, site.experts, query.site, route_purpose_name(query.purpose), tokens,
-        experts);
+  GW_CHECK(
+      same,
+      "replay: expected at {}: layer \"{}\" ({} pass, {} tokens, {} experts), got layer \"{}\" ({} pass, {} tokens, {} experts); replay "
+      "needs the same model, data and objective",
+      place(), site.name, route_purpose_name(d.purpose), d.tokens, site.experts, query.site, route_purpose_name(query.purpose), tokens,
+      experts);
 }
 
 RoutingPlan RouteReplayer::decide(const RouteQuery& query) {
@@ -85,8 +87,8 @@ RoutingPlan RouteReplayer::decide(const RouteQuery& query) {
     here_ = reader_.frame(), decisions_ = 0;
   }
   const bool more = reader_.peek() == RecordingReader::Item::kDecision;
-  check(more, "replay: expected no further decision after {}, got one of layer \"{}\"; replay needs the same model and objective", place(),
-        query.site);
+  GW_CHECK(more, "replay: expected no further decision after {}, got one of layer \"{}\"; replay needs the same model and objective",
+           place(), query.site);
   reader_.next();
   check_decision(query);
   ++decisions_;
@@ -97,8 +99,8 @@ RoutingPlan RouteReplayer::decide(const RouteQuery& query) {
     const bool same = chosen.offsets == plan.offsets && chosen.token.equal(plan.token);
     return same ? chosen : query.given(decision_slots(d));  // the policy's own plan to the bit, wherever it agrees
   }
-  check(d.weights != RouteWeights::kNone,
-        "replay: expected recorded weights at {}, got none; record with weights = true, or replay with fresh ones", place());
+  GW_CHECK(d.weights != RouteWeights::kNone,
+           "replay: expected recorded weights at {}, got none; record with weights = true, or replay with fresh ones", place());
   plan.weight = plan.weight.to(query.scores.scalar_type());
   plan.scores = query.scores;
   return plan;

@@ -12,7 +12,7 @@ namespace gw {
 
 void RouteStats::add(const RoutingPlan& plan) {
   if (load.empty()) load.resize(static_cast<size_t>(plan.experts()), 0);
-  ensure(static_cast<int64_t>(load.size()) == plan.experts(), "route statistics: {} experts, then {}", load.size(), plan.experts());
+  GW_ENSURE(static_cast<int64_t>(load.size()) == plan.experts(), "route statistics: {} experts, then {}", load.size(), plan.experts());
   for (int64_t e = 0; e < plan.experts(); ++e) load[static_cast<size_t>(e)] += plan.rows_of(e);
   std::vector<bool> served(static_cast<size_t>(plan.tokens), false);
   const auto token = plan.token.contiguous();
@@ -28,7 +28,7 @@ void RouteStats::add(const RoutingPlan& plan) {
 
 void RouteStats::add(const RouteStats& other) {
   if (load.empty()) load.resize(other.load.size(), 0);
-  ensure(load.size() == other.load.size(), "route statistics: {} experts, then {}", load.size(), other.load.size());
+  GW_ENSURE(load.size() == other.load.size(), "route statistics: {} experts, then {}", load.size(), other.load.size());
   for (size_t e = 0; e < load.size(); ++e) load[e] += other.load[e];
   tokens += other.tokens;
   dropped += other.dropped;

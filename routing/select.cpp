@@ -30,8 +30,8 @@ void sort_row(const T* row, int64_t experts, int64_t k, int64_t* out, std::vecto
 }  // namespace
 
 at::Tensor top_k(const at::Tensor& scores, int64_t k) {
-  check(scores.dim() == 2 && k >= 0 && k <= scores.size(1), "top_k: expected scores [T, E] with E >= {}, got {} dimensions", k,
-        scores.dim());
+  GW_CHECK(scores.dim() == 2 && k >= 0 && k <= scores.size(1), "top_k: expected scores [T, E] with E >= {}, got {} dimensions", k,
+           scores.dim());
   const auto dense = scores.detach().contiguous();
   const int64_t tokens = dense.size(0), experts = dense.size(1);
   auto ids = at::empty({tokens, k}, at::kLong);
@@ -96,9 +96,9 @@ at::Tensor limit_rows(const at::Tensor& expert, int64_t experts, int64_t capacit
 
 at::Tensor keep_groups(const char* part, const at::Tensor& scores, int64_t groups, int64_t keep, int64_t best_of, double fill) {
   const int64_t tokens = scores.size(0), experts = scores.size(1);
-  check(groups >= 1 && experts % groups == 0, "{}: expected a number of groups that divides {} experts, got {}", part, experts, groups);
-  check(keep >= 1 && keep <= groups, "{}: expected to keep 1 … {} groups, got {}", part, groups, keep);
-  check(best_of <= experts / groups, "{}: expected at least {} experts per group, got {}", part, best_of, experts / groups);
+  GW_CHECK(groups >= 1 && experts % groups == 0, "{}: expected a number of groups that divides {} experts, got {}", part, experts, groups);
+  GW_CHECK(keep >= 1 && keep <= groups, "{}: expected to keep 1 … {} groups, got {}", part, groups, keep);
+  GW_CHECK(best_of <= experts / groups, "{}: expected at least {} experts per group, got {}", part, best_of, experts / groups);
   if (keep == groups) return scores;
   const auto grouped = scores.detach().reshape({tokens, groups, experts / groups});
   const auto score = std::get<0>(grouped.topk(best_of, 2)).sum(2);
@@ -113,7 +113,7 @@ at::Tensor apply_score(const std::string& kind, const at::Tensor& scores) {
   if (kind == "sigmoid") return at::sigmoid(scores);
   if (kind == "exp") return at::exp(scores);
   if (kind == "relu") return at::relu(scores);
-  check(kind == "identity", "apply_score: expected softmax, sigmoid, exp, relu or identity, got \"{}\"", kind);
+  GW_CHECK(kind == "identity", "apply_score: expected softmax, sigmoid, exp, relu or identity, got \"{}\"", kind);
   return scores;
 }
 

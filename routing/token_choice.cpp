@@ -23,21 +23,24 @@ void ChoiceOptions::fields(OptionVisitor& v) {
   v.text("drop_order", drop_order, "who finds room first: by position, or by largest weight", {"position", "priority"});
   v.text("overflow", overflow, "a row without room: dropped, sent to the next best expert, or passed around the experts",
          {"drop", "next", "bypass"});
-  v.integer("local_groups", local_groups, "neighbouring tokens share room in so many groups, each with the capacity of its size", 1, 1 << 20);
-  v.real("expert_masking", expert_masking,
-         "share of rows masked while training; weights shrink by it in evaluation (expert output masking, NLLB team 2022, arXiv 2207.04672)", 0, 0.99);
+  v.integer("local_groups", local_groups, "neighbouring tokens share room in so many groups, each with the capacity of its size", 1,
+            1 << 20);
+  v.real(
+      "expert_masking", expert_masking,
+      "share of rows masked while training; weights shrink by it in evaluation (expert output masking, NLLB team 2022, arXiv 2207.04672)",
+      0, 0.99);
 }
 
 TokenChoice::TokenChoice(const char* part, const PolicyTraits& traits, const ChoiceOptions& options, int64_t experts, int64_t k)
     : part_(part), traits_(traits), options_(options), experts_(experts), k_(k) {
-  check(k <= experts, "{}: expected k <= experts ({}), got {}; lower k or raise experts", part, experts, k);
-  check(k >= 1, "{}: expected at least one expert per token, got {}", part, k);
+  GW_CHECK(k <= experts, "{}: expected k <= experts ({}), got {}; lower k or raise experts", part, experts, k);
+  GW_CHECK(k >= 1, "{}: expected at least one expert per token, got {}", part, k);
   if (options.selection_bias) bias_ = at::zeros({experts});
 }
 
 void TokenChoice::require_renormalised(const char* part, const ChoiceOptions& options) {
-  check(options.renormalise,
-        "{}: expected renormalise = true, the softmax over the chosen is its definition; without it, take policies/softmax_top_k", part);
+  GW_CHECK(options.renormalise,
+           "{}: expected renormalise = true, the softmax over the chosen is its definition; without it, take policies/softmax_top_k", part);
 }
 
 PolicyTraits TokenChoice::traits() const {

@@ -75,8 +75,8 @@ at::Tensor balanced_assignment(const at::Tensor& scores, double precision) {
   std::iota(waiting.begin(), waiting.end(), 0);
   const auto limit = static_cast<int64_t>(10.0 * static_cast<double>(tokens * experts) / precision);
   for (int64_t bids = 0; !waiting.empty(); ++bids) {
-    check(bids < limit, "balanced_assignment: expected an assignment within {} bids, {} tokens still wait; raise the precision from {}",
-          limit, waiting.size(), precision);
+    GW_CHECK(bids < limit, "balanced_assignment: expected an assignment within {} bids, {} tokens still wait; raise the precision from {}",
+             limit, waiting.size(), precision);
     const int64_t t = waiting.front();
     waiting.pop_front();
     const auto bid = best_bid(dense.data_ptr<double>() + t * experts, slots, room, epsilon);
@@ -267,17 +267,20 @@ TransportResult assigned(const at::Tensor& scores, double gamma) {
 
 int64_t least_room(int64_t tokens, int64_t experts) { return (tokens + 2 * experts - std::gcd(tokens, experts) - 1) / experts; }
 
-TransportResult sparse_transport(const at::Tensor& scores, int64_t k, double gamma, int64_t iterations, double tolerance, bool lower_gamma) {
+TransportResult sparse_transport(const at::Tensor& scores, int64_t k, double gamma, int64_t iterations, double tolerance,
+                                 bool lower_gamma) {
   const int64_t tokens = scores.size(0), experts = scores.size(1);
   if (tokens == 0) return {host(scores), 0, 0, gamma};
-  check(k >= std::min(tokens, least_room(tokens, experts)), "sparse_transport: expected at least {} tokens per expert to carry {} over {}, got {}",
-        least_room(tokens, experts), tokens, experts, k);
+  GW_CHECK(k >= std::min(tokens, least_room(tokens, experts)),
+           "sparse_transport: expected at least {} tokens per expert to carry {} over {}, got {}", least_room(tokens, experts), tokens,
+           experts, k);
   if (k * experts == tokens) return assigned(scores, gamma);
   SemiDual dual(host(scores).t().contiguous(), std::min(k, tokens), gamma);
   Vector alpha(static_cast<size_t>(tokens), 0), gradient(alpha.size());
   TransportResult result;
   // 20 quarters are a factor of 1e12: below that no penalty is left to lower.
-  for (int quarter = 0; !settle(dual, alpha, result.iterations, iterations, tolerance, !lower_gamma) && lower_gamma && quarter < 20; ++quarter) {
+  for (int quarter = 0; !settle(dual, alpha, result.iterations, iterations, tolerance, !lower_gamma) && lower_gamma && quarter < 20;
+       ++quarter) {
     dual.gamma /= 4;
   }
   dual(alpha, gradient);

@@ -52,9 +52,9 @@ Design::Design(const DataView& data, const MixtureSpec& spec, const std::vector<
   }
   weight = weights.data();
   const int64_t needed = spec.inputs(data.d) + 2;
-  check(used >= needed, "stats: expected at least {} rows with weight for {} column{}, got {}; leave columns out", needed, data.d,
-        data.d == 1 ? "" : "s", used);
-  check(used >= spec.experts, "stats: expected no more experts than rows with weight ({}), got {}", used, spec.experts);
+  GW_CHECK(used >= needed, "stats: expected at least {} rows with weight for {} column{}, got {}; leave columns out", needed, data.d,
+           data.d == 1 ? "" : "s", used);
+  GW_CHECK(used >= spec.experts, "stats: expected no more experts than rows with weight ({}), got {}", used, spec.experts);
   standardise_response(data);
   for (const int64_t j : chosen(spec.columns, data.d)) inputs_.push_back(column(data, j, false, true));
   const bool transformed = spec.gate.kind == GateKind::kModified, centred = !gate_has_origin(spec.gate);
@@ -74,11 +74,11 @@ void Design::standardise_response(const DataView& data) {
   if (spec_.family != Family::kMultinomial) {
     const auto moments = weighted_moments(data.y, weight, rows, total_weight);
     y_mean = moments.mean, y_scale = moments.scale;
-    check(y_scale > 1e-13 * std::abs(y_mean) && y_scale > 0,
-          "stats: the response is constant ({:.6g}): there is nothing to explain; is it the right column?", y_mean);
+    GW_CHECK(y_scale > 1e-13 * std::abs(y_mean) && y_scale > 0,
+             "stats: the response is constant ({:.6g}): there is nothing to explain; is it the right column?", y_mean);
   } else {
     const bool differs = std::any_of(data.y, data.y + rows, [&](double value) { return value != data.y[0]; });
-    check(differs, "stats: every row has class {}: there is nothing to explain; is it the right column?", data.y[0]);
+    GW_CHECK(differs, "stats: every row has class {}: there is nothing to explain; is it the right column?", data.y[0]);
   }
   for (int64_t i = 0; i < rows; ++i) values[static_cast<size_t>(i)] = (data.y[i] - y_mean) / y_scale;
   y = values.data();
@@ -94,8 +94,9 @@ const Design::Column& Design::column(const DataView& data, int64_t source, bool 
     values[static_cast<size_t>(i)] = transformed ? activate(spec_.gate.activation, spec_.gate.input_scale * x) : x;
   }
   auto [mean, scale] = weighted_moments(values.data(), weight, rows, total_weight);
-  check(scale > 1e-13 * std::abs(mean) && scale > 0, "stats: column {} is constant ({:.6g}{}): the intercept has its place; leave it out",
-        name_of(source), mean, transformed ? " after the gate's transformation" : "");
+  GW_CHECK(scale > 1e-13 * std::abs(mean) && scale > 0,
+           "stats: column {} is constant ({:.6g}{}): the intercept has its place; leave it out", name_of(source), mean,
+           transformed ? " after the gate's transformation" : "");
   if (!centred) mean = 0;
   for (int64_t i = 0; i < rows; ++i) values[static_cast<size_t>(i)] = (values[static_cast<size_t>(i)] - mean) / scale;
   made_.push_back({source, transformed, centred, mean, scale, values.data()});

@@ -130,7 +130,7 @@ double log_log_slope(const std::vector<double>& x, const std::vector<double>& y)
 }
 
 double quantile(std::vector<double> values, double q) {
-  check(!values.empty(), "experiment: expected values for a quantile, got none");
+  GW_CHECK(!values.empty(), "experiment: expected values for a quantile, got none");
   for (double& value : values)
     if (std::isnan(value)) value = std::numeric_limits<double>::infinity();
   std::sort(values.begin(), values.end());

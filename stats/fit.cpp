@@ -16,13 +16,13 @@ namespace {
 constexpr double kDead = -std::numeric_limits<double>::infinity();
 
 void check_options(const FitOptions& o) {
-  check(o.starts >= 1 && o.starts <= 100000, "stats: expected 1 to 100000 starts, got {}", o.starts);
-  check(o.replacements >= 0 && o.replacements <= 100000, "stats: expected 0 to 100000 replacements, got {}", o.replacements);
-  check(o.max_iterations >= 1, "stats: expected at least one iteration, got {}", o.max_iterations);
-  check(o.tolerance >= 0 && o.tolerance < 1, "stats: expected a tolerance in [0, 1), got {}", o.tolerance);
-  check(o.gate_ridge >= 0 && std::isfinite(o.gate_ridge), "stats: expected a ridge of 0 or more, got {}", o.gate_ridge);
-  check(o.least_rows >= 0 && std::isfinite(o.least_rows), "stats: expected least_rows of 0 or more, got {}", o.least_rows);
-  check(o.min_scale > 0 && o.min_scale < 1, "stats: expected min_scale in (0, 1), got {}", o.min_scale);
+  GW_CHECK(o.starts >= 1 && o.starts <= 100000, "stats: expected 1 to 100000 starts, got {}", o.starts);
+  GW_CHECK(o.replacements >= 0 && o.replacements <= 100000, "stats: expected 0 to 100000 replacements, got {}", o.replacements);
+  GW_CHECK(o.max_iterations >= 1, "stats: expected at least one iteration, got {}", o.max_iterations);
+  GW_CHECK(o.tolerance >= 0 && o.tolerance < 1, "stats: expected a tolerance in [0, 1), got {}", o.tolerance);
+  GW_CHECK(o.gate_ridge >= 0 && std::isfinite(o.gate_ridge), "stats: expected a ridge of 0 or more, got {}", o.gate_ridge);
+  GW_CHECK(o.least_rows >= 0 && std::isfinite(o.least_rows), "stats: expected least_rows of 0 or more, got {}", o.least_rows);
+  GW_CHECK(o.min_scale > 0 && o.min_scale < 1, "stats: expected min_scale in (0, 1), got {}", o.min_scale);
 }
 
 /// Rows that each expert holds: what weights add up to, in units of a row.
@@ -47,35 +47,43 @@ bool died(const EmProblem& problem, const EmRun& run, const DataView& data) {
 
 void add_warnings(const EmProblem& problem, const EmRun& run, const DataView& data, FitResult& result) {
   if (!run.converged) {
-    result.warnings.push_back(fmt::format("no convergence after {} iterations: the estimates are not the maximum yet; allow more", run.iterations));
+    result.warnings.push_back(
+        fmt::format("no convergence after {} iterations: the estimates are not the maximum yet; allow more", run.iterations));
   }
   const double least = problem.least_mass();
   for (size_t k = 0; k < run.mass.size(); ++k) {
-    if (run.mass[k] < least) result.warnings.push_back(fmt::format("expert {} died: {:.3g} rows are left to it, too few for its coefficients; {}", k + 1, run.mass[k],
-                                                           run.mass.size() > 1 ? "ask for fewer experts" : "leave columns out"));
+    if (run.mass[k] < least)
+      result.warnings.push_back(fmt::format("expert {} died: {:.3g} rows are left to it, too few for its coefficients; {}", k + 1,
+                                            run.mass[k], run.mass.size() > 1 ? "ask for fewer experts" : "leave columns out"));
     const bool has_scale = problem.spec().family != Family::kMultinomial;
     if (has_scale && run.parameters.scale[k] <= problem.options().min_scale) {
-      result.warnings.push_back(fmt::format("expert {} passes through its rows: its scale was stopped at {:g} deviations of the response", k + 1,
-                                            problem.options().min_scale));
+      result.warnings.push_back(fmt::format("expert {} passes through its rows: its scale was stopped at {:g} deviations of the response",
+                                            k + 1, problem.options().min_scale));
     }
   }
   for (size_t k = 0; k < run.parameters.freedom.size(); ++k) {
     if (run.parameters.freedom[k] < kNormalFreedom) continue;
-    result.warnings.push_back(fmt::format("expert {} has the tails of a normal: the likelihood rises with its degrees of freedom up to their bound of {:g}, where the two "
-                                          "densities are alike; gaussian experts need one parameter less", k + 1, kMostFreedom));
+    result.warnings.push_back(fmt::format(
+        "expert {} has the tails of a normal: the likelihood rises with its degrees of freedom up to their bound of {:g}, where the two "
+        "densities are alike; gaussian experts need one parameter less",
+        k + 1, kMostFreedom));
   }
   const auto rows = rows_held(problem.design(), run);
   for (const int64_t k : chance_experts(result.spec, result.parameters, rows, data)) {
-    result.warnings.push_back(fmt::format("expert {} holds {:.3g} rows within a scale of {:.3g}: planes like it are expected by chance; ask for fewer experts",
-                                          k + 1, rows[static_cast<size_t>(k)], result.parameters.scale[static_cast<size_t>(k)]));
+    result.warnings.push_back(
+        fmt::format("expert {} holds {:.3g} rows within a scale of {:.3g}: planes like it are expected by chance; ask for fewer experts",
+                    k + 1, rows[static_cast<size_t>(k)], result.parameters.scale[static_cast<size_t>(k)]));
   }
   const auto steep = [](const std::vector<double>& slopes) {  // in standardised units
     return std::any_of(slopes.begin(), slopes.end(), [](double slope) { return std::abs(slope) > 50; });
   };
   if (problem.spec().family == Family::kMultinomial && steep(run.parameters.slope)) {
-    result.warnings.push_back("the inputs separate the classes completely: slopes are held by the ridge alone, and their errors mean nothing");
+    result.warnings.push_back(
+        "the inputs separate the classes completely: slopes are held by the ridge alone, and their errors mean nothing");
   }
-  if (steep(run.parameters.gate_slope)) result.warnings.push_back("the gate separates the experts completely: its slopes are held by the ridge alone and have no standard errors");
+  if (steep(run.parameters.gate_slope))
+    result.warnings.push_back(
+        "the gate separates the experts completely: its slopes are held by the ridge alone and have no standard errors");
 }
 
 FitResult to_result(const EmProblem& problem, const EmRun& run) {
@@ -135,7 +143,8 @@ struct Starts {
     };
     auto& run = runs[static_cast<size_t>(s)];
     const auto lives = [&](const EmProblem& of, const EmRun& ended) { return !died(of, ended, data); };
-    run = maximise(problem, data, start_parameters(problem, o.start, s, rng, lives), [&](int64_t iterations, double value) { return tell(iterations, value, false); });
+    run = maximise(problem, data, start_parameters(problem, o.start, s, rng, lives),
+                   [&](int64_t iterations, double value) { return tell(iterations, value, false); });
     tell(run.iterations, run.log_likelihood, true);
   }
 };
@@ -191,7 +200,8 @@ FitResult fit(const DataView& data, const MixtureSpec& spec, uint64_t seed, cons
     if (!dead && (best == nullptr || run.objective > best->objective)) best = &run;
   }
   if (best == nullptr) {  // all died: the least bad one, with its warnings
-    best = &*std::max_element(starts.runs.begin(), starts.runs.end(), [](const EmRun& a, const EmRun& b) { return a.objective < b.objective; });
+    best = &*std::max_element(starts.runs.begin(), starts.runs.end(),
+                              [](const EmRun& a, const EmRun& b) { return a.objective < b.objective; });
   }
   const bool lines = spec.family != Family::kMultinomial && spec.experts > 1 && problem.soft() == nullptr;
   const EmRun end = lines && options.replacements > 0 ? replace_lines(problem, data, Rng(seed).fork("stats/replace"), *best) : *best;
@@ -211,9 +221,9 @@ FitResult fit_from(const DataView& data, const MixtureSpec& spec, const MixtureP
   check_options(options);
   const Design design(data, spec, options.column_names);
   const EmProblem problem(design, spec, options);
-  check(initial.experts == spec.experts && initial.gate_inputs == spec.gate_inputs(data.d) && initial.inputs == spec.inputs(data.d) &&
-            initial.outputs == spec.outputs(),
-        "stats: the initial parameters do not fit the model; make them with make_parameters");
+  GW_CHECK(initial.experts == spec.experts && initial.gate_inputs == spec.gate_inputs(data.d) && initial.inputs == spec.inputs(data.d) &&
+               initial.outputs == spec.outputs(),
+           "stats: the initial parameters do not fit the model; make them with make_parameters");
   MixtureParameters start = initial;
   pin_last_gate(spec, start);
   const auto tick = [&](int64_t iterations, double log_likelihood) {

@@ -116,7 +116,9 @@ Inference infer(const FitResult& fit, const DataView& data) {
     }
   }
   const auto missing = std::count(determined.begin(), determined.end(), false);
-  if (missing > 0) result.warnings.push_back(fmt::format("{} of {} parameters are not determined by these data: no standard errors for them", missing, size));
+  if (missing > 0)
+    result.warnings.push_back(
+        fmt::format("{} of {} parameters are not determined by these data: no standard errors for them", missing, size));
   return result;
 }
 
@@ -142,7 +144,7 @@ Criteria criteria(const FitResult& fit, const DataView& data) {
 }
 
 CrossValidation cross_validate(const DataView& data, const MixtureSpec& spec, int64_t folds, uint64_t seed, const FitOptions& options) {
-  check(folds >= 2 && folds <= data.n, "stats: expected 2 to {} folds, got {}", data.n, folds);
+  GW_CHECK(folds >= 2 && folds <= data.n, "stats: expected 2 to {} folds, got {}", data.n, folds);
   const auto order = Rng(seed).fork("stats/folds").permutation(data.n);
   CrossValidation result;
   double square = 0;
@@ -156,7 +158,7 @@ CrossValidation cross_validate(const DataView& data, const MixtureSpec& spec, in
       (i % folds == f ? outside : inside)[row] = weight;
       total += i % folds == f ? weight : 0;
     }
-    check(total > 0, "stats: fold {} has no row with weight; use fewer folds", f + 1);
+    GW_CHECK(total > 0, "stats: fold {} has no row with weight; use fewer folds", f + 1);
     DataView part = data;
     part.weight = inside.data();
     const auto fitted = fit(part, spec, seed, options);
@@ -175,18 +177,18 @@ std::vector<int64_t> canonical_order(const FitResult& fit, const DataView& data)
   std::vector<int64_t> order(prediction.size());
   std::iota(order.begin(), order.end(), 0);
   const bool reference_stays = fit.spec.gate.kind == GateKind::kDenseToSparse && fit.spec.gate.activation != Activation::kIdentity;
-  std::stable_sort(order.begin(), order.end() - (reference_stays ? 1 : 0), [&](int64_t a, int64_t b) {
-    return prediction[static_cast<size_t>(a)] < prediction[static_cast<size_t>(b)];
-  });
+  std::stable_sort(order.begin(), order.end() - (reference_stays ? 1 : 0),
+                   [&](int64_t a, int64_t b) { return prediction[static_cast<size_t>(a)] < prediction[static_cast<size_t>(b)]; });
   return order;
 }
 
 MixtureParameters reorder(const MixtureSpec& spec, const MixtureParameters& p, const std::vector<int64_t>& order) {
-  check(static_cast<int64_t>(order.size()) == p.experts, "stats: expected an order of {} experts, got {}", p.experts, order.size());
+  GW_CHECK(static_cast<int64_t>(order.size()) == p.experts, "stats: expected an order of {} experts, got {}", p.experts, order.size());
   MixtureParameters result = p;
   const auto move = [&](const std::vector<double>& from, std::vector<double>& to) {
     const size_t width = from.size() / order.size();
-    for (size_t k = 0; k < order.size(); ++k) std::copy_n(from.begin() + order[k] * static_cast<int64_t>(width), width, to.begin() + static_cast<int64_t>(k * width));
+    for (size_t k = 0; k < order.size(); ++k)
+      std::copy_n(from.begin() + order[k] * static_cast<int64_t>(width), width, to.begin() + static_cast<int64_t>(k * width));
   };
   move(p.gate_bias, result.gate_bias), move(p.gate_slope, result.gate_slope), move(p.intercept, result.intercept);
   move(p.slope, result.slope), move(p.scale, result.scale), move(p.freedom, result.freedom);

@@ -20,13 +20,13 @@ constexpr int64_t kHorizontal = 5000;  // EM iterations of the mixture of interc
 void check_inputs(const DataView& data, const MixtureSpec& spec, const LassoOptions& options) {
   check_spec(spec, data.d);
   check_data(data, spec);
-  check(spec.family == Family::kGaussian && spec.gate.kind == GateKind::kSoftmax,
-        "lasso: expected gaussian experts and a softmax gate, got {} and {}", name_of(spec.family), name_of(spec.gate.kind));
-  check(!spec.columns && !spec.gate.columns, "lasso: expected a model over all columns, got a choice; use LassoOptions::columns");
-  check(data.weight == nullptr, "lasso: expected rows without weights, got weights");
-  check(data.n >= 2 * spec.experts, "lasso: expected at least 2 rows an expert, got {} rows for {} experts", data.n, spec.experts);
-  check(options.gate_share > 0 && options.min_scale > 0, "lasso: expected a positive gate_share and min_scale, got {} and {}",
-        options.gate_share, options.min_scale);
+  GW_CHECK(spec.family == Family::kGaussian && spec.gate.kind == GateKind::kSoftmax,
+           "lasso: expected gaussian experts and a softmax gate, got {} and {}", name_of(spec.family), name_of(spec.gate.kind));
+  GW_CHECK(!spec.columns && !spec.gate.columns, "lasso: expected a model over all columns, got a choice; use LassoOptions::columns");
+  GW_CHECK(data.weight == nullptr, "lasso: expected rows without weights, got weights");
+  GW_CHECK(data.n >= 2 * spec.experts, "lasso: expected at least 2 rows an expert, got {} rows for {} experts", data.n, spec.experts);
+  GW_CHECK(options.gate_share > 0 && options.min_scale > 0, "lasso: expected a positive gate_share and min_scale, got {} and {}",
+           options.gate_share, options.min_scale);
 }
 
 /// EM until it stands still and no column outside wants in.
@@ -163,9 +163,9 @@ struct Path {
 LassoFit fit_lasso(const DataView& data, const MixtureSpec& spec, double lambda, const MixtureParameters& start,
                    const LassoOptions& options) {
   check_inputs(data, spec, options);
-  check(lambda >= 0 && std::isfinite(lambda), "lasso: expected lambda >= 0, got {}", lambda);
-  check(start.experts == spec.experts && start.inputs == data.d && start.gate_inputs == data.d,
-        "lasso: expected a start with {} experts and {} columns, got {} and {}", spec.experts, data.d, start.experts, start.inputs);
+  GW_CHECK(lambda >= 0 && std::isfinite(lambda), "lasso: expected lambda >= 0, got {}", lambda);
+  GW_CHECK(start.experts == spec.experts && start.inputs == data.d && start.gate_inputs == data.d,
+           "lasso: expected a start with {} experts and {} columns, got {} and {}", spec.experts, data.d, start.experts, start.inputs);
   const LassoColumns columns(data, options);
   LassoState state(columns, start, options);
   state.expect(lambda);
@@ -176,9 +176,10 @@ LassoFit fit_lasso(const DataView& data, const MixtureSpec& spec, double lambda,
 std::vector<LassoFit> lasso_path(const DataView& data, const MixtureSpec& spec, const std::vector<double>& lambdas, uint64_t seed,
                                  const LassoOptions& options, const std::vector<MixtureParameters>& given) {
   check_inputs(data, spec, options);
-  check(!lambdas.empty() && lambdas.back() > 0, "lasso: expected positive penalties, got {}", lambdas.empty() ? "none" : "one that is not");
-  check(std::adjacent_find(lambdas.begin(), lambdas.end(), std::less_equal<>()) == lambdas.end(),
-        "lasso: expected penalties that fall, got one that does not");
+  GW_CHECK(!lambdas.empty() && lambdas.back() > 0, "lasso: expected positive penalties, got {}",
+           lambdas.empty() ? "none" : "one that is not");
+  GW_CHECK(std::adjacent_find(lambdas.begin(), lambdas.end(), std::less_equal<>()) == lambdas.end(),
+           "lasso: expected penalties that fall, got one that does not");
   const LassoColumns columns(data, options);
   const auto count = static_cast<int64_t>(lambdas.size());
   Path path{lambdas, options, std::vector<LassoFit>(lambdas.size()), 0, count * (options.starts + static_cast<int64_t>(given.size()))};
@@ -191,7 +192,7 @@ std::vector<LassoFit> lasso_path(const DataView& data, const MixtureSpec& spec, 
     path.both_ways(
         partitioned(columns, spec.experts, lambdas[lambdas.size() / 2], rng.fork("partition", static_cast<uint64_t>(s)), options));
   for (const auto& start : given) path.both_ways(LassoState(columns, start, options));
-  check(!path.best[0].trace.empty(), "lasso: expected at least one start, got none");
+  GW_CHECK(!path.best[0].trace.empty(), "lasso: expected at least one start, got none");
   return std::move(path.best);
 }
 
@@ -202,8 +203,8 @@ double largest_penalty(const DataView& data, const MixtureSpec& spec, const Lass
 }
 
 std::vector<double> penalty_grid(double largest, double ratio, int64_t count) {
-  check(largest > 0 && ratio > 0 && ratio < 1 && count >= 2,
-        "lasso: expected a positive penalty, a ratio in (0, 1) and at least 2 values, got {}, {}, {}", largest, ratio, count);
+  GW_CHECK(largest > 0 && ratio > 0 && ratio < 1 && count >= 2,
+           "lasso: expected a positive penalty, a ratio in (0, 1) and at least 2 values, got {}, {}, {}", largest, ratio, count);
   std::vector<double> grid;
   for (int64_t i = 0; i < count; ++i) grid.push_back(largest * std::pow(ratio, static_cast<double>(i) / static_cast<double>(count - 1)));
   return grid;

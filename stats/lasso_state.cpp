@@ -40,7 +40,7 @@ LassoColumns::LassoColumns(const DataView& data, const LassoOptions& options)
   const double count = static_cast<double>(n);
   if (options.columns) {
     for (const int64_t j : *options.columns) {
-      check(j >= 0 && j < p, "lasso: expected columns below {}, got {}", p, j);
+      GW_CHECK(j >= 0 && j < p, "lasso: expected columns below {}, got {}", p, j);
       allowed[static_cast<size_t>(j)] = 1;
     }
   }
@@ -60,7 +60,7 @@ LassoColumns::LassoColumns(const DataView& data, const LassoOptions& options)
   double squares = 0;
   for (const double value : y) squares += (value - y_mean) * (value - y_mean);
   y_deviation = std::sqrt(squares / count);
-  check(y_deviation > 0, "lasso: expected a response that varies, got {} in every row", y_mean);
+  GW_CHECK(y_deviation > 0, "lasso: expected a response that varies, got {} in every row", y_mean);
 }
 
 void LassoLinear::admit(int64_t j) {

@@ -24,8 +24,8 @@ void check_columns(const char* what, const std::optional<std::vector<int64_t>>& 
   if (!columns) return;
   std::set<int64_t> seen;
   for (const int64_t column : *columns) {
-    check(column >= 0 && column < d, "stats: expected {} columns in 0 … {}, got {}", what, d - 1, column);
-    check(seen.insert(column).second, "stats: {} column {} is named twice", what, column);
+    GW_CHECK(column >= 0 && column < d, "stats: expected {} columns in 0 … {}, got {}", what, d - 1, column);
+    GW_CHECK(seen.insert(column).second, "stats: {} column {} is named twice", what, column);
   }
 }
 
@@ -39,22 +39,23 @@ Activation activation(const std::string& name) { return from_name<Activation>("a
 Family family(const std::string& name) { return from_name<Family>("family", kFamilyNames, name); }
 
 void check_spec(const MixtureSpec& spec, int64_t d) {
-  check(spec.experts >= 1 && spec.experts <= 1000, "stats: expected 1 to 1000 experts, got {}", spec.experts);
-  check(d >= 0, "stats: expected at least 0 columns, got {}", d);
+  GW_CHECK(spec.experts >= 1 && spec.experts <= 1000, "stats: expected 1 to 1000 experts, got {}", spec.experts);
+  GW_CHECK(d >= 0, "stats: expected at least 0 columns, got {}", d);
   if (spec.family == Family::kMultinomial) {
-    check(spec.classes >= 2 && spec.classes <= 1000, "stats: expected 2 to 1000 classes, got {}; is the response a class?", spec.classes);
+    GW_CHECK(spec.classes >= 2 && spec.classes <= 1000, "stats: expected 2 to 1000 classes, got {}; is the response a class?",
+             spec.classes);
   }
   check_columns("gate", spec.gate.columns, d);
   check_columns("expert", spec.columns, d);
   if (spec.gate.kind == GateKind::kTopK) {
-    check(spec.gate.top_k >= 1 && spec.gate.top_k <= spec.experts, "stats: expected top_k in 1 … {} (the experts), got {}", spec.experts,
-          spec.gate.top_k);
+    GW_CHECK(spec.gate.top_k >= 1 && spec.gate.top_k <= spec.experts, "stats: expected top_k in 1 … {} (the experts), got {}", spec.experts,
+             spec.gate.top_k);
   }
   if (spec.gate.kind == GateKind::kModified) {
-    check(spec.gate.activation == Activation::kTanh || spec.gate.activation == Activation::kSigmoid,
-          "stats: expected a bounded function (tanh, sigmoid) for the modified gate, got {}", name_of(spec.gate.activation));
-    check(std::isfinite(spec.gate.input_scale) && spec.gate.input_scale > 0, "stats: expected a positive input_scale, got {}",
-          spec.gate.input_scale);
+    GW_CHECK(spec.gate.activation == Activation::kTanh || spec.gate.activation == Activation::kSigmoid,
+             "stats: expected a bounded function (tanh, sigmoid) for the modified gate, got {}", name_of(spec.gate.activation));
+    GW_CHECK(std::isfinite(spec.gate.input_scale) && spec.gate.input_scale > 0, "stats: expected a positive input_scale, got {}",
+             spec.gate.input_scale);
   }
 }
 
@@ -71,25 +72,26 @@ MixtureParameters make_parameters(const MixtureSpec& spec, int64_t d) {
 }
 
 void check_data(const DataView& data, const MixtureSpec& spec) {
-  check(data.n >= 1, "stats: expected at least one row, got {}", data.n);
-  check(data.y != nullptr && (data.x != nullptr || data.d == 0), "stats: expected x and y, got a null pointer");
+  GW_CHECK(data.n >= 1, "stats: expected at least one row, got {}", data.n);
+  GW_CHECK(data.y != nullptr && (data.x != nullptr || data.d == 0), "stats: expected x and y, got a null pointer");
   double total = 0;
   for (int64_t i = 0; i < data.n; ++i) {
     const double y = data.y[i];
-    check(std::isfinite(y), "stats: row {}: the response is {}; leave the row out or fill it in", i + 1, y);
+    GW_CHECK(std::isfinite(y), "stats: row {}: the response is {}; leave the row out or fill it in", i + 1, y);
     for (int64_t j = 0; j < data.d; ++j) {
       const double x = data.x[i * data.d + j];
-      check(std::isfinite(x), "stats: row {}, column {}: expected a finite number, got {}; leave the row out or fill it in", i + 1, j + 1, x);
+      GW_CHECK(std::isfinite(x), "stats: row {}, column {}: expected a finite number, got {}; leave the row out or fill it in", i + 1,
+               j + 1, x);
     }
     if (spec.family == Family::kMultinomial) {
-      check(y >= 0 && y < static_cast<double>(spec.classes) && y == std::floor(y), "stats: row {}: expected a class in 0 … {}, got {}", i + 1,
-            spec.classes - 1, y);
+      GW_CHECK(y >= 0 && y < static_cast<double>(spec.classes) && y == std::floor(y), "stats: row {}: expected a class in 0 … {}, got {}",
+               i + 1, spec.classes - 1, y);
     }
     const double weight = data.weight != nullptr ? data.weight[i] : 1;
-    check(std::isfinite(weight) && weight >= 0, "stats: row {}: expected a weight of 0 or more, got {}", i + 1, weight);
+    GW_CHECK(std::isfinite(weight) && weight >= 0, "stats: row {}: expected a weight of 0 or more, got {}", i + 1, weight);
     total += weight;
   }
-  check(total > 0 && std::isfinite(total), "stats: expected weights with a positive, finite sum, got {}", total);
+  GW_CHECK(total > 0 && std::isfinite(total), "stats: expected weights with a positive, finite sum, got {}", total);
 }
 
 int64_t free_parameters(const MixtureSpec& spec, int64_t d) {

@@ -18,7 +18,8 @@ double beta_fraction(double a, double b, double x) {
   d = 1 / (std::abs(d) < kTiny ? kTiny : d);
   double value = d;
   for (int m = 1; m < 500; ++m) {
-    for (const double term : {m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)), -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))}) {
+    for (const double term :
+         {m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)), -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))}) {
       d = 1 + term * d, c = 1 + term / c;
       d = 1 / (std::abs(d) < kTiny ? kTiny : d), c = std::abs(c) < kTiny ? kTiny : c;
       value *= c * d;
@@ -103,7 +104,7 @@ double mixture_cdf(const MixtureSpec& spec, const MixtureParameters& p, const do
 }
 
 double mixture_quantile(const MixtureSpec& spec, const MixtureParameters& p, const double* x, double probability) {
-  check(probability > 0 && probability < 1, "stats: expected a probability between 0 and 1, got {}", probability);
+  GW_CHECK(probability > 0 && probability < 1, "stats: expected a probability between 0 and 1, got {}", probability);
   double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity(), widest = 0, mean = 0;
   for (int64_t k = 0; k < p.experts; ++k) {
     expert_predictors(spec, p, k, x, &mean);
@@ -118,8 +119,9 @@ double mixture_quantile(const MixtureSpec& spec, const MixtureParameters& p, con
   return 0.5 * (low + high);
 }
 
-Prediction predict(const MixtureSpec& spec, const MixtureParameters& p, const double* x, int64_t d, double level, const Inference* inference) {
-  check(level > 0 && level < 1, "stats: expected a level between 0 and 1, got {}", level);
+Prediction predict(const MixtureSpec& spec, const MixtureParameters& p, const double* x, int64_t d, double level,
+                   const Inference* inference) {
+  GW_CHECK(level > 0 && level < 1, "stats: expected a level between 0 and 1, got {}", level);
   Prediction out;
   out.gate = gates_at(spec, p, x);
   if (spec.family == Family::kMultinomial) {

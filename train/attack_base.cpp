@@ -4,7 +4,7 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/ranges.h>
 
-#include "base/numeric_error.h"
+#include "base/error.h"
 
 namespace gw {
 namespace {
@@ -15,8 +15,8 @@ std::string describe(const at::Tensor& tensor) {
 }
 
 void check_answer(const std::string& part, const char* what, const at::Tensor& answer, int64_t rows, int64_t columns) {
-  check(answer.defined() && answer.dim() == 2 && answer.size(0) == rows && answer.size(1) == columns,
-        "{}: expected {} [{}, {}] of the victim, got {}", part, what, rows, columns, describe(answer));
+  GW_CHECK(answer.defined() && answer.dim() == 2 && answer.size(0) == rows && answer.size(1) == columns,
+           "{}: expected {} [{}, {}] of the victim, got {}", part, what, rows, columns, describe(answer));
   if (!at::isfinite(answer).all().item<bool>()) {
     throw NumericError(fmt::format("{}: expected finite {} of the victim, got NaN or infinity; check its weights", part, what));
   }
@@ -52,20 +52,20 @@ Candidates Probe::clean_candidates(SampleLoss loss, const at::Tensor& labels) {
 }
 
 AttackBase::AttackBase(std::string part, const Context& context) : part_(std::move(part)), epsilon_(context.epsilon) {
-  check(epsilon_ >= 0 && epsilon_ <= 1, "{}: expected epsilon in [0, 1], got {}; pixels are in [0, 1]", part_, epsilon_);
+  GW_CHECK(epsilon_ >= 0 && epsilon_ <= 1, "{}: expected epsilon in [0, 1], got {}; pixels are in [0, 1]", part_, epsilon_);
 }
 
 void AttackBase::check_inputs(const Victim& victim, const at::Tensor& images, const at::Tensor& labels) const {
-  check(images.defined() && images.dim() == 4 && images.is_floating_point(), "{}: expected images [B, C, H, W] of floats, got {}", part_,
-        describe(images));
-  check(labels.defined() && labels.dim() == 1 && labels.size(0) == images.size(0) && labels.scalar_type() == at::kLong,
-        "{}: expected labels [{}] of int64, got {}", part_, images.size(0), describe(labels));
-  check(victim.classes() >= 2, "{}: expected a victim of at least 2 classes, got {}", part_, victim.classes());
+  GW_CHECK(images.defined() && images.dim() == 4 && images.is_floating_point(), "{}: expected images [B, C, H, W] of floats, got {}", part_,
+           describe(images));
+  GW_CHECK(labels.defined() && labels.dim() == 1 && labels.size(0) == images.size(0) && labels.scalar_type() == at::kLong,
+           "{}: expected labels [{}] of int64, got {}", part_, images.size(0), describe(labels));
+  GW_CHECK(victim.classes() >= 2, "{}: expected a victim of at least 2 classes, got {}", part_, victim.classes());
   if (images.numel() == 0) return;
   const double lowest = images.min().item<double>(), highest = images.max().item<double>();
-  check(lowest >= 0 && highest <= 1, "{}: expected pixels in [0, 1], got [{}, {}]; attack before normalising", part_, lowest, highest);
+  GW_CHECK(lowest >= 0 && highest <= 1, "{}: expected pixels in [0, 1], got [{}, {}]; attack before normalising", part_, lowest, highest);
   const int64_t first = labels.min().item<int64_t>(), last = labels.max().item<int64_t>();
-  check(first >= 0 && last < victim.classes(), "{}: expected labels in [0, {}), got {} to {}", part_, victim.classes(), first, last);
+  GW_CHECK(first >= 0 && last < victim.classes(), "{}: expected labels in [0, {}), got {} to {}", part_, victim.classes(), first, last);
 }
 
 AttackResult AttackBase::run(Victim& victim, const at::Tensor& images, const at::Tensor& labels, const Rng& rng) {

@@ -6,7 +6,7 @@
 
 #include <cstring>
 
-#include "base/numeric_error.h"
+#include "base/error.h"
 #include "ops/random.h"
 
 namespace gw {
@@ -21,9 +21,9 @@ ImageGradient image_gradient(const at::Tensor& images, const ImageObjective& obj
   const at::Tensor value = objective(leaf);
   constexpr const char* kConstant =
       "attack: expected an objective that depends on the images, got a constant; use the attack \"square\" for a victim without gradients";
-  check(value.requires_grad(), kConstant);
+  GW_CHECK(value.requires_grad(), kConstant);
   const at::Tensor gradient = torch::autograd::grad({value}, {leaf}, {}, {}, false, true)[0];
-  check(gradient.defined(), kConstant);
+  GW_CHECK(gradient.defined(), kConstant);
   if (at::isnan(gradient).any().item<bool>()) {
     throw NumericError("attack: expected a gradient of numbers, got NaN; check the victim's losses for 0/0 and log 0");
   }
@@ -83,19 +83,19 @@ constexpr double kTiny = 1e-12;
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels) { return -picked(at::log_softmax(logits, 1), labels); }
 
 at::Tensor margin_loss(const at::Tensor& logits, const at::Tensor& labels) {
-  check(logits.size(1) >= 2, "attack: margin: expected at least 2 classes, got {}", logits.size(1));
+  GW_CHECK(logits.size(1) >= 2, "attack: margin: expected at least 2 classes, got {}", logits.size(1));
   return best_other(logits, labels) - picked(logits, labels);
 }
 
 at::Tensor dlr_loss(const at::Tensor& logits, const at::Tensor& labels) {
-  check(logits.size(1) >= 3, "attack: dlr loss: expected at least 3 classes, got {}; use the loss \"ce\" or \"margin\"", logits.size(1));
+  GW_CHECK(logits.size(1) >= 3, "attack: dlr loss: expected at least 3 classes, got {}; use the loss \"ce\" or \"margin\"", logits.size(1));
   const at::Tensor top = std::get<0>(logits.topk(3, 1));
   return margin_loss(logits, labels) / (top.select(1, 0) - top.select(1, 2) + kTiny);
 }
 
 at::Tensor targeted_dlr_loss(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& targets) {
-  check(logits.size(1) >= 4, "attack: targeted dlr loss: expected at least 4 classes, got {}; use targets = 0 or the loss \"ce\"",
-        logits.size(1));
+  GW_CHECK(logits.size(1) >= 4, "attack: targeted dlr loss: expected at least 4 classes, got {}; use targets = 0 or the loss \"ce\"",
+           logits.size(1));
   const at::Tensor top = std::get<0>(logits.topk(4, 1));
   const at::Tensor scale = top.select(1, 0) - 0.5 * (top.select(1, 2) + top.select(1, 3)) + kTiny;
   return (picked(logits, targets) - picked(logits, labels)) / scale;
@@ -146,8 +146,8 @@ void SignSteps::fields(OptionVisitor& v) {
 
 at::Tensor perturb_restarted(const SignSteps& options, const at::Tensor& x, double epsilon, const Rng& rng,
                              const SampleObjective& objective) {
-  check(options.random_start || options.restarts == 1, "attack: expected restarts = 1 without random_start, got {}; equal starts repeat",
-        options.restarts);
+  GW_CHECK(options.random_start || options.restarts == 1, "attack: expected restarts = 1 without random_start, got {}; equal starts repeat",
+           options.restarts);
   const double step_size = options.step_size > 0 ? options.step_size : epsilon / 4;
   const ImageObjective total = [&](const at::Tensor& images) { return objective(images).loss.sum(); };
   Candidates worst;

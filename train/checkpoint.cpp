@@ -37,7 +37,8 @@ std::map<std::string, at::Tensor> with_prefix(const SafetensorsFile& file, const
 
 std::string metadata(const SafetensorsFile& file, const std::string& key, const std::string& path) {
   const auto it = file.metadata.find(key);
-  check(it != file.metadata.end(), "checkpoint {}: expected the field \"{}\" in the header, got none; not a checkpoint of gatewright", path, key);
+  GW_CHECK(it != file.metadata.end(), "checkpoint {}: expected the field \"{}\" in the header, got none; not a checkpoint of gatewright",
+           path, key);
   return it->second;
 }
 
@@ -53,8 +54,11 @@ SafetensorsFile pack_checkpoint(const Network& network, const Optimizer* experts
   };
   add_state("experts/", experts);
   add_state("router/", router);
-  file.metadata = {{"format", kFormat}, {"config", config.dump()},
-                   {"progress", Json{{"epoch", progressed.epoch}, {"batch", progressed.batch}, {"step", progressed.step}, {"best", progressed.best}}.dump()}};
+  file.metadata = {
+      {"format", kFormat},
+      {"config", config.dump()},
+      {"progress",
+       Json{{"epoch", progressed.epoch}, {"batch", progressed.batch}, {"step", progressed.step}, {"best", progressed.best}}.dump()}};
   return file;
 }
 
@@ -72,23 +76,27 @@ void load_model(Network& network, const SafetensorsFile& file, const std::string
   for (const auto& [name, tensor] : file.tensors) {
     if (name.rfind("model/", 0) == 0 && own.find(name) == own.end()) unexpected.push_back(name);
   }
-  check(missing.empty() && unexpected.empty() && reshaped.empty(), "checkpoint {}: expected the tensors of this network, got another architecture{}{}{}",
-        path, listed("missing", missing), listed("unexpected", unexpected), listed("of another shape or type", reshaped));
+  GW_CHECK(missing.empty() && unexpected.empty() && reshaped.empty(),
+           "checkpoint {}: expected the tensors of this network, got another architecture{}{}{}", path, listed("missing", missing),
+           listed("unexpected", unexpected), listed("of another shape or type", reshaped));
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : own) tensor.copy_(file.tensors.at(name));
 }
 
-Progressed unpack_checkpoint(Network& network, Optimizer* experts, Optimizer* router, const SafetensorsFile& file, const std::string& path) {
-  check(metadata(file, "format", path) == kFormat, "checkpoint {}: expected the format {}, got \"{}\"", path, kFormat, metadata(file, "format", path).substr(0, 60));
+Progressed unpack_checkpoint(Network& network, Optimizer* experts, Optimizer* router, const SafetensorsFile& file,
+                             const std::string& path) {
+  GW_CHECK(metadata(file, "format", path) == kFormat, "checkpoint {}: expected the format {}, got \"{}\"", path, kFormat,
+           metadata(file, "format", path).substr(0, 60));
   const auto progress = Json::parse(metadata(file, "progress", path), nullptr, false);
   Progressed out;
   try {
-    out = {progress.at("epoch").get<int64_t>(), progress.at("batch").get<int64_t>(), progress.at("step").get<int64_t>(), progress.at("best").get<double>()};
+    out = {progress.at("epoch").get<int64_t>(), progress.at("batch").get<int64_t>(), progress.at("step").get<int64_t>(),
+           progress.at("best").get<double>()};
   } catch (const Json::exception&) {
     fail("checkpoint {}: expected epoch, batch, step and best in \"progress\", got something else; the file is damaged", path);
   }
-  check(out.epoch >= 0 && out.batch >= 0 && out.step >= 0, "checkpoint {}: expected positions of at least 0, got epoch {}, batch {}, step {}", path,
-        out.epoch, out.batch, out.step);
+  GW_CHECK(out.epoch >= 0 && out.batch >= 0 && out.step >= 0,
+           "checkpoint {}: expected positions of at least 0, got epoch {}, batch {}, step {}", path, out.epoch, out.batch, out.step);
   load_model(network, file, path);
   if (experts != nullptr) experts->load_state(with_prefix(file, "experts/"));
   if (router != nullptr) router->load_state(with_prefix(file, "router/"));
@@ -97,7 +105,7 @@ Progressed unpack_checkpoint(Network& network, Optimizer* experts, Optimizer* ro
 
 Json checkpoint_config(const SafetensorsFile& file, const std::string& path) {
   auto config = Json::parse(metadata(file, "config", path), nullptr, false);
-  check(config.is_object(), "checkpoint {}: expected a JSON object in \"config\", got something else; the file is damaged", path);
+  GW_CHECK(config.is_object(), "checkpoint {}: expected a JSON object in \"config\", got something else; the file is damaged", path);
   return config;
 }
 

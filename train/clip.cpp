@@ -15,7 +15,7 @@ void ClipOptions::fields(OptionVisitor& v) {
 }
 
 std::vector<at::Tensor> clipped(const std::vector<at::Tensor>& gradients, const std::vector<bool>& of_router, const ClipOptions& limits) {
-  ensure(gradients.size() == of_router.size(), "clip: {} gradients, {} parts", gradients.size(), of_router.size());
+  GW_ENSURE(gradients.size() == of_router.size(), "clip: {} gradients, {} parts", gradients.size(), of_router.size());
   auto out = gradients;
   for (const bool router : {true, false}) {
     const double limit = router ? limits.router : limits.experts;

@@ -13,7 +13,8 @@ namespace gw {
 std::vector<at::Tensor> parameter_gradients(const at::Tensor& loss, const std::vector<at::Tensor>& parameters, const char* what) {
   const double value = loss.item<double>();
   if (!std::isfinite(value)) {
-    throw NumericError(fmt::format("train: the {} is {}; lower the learning rate or look at the data", what, std::isnan(value) ? "not a number" : "infinite"));
+    throw NumericError(fmt::format("train: the {} is {}; lower the learning rate or look at the data", what,
+                                   std::isnan(value) ? "not a number" : "infinite"));
   }
   auto gradients = torch::autograd::grad({loss}, parameters, {}, c10::nullopt, false, /*allow_unused=*/true);
   for (const auto& gradient : gradients) {  // a sum is NaN or infinite if any of its terms is
@@ -33,8 +34,9 @@ std::shared_ptr<Balancer> make_balancer(const std::string& table) {
   const auto choice = Json::parse(table);
   if (choice.empty()) return nullptr;
   auto balancer = make_part<Balancer>("balancer", choice, {0}, 0);
-  check(!balancer->controls(), "balancer: expected a balance loss, got {}, which adjusts the policy of a gw::Mixture after each step; take switch_loss",
-        choice["part"].get<std::string>());
+  GW_CHECK(!balancer->controls(),
+           "balancer: expected a balance loss, got {}, which adjusts the policy of a gw::Mixture after each step; take switch_loss",
+           choice["part"].get<std::string>());
   return balancer;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 #include <map>
 
-#include "base/numeric_error.h"
+#include "base/error.h"
 #include "data/loader.h"
 #include "models/network.h"
 #include "routing/balancer.h"

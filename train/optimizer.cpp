@@ -13,7 +13,7 @@ constexpr const char* kSteps = "/steps";
 }  // namespace
 
 void Optimizer::step(const std::vector<at::Tensor>& gradients, double lr) {
-  ensure(gradients.size() == parameters_.size(), "optimizer: {} gradients for {} parameters", gradients.size(), parameters_.size());
+  GW_ENSURE(gradients.size() == parameters_.size(), "optimizer: {} gradients for {} parameters", gradients.size(), parameters_.size());
   const at::NoGradGuard no_grad;
   std::vector<bool> of_router;
   for (const auto& parameter : parameters_) of_router.push_back(parameter.of_router);
@@ -54,28 +54,33 @@ void Optimizer::load_state(const std::map<std::string, at::Tensor>& state) {
   size_t used = 0;
   for (const auto& parameter : parameters_) {
     const auto count = state.find(parameter.name + kSteps);
-    check(count != state.end(), "optimizer: expected the tensor \"{}{}\" in the checkpoint, got none; it was written by another optimizer or network",
-          parameter.name, kSteps);
-    check(count->second.scalar_type() == at::kLong && count->second.numel() == 1, "optimizer: expected one integer as \"{}\", got {} of {}; the file is damaged",
-          count->first, c10::str(count->second.sizes()), c10::toString(count->second.scalar_type()));
+    GW_CHECK(count != state.end(),
+             "optimizer: expected the tensor \"{}{}\" in the checkpoint, got none; it was written by another optimizer or network",
+             parameter.name, kSteps);
+    GW_CHECK(count->second.scalar_type() == at::kLong && count->second.numel() == 1,
+             "optimizer: expected one integer as \"{}\", got {} of {}; the file is damaged", count->first, c10::str(count->second.sizes()),
+             c10::toString(count->second.scalar_type()));
     steps.push_back(count->second.item<int64_t>());
     ++used;
     const auto prefix = parameter.name + "/";
     for (const auto& name : steps.back() > 0 ? slot_names() : std::vector<std::string>{}) {
-      check(state.count(prefix + name) == 1, "optimizer: expected the tensor \"{}{}\" in the checkpoint after {} steps, got none; it was written by "
-            "another optimizer or is damaged", prefix, name, steps.back());
+      GW_CHECK(state.count(prefix + name) == 1,
+               "optimizer: expected the tensor \"{}{}\" in the checkpoint after {} steps, got none; it was written by "
+               "another optimizer or is damaged",
+               prefix, name, steps.back());
     }
     for (auto it = state.lower_bound(prefix); it != state.end() && it->first.rfind(prefix, 0) == 0; ++it) {
       if (it == count) continue;
       const bool fits = it->second.sizes() == parameter.value.sizes() && it->second.scalar_type() == parameter.value.scalar_type();
-      check(fits, "optimizer: expected \"{}\" like its parameter, {} of {}, got {} of {}", it->first, c10::str(parameter.value.sizes()),
-            c10::toString(parameter.value.scalar_type()), c10::str(it->second.sizes()), c10::toString(it->second.scalar_type()));
+      GW_CHECK(fits, "optimizer: expected \"{}\" like its parameter, {} of {}, got {} of {}", it->first, c10::str(parameter.value.sizes()),
+               c10::toString(parameter.value.scalar_type()), c10::str(it->second.sizes()), c10::toString(it->second.scalar_type()));
       auto copy = at::empty_like(parameter.value);
       slots[it->first] = copy.copy_(it->second);
       ++used;
     }
   }
-  check(used == state.size(), "optimizer: expected {} tensors of state, got {}: some belong to no parameter of this network", used, state.size());
+  GW_CHECK(used == state.size(), "optimizer: expected {} tensors of state, got {}: some belong to no parameter of this network", used,
+           state.size());
   slots_ = std::move(slots);
   steps_ = std::move(steps);
 }

@@ -20,7 +20,8 @@ Json to_json(const std::string& text, const std::string& path) {
     out << toml::json_formatter(toml::parse(text, path), toml::json_formatter::default_flags & ~toml::format_flags::quote_dates_and_times);
     return Json::parse(out.str());
   } catch (const toml::parse_error& error) {
-    fail("recipe {}:{}:{}: expected TOML, got an error: {}", path, error.source().begin.line, error.source().begin.column, error.description());
+    fail("recipe {}:{}:{}: expected TOML, got an error: {}", path, error.source().begin.line, error.source().begin.column,
+         error.description());
   }
 }
 
@@ -32,7 +33,7 @@ std::vector<std::string> keys(const Json& table) {
 
 const Json& entry(const Json& table, const std::string& kind, const std::string& name) {
   const auto it = table.find(name);
-  check(it != table.end(), "recipe: unknown {} \"{}\"{}", kind, name, near_miss(name, keys(table)));
+  GW_CHECK(it != table.end(), "recipe: unknown {} \"{}\"{}", kind, name, near_miss(name, keys(table)));
   return *it;
 }
 
@@ -50,14 +51,14 @@ void merge(Json& base, const Json& over) {
 Json config_of(const Json& table) { return table.value("config", Json::object()); }
 
 void check_keys(const std::string& where, const Json& table, const std::vector<std::string>& known) {
-  check(table.is_object(), "recipe {}: expected a table, got {}", where, table.dump().substr(0, 60));
+  GW_CHECK(table.is_object(), "recipe {}: expected a table, got {}", where, table.dump().substr(0, 60));
   for (const auto& key : keys(table)) {
     const bool listed = std::find(known.begin(), known.end(), key) != known.end();
-    check(listed, "recipe {}: unknown key \"{}\"{}", where, key, near_miss(key, known));
+    GW_CHECK(listed, "recipe {}: unknown key \"{}\"{}", where, key, near_miss(key, known));
   }
   const auto config = table.find("config");
-  check(config == table.end() || config->is_object(), "recipe {}: expected a table for \"config\", got {}", where,
-        config == table.end() ? "" : config->dump().substr(0, 60));
+  GW_CHECK(config == table.end() || config->is_object(), "recipe {}: expected a table for \"config\", got {}", where,
+           config == table.end() ? "" : config->dump().substr(0, 60));
 }
 
 void check_document(const std::string& path, const Json& document) {
@@ -65,19 +66,20 @@ void check_document(const std::string& path, const Json& document) {
   for (const char* table : {"sizes", "arms"}) {
     const auto it = document.find(table);
     const bool filled = it != document.end() && it->is_object() && !it->empty();
-    check(filled, "recipe {}: expected at least one entry in [{}], got none", path, table);
+    GW_CHECK(filled, "recipe {}: expected at least one entry in [{}], got none", path, table);
   }
   for (const char* text : {"name", "title"}) {
     const auto it = document.find(text);
-    check(it == document.end() || it->is_string(), "recipe {}: expected text for \"{}\", got {}", path, text, it == document.end() ? "" : it->dump());
+    GW_CHECK(it == document.end() || it->is_string(), "recipe {}: expected text for \"{}\", got {}", path, text,
+             it == document.end() ? "" : it->dump());
   }
-  check(document.value("defaults", Json::object()).is_object(), "recipe {}: expected a table [defaults], got something else", path);
+  GW_CHECK(document.value("defaults", Json::object()).is_object(), "recipe {}: expected a table [defaults], got something else", path);
   for (const auto& [name, size] : document["sizes"].items()) check_keys(path + " sizes." + name, size, {"title", "seeds", "config"});
   for (const auto& [name, arm] : document["arms"].items()) {
     const auto where = path + " arms." + name;
     check_keys(where, arm, {"title", "sizes", "config"});
     const auto sizes = arm.value("sizes", Json::object());
-    check(sizes.is_object(), "recipe {}: expected a table for \"sizes\", got {}", where, sizes.dump().substr(0, 60));
+    GW_CHECK(sizes.is_object(), "recipe {}: expected a table for \"sizes\", got {}", where, sizes.dump().substr(0, 60));
     for (const auto& [size, table] : sizes.items()) {
       entry(document["sizes"], "size", size);
       check_keys(where + ".sizes." + size, table, {"config"});
@@ -89,9 +91,11 @@ Mark read_mark(const Recipe& recipe, const Json& table) {
   Mark mark;
   const auto where = "recipe " + recipe.name + " mark";
   parse_options(where, table, mark);
-  check(!mark.metric.empty() && !mark.arm.empty(), "{} \"{}\": expected a metric and an arm, got none; name them", where, mark.name);
-  check(mark.at_least > -kInfinity || mark.at_most < kInfinity, "{} \"{}\": expected at_least or at_most, got no bound; it could not fail", where, mark.name);
-  check(mark.at_least <= mark.at_most, "{} \"{}\": expected at_least <= at_most, got {} and {}; it could not hold", where, mark.name, mark.at_least, mark.at_most);
+  GW_CHECK(!mark.metric.empty() && !mark.arm.empty(), "{} \"{}\": expected a metric and an arm, got none; name them", where, mark.name);
+  GW_CHECK(mark.at_least > -kInfinity || mark.at_most < kInfinity,
+           "{} \"{}\": expected at_least or at_most, got no bound; it could not fail", where, mark.name);
+  GW_CHECK(mark.at_least <= mark.at_most, "{} \"{}\": expected at_least <= at_most, got {} and {}; it could not hold", where, mark.name,
+           mark.at_least, mark.at_most);
   for (const auto& arm : {mark.arm, mark.minus, mark.divided_by}) {
     if (!arm.empty()) entry(recipe.document.at("arms"), "arm", arm);
   }
@@ -110,7 +114,7 @@ Json override_value(const std::string& text) {
 // "objective.beta=1" → {"objective": {"beta": 1}}.
 Json override_table(const std::string& text) {
   const auto equals = text.find('=');
-  check(equals != std::string::npos && equals > 0, "--set: expected key=value, got \"{}\"", text);
+  GW_CHECK(equals != std::string::npos && equals > 0, "--set: expected key=value, got \"{}\"", text);
   Json value = override_value(text.substr(equals + 1));
   std::string key = text.substr(0, equals);
   for (auto dot = key.rfind('.'); dot != std::string::npos; dot = key.rfind('.')) {
@@ -160,10 +164,10 @@ void merge_override(Json& table, const std::string& text) { merge(table, overrid
 std::vector<int64_t> Recipe::seeds(const std::string& size) const {
   const auto& table = entry(document.at("sizes"), "size", size);
   const auto list = table.value("seeds", Json::array({0}));
-  check(list.is_array() && !list.empty(), "recipe {}: expected a list of seeds in sizes.{}, got {}", name, size, list.dump());
+  GW_CHECK(list.is_array() && !list.empty(), "recipe {}: expected a list of seeds in sizes.{}, got {}", name, size, list.dump());
   std::vector<int64_t> out;
   for (const auto& seed : list) {
-    check(seed.is_number_integer(), "recipe {}: expected integer seeds in sizes.{}, got {}", name, size, seed.dump());
+    GW_CHECK(seed.is_number_integer(), "recipe {}: expected integer seeds in sizes.{}, got {}", name, size, seed.dump());
     out.push_back(seed.get<int64_t>());
   }
   return out;
@@ -180,7 +184,8 @@ Json Recipe::merged(const std::string& arm, const std::string& size, int64_t see
   return table;
 }
 
-TrainConfig Recipe::resolve(const std::string& arm, const std::string& size, int64_t seed, const std::vector<std::string>& overrides) const {
+TrainConfig Recipe::resolve(const std::string& arm, const std::string& size, int64_t seed,
+                            const std::vector<std::string>& overrides) const {
   TrainConfig config;
   parse_options("recipe " + name, merged(arm, size, seed, overrides), config);
   return config;
@@ -195,7 +200,7 @@ Recipe load_recipe(const std::string& name_or_path, const std::vector<std::strin
   recipe.arms = keys(recipe.document["arms"]);
   recipe.sizes = keys(recipe.document["sizes"]);
   const auto marks = recipe.document.value("marks", Json::array());
-  check(marks.is_array(), "recipe {}: expected a list of tables [[marks]], got {}", recipe.path, marks.dump().substr(0, 60));
+  GW_CHECK(marks.is_array(), "recipe {}: expected a list of tables [[marks]], got {}", recipe.path, marks.dump().substr(0, 60));
   for (const auto& table : marks) recipe.marks.push_back(read_mark(recipe, table));
   return recipe;
 }

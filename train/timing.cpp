@@ -10,8 +10,9 @@
 
 namespace gw {
 
-std::vector<double> milliseconds_per_image(const std::vector<Network*>& networks, int64_t batch, int64_t rounds, const std::function<double()>& now_s) {
-  check(batch > 0 && rounds > 0, "timing: expected a batch and rounds of at least 1, got {} and {}", batch, rounds);
+std::vector<double> milliseconds_per_image(const std::vector<Network*>& networks, int64_t batch, int64_t rounds,
+                                           const std::function<double()>& now_s) {
+  GW_CHECK(batch > 0 && rounds > 0, "timing: expected a batch and rounds of at least 1, got {} and {}", batch, rounds);
   const at::NoGradGuard no_grad;
   std::vector<std::vector<double>> seconds(networks.size());
   std::vector<at::Tensor> images;

@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
-#include "base/numeric_error.h"
+#include "base/error.h"
 #include "ops/frozen.h"
 #include "ops/random.h"
 #include "train/attack_loop.h"

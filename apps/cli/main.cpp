@@ -71,7 +71,7 @@ struct Program {
       if (argument == "--threads") ++i;
       if (flag && argument.rfind("--threads", 0) != 0) return;  // CLI11 knows it or refuses it
       if (flag) continue;
-      check(commands.count(argument) != 0, "unknown command \"{}\"{}", argument.substr(0, 80), near_miss(argument, names()));
+      GW_CHECK(commands.count(argument) != 0, "unknown command \"{}\"{}", argument.substr(0, 80), near_miss(argument, names()));
       return;
     }
   }
@@ -129,8 +129,12 @@ int report(const std::string& message, int code, bool ours) {
 int guarded_run(int argc, char** argv) {
   try {
     return run(argc, argv);
-  } catch (const Error& error) {
-    return report(error.what(), error.exit_code(), false);
+  } catch (const InternalError& error) {
+    return report(error.what(), 1, false);
+  } catch (const Interrupted& error) {
+    return report(error.what(), 130, false);  // as shells expect after SIGINT
+  } catch (const Error& error) {              // the caller's, the environment's or the data's fault
+    return report(error.what(), 2, false);
   } catch (const c10::Error& error) {
     std::string text = error.what_without_backtrace();
     text = text.substr(0, text.find('\n'));

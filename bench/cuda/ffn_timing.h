@@ -1,6 +1,6 @@
 #pragma once
-// Times the CUDA level of moe_ffn on a device, after its answer for a few tokens was compared with the CPU's. A template over the device, so that the
-// emulator of the tests can run it on small shapes.
+// Times the CUDA level of moe_ffn on a device, after its answer for a few tokens was compared with the CPU's. A template over the device,
+// so that the emulator of the tests can run it on small shapes.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -56,7 +56,8 @@ class HostMemory : public kernels::Memory {
 inline const kernels::FfnLevel<float>& cpu_level(float) { return kernels::moe_ffn_family()(); }
 inline const kernels::FfnLevel<kernels::Bf16>& cpu_level(kernels::Bf16) { return kernels::moe_ffn_bf16_family()(); }
 
-/// A layer and its rows, on the host: token t goes to the experts (t + j·stride) mod E, which is balanced and gives every token k different ones.
+/// A layer and its rows, on the host: token t goes to the experts (t + j·stride) mod E, which is balanced and gives every token k different
+/// ones.
 template <class T>
 struct CudaLayer {
   CudaShape s;
@@ -108,17 +109,19 @@ void check_first_tokens(const CudaLayer<T>& layer, int64_t tokens, const std::ve
     largest = std::max(largest, std::abs(want[i]));
     worst = std::max(worst, y[i] == y[i] ? std::abs(y[i] - want[i]) : INFINITY);
   }
-  ensure(worst <= largest * (sizeof(T) == 4 ? 1e-5f : 0.02f), "bench_cuda: {}'s answer is off by {} of {}", layer.s.name, worst, largest);
+  GW_ENSURE(worst <= largest * (sizeof(T) == 4 ? 1e-5f : 0.02f), "bench_cuda: {}'s answer is off by {} of {}", layer.s.name, worst,
+            largest);
 }
 
-/// Seconds per call over `rounds` calls in a row, after one that does not count. The launches of a call wait for nothing, so calls queue up.
+/// Seconds per call over `rounds` calls in a row, after one that does not count. The launches of a call wait for nothing, so calls queue
+/// up.
 template <class Device, class Work>
 double seconds(Device& device, int rounds, const Work& work) {
   work();
-  ensure(device.finish().empty(), "bench_cuda: the device failed: {}", device.finish());
+  GW_ENSURE(device.finish().empty(), "bench_cuda: the device failed: {}", device.finish());
   const auto start = std::chrono::steady_clock::now();
   for (int i = 0; i < rounds; ++i) work();
-  ensure(device.finish().empty(), "bench_cuda: the device failed: {}", device.finish());
+  GW_ENSURE(device.finish().empty(), "bench_cuda: the device failed: {}", device.finish());
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / rounds;
 }
 
@@ -136,7 +139,8 @@ CudaTiming time_ffn(Device& device, const CudaShape& shape, int64_t tokens, int 
   p.offsets = upload(layer.offsets), p.token = upload(layer.token), p.weight = upload(layer.weight), p.x = upload(layer.x);
   p.gate.data = upload(layer.gate), p.up.data = upload(layer.up), p.down.data = upload(layer.down);
   const int64_t rows = layer.rows(), inner = rows * shape.hidden, weights = shape.experts * shape.hidden * shape.in;
-  auto *y = memory.template take<float>(tokens * shape.in), *dx = memory.template take<float>(tokens * shape.in), *dw = memory.template take<float>(rows);
+  auto *y = memory.template take<float>(tokens * shape.in), *dx = memory.template take<float>(tokens * shape.in),
+       *dw = memory.template take<float>(rows);
   const kernels::FfnKept<T> kept{memory.template take<T>(inner), memory.template take<T>(inner)};
   T* gradient[3];
   for (auto& g : gradient) g = memory.template take<T>(weights);

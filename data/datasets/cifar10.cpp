@@ -70,7 +70,7 @@ class Cifar10 : public gw::Dataset {
   static gw::ImageSet read(const std::string& path) {
     const std::string bytes = gw::read_gzip(path, kLimitBytes);
     const auto size = static_cast<int64_t>(bytes.size());
-    gw::check(
+    GW_CHECK(
         size > 0 && size % kRecordBytes == 0,
         "datasets/cifar10: expected records of {} bytes in \"{}\", got {} bytes ({} left over); the file is cut short or no binary batch",
         kRecordBytes, path, size, size % kRecordBytes);
@@ -81,8 +81,8 @@ class Cifar10 : public gw::Dataset {
     for (int64_t i = 0; i < count; ++i) {
       const char* record = bytes.data() + i * kRecordBytes;
       label[i] = static_cast<unsigned char>(record[0]);
-      gw::check(label[i] < kClasses, "datasets/cifar10: expected labels below {} in \"{}\", got {} at record {}", kClasses, path, label[i],
-                i);
+      GW_CHECK(label[i] < kClasses, "datasets/cifar10: expected labels below {} in \"{}\", got {} at record {}", kClasses, path, label[i],
+               i);
       std::memcpy(image + i * kImageBytes, record + 1, static_cast<size_t>(kImageBytes));
     }
     return set;

@@ -49,16 +49,16 @@ class FashionMnist : public gw::Dataset {
   static gw::ImageSet read(const std::string& directory, const std::string& image_file, const std::string& label_file) {
     const std::string image_path = gw::dataset_file(directory, image_file), label_path = gw::dataset_file(directory, label_file);
     const at::Tensor images = gw::load_idx(image_path, 3, kLimitBytes), labels = gw::load_idx(label_path, 1, kLimitBytes);
-    gw::check(images.size(1) == kSide && images.size(2) == kSide,
-              "datasets/fashion_mnist: expected images of {} x {} in \"{}\", got {} x {}", kSide, kSide, image_path, images.size(1),
-              images.size(2));
-    gw::check(images.size(0) == labels.size(0),
-              "datasets/fashion_mnist: expected as many labels as images, got {} labels in \"{}\" and {} images in \"{}\"", labels.size(0),
-              label_path, images.size(0), image_path);
+    GW_CHECK(images.size(1) == kSide && images.size(2) == kSide,
+             "datasets/fashion_mnist: expected images of {} x {} in \"{}\", got {} x {}", kSide, kSide, image_path, images.size(1),
+             images.size(2));
+    GW_CHECK(images.size(0) == labels.size(0),
+             "datasets/fashion_mnist: expected as many labels as images, got {} labels in \"{}\" and {} images in \"{}\"", labels.size(0),
+             label_path, images.size(0), image_path);
     const auto* label = labels.data_ptr<uint8_t>();
     for (int64_t i = 0; i < labels.size(0); ++i) {
-      gw::check(label[i] < kClasses, "datasets/fashion_mnist: expected labels below {} in \"{}\", got {} at image {}", kClasses, label_path,
-                label[i], i);
+      GW_CHECK(label[i] < kClasses, "datasets/fashion_mnist: expected labels below {} in \"{}\", got {} at image {}", kClasses, label_path,
+               label[i], i);
     }
     return {images.unsqueeze(1), labels.to(at::kLong)};
   }

@@ -1,8 +1,9 @@
+#include "ops/conv.h"
+
 #include <ATen/ATen.h>
 
 #include "base/registry.h"
 #include "experts/bank.h"
-#include "ops/conv.h"
 #include "ops/init.h"
 
 namespace gw {
@@ -25,14 +26,14 @@ class ConvBank : public Bank {
   };
 
   ConvBank(const Options& options, const Context& context) : shape_{options.stride, options.kernel / 2}, context_(context) {
-    check(options.kernel % 2 == 1, "banks/conv: expected an odd kernel, got {}", options.kernel);
+    GW_CHECK(options.kernel % 2 == 1, "banks/conv: expected an odd kernel, got {}", options.kernel);
     const Rng rng = Rng(context.seed).fork("banks/conv");
     weight_ = register_parameter("weight", ops::kaiming_conv(rng, context.experts * context.out, context.in, options.kernel));
   }
 
   at::Tensor forward(const at::Tensor& rows, const std::vector<int64_t>& offsets) override {
     check_rows("banks/conv", rows, offsets, context_);
-    check(rows.dim() == 4, "banks/conv: expected maps [N, {}, H, W], got {} dimensions", context_.in, rows.dim());
+    GW_CHECK(rows.dim() == 4, "banks/conv: expected maps [N, {}, H, W], got {} dimensions", context_.in, rows.dim());
     const auto x = rows.contiguous(at::MemoryFormat::ChannelsLast);
     std::vector<at::Tensor> parts;
     std::vector<int64_t> expert;

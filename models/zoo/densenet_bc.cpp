@@ -63,10 +63,10 @@ class DenseNetBc : public Backbone {
 
   DenseNetBc(const Options& options, const Context& context) {
     const auto& shape = context.shape;
-    check((options.depth - 4) % 6 == 0, "models/densenet_bc: expected a depth of 6·n + 4, got {}; use 10, 16, 22, 28, 34, 40 …",
-          options.depth);
-    check(shape.height >= 8 && shape.width >= 8, "models/densenet_bc: expected images of at least 8x8, got {}x{}", shape.height,
-          shape.width);
+    GW_CHECK((options.depth - 4) % 6 == 0, "models/densenet_bc: expected a depth of 6·n + 4, got {}; use 10, 16, 22, 28, 34, 40 …",
+             options.depth);
+    GW_CHECK(shape.height >= 8 && shape.width >= 8, "models/densenet_bc: expected images of at least 8x8, got {}x{}", shape.height,
+             shape.width);
     const int64_t growth = context.narrow(options.growth), layers = (options.depth - 4) / 6;
     int64_t width = 2 * growth;
     stem_ = register_module("stem", std::make_shared<FlowPlainConv>(ConvNormShape{shape.channels, width}, context, "stem"));

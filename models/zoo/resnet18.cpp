@@ -10,10 +10,12 @@ class BasicBlock : public torch::nn::Module {
  public:
   BasicBlock(int64_t in, int64_t out, int64_t stride, const ZooContext& context, const std::string& name) {
     const int64_t experts = context.shape.experts;
-    conv1_ = register_module("conv1", std::make_shared<FlowConv>(ops::ConvNormShape{in, out, 3, stride, experts}, context, name + ".conv1"));
+    conv1_ =
+        register_module("conv1", std::make_shared<FlowConv>(ops::ConvNormShape{in, out, 3, stride, experts}, context, name + ".conv1"));
     conv2_ = register_module("conv2", std::make_shared<FlowConv>(ops::ConvNormShape{out, out, 3, 1, experts}, context, name + ".conv2"));
     if (in == out && stride == 1) return;
-    shortcut_ = register_module("shortcut", std::make_shared<FlowConv>(ops::ConvNormShape{in, out, 1, stride, 1, false}, context, name + ".shortcut"));
+    shortcut_ = register_module("shortcut",
+                                std::make_shared<FlowConv>(ops::ConvNormShape{in, out, 1, stride, 1, false}, context, name + ".shortcut"));
   }
 
   Flow forward(const Flow& x) {
@@ -41,7 +43,8 @@ class ResNet18 : public Backbone {
 
   ResNet18(const Options& options, const Context& context) {
     const auto& shape = context.shape;
-    check(shape.height >= 8 && shape.width >= 8, "models/resnet18: expected images of at least 8x8, got {}x{}", shape.height, shape.width);
+    GW_CHECK(shape.height >= 8 && shape.width >= 8, "models/resnet18: expected images of at least 8x8, got {}x{}", shape.height,
+             shape.width);
     stem_ = register_module("stem", std::make_shared<FlowConv>(ops::ConvNormShape{shape.channels, options.width}, context, "stem"));
     int64_t in = options.width;
     for (int64_t stage = 0; stage < 4; ++stage) {

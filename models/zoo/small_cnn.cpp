@@ -14,12 +14,15 @@ class SmallCnn : public Backbone {
   static constexpr const char* kSource = "ours, after Zhang et al. 2023, arXiv 2308.10110";
   struct Options : OptionSet {
     int64_t width = 16;
-    void fields(OptionVisitor& v) override { v.integer("width", width, "channels of the stem; the stages have 2, 4 and 4 times as many", 1, 1024); }
+    void fields(OptionVisitor& v) override {
+      v.integer("width", width, "channels of the stem; the stages have 2, 4 and 4 times as many", 1, 1024);
+    }
   };
 
   SmallCnn(const Options& options, const Context& context) {
     const auto& shape = context.shape;
-    check(shape.height >= 8 && shape.width >= 8, "models/small_cnn: expected images of at least 8x8, got {}x{}", shape.height, shape.width);
+    GW_CHECK(shape.height >= 8 && shape.width >= 8, "models/small_cnn: expected images of at least 8x8, got {}x{}", shape.height,
+             shape.width);
     const int64_t stem = options.width, one = context.narrow(2 * stem), two = context.narrow(4 * stem);
     stem_ = register_module("stem", std::make_shared<FlowConv>(ops::ConvNormShape{shape.channels, stem}, context, "stem"));
     conv1_ = register_module("conv1", std::make_shared<FlowConv>(ops::ConvNormShape{stem, one, 3, 1, shape.experts}, context, "conv1"));

@@ -27,7 +27,8 @@ class Vgg16Bn : public Backbone {
 
   Vgg16Bn(const Options& options, const Context& context) {
     const auto& shape = context.shape;
-    check(shape.height >= 8 && shape.width >= 8, "models/vgg16_bn: expected images of at least 8x8, got {}x{}", shape.height, shape.width);
+    GW_CHECK(shape.height >= 8 && shape.width >= 8, "models/vgg16_bn: expected images of at least 8x8, got {}x{}", shape.height,
+             shape.width);
     constexpr std::array<int64_t, 5> kConvs{2, 2, 3, 3, 3}, kFactor{1, 2, 4, 8, 8};
     int64_t in = shape.channels;
     for (size_t group = 0; group < kConvs.size(); ++group) {

@@ -53,9 +53,10 @@ class WideResNet : public Backbone {
 
   WideResNet(const Options& options, const Context& context) {
     const auto& shape = context.shape;
-    check((options.depth - 4) % 6 == 0, "models/wrn28_10: expected a depth of 6·n + 4, got {}; use 10, 16, 22, 28, 34, 40 …",
-          options.depth);
-    check(shape.height >= 8 && shape.width >= 8, "models/wrn28_10: expected images of at least 8x8, got {}x{}", shape.height, shape.width);
+    GW_CHECK((options.depth - 4) % 6 == 0, "models/wrn28_10: expected a depth of 6·n + 4, got {}; use 10, 16, 22, 28, 34, 40 …",
+             options.depth);
+    GW_CHECK(shape.height >= 8 && shape.width >= 8, "models/wrn28_10: expected images of at least 8x8, got {}x{}", shape.height,
+             shape.width);
     int64_t in = context.narrow(16);
     stem_ = register_module("stem", std::make_shared<FlowPlainConv>(ConvNormShape{shape.channels, in}, context, "stem"));
     for (int64_t stage = 0; stage < 3; ++stage) {

@@ -42,7 +42,7 @@ class BiasUpdate : public Balancer {
     for (const auto& [name, tensor] : policy.state()) {
       if (name == "selection_bias") bias = tensor;
     }
-    check(bias.defined(), "balancers/bias_update: expected a policy with a selection bias, got none; set selection_bias = true");
+    GW_CHECK(bias.defined(), "balancers/bias_update: expected a policy with a selection bias, got none; set selection_bias = true");
     const at::NoGradGuard no_grad;
     const auto rows = batch_load(plan).to(bias.scalar_type());
     const auto lacking = rows.mean() - rows;

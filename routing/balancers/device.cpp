@@ -30,8 +30,8 @@ class Device : public Balancer {
   };
 
   Device(const Options& options, const Context& context) : options_(options) {
-    check(context.experts == 0 || context.experts % options.groups == 0,
-          "balancers/device: expected a number of groups that divides {} experts, got {}", context.experts, options.groups);
+    GW_CHECK(context.experts == 0 || context.experts % options.groups == 0,
+             "balancers/device: expected a number of groups that divides {} experts, got {}", context.experts, options.groups);
   }
 
   at::Tensor loss(const RoutingPlan& plan) const override {
@@ -54,7 +54,7 @@ class Device : public Balancer {
   }
 
   static at::Tensor traffic(const RoutingPlan& plan, int64_t groups, int64_t each) {
-    check(!plan.soft(), "balancers/device: expected a plan of tokens for kind = communication, got soft slots");
+    GW_CHECK(!plan.soft(), "balancers/device: expected a plan of tokens for kind = communication, got soft slots");
     const auto group = at::div(expert_of_rows(plan), each, "floor");
     auto visited = at::zeros({plan.tokens * groups}, at::kDouble);  // counts above 2^24 would stop in f32
     visited.index_fill_(0, plan.token * groups + group, 1);

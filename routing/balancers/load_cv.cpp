@@ -49,8 +49,8 @@ class LoadCv : public Balancer {
 
  private:
   at::Tensor smooth_choice(const RoutingPlan& plan, int64_t mean_k) const {
-    check(plan.scores.defined() && plan.scores.size(1) == plan.experts(), "balancers/load_cv: expected a plan with scores of {} experts",
-          plan.experts());
+    GW_CHECK(plan.scores.defined() && plan.scores.size(1) == plan.experts(), "balancers/load_cv: expected a plan with scores of {} experts",
+             plan.experts());
     const bool noisy = plan.extra.count("deviation") != 0;
     const auto clean = noisy ? plan.extra.at("clean") : plan.scores;
     const auto deviation =

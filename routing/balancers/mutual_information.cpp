@@ -55,8 +55,10 @@ class MutualInformation : public Balancer {
   // Σ_m T_m H(mean p over the tokens of task m).
   static at::Tensor by_task(const RoutingPlan& plan, const at::Tensor& p) {
     const auto given = plan.extra.find("task");
-    check(given != plan.extra.end(), "balancers/mutual_information: expected the \"task\" of each token, got none; set RouterInputs::task");
-    const auto task = required_ids("balancers/mutual_information", "task", given->second, plan.tokens, 1 << 20);  // as many as gates take: a table of them is made
+    GW_CHECK(given != plan.extra.end(),
+             "balancers/mutual_information: expected the \"task\" of each token, got none; set RouterInputs::task");
+    const auto task = required_ids("balancers/mutual_information", "task", given->second, plan.tokens,
+                                   1 << 20);  // as many as gates take: a table of them is made
     const int64_t here = plan.tokens == 0 ? 0 : task.max().item<int64_t>() + 1;
     const int64_t count = plan.ranks == nullptr ? here : plan.ranks->largest(here);
     const auto size = over_ranks(plan, at::bincount(task, {}, count).to(p.scalar_type()));

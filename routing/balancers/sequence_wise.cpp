@@ -40,9 +40,10 @@ class SequenceWise : public Balancer {
     const bool whole = given == plan.extra.end();
     const auto sum = [&](const at::Tensor& local) { return whole ? over_ranks(plan, local) : local; };
     const auto length = sum(at::bincount(sequence, {}, count).to(p.scalar_type()));
-    const auto mean_probability = sum(at::zeros({count, experts}, p.options()).index_add(0, sequence, p)) / length.clamp_min(1).unsqueeze(1);
+    const auto mean_probability =
+        sum(at::zeros({count, experts}, p.options()).index_add(0, sequence, p)) / length.clamp_min(1).unsqueeze(1);
     // Soft plans have no tokens in their rows; theirs are even by construction.
-    check(!plan.soft(), "balancers/sequence_wise: expected a plan of tokens, got soft slots; they are even already");
+    GW_CHECK(!plan.soft(), "balancers/sequence_wise: expected a plan of tokens, got soft slots; they are even already");
     const auto flat = sequence.index_select(0, plan.token) * experts + expert_of_rows(plan);
     const auto rows = sum(counts_of(flat, count * experts, p.scalar_type()).view({count, experts}));
     const auto share = rows * static_cast<double>(experts) / rows.sum(1, true).clamp_min(1);  // K·T_q counted, not assumed

@@ -19,8 +19,9 @@ class AdaMole : public Gate {
   struct Options : OptionSet {};
 
   AdaMole(const Options&, const Context& context) : width_(context.width) {
-    check(context.experts >= 2,
-          "gates/adamole: expected a column per expert and one for the threshold, got {} columns; use policies/adamole", context.experts);
+    GW_CHECK(context.experts >= 2,
+             "gates/adamole: expected a column per expert and one for the threshold, got {} columns; use policies/adamole",
+             context.experts);
     const Rng rng = Rng(context.seed).fork("gates/adamole");
     weight_ = register_parameter("weight", ops::default_uniform(rng.fork("weight"), {context.experts - 1, width_}));
     threshold_weight_ = register_parameter("threshold_weight", ops::default_uniform(rng.fork("threshold"), {1, width_}));

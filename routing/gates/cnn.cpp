@@ -67,7 +67,7 @@ class CnnGate : public Gate {
   }
 
   at::Tensor forward(const at::Tensor& x) override {
-    check(x.dim() == 4 && x.size(1) == channels_, "gates/cnn: expected images [B, {}, H, W], got {} dimensions", channels_, x.dim());
+    GW_CHECK(x.dim() == 4 && x.size(1) == channels_, "gates/cnn: expected images [B, {}, H, W], got {} dimensions", channels_, x.dim());
     auto y = x;
     for (auto& conv : convs_) y = conv->forward(y);
     for (auto& block : blocks_) y = block->forward(y);

@@ -33,8 +33,8 @@ class Confidence : public Gate {
   };
 
   Confidence(const Options& options, const Context& context) : classes_(context.width) {
-    check(context.experts == 2, "gates/confidence: expected two experts (weak, strong), got {}", context.experts);
-    check(classes_ >= 2, "gates/confidence: expected the logits of at least two classes, got width {}", classes_);
+    GW_CHECK(context.experts == 2, "gates/confidence: expected two experts (weak, strong), got {}", context.experts);
+    GW_CHECK(classes_ >= 2, "gates/confidence: expected the logits of at least two classes, got width {}", classes_);
     const Rng rng = Rng(context.seed).fork("gates/confidence");
     hidden_weight_ = register_parameter("hidden_weight", ops::default_uniform(rng.fork("hidden"), {options.hidden, 2}));
     hidden_bias_ = register_parameter("hidden_bias", at::zeros({options.hidden}));

@@ -38,8 +38,9 @@ class DenseToSparse : public Gate {
   };
 
   DenseToSparse(const Options& options, const Context& context) : options_(options), width_(context.width) {
-    check(options.anneal_to == 0 || !options.learn, "gates/dense_to_sparse: expected learn = false with anneal_to, got both");
-    check(options.anneal_to == 0 || options.anneal_to >= 1e-3, "gates/dense_to_sparse: expected anneal_to >= 0.001, got {}", options.anneal_to);
+    GW_CHECK(options.anneal_to == 0 || !options.learn, "gates/dense_to_sparse: expected learn = false with anneal_to, got both");
+    GW_CHECK(options.anneal_to == 0 || options.anneal_to >= 1e-3, "gates/dense_to_sparse: expected anneal_to >= 0.001, got {}",
+             options.anneal_to);
     const Rng rng = Rng(context.seed).fork("gates/dense_to_sparse");
     const double deviation = options.init_scale / std::sqrt(static_cast<double>(width_));
     weight_ = register_parameter("weight", ops::normal(rng, {context.experts, width_}, 0, deviation));
@@ -50,7 +51,8 @@ class DenseToSparse : public Gate {
 
   at::Tensor score(const at::Tensor& x, const RouterInputs& inputs) override {
     if (options_.anneal_to > 0 && is_training()) {
-      check(inputs.step >= 0, "gates/dense_to_sparse: expected the training step, by which the temperature falls, got none; set RouterInputs::step");
+      GW_CHECK(inputs.step >= 0,
+               "gates/dense_to_sparse: expected the training step, by which the temperature falls, got none; set RouterInputs::step");
       const double done = std::min(1.0, static_cast<double>(inputs.step) / static_cast<double>(options_.anneal_steps));
       const at::NoGradGuard no_grad;
       log_temperature_.fill_(std::log(options_.temperature + done * (options_.anneal_to - options_.temperature)));

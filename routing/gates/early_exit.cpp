@@ -22,8 +22,8 @@ class EarlyExit : public Gate {
   struct Options : OptionSet {};
 
   EarlyExit(const Options&, const Context& context) : width_(context.width), gates_(context.experts - 1) {
-    check(gates_ >= 1 && width_ % gates_ == 0 && width_ / gates_ >= 2,
-          "gates/early_exit: expected the logits of {} exits side by side, at least two classes each, got width {}", gates_, width_);
+    GW_CHECK(gates_ >= 1 && width_ % gates_ == 0 && width_ / gates_ >= 2,
+             "gates/early_exit: expected the logits of {} exits side by side, at least two classes each, got width {}", gates_, width_);
     const Rng rng = Rng(context.seed).fork("gates/early_exit");
     weight_ = register_parameter("weight", ops::default_uniform(rng, {gates_, kStatistics}));
     bias_ = register_parameter("bias", at::zeros({gates_}));

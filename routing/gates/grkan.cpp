@@ -34,7 +34,7 @@ class Grkan : public Gate {
   };
 
   Grkan(const Options& options, const Context& context) : options_(options), width_(context.width), experts_(context.experts) {
-    check(experts_ >= 2, "gates/grkan: expected at least two experts, got {}: the layer norm over one score is constant", experts_);
+    GW_CHECK(experts_ >= 2, "gates/grkan: expected at least two experts, got {}: the layer norm over one score is constant", experts_);
     const Rng rng = Rng(context.seed).fork("gates/grkan");
     const int64_t hidden = options.hidden > 0 ? options.hidden : experts_;
     base1_ = add("base1", rng, hidden, width_);

@@ -32,8 +32,8 @@ class LinearGate : public Gate {
   }
 
   at::Tensor forward(const at::Tensor& x) override {
-    check(x.dim() == 2 && x.size(1) == width_, "gates/linear: expected tokens [T, {}], got {} dimensions, last of size {}", width_, x.dim(),
-          x.dim() == 0 ? 0 : x.size(-1));
+    GW_CHECK(x.dim() == 2 && x.size(1) == width_, "gates/linear: expected tokens [T, {}], got {} dimensions, last of size {}", width_,
+             x.dim(), x.dim() == 0 ? 0 : x.size(-1));
     return ops::linear(x, weight_, bias_);
   }
 

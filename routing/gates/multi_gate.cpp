@@ -16,7 +16,8 @@ namespace {
 /// Errors: ValueError without task ids or for one out of range, if the tasks own more than E experts, or for a self gate
 ///         without own experts.
 /// Source: Ma et al. 2018 (MMoE: own = 0); Tang et al. 2020 (PLE/CGC: own > 0); Wang et al. 2024, arXiv 2408.05430 (HoME: groups
-///         are `task` one level up, and the self gate; tests/mixture/test_wiring.cpp has both levels). Differs: one task per token and pass.
+///         are `task` one level up, and the self gate; tests/mixture/test_wiring.cpp has both levels). Differs: one task per token and
+///         pass.
 class MultiGate : public Gate {
  public:
   static constexpr const char* kSummary = "a gate per task over shared experts and the task's own";
@@ -37,9 +38,9 @@ class MultiGate : public Gate {
   };
 
   MultiGate(const Options& options, const Context& context) : options_(options), width_(context.width), experts_(context.experts) {
-    check(options.tasks * options.own <= experts_, "gates/multi_gate: expected tasks * own <= {} experts, got {} * {}", experts_,
-          options.tasks, options.own);
-    check(!options.self_gate || options.own > 0, "gates/multi_gate: expected own >= 1 for a self gate, got {}", options.own);
+    GW_CHECK(options.tasks * options.own <= experts_, "gates/multi_gate: expected tasks * own <= {} experts, got {} * {}", experts_,
+             options.tasks, options.own);
+    GW_CHECK(!options.self_gate || options.own > 0, "gates/multi_gate: expected own >= 1 for a self gate, got {}", options.own);
     const Rng rng = Rng(context.seed).fork("gates/multi_gate");
     weight_ = register_parameter("weight", ops::default_uniform(rng.fork("weight"), {options.tasks * experts_, width_}));
     bias_ = register_parameter("bias", at::zeros({options.tasks * experts_}));

@@ -28,7 +28,7 @@ class Pixelwise : public Gate {
   };
 
   Pixelwise(const Options& options, const Context& context) : channels_(context.width), window_(options.window) {
-    check(window_ % 2 == 1, "gates/pixelwise: expected an odd window, got {}", window_);
+    GW_CHECK(window_ % 2 == 1, "gates/pixelwise: expected an odd window, got {}", window_);
     const Rng rng = Rng(context.seed).fork("gates/pixelwise");
     const double deviation = 1.0 / std::sqrt(static_cast<double>(channels_ * window_ * window_));
     weight_ = register_parameter("weight", ops::normal(rng, {context.experts, channels_, window_, window_}, 0, deviation));
@@ -36,7 +36,7 @@ class Pixelwise : public Gate {
   }
 
   at::Tensor forward(const at::Tensor& x) override {
-    check(x.dim() == 4 && x.size(1) == channels_, "gates/pixelwise: expected maps [B, {}, H, W], got {} dimensions", channels_, x.dim());
+    GW_CHECK(x.dim() == 4 && x.size(1) == channels_, "gates/pixelwise: expected maps [B, {}, H, W], got {} dimensions", channels_, x.dim());
     const auto scores = ops::conv2d(x, weight_, bias_, {1, window_ / 2});
     return scores.permute({0, 2, 3, 1}).reshape({-1, weight_.size(0)});
   }

@@ -29,8 +29,8 @@ class PooledLinear : public Gate {
   }
 
   at::Tensor forward(const at::Tensor& x) override {
-    check(x.dim() == 4 && x.size(1) == channels_, "gates/pooled_linear: expected maps [B, {}, H, W], got {} dimensions", channels_,
-          x.dim());
+    GW_CHECK(x.dim() == 4 && x.size(1) == channels_, "gates/pooled_linear: expected maps [B, {}, H, W], got {} dimensions", channels_,
+             x.dim());
     return ops::linear(x.mean({2, 3}), weight_, bias_);
   }
   bool takes_images() const override { return true; }

@@ -45,9 +45,9 @@ class Positional : public Gate {
   at::Tensor score(const at::Tensor& x, const RouterInputs& inputs) override {
     check_tokens("gates/positional", x, width_);
     const auto& position = inputs.position;
-    check(position.defined(), "gates/positional: expected the \"position\" of each token, got none; set RouterInputs::position");
-    check(position.dim() == 2 && position.size(0) == x.size(0) && position.size(1) == dimensions_,
-          "gates/positional: expected positions [{}, {}], got {} values", x.size(0), dimensions_, position.numel());
+    GW_CHECK(position.defined(), "gates/positional: expected the \"position\" of each token, got none; set RouterInputs::position");
+    GW_CHECK(position.dim() == 2 && position.size(0) == x.size(0) && position.size(1) == dimensions_,
+             "gates/positional: expected positions [{}, {}], got {} values", x.size(0), dimensions_, position.numel());
     auto y = position.to(weight_[0].scalar_type());
     for (size_t l = 0; l < 3; ++l) {
       y = ops::linear(y, weight_[l], bias_[l]);

@@ -44,8 +44,8 @@ class PreGate : public Gate {
 
   at::Tensor forward(const at::Tensor& x) override {
     check_tokens("gates/pre_gate", x, width_);
-    check(weight_.defined(),
-          "gates/pre_gate: expected the scores that the block before made, got none; set RouterInputs::scores to its next_scores");
+    GW_CHECK(weight_.defined(),
+             "gates/pre_gate: expected the scores that the block before made, got none; set RouterInputs::scores to its next_scores");
     return ops::linear(x, weight_, {});
   }
 

@@ -32,8 +32,8 @@ class BatchPriority : public TokenChoice {
 
   BatchPriority(const Options& options, const Context& context)
       : TokenChoice("policies/batch_priority", PolicyTraits{}, options, context.experts, options.k), options_(options) {
-    check(options.drop_order == "priority",
-          "policies/batch_priority: expected drop_order = priority; by position it is policies/softmax_top_k");
+    GW_CHECK(options.drop_order == "priority",
+             "policies/batch_priority: expected drop_order = priority; by position it is policies/softmax_top_k");
   }
 
  protected:

@@ -33,8 +33,8 @@ class DeepseekV2 : public TokenChoice {
       : TokenChoice("policies/deepseek_v2", kTraits, options, context.experts, options.k), options_(options) {
     keep_groups("policies/deepseek_v2", at::zeros({0, context.experts}), options.groups, options.kept_groups, 1, 0);
     const int64_t reachable = context.experts / options.groups * options.kept_groups;
-    check(options.k <= reachable, "policies/deepseek_v2: expected k <= {} experts in {} groups, got {}", reachable, options.kept_groups,
-          options.k);
+    GW_CHECK(options.k <= reachable, "policies/deepseek_v2: expected k <= {} experts in {} groups, got {}", reachable, options.kept_groups,
+             options.k);
   }
 
  protected:

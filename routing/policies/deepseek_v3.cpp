@@ -40,8 +40,8 @@ class DeepseekV3 : public TokenChoice {
       : TokenChoice("policies/deepseek_v3", kTraits, options, context.experts, options.k), options_(options) {
     limited(at::zeros({0, context.experts}));
     const int64_t reachable = context.experts / options.groups * options.kept_groups;
-    check(options.k <= reachable, "policies/deepseek_v3: expected k <= {} experts in {} groups, got {}", reachable, options.kept_groups,
-          options.k);
+    GW_CHECK(options.k <= reachable, "policies/deepseek_v3: expected k <= {} experts in {} groups, got {}", reachable, options.kept_groups,
+             options.k);
   }
 
  protected:

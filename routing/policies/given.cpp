@@ -38,10 +38,10 @@ class Given : public Policy {
   RoutingPlan plan_for(const at::Tensor& scores, const RouterInputs& inputs, bool) const override {
     check_scores("policies/given", scores, experts_);
     const auto& route = inputs.route;
-    check(route.defined(), "policies/given: expected the \"route\" of each token, got none; set RouterInputs::route");
-    check((route.dim() == 1 || route.dim() == 2) && route.size(0) == scores.size(0) && route.scalar_type() == at::kLong,
-          "policies/given: expected routes [{}] or [{}, K] of int64, got {} values of {}", scores.size(0), scores.size(0), route.numel(),
-          c10::toString(route.scalar_type()));
+    GW_CHECK(route.defined(), "policies/given: expected the \"route\" of each token, got none; set RouterInputs::route");
+    GW_CHECK((route.dim() == 1 || route.dim() == 2) && route.size(0) == scores.size(0) && route.scalar_type() == at::kLong,
+             "policies/given: expected routes [{}] or [{}, K] of int64, got {} values of {}", scores.size(0), scores.size(0), route.numel(),
+             c10::toString(route.scalar_type()));
     const auto expert = route.dim() == 1 ? route.unsqueeze(1) : route;
     const auto present = expert.ge(0);
     const auto share = present.to(scores.scalar_type()) / present.sum(1, true).clamp_min(1);

@@ -39,7 +39,7 @@ class Hash : public Policy {
   };
 
   Hash(const Options& options, const Context& context) : options_(options), experts_(context.experts) {
-    check(options.k <= experts_, "policies/hash: expected k <= experts ({}), got {}; lower k or raise experts", experts_, options.k);
+    GW_CHECK(options.k <= experts_, "policies/hash: expected k <= experts ({}), got {}; lower k or raise experts", experts_, options.k);
     if (options.table == "balanced") fill_balanced();
   }
 
@@ -77,7 +77,7 @@ class Hash : public Policy {
 
   void fill_balanced() {
     const auto& f = options_.frequencies;
-    check(!f.empty(), "policies/hash: expected the frequencies of all ids for the balanced table, got none");
+    GW_CHECK(!f.empty(), "policies/hash: expected the frequencies of all ids for the balanced table, got none");
     std::vector<size_t> order(f.size());
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&f](size_t a, size_t b) { return f[a] > f[b]; });

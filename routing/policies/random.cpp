@@ -34,7 +34,7 @@ class Random : public Policy {
   };
 
   Random(const Options& options, const Context& context) : options_(options), experts_(context.experts) {
-    check(options.k <= experts_, "policies/random: expected k <= experts ({}), got {}; lower k or raise experts", experts_, options.k);
+    GW_CHECK(options.k <= experts_, "policies/random: expected k <= experts ({}), got {}; lower k or raise experts", experts_, options.k);
   }
 
   RoutingPlan plan(const at::Tensor& scores, bool train, const Rng& rng) const override {

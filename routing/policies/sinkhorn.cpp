@@ -51,9 +51,10 @@ class Sinkhorn : public TokenChoice {
     choice.ranking = biased(scores, scores);
     if (train) {
       const auto result = gw::sinkhorn(scores, options_.temperature, options_.iterations, options_.tolerance);
-      check(!options_.strict || result.residual <= options_.tolerance,
-            "policies/sinkhorn: expected column sums within {}, got {:.3g} after {} iterations; raise temperature, iterations or tolerance",
-            options_.tolerance, result.residual, result.iterations);
+      GW_CHECK(
+          !options_.strict || result.residual <= options_.tolerance,
+          "policies/sinkhorn: expected column sums within {}, got {:.3g} after {} iterations; raise temperature, iterations or tolerance",
+          options_.tolerance, result.residual, result.iterations);
       choice.ranking = biased(result.plan.to(scores.scalar_type()), scores);
     }
     choice.expert = top_k(choice.ranking, options_.k);

@@ -69,10 +69,10 @@ class SparseTransportPolicy : public TokenChoice {
     const double even = static_cast<double>(ranking.size(0)) / static_cast<double>(experts());
     const auto room = std::max(least_room(ranking.size(0), experts()), static_cast<int64_t>(std::ceil(even * options_.buffer - 1e-9)));
     const auto result = gw::sparse_transport(ranking, room, options_.gamma, options_.iterations, options_.tolerance, true);
-    check(
-        !options_.strict || result.residual <= options_.tolerance,
-        "policies/sparse_transport: expected token masses within {}, got {:.3g} after {} iterations at gamma {:.3g}; raise buffer, iterations or tolerance",
-        options_.tolerance, result.residual, result.iterations, result.gamma);
+    GW_CHECK(!options_.strict || result.residual <= options_.tolerance,
+             "policies/sparse_transport: expected token masses within {}, got {:.3g} after {} iterations at gamma {:.3g}; raise buffer, "
+             "iterations or tolerance",
+             options_.tolerance, result.residual, result.iterations, result.gamma);
     const auto carried = result.plan.masked_fill(result.plan.le(0), kMaskedScore);
     const auto chosen = top_k(carried, options_.k);
     if (options_.orphans == "drop") return chosen;

@@ -28,9 +28,9 @@ class SwitchTop1 : public TokenChoice {
 
   SwitchTop1(const Options& options, const Context& context)
       : TokenChoice("policies/switch_top1", PolicyTraits{}, options, context.experts, 1), options_(options) {
-    check(!options.renormalise,
-          "policies/switch_top1: expected renormalise = false, got true; one weight divided by itself is 1 and "
-          "no gradient would reach the router");
+    GW_CHECK(!options.renormalise,
+             "policies/switch_top1: expected renormalise = false, got true; one weight divided by itself is 1 and "
+             "no gradient would reach the router");
   }
 
  protected:

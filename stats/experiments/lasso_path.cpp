@@ -49,13 +49,13 @@ class LassoPath : public Experiment {
       : options_(options),
         rng_(Rng(context.seed).fork("experiments/lasso_path")),
         active_(true_model("experiments/lasso_path truth", options.truth)) {
-    check(active_.spec.family == Family::kGaussian && active_.spec.gate.kind == GateKind::kSoftmax,
-          "experiments/lasso_path: expected a softmax-gated gaussian truth, got {} and {}", name_of(active_.spec.gate.kind),
-          name_of(active_.spec.family));
-    check(options.columns >= active_.parameters.inputs, "experiments/lasso_path: expected at least the truth's {} columns, got {}",
-          active_.parameters.inputs, options.columns);
-    check(options.smallest < options.largest, "experiments/lasso_path: expected smallest < largest, got {} and {}", options.smallest,
-          options.largest);
+    GW_CHECK(active_.spec.family == Family::kGaussian && active_.spec.gate.kind == GateKind::kSoftmax,
+             "experiments/lasso_path: expected a softmax-gated gaussian truth, got {} and {}", name_of(active_.spec.gate.kind),
+             name_of(active_.spec.family));
+    GW_CHECK(options.columns >= active_.parameters.inputs, "experiments/lasso_path: expected at least the truth's {} columns, got {}",
+             active_.parameters.inputs, options.columns);
+    GW_CHECK(options.smallest < options.largest, "experiments/lasso_path: expected smallest < largest, got {} and {}", options.smallest,
+             options.largest);
     law_.d = options.columns;
     pad();
   }

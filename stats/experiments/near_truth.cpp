@@ -58,8 +58,8 @@ class NearTruth : public Experiment {
         noise_(start_from(part("start"), options.start)),
         loss_(loss_kind(options.loss)),
         nodes_(nodes_of(design_, options.nodes)) {
-    check(!options.sizes.empty(), "experiments/near_truth: expected at least one size, got none");
-    check(truth_.parameters.inputs == 1, "experiments/near_truth: expected a truth with 1 input, got {}", truth_.parameters.inputs);
+    GW_CHECK(!options.sizes.empty(), "experiments/near_truth: expected at least one size, got none");
+    GW_CHECK(truth_.parameters.inputs == 1, "experiments/near_truth: expected a truth with 1 input, got {}", truth_.parameters.inputs);
   }
 
   const char* axis() const override { return "n"; }

@@ -47,14 +47,15 @@ class TopOne : public Experiment {
         design_(design_from("experiments/top_one design", options.design)) {
     const auto& p = truth_.parameters;
     const auto& spec = truth_.spec;
-    check(p.experts == 2 && p.inputs == 1 && spec.family == Family::kGaussian && spec.gate.kind == GateKind::kTopK && spec.gate.top_k == 1,
-          "experiments/top_one: expected two gaussian experts, one input and a top-1 gate, got another truth");
+    GW_CHECK(
+        p.experts == 2 && p.inputs == 1 && spec.family == Family::kGaussian && spec.gate.kind == GateKind::kTopK && spec.gate.top_k == 1,
+        "experiments/top_one: expected two gaussian experts, one input and a top-1 gate, got another truth");
     const double slope = p.gate_slope[0] - p.gate_slope[1];
     cut_ = -(p.gate_bias[0] - p.gate_bias[1]) / slope;
     left_ = slope > 0 ? 1 : 0;
     const bool inside = design_.law == InputLaw::Law::kNormal || (cut_ > design_.lo && cut_ < design_.hi);
-    check(std::isfinite(cut_) && inside, "experiments/top_one: expected a cut inside the inputs' range, got {}", cut_);
-    check(!options.sizes.empty(), "experiments/top_one: expected at least one size, got none");
+    GW_CHECK(std::isfinite(cut_) && inside, "experiments/top_one: expected a cut inside the inputs' range, got {}", cut_);
+    GW_CHECK(!options.sizes.empty(), "experiments/top_one: expected at least one size, got none");
   }
 
   const char* axis() const override { return "n"; }

@@ -103,7 +103,7 @@ Sums multinomial_sums(const Pair& pair, const double* x) {
 }  // namespace
 
 InputNodes uniform_nodes(double lo, double hi, int64_t count) {
-  check(count >= 2 && lo < hi, "theory/divergence: expected at least 2 nodes and lo < hi, got {} nodes on [{}, {}]", count, lo, hi);
+  GW_CHECK(count >= 2 && lo < hi, "theory/divergence: expected at least 2 nodes and lo < hi, got {} nodes on [{}, {}]", count, lo, hi);
   InputNodes nodes;
   for (int64_t i = 0; i < count; ++i) {
     nodes.x.push_back(lo + (hi - lo) * (static_cast<double>(i) + 0.5) / static_cast<double>(count));
@@ -121,11 +121,11 @@ InputNodes normal_nodes(int64_t count) {
 Divergence divergence(const MixtureSpec& true_spec, const MixtureParameters& truth, const MixtureSpec& fitted_spec,
                       const MixtureParameters& fitted, const InputNodes& nodes) {
   const bool classes = true_spec.family == Family::kMultinomial;
-  check(true_spec.family == fitted_spec.family && (classes || true_spec.family == Family::kGaussian),
-        "theory/divergence: expected two gaussian or two multinomial models, got {} and {}", name_of(true_spec.family),
-        name_of(fitted_spec.family));
-  check(!classes || true_spec.classes == fitted_spec.classes, "theory/divergence: expected equal numbers of classes, got {} and {}",
-        true_spec.classes, fitted_spec.classes);
+  GW_CHECK(true_spec.family == fitted_spec.family && (classes || true_spec.family == Family::kGaussian),
+           "theory/divergence: expected two gaussian or two multinomial models, got {} and {}", name_of(true_spec.family),
+           name_of(fitted_spec.family));
+  GW_CHECK(!classes || true_spec.classes == fitted_spec.classes, "theory/divergence: expected equal numbers of classes, got {} and {}",
+           true_spec.classes, fitted_spec.classes);
   const Pair pair{true_spec, fitted_spec, truth, fitted};
   double affinity = 0;
   Divergence result;

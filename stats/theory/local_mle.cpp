@@ -238,10 +238,10 @@ class Expander {
 void check_inputs(const DataView& data, const MixtureSpec& spec, const MixtureParameters& start) {
   check_spec(spec, data.d);
   check_data(data, spec);
-  check(spec.family == Family::kGaussian || spec.family == Family::kMultinomial,
-        "theory/local_mle: expected gaussian or multinomial experts, got {}", name_of(spec.family));
-  check(data.weight == nullptr, "theory/local_mle: expected rows without weights, got weights; use fit_from");
-  check(start.experts == spec.experts, "theory/local_mle: expected a start with {} experts, got {}", spec.experts, start.experts);
+  GW_CHECK(spec.family == Family::kGaussian || spec.family == Family::kMultinomial,
+           "theory/local_mle: expected gaussian or multinomial experts, got {}", name_of(spec.family));
+  GW_CHECK(data.weight == nullptr, "theory/local_mle: expected rows without weights, got weights; use fit_from");
+  GW_CHECK(start.experts == spec.experts, "theory/local_mle: expected a start with {} experts, got {}", spec.experts, start.experts);
 }
 
 /// Levenberg's damped step; false if the damped information is not positive definite.

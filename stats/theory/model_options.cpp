@@ -47,8 +47,8 @@ Options parsed(const std::string& where, const std::string& json) {
 GateSpec gate_from(const std::string& where, const std::string& json) { return parsed<GateOptions>(where + ".gate", json).spec(); }
 
 void check_length(const std::string& where, const char* name, size_t got, int64_t expected) {
-  check(static_cast<int64_t>(got) == expected, "{}: expected {} numbers in \"{}\", got {}; one gate bias stands for one expert", where,
-        expected, name, got);
+  GW_CHECK(static_cast<int64_t>(got) == expected, "{}: expected {} numbers in \"{}\", got {}; one gate bias stands for one expert", where,
+           expected, name, got);
 }
 
 }  // namespace
@@ -85,7 +85,7 @@ TrueModel true_model(const std::string& where, const std::string& json) {
   const auto options = parsed<TruthOptions>(where, json);
   TrueModel model;
   model.spec.experts = static_cast<int64_t>(options.gate_bias.size());
-  check(model.spec.experts > 0, "{}: expected \"gate_bias\" with one number an expert, got none", where);
+  GW_CHECK(model.spec.experts > 0, "{}: expected \"gate_bias\" with one number an expert, got none", where);
   model.spec.family = gw::stats::family(options.family);
   model.spec.classes = options.classes;
   model.spec.gate = gate_from(where, options.gate);
@@ -113,14 +113,15 @@ MixtureSpec fitted_model(const std::string& where, const std::string& json, cons
   MixtureSpec spec = truth.spec;
   if (options.experts > 0) spec.experts = options.experts;
   if (!options.gate.empty()) spec.gate = gate_from(where, options.gate);
-  check(spec.experts >= truth.spec.experts, "{}: expected at least the {} true experts, got {}", where, truth.spec.experts, spec.experts);
+  GW_CHECK(spec.experts >= truth.spec.experts, "{}: expected at least the {} true experts, got {}", where, truth.spec.experts,
+           spec.experts);
   check_spec(spec, truth.parameters.inputs);
   return spec;
 }
 
 InputLaw design_from(const std::string& where, const std::string& json) {
   const auto options = parsed<InputLawOptions>(where, json);
-  check(options.lo < options.hi, "{}: expected lo < hi, got {} and {}", where, options.lo, options.hi);
+  GW_CHECK(options.lo < options.hi, "{}: expected lo < hi, got {} and {}", where, options.lo, options.hi);
   return {options.law == "normal" ? InputLaw::Law::kNormal : InputLaw::Law::kUniform, options.lo, options.hi, options.columns};
 }
 

@@ -49,8 +49,8 @@ std::vector<int64_t> originals(int64_t true_experts, int64_t experts, const Star
 /// round: with equal weights the mixture of the two is the constant expert that they stand for, whatever the share.
 void split_constant(const StartNoise& noise, const MixtureParameters& truth, size_t original, MixtureParameters& start) {
   if (noise.split == 0) return;
-  check(start.experts > truth.experts, "theory/simulate: expected more experts than the {} true ones where one is split, got {}", truth.experts,
-        start.experts);
+  GW_CHECK(start.experts > truth.experts, "theory/simulate: expected more experts than the {} true ones where one is split, got {}",
+           truth.experts, start.experts);
   const auto outputs = static_cast<size_t>(truth.outputs), at = original + static_cast<size_t>(start.experts - truth.experts);
   const auto odds = [&](size_t o) { return o < outputs ? std::exp(truth.intercept[original * outputs + o]) : 1.0; };
   const double moved = noise.split * std::min(odds(0), odds(1));
@@ -69,8 +69,8 @@ double normal_draw(const Rng& rng, uint64_t i) { return normal_quantile(rng.unif
 DataView SimulatedData::view() const { return {static_cast<int64_t>(y.size()), d, x.data(), y.data(), nullptr}; }
 
 SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, const InputLaw& design, int64_t n, const Rng& rng) {
-  check(spec.family == Family::kGaussian || spec.family == Family::kMultinomial,
-        "theory/simulate: expected gaussian or multinomial experts, got {}", name_of(spec.family));
+  GW_CHECK(spec.family == Family::kGaussian || spec.family == Family::kMultinomial,
+           "theory/simulate: expected gaussian or multinomial experts, got {}", name_of(spec.family));
   const Rng inputs = rng.fork("inputs"), experts = rng.fork("experts"), responses = rng.fork("responses");
   SimulatedData data;
   data.d = design.d;
@@ -91,13 +91,14 @@ SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, 
 }
 
 InputNodes nodes_of(const InputLaw& design, int64_t count) {
-  check(design.d == 1, "theory/simulate: expected a design of 1 column for quadrature, got {}", design.d);
+  GW_CHECK(design.d == 1, "theory/simulate: expected a design of 1 column for quadrature, got {}", design.d);
   return design.law == InputLaw::Law::kNormal ? normal_nodes(count) : uniform_nodes(design.lo, design.hi, count);
 }
 
 MixtureParameters start_near(const MixtureParameters& truth, int64_t experts, int64_t n, const StartNoise& noise, const Rng& rng) {
-  check(experts >= truth.experts, "theory/simulate: expected at least the {} true experts, got {}", truth.experts, experts);
-  check(noise.copy_of < truth.experts, "theory/simulate: expected copy_of below the {} true experts, got {}", truth.experts, noise.copy_of);
+  GW_CHECK(experts >= truth.experts, "theory/simulate: expected at least the {} true experts, got {}", truth.experts, experts);
+  GW_CHECK(noise.copy_of < truth.experts, "theory/simulate: expected copy_of below the {} true experts, got {}", truth.experts,
+           noise.copy_of);
   const Rng draws = rng.fork("start"), moves = rng.fork("moves");
   const double shrink = std::pow(static_cast<double>(n), -noise.power), sd = noise.amount * shrink;
   const double gate_sd = (noise.gate_amount < 0 ? noise.amount : noise.gate_amount) * shrink;

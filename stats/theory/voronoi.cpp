@@ -23,15 +23,15 @@ double squared_distance(const Group& a, const Group& b) {
 }
 
 void check_measures(const MixingMeasure& fitted, const MixingMeasure& truth) {
-  check(!fitted.empty() && !truth.empty(),
-        "theory/voronoi: expected atoms in both measures, got {} fitted and {} true; fit an expert first", fitted.size(), truth.size());
+  GW_CHECK(!fitted.empty() && !truth.empty(),
+           "theory/voronoi: expected atoms in both measures, got {} fitted and {} true; fit an expert first", fitted.size(), truth.size());
   for (const auto* measure : {&fitted, &truth}) {
     for (const Atom& atom : *measure) {
-      ensure(atom.groups.size() == truth[0].groups.size(), "theory/voronoi: atoms of {} and {} groups", atom.groups.size(),
-             truth[0].groups.size());
+      GW_ENSURE(atom.groups.size() == truth[0].groups.size(), "theory/voronoi: atoms of {} and {} groups", atom.groups.size(),
+                truth[0].groups.size());
       for (size_t g = 0; g < atom.groups.size(); ++g)
-        ensure(atom.groups[g].values.size() == truth[0].groups[g].values.size() && atom.groups[g].kind == truth[0].groups[g].kind,
-               "theory/voronoi: group {} differs between atoms", g);
+        GW_ENSURE(atom.groups[g].values.size() == truth[0].groups[g].values.size() && atom.groups[g].kind == truth[0].groups[g].kind,
+                  "theory/voronoi: group {} differs between atoms", g);
     }
   }
 }

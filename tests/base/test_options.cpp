@@ -25,7 +25,6 @@ std::string message_of(const gw::Json& values) {
   try {
     gw::parse_options("policies/top_k", values, sample);
   } catch (const gw::ValueError& error) {
-    EXPECT_EQ(error.exit_code(), 2);
     return error.what();
   }
   return "";

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "base/numeric_error.h"
+#include "base/error.h"
 #include "base/registry.h"
 #include "ops/squared_norm.h"
 #include "train/small_run.h"
@@ -30,9 +30,7 @@ double norm(const std::vector<at::Tensor>& tensors) {
 
 // Router: (3, 4) and (12), norm 13; experts: (6, 8), norm 10; one that no loss reached.
 const std::vector<bool> kOfRouter = {true, false, true, false};
-std::vector<at::Tensor> gradients() {
-  return {at::tensor({3.0, 4.0}), at::tensor({6.0, 8.0}), at::tensor({12.0}), at::Tensor()};
-}
+std::vector<at::Tensor> gradients() { return {at::tensor({3.0, 4.0}), at::tensor({6.0, 8.0}), at::tensor({12.0}), at::Tensor()}; }
 
 TEST(Clip, ScalesEachPartToItsOwnLimit) {
   const auto g = gradients(), out = clipped(g, kOfRouter, limits(1.3, 5));

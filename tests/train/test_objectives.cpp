@@ -9,7 +9,7 @@
 #include <limits>
 #include <set>
 
-#include "base/numeric_error.h"
+#include "base/error.h"
 #include "base/registry.h"
 #include "ops/random.h"
 #include "train/small_run.h"
@@ -74,7 +74,8 @@ bool same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](const auto& x, const auto& y) { return at::equal(x, y); });
 }
 
-gw::StepReport step(const Json& objective, gw::Network& network, gw::Optimizer& experts, gw::Optimizer* router = nullptr, double epsilon = kEpsilon) {
+gw::StepReport step(const Json& objective, gw::Network& network, gw::Optimizer& experts, gw::Optimizer* router = nullptr,
+                    double epsilon = kEpsilon) {
   const auto part = gw::make_part<gw::Objective>("objective", objective, gw::Objective::Context{epsilon}, 0);
   const auto batch = small_batch();
   gw::StepContext context{network, batch, experts, router, kLr, gw::Rng(9)};
@@ -107,7 +108,8 @@ TEST(Thor, IsRightTwiceAndAgrees) {
     for (const double alpha : {0.0, 3.0}) {
       Spy spy(*network, network->parameters(), [] {});
       spy.frozen = true;
-      const auto part = gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", alpha}}, gw::Objective::Context{kEpsilon}, 0);
+      const auto part =
+          gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", alpha}}, gw::Objective::Context{kEpsilon}, 0);
       gw::StepContext context{*network, batch, spy, nullptr, kLr, gw::Rng(seed)};
       const auto report = part->step(context);
       // Which two were drawn shows in the loss: exactly one pair of experts explains it.
@@ -160,7 +162,8 @@ TEST(Thor, DrawsForEachLayerByItself) {
     for (size_t layer = 0; layer < 3; ++layer) EXPECT_NE(experts[0][layer], experts[1][layer]) << layer;
     Spy spy(*network, network->backbone_parameters(), [] {});
     spy.frozen = true;
-    const auto part = gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", 3.0}}, gw::Objective::Context{kEpsilon}, 0);
+    const auto part =
+        gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", 3.0}}, gw::Objective::Context{kEpsilon}, 0);
     gw::StepContext context{*network, batch, spy, nullptr, kLr, gw::Rng(seed)};
     const double agreement = (kl_by_hand(answers[0], answers[1]) + kl_by_hand(answers[1], answers[0])) / 2;
     EXPECT_NEAR(part->step(context).values.at("loss"),
@@ -193,7 +196,8 @@ void alternating(const std::string& target) {
   EXPECT_TRUE(same(network->backbone_parameters(), backbone_between)) << "the router step changed the experts";
   EXPECT_TRUE(same(statistics(), statistics_between)) << "the router step moved the experts' batch statistics";
   for (const auto& module : network->modules()) EXPECT_TRUE(module->is_training()) << module->name();
-  for (const char* value : {"loss", "router_loss", "clean_accuracy", "robust_accuracy", "flip_rate"}) EXPECT_EQ(report.values.count(value), 1u) << value;
+  for (const char* value : {"loss", "router_loss", "clean_accuracy", "robust_accuracy", "flip_rate"})
+    EXPECT_EQ(report.values.count(value), 1u) << value;
   ASSERT_EQ(report.load.size(), 2u);
   EXPECT_EQ(report.load[0] + report.load[1], 12);
 }
@@ -210,14 +214,18 @@ TEST(Objectives, AdvMoeLossesAreTheirFormulas) {
   const auto report = step({{"part", "adv_moe"}, {"alpha", 3.0}, {"beta", 2.0}, {"steps", 2}}, *network, experts, &router);
   const auto batch = small_batch();
   const auto scores = twin->route(batch.images);
-  const auto attack = [&](const char* stream) { return gw::trades_images(*twin, batch.images, scores, {}, kEpsilon, gw::Rng(9).fork(stream)); };
+  const auto attack = [&](const char* stream) {
+    return gw::trades_images(*twin, batch.images, scores, {}, kEpsilon, gw::Rng(9).fork(stream));
+  };
   gw::ForwardOptions with_scores;
   with_scores.scores = scores;
   const auto first = attack("expert_attack");
   const auto clean = twin->forward(batch.images, with_scores), attacked = twin->forward(first);
-  EXPECT_NEAR(report.values.at("loss"), cross_entropy_by_hand(clean.logits, batch.labels) + 2 * kl_by_hand(clean.logits, attacked.logits), 1e-5);
+  EXPECT_NEAR(report.values.at("loss"), cross_entropy_by_hand(clean.logits, batch.labels) + 2 * kl_by_hand(clean.logits, attacked.logits),
+              1e-5);
   const auto other = twin->route(attack("router_attack"));
-  EXPECT_NEAR(report.values.at("router_loss"), 3 * cross_entropy_by_hand(scores, batch.labels.remainder(2)) + 2 * kl_by_hand(scores, other), 1e-5);
+  EXPECT_NEAR(report.values.at("router_loss"), 3 * cross_entropy_by_hand(scores, batch.labels.remainder(2)) + 2 * kl_by_hand(scores, other),
+              1e-5);
 }
 
 TEST(Objectives, AdvMoeRefusesADenseNetwork) {

@@ -28,11 +28,11 @@ class Ensemble : public AttackBase {
   static constexpr const char* kSummary = "several attacks in sequence on the images that still resist (AutoAttack)";
   static constexpr const char* kSource = "Croce & Hein 2020, arXiv 2003.01690";
   Ensemble(Options options, const Context& context) : AttackBase("attacks/ensemble", context), names_(options.attacks) {
-    check(!names_.empty(), "{}: expected at least one member in \"attacks\", got none", part());
+    GW_CHECK(!names_.empty(), "{}: expected at least one member in \"attacks\", got none", part());
     const Json tables = Json::parse(options.options);
     for (const auto& [name, table] : tables.items()) {
       const bool known = std::find(names_.begin(), names_.end(), name) != names_.end();
-      check(known, "{}: expected options of a member, got options of \"{}\"{}", part(), name, near_miss(name, names_));
+      GW_CHECK(known, "{}: expected options of a member, got options of \"{}\"{}", part(), name, near_miss(name, names_));
     }
     for (const auto& name : names_) {
       members_.push_back(make_part<Attack>(name, tables.contains(name) ? tables[name] : Json::object(), context));

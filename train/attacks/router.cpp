@@ -25,14 +25,15 @@ class RouterAttack : public AttackBase {
   static constexpr const char* kSource = "Zhang et al. 2023, arXiv 2308.10110 (AdvMoE)";
   RouterAttack(Options options, const Context& context) : AttackBase("attacks/router", context), options_(options) {
     // At the clean image the divergence is at its minimum: its gradient is zero and no step would move.
-    check(options_.random_start || options_.objective != "kl", "{}: expected random_start with the objective \"kl\", got none", part());
+    GW_CHECK(options_.random_start || options_.objective != "kl", "{}: expected random_start with the objective \"kl\", got none", part());
   }
 
  protected:
   at::Tensor search(Probe& probe, const at::Tensor& x, const at::Tensor& labels, const Rng& rng, AttackResult&) override {
     const at::Tensor clean = probe.clean().scores;
-    check(clean.defined() && clean.size(1) >= 2, "{}: expected a victim with image-level scores of 2 experts or more, got {}; use \"pgd\"",
-          part(), clean.defined() ? "one expert" : "no scores");
+    GW_CHECK(clean.defined() && clean.size(1) >= 2,
+             "{}: expected a victim with image-level scores of 2 experts or more, got {}; use \"pgd\"", part(),
+             clean.defined() ? "one expert" : "no scores");
     const at::Tensor choice = clean.argmax(1);
     const at::Tensor target = options_.objective == "label" ? labels.remainder(clean.size(1)) : choice;
     const SampleObjective objective = [&](const at::Tensor& images) {

@@ -38,8 +38,9 @@ class AdvMoe : public Objective {
   bool separate_router() const override { return true; }
 
   StepReport step(StepContext& c) override {
-    check(c.network.image_routed() && c.router != nullptr, "objectives/adv_moe: expected a network with an image-level router, got none; "
-          "set network.experts >= 2 and routing = \"image\", or use objectives/trades");
+    GW_CHECK(c.network.image_routed() && c.router != nullptr,
+             "objectives/adv_moe: expected a network with an image-level router, got none; "
+             "set network.experts >= 2 and routing = \"image\", or use objectives/trades");
     StepReport report;
     const auto scores = c.network.route(c.batch.images);  // training mode, with its graph: the router step uses it too
     expert_step(c, scores, report);
@@ -60,7 +61,8 @@ class AdvMoe : public Objective {
     const auto attacked = c.network.forward(adversarial, silent);
     const auto loss = at::cross_entropy_loss(clean.logits, y) + options_.beta * mean_kl(clean.logits, attacked.logits);
     c.experts.step(parameter_gradients(loss, c.experts.values(), "expert loss"), c.lr);
-    report.values = {{"loss", loss.item<double>()}, {"clean_accuracy", accuracy(clean.logits, y)}, {"robust_accuracy", accuracy(attacked.logits, y)}};
+    report.values = {
+        {"loss", loss.item<double>()}, {"clean_accuracy", accuracy(clean.logits, y)}, {"robust_accuracy", accuracy(attacked.logits, y)}};
     report.load = first_load(clean);
     const auto flips = clean.scores.argmax(1).ne(attacked.scores.argmax(1));
     report.values["flip_rate"] = flips.to(at::kDouble).mean().item<double>();
@@ -68,7 +70,8 @@ class AdvMoe : public Objective {
 
   void label_step(StepContext& c, const at::Tensor& scores, const at::Tensor& adversarial, StepReport& report) {
     const auto target = c.batch.labels.remainder(c.network.shape().experts);
-    const auto loss = options_.alpha * at::cross_entropy_loss(scores, target) + options_.beta * mean_kl(scores, c.network.route(adversarial));
+    const auto loss =
+        options_.alpha * at::cross_entropy_loss(scores, target) + options_.beta * mean_kl(scores, c.network.route(adversarial));
     note_reach(c, report, "router loss", loss);
     c.router->step(parameter_gradients(loss, c.router->values(), "router loss"), c.lr);
     report.values["router_loss"] = loss.item<double>();

@@ -26,7 +26,7 @@ class Thor : public Objective {
 
   StepReport step(StepContext& c) override {
     const int64_t experts = c.network.shape().experts;
-    check(experts >= 2, "objectives/thor: expected a network of at least two experts, got {}; set network.experts", experts);
+    GW_CHECK(experts >= 2, "objectives/thor: expected a network of at least two experts, got {}; set network.experts", experts);
     const auto first = answer(c, 0), second = answer(c, 1);
     const auto agreement = (mean_kl(first, second) + mean_kl(second, first)) / 2;
     const auto& y = c.batch.labels;

@@ -20,10 +20,14 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 const char* mark_of(const MoeBenchResult& r) {
   switch (r.test.against) {
-    case MoeBenchCase::Against::roof: return "roof";
-    case MoeBenchCase::Against::loop: return "loop";
-    case MoeBenchCase::Against::balanced: return "balanced";
-    default: return "bookkeeping";
+    case MoeBenchCase::Against::roof:
+      return "roof";
+    case MoeBenchCase::Against::loop:
+      return "loop";
+    case MoeBenchCase::Against::balanced:
+      return "balanced";
+    default:
+      return "bookkeeping";
   }
 }
 
@@ -32,16 +36,34 @@ Json as_json(const ops::Peaks& peaks) {
 }
 
 Json as_json(const MoeBenchResult& r) {
-  return {{"case", r.test.name}, {"milliseconds", r.seconds * 1e3}, {"spread", r.spread}, {"gflops", r.gflops}, {"gbytes", r.gbytes},
-          {"roof", r.memory_bound ? "memory" : "arithmetic"}, {"of_roof", r.roof}, {"loop_milliseconds", r.loop_seconds * 1e3},
-          {"loop_over_ours", r.loop_seconds / r.seconds}, {"mark", r.test.mark}, {"mark_is", mark_of(r)}, {"bookkeeping", r.bookkeeping},
-          {"balanced_over_ours", r.balanced_seconds / r.seconds}, {"error", r.error}, {"peaks", as_json(r.peaks)}, {"holds", r.holds}};
+  return {{"case", r.test.name},
+          {"milliseconds", r.seconds * 1e3},
+          {"spread", r.spread},
+          {"gflops", r.gflops},
+          {"gbytes", r.gbytes},
+          {"roof", r.memory_bound ? "memory" : "arithmetic"},
+          {"of_roof", r.roof},
+          {"loop_milliseconds", r.loop_seconds * 1e3},
+          {"loop_over_ours", r.loop_seconds / r.seconds},
+          {"mark", r.test.mark},
+          {"mark_is", mark_of(r)},
+          {"bookkeeping", r.bookkeeping},
+          {"balanced_over_ours", r.balanced_seconds / r.seconds},
+          {"error", r.error},
+          {"peaks", as_json(r.peaks)},
+          {"holds", r.holds}};
 }
 
 std::vector<std::string> as_row(const MoeBenchResult& r) {
-  return {r.test.name, fmt::format("{:.3f}", r.seconds * 1e3), fmt::format("{:.0f}", 100 * r.spread), fmt::format("{:.1f}", r.gflops),
-          fmt::format("{:.1f}", r.gbytes), fmt::format("{} {:.2f}", r.memory_bound ? "memory" : "arithmetic", r.roof),
-          fmt::format("{:.2f}", r.loop_seconds / r.seconds), fmt::format("{} {:.2f}", mark_of(r), r.test.mark), r.holds ? "holds" : "MISSED"};
+  return {r.test.name,
+          fmt::format("{:.3f}", r.seconds * 1e3),
+          fmt::format("{:.0f}", 100 * r.spread),
+          fmt::format("{:.1f}", r.gflops),
+          fmt::format("{:.1f}", r.gbytes),
+          fmt::format("{} {:.2f}", r.memory_bound ? "memory" : "arithmetic", r.roof),
+          fmt::format("{:.2f}", r.loop_seconds / r.seconds),
+          fmt::format("{} {:.2f}", mark_of(r), r.test.mark),
+          r.holds ? "holds" : "MISSED"};
 }
 
 class BenchCommand : public Command {
@@ -61,11 +83,12 @@ class BenchCommand : public Command {
   int run() override {
     std::vector<MoeBenchCase> chosen;
     for (const auto& test : moe_bench_cases()) {
-      if (cases_.empty() || std::any_of(cases_.begin(), cases_.end(), [&](const auto& text) { return test.name.find(text) != std::string::npos; })) {
+      if (cases_.empty() ||
+          std::any_of(cases_.begin(), cases_.end(), [&](const auto& text) { return test.name.find(text) != std::string::npos; })) {
         chosen.push_back(test);
       }
     }
-    check(!chosen.empty(), "bench: no case holds \"{}\"; `gatewright bench --list` shows them", fmt::join(cases_, "\" or \""));
+    GW_CHECK(!chosen.empty(), "bench: no case holds \"{}\"; `gatewright bench --list` shows them", fmt::join(cases_, "\" or \""));
     if (list_) {
       for (const auto& test : chosen) fmt::print("{}\n", test.name);
       return 0;
@@ -92,11 +115,14 @@ class BenchCommand : public Command {
     const auto &cpu = cpu_info().brand, f32 = ops::moe_ffn_level(at::kFloat), bf16 = ops::moe_ffn_level(at::kBFloat16);
     if (json_) {
       const Json levels{{"f32", f32}, {"bf16", bf16}};
-      fmt::print("{}\n", Json{{"cpu", cpu}, {"threads", at::get_num_threads()}, {"levels", levels}, {"peaks", as_json(peaks)}, {"cases", cases}}.dump(2));
+      fmt::print(
+          "{}\n",
+          Json{{"cpu", cpu}, {"threads", at::get_num_threads()}, {"levels", levels}, {"peaks", as_json(peaks)}, {"cases", cases}}.dump(2));
       return;
     }
     fmt::print("{}, {} threads; levels f32 {}, bf16 {}\n", cpu, at::get_num_threads(), f32, bf16);
-    fmt::print("peaks: f32 {:.1f} GFLOP/s ({:.1f} with factors from the first-level cache), bf16 dot {:.1f} GFLOP/s, ", peaks.f32, peaks.f32_fed, peaks.bf16);
+    fmt::print("peaks: f32 {:.1f} GFLOP/s ({:.1f} with factors from the first-level cache), bf16 dot {:.1f} GFLOP/s, ", peaks.f32,
+               peaks.f32_fed, peaks.bf16);
     fmt::print("int8 dot {:.1f} GOP/s, read {:.1f} GB/s\n", peaks.int8, peaks.read);
     fmt::print("(peaks are the best of {}; a case's roof is measured in turns with it)\n\n", kWarmUp);
     fmt::print("{}", format_table(rows));

@@ -9,8 +9,8 @@
 #include "apps/cli/table.h"
 #include "base/cpu_info.h"
 #include "observe/check_run.h"
-#include "observe/write_report.h"
 #include "observe/run_directory.h"
+#include "observe/write_report.h"
 
 namespace gw {
 namespace {
@@ -75,7 +75,8 @@ class CheckCommand : public Command {
     for (const auto& item : fs::directory_iterator(directory)) {
       const auto path = item.path();
       const bool ours = RunDirectory::holds_run(path.string()) || path.filename() == "check.json" || path.filename() == "report.html";
-      check(ours, "check: expected only runs in {}, got {}; remove it yourself or choose another --out", directory, path.filename().string());
+      GW_CHECK(ours, "check: expected only runs in {}, got {}; remove it yourself or choose another --out", directory,
+               path.filename().string());
     }
     fs::remove_all(directory);
   }
@@ -94,15 +95,16 @@ class CheckCommand : public Command {
   }
 
   static void print_arms(const Recipe& recipe, const CheckOutcome& outcome) {
-    std::vector<std::vector<std::string>> rows{{"arm", ">clean %", ">robust %", ">flips %", ">multiply-adds", ">of dense", ">ms/image b1", ">of dense",
-                                                ">ms/image b128", ">of dense"}};
+    std::vector<std::vector<std::string>> rows{{"arm", ">clean %", ">robust %", ">flips %", ">multiply-adds", ">of dense", ">ms/image b1",
+                                                ">of dense", ">ms/image b128", ">of dense"}};
     for (const auto& arm : recipe.arms) {
       const auto& r = outcome.results;
       if (spread(r, arm, "clean_accuracy").count == 0) continue;
       const auto title = recipe.document["arms"][arm].value("title", arm);
       rows.push_back({title, percent(r, arm, "clean_accuracy"), percent(r, arm, "robust_accuracy"), percent(r, arm, "flip_rate"),
                       number(r, arm, "macs", "{:.4g}"), number(r, arm, "macs_ratio", "{:.2f}"), number(r, arm, "ms_per_image.1", "{:.3f}"),
-                      number(r, arm, "time_ratio.1", "{:.2f}"), number(r, arm, "ms_per_image.128", "{:.4f}"), number(r, arm, "time_ratio.128", "{:.2f}")});
+                      number(r, arm, "time_ratio.1", "{:.2f}"), number(r, arm, "ms_per_image.128", "{:.4f}"),
+                      number(r, arm, "time_ratio.128", "{:.2f}")});
     }
     if (rows.size() > 1) fmt::print("\n{}\n", format_table(rows));
   }
@@ -132,8 +134,9 @@ class CheckCommand : public Command {
     }
     for (const auto& m : outcome.marks) {
       const bool any = m.seeds > 0;
-      rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)), any ? fmt::format("{:.3g}", m.measured) : "not measured",
-                      any ? fmt::format("{:.3g} … {:.3g}", m.low, m.high) : "", verdict_text(m)});
+      rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)),
+                      any ? fmt::format("{:.3g}", m.measured) : "not measured", any ? fmt::format("{:.3g} … {:.3g}", m.low, m.high) : "",
+                      verdict_text(m)});
     }
     fmt::print("{}", format_table(rows));
   }

@@ -24,11 +24,15 @@ class InspectCommand : public Command {
   const char* example() const override { return "gatewright inspect runs/first --against runs/second"; }
 
   void declare(CLI::App& app) override {
-    app.add_option("path", path_, "run directory, recording or checkpoint: runs/first, runs/first/routes.bin, runs/first/best.safetensors")->required();
-    app.add_option("--against", against_, "another run, recording or checkpoint: how many test samples take other experts; --against runs/second")
+    app.add_option("path", path_, "run directory, recording or checkpoint: runs/first, runs/first/routes.bin, runs/first/best.safetensors")
+        ->required();
+    app.add_option("--against", against_,
+                   "another run, recording or checkpoint: how many test samples take other experts; --against runs/second")
         ->type_name("PATH");
-    app.add_option("--attack", options_.attacks, "attack the test images of a checkpoint; flips are those of the first; --attack joint pgd")->type_name("NAME");
-    app.add_option("--images", options_.images, "the first so many test images of a checkpoint, 0: all; --images 200")->check(CLI::NonNegativeNumber);
+    app.add_option("--attack", options_.attacks, "attack the test images of a checkpoint; flips are those of the first; --attack joint pgd")
+        ->type_name("NAME");
+    app.add_option("--images", options_.images, "the first so many test images of a checkpoint, 0: all; --images 200")
+        ->check(CLI::NonNegativeNumber);
     app.add_flag("--prometheus", prometheus_, "print Prometheus text; --prometheus > routes.prom");
     app.add_flag("--json", json_, "print JSON, with the load of every slice of training; --json | jq .layers[0].stats");
   }
@@ -37,10 +41,10 @@ class InspectCommand : public Command {
     catch_signals();
     const auto view = look(path_);
     const auto differences = against_.empty() ? std::vector<RouteDifference>{} : compare_routes(view, look(against_));
-    check(against_.empty() || !differences.empty(),
-          "inspect: expected test samples that both {} and {} routed through layers of the same names, got none; compare runs of one "
-          "network that recorded their evaluation",
-          path_, against_);
+    GW_CHECK(against_.empty() || !differences.empty(),
+             "inspect: expected test samples that both {} and {} routed through layers of the same names, got none; compare runs of one "
+             "network that recorded their evaluation",
+             path_, against_);
     if (prometheus_) {
       fmt::print("{}", prometheus_text(view));
     } else if (json_) {

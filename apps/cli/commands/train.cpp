@@ -7,9 +7,9 @@
 #include "apps/cli/recipes.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
-#include "observe/write_report.h"
 #include "observe/run_directory.h"
 #include "observe/training_run.h"
+#include "observe/write_report.h"
 
 namespace gw {
 namespace {
@@ -46,10 +46,11 @@ class TrainCommand : public Command {
     }
     if (record_) overrides_.push_back("routes.record=true");
     if (!replay_.empty()) overrides_.push_back("routes.replay=" + replay_);
-    check(!recipe_.empty(), "train: expected a recipe or --resume DIR, got neither; try: {}", example());
+    GW_CHECK(!recipe_.empty(), "train: expected a recipe or --resume DIR, got neither; try: {}", example());
     const auto recipe = load_recipe(recipe_, recipe_folders());
     const auto arms = arm_.empty() ? recipe.arms : std::vector<std::string>{arm_};
-    check(out_.empty() || arms.size() == 1, "train: expected one --arm with --out, got {} arms; leave --out away or name an arm", arms.size());
+    GW_CHECK(out_.empty() || arms.size() == 1, "train: expected one --arm with --out, got {} arms; leave --out away or name an arm",
+             arms.size());
     const int64_t seed = seed_ >= 0 ? seed_ : recipe.seeds(size_).front();
     std::vector<TrainConfig> configs;  // all are resolved before the first one trains: a typing error must not cost an hour
     for (const auto& arm : arms) configs.push_back(recipe.resolve(arm, size_, seed, overrides_));
