@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/shown.h"
 #include "data/gzip.h"
 
 namespace gw {
@@ -19,8 +20,9 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-/// The candidate that the first line holds most often outside quotes; a comma if it holds none.
+/// The candidate that the first line that is not blank holds most often outside quotes; a comma if it holds none.
 char guess_separator(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \r\n"), text.size()));
   std::array<int64_t, 3> count{};
   constexpr std::string_view kCandidates = ",;\t";
   bool quoted = false;
@@ -33,6 +35,23 @@ char guess_separator(std::string_view text) {
   return kCandidates[static_cast<size_t>(std::max_element(count.begin(), count.end()) - count.begin())];
 }
 
+/// Of digits that no double holds: whether they are too small for one, not too large. The place of the first digit that is not zero tells.
+bool too_small(std::string_view text) {
+  const size_t e = std::min(text.find_first_of("eE"), text.size()), point = std::min(text.find('.'), e);
+  const size_t first = text.find_first_of("123456789");
+  double exponent = 0;
+  if (e < text.size()) {
+    const std::string_view digits = text.substr(e + 1 + (text.substr(e + 1).starts_with('+') ? 1 : 0));
+    int64_t value = 0;
+    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    constexpr double kBeyondAnyText = 1e18;
+    const double huge = digits.starts_with('-') ? -kBeyondAnyText : kBeyondAnyText;
+    exponent = parsed.ec == std::errc() ? static_cast<double>(value) : huge;
+  }
+  const double place = first < point ? static_cast<double>(point - first - 1) : -static_cast<double>(first - point);
+  return place + exponent < 0;
+}
+
 }  // namespace
 
 bool parse_number(std::string_view text, double& value, char decimal) {
@@ -43,14 +62,24 @@ bool parse_number(std::string_view text, double& value, char decimal) {
     if (const auto at = pointed.find(decimal); at != std::string::npos) pointed[at] = '.';
     return parse_number(pointed, value);
   }
-  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
+  if (text.starts_with('+')) {
+    text.remove_prefix(1);
+    if (text.starts_with('-')) return false;  // from_chars would take the second sign
+  }
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc::result_out_of_range && end == text.data() + text.size() && too_small(text)) {
+    value = text.starts_with('-') ? -0.0 : 0.0;  // below the least double, 4.9e-324: zero, as R and Python read it
+    return true;
+  }
   return error == std::errc() && end == text.data() + text.size() && std::isfinite(value);
 }
 
 bool is_missing(std::string_view text) {
   text = trim(text);
   if (text.empty() || text == ".") return true;
+  if (text.starts_with('+') || text.starts_with('-')) {  // printf writes -nan
+    return text.size() == 4 && is_missing(text.substr(1)) && (text[2] == 'a' || text[2] == 'A');
+  }
   if (text.size() > 4) return false;
   std::string lower(text);
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -71,6 +100,15 @@ void CsvTable::parse(const CsvOptions& options) {
   const auto zero = text_.find('\0');
   GW_CHECK(zero == std::string::npos, "csv \"{}\": byte {} is zero: this is no text; is it UTF-16 or a spreadsheet's own format?", name_,
            zero);
+  const auto foreign = invalid_utf8(text_);
+  if (foreign != std::string::npos) {
+    line_ = 1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(foreign), '\n');
+    refuse(fmt::format(
+        "expected text in UTF-8, got the byte {:#04x}; is the table in Latin-1 or a code page of Windows? Convert it, for example with "
+        "iconv -f ISO-8859-1 -t UTF-8",
+        static_cast<unsigned char>(text_[foreign])));
+  }
+  if (text_.find('\n') == std::string::npos) std::replace(text_.begin(), text_.end(), '\r', '\n');
   const char separator = options.separator != 0 ? options.separator : guess_separator(std::string_view(text_).substr(at_));
   std::vector<std::string_view> record;
   while (at_ < text_.size()) {
@@ -99,8 +137,11 @@ void CsvTable::parse(const CsvOptions& options) {
 void CsvTable::read_record(char separator, std::vector<std::string_view>& cells) {
   cells.clear();
   while (true) {
-    if (at_ < text_.size() && text_[at_] == '"') {
+    const size_t quote = std::min(skip_blanks(at_, separator), text_.size());
+    if (quote < text_.size() && text_[quote] == '"') {
+      at_ = quote;
       cells.push_back(read_quoted());
+      at_ = skip_blanks(at_, separator);
     } else {
       size_t end = at_;
       while (end < text_.size() && text_[end] != separator && text_[end] != '\n') ++end;
@@ -114,6 +155,11 @@ void CsvTable::read_record(char separator, std::vector<std::string_view>& cells)
     ++at_;
   }
   if (at_ < text_.size()) ++at_, ++line_;
+}
+
+size_t CsvTable::skip_blanks(size_t at, char separator) const {
+  while (at < text_.size() && (text_[at] == ' ' || text_[at] == '\t') && text_[at] != separator) ++at;
+  return at;
 }
 
 std::string_view CsvTable::read_quoted() {
@@ -143,7 +189,7 @@ void CsvTable::take_header(const std::vector<std::string_view>& cells, const Csv
   for (const auto cell : cells) {
     std::string text(trim(cell));
     if (text.empty()) text = fmt::format("column{}", header_.size() + 1);  // R writes its row names under no name
-    GW_CHECK(seen.insert(text).second, "csv \"{}\": the header names \"{}\" twice", name_, text);
+    GW_CHECK(seen.insert(text).second, "csv \"{}\": the header names \"{}\" twice", name_, shown(text));
     header_.push_back(std::move(text));
   }
 }
@@ -157,7 +203,12 @@ bool CsvTable::has_other_decimal(int64_t row, int64_t column) const {
 
 int64_t CsvTable::column(const std::string& name) const {
   const auto found = std::find(header_.begin(), header_.end(), name);
-  GW_CHECK(found != header_.end(), "csv \"{}\": no column \"{}\"{}", name_, name, near_miss(name, header_));
+  if (found == header_.end()) {
+    std::vector<std::string> known;
+    for (const auto& one : header_) known.push_back(shown(one));
+    fail("csv \"{}\": no column \"{}\"{}{}", name_, shown(name), near_miss(name, known),
+         header_.size() > 1 ? "" : "; the header is a single cell: name the separator, or is it none of comma, semicolon and tab?");
+  }
   return found - header_.begin();
 }
 

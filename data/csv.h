@@ -14,10 +14,10 @@ struct CsvOptions {
   char decimal = '.';  ///< . or ,
 };
 
-/// A table of text with a header. Quoted cells may hold separators, line ends and doubled quotes; blank lines are skipped, a byte order
-/// mark is ignored, lines end with \n or \r\n.
+/// A table of text with a header. Quoted cells may hold separators, line ends and doubled quotes; blanks around the quotes of a cell and
+/// blank lines are skipped, a byte order mark is ignored, lines end with \n or \r\n, or throughout with \r.
 /// Errors: ValueError naming the file, the line and the column for bytes that are no table: rows of different lengths, an open quote,
-///         text after a closing quote, zero bytes, a header with a name twice, no rows.
+///         text after a closing quote, zero bytes, bytes that are not UTF-8, a header with a name twice, no rows.
 /// Source: RFC 4180; differs: other separators, lines may end with \n, blank lines.
 class CsvTable {
  public:
@@ -47,6 +47,7 @@ class CsvTable {
   void parse(const CsvOptions& options);
   void read_record(char separator, std::vector<std::string_view>& cells);
   std::string_view read_quoted();
+  size_t skip_blanks(size_t at, char separator) const;
   void take_header(const std::vector<std::string_view>& cells, const CsvOptions& options);
   [[noreturn]] void refuse(const std::string& what) const;
 
@@ -63,9 +64,10 @@ class CsvTable {
 /// Reads a file, plain or gzip. Errors: as above, and IoError if it cannot be read.
 CsvTable load_csv(const std::string& path, const CsvOptions& options = {});
 
-/// The whole of `text` (blanks around it aside) as a finite number; false if it is none. No thousands are separated.
+/// The whole of `text` (blanks around it aside) as a finite number; false if it is none. No thousands are separated; what is too small for
+/// a double is zero.
 bool parse_number(std::string_view text, double& value, char decimal = '.');
-/// Empty, or NA, NaN, null, ., in any case.
+/// Empty, or NA, N/A, NaN (with a sign as well), null, ., in any case.
 bool is_missing(std::string_view text);
 
 }  // namespace gw

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <optional>
 #include <set>
 
 #include "base/error.h"
+#include "base/shown.h"
+#include "data/number_like.h"
 
 namespace gw {
 namespace {
@@ -13,19 +16,25 @@ namespace {
 constexpr size_t kMostLevels = 100;
 
 std::string place(const CsvTable& table, int64_t row, int64_t column) {
-  return fmt::format("csv \"{}\", line {}, column \"{}\"", table.name(), table.line(row), table.header()[static_cast<size_t>(column)]);
+  return fmt::format("csv \"{}\", line {}, column \"{}\"", table.name(), table.line(row),
+                     shown(table.header()[static_cast<size_t>(column)]));
 }
 
-std::string shown(std::string_view cell) { return cell.size() <= 40 ? std::string(cell) : std::string(cell.substr(0, 37)) + "…"; }
+/// A cell in a message.
+std::string shown_cell(std::string_view cell) { return shown(cell, 40); }
 
-std::vector<std::string> levels_of(const CsvTable& table, int64_t column) {
+using Rows = std::vector<int64_t>;
+
+/// Of `rows`.
+std::vector<std::string> levels_of(const CsvTable& table, int64_t column, const Rows& rows) {
   std::set<std::string> seen;
-  for (int64_t r = 0; r < table.rows(); ++r) {
+  for (const int64_t r : rows) {
     const auto cell = table.cell(r, column);
     if (!is_missing(cell)) seen.emplace(cell);
     GW_CHECK(seen.size() <= kMostLevels,
-             "csv \"{}\", column \"{}\": expected a factor of at most {} levels, got more; is it an identifier? leave it out", table.name(),
-             table.header()[static_cast<size_t>(column)], kMostLevels);
+             "csv \"{}\", column \"{}\": expected a factor of at most {} levels, got more; is it an identifier? leave it out of "
+             "the inputs",
+             table.name(), shown(table.header()[static_cast<size_t>(column)]), kMostLevels);
   }
   return {seen.begin(), seen.end()};
 }
@@ -35,33 +44,42 @@ std::vector<std::string> levels_of(const CsvTable& table, int64_t column) {
   fail(
       "{}: expected a number, got \"{}\": a {} stands where a {} is expected; if it is the decimal sign, read the table with --decimal "
       "{}{}",
-      place(table, row, column), shown(table.cell(row, column)), comma ? "comma" : "point", comma ? "point" : "comma", comma ? "," : ".",
-      comma ? "; if it separates thousands, leave it out" : "");
+      place(table, row, column), shown_cell(table.cell(row, column)), comma ? "comma" : "point", comma ? "point" : "comma",
+      comma ? "," : ".", comma ? "; if it separates thousands, leave it out" : "");
 }
 
-/// A column is a factor if no cell of it is a number. One whose cells are all numbers but for the decimal sign is a mistake: it would pass
-/// for a factor with a level for each value.
-Term make_term(const CsvTable& table, const std::string& name, bool factor) {
+[[noreturn]] void refuse_number_like(const CsvTable& table, int64_t row, int64_t column) {
+  fail(
+      "{}: expected a number, got \"{}\": every value of the column looks like {}; write plain numbers, or name the column among the "
+      "factors",
+      place(table, row, column), shown_cell(table.cell(row, column)), describe_number_like(table.cell(row, column)));
+}
+
+/// A column is a factor if no cell of it is a number. One whose cells are all numbers but for the decimal sign, separated thousands or a
+/// unit is a mistake: it would pass for a factor with a level for each value.
+Term make_term(const CsvTable& table, const std::string& name, bool factor, const Rows& rows) {
   const int64_t column = table.column(name);
   Term term{name, {}};
   double value = 0;
-  bool any_number = false, any_cell = false, other_decimals = true;
+  bool any_number = false, any_cell = false, other_decimals = true, number_like = true;
   int64_t first = -1;
-  for (int64_t r = 0; r < table.rows() && !factor; ++r) {
+  for (const int64_t r : rows) {
     const auto cell = table.cell(r, column);
-    if (is_missing(cell)) continue;
+    if (factor || is_missing(cell)) continue;
     if (!any_cell) first = r;
     any_cell = true;
     any_number = table.number(r, column, value);
     if (any_number) break;
     other_decimals = other_decimals && table.has_other_decimal(r, column);
+    number_like = number_like && !describe_number_like(cell).empty();
   }
-  GW_CHECK(any_cell || factor, "csv \"{}\", column \"{}\": every value is missing; leave it out", table.name(), name);
+  GW_CHECK(any_cell || factor, "csv \"{}\", column \"{}\": every value is missing; leave it out of the inputs", table.name(), shown(name));
   if (any_number) return term;
   if (!factor && other_decimals) refuse_decimal(table, first, column);
-  term.levels = levels_of(table, column);
-  GW_CHECK(term.levels.size() >= 2, "csv \"{}\", column \"{}\": expected a factor of at least 2 levels, got {}; leave it out", table.name(),
-           name, term.levels.size());
+  if (!factor && number_like) refuse_number_like(table, first, column);
+  term.levels = levels_of(table, column, rows);
+  GW_CHECK(term.levels.size() >= 2, "csv \"{}\", column \"{}\": expected a factor of at least 2 levels, got {}; leave it out of the inputs",
+           table.name(), shown(name), term.levels.size());
   return term;
 }
 
@@ -82,7 +100,7 @@ class RowReader {
         continue;
       }
       const auto found = std::find(levels.begin(), levels.end(), cell);
-      GW_CHECK(found != levels.end(), "{}: unknown level \"{}\"{}", place(table_, row, columns_[t]), shown(cell),
+      GW_CHECK(found != levels.end(), "{}: unknown level \"{}\"{}", place(table_, row, columns_[t]), shown_cell(cell),
                near_miss(std::string(cell), levels));
       for (auto level = levels.begin() + 1; level != levels.end(); ++level) out.push_back(level == found ? 1 : 0);
     }
@@ -102,10 +120,10 @@ class RowReader {
     if (table_.number(row, column, value)) return value;
     if (table_.has_other_decimal(row, column)) refuse_decimal(table_, row, column);
     const std::string remedy = role == Role::kInput
-                                   ? ", or take the column as classes with --factor " + table_.header()[static_cast<size_t>(column)]
+                                   ? ", or take the column as classes with --factor " + shown(table_.header()[static_cast<size_t>(column)])
                                : role == Role::kResponse ? ", or explain classes with --family multinomial"
                                                          : "";
-    fail("{}: expected a number, got \"{}\"; mend the cell{}", place(table_, row, column), shown(table_.cell(row, column)), remedy);
+    fail("{}: expected a number, got \"{}\"; mend the cell{}", place(table_, row, column), shown_cell(table_.cell(row, column)), remedy);
   }
 
  private:
@@ -115,13 +133,32 @@ class RowReader {
   std::vector<int64_t> columns_;
 };
 
-Frame read_rows(const CsvTable& table, const Schema& schema, bool drop_missing, bool with_response, const std::string& weights) {
-  Frame frame;
-  frame.schema = schema;
+/// Rows that a fit reads: levels and classes are those of these rows alone. Rows of weight 0 are not among them whatever else they hold,
+/// nor, if `drop_missing`, are rows with a missing value. `columns`: of inputs and response.
+Rows used_rows(const CsvTable& table, const std::vector<int64_t>& columns, int64_t weight, bool drop_missing, Frame& frame) {
+  Rows rows;
+  for (int64_t r = 0; r < table.rows(); ++r) {
+    const auto missing = [&](int64_t column) { return is_missing(table.cell(r, column)); };
+    double value = 1;
+    if (weight >= 0 && table.number(r, weight, value) && value == 0) {
+      ++frame.weightless;
+    } else if (drop_missing && ((weight >= 0 && missing(weight)) || std::any_of(columns.begin(), columns.end(), missing))) {
+      ++frame.dropped;
+    } else {
+      rows.push_back(r);
+    }
+  }
+  GW_CHECK(!rows.empty(), "csv \"{}\": every row has a missing value or weight 0; nothing is left", table.name());
+  return rows;
+}
+
+/// Appends `rows` to the frame, whose schema they follow.
+void read_rows(const CsvTable& table, const Rows& rows, bool drop_missing, bool with_response, const std::string& weights, Frame& frame) {
+  const Schema& schema = frame.schema;
   const RowReader reader(table, schema, drop_missing);
   const int64_t response = with_response ? table.column(schema.response) : -1, weight = weights.empty() ? -1 : table.column(weights);
   std::vector<double> values;
-  for (int64_t r = 0; r < table.rows(); ++r) {
+  for (const int64_t r : rows) {
     values.clear();
     if ((response >= 0 && reader.missing(r, response)) || (weight >= 0 && reader.missing(r, weight)) || !reader.read(r, values)) {
       ++frame.dropped;
@@ -130,7 +167,7 @@ Frame read_rows(const CsvTable& table, const Schema& schema, bool drop_missing, 
     if (response >= 0 && schema.classes.empty()) frame.y.push_back(reader.number(r, response, RowReader::Role::kResponse));
     if (response >= 0 && !schema.classes.empty()) {
       const auto found = std::find(schema.classes.begin(), schema.classes.end(), table.cell(r, response));
-      if (found == schema.classes.end()) fail("{}: unknown class \"{}\"", place(table, r, response), shown(table.cell(r, response)));
+      if (found == schema.classes.end()) fail("{}: unknown class \"{}\"", place(table, r, response), shown_cell(table.cell(r, response)));
       frame.y.push_back(static_cast<double>(found - schema.classes.begin()));
     }
     if (weight >= 0) {
@@ -141,7 +178,6 @@ Frame read_rows(const CsvTable& table, const Schema& schema, bool drop_missing, 
     frame.row.push_back(r);
   }
   GW_CHECK(!frame.row.empty(), "csv \"{}\": every row has a missing value; nothing is left", table.name());
-  return frame;
 }
 
 }  // namespace
@@ -177,27 +213,39 @@ Frame make_frame(const CsvTable& table, const FrameOptions& o) {
   table.column(o.response);
   if (!o.weights.empty()) table.column(o.weights);
   for (const auto& name : o.factors) table.column(name);
-  Schema schema;
+  Frame frame;
+  Schema& schema = frame.schema;
   schema.response = o.response;
   std::vector<std::string> inputs = o.inputs;
   for (const auto& name : table.header()) {
     if (o.inputs.empty() && name != o.response && name != o.weights) inputs.push_back(name);
   }
+  std::vector<int64_t> columns{table.column(o.response)};
   for (const auto& name : inputs) {
-    GW_CHECK(name != o.response, "model: \"{}\" is the response and cannot explain itself", name);
+    GW_CHECK(name != o.response, "model: \"{}\" is the response and cannot explain itself", shown(name));
+    columns.push_back(table.column(name));
+  }
+  const Rows rows = used_rows(table, columns, o.weights.empty() ? -1 : table.column(o.weights), o.drop_missing, frame);
+  for (const auto& name : inputs) {
     const bool factor = std::find(o.factors.begin(), o.factors.end(), name) != o.factors.end();
-    schema.terms.push_back(make_term(table, name, factor));
+    schema.terms.push_back(make_term(table, name, factor, rows));
   }
   if (o.classes) {
-    schema.classes = levels_of(table, table.column(o.response));
+    schema.classes = levels_of(table, table.column(o.response), rows);
     GW_CHECK(schema.classes.size() >= 2, "csv \"{}\", column \"{}\": expected at least 2 classes, got {}", table.name(), o.response,
              schema.classes.size());
   }
-  return read_rows(table, schema, o.drop_missing, true, o.weights);
+  read_rows(table, rows, o.drop_missing, true, o.weights, frame);
+  return frame;
 }
 
 Frame apply_schema(const CsvTable& table, const Schema& schema, bool drop_missing, bool with_response) {
-  return read_rows(table, schema, drop_missing, with_response, "");
+  Frame frame;
+  frame.schema = schema;
+  Rows all(static_cast<size_t>(table.rows()));
+  std::iota(all.begin(), all.end(), int64_t{0});
+  read_rows(table, all, drop_missing, with_response, "", frame);
+  return frame;
 }
 
 nlohmann::json to_json(const Schema& schema) {

@@ -39,7 +39,8 @@ struct Frame {
   Schema schema;
   std::vector<double> x, y, weight;  ///< x [n, columns] row after row; weight empty without such a column
   std::vector<int64_t> row;          ///< rows of the table that are used
-  int64_t dropped = 0;
+  int64_t dropped = 0;               ///< rows left out for a missing value
+  int64_t weightless = 0;            ///< rows left out for their weight of 0: they say nothing
   int64_t size() const { return static_cast<int64_t>(row.size()); }
 };
 

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/options.h"
+#include "base/shown.h"
 
 namespace gw {
 namespace {
@@ -38,15 +39,8 @@ std::vector<std::string> dtype_names() {
   return names;
 }
 
-/// Text of an untrusted file for a message: short, one line, plain ASCII.
-std::string shown(std::string_view text) {
-  std::string out;
-  for (const char c : text.substr(0, 60)) {
-    const auto byte = static_cast<unsigned char>(c);
-    out += byte >= 0x20 && byte < 0x7F ? std::string(1, c) : fmt::format("\\x{:02x}", byte);
-  }
-  return text.size() > 60 ? out + "..." : out;
-}
+/// Text of an untrusted file for a message: short.
+std::string shown_name(std::string_view text) { return shown(text, 60); }
 
 struct Entry {
   const DtypeName* dtype = nullptr;
@@ -79,19 +73,19 @@ class HeaderReader : public nlohmann::json_sax<Json> {
                           : !entry_->has_shape     ? "shape"
                           : !entry_->has_offsets   ? "data_offsets"
                                                    : nullptr;
-    GW_CHECK(missing == nullptr, "safetensors \"{}\": expected \"{}\" for tensor \"{}\", got none", file_, missing, shown(tensor_));
+    GW_CHECK(missing == nullptr, "safetensors \"{}\": expected \"{}\" for tensor \"{}\", got none", file_, missing, shown_name(tensor_));
     return true;
   }
 
   bool key(std::string& key) override {
     if (depth_ == 1) {
       const bool twice = header.tensors.count(key) > 0 || (key == kMetadata && seen_metadata_);
-      GW_CHECK(!twice, "safetensors \"{}\": expected every name once, got \"{}\" twice", file_, shown(key));
+      GW_CHECK(!twice, "safetensors \"{}\": expected every name once, got \"{}\" twice", file_, shown_name(key));
       seen_metadata_ = seen_metadata_ || key == kMetadata;
       tensor_ = key;
     } else if (in_metadata_) {
       GW_CHECK(header.metadata.count(key) == 0, "safetensors \"{}\": expected every key of the metadata once, got \"{}\" twice", file_,
-               shown(key));
+               shown_name(key));
     } else {
       start_field(key);
     }
@@ -106,7 +100,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     }
     if (depth_ != 2 || field_ != "dtype") return unexpected("text");
     const auto* found = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& dtype) { return text == dtype.name; });
-    GW_CHECK(found != std::end(kDtypes), "safetensors \"{}\": unknown dtype \"{}\" of tensor \"{}\"{}", file_, shown(text), shown(tensor_),
+    GW_CHECK(found != std::end(kDtypes), "safetensors \"{}\": unknown dtype \"{}\" of tensor \"{}\"{}", file_, shown_name(text), shown_name(tensor_),
              near_miss(text, dtype_names()));
     entry_->dtype = found;
     return true;
@@ -123,7 +117,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     --depth_;
     const size_t count = entry_->offsets.size();
     GW_CHECK(field_ == "shape" || count == 2, "safetensors \"{}\": expected two data_offsets of tensor \"{}\", got {}", file_,
-             shown(tensor_), count);
+             shown_name(tensor_), count);
     return true;
   }
 
@@ -131,13 +125,13 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     if (depth_ != 3) return unexpected("a number");
     auto& list = field_ == "shape" ? entry_->shape : entry_->offsets;
     GW_CHECK(list.size() < kMaxDims, "safetensors \"{}\": expected at most {} numbers in \"{}\" of tensor \"{}\", got more", file_,
-             kMaxDims, field_, shown(tensor_));
+             kMaxDims, field_, shown_name(tensor_));
     list.push_back(value);
     return true;
   }
 
   bool number_integer(number_integer_t value) override { return unexpected(fmt::format("{}", value)); }
-  bool number_float(number_float_t, const string_t& text) override { return unexpected(shown(text)); }
+  bool number_float(number_float_t, const string_t& text) override { return unexpected(shown_name(text)); }
   bool null() override { return unexpected("null"); }
   bool boolean(bool value) override { return unexpected(value ? "true" : "false"); }
   bool binary(binary_t&) override { return unexpected("binary data"); }
@@ -149,17 +143,17 @@ class HeaderReader : public nlohmann::json_sax<Json> {
  private:
   void start_field(const std::string& field) {
     const bool known = field == "dtype" || field == "shape" || field == "data_offsets";
-    GW_CHECK(known, "safetensors \"{}\": unknown field \"{}\" of tensor \"{}\"{}", file_, shown(field), shown(tensor_),
+    GW_CHECK(known, "safetensors \"{}\": unknown field \"{}\" of tensor \"{}\"{}", file_, shown_name(field), shown_name(tensor_),
              near_miss(field, {"dtype", "shape", "data_offsets"}));
     const bool twice = field == "dtype" ? entry_->dtype != nullptr : field == "shape" ? entry_->has_shape : entry_->has_offsets;
-    GW_CHECK(!twice, "safetensors \"{}\": expected \"{}\" of tensor \"{}\" once, got it twice", file_, field, shown(tensor_));
+    GW_CHECK(!twice, "safetensors \"{}\": expected \"{}\" of tensor \"{}\" once, got it twice", file_, field, shown_name(tensor_));
   }
 
   [[noreturn]] bool unexpected(const std::string& got) const {
     const char* expected = depth_ == 0 ? "an object" : depth_ == 1 ? "an object with dtype, shape and data_offsets" : "text";
     if (depth_ == 3 || (depth_ == 2 && !in_metadata_ && field_ != "dtype")) expected = "a list of whole numbers from 0 to 2^64 - 1";
-    const std::string field = depth_ > 1 ? fmt::format(" / \"{}\"", shown(field_)) : "";
-    fail("safetensors \"{}\": expected {} at \"{}\"{}, got {}", file_, expected, shown(tensor_), field, got);
+    const std::string field = depth_ > 1 ? fmt::format(" / \"{}\"", shown_name(field_)) : "";
+    fail("safetensors \"{}\": expected {} at \"{}\"{}, got {}", file_, expected, shown_name(tensor_), field, got);
   }
 
   const std::string& file_;
@@ -181,7 +175,7 @@ std::string_view header_text(std::string_view bytes, const std::string& name) {
            bytes.size() - 8);
   const std::string_view text = bytes.substr(8, length);
   GW_CHECK(!text.empty() && text.front() == '{', "safetensors \"{}\": expected a header that starts with {{, got \"{}\"", name,
-           shown(text.substr(0, 8)));
+           shown_name(text.substr(0, 8)));
   return text;
 }
 
@@ -189,7 +183,7 @@ std::string_view header_text(std::string_view bytes, const std::string& name) {
 void check_entry(const std::string& file, const std::string& tensor, const Entry& entry, uint64_t content_bytes) {
   const uint64_t begin = entry.offsets[0], end = entry.offsets[1];
   GW_CHECK(begin <= end && end <= content_bytes,
-           "safetensors \"{}\": expected data_offsets of tensor \"{}\" in order and within {} bytes, got [{}, {}]", file, shown(tensor),
+           "safetensors \"{}\": expected data_offsets of tensor \"{}\" in order and within {} bytes, got [{}, {}]", file, shown_name(tensor),
            content_bytes, begin, end);
   uint64_t bytes = entry.dtype->bytes;
   bool empty = false;
@@ -197,13 +191,13 @@ void check_entry(const std::string& file, const std::string& tensor, const Entry
     empty = empty || size == 0;
     if (size == 0) continue;  // the strides of an empty tensor are products of its other sizes
     GW_CHECK(bytes <= static_cast<uint64_t>(INT64_MAX) / size,
-             "safetensors \"{}\": expected a shape of tensor \"{}\" below 2^63 bytes, got [{}]", file, shown(tensor),
+             "safetensors \"{}\": expected a shape of tensor \"{}\" below 2^63 bytes, got [{}]", file, shown_name(tensor),
              fmt::join(entry.shape, ", "));
     bytes *= size;
   }
   if (empty) bytes = 0;
   GW_CHECK(bytes == end - begin, "safetensors \"{}\": expected {} bytes for tensor \"{}\" ({}, shape [{}]), got {}", file, bytes,
-           shown(tensor), entry.dtype->name, fmt::join(entry.shape, ", "), end - begin);
+           shown_name(tensor), entry.dtype->name, fmt::join(entry.shape, ", "), end - begin);
 }
 
 /// Tensors must cover the content: no overlap, no hole, no rest. Anything else could hide a second file in the first.
@@ -218,7 +212,7 @@ void check_cover(const std::string& file, const Header& header, uint64_t content
   for (const auto* item : order) {
     const uint64_t begin = item->second.offsets[0];
     GW_CHECK(begin == covered, "safetensors \"{}\": expected tensor \"{}\" to start at byte {}, got {}; the file has {}", file,
-             shown(item->first), covered, begin, begin < covered ? "an overlap" : "a hole");
+             shown_name(item->first), covered, begin, begin < covered ? "an overlap" : "a hole");
     covered = item->second.offsets[1];
   }
   GW_CHECK(covered == content_bytes, "safetensors \"{}\": expected {} bytes of content, got {}; bytes are left over", file, covered,
@@ -229,7 +223,7 @@ at::Tensor tensor_of(const std::string& file, const std::string& name, const Ent
   const std::string_view bytes = content.substr(entry.offsets[0], entry.offsets[1] - entry.offsets[0]);
   if (entry.dtype->type == at::kBool) {  // any other byte in a bool is undefined behaviour
     const auto odd = std::find_if(bytes.begin(), bytes.end(), [](char c) { return c != 0 && c != 1; });
-    GW_CHECK(odd == bytes.end(), "safetensors \"{}\": expected bytes 0 and 1 in the BOOL tensor \"{}\", got {}", file, shown(name),
+    GW_CHECK(odd == bytes.end(), "safetensors \"{}\": expected bytes 0 and 1 in the BOOL tensor \"{}\", got {}", file, shown_name(name),
              odd == bytes.end() ? 0 : static_cast<unsigned char>(*odd));
   }
   at::Tensor tensor = at::empty(std::vector<int64_t>(entry.shape.begin(), entry.shape.end()), entry.dtype->type);
@@ -245,11 +239,11 @@ struct Item {
 
 Item item_of(const std::string& name, const at::Tensor& tensor) {
   GW_CHECK(name != kMetadata, "safetensors: expected another name than \"{}\", got a tensor of this name", kMetadata);
-  GW_CHECK(tensor.defined() && tensor.layout() == at::kStrided, "safetensors: expected a dense tensor \"{}\", got {}", shown(name),
+  GW_CHECK(tensor.defined() && tensor.layout() == at::kStrided, "safetensors: expected a dense tensor \"{}\", got {}", shown_name(name),
            tensor.defined() ? "a sparse one" : "an undefined one");
   const auto* dtype =
       std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& known) { return known.type == tensor.scalar_type(); });
-  GW_CHECK(dtype != std::end(kDtypes), "safetensors: expected tensor \"{}\" of dtype {}, got {}", shown(name),
+  GW_CHECK(dtype != std::end(kDtypes), "safetensors: expected tensor \"{}\" of dtype {}, got {}", shown_name(name),
            fmt::join(dtype_names(), " "), c10::toString(tensor.scalar_type()));
   return {name, tensor.detach().to(at::kCPU).contiguous(), static_cast<size_t>(dtype - std::begin(kDtypes))};
 }
@@ -258,7 +252,7 @@ std::string quoted(const std::string& text) {
   try {
     return Json(text).dump();
   } catch (const Json::type_error&) {
-    fail("safetensors: expected names and metadata in UTF-8, got \"{}\"", shown(text));
+    fail("safetensors: expected names and metadata in UTF-8, got \"{}\"", shown_name(text));
   }
 }
 

@@ -108,7 +108,8 @@ TEST(Csv, RefusesTextAmongNumbers) {
   const CsvTable roles("y,x,w\n1,2,1\nlow,3,1\n3,4,many\n", "t.csv");
   FrameOptions weighted;
   weighted.response = "y", weighted.weights = "w";
-  EXPECT_TRUE(refusal([&] { make_frame(roles, weighted); }).ends_with("got \"low\"; mend the cell, or explain classes with --family multinomial"));
+  EXPECT_TRUE(
+      refusal([&] { make_frame(roles, weighted); }).ends_with("got \"low\"; mend the cell, or explain classes with --family multinomial"));
   weighted.response = "x", weighted.factors = {"y"};
   EXPECT_TRUE(refusal([&] { make_frame(roles, weighted); }).ends_with("got \"many\"; mend the cell"));
   options.inputs = {"y"};
@@ -124,19 +125,26 @@ TEST(Csv, DecimalCommasAreNamedAndReadWhenAskedFor) {
     csv.decimal = decimal;
     return make_frame(CsvTable(bytes, "t.csv", csv), options);
   };
-  const char *quoted = "y,x\n1,\"1,5\"\n2,\"2,25\"\n3,\"4,5\"\n", *semicolons = "y;x\n1;7\n2;2,25\n3;-4,5e1\n", *points = "y;x\n1,5;7.5\n2;3\n";
+  const char *quoted = "y,x\n1,\"1,5\"\n2,\"2,25\"\n3,\"4,5\"\n", *semicolons = "y;x\n1;7\n2;2,25\n3;-4,5e1\n",
+             *points = "y;x\n1,5;7.5\n2;3\n";
   const std::string remedy = "a comma stands where a point is expected; if it is the decimal sign, read the table with --decimal ,";
-  for (const auto& [bytes, place] : {std::pair{quoted, "line 2, column \"x\": expected a number, got \"1,5\": "}, {semicolons, "line 3, column \"x\": expected a number, got \"2,25\": "}}) {
+  for (const auto& [bytes, place] : {std::pair{quoted, "line 2, column \"x\": expected a number, got \"1,5\": "},
+                                     {semicolons, "line 3, column \"x\": expected a number, got \"2,25\": "}}) {
     const auto message = refusal([&, of = bytes] { read(of, '.'); });
     EXPECT_NE(message.find(place + remedy), std::string::npos) << message;
   }
   EXPECT_EQ(read(quoted, ',').x, (std::vector<double>{1.5, 2.25, 4.5}));
   EXPECT_EQ(read(semicolons, ',').x, (std::vector<double>{7, 2.25, -45}));
   const auto message = refusal([&] { read(points, ','); });
-  EXPECT_NE(message.find("line 2, column \"x\": expected a number, got \"7.5\": a point stands where a comma is expected"), std::string::npos) << message;
+  EXPECT_NE(message.find("line 2, column \"x\": expected a number, got \"7.5\": a point stands where a comma is expected"),
+            std::string::npos)
+      << message;
   EXPECT_NE(refusal([&] { read("y;x\n1;2\n2;1.234,5\n", ','); }).find("expected a number, got \"1.234,5\"; mend"), std::string::npos);
   // Cells without quotes fall apart; the separator can be told where the header misleads.
-  EXPECT_NE(refusal([&] { read("y,x\n1,5,2,5\n", '.'); }).find("line 2: expected 2 cells as in the header, got 4; is a quote or a separator missing, or is the comma decimal?"), std::string::npos);
+  EXPECT_NE(refusal([&] {
+              read("y,x\n1,5,2,5\n", '.');
+            }).find("line 2: expected 2 cells as in the header, got 4; is a quote or a separator missing, or is the comma decimal?"),
+            std::string::npos);
   const CsvTable misleading("weight, kg;height, cm\n1;2\n", "t.csv", {';'});
   EXPECT_EQ(misleading.header(), (Names{"weight, kg", "height, cm"}));
   // Asked for, such cells are levels.
@@ -160,6 +168,106 @@ TEST(Csv, RefusesIdentifiersAsFactors) {
   FrameOptions options;
   options.response = "y";
   EXPECT_NE(refusal([&] { make_frame(table, options); }).find("is it an identifier?"), std::string::npos);
+}
+
+// Levels and classes are those of rows that are read: one of a dropped row would be a constant column, or a class that nobody has.
+TEST(Csv, RowsLeftOutGiveNoLevelsAndNoClasses) {
+  FrameOptions options;
+  options.response = "y", options.drop_missing = true;
+  EXPECT_EQ(make_frame(CsvTable("y,g\n1,a\n2,b\n4,b\nNA,c\n", "t.csv"), options).schema.columns(), (Names{"g=b"}));
+  EXPECT_EQ(make_frame(CsvTable("y,g\n1,b\n2,c\n4,b\nNA,a\n", "t.csv"), options).schema.columns(), (Names{"g=c"}));
+  FrameOptions weighted;
+  weighted.response = "y", weighted.weights = "w";
+  const Frame frame = make_frame(CsvTable("y,g,w\n1,a,1\n2,b,1\n4,b,2\n9,c,0\n,a,0\n", "t.csv"), weighted);
+  EXPECT_EQ(frame.schema.columns(), (Names{"g=b"}));
+  EXPECT_EQ(frame.row, (std::vector<int64_t>{0, 1, 2}));
+  EXPECT_EQ(frame.weightless, 2);
+  EXPECT_EQ(frame.dropped, 0);
+  FrameOptions classes;
+  classes.response = "k", classes.classes = true, classes.drop_missing = true;
+  EXPECT_EQ(make_frame(CsvTable("k,x\nlow,1\nmid,2\nhigh,NA\n", "t.csv"), classes).schema.classes, (Names{"low", "mid"}));
+}
+
+TEST(Csv, ColumnsThatLookLikeNumbersAreNoFactors) {
+  FrameOptions options;
+  options.response = "y";
+  const auto frame_of = [&](const std::vector<std::string>& cells) {
+    std::string bytes = "y;x\n";
+    for (size_t i = 0; i < cells.size(); ++i) bytes += std::to_string(i) + ";" + cells[i] + "\n";
+    return make_frame(CsvTable(bytes, "t.csv"), options);
+  };
+  const std::vector<std::vector<std::string>> refused{{"1,500,000", "2,250,000"},
+                                                      {"500,000", "1,500,000"},
+                                                      {"1'500", "2'500"},
+                                                      {"1 500", "2 500"},
+                                                      {"5 %", "6 %"},
+                                                      {"$5", "$6"},
+                                                      {"5 kg", "6 kg"},
+                                                      {"\u22125", "\u22126"},
+                                                      {"<0.5", "<0.7"},
+                                                      {"2024-01-31", "2024-02-01"},
+                                                      {"31.1.2024", "1.2.2024"},
+                                                      {"0x10", "0x11"}};
+  for (const auto& cells : refused) {
+    const auto message = refusal([&] { frame_of(cells); });
+    EXPECT_NE(message.find("line 2, column \"x\": expected a number, got \"" + cells[0] + "\": every value of the column looks like"),
+              std::string::npos)
+        << message;
+    EXPECT_NE(message.find("name the column among the factors"), std::string::npos) << message;
+    options.factors = {"x"};
+    EXPECT_EQ(frame_of(cells).schema.columns().size(), 1u);
+    options.factors.clear();
+  }
+  for (const auto& cells :
+       std::vector<std::vector<std::string>>{{"10-19", "20-29"}, {"1st", "2nd"}, {"A1", "A2"}, {"18+", "65+"}, {"low", "high"}}) {
+    EXPECT_EQ(frame_of(cells).schema.columns().size(), 1u) << cells[0];
+  }
+}
+
+TEST(Csv, BlanksStandAroundQuotes) {
+  const CsvTable table("y, x\n1, \"2\"\n3, \"a, b\" \n", "t.csv");
+  EXPECT_EQ(table.cell(0, 1), "2");
+  EXPECT_EQ(table.cell(1, 1), "a, b");
+  expect_refused("y,x\n1, \"2\"3\n", "line 2: expected a separator");
+}
+
+TEST(Csv, RefusesWhatIsNotUtf8) {
+  expect_refused(
+      "y,gr\xF6\xDF"
+      "e\n1,2\n",
+      "line 1: expected text in UTF-8, got the byte 0xf6");
+  expect_refused("y,x\n1,B\xE4r\n", "line 2: expected text in UTF-8, got the byte 0xe4");
+  EXPECT_EQ(CsvTable("y,gr\u00F6\u00DFe\n1,2\n", "t.csv").header()[1], "gr\u00F6\u00DFe");
+}
+
+TEST(Csv, BlankFirstLinesAndLinesThatEndWithCr) {
+  EXPECT_EQ(CsvTable("\n \r\ny;x\n1;2\n", "t.csv").header(), (Names{"y", "x"}));
+  const CsvTable table("y,x\r1,2\r3,4\r", "t.csv");
+  EXPECT_EQ(table.rows(), 2);
+  EXPECT_EQ(table.cell(1, 1), "4");
+}
+
+TEST(Csv, FormsOfNumbers) {
+  double value = 1;
+  for (const auto* text : {"1e-400", "-1e-400", "0.0000001e-999", "1e-99999999999999999999"}) {
+    EXPECT_TRUE(gw::parse_number(text, value)) << text;
+    EXPECT_EQ(value, 0) << text;
+  }
+  for (const auto* text : {"+-5", "1e400", "1e99999999999999999999", "+"}) EXPECT_FALSE(gw::parse_number(text, value)) << text;
+  EXPECT_FALSE(gw::parse_number("1" + std::string(400, '0') + "e-1", value));
+  for (const auto* text : {"-nan", "-NaN", "+nan"}) EXPECT_TRUE(gw::is_missing(text)) << text;
+  for (const auto* text : {"-na", "-", "-.", "-5"}) EXPECT_FALSE(gw::is_missing(text)) << text;
+}
+
+TEST(Csv, NoEscapeSequenceReachesAMessage) {
+  const auto header = refusal([] { CsvTable("\x1b]0;own\x07,x\n1,2\n", "t.csv").column("y\x1b[31m"); });
+  const auto cell = refusal([] {
+    FrameOptions options;
+    options.response = "y";
+    make_frame(CsvTable("y,x\n1,2\n2,\x1b[31mred\u202E\n", "t.csv"), options);
+  });
+  for (const auto& message : {header, cell}) EXPECT_EQ(message.find('\x1b'), std::string::npos) << message;
+  EXPECT_NE(cell.find("\\x1b[31mred\\xe2\\x80\\xae"), std::string::npos) << cell;
 }
 
 class CsvFile : public gw::testing::TempDirectory {};

@@ -37,6 +37,15 @@ def idx_corpus():
 
 
 def csv_corpus():
+    save("csv", "blank_before_quote", b'y, x\n1, "2"\n3, "4"\n')
+    save("csv", "blank_first_line", b"\n\ny;x\n1;2\n2;1\n")
+    save("csv", "cr_only", b"y,x\r1,2\r3,4\r")
+    save("csv", "latin_1", b"y,gr\xf6\xdfe\n1,2\n3,4\n")
+    save("csv", "units", b"y,x\n1,5 kg\n2,6 kg\n")
+    save("csv", "dates", b"y,x\n1,2024-01-31\n2,2024-02-01\n")
+    save("csv", "several_commas", b'y,x\n1,"1,500,000"\n2,"500,000"\n')
+    save("csv", "forms_of_numbers", b"y,x\n1,1e-400\n2,+-5\n3,-nan\n")
+    save("csv", "level_of_a_dropped_row", b"y,g\n1,a\n2,b\n4,b\nNA,c\n")
     save("csv", "plain", b"y,x,sex\n1,2.5,f\n2,-1e3,m\n0.5,7,f\n")
     save("csv", "semicolon", b"y;x\r\n1;2\r\n3;4\r\n")
     save("csv", "quoted", b'"y","a ""name"", with comma"\n1,2\n"3","4"\n')
