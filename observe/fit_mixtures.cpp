@@ -39,14 +39,48 @@ void check_request(const FitRequest& request) {
   static const std::vector<std::string> kCriteria{"aic", "bic", "icl", "cv"};
   GW_CHECK(std::find(kCriteria.begin(), kCriteria.end(), request.criterion) != kCriteria.end(), "fit: unknown criterion \"{}\"{}",
            request.criterion, near_miss(request.criterion, kCriteria));
-  GW_CHECK(request.criterion != "cv" || request.folds >= 2, "fit: criterion cv needs --folds of 2 or more, got {}", request.folds);
+  GW_CHECK(request.criterion != "cv" || request.folds >= 2, "fit: criterion cv needs folds of 2 or more, got {}", request.folds);
+  GW_CHECK(request.folds != 1, "fit: expected folds of 0 (none) or 2 and more, got 1: one fold leaves no rows to fit");
   GW_CHECK(request.least_experts >= 1 && request.least_experts <= request.most_experts,
            "fit: expected a range of experts from 1 up, got {}..{}", request.least_experts, request.most_experts);
+}
+
+/// The largest size first: what cannot be fitted is refused before hours of smaller sizes.
+void check_sizes(const FitRequest& request, const stats::DataView& view) {
+  GW_CHECK(request.most_experts <= 1000, "fit: expected at most 1000 experts, got {}", request.most_experts);
+  GW_CHECK(request.most_experts <= view.n, "fit: expected no more experts than rows with weight ({}), got {}", view.n,
+           request.most_experts);
+}
+
+/// Criteria charge for parameters by the sum of the weights: with weights that add up to 1, BIC charges nothing and the largest size wins.
+void check_weights(const FitRequest& request, const stats::DataView& view) {
+  constexpr double kFar = 2;
+  const double unit = stats::rows_per_weight(view);
+  GW_CHECK(
+      request.least_experts == request.most_experts || request.criterion == "cv" || (unit <= kFar && unit >= 1 / kFar),
+      "fit: {} compares sizes by the sum of the weights, expected near the number of rows ({}), got {:.3g}; scale the weights so that they "
+      "add up to the rows, or compare by cv",
+      request.criterion, view.n, static_cast<double>(view.n) / unit);
 }
 
 }  // namespace
 
 stats::DataView FitOutcome::view() const { return view_of(frame); }
+
+std::vector<std::string> notes_of(const FitOutcome& outcome) {
+  const auto& fit = outcome.model.fit;
+  std::vector<std::string> notes = fit.warnings;
+  const auto& more = outcome.model.inference.warnings;
+  notes.insert(notes.end(), more.begin(), more.end());
+  if (!fit.refused.empty()) notes.push_back(fit.refused);
+  for (const auto& c : outcome.candidates) {
+    if (c.degenerate && c.experts != fit.spec.experts)
+      notes.push_back(fmt::format("{} experts are out: {}", c.experts, stats::name_of(c.exclusion)));
+  }
+  if (outcome.frame.weightless > 0) notes.push_back(fmt::format("{} rows of weight 0 are left out", outcome.frame.weightless));
+  if (fit.at_best > 0) notes.push_back(fmt::format("{} of {} starts ended at this maximum", fit.at_best, fit.start_likelihood.size()));
+  return notes;
+}
 
 FitOutcome fit_mixtures(const CsvTable& table, const FitRequest& request) {
   check_request(request);
@@ -61,13 +95,22 @@ FitOutcome fit_mixtures(const CsvTable& table, const FitRequest& request) {
   if (request.gate_inputs) spec.gate.columns = schema.columns_of(*request.gate_inputs);
   if (request.expert_inputs) spec.columns = schema.columns_of(*request.expert_inputs);
   const auto view = outcome.view();
+  check_sizes(request, view), check_weights(request, view);
   stats::FitOptions options = request.options;
   options.column_names = schema.columns();
   stats::FitResult best;
   for (int64_t k = request.least_experts; k <= request.most_experts; ++k) {
     spec.experts = k;
     auto fitted = stats::fit(view, spec, request.seed, options);
-    FitCandidate candidate{k, stats::criteria(fitted, view), {}, fitted.converged, fitted.degenerate, fitted.warnings};
+    FitCandidate candidate{k,
+                           stats::criteria(fitted, view),
+                           {},
+                           fitted.converged,
+                           fitted.degenerate,
+                           fitted.exclusion,
+                           fitted.refused,
+                           fitted.at_best,
+                           fitted.warnings};
     if (request.folds >= 2) candidate.validation = stats::cross_validate(view, spec, request.folds, request.seed, options);
     outcome.candidates.push_back(std::move(candidate));
     const bool better =
@@ -76,7 +119,7 @@ FitOutcome fit_mixtures(const CsvTable& table, const FitRequest& request) {
     if (request.options.stop && request.options.stop()) break;
   }
   best.parameters = stats::reorder(best.spec, best.parameters, stats::canonical_order(best, view));
-  outcome.model = {schema, best, stats::infer(best, view), stats::criteria(best, view)};
+  outcome.model = {schema, best, stats::infer(best, view, schema.columns()), stats::criteria(best, view)};
   return outcome;
 }
 

@@ -9,11 +9,11 @@ namespace gw {
 struct FitRequest {
   FrameOptions frame;
   int64_t least_experts = 2, most_experts = 2;
-  stats::MixtureSpec spec;                 ///< experts, classes and columns are filled in
+  stats::MixtureSpec spec;                                ///< experts, classes and columns are filled in
   std::optional<std::vector<std::string>> gate_inputs;    ///< terms that the gate sees; absent: all
   std::optional<std::vector<std::string>> expert_inputs;  ///< terms that the experts see; absent: all
-  std::string criterion = "bic";           ///< aic, bic, icl, cv
-  int64_t folds = 0;                       ///< cross-validation besides; needed by cv
+  std::string criterion = "bic";                          ///< aic, bic, icl, cv
+  int64_t folds = 0;                                      ///< cross-validation besides; needed by cv
   uint64_t seed = 0;
   stats::FitOptions options;
 };
@@ -25,6 +25,9 @@ struct FitCandidate {
   std::optional<stats::CrossValidation> validation;
   bool converged = false;
   bool degenerate = false;  ///< loses against every size that is not: its likelihood is that of a few rows met by chance
+  stats::Exclusion exclusion = stats::Exclusion::kNone;  ///< why
+  std::string refused;                                   ///< a higher maximum of this size that a rule left out
+  int64_t at_best = 0;                                   ///< starts that ended at the result
   std::vector<std::string> warnings;
 };
 
@@ -35,6 +38,10 @@ struct FitOutcome {
   MixtureModel model;
   stats::DataView view() const;
 };
+
+/// What must be told beside the tables: warnings, a higher maximum that was refused, sizes that are out and why, how many starts ended at
+/// the best.
+std::vector<std::string> notes_of(const FitOutcome& outcome);
 
 /// Errors: ValueError for a criterion that does not exist, a range of experts that is empty, and what reading and fitting refuse.
 FitOutcome fit_mixtures(const CsvTable& table, const FitRequest& request);

@@ -13,7 +13,7 @@ namespace {
 
 using Kind = stats::FreeParameter::Kind;
 constexpr const char* kFormat = "gatewright mixture";
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;  // 2: the factor of the covariance and the undetermined directions, which predictions need
 
 Json spec_json(const stats::MixtureSpec& spec) {
   Json json{{"experts", spec.experts}, {"family", stats::name_of(spec.family)}, {"gate", stats::name_of(spec.gate.kind)}};
@@ -75,6 +75,8 @@ Json inference_json(const stats::Inference& i) {
           {"robust_error", errors_json(i.robust_error)},
           {"covariance", i.covariance},
           {"robust_covariance", i.robust_covariance},
+          {"factor", i.factor},
+          {"undetermined", i.undetermined},
           {"warnings", i.warnings}};
 }
 
@@ -89,6 +91,10 @@ stats::Inference inference_from(const Json& json, const stats::MixtureSpec& spec
   };
   i.estimate = take("estimate", size), i.covariance = take("covariance", size * size),
   i.robust_covariance = take("robust_covariance", size * size);
+  i.factor = take("factor", size * size);
+  i.undetermined = json.at("undetermined").get<std::vector<std::vector<double>>>();
+  for (const auto& direction : i.undetermined)
+    GW_CHECK(direction.size() == size, "{}: expected {} values of a direction in undetermined, got {}", where, size, direction.size());
   for (auto* to : {&i.error, &i.robust_error}) {
     const Json& list = json.at(to == &i.error ? "error" : "robust_error");
     GW_CHECK(list.is_array() && list.size() == size, "{}: expected {} standard errors", where, size);
@@ -96,6 +102,15 @@ stats::Inference inference_from(const Json& json, const stats::MixtureSpec& spec
   }
   i.warnings = json.value("warnings", std::vector<std::string>{});
   return i;
+}
+
+/// JSON has no word for infinity and NaN: they would be written as null, which read_model refuses.
+void check_finite(const Json& json, const std::string& path, const std::string& at) {
+  if (json.is_number_float())
+    GW_CHECK(std::isfinite(json.get<double>()), "{}: expected finite numbers in a model, got {} at {}; bring columns and response near 1",
+             path, json.get<double>(), at);
+  if (!json.is_structured()) return;
+  for (const auto& [key, value] : json.items()) check_finite(value, path, at + "/" + key);
 }
 
 std::string part_of(const MixtureModel& model, const stats::FreeParameter& free) {
@@ -186,7 +201,11 @@ MixtureModel mixture_from_json(const Json& json, const std::string& where) {
   }
 }
 
-void write_model(const std::string& path, const MixtureModel& model) { write_atomic(path, dump_json(to_json(model), 1) + "\n"); }
+void write_model(const std::string& path, const MixtureModel& model) {
+  const Json json = to_json(model);
+  check_finite(json, path, "");
+  write_atomic(path, dump_json(json, 1) + "\n");
+}
 MixtureModel read_model(const std::string& path) { return mixture_from_json(read_json(path), path); }
 
 }  // namespace gw

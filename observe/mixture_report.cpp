@@ -83,7 +83,7 @@ std::string fitted_chart(const FitOutcome& outcome) {
   Series mean{"mean of the mixture", kPaletteSize - 2, true, walk.at, {}};
   std::vector<Series> lines(experts);
   for (const auto& x : walk.x) {
-    const auto at = stats::predict(fit.spec, fit.parameters, x.data(), view.d, 0.9);
+    const auto at = stats::predict(fit.spec, fit.parameters, x.data(), 0.9);
     mean.y.push_back(at.mean);
     for (size_t k = 0; k < experts; ++k) lines[k].y.push_back(at.expert[k]);
   }
@@ -192,7 +192,7 @@ std::string comparison_section(const FitOutcome& outcome) {
   table.header = {"Experts", "Log-likelihood", "Parameters", "AIC", "BIC", "ICL", "Held-out log density"};
   for (size_t i = 0; i < outcome.candidates.size(); ++i) {
     const auto& c = outcome.candidates[i];
-    table.rows.push_back({fmt::format("{}{}", c.experts, i == outcome.best ? " (chosen)" : c.degenerate ? " (out: an expert died)" : ""), fmt::format("{:.3f}", c.criteria.log_likelihood),
+    table.rows.push_back({fmt::format("{}{}", c.experts, i == outcome.best ? " (chosen)" : c.degenerate ? fmt::format(" (out: {})", stats::name_of(c.exclusion)) : ""), fmt::format("{:.3f}", c.criteria.log_likelihood),
                           fmt::format("{}", c.criteria.parameters), fmt::format("{:.2f}", c.criteria.aic), fmt::format("{:.2f}", c.criteria.bic),
                           fmt::format("{:.2f}", c.criteria.icl),
                           c.validation ? fmt::format("{:.4f} ± {:.4f}", c.validation->mean, c.validation->error) : "–"});

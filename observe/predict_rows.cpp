@@ -50,7 +50,7 @@ PredictedRows predict_rows(const MixtureModel& model, const CsvTable& table, dou
     std::vector<double> posterior(static_cast<size_t>(spec.experts));
     for (int64_t i = chunks.begin(c); i < chunks.end(c); ++i) {
       const double* x = frame.x.data() + i * d;
-      const auto at = stats::predict(spec, p, x, d, level, &model.inference);
+      const auto at = stats::predict(spec, p, x, level, &model.inference);
       auto& row = out.rows[static_cast<size_t>(i)];
       row.push_back(fmt::format("{}", frame.row[static_cast<size_t>(i)] + 1));
       if (model.schema.classes.empty()) {

@@ -20,11 +20,15 @@ double log_poisson_tail(double mean, double least) {
 
 }  // namespace
 
-double expected_by_chance(const MixtureSpec& spec, const MixtureParameters& p, int64_t expert, double mass, const DataView& data) {
+double expected_by_chance(const MixtureSpec& spec, const MixtureParameters& p, int64_t expert, double mass, const DataView& data,
+                          double row_unit) {
   std::vector<double> gates(static_cast<size_t>(p.experts)), rest(gates.size());
-  double expected = 0, largest = 0;
+  double expected = 0, largest = 0, n = 0;
   const double band = 2 * std::sqrt(3.0) * p.scale[static_cast<size_t>(expert)];  // a uniform band with the same deviation
   for (int64_t i = 0; i < data.n; ++i) {
+    const double weight = data.weight != nullptr ? data.weight[i] * row_unit : 1;
+    if (weight == 0) continue;
+    n += weight;
     const double* x = data.x + i * data.d;
     log_gates(spec, p, x, gates.data());
     const double own = gates[static_cast<size_t>(expert)];
@@ -39,22 +43,22 @@ double expected_by_chance(const MixtureSpec& spec, const MixtureParameters& p, i
       auto& value = rest[static_cast<size_t>(k)];
       if (std::isfinite(value)) value += expert_log_density(spec, p, k, x, mean) - others;
     }
-    expected += band * std::exp(own + log_sum_exp(rest.data(), p.experts));
+    expected += weight * band * std::exp(own + log_sum_exp(rest.data(), p.experts));
   }
-  const double n = static_cast<double>(data.n), planes = static_cast<double>(p.inputs + 1), rows = std::floor(mass);
+  const double planes = static_cast<double>(p.inputs + 1), rows = std::floor(mass);
   if (rows <= planes || largest == 0) return HUGE_VAL;
   const double log_tests = log_choose(n, planes) + static_cast<double>(p.gate_inputs) * std::log(n) - log_choose(rows, planes);
   return std::exp(log_tests + log_poisson_tail(expected / largest, rows - planes));
 }
 
 std::vector<int64_t> chance_experts(const MixtureSpec& spec, const MixtureParameters& p, const std::vector<double>& mass,
-                                    const DataView& data) {
+                                    const DataView& data, double row_unit) {
   std::vector<int64_t> found;
   if (spec.family == Family::kMultinomial || p.experts < 2) return found;
   const double widest = *std::max_element(p.scale.begin(), p.scale.end());
   for (int64_t k = 0; k < p.experts; ++k) {
     if (p.scale[static_cast<size_t>(k)] >= kNarrow * widest) continue;
-    if (expected_by_chance(spec, p, k, mass[static_cast<size_t>(k)], data) > kChance) found.push_back(k);
+    if (expected_by_chance(spec, p, k, mass[static_cast<size_t>(k)], data, row_unit) > kChance) found.push_back(k);
   }
   return found;
 }

@@ -126,16 +126,16 @@ void expert_predictors(const MixtureSpec& spec, const MixtureParameters& p, int6
   }
 }
 
-double expert_log_density(const MixtureSpec& spec, const MixtureParameters& p, int64_t expert, const double* x, double y) {
-  if (spec.family == Family::kMultinomial) {
-    std::vector<double> predictor(static_cast<size_t>(p.outputs));
-    expert_predictors(spec, p, expert, x, predictor.data());
-    return log_logistic_density(predictor.data(), p.outputs, static_cast<int64_t>(y));
-  }
-  double mean = 0;
-  expert_predictors(spec, p, expert, x, &mean);
+double expert_log_density_at(const MixtureSpec& spec, const MixtureParameters& p, int64_t expert, const double* predictor, double y) {
+  if (spec.family == Family::kMultinomial) return log_logistic_density(predictor, p.outputs, static_cast<int64_t>(y));
   const auto e = static_cast<size_t>(expert);
-  return log_scale_density(spec.family, y - mean, p.scale[e], p.freedom.empty() ? 0 : p.freedom[e]);
+  return log_scale_density(spec.family, y - predictor[0], p.scale[e], p.freedom.empty() ? 0 : p.freedom[e]);
+}
+
+double expert_log_density(const MixtureSpec& spec, const MixtureParameters& p, int64_t expert, const double* x, double y) {
+  std::vector<double> predictor(static_cast<size_t>(p.outputs));
+  expert_predictors(spec, p, expert, x, predictor.data());
+  return expert_log_density_at(spec, p, expert, predictor.data(), y);
 }
 
 double log_density(const MixtureSpec& spec, const MixtureParameters& p, const double* x, double y, double* responsibility) {

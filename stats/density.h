@@ -16,6 +16,10 @@ void expert_predictors(const MixtureSpec& spec, const MixtureParameters& paramet
 /// log f_k(y | x) of one expert.
 double expert_log_density(const MixtureSpec& spec, const MixtureParameters& parameters, int64_t expert, const double* x, double y);
 
+/// The same where its predictors are known already.
+double expert_log_density_at(const MixtureSpec& spec, const MixtureParameters& parameters, int64_t expert, const double* predictor,
+                             double y);
+
 /// log p(y | x). With `responsibility` ([experts]) also the posterior probabilities of the experts.
 double log_density(const MixtureSpec& spec, const MixtureParameters& parameters, const double* x, double y, double* responsibility = nullptr);
 

@@ -28,6 +28,19 @@ struct Moments {
   double mean, scale;
 };
 
+/// Errors and their squares are taken in the units of the data: with columns and response within these magnitudes none overflows.
+constexpr double kMostMagnitude = 1e75, kLeastSpread = 1e-75;
+
+template <class At>
+void check_magnitude(const std::string& what, int64_t n, At at) {
+  double low = at(0), high = at(0);
+  for (int64_t i = 0; i < n; ++i) low = std::min(low, at(i)), high = std::max(high, at(i));
+  const double largest = std::max(std::abs(low), std::abs(high)), spread = high - low;
+  GW_CHECK(largest <= kMostMagnitude && (spread == 0 || spread >= kLeastSpread),
+           "stats: expected {} within {:g} and spread over at least {:g}, got {:.6g} to {:.6g}; change its unit", what, kMostMagnitude,
+           kLeastSpread, low, high);
+}
+
 Moments weighted_moments(const double* values, const double* weight, int64_t n, double total) {
   double mean = 0, square = 0;
   for (int64_t i = 0; i < n; ++i) mean += weight[i] * values[i] / total;
@@ -51,6 +64,7 @@ Design::Design(const DataView& data, const MixtureSpec& spec, const std::vector<
     used += weights[static_cast<size_t>(i)] > 0;
   }
   weight = weights.data();
+  row_unit = rows_per_weight(data);
   const int64_t needed = spec.inputs(data.d) + 2;
   GW_CHECK(used >= needed, "stats: expected at least {} rows with weight for {} column{}, got {}; leave columns out", needed, data.d,
            data.d == 1 ? "" : "s", used);
@@ -69,9 +83,16 @@ std::string Design::name_of(int64_t column) const {
   return static_cast<size_t>(column) < names_.size() ? "\"" + names_[static_cast<size_t>(column)] + "\"" : std::to_string(column + 1);
 }
 
+std::vector<Design::Unit> Design::units(const std::vector<Column>& columns) {
+  std::vector<Unit> result;
+  for (const auto& c : columns) result.push_back({c.mean, c.scale});
+  return result;
+}
+
 void Design::standardise_response(const DataView& data) {
   auto& values = storage_.emplace_back(static_cast<size_t>(padded), 0.0);
   if (spec_.family != Family::kMultinomial) {
+    check_magnitude("the response", rows, [&](int64_t i) { return data.y[i]; });
     const auto moments = weighted_moments(data.y, weight, rows, total_weight);
     y_mean = moments.mean, y_scale = moments.scale;
     GW_CHECK(y_scale > 1e-13 * std::abs(y_mean) && y_scale > 0,
@@ -88,6 +109,7 @@ const Design::Column& Design::column(const DataView& data, int64_t source, bool 
   for (const auto& c : made_) {
     if (c.source == source && c.transformed == transformed && c.centred == centred) return c;
   }
+  check_magnitude("column " + name_of(source), rows, [&](int64_t i) { return data.x[i * data.d + source]; });
   auto& values = storage_.emplace_back(static_cast<size_t>(padded), 0.0);
   for (int64_t i = 0; i < rows; ++i) {
     const double x = data.x[i * data.d + source];

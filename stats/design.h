@@ -24,12 +24,20 @@ class Design {
   const double* y = nullptr;
   const double* weight = nullptr;  ///< 0 in the padding
   double total_weight = 0;
+  double row_unit = 1;  ///< rows_per_weight of the data
   double y_mean = 0, y_scale = 1;  ///< 0 and 1 for classes
 
   /// Parameters for standardised data, and back. The densities are those of y in its own units only after `log_jacobian` is added.
   MixtureParameters to_standard(const MixtureParameters& parameters) const;
   MixtureParameters to_data(const MixtureParameters& parameters) const;
   double log_jacobian() const;
+
+  /// x = mean + scale · (standardised column), in the order of `input` and `gate_input`.
+  struct Unit {
+    double mean, scale;
+  };
+  std::vector<Unit> input_units() const { return units(inputs_); }
+  std::vector<Unit> gate_units() const { return units(gates_); }
 
  private:
   struct Column {
@@ -39,6 +47,7 @@ class Design {
     const double* values;
   };
   const Column& column(const DataView& data, int64_t source, bool transformed, bool centred);
+  static std::vector<Unit> units(const std::vector<Column>& columns);
   void standardise_response(const DataView& data);
   void check_columns(const std::vector<Column>& columns, const char* who) const;
   MixtureParameters convert(const MixtureParameters& parameters, bool to_data) const;

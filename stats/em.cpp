@@ -21,12 +21,12 @@ EmProblem::EmProblem(const Design& design, const MixtureSpec& spec, const FitOpt
 
 double EmProblem::least_mass() const {
   const double rows = options_.least_rows > 0 ? options_.least_rows : 2 * static_cast<double>(design_.input.size() + 2);
-  return rows * design_.total_weight / static_cast<double>(design_.rows);
+  return rows / design_.row_unit;
 }
 
 double EmProblem::penalty(const MixtureParameters& p) const {
   const auto square = [](const std::vector<double>& values) { return std::inner_product(values.begin(), values.end(), values.begin(), 0.0); };
-  return 0.5 * ((gate_->ridged() ? options_.gate_ridge * square(p.gate_slope) : 0) + expert_->ridge() * square(p.slope));
+  return 0.5 * ((gate_->ridged() ? options_.gate_ridge / design_.row_unit * square(p.gate_slope) : 0) + expert_->ridge() * square(p.slope));
 }
 
 void EmProblem::blend(const MixtureParameters& from, const MixtureParameters& to, double share, MixtureParameters& result) const {
@@ -160,7 +160,7 @@ EmRun EmProblem::iterate(const MixtureParameters& start, int64_t iterations, dou
     run.converged = !options_.all_iterations && is_small(gain, last_gain, tolerance, state);
     if (run.converged && soft_ && search_gate(state)) {
       gain = state.objective - before;
-      run.converged = gain < tolerance * (std::abs(state.objective) + 1);
+      run.converged = gain < tolerance * (std::abs(state.objective) + 1 / design_.row_unit);
     }
     last_gain = gain;
     if (second.empty()) {
@@ -211,7 +211,7 @@ bool EmProblem::is_small(double gain, double last_gain, double tolerance, const 
   if (gain <= rounding(state)) return true;
   if (last_gain <= 0) return false;
   const double factor = std::min(gain / last_gain, 0.9999);
-  return gain / (1 - factor) < tolerance * (std::abs(state.objective) + 1);
+  return gain / (1 - factor) < tolerance * (std::abs(state.objective) + 1 / design_.row_unit);
 }
 
 // Positive parameters as logarithms: any extrapolation of them is valid.

@@ -12,9 +12,10 @@ constexpr double kRidge = 1e-6, kLongestStep = 5;
 }  // namespace
 
 MultinomialStep::MultinomialStep(const MixtureSpec& spec, const Design& design)
-    : experts_(spec.experts), outputs_(spec.outputs()), columns_(static_cast<int64_t>(design.input.size()) + 1), logistic_(outputs_, columns_, true) {}
+    : experts_(spec.experts), outputs_(spec.outputs()), columns_(static_cast<int64_t>(design.input.size()) + 1),
+      ridge_(kRidge / design.row_unit), logistic_(outputs_, columns_, true) {}
 
-double MultinomialStep::ridge() const { return kRidge; }
+double MultinomialStep::ridge() const { return ridge_; }
 
 // Per expert the probabilities of all classes, then `classes` columns that the softmax needs beside them.
 void MultinomialStep::densities(const Block& block, const MixtureParameters& p, double* joint, double* scratch) const {
@@ -57,7 +58,7 @@ void MultinomialStep::update(const MixtureParameters& p, const double* sum, Mixt
       current.push_back(p.intercept[static_cast<size_t>(row)]);
       current.insert(current.end(), p.slope.begin() + row * p.inputs, p.slope.begin() + (row + 1) * p.inputs);
     }
-    const auto step = logistic_.step(sum + k * logistic_.size(), current, kRidge, kLongestStep);
+    const auto step = logistic_.step(sum + k * logistic_.size(), current, ridge_, kLongestStep);
     for (int64_t s = 0; s < outputs_; ++s) {
       const int64_t row = k * outputs_ + s;
       const double* of = step.data() + s * columns_;

@@ -19,6 +19,7 @@ class MultinomialStep : public ExpertStep {
 
  private:
   int64_t experts_, outputs_, columns_;
+  double ridge_;
   LogisticSums logistic_;
 };
 

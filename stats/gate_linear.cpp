@@ -27,7 +27,7 @@ LinearGateStep::LinearGateStep(const MixtureSpec& spec, const Design& design, co
     : experts_(spec.experts),
       columns_(static_cast<int64_t>(design.gate_input.size()) + 1),
       // Within one choice of experts the overall steepness may not matter (top 1): a penalty would move the borders.
-      ridge_(spec.gate.kind == GateKind::kTopK ? 0 : options.gate_ridge),
+      ridge_(spec.gate.kind == GateKind::kTopK ? 0 : options.gate_ridge / design.row_unit),
       solver_(options.gate_solver),
       logistic_(experts_ - 1, columns_, solver_ == GateSolver::kNewton) {
   if (solver_ == GateSolver::kMm) moments_ = weighted_moments(design);

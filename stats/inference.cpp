@@ -8,66 +8,9 @@
 #include "base/rng.h"
 #include "stats/chunks.h"
 #include "stats/density.h"
-#include "stats/linear_algebra.h"
-#include "stats/steps.h"
 
 namespace gw::stats {
 namespace {
-
-using Kind = FreeParameter::Kind;
-
-/// -d gradient / d θ by central differences, symmetrised. Steps are a thousandth of a standard error: the score is nearly linear there,
-/// and its change still has eight digits above the rounding of the sum.
-Matrix observed_information(const FitResult& fit, const DataView& data, const Matrix& outer) {
-  const auto at = to_vector(fit.spec, fit.parameters);
-  const size_t size = at.size();
-  Matrix information(size * size, 0.0);
-  for (size_t j = 0; j < size; ++j) {
-    const double own = outer[j * size + j];
-    if (!(own > 0)) continue;
-    const double step = 1e-3 / std::sqrt(own);
-    std::vector<double> difference(size, 0.0);
-    for (const double sign : {1.0, -1.0}) {
-      auto moved = at;
-      moved[j] += sign * step;
-      const auto sums = score_sums(fit.spec, from_vector(fit.spec, data.d, moved), data, Products::kNone);
-      for (size_t i = 0; i < size; ++i) difference[i] += sign * sums.gradient[i];
-    }
-    for (size_t i = 0; i < size; ++i) {
-      information[i * size + j] -= difference[i] / (4 * step), information[j * size + i] -= difference[i] / (4 * step);
-    }
-  }
-  return information;
-}
-
-/// A parameter held at a bound has no distribution around it.
-std::vector<bool> held(const FitResult& fit, const std::vector<FreeParameter>& list) {
-  std::vector<bool> result;
-  for (const auto& free : list) {
-    const double v = free.kind == Kind::kFreedom ? fit.parameters.freedom[static_cast<size_t>(free.expert)] : 10;
-    result.push_back(free.kind == Kind::kFreedom && (v <= 1.001 || v >= kNormalFreedom));
-  }
-  return result;
-}
-
-Matrix product(const Matrix& a, const Matrix& b, size_t size) {
-  Matrix result(size * size, 0.0);
-  for (size_t i = 0; i < size; ++i) {
-    for (size_t l = 0; l < size; ++l) {
-      for (size_t j = 0; j < size; ++j) result[i * size + j] += a[i * size + l] * b[l * size + j];
-    }
-  }
-  return result;
-}
-
-void remove_rows(Matrix& matrix, const std::vector<bool>& remove) {
-  const size_t size = remove.size();
-  for (size_t i = 0; i < size; ++i) {
-    for (size_t j = 0; j < size; ++j) {
-      if (remove[i] || remove[j]) matrix[i * size + j] = 0;
-    }
-  }
-}
 
 /// Predictors of all experts at the weighted mean of the rows.
 std::vector<double> central_predictions(const FitResult& fit, const DataView& data) {
@@ -83,44 +26,40 @@ std::vector<double> central_predictions(const FitResult& fit, const DataView& da
   return result;
 }
 
-}  // namespace
-
-Inference infer(const FitResult& fit, const DataView& data) {
-  Inference result;
-  result.parameter = free_parameter_list(fit.spec, data.d);
-  const size_t size = result.parameter.size();
-  const auto values = to_vector(fit.spec, fit.parameters);
-  Matrix outer = score_sums(fit.spec, fit.parameters, data, Products::kWeighted).outer;
-  const Matrix robust = score_sums(fit.spec, fit.parameters, data, Products::kRobust).outer;
-  Matrix information = fit.spec.family == Family::kLaplace ? outer : observed_information(fit, data, outer);
-  const auto fixed = held(fit, result.parameter);
-  remove_rows(information, fixed), remove_rows(outer, fixed);
-  std::vector<bool> determined, told;
-  result.covariance = pseudo_inverse(information, static_cast<int64_t>(size), 1e-9, determined);
-  result.robust_covariance = product(product(result.covariance, robust, size), result.covariance, size);
-  // Along parameters that leave every density alone scores are zero wherever a fit ended. The information is, too, at the maximum only:
-  // 4e-8 beside it a line of slope over temperature had a curvature of 2e-9.
-  pseudo_inverse(outer, static_cast<int64_t>(size), 1e-9, told);
-  for (size_t i = 0; i < size; ++i) determined[i] = determined[i] && told[i] && !fixed[i];
-  std::vector<double> unit;
-  for (size_t i = 0; i < size; ++i) {
-    result.estimate.push_back(result.parameter[i].logarithmic() ? std::exp(values[i]) : values[i]);
-    unit.push_back(!determined[i] ? 0.0 : result.parameter[i].logarithmic() ? result.estimate[i] : 1.0);
-  }
-  for (auto* matrix : {&result.covariance, &result.robust_covariance}) {
-    for (size_t i = 0; i < size * size; ++i) (*matrix)[i] *= unit[i / size] * unit[i % size];
-    auto& error = matrix == &result.covariance ? result.error : result.robust_error;
-    for (size_t i = 0; i < size; ++i) {
-      const double variance = (*matrix)[i * size + i];
-      error.push_back(determined[i] && variance >= 0 && std::isfinite(variance) ? std::optional(std::sqrt(variance)) : std::nullopt);
+/// The columns of `columns` (absent: all) that are not constant over the rows with weight.
+std::vector<int64_t> varying_columns(const DataView& data, const std::optional<std::vector<int64_t>>& columns) {
+  std::vector<int64_t> result;
+  std::vector<int64_t> all(static_cast<size_t>(data.d));
+  std::iota(all.begin(), all.end(), int64_t{0});
+  for (const int64_t j : columns ? *columns : all) {
+    const double* first = nullptr;
+    for (int64_t i = 0; i < data.n; ++i) {
+      if (data.weight[i] == 0) continue;
+      const double* x = data.x + i * data.d + j;
+      if (first == nullptr) first = x;
+      if (*x == *first) continue;
+      result.push_back(j);
+      break;
     }
   }
-  const auto missing = std::count(determined.begin(), determined.end(), false);
-  if (missing > 0)
-    result.warnings.push_back(
-        fmt::format("{} of {} parameters are not determined by these data: no standard errors for them", missing, size));
   return result;
 }
+
+/// A fit to the rows outside a fold. A column that is constant there (a rare level whose rows are all in the fold) is left out: its
+/// coefficient is 0, since these rows say nothing about it.
+FitResult fit_outside(const DataView& part, const MixtureSpec& spec, int64_t fold, uint64_t seed, const FitOptions& options) {
+  MixtureSpec used = spec;
+  const auto experts = varying_columns(part, spec.columns), gate = varying_columns(part, spec.gate.columns);
+  if (static_cast<int64_t>(experts.size()) < spec.inputs(part.d)) used.columns = experts;
+  if (static_cast<int64_t>(gate.size()) < spec.gate_inputs(part.d)) used.gate.columns = gate;
+  try {
+    return fit(part, used, seed, options);
+  } catch (const ValueError& error) {
+    fail("{}; this is so without the rows of fold {}: use other folds, or merge rare levels", error.what(), fold);
+  }
+}
+
+}  // namespace
 
 Criteria criteria(const FitResult& fit, const DataView& data) {
   Criteria c;
@@ -161,9 +100,9 @@ CrossValidation cross_validate(const DataView& data, const MixtureSpec& spec, in
     GW_CHECK(total > 0, "stats: fold {} has no row with weight; use fewer folds", f + 1);
     DataView part = data;
     part.weight = inside.data();
-    const auto fitted = fit(part, spec, seed, options);
+    const auto fitted = fit_outside(part, spec, f + 1, seed, options);
     part.weight = outside.data();
-    result.fold.push_back(log_likelihood(spec, fitted.parameters, part) / total);
+    result.fold.push_back(log_likelihood(fitted.spec, fitted.parameters, part) / total);
   }
   const auto count = static_cast<double>(folds);
   for (const double value : result.fold) result.mean += value / count;

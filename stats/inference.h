@@ -5,26 +5,37 @@
 #include <vector>
 
 #include "stats/fit.h"
+#include "stats/linear_algebra.h"
 #include "stats/score.h"
 
 namespace gw::stats {
 
-/// Standard errors of the free parameters, in natural units (a scale's own, not its logarithm's).
+/// Standard errors of the free parameters, in natural units (a scale's own, not its logarithm's). A weight counts rows: weight 2 is the
+/// same as the row twice, here and everywhere.
 struct Inference {
   std::vector<FreeParameter> parameter;
   std::vector<double> estimate;
   /// From the observed information, and the sandwich, which holds when the model is wrong. Absent for a parameter that the data do not
-  /// determine: a separated gate, the steepness of a top-1 gate, temperature and slopes of a linear dense-to-sparse gate.
+  /// determine (the steepness of a top-1 gate, temperature and slopes of a linear dense-to-sparse gate) and where the likelihood rises
+  /// without bound (a separated gate or class).
   std::vector<std::optional<double>> error, robust_error;
-  std::vector<double> covariance;         ///< [size, size] of estimates, 0 in rows without an error
-  std::vector<double> robust_covariance;  ///< likewise
+  Matrix covariance;         ///< [size, size] of estimates, 0 in rows without an error
+  Matrix robust_covariance;  ///< likewise
+  /// covariance = factor factor' over the determined directions, before rows are set to 0. Where x is far from zero, g' factor keeps the
+  /// digits that g' covariance g loses.
+  Matrix factor;
+  /// Directions that the data do not determine, one a row, of length 1 in standardised coordinates.
+  std::vector<std::vector<double>> undetermined;
   std::vector<std::string> warnings;
 };
 
-/// Math:   information J = -Σ w ∂²log p by central differences of the analytic score (Laplace experts: Σ w s s', their score jumps);
-///         covariance J⁻¹ on the directions that are determined; sandwich J⁻¹ (Σ w² s s') J⁻¹. Logarithms by the delta method.
-/// Cost:   2P + 2 passes over the rows for P free parameters.
-Inference infer(const FitResult& fit, const DataView& data);
+/// Math:   information J = -Σ w ∂² log p, analytic, in centred and scaled coordinates; covariance J⁻¹ on the determined directions, taken
+///         to natural units by the linear map between the two; sandwich J⁻¹ (Σ w s s') J⁻¹. Logarithms by the delta method.
+///         Laplace experts: their density has a kink, whose part of J is its expectation under the model, and a kernel estimate in the
+///         sandwich. A direction counts as separated where one Newton step of the likelihood, without the ridge that ended the fit, would
+///         still move a score of the gate or a class by more than 0.1.
+/// Cost:   one pass over the rows (two for Laplace), P² a row for P free parameters.
+Inference infer(const FitResult& fit, const DataView& data, const std::vector<std::string>& column_names = {});
 
 /// Smaller is better in all three.
 struct Criteria {

@@ -4,26 +4,23 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
+
 namespace gw::stats {
 namespace {
 
 using Dense = Eigen::MatrixXd;
+using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Vector = Eigen::VectorXd;
 
 // What makes a diagonal 1, or 0 where it is nothing: columns in different units would otherwise decide the rank.
 double unit_scale(double diagonal) { return diagonal > 0 ? 1 / std::sqrt(diagonal) : 0; }
 
-Vector diagonal_scale(const Dense& a) {
-  Vector scale(a.rows());
-  for (Eigen::Index i = 0; i < a.rows(); ++i) scale[i] = unit_scale(a(i, i));
-  return scale;
-}
-
 constexpr double kRank = 1e-11;
 
-// Elimination without exchanges in the upper triangle of [size, size], row by row; b follows. Every iteration solves some systems of 5 to 15
-// unknowns: with a library's general factorisation they took as long as 150 rows. False, both spoilt, where a pivot is small beside
-// the diagonal (1): pivots bound the condition from one side only, hence a margin.
+// Elimination without exchanges in the upper triangle of [size, size], row by row; b follows. Every iteration solves some systems of 5 to
+// 15 unknowns: with a library's general factorisation they took as long as 150 rows. False, both spoilt, where a pivot is small beside the
+// diagonal (1): pivots bound the condition from one side only, hence a margin.
 bool eliminate(double* a, double* b, int64_t size) {
   for (int64_t j = 0; j < size; ++j) {
     const double* row = a + j * size;
@@ -94,23 +91,27 @@ std::vector<double> solve(const Matrix& matrix, const std::vector<double>& b) {
   return solve_by(size, b.data(), [&](int64_t i, int64_t j) { return matrix[static_cast<size_t>(i * size + j)]; });
 }
 
-Matrix pseudo_inverse(const Matrix& matrix, int64_t size, double tolerance, std::vector<bool>& determined) {
-  constexpr double kOutside = 1e-4;  // share of a coordinate's direction that lies in the undetermined ones
-  const Dense a = Eigen::Map<const Dense>(matrix.data(), size, size);
-  determined.assign(static_cast<size_t>(size), false);
-  if (!a.allFinite()) return Matrix(matrix.size(), 0.0);
-  const Vector scale = diagonal_scale(a);
-  const Eigen::SelfAdjointEigenSolver<Dense> eigen(Dense(scale.asDiagonal() * a * scale.asDiagonal()));
-  Vector inverse(size), outside = Vector::Zero(size);
-  for (int64_t i = 0; i < size; ++i) {
-    const bool kept = eigen.eigenvalues()[i] > tolerance;
-    inverse[i] = kept ? 1 / eigen.eigenvalues()[i] : 0;
-    if (!kept) outside += eigen.eigenvectors().col(i).cwiseAbs2();
-  }
-  for (int64_t i = 0; i < size; ++i) determined[static_cast<size_t>(i)] = scale[i] > 0 && outside[i] < kOutside;
-  const Dense turned = eigen.eigenvectors() * inverse.asDiagonal() * eigen.eigenvectors().transpose();
-  const Dense result = scale.asDiagonal() * turned * scale.asDiagonal();
-  return {result.data(), result.data() + result.size()};
+EigenPairs eigen_pairs(const Matrix& matrix, int64_t size) {
+  const Eigen::Map<const Rows> a(matrix.data(), size, size);
+  GW_ENSURE(a.allFinite(), "stats: expected finite numbers in a symmetric matrix of {} rows", size);
+  const Eigen::SelfAdjointEigenSolver<Dense> eigen{Dense(a)};
+  EigenPairs pairs{{eigen.eigenvalues().data(), eigen.eigenvalues().data() + size}, Matrix(matrix.size())};
+  Eigen::Map<Rows>(pairs.vectors.data(), size, size) = eigen.eigenvectors();
+  return pairs;
+}
+
+Matrix product(const Matrix& a, const Matrix& b, size_t size) {
+  const auto n = static_cast<Eigen::Index>(size);
+  Matrix result(size * size);
+  Eigen::Map<Rows>(result.data(), n, n) = Eigen::Map<const Rows>(a.data(), n, n) * Eigen::Map<const Rows>(b.data(), n, n);
+  return result;
+}
+
+Matrix product_transposed(const Matrix& a, const Matrix& b, size_t size) {
+  const auto n = static_cast<Eigen::Index>(size);
+  Matrix result(size * size);
+  Eigen::Map<Rows>(result.data(), n, n) = Eigen::Map<const Rows>(a.data(), n, n) * Eigen::Map<const Rows>(b.data(), n, n).transpose();
+  return result;
 }
 
 int64_t dependent_column(const double* packed, int64_t size, double tolerance) {

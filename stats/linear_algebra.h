@@ -1,5 +1,6 @@
 #pragma once
 // Small symmetric systems, behind plain pointers so that Eigen stays in one source file.
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -18,9 +19,17 @@ std::vector<double> solve_packed(const double* packed, int64_t size, const doubl
 /// The same for a full matrix.
 std::vector<double> solve(const Matrix& matrix, const std::vector<double>& b);
 
-/// Inverse on the directions whose eigenvalue, after scaling to unit diagonal, exceeds `tolerance`; `determined[i]` tells whether
-/// coordinate i lies in them. A coordinate whose diagonal is not positive does not.
-Matrix pseudo_inverse(const Matrix& matrix, int64_t size, double tolerance, std::vector<bool>& determined);
+/// Eigenvalues in ascending order and unit eigenvectors of a symmetric matrix; vector k is vectors[i * size + k] over i.
+/// Errors: InternalError for entries that are not finite.
+struct EigenPairs {
+  std::vector<double> values;
+  Matrix vectors;
+};
+EigenPairs eigen_pairs(const Matrix& matrix, int64_t size);
+
+/// a b, all [size, size]; and a b'.
+Matrix product(const Matrix& a, const Matrix& b, std::size_t size);
+Matrix product_transposed(const Matrix& a, const Matrix& b, std::size_t size);
 
 /// The first column, in order, that the columns before it determine up to `tolerance` of its length; -1 if none. `packed` holds the
 /// columns' inner products.

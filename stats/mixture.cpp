@@ -94,6 +94,20 @@ void check_data(const DataView& data, const MixtureSpec& spec) {
   GW_CHECK(total > 0 && std::isfinite(total), "stats: expected weights with a positive, finite sum, got {}", total);
 }
 
+double rows_per_weight(const DataView& data) {
+  if (data.weight == nullptr) return 1;
+  bool whole = true;
+  int64_t used = 0;
+  double total = 0;
+  for (int64_t i = 0; i < data.n; ++i) {
+    const double weight = data.weight[i];
+    whole = whole && weight == std::floor(weight);
+    used += weight > 0;
+    total += weight;
+  }
+  return whole ? 1 : static_cast<double>(used) / total;
+}
+
 int64_t free_parameters(const MixtureSpec& spec, int64_t d) {
   const int64_t gate = (spec.experts - 1) * (1 + spec.gate_inputs(d)) + (spec.gate.kind == GateKind::kDenseToSparse ? 1 : 0);
   const int64_t scales = spec.family == Family::kMultinomial ? 0 : spec.family == Family::kStudentT ? 2 : 1;

@@ -75,6 +75,11 @@ struct DataView {
 /// Errors: ValueError naming the row for a number that is not finite, a negative weight or a class out of range.
 void check_data(const DataView& data, const MixtureSpec& spec);
 
+/// Rows that a unit of weight stands for. 1 without weights and where every weight is a whole number: such weights repeat rows, and a
+/// weight of 2 is the row twice, for the rules about rows as well. Other weights have no unit of their own: rows with weight over the sum
+/// of the weights.
+double rows_per_weight(const DataView& data);
+
 /// Free parameters after pinning: what AIC and BIC count.
 int64_t free_parameters(const MixtureSpec& spec, int64_t d);
 

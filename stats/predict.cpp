@@ -61,28 +61,103 @@ double mixture_mean(const MixtureSpec& spec, const MixtureParameters& p, const d
   return sum;
 }
 
-/// g' C g with g the derivative of the mean by the estimates; parameters without an error do not take part.
-std::optional<double> mean_error(const MixtureSpec& spec, const double* x, int64_t d, const Inference& inference) {
-  const size_t size = inference.parameter.size();
-  auto natural = inference.estimate;
-  const auto mean_at = [&](const std::vector<double>& values) {
-    auto vector = values;
-    for (size_t i = 0; i < size; ++i) vector[i] = inference.parameter[i].logarithmic() ? std::log(values[i]) : values[i];
-    return mixture_mean(spec, from_vector(spec, d, vector), x);
-  };
-  std::vector<double> gradient(size, 0.0);
-  for (size_t i = 0; i < size; ++i) {
-    if (!inference.error[i] || *inference.error[i] == 0) continue;
-    const double step = 1e-4 * *inference.error[i], at = natural[i];
-    natural[i] = at + step;
-    const double above = mean_at(natural);
-    natural[i] = at - step;
-    gradient[i] = (above - mean_at(natural)) / (2 * step);
-    natural[i] = at;
+/// Linear score b1·x of one gate, before its activation.
+double gate_score(const MixtureSpec& spec, const MixtureParameters& p, size_t expert, const double* x) {
+  double score = 0;
+  for (int64_t j = 0; j < p.gate_inputs; ++j) {
+    const int64_t column = spec.gate.columns ? (*spec.gate.columns)[static_cast<size_t>(j)] : j;
+    score += p.gate_slope[expert * static_cast<size_t>(p.gate_inputs) + static_cast<size_t>(j)] * x[column];
   }
+  return score;
+}
+
+/// d mean / d θ in natural units, in the order of free_parameter_list; scales and degrees of freedom do not move the mean.
+std::vector<double> mean_gradient(const MixtureSpec& spec, const MixtureParameters& p, const double* x,
+                                  const std::vector<FreeParameter>& list) {
+  using Kind = FreeParameter::Kind;
+  const auto gate = gates_at(spec, p, x);
+  const bool tempered = spec.gate.kind == GateKind::kDenseToSparse, modified = spec.gate.kind == GateKind::kModified;
+  std::vector<double> expert(gate.size()), by_score(gate.size()), factor(gate.size(), 1.0), gradient;
+  double mean = 0, by_temperature = 0;
+  for (size_t k = 0; k < gate.size(); ++k) expert_predictors(spec, p, static_cast<int64_t>(k), x, &expert[k]), mean += gate[k] * expert[k];
+  for (size_t k = 0; k < gate.size(); ++k) {
+    by_score[k] = gate[k] * (expert[k] - mean);
+    if (!tempered) continue;
+    const double u = gate_score(spec, p, k, x);
+    factor[k] = activate_slope(spec.gate.activation, u) / p.temperature;
+    by_temperature -= by_score[k] * activate(spec.gate.activation, u) / (p.temperature * p.temperature);
+  }
+  for (const auto& free : list) {
+    const auto k = static_cast<size_t>(free.expert);
+    const double v = free.column < 0 ? 1 : x[free.column];
+    const bool line = free.kind == Kind::kIntercept || free.kind == Kind::kSlope;
+    if (free.kind == Kind::kGateSlope)
+      gradient.push_back(by_score[k] * factor[k] * (modified ? activate(spec.gate.activation, spec.gate.input_scale * v) : v));
+    else if (free.kind == Kind::kGateBias)
+      gradient.push_back(by_score[k]);
+    else
+      gradient.push_back(free.kind == Kind::kTemperature ? by_temperature : line ? gate[k] * v : 0);
+  }
+  return gradient;
+}
+
+/// sqrt(g' C g); absent where g depends on what the data do not determine: where one standardised unit along such a direction moves the
+/// quantity by more than a thousandth of its error.
+std::optional<double> delta_error(const std::vector<double>& gradient, const Inference& inference) {
+  const size_t size = gradient.size();
   double variance = 0;
-  for (size_t i = 0; i < size * size; ++i) variance += gradient[i / size] * inference.covariance[i] * gradient[i % size];
-  return variance >= 0 ? std::optional(std::sqrt(variance)) : std::nullopt;
+  for (size_t k = 0; k < size; ++k) {
+    double part = 0;
+    for (size_t i = 0; i < size; ++i) part += gradient[i] * inference.factor[i * size + k];
+    variance += part * part;
+  }
+  const double error = std::sqrt(variance);
+  for (const auto& direction : inference.undetermined) {
+    double part = 0;
+    for (size_t i = 0; i < size; ++i) part += gradient[i] * direction[i];
+    if (!(std::abs(part) <= 1e-3 * error)) return std::nullopt;
+  }
+  return error > 0 && std::isfinite(error) ? std::optional(error) : std::nullopt;
+}
+
+/// Experts as they are predicted from: noise and the uncertainty of line and scale together.
+struct Widened {
+  MixtureSpec spec;
+  MixtureParameters parameters;
+};
+
+/// Variance of the noise of an expert in units of its squared scale; Student's t below 3 degrees has none that helps.
+double noise_variance(Family family, double freedom) {
+  if (family == Family::kLaplace) return 2;
+  return family == Family::kStudentT && freedom > 3 ? freedom / (freedom - 2) : 1;
+}
+
+/// Rows that an expert's scale s rests on are 1 / (2 Var log s) for normal noise (1 / Var log s for Laplace's); less the coefficients they
+/// are its degrees of freedom, and s² grows by the ratio of the two.
+Widened widen(const MixtureSpec& spec, const MixtureParameters& p, const double* x, const Inference& inference) {
+  Widened result{spec, p};
+  const bool normal = spec.family == Family::kGaussian;
+  if (normal) result.spec.family = Family::kStudentT, result.parameters.freedom.assign(p.scale.size(), 1e6);
+  for (size_t i = 0; i < inference.parameter.size(); ++i) {
+    if (inference.parameter[i].kind != FreeParameter::Kind::kScale || !inference.error[i]) continue;
+    const int64_t expert = inference.parameter[i].expert;
+    const auto k = static_cast<size_t>(expert);
+    std::vector<double> line;
+    for (const auto& free : inference.parameter) {
+      const bool own = free.expert == expert;
+      line.push_back(own && free.kind == FreeParameter::Kind::kIntercept ? 1
+                     : own && free.kind == FreeParameter::Kind::kSlope   ? x[free.column]
+                                                                         : 0);
+    }
+    const double log_error = *inference.error[i] / p.scale[k], coefficients = static_cast<double>(p.inputs + 1);
+    const double rows = 1 / ((spec.family == Family::kLaplace ? 1 : 2) * log_error * log_error);
+    const double freedom = std::clamp(rows - coefficients, 1.0, 1e6);
+    const double noise = noise_variance(spec.family, p.freedom.empty() ? 0 : p.freedom[k]);
+    const double shift = delta_error(line, inference).value_or(0) / p.scale[k];
+    result.parameters.scale[k] *= std::sqrt((freedom + coefficients) / freedom * (1 + shift * shift / noise));
+    if (normal) result.parameters.freedom[k] = freedom;
+  }
+  return result;
 }
 
 void predict_classes(const MixtureSpec& spec, const MixtureParameters& p, const double* x, Prediction& out) {
@@ -119,8 +194,7 @@ double mixture_quantile(const MixtureSpec& spec, const MixtureParameters& p, con
   return 0.5 * (low + high);
 }
 
-Prediction predict(const MixtureSpec& spec, const MixtureParameters& p, const double* x, int64_t d, double level,
-                   const Inference* inference) {
+Prediction predict(const MixtureSpec& spec, const MixtureParameters& p, const double* x, double level, const Inference* inference) {
   GW_CHECK(level > 0 && level < 1, "stats: expected a level between 0 and 1, got {}", level);
   Prediction out;
   out.gate = gates_at(spec, p, x);
@@ -130,9 +204,10 @@ Prediction predict(const MixtureSpec& spec, const MixtureParameters& p, const do
   }
   for (int64_t k = 0; k < p.experts; ++k) expert_predictors(spec, p, k, x, &out.expert.emplace_back());
   out.mean = mixture_mean(spec, p, x);
-  out.low = mixture_quantile(spec, p, x, (1 - level) / 2);
-  out.high = mixture_quantile(spec, p, x, (1 + level) / 2);
-  if (inference != nullptr) out.mean_error = mean_error(spec, x, d, *inference);
+  const auto from = inference != nullptr ? widen(spec, p, x, *inference) : Widened{spec, p};
+  out.low = mixture_quantile(from.spec, from.parameters, x, (1 - level) / 2);
+  out.high = mixture_quantile(from.spec, from.parameters, x, (1 + level) / 2);
+  if (inference != nullptr) out.mean_error = delta_error(mean_gradient(spec, p, x, inference->parameter), *inference);
   return out;
 }
 

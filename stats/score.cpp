@@ -172,7 +172,7 @@ ScoreSums score_sums(const MixtureSpec& spec, const MixtureParameters& p, const 
       score(spec, p, data.x + i * data.d, data.y[i], s.data());
       for (size_t a = 0; a < size; ++a) {
         part.gradient[a] += weight * s[a];
-        const double factor = s[a] * (products == Products::kRobust ? weight * weight : weight);
+        const double factor = s[a] * weight;
         for (size_t b = 0; square > 0 && b <= a; ++b) part.outer[a * size + b] += factor * s[b];
       }
     }

@@ -32,7 +32,7 @@ struct ScoreSums {
   std::vector<double> gradient;  ///< Σ w s
   std::vector<double> outer;     ///< products, full symmetric; empty for kNone
 };
-enum class Products { kNone, kWeighted, kRobust };  ///< none, Σ w s s', Σ w² s s'
+enum class Products { kNone, kWeighted };  ///< none, Σ w s s'
 ScoreSums score_sums(const MixtureSpec& spec, const MixtureParameters& parameters, const DataView& data, Products products);
 
 }  // namespace gw::stats

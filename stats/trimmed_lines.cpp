@@ -71,11 +71,12 @@ Line trimmed_line(const Design& design, const Rows& rows, size_t count, const Rn
 }
 
 void set_line(const EmProblem& problem, int64_t expert, const Line& line, MixtureParameters& p) {
-  constexpr double kAboveFloor = 10;
+  // A line through rows that lie on it exactly begins wider than any floor, and narrows as its rows tell.
+  constexpr double kAboveFloor = 10, kLeastAtStart = 1e-3;
   const auto k = static_cast<size_t>(expert);
   p.intercept[k] = line.coefficient[0];
   std::copy(line.coefficient.begin() + 1, line.coefficient.end(), p.slope.begin() + expert * p.inputs);
-  p.scale[k] = std::max(line.deviation, kAboveFloor * problem.options().min_scale);
+  p.scale[k] = std::max({line.deviation, kLeastAtStart, kAboveFloor * problem.options().min_scale});
 }
 
 /// One more than an expert has parameters: its deviation is then not zero.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/shown.h"
 #include "observe/progress.h"
 
 namespace gw {
@@ -9,6 +10,9 @@ namespace gw {
 std::string format_table(const std::vector<std::vector<std::string>>& rows) {
   if (rows.empty()) return "";
   std::vector<std::vector<std::string>> cells = rows;
+  for (auto& row : cells) {
+    for (auto& cell : row) cell = shown(cell);  // names and levels come from files: no escape sequence may reach the terminal
+  }
   std::vector<bool> right;
   for (auto& head : cells[0]) {
     right.push_back(!head.empty() && head[0] == '>');

@@ -97,11 +97,11 @@ TEST_F(FitCommand, SeparableClassesAndDyingExpertsAreNotedAndNeverNan) {
   for (int i = 0; i < 40; ++i) separable += std::string(i < 20 ? "a," : "b,") + std::to_string(i) + "\n";
   for (int i = 0; i < 30; ++i) few += std::to_string(0.1 * i + std::sin(12.9898 * i * i)) + "," + std::to_string(0.1 * i) + "\n";
   const auto classes = cli("fit " + write("s.csv", separable) + " --response y --family multinomial --experts 1..2 --quiet");
-  expect(classes, 0, "note: the inputs separate the classes completely");
+  expect(classes, 0, "note: the inputs separate the classes: the likelihood rises without bound");
   const auto data = write("f.csv", few);
   const auto one = cli("fit " + data + " --response y --experts 8 --quiet"), range = cli("fit " + data + " --response y --experts 1..8 --quiet");
   expect(one, 0, "died: 2 rows are left to it");
-  expect(range, 0, "an expert died: out");
+  expect(range, 0, "out: an expert holds too few rows");
   EXPECT_EQ(range.text.find("note: expert"), std::string::npos) << range.text;  // a size without dead experts was chosen
   for (const auto& answer : {classes, one, range}) EXPECT_EQ(answer.text.find("nan"), std::string::npos) << answer.text;
 }

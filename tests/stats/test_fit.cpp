@@ -1,5 +1,3 @@
-#include "stats/fit.h"
-
 #include <gtest/gtest.h>
 #include <omp.h>
 
@@ -9,6 +7,7 @@
 #include "stats/chance.h"
 #include "stats/density.h"
 #include "stats/design.h"
+#include "stats/fit.h"
 #include "tests/stats/samples.h"
 
 namespace {
@@ -137,7 +136,8 @@ TEST(Design, ColumnsBeginOnALineOfTheCaches) {
 
 TEST(Fit, KeepsSeparatedGatesFinite) {
   Sample sample = crossing_lines(200, 10);
-  for (size_t i = 0; i < 200; ++i) sample.y[i] = sample.x[i] < 0 ? 10 + sample.x[i] + 0.01 * sample.y[i] : -10 - sample.x[i] + 0.01 * sample.y[i];
+  for (size_t i = 0; i < 200; ++i)
+    sample.y[i] = sample.x[i] < 0 ? 10 + sample.x[i] + 0.01 * sample.y[i] : -10 - sample.x[i] + 0.01 * sample.y[i];
   const auto result = fit(sample.view(), {}, 1);
   expect_rising(result);
   for (const double slope : result.parameters.gate_slope) EXPECT_TRUE(std::isfinite(slope));
@@ -293,6 +293,85 @@ TEST(Fit, SaysWhenAStartHasEnded) {
   options.progress = [&](const FitProgress& p) { ended += p.ended; };
   fit(sample.view(), {}, 1, options);
   EXPECT_EQ(ended, 3);
+}
+
+// Two groups 30000 apart, each of deviation 1: scales of 7e-5 deviations of the response. A floor above them leaves two crossing lines.
+TEST(Fit, GroupsFarApartKeepTheirOwnScales) {
+  Sample sample;
+  for (int i = 0; i < 30; ++i) {
+    sample.x.push_back(7 * i % 11);
+    sample.y.push_back((i < 15 ? 0 : 30000) + gw::testing::normal(gw::Rng(4), static_cast<uint64_t>(i)));
+  }
+  MixtureSpec spec;
+  spec.gate.columns = std::vector<int64_t>{};
+  const auto result = fit(sample.view(), spec, 1);
+  EXPECT_FALSE(result.degenerate);
+  EXPECT_GT(result.log_likelihood, -90);  // the crossing lines have -329
+  for (const double scale : result.parameters.scale) EXPECT_NEAR(scale, 1, 0.5);
+}
+
+TEST(Fit, OneExpertIsLeastSquaresHoweverTightTheLine) {
+  const double x[] = {0, 1, 2, 3, 4, 5, 6, 7}, noise[] = {1, -1, 2, -2, 1, -1, 3, -3};
+  double y[8];
+  for (int i = 0; i < 8; ++i) y[i] = 1e6 * x[i] + noise[i];
+  MixtureSpec spec;
+  spec.experts = 1;
+  const auto result = fit({8, 1, x, y, nullptr}, spec, 0);
+  EXPECT_NEAR(result.parameters.scale[0], 1.898, 0.001);  // by hand: residuals of the noise on x
+  EXPECT_NEAR(result.log_likelihood, -16.48, 0.01);
+  EXPECT_TRUE(result.warnings.empty());
+  for (int i = 0; i < 8; ++i) y[i] = 2 * x[i] + 1;
+  EXPECT_EQ(fit({8, 1, x, y, nullptr}, spec, 0).exclusion, Exclusion::kFloor);
+}
+
+TEST(Fit, RowsWithoutWeightChangeNothing) {
+  const Sample sample = crossing_lines(60, 4);
+  Sample longer = sample;
+  std::vector<double> weight(60, 1.0);
+  for (int i = 0; i < 300; ++i) {
+    longer.x.push_back((i % 11 - 5) / 5.0), longer.y.push_back(i % 7 - 3), weight.push_back(0);
+  }
+  auto view = longer.view();
+  view.weight = weight.data();
+  for (int64_t experts = 1; experts <= 3; ++experts) {
+    MixtureSpec spec;
+    spec.experts = experts;
+    const auto a = fit(sample.view(), spec, 1), b = fit(view, spec, 1);
+    EXPECT_EQ(a.log_likelihood, b.log_likelihood) << experts;
+    EXPECT_EQ(a.parameters.slope, b.parameters.slope) << experts;
+    EXPECT_EQ(a.exclusion, b.exclusion) << experts;
+    EXPECT_EQ(b.n, 60);
+  }
+}
+
+TEST(Fit, TheUnitOfWeightsChangesNoEstimate) {
+  const Sample sample = crossing_lines(120, 4);
+  std::vector<double> weight;
+  for (int i = 0; i < 120; ++i) weight.push_back(0.5 + (i % 5) / 4.0);
+  auto view = sample.view();
+  view.weight = weight.data();
+  const auto before = fit_from(view, {}, gw::testing::crossing_lines_truth());
+  for (auto& value : weight) value *= 1e-6;
+  const auto after = fit_from(view, {}, gw::testing::crossing_lines_truth());
+  EXPECT_NEAR(after.parameters.gate_slope[0], before.parameters.gate_slope[0], 1e-4);
+  EXPECT_NEAR(after.log_likelihood * 1e6, before.log_likelihood, 1e-4);
+  EXPECT_TRUE(
+      std::any_of(after.warnings.begin(), after.warnings.end(), [](const auto& w) { return w.find("the weights add up to") == 0; }));
+}
+
+// The rule about rows counts them as the likelihood does.
+TEST(Fit, AWeightOfTwoIsTheRowTwiceForTheRules) {
+  const Sample sample = crossing_lines(60, 4);
+  Sample twice = sample;
+  twice.x.insert(twice.x.end(), sample.x.begin(), sample.x.end()), twice.y.insert(twice.y.end(), sample.y.begin(), sample.y.end());
+  const std::vector<double> weight(60, 2.0);
+  auto view = sample.view();
+  view.weight = weight.data();
+  FitOptions options;
+  options.least_rows = 40;  // two experts cannot both hold 40 of 60 rows, but of 120
+  EXPECT_TRUE(fit(sample.view(), {}, 1, options).degenerate);
+  EXPECT_EQ(fit(view, {}, 1, options).degenerate, fit(twice.view(), {}, 1, options).degenerate);
+  EXPECT_FALSE(fit(view, {}, 1, options).degenerate);
 }
 
 }  // namespace

@@ -191,7 +191,7 @@ TEST(Predict, IntervalsCoverNewRows) {
   const auto inference = infer(result, train.view());
   int inside = 0;
   for (size_t i = 0; i < test.y.size(); ++i) {
-    const auto p = predict({}, result.parameters, &test.x[i], 1, 0.9, i < 3 ? &inference : nullptr);
+    const auto p = predict({}, result.parameters, &test.x[i], 0.9, i < 3 ? &inference : nullptr);
     inside += test.y[i] >= p.low && test.y[i] <= p.high;
     if (i < 3) {
       EXPECT_GT(p.mean_error.value(), 0.001);
@@ -207,10 +207,22 @@ TEST(Predict, ClassesAreProbabilities) {
   auto p = make_parameters(spec, 1);
   p.intercept = {2, 0, -1, 3};
   const double x = 0;
-  const auto prediction = predict(spec, p, &x, 1, 0.9);
+  const auto prediction = predict(spec, p, &x, 0.9);
   ASSERT_EQ(prediction.classes.size(), 3u);
   EXPECT_NEAR(prediction.classes[0] + prediction.classes[1] + prediction.classes[2], 1, 1e-14);
   EXPECT_EQ(prediction.mean, 1);
+}
+
+// A dummy with a single 1 is constant outside the fold that holds its row.
+TEST(CrossValidation, FoldsWithoutARareLevelLeaveItsColumnOut) {
+  const Sample sample = crossing_lines(60, 4);
+  std::vector<double> x;
+  for (size_t i = 0; i < 60; ++i) x.push_back(sample.x[i]), x.push_back(i == 17 ? 1 : 0);
+  MixtureSpec spec;
+  spec.experts = 1;
+  const auto result = cross_validate({60, 2, x.data(), sample.y.data(), nullptr}, spec, 5, 1);
+  EXPECT_EQ(result.fold.size(), 5u);
+  for (const double value : result.fold) EXPECT_TRUE(std::isfinite(value));
 }
 
 }  // namespace

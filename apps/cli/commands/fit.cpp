@@ -10,6 +10,7 @@
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
 #include "base/cpu_info.h"
+#include "base/shown.h"
 #include "observe/fit_mixtures.h"
 #include "observe/mixture_report.h"
 #include "observe/progress.h"
@@ -18,7 +19,7 @@
 namespace gw {
 namespace {
 
-std::string shown(const std::optional<double>& value, const char* format) { return value ? fmt::format(fmt::runtime(format), *value) : "–"; }
+std::string value_or_dash(const std::optional<double>& value, const char* format) { return value ? fmt::format(fmt::runtime(format), *value) : "–"; }
 
 /// Fits mixtures of experts to a table by maximum likelihood.
 class FitCommand : public Command {
@@ -27,7 +28,7 @@ class FitCommand : public Command {
   static constexpr const char* kSummary = "Fit mixtures of experts to a table: coefficients with errors, model comparison, a model file.";
 
   const char* example() const override {
-    return "gatewright fit data.csv --response y --experts 2..6 --gate softmax --family gaussian --criterion bic --out model.json --report fit.html";
+    return "gatewright fit examples/data/iris.csv --response sepal_width --inputs sepal_length --experts 1..4 --out iris.json --report iris.html";
   }
 
   void declare(CLI::App& app) override {
@@ -51,13 +52,14 @@ class FitCommand : public Command {
     const auto number = [&](const char* flag, auto& value, const char* what) {
       app.add_option(flag, value, what)->check(CLI::NonNegativeNumber)->capture_default_str();
     };
-    app.add_option("--starts", request_.options.starts, "starts of each fit")->check(CLI::PositiveNumber)->capture_default_str();
+    app.add_option("--starts", request_.options.starts, "starts of each fit")->check(CLI::Range(1, 100000))->capture_default_str();
     app.add_option("--start", start_, "mixed, small_em, kmeans, random")->check(CLI::IsMember(kStarts))->capture_default_str();
     number("--replacements", request_.options.replacements, "random lines tried in place of the experts' own after the starts");
     app.add_option("--narrow-experts", narrow_, "experts that are narrow by chance: refuse, or keep as plain maximum likelihood does")
         ->check(CLI::IsMember({"refuse", "keep"}))
         ->capture_default_str();
     number("--least-rows", request_.options.least_rows, "an expert with fewer rows has died; 0: twice its parameters");
+    app.add_option("--least-scale", request_.options.min_scale, "floor of an expert's scale, in deviations of the response")->capture_default_str();
     app.add_option("--gate-solver", solver_, "newton, mm")->check(CLI::IsMember({"newton", "mm"}))->capture_default_str();
     app.add_option("--iterations", request_.options.max_iterations, "most iterations of a start")->check(CLI::PositiveNumber)->capture_default_str();
     app.add_option("--tolerance", request_.options.tolerance, "relative gain that ends a start")->capture_default_str();
@@ -112,7 +114,6 @@ class FitCommand : public Command {
       if (progress) progress->update(ended_, fmt::format("log-likelihood {:.3f}", p.log_likelihood));
     };
   }
-
   inline static const std::vector<std::string> kStarts{"mixed", "small_em", "kmeans", "random"};  // in the order of StartKind
 
   /// What makes the page again: the table, the model and what was not left at its default.
@@ -134,12 +135,14 @@ class FitCommand : public Command {
     if (request_.options.replacements != stats::FitOptions{}.replacements) line += fmt::format(" --replacements {}", request_.options.replacements);
     if (narrow_ != "refuse") line += " --narrow-experts " + narrow_;
     if (request_.options.least_rows > 0) line += fmt::format(" --least-rows {:g}", request_.options.least_rows);
+    if (request_.options.min_scale != stats::FitOptions{}.min_scale) line += fmt::format(" --least-scale {:g}", request_.options.min_scale);
     return line + fmt::format(" --criterion {} --starts {} --seed {}", request_.criterion, request_.options.starts, request_.seed);
   }
 
   static Json candidate_json(const FitCandidate& c) {
     Json json{{"experts", c.experts}, {"log_likelihood", c.criteria.log_likelihood}, {"parameters", c.criteria.parameters}, {"aic", c.criteria.aic},
-              {"bic", c.criteria.bic}, {"icl", c.criteria.icl}, {"converged", c.converged}, {"degenerate", c.degenerate}, {"warnings", c.warnings}};
+              {"bic", c.criteria.bic}, {"icl", c.criteria.icl}, {"converged", c.converged}, {"degenerate", c.degenerate}, {"excluded", stats::name_of(c.exclusion)},
+              {"refused", c.refused}, {"starts_at_best", c.at_best}, {"warnings", c.warnings}};
     if (c.validation) json["validation"] = {{"mean", c.validation->mean}, {"error", c.validation->error}, {"folds", c.validation->fold}};
     return json;
   }
@@ -161,25 +164,23 @@ class FitCommand : public Command {
     const auto& fit = outcome.model.fit;
     std::vector<std::vector<std::string>> rows{{"part", "coefficient", ">estimate", ">error", ">robust", ">z", ">p"}};
     for (const auto& row : coefficient_rows(outcome.model)) {
-      rows.push_back({row.part, row.name, fmt::format("{:.6g}", row.estimate), shown(row.error, "{:.4g}"), shown(row.robust_error, "{:.4g}"),
-                      shown(row.z, "{:.2f}"), shown(row.p, "{:.2g}")});
+      rows.push_back({row.part, row.name, fmt::format("{:.6g}", row.estimate), value_or_dash(row.error, "{:.4g}"), value_or_dash(row.robust_error, "{:.4g}"),
+                      value_or_dash(row.z, "{:.2f}"), value_or_dash(row.p, "{:.2g}")});
     }
     fmt::print("{} gate, {} experts, {} rows{}\n\n{}\n", stats::name_of(fit.spec.gate.kind), stats::name_of(fit.spec.family), fit.n,
                outcome.frame.dropped > 0 ? fmt::format(" ({} left out: missing values)", outcome.frame.dropped) : "", format_table(rows));
     for (const auto& term : outcome.model.schema.terms) {
-      if (!term.levels.empty()) fmt::print("{}: against {}\n", term.name, term.levels.front());
+      if (!term.levels.empty()) fmt::print("{}: against {}\n", gw::shown(term.name), gw::shown(term.levels.front()));
     }
     std::vector<std::vector<std::string>> sizes{{"experts", ">log-likelihood", ">parameters", ">AIC", ">BIC", ">ICL", ">held-out", ""}};
     for (size_t i = 0; i < outcome.candidates.size(); ++i) {
       const auto& c = outcome.candidates[i];
       sizes.push_back({fmt::format("{}", c.experts), fmt::format("{:.4f}", c.criteria.log_likelihood), fmt::format("{}", c.criteria.parameters),
                        fmt::format("{:.2f}", c.criteria.aic), fmt::format("{:.2f}", c.criteria.bic), fmt::format("{:.2f}", c.criteria.icl),
-                       c.validation ? fmt::format("{:.4f}", c.validation->mean) : "", i == outcome.best ? "chosen by " + request_.criterion : c.degenerate ? "an expert died: out" : ""});
+                       c.validation ? fmt::format("{:.4f}", c.validation->mean) : "", i == outcome.best ? "chosen by " + request_.criterion : c.degenerate ? fmt::format("out: {}", stats::name_of(c.exclusion)) : ""});
     }
     fmt::print("{}", format_table(sizes));
-    for (const auto* list : {&fit.warnings, &outcome.model.inference.warnings}) {
-      for (const auto& warning : *list) fmt::print("note: {}\n", warning);
-    }
+    for (const auto& note : notes_of(outcome)) fmt::print("note: {}\n", note);
     if (!out_.empty()) fmt::print("model: {}\n", out_);
     if (!report_.empty()) fmt::print("report: {}\n", report_);
   }

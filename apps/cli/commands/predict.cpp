@@ -14,7 +14,7 @@ class PredictCommand : public Command {
   using Command::Command;
   static constexpr const char* kSummary = "Predict with a model of `gatewright fit`: means with intervals, gate probabilities, responsibilities.";
 
-  const char* example() const override { return "gatewright predict model.json new.csv --level 0.9 --out predicted.csv"; }
+  const char* example() const override { return "gatewright predict iris.json examples/data/iris.csv --level 0.9 --out predicted.csv"; }
 
   void declare(CLI::App& app) override {
     app.add_option("model", model_, "model file")->required();

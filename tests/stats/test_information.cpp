@@ -1,0 +1,270 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "base/error.h"
+#include "stats/inference.h"
+#include "stats/information.h"
+#include "stats/predict.h"
+#include "tests/stats/samples.h"
+
+namespace {
+
+using namespace gw::stats;
+using gw::testing::crossing_lines;
+using gw::testing::crossing_lines_truth;
+using gw::testing::Sample;
+
+MixtureSpec one_expert(Family family = Family::kGaussian) {
+  MixtureSpec spec;
+  spec.experts = 1, spec.family = family;
+  return spec;
+}
+
+/// Eight rows of a line: least squares (maximum-likelihood scale) gives its slope the error 0.143 and the mean at origin + 4 0.33532.
+Sample line_at(double origin) {
+  Sample sample;
+  for (int i = 0; i < 8; ++i) sample.x.push_back(origin + i);
+  sample.y = {1, 3, 2, 5, 4, 7, 6, 9};
+  return sample;
+}
+
+/// Two columns, the second the square of the first, around `origin`.
+Sample parabola_at(double origin) {
+  Sample sample;
+  for (int i = 0; i < 31; ++i) {
+    const double x = origin + i;
+    sample.x.push_back(x), sample.x.push_back(x * x);
+    sample.y.push_back(0.01 * i * i + std::sin(7.0 * i));
+  }
+  return sample;
+}
+
+TEST(Information, AgreesWithDifferencesOfTheScoreForEveryFamilyAndGate) {
+  const Sample two = parabola_at(-15);
+  for (const Family family : {Family::kGaussian, Family::kStudentT, Family::kMultinomial}) {
+    for (const GateKind kind : {GateKind::kSoftmax, GateKind::kTopK, GateKind::kDenseToSparse, GateKind::kModified}) {
+      for (const Activation activation : {Activation::kTanh, Activation::kSigmoid, Activation::kGelu}) {
+        if (kind == GateKind::kModified && activation == Activation::kGelu) continue;  // modified gates want bounded functions
+        MixtureSpec spec;
+        spec.experts = 3, spec.family = family, spec.classes = 3;
+        spec.gate.kind = kind, spec.gate.top_k = 2, spec.gate.activation = activation;
+        Sample sample = two;
+        for (size_t i = 0; family == Family::kMultinomial && i < sample.y.size(); ++i) sample.y[i] = static_cast<double>(i % 3);
+        auto p = make_parameters(spec, 2);
+        double value = 0.3;
+        for (auto* list : {&p.gate_bias, &p.gate_slope, &p.intercept, &p.slope}) {
+          for (auto& entry : *list) entry = std::sin(value += 1.7);
+        }
+        pin_last_gate(spec, p);
+        if (kind == GateKind::kDenseToSparse) p.temperature = 0.7, p.gate_slope[4] = p.gate_slope[5] = 0;
+        const Design design(sample.view(), spec);
+        const auto sums = information(spec, p, design);
+        const auto at = to_vector(spec, p);
+        for (size_t j = 0; j < at.size(); ++j) {
+          auto above = at, below = at;
+          above[j] += 1e-5, below[j] -= 1e-5;
+          const auto high = information(spec, from_vector(spec, 2, above), design),
+                     low = information(spec, from_vector(spec, 2, below), design);
+          for (size_t i = 0; i < at.size(); ++i) {
+            const double wanted = (low.gradient[i] - high.gradient[i]) / 2e-5;
+            EXPECT_NEAR(sums.curvature[i * at.size() + j], wanted, 1e-6 * (1 + std::abs(wanted)))
+                << name_of(family) << " " << name_of(kind);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Inference, AnOriginFarAwayChangesNoErrorOfASlopeOrOfAMean) {
+  const double x_near = 4;
+  const Sample near = line_at(0);
+  const auto reference = fit(near.view(), one_expert(), 1);
+  const auto wanted = infer(reference, near.view());
+  const double mean_error = predict(one_expert(), reference.parameters, &x_near, 0.95, &wanted).mean_error.value();
+  EXPECT_NEAR(*wanted.error[1], 0.143, 0.0005);
+  EXPECT_NEAR(mean_error, 0.33532, 1e-5);
+  for (const double origin : {1e4, 1e6, 1.7e9, 1.7e12}) {  // the last: milliseconds since 1970
+    const Sample sample = line_at(origin);
+    const double x = origin + 4;
+    const auto result = fit(sample.view(), one_expert(), 1);
+    const auto inference = infer(result, sample.view());
+    ASSERT_TRUE(inference.error[0] && inference.error[1]) << origin;
+    EXPECT_NEAR(*inference.error[1] / *wanted.error[1], 1, 1e-6) << origin;
+    const auto predicted = predict(one_expert(), result.parameters, &x, 0.95, &inference);
+    ASSERT_TRUE(predicted.mean_error) << origin;
+    EXPECT_NEAR(*predicted.mean_error / mean_error, 1, 1e-3) << origin;  // the mean itself has 1e-16 · slope · x
+    EXPECT_TRUE(inference.warnings.empty());
+  }
+}
+
+TEST(Inference, AYearAndItsSquareHaveErrors) {
+  const Sample near = parabola_at(0), years = parabola_at(1990);
+  const auto wanted = infer(fit(near.view(), one_expert(), 1), near.view()),
+             inference = infer(fit(years.view(), one_expert(), 1), years.view());
+  for (size_t i = 0; i < 4; ++i) ASSERT_TRUE(inference.error[i]) << i;
+  EXPECT_NEAR(*inference.error[2] / *wanted.error[2], 1, 1e-4);  // a shift does not move the square's coefficient
+}
+
+TEST(Inference, ALevelWithOneRowAndResidualsOfOneSizeHaveTheErrorsOfLeastSquares) {
+  Sample levels;  // intercept for a, then b against a, c against a
+  levels.x = {0, 0, 1, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0, 1};
+  levels.y = {1, 2, 4, 3, 5, 7, 6, 5};
+  const auto a = infer(fit(levels.view(), one_expert(), 1), levels.view());
+  const double wanted[] = {0.7706, 0.8898, 0.8615};
+  for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(a.error[i].value_or(0), wanted[i], 1e-4) << i;
+  Sample equal;
+  equal.x = {0, 0, 0, 0, 1, 1, 1, 1}, equal.y = {1, 2, 1, 2, 4, 5, 4, 5};
+  const auto b = infer(fit(equal.view(), one_expert(), 1), equal.view());
+  EXPECT_NEAR(b.error[0].value_or(0), 0.25, 1e-6);
+  EXPECT_NEAR(b.error[1].value_or(0), std::sqrt(0.125), 1e-6);
+  EXPECT_NEAR(b.error[2].value_or(0), 0.125, 1e-6);
+}
+
+TEST(Separation, ClassesWithoutAMaximumHaveNoErrorsAndAreNamed) {
+  Sample complete;
+  complete.x = {1, 2, 3, 4, 6, 7, 8, 9}, complete.y = {0, 0, 0, 0, 1, 1, 1, 1};
+  const auto all = infer(fit(complete.view(), one_expert(Family::kMultinomial), 1), complete.view(), {"dose"});
+  EXPECT_FALSE(all.error[0] || all.error[1]);
+  ASSERT_EQ(all.warnings.size(), 1u);
+  EXPECT_NE(all.warnings[0].find("expert 1, class 1 dose"), std::string::npos) << all.warnings[0];
+  Sample quasi;  // class 1 never where the first column is 1; the second column is an ordinary one
+  for (int i = 0; i < 80; ++i) {
+    const bool d = i % 4 == 0;
+    quasi.x.push_back(d), quasi.x.push_back(std::sin(3.0 * i));
+    quasi.y.push_back(!d && std::sin(11.0 * i) > 0.3 * std::sin(3.0 * i) ? 1 : 0);
+  }
+  const auto part = infer(fit(quasi.view(), one_expert(Family::kMultinomial), 1), quasi.view());
+  EXPECT_TRUE(part.error[0]);
+  EXPECT_FALSE(part.error[1]);
+  EXPECT_TRUE(part.error[2]);
+  EXPECT_EQ(part.warnings.size(), 1u);
+}
+
+TEST(Separation, AnInnocentClassKeepsItsErrors) {
+  Sample sample;  // class 0 far away; classes 1 and 2 overlap
+  for (int i = 0; i < 5; ++i) sample.x.push_back(-20 - i), sample.y.push_back(0);
+  const char* overlap = "bcbbcbccbc";
+  for (int i = 0; i < 10; ++i) sample.x.push_back(i + 1), sample.y.push_back(overlap[i] == 'b' ? 1 : 2);
+  auto spec = one_expert(Family::kMultinomial);
+  spec.classes = 3;
+  const auto inference = infer(fit(sample.view(), spec, 1), sample.view());
+  EXPECT_FALSE(inference.error[0] || inference.error[1]);
+  EXPECT_NEAR(inference.error[2].value_or(0), 1.487, 0.002);
+  EXPECT_NEAR(inference.error[3].value_or(0), 0.242, 0.001);
+}
+
+/// examples/data/iris.csv: four measurements of a flower, its species as a class.
+Sample flowers() {
+  Sample sample;
+  std::ifstream file(std::string(GW_SOURCE_ROOT) + "examples/data/iris.csv");
+  std::string line;
+  std::getline(file, line);
+  while (std::getline(file, line)) {
+    std::istringstream cells(line);
+    for (std::string cell; std::getline(cells, cell, ',');) {
+      if (cell == "setosa" || cell == "versicolor" || cell == "virginica")
+        sample.y.push_back(cell == "setosa" ? 0 : cell == "versicolor" ? 1 : 2);
+      else
+        sample.x.push_back(std::stod(cell));
+    }
+  }
+  return sample;
+}
+
+// Measurements of a plant's flower separate one of three species from the others, which overlap: these keep what a fit of their 100 rows
+// alone has, computed apart at the same coefficients.
+TEST(Separation, TwoOverlappingSpeciesKeepTheirErrors) {
+  const Sample sample = flowers();
+  DataView view = sample.view();
+  view.d = 4, view.n = 150;
+  auto spec = one_expert(Family::kMultinomial);
+  spec.classes = 3;
+  const auto inference = infer(fit(view, spec, 1), view);
+  for (size_t i = 0; i < 5; ++i) EXPECT_FALSE(inference.error[i]) << i;
+  const double wanted[] = {25.7, 2.394, 4.479, 4.737, 9.743};
+  for (size_t i = 0; i < 5; ++i) EXPECT_NEAR(inference.error[5 + i].value_or(0) / wanted[i], 1, 2e-3) << i;
+}
+
+TEST(Separation, AGateLeavesTheErrorsOfItsExpertsAlone) {
+  Sample sample, left;
+  const gw::Rng rng(5);
+  for (uint64_t i = 0; i < 200; ++i) {
+    const bool first = i < 100;
+    const double x = first ? -0.5 - 2 * rng.uniform(2 * i) : 0.5 + 2 * rng.uniform(2 * i);
+    const double y = (first ? 1 + x : 8 - x) + 0.3 * gw::testing::normal(rng.fork("noise"), i);
+    sample.x.push_back(x), sample.y.push_back(y);
+    if (first) left.x.push_back(x), left.y.push_back(y);
+  }
+  const auto result = fit(sample.view(), {}, 1);
+  const auto inference = infer(result, sample.view());
+  const auto alone = infer(fit(left.view(), one_expert(), 1), left.view());
+  EXPECT_FALSE(inference.error[0] || inference.error[1]);
+  for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(inference.error[2 + i].value_or(0) / *alone.error[i], 1, 1e-4) << i;
+  const double x = -1, between = 0;
+  EXPECT_GT(predict({}, result.parameters, &x, 0.95, &inference).mean_error.value_or(0), 0.02);
+  EXPECT_FALSE(predict({}, result.parameters, &between, 0.95, &inference).mean_error);  // which expert it is depends on the gate
+  EXPECT_EQ(inference.warnings.size(), 1u);
+}
+
+TEST(Inference, WeightTwoIsTheRowTwice) {
+  const Sample once = crossing_lines(150, 3);
+  Sample twice = once;
+  twice.x.insert(twice.x.end(), once.x.begin(), once.x.end()), twice.y.insert(twice.y.end(), once.y.begin(), once.y.end());
+  const std::vector<double> weight(once.y.size(), 2.0);
+  DataView weighted = once.view();
+  weighted.weight = weight.data();
+  const auto a = infer(fit_from(weighted, {}, crossing_lines_truth()), weighted);
+  const auto b = infer(fit_from(twice.view(), {}, crossing_lines_truth()), twice.view());
+  for (size_t i = 0; i < a.error.size(); ++i) {
+    EXPECT_NEAR(*a.error[i] / *b.error[i], 1, 1e-5) << i;
+    EXPECT_NEAR(*a.robust_error[i] / *b.robust_error[i], 1, 1e-5) << i;
+  }
+}
+
+// A line with normal noise, fitted by least absolute deviations: the model's own errors are 0.61 of the scatter.
+TEST(Inference, RobustErrorsOfLaplaceExpertsHoldWhenTheNoiseIsNormal) {
+  constexpr int kSamples = 200;
+  int far = 0;
+  for (uint64_t seed = 1; seed <= kSamples; ++seed) {
+    const gw::Rng rng(seed);
+    Sample sample;
+    for (uint64_t i = 0; i < 200; ++i) {
+      sample.x.push_back(2 * rng.fork("x").uniform(i) - 1);
+      sample.y.push_back(1 + 2 * sample.x.back() + gw::testing::normal(rng.fork("noise"), i));
+    }
+    FitOptions options;
+    options.starts = 1;
+    const auto inference = infer(fit(sample.view(), one_expert(Family::kLaplace), 1, options), sample.view());
+    ASSERT_TRUE(inference.robust_error[1]) << seed;
+    far += std::abs(inference.estimate[1] - 2) > 1.96 * *inference.robust_error[1];
+  }
+  EXPECT_LE(far, 22);  // of 200: 10 ± 3.1, within four of its deviations; the model's errors give 40
+}
+
+// Student's interval of a line, which is exact: level 0.95, n rows.
+TEST(Predict, AnIntervalOfOneNormalExpertIsTheTextbooks) {
+  const Sample sample = line_at(0);
+  const auto result = fit(sample.view(), one_expert(), 1);
+  const auto inference = infer(result, sample.view());
+  const double x = 4, quantile = 2.446911851144969;  // t of 6 degrees of freedom at 0.975
+  const double s = result.parameters.scale[0] * std::sqrt(8.0 / 6), leverage = 1.0 / 8 + 0.25 / 42;
+  const auto predicted = predict(one_expert(), result.parameters, &x, 0.95, &inference);
+  EXPECT_NEAR(predicted.high - predicted.low, 2 * quantile * s * std::sqrt(1 + leverage), 1e-6);
+}
+
+TEST(Fit, RefusesMagnitudesWhoseErrorsWouldOverflow) {
+  for (const double unit : {1e154, 1e300, 1e-154, 1e-310}) {
+    Sample response = line_at(0), column = line_at(0);
+    for (auto& y : response.y) y *= unit;
+    for (auto& x : column.x) x *= unit;
+    EXPECT_THROW(fit(response.view(), one_expert(), 1), gw::ValueError) << unit;
+    EXPECT_THROW(fit(column.view(), one_expert(), 1), gw::ValueError) << unit;
+  }
+}
+
+}  // namespace
