@@ -222,11 +222,12 @@ Times summary(std::vector<double> times) {
   return {median, (times[times.size() * 3 / 4] - times[times.size() / 4]) / median};
 }
 
+struct Shape {
+  const char* name;
+  int64_t experts, k, in, hidden;
+};
+
 std::vector<MoeBenchCase> all_cases() {
-  struct Shape {
-    const char* name;
-    int64_t experts, k, in, hidden;
-  };
   const Shape m{"M", 8, 2, 1024, 3584}, o{"O", 64, 8, 2048, 1024}, q{"Q", 128, 8, 2048, 768}, s{"S", 32, 4, 1024, 512},
       r{"R", 16, 2, 128, 256};
   std::vector<MoeBenchCase> cases;
