@@ -17,10 +17,27 @@ std::vector<at::Tensor> cut(const at::Tensor& rows, const std::vector<int64_t>& 
 
 }  // namespace
 
+void check_one_expert_each(const RoutingPlan& plan) {
+  constexpr const char* kRemedy =
+      "take a policy of one expert per image, without a limit of rows, and with weight 1 (top1_straight_through)";
+  GW_CHECK(!plan.soft(), "network: expected one expert per image, got a policy with the trait \"soft slots\"; {}", kRemedy);
+  GW_CHECK(plan.rows() == plan.tokens, "network: expected one expert per image, got {} rows for {} images; {}", plan.rows(), plan.tokens,
+           kRemedy);
+  std::vector<int64_t> rows(static_cast<size_t>(plan.tokens), 0);  // as many rows as images may still be two of one and none of another
+  const auto token = plan.token.contiguous();
+  const int64_t* image = token.data_ptr<int64_t>();
+  for (int64_t n = 0; n < plan.rows(); ++n) {
+    GW_CHECK(++rows[static_cast<size_t>(image[n])] == 1,
+             "network: expected one expert per image, got several for image {} and none for another; {}", image[n], kRemedy);
+  }
+  const auto weight = plan.weight.detach();
+  GW_CHECK(weight.eq(1).all().item<bool>(),
+           "network: expected routing weights of 1, got {}: pathways are not multiplied by their weight; {}",
+           weight.masked_select(weight.ne(1))[0].item<double>(), kRemedy);
+}
+
 std::shared_ptr<const Arrangement> arrange(const RoutingPlan& plan, Execution execution) {
-  GW_CHECK(plan.rows() == plan.tokens,
-           "flow: expected one expert per image, got {} rows for {} images; take a policy with k = 1 and no limit of rows", plan.rows(),
-           plan.tokens);
+  check_one_expert_each(plan);
   auto out = std::make_shared<Arrangement>();
   out->batch = plan.tokens;
   const bool gated = plan.weight.defined() && plan.weight.requires_grad();

@@ -14,8 +14,8 @@ namespace gw {
 struct Arrangement : ops::PartRoutes {
   int64_t batch = 0;
   std::vector<int64_t> sizes;  ///< rows of each part
-  at::Tensor token;    ///< [B] original position of each row; undefined: rows stand in original order
-  at::Tensor inverse;  ///< [B] row of each original position; undefined likewise
+  at::Tensor token;            ///< [B] original position of each row; undefined: rows stand in original order
+  at::Tensor inverse;          ///< [B] row of each original position; undefined likewise
 };
 
 struct Flow {
@@ -23,7 +23,9 @@ struct Flow {
   std::shared_ptr<const Arrangement> arrangement;
 };
 
-/// Sorts a batch into buckets by plan (N = B rows). Dense or masked execution keeps one part in original order.
+/// Errors: ValueError unless every image has exactly one row, of weight 1: what image networks can execute. Cost: O(B).
+void check_one_expert_each(const RoutingPlan& plan);
+/// Sorts a batch into buckets by plan. Errors: as check_one_expert_each. Dense or masked execution keeps one part in original order.
 /// Cost: one gather of x; nothing for E = 1 or when the rows already stand in order.
 std::shared_ptr<const Arrangement> arrange(const RoutingPlan& plan, Execution execution);
 Flow enter(const at::Tensor& x, std::shared_ptr<const Arrangement> arrangement);

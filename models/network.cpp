@@ -52,6 +52,7 @@ Network::Network(const NetworkOptions& options, int64_t channels, int64_t height
     GW_CHECK(gate_->takes_images(),
              "network: expected a gate over images for image-level routing, got a gate over tokens; use cnn or pooled_linear");
     policy_ = make_part<Policy>("policy", Json::parse(options.policy), Policy::Context{shape_.experts}, 0);
+    check_policy_for_images(*policy_);
   }
 }
 

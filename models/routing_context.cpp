@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "base/registry.h"
+#include "ops/random.h"
 
 namespace gw {
 
@@ -14,10 +15,27 @@ int64_t drawn_expert(const Rng& rng, const std::string& layer, int64_t experts, 
   return rng.fork("drawn").fork(layer).permutation(experts)[static_cast<size_t>(place)];
 }
 
+void check_policy_for_images(const Policy& policy) {
+  const PolicyTraits traits = policy.traits();
+  const char* wrong = traits.soft ? "soft slots" : traits.drops_tokens ? "drops tokens" : "";
+  GW_CHECK(*wrong == '\0',
+           "network: expected a policy that gives every image one expert, got one with the trait \"{}\"; take top1_straight_through, or "
+           "options without a limit of rows",
+           wrong);
+  GW_CHECK(*traits.needs == '\0', "network: expected a policy that reads scores alone, got one that needs {}; take top1_straight_through",
+           traits.needs);
+  // Neither the number of experts per image nor the size of the weights is a trait: they show in plans of scores near and far apart.
+  for (const double deviation : {0.01, 1.0}) {
+    const auto scores = ops::normal(Rng(0).fork("policy_for_images"), {16 * policy.experts(), policy.columns()}, 0, deviation);
+    for (const bool train : {false, true}) check_one_expert_each(policy.plan(scores, train, Rng(0)));
+  }
+}
+
 LayerRouter::LayerRouter(const ZooContext& context, int64_t channels, const std::string& name) : name_(name) {
   const Gate::Context gate{channels, context.shape.experts, Rng(context.shape.seed).fork(name).key()};
   gate_ = register_module("gate", make_part<Gate>("layer_gate", context.layer_gate, gate, 0));
   policy_ = make_part<Policy>("layer_policy", context.layer_policy, Policy::Context{context.shape.experts}, 0);
+  check_policy_for_images(*policy_);
 }
 
 RoutingPlan LayerRouter::decide(const at::Tensor& batch, const ForwardPass& pass) {

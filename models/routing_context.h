@@ -11,8 +11,8 @@ namespace gw {
 /// What a backbone of the zoo is built from.
 struct ZooContext {
   NetworkShape shape;
-  Json layer_gate = "pooled_linear";               ///< gate of each layer when shape.routing is "layer"
-  Json layer_policy = "top1_straight_through";     ///< and its policy
+  Json layer_gate = "pooled_linear";            ///< gate of each layer when shape.routing is "layer"
+  Json layer_policy = "top1_straight_through";  ///< and its policy
   bool per_layer() const { return shape.experts > 1 && shape.routing == "layer"; }
   Rng init() const { return Rng(shape.seed).fork("backbone"); }
   /// Channels of a pathway: int(ratio · width), at least 1.
@@ -20,6 +20,10 @@ struct ZooContext {
 };
 
 struct ForwardPass;
+
+/// Errors: ValueError for a policy that an image network cannot execute (models/flow.h), before anything runs. Catches by traits and by
+/// plans of drawn scores; a plan that is wrong for other scores alone is refused when it comes.
+void check_policy_for_images(const Policy& policy);
 
 /// The decision of one layer: its own gate on its own input.
 class LayerRouter : public torch::nn::Module {

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
 #include <omp.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/grad_mode.h>
@@ -11,6 +12,7 @@
 
 #include "base/error.h"
 #include "ops/cost.h"
+#include "ops/fingerprint.h"
 #include "ops/first_order.h"
 
 namespace gw::ops {
@@ -89,6 +91,8 @@ at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
   const bool recorded = torch::autograd::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
   const auto out_size = [&](int64_t d) { return (x.size(d) + 2 * shape.padding - weight.size(d)) / shape.stride + 1; };
   CostRecorder::add(x.size(0) * out_size(2) * out_size(3) * weight.numel());
+  // libtorch views the result of no images as the weights lie in memory, which fails for channels-last ones.
+  if (x.size(0) == 0) return convolved(x.contiguous(), weight.contiguous(), bias, shape);
   const bool small = x.size(0) == 1 && x.scalar_type() == at::kFloat && at::globalContext().userEnabledMkldnn() && at::hasMKLDNN();
   if (small && !recorded) return at::mkldnn_convolution(x, weight, bias, padding, stride, dilation, 1);
   if (!recorded || !weight.requires_grad()) return convolved(x, weight, bias, shape);
@@ -123,29 +127,29 @@ at::Tensor masked_conv(const at::Tensor& x, const at::Tensor& expert_of_row, con
   return grouped.index({rows, expert_of_row}).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-void FoldedConv::refresh(const at::Tensor& weight, const NormParameters& norm, int64_t experts) {
-  std::vector<std::pair<const void*, uint32_t>> sources;
-  for (const auto* t : {&weight, &norm.weight, &norm.bias, &norm.running_mean, &norm.running_var}) {
-    sources.emplace_back(t->unsafeGetTensorImpl(), t->_version());
-  }
-  if (sources == sources_) return;
+FoldedConv FoldedConvCache::get(const at::Tensor& weight, const NormParameters& norm, int64_t experts) {
+  const uint64_t state = fingerprint({weight, norm.weight, norm.bias, norm.running_mean, norm.running_var});
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!kept_.weight.empty() && state == state_) return kept_;
   const at::NoGradGuard no_grad;
+  const c10::InferenceMode ordinary(false);  // an inference tensor kept here could not be saved for a later gradient of the images
   const auto scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt();
   const auto folded = weight.detach() * scale.repeat({experts}).view({-1, 1, 1, 1});
-  weight_.clear();
-  for (const auto& w : folded.split(weight.size(0) / experts, 0)) weight_.push_back(w.contiguous(at::MemoryFormat::ChannelsLast));
-  bias_ = norm.bias.detach() - norm.running_mean * scale;
-  sources_ = std::move(sources);
+  FoldedConv made;
+  for (const auto& w : folded.split(weight.size(0) / experts, 0)) made.weight.push_back(w.contiguous(at::MemoryFormat::ChannelsLast));
+  made.bias = norm.bias.detach() - norm.running_mean * scale;
+  kept_ = std::move(made), state_ = state;
+  return kept_;
 }
 
 at::Tensor FoldedConv::apply(const at::Tensor& x, int64_t expert, ConvShape shape) const {
-  return conv2d(x, weight_[static_cast<size_t>(expert)], bias_, shape);
+  return conv2d(x, weight[static_cast<size_t>(expert)], bias, shape);
 }
 
 at::Tensor FoldedConv::apply_without_bias(const at::Tensor& x, int64_t expert, ConvShape shape) const {
-  return conv2d(x, weight_[static_cast<size_t>(expert)], {}, shape);
+  return conv2d(x, weight[static_cast<size_t>(expert)], {}, shape);
 }
 
-at::Tensor FoldedConv::bias() const { return bias_.view({1, -1, 1, 1}); }
+at::Tensor FoldedConv::shift() const { return bias.view({1, -1, 1, 1}); }
 
 }  // namespace gw::ops

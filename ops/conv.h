@@ -1,6 +1,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <mutex>
 #include <vector>
 
 #include "ops/bucket_norm.h"
@@ -21,23 +22,29 @@ std::vector<at::Tensor> routed_conv(const std::vector<at::Tensor>& parts, const 
 /// The same answer the expensive way: all E·w channels for every image, then a gather by expert [B]. The reference.
 at::Tensor masked_conv(const at::Tensor& x, const at::Tensor& expert_of_row, const at::Tensor& weight, int64_t experts, ConvShape shape);
 
-/// Batch norm in evaluation mode folded into the convolution before it: weight·scale and shift, kept until a source changes.
+/// Batch norm in evaluation mode folded into the convolution before it.
 /// Math:   scale = γ / √(σ² + ε), W' = W·scale (per output channel, the same γ for every expert), b' = β − μ·scale.
-class FoldedConv {
- public:
-  /// Refreshes when a tensor was replaced or written to since the last call (version counters). Cost when fresh: 5 reads.
-  void refresh(const at::Tensor& weight, const NormParameters& norm, int64_t experts);
+struct FoldedConv {
+  std::vector<at::Tensor> weight;  ///< W' of each expert
+  at::Tensor bias;                 ///< b'
   /// x → conv(x, W'_expert) + b'. Gradients flow to x alone.
   at::Tensor apply(const at::Tensor& x, int64_t expert, ConvShape shape) const;
   /// The same without b', for what must act between the two.
   at::Tensor apply_without_bias(const at::Tensor& x, int64_t expert, ConvShape shape) const;
   /// b' as [1, w, 1, 1].
-  at::Tensor bias() const;
+  at::Tensor shift() const;
+};
+
+/// The folded form of one layer, kept until a value of its sources changes, however it was written (ops/fingerprint.h).
+/// May be asked from several threads at once; what it returned stays whole while another thread folds anew.
+class FoldedConvCache {
+ public:
+  FoldedConv get(const at::Tensor& weight, const NormParameters& norm, int64_t experts);
 
  private:
-  std::vector<at::Tensor> weight_;
-  at::Tensor bias_;
-  std::vector<std::pair<const void*, uint32_t>> sources_;
+  std::mutex mutex_;
+  FoldedConv kept_;
+  uint64_t state_ = 0;
 };
 
 /// conv2d that stays on oneDNN's path for single small images too: libtorch 1.13 leaves it for an im2col one there

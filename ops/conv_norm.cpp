@@ -28,8 +28,9 @@ std::vector<at::Tensor> ConvNorm::convolve(const std::vector<at::Tensor>& parts,
   return routed_conv(parts, shape_.experts > 1 ? routes.expert : shared, weight_, shape_.experts, conv_shape());
 }
 
-std::vector<at::Tensor> ConvNorm::folded(const std::vector<at::Tensor>& parts, const PartRoutes& routes, const std::vector<at::Tensor>& residual) {
-  fold_.refresh(weight_, norm(), shape_.experts);
+std::vector<at::Tensor> ConvNorm::folded(const std::vector<at::Tensor>& parts, const PartRoutes& routes,
+                                         const std::vector<at::Tensor>& residual) {
+  const FoldedConv fold = fold_.get(weight_, norm(), shape_.experts);
   const bool recorded = torch::autograd::GradMode::is_enabled();
   std::vector<at::Tensor> out;
   out.reserve(parts.size());
@@ -37,8 +38,8 @@ std::vector<at::Tensor> ConvNorm::folded(const std::vector<at::Tensor>& parts, c
     const bool gated = shape_.experts > 1 && !routes.gate.empty() && recorded;
     const int64_t expert = shape_.experts > 1 ? routes.expert[i] : 0;
     // The selection acts on the convolution's output, before the shift: <dL/dc, c> = <dL/dy, y − b'> for y = scale·c + b'.
-    auto y = gated ? apply_route_weight(fold_.apply_without_bias(parts[i], expert, conv_shape()), routes.gate[i], true) + fold_.bias()
-                   : fold_.apply(parts[i], expert, conv_shape());
+    auto y = gated ? apply_route_weight(fold.apply_without_bias(parts[i], expert, conv_shape()), routes.gate[i], true) + fold.shift()
+                   : fold.apply(parts[i], expert, conv_shape());
     if (!residual.empty()) y = recorded ? y + residual[i] : y.add_(residual[i]);
     if (shape_.relu) y = recorded ? at::relu(y) : y.relu_();
     out.push_back(std::move(y));
@@ -46,7 +47,8 @@ std::vector<at::Tensor> ConvNorm::folded(const std::vector<at::Tensor>& parts, c
   return out;
 }
 
-std::vector<at::Tensor> ConvNorm::forward(const std::vector<at::Tensor>& parts, const PartRoutes& routes, const std::vector<at::Tensor>& residual) {
+std::vector<at::Tensor> ConvNorm::forward(const std::vector<at::Tensor>& parts, const PartRoutes& routes,
+                                          const std::vector<at::Tensor>& residual) {
   const bool constant = !torch::autograd::GradMode::is_enabled() || FrozenParameters::active();
   if (!is_training() && constant && !routes.masked_expert.defined()) return folded(parts, routes, residual);
   auto y = convolve(parts, routes);

@@ -33,7 +33,8 @@ struct PartRoutes {
 class ConvNorm : public torch::nn::Module {
  public:
   ConvNorm(ConvNormShape shape, const Rng& rng);
-  std::vector<at::Tensor> forward(const std::vector<at::Tensor>& parts, const PartRoutes& routes, const std::vector<at::Tensor>& residual = {});
+  std::vector<at::Tensor> forward(const std::vector<at::Tensor>& parts, const PartRoutes& routes,
+                                  const std::vector<at::Tensor>& residual = {});
   /// An unrouted batch.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& residual = {});
 
@@ -47,7 +48,7 @@ class ConvNorm : public torch::nn::Module {
 
   ConvNormShape shape_;
   at::Tensor weight_, gamma_, beta_, running_mean_, running_var_;
-  FoldedConv fold_;
+  FoldedConvCache fold_;
 };
 
 }  // namespace gw::ops

@@ -1,10 +1,12 @@
 #include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
 
 #include <mutex>
 
 #include "base/registry.h"
 #include "experts/bank.h"
 #include "ops/conv.h"
+#include "ops/fingerprint.h"
 #include "ops/init.h"
 #include "ops/moe_ffn.h"
 
@@ -53,7 +55,7 @@ class MlpBank : public Bank {
 
   at::Tensor mix(const at::Tensor& x, const std::vector<int64_t>& offsets, const at::Tensor& token, const at::Tensor& weight) override {
     const auto w = current();
-    return ops::moe_ffn(x, token, offsets, weight, w, {options_.activation, options_.recompute}, panels(w));
+    return ops::moe_ffn(x, token, offsets, weight, w, {options_.activation, options_.recompute}, panels(w, offsets));
   }
 
   // By libtorch's own operations: what the fused kernel is compared with.
@@ -70,7 +72,8 @@ class MlpBank : public Bank {
  private:
   at::Tensor stacked(const Rng& rng, int64_t out, int64_t in) const {
     std::vector<at::Tensor> weights;
-    for (int64_t e = 0; e < context_.experts; ++e) weights.push_back(ops::default_uniform(rng.fork("expert", static_cast<uint64_t>(e)), {out, in}));
+    for (int64_t e = 0; e < context_.experts; ++e)
+      weights.push_back(ops::default_uniform(rng.fork("expert", static_cast<uint64_t>(e)), {out, in}));
     return at::stack(weights);
   }
 
@@ -84,13 +87,22 @@ class MlpBank : public Bank {
     return {find("wg"), find("w1"), find("w2"), find("bg"), find("b1"), find("b2")};
   }
 
-  // Packed once per state of the weights: any write to one raises its version.
-  ops::PackedFfn panels(const ops::FfnWeights& w) {
+  // Packed once per state of the weights. Only the experts that have rows are compared with what was packed: with few tokens and many
+  // experts the others' weights would be read for nothing, and their panels are not used.
+  ops::PackedFfn panels(const ops::FfnWeights& w, const std::vector<int64_t>& offsets) {
     if (!options_.packed || at::GradMode::is_enabled()) return {};
-    std::vector<std::pair<const void*, int64_t>> state;
-    for (const auto& t : {w.gate, w.up, w.down}) state.emplace_back(t.defined() ? t.data_ptr() : nullptr, t.defined() ? t._version() : 0);
+    const auto state = [&](int64_t e) { return ops::fingerprint({w.gate.defined() ? w.gate[e] : w.gate, w.up[e], w.down[e]}); };
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (state != packed_state_ || packed_.level != ops::moe_ffn_level(w.up.scalar_type())) packed_ = ops::pack_ffn(w), packed_state_ = state;
+    bool fresh = !packed_state_.empty() && packed_.level == ops::moe_ffn_level(w.up.scalar_type());
+    for (int64_t e = 0; e < context_.experts && fresh; ++e) {
+      const auto i = static_cast<size_t>(e);
+      if (offsets[i + 1] > offsets[i]) fresh = packed_state_[i] == state(e);
+    }
+    if (fresh) return packed_;
+    const c10::InferenceMode ordinary(false);  // the panels outlive the pass
+    std::vector<uint64_t> packed_state;
+    for (int64_t e = 0; e < context_.experts; ++e) packed_state.push_back(state(e));
+    packed_ = ops::pack_ffn(w), packed_state_ = std::move(packed_state);
     return packed_;
   }
 
@@ -111,7 +123,7 @@ class MlpBank : public Bank {
   Context context_;
   std::mutex mutex_;
   ops::PackedFfn packed_;
-  std::vector<std::pair<const void*, int64_t>> packed_state_;
+  std::vector<uint64_t> packed_state_;  // of each expert
 };
 
 }  // namespace

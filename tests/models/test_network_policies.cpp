@@ -1,0 +1,151 @@
+// What image networks do with every policy of the catalogue, with weights that change, and with no images.
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/grad_mode.h>
+#include <torch/optim/sgd.h>
+
+#include <thread>
+
+#include "base/registry.h"
+#include "models/network.h"
+#include "ops/frozen.h"
+#include "ops/random.h"
+
+namespace {
+
+using gw::Network;
+
+gw::NetworkOptions small(const std::string& policy, const std::string& routing = "image") {
+  gw::NetworkOptions o;
+  o.backbone = "small_cnn", o.experts = 3, o.ratio = 0.5, o.routing = routing, o.seed = 5;
+  o.backbone_options = R"({"width":8})", o.policy = policy;
+  o.gate = routing == "image" ? R"({"part":"cnn","arch":"small","width":2})" : R"({"part":"pooled_linear"})";
+  return o;
+}
+
+at::Tensor images(int64_t n = 9) { return gw::ops::uniform(gw::Rng(1), {n, 3, 16, 16}, 0, 1); }
+
+TEST(NetworkPolicies, AnExpertsChoiceWithAsManyRowsAsImagesIsRefused) {
+  for (const std::string routing : {"image", "layer"}) {
+    EXPECT_THROW(Network(small(R"({"part":"expert_choice","capacity_factor":1})", routing), 3, 16, 16, 4), gw::ValueError) << routing;
+  }
+}
+
+TEST(NetworkPolicies, WeightsOtherThanOneAreRefused) {
+  for (const std::string part : {R"({"part":"softmax_top_k","k":1})", R"({"part":"sigmoid_top_k","k":1})"}) {
+    EXPECT_THROW(Network(small(part), 3, 16, 16, 4), gw::ValueError) << part;
+  }
+}
+
+TEST(NetworkPolicies, APlanOfOneImageTwiceIsRefused) {
+  gw::RoutingPlan plan = gw::constant_plan(3, 2, 0);
+  plan.token = at::tensor({0, 0, 2}, at::kLong);
+  EXPECT_THROW(gw::arrange(plan, gw::Execution::kSparse), gw::ValueError);
+  EXPECT_THROW(gw::arrange(plan, gw::Execution::kMasked), gw::ValueError);
+}
+
+// Every policy is refused before a pass, or each image's answer is that of its pathway alone.
+TEST(NetworkPolicies, EveryPolicyIsRightOrRefused) {
+  int64_t right = 0;
+  for (const auto& info : gw::Registry::instance().list("policies")) {
+    const auto& part = info.name;
+    std::shared_ptr<Network> network;
+    try {
+      network = std::make_shared<Network>(small("{\"part\":\"" + part + "\"}"), 3, 16, 16, 4);
+    } catch (const gw::ValueError&) {
+      continue;
+    }
+    network->eval();
+    const at::NoGradGuard no_grad;
+    const auto out = network->forward(images());
+    const auto expert = gw::chosen_experts(out.plans.front());
+    for (int64_t e = 0; e < 3; ++e) {
+      gw::ForwardOptions forced;
+      forced.forced_expert = e;
+      const auto rows = expert.eq(e).nonzero().flatten();
+      const auto alone = network->forward(images(), forced).logits;
+      EXPECT_TRUE(at::allclose(out.logits.index_select(0, rows), alone.index_select(0, rows), 1e-5, 1e-6)) << part;
+    }
+    ++right;
+  }
+  EXPECT_GE(right, 1);  // top1_straight_through, the default
+}
+
+at::Tensor answer(Network& network) {
+  const at::NoGradGuard no_grad;
+  return network.forward(images()).logits;
+}
+
+at::Tensor unfolded(Network& network) {  // with recorded parameters batch norm is not folded
+  const at::AutoGradMode recorded(true);
+  return network.forward(images()).logits.detach();
+}
+
+TEST(NetworkWeights, FoldedConvolutionsFollowWritesThatRaiseNoVersion) {
+  Network network(small(R"({"part":"top1_straight_through"})"), 3, 16, 16, 4);
+  network.eval();
+  const auto check = [&](const char* how) { EXPECT_TRUE(at::allclose(answer(network), unfolded(network), 1e-4, 1e-5)) << how; };
+  const auto old = answer(network);
+  for (auto& p : network.backbone_parameters()) p.data().mul_(1.5);
+  EXPECT_FALSE(at::allclose(old, unfolded(network), 1e-4, 1e-5)) << "the weights do not matter: this test would prove nothing";
+  check("data()");
+  for (auto& p : network.backbone_parameters()) p.set_data(p.detach() * 0.5);
+  check("set_data()");
+  torch::optim::SGD sgd(network.backbone_parameters(), torch::optim::SGDOptions(0.5));
+  network.forward(images()).logits.square().sum().backward();
+  sgd.step();
+  check("SGD");
+  network.to(at::kDouble);
+  const at::NoGradGuard no_grad;
+  EXPECT_EQ(network.forward(images().to(at::kDouble)).logits.scalar_type(), at::kDouble);
+}
+
+TEST(NetworkWeights, InferenceModeServesAndTheNetworkStaysDifferentiable) {
+  {
+    const c10::InferenceMode guard;
+    Network made_inside(small(R"({"part":"top1_straight_through"})"), 3, 16, 16, 4);
+    made_inside.eval();
+    EXPECT_TRUE(at::isfinite(made_inside.forward(images()).logits).all().item<bool>());
+  }
+  Network network(small(R"({"part":"top1_straight_through"})"), 3, 16, 16, 4);
+  network.eval();
+  {
+    const c10::InferenceMode guard;
+    network.forward(images());
+  }
+  const gw::ops::FrozenParameters frozen;
+  const auto x = images().requires_grad_();
+  network.forward(x).logits.sum().backward();
+  EXPECT_GT(x.grad().abs().sum().item<double>(), 0);
+}
+
+TEST(NetworkWeights, TheFirstPassMayComeFromSeveralThreads) {
+  for (int round = 0; round < 5; ++round) {
+    Network network(small(R"({"part":"top1_straight_through"})"), 3, 16, 16, 4);
+    network.eval();
+    std::vector<at::Tensor> answers(8);
+    std::vector<std::thread> threads;
+    for (auto& a : answers) threads.emplace_back([&] { a = answer(network); });
+    for (auto& t : threads) t.join();
+    for (const auto& a : answers) EXPECT_TRUE(a.equal(answer(network)));
+  }
+}
+
+TEST(NetworkBatches, NoImagesAndOneImageGiveAsManyAnswers) {
+  for (const auto& info : gw::Registry::instance().list("models")) {
+    const auto& backbone = info.name;
+    gw::NetworkOptions o;
+    o.backbone = backbone, o.experts = 2, o.ratio = 0.25;
+    Network network(o, 3, 32, 32, 4);
+    for (const bool train : {true, false}) {
+      network.train(train);
+      for (const int64_t n : {0, 1}) {
+        const auto logits = network.forward(gw::ops::uniform(gw::Rng(1), {n, 3, 32, 32}, 0, 1)).logits;
+        EXPECT_EQ(logits.sizes(), (std::vector<int64_t>{n, 4})) << backbone << " train " << train;
+      }
+    }
+  }
+}
+
+}  // namespace
