@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "ops/random.h"
+#include "routing/inputs.h"
 #include "routing/select.h"
 
 namespace gw {
@@ -20,7 +21,8 @@ void ChoiceOptions::fields(OptionVisitor& v) {
   v.real("evaluation_capacity_factor", evaluation_capacity_factor, "the same in evaluation", 0, 1e6);
   v.integer("capacity", capacity, "rows per expert whatever the number of tokens; 0: from the factors", 0, INT64_MAX);
   v.integer("capacity_multiple", capacity_multiple, "the capacity is rounded up to a multiple", 1, 1 << 20);
-  v.text("drop_order", drop_order, "who finds room first: by position, or by largest weight", {"position", "priority"});
+  v.text("drop_order", drop_order, "who finds room first: by position, or by largest weight before renormalisation",
+         {"position", "priority"});
   v.text("overflow", overflow, "a row without room: dropped, sent to the next best expert, or passed around the experts",
          {"drop", "next", "bypass"});
   v.integer("local_groups", local_groups, "neighbouring tokens share room in so many groups, each with the capacity of its size", 1,
@@ -89,21 +91,12 @@ int64_t TokenChoice::capacity(int64_t tokens, bool train) const {
   // The small subtraction keeps 1.1·10 from becoming 12 rows.
   const double even = static_cast<double>(tokens * k_) * factor / static_cast<double>(experts_);
   const int64_t rows = options_.capacity > 0 ? options_.capacity : std::max<int64_t>(1, static_cast<int64_t>(std::ceil(even - 1e-9)));
-  return (rows + options_.capacity_multiple - 1) / options_.capacity_multiple * options_.capacity_multiple;
+  return rounded(rows, tokens);
 }
 
-at::Tensor TokenChoice::fitted(const Choice& choice, const at::Tensor& ranking, bool train) const {
-  const int64_t tokens = choice.expert.size(0), each = (tokens + options_.local_groups - 1) / options_.local_groups;
-  if (tokens == 0 || capacity(each, train) >= each) return choice.expert;
-  std::vector<at::Tensor> kept;
-  for (int64_t begin = 0; begin < tokens; begin += each) {
-    const int64_t size = std::min(each, tokens - begin);  // the last group may be smaller, and so is its room
-    const auto rank = ranking.narrow(0, begin, size);
-    const auto order = options_.drop_order == "priority" ? by_priority(rank.amax(1)) : at::Tensor();
-    kept.push_back(limit_rows(choice.expert.narrow(0, begin, size), experts_, capacity(size, train), order,
-                              options_.overflow == "next" ? rank : at::Tensor()));
-  }
-  return kept.size() == 1 ? kept[0] : at::cat(kept);
+int64_t TokenChoice::rounded(int64_t rows, int64_t tokens) const {
+  if (rows >= tokens) return rows;
+  return (rows + options_.capacity_multiple - 1) / options_.capacity_multiple * options_.capacity_multiple;
 }
 
 namespace {
@@ -114,12 +107,46 @@ at::Tensor gathered(const at::Tensor& table, const at::Tensor& expert) {
   return weight.masked_fill(empty, 0);
 }
 
+// Softmax over the experts `over` [T, K], at `kept` (the same columns, some perhaps without an expert). Relative to the largest
+// logit among `over`: relative to the row's, a chosen expert that a bias, overflow or replay put 104 below it has weight 0 in f32.
+at::Tensor chosen_softmax(const at::Tensor& logits, const at::Tensor& kept, const at::Tensor& over) {
+  const auto none = over.lt(0);
+  const auto chosen = logits.gather(1, over.clamp_min(0));
+  const auto largest = chosen.detach().masked_fill(none, kMaskedScore).amax(1, true);
+  const auto sum = (chosen - largest).masked_fill(none, kMaskedScore).exp().masked_fill(none, 0).sum(1, true);
+  const auto empty = kept.lt(0);
+  const auto weight = (logits.gather(1, kept.clamp_min(0)) - largest).masked_fill(empty, kMaskedScore).exp().masked_fill(empty, 0);
+  return weight / at::where(sum.eq(0), at::ones_like(sum), sum);
+}
+
 }  // namespace
+
+at::Tensor TokenChoice::fitted(const Choice& choice, const at::Tensor& ranking, bool train) const {
+  const int64_t tokens = choice.expert.size(0), each = (tokens + options_.local_groups - 1) / options_.local_groups;
+  if (tokens == 0 || capacity(each, train) >= each) return choice.expert;
+  std::vector<at::Tensor> kept;
+  for (int64_t begin = 0; begin < tokens; begin += each) {
+    const int64_t size = std::min(each, tokens - begin);  // the last group may be smaller, and so is its room
+    const auto rank = ranking.narrow(0, begin, size);
+    const auto order = options_.drop_order == "priority" ? by_weight(choice, begin, size) : at::Tensor();
+    kept.push_back(limit_rows(choice.expert.narrow(0, begin, size), experts_, capacity(size, train), order,
+                              options_.overflow == "next" ? rank : at::Tensor()));
+  }
+  return kept.size() == 1 ? kept[0] : at::cat(kept);
+}
+
+// By the weight before renormalisation, which leaves every K = 1 at one. Never by the ranking: it may hold scores, whose offset
+// differs from token to token, and the selection bias.
+at::Tensor TokenChoice::by_weight(const Choice& choice, int64_t begin, int64_t size) {
+  return by_priority(gathered(choice.table.narrow(0, begin, size), choice.expert.narrow(0, begin, size)).amax(1));
+}
 
 at::Tensor TokenChoice::weights(const Choice& choice, const at::Tensor& kept, bool train, const Rng& rng) const {
   auto weight = gathered(choice.table, kept);
-  if (options_.renormalise) {
-    const bool after = options_.renormalise_when == "after_drop" || options_.overflow == "next";
+  const bool after = options_.renormalise_when == "after_drop" || options_.overflow == "next";
+  if (options_.renormalise && choice.logits.defined()) {
+    weight = chosen_softmax(choice.logits, kept, after ? kept : choice.expert);
+  } else if (options_.renormalise) {
     const auto sum = (after ? weight : gathered(choice.table, choice.expert)).sum(1, true);
     weight = weight / at::where(sum.eq(0), at::ones_like(sum), sum);
   }

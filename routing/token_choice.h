@@ -19,7 +19,7 @@ struct ChoiceOptions : OptionSet {
   int64_t capacity_multiple = 1;          ///< C is rounded up to a multiple (padding)
   std::string drop_order = "position";
   std::string overflow = "drop";
-  int64_t local_groups = 1;  ///< parts of the batch, each with its own room (GShard)
+  int64_t local_groups = 1;   ///< parts of the batch, each with its own room (GShard)
   double expert_masking = 0;  ///< share of rows masked while training; weights · (1 − share) in evaluation
   void fields(OptionVisitor& v) override;
 };
@@ -28,7 +28,8 @@ struct ChoiceOptions : OptionSet {
 struct Choice {
   at::Tensor expert;                      ///< [T, K] int64, −1: no expert
   at::Tensor table;                       ///< [T, E] weights before renormalisation; carries the gradient
-  at::Tensor ranking;                     ///< [T, E] preference, for overflow and priority; undefined: the table
+  at::Tensor logits;                      ///< [T, E] renormalised weights are their softmax over the chosen; undefined: table over its sum
+  at::Tensor ranking;                     ///< [T, E] preference, for the choice and overflow; undefined: the table
   at::Tensor scores;                      ///< [T, E] what balancers see; undefined: the scores given
   at::Tensor probability;                 ///< [T, E] normalised; undefined: softmax of the scores
   std::map<std::string, at::Tensor> aux;  ///< losses that belong to the policy
@@ -52,6 +53,8 @@ class TokenChoice : public Policy {
   virtual Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const = 0;
   /// Rows per expert for T tokens; INT64_MAX: no limit.
   virtual int64_t capacity(int64_t tokens, bool train) const;
+  /// `rows` rounded up to the multiple; as it is from T on, where no row is dropped (rounding INT64_MAX would overflow).
+  int64_t rounded(int64_t rows, int64_t tokens) const;
   /// For policies whose weights are a softmax over the chosen experts: their table is unnormalised, so no sum is no softmax.
   /// Errors: ValueError with `renormalise` off.
   static void require_renormalised(const char* part, const ChoiceOptions& options);
@@ -63,6 +66,8 @@ class TokenChoice : public Policy {
   RoutingPlan decided(const at::Tensor& scores, const at::Tensor& given, bool train, const Rng& rng) const;
   at::Tensor disturbed(const at::Tensor& scores, bool train, const Rng& rng) const;
   at::Tensor fitted(const Choice& choice, const at::Tensor& ranking, bool train) const;
+  /// Tokens in the order in which they find room under drop_order = "priority".
+  static at::Tensor by_weight(const Choice& choice, int64_t begin, int64_t size);
   at::Tensor weights(const Choice& choice, const at::Tensor& kept, bool train, const Rng& rng) const;
 
   const char* part_;

@@ -27,7 +27,8 @@ class Importance : public Balancer {
     if (batch_tokens(plan) == 0) return zero_loss(plan);
     const auto importance = over_ranks(plan, probabilities(plan).sum(0));
     const auto mean = importance.mean();
-    return options_.coefficient * (importance - mean).square().mean() / mean.square();
+    // Policies may choose nobody (relu) or scores underflow: no importance is no imbalance, and 0/0 would end the training.
+    return options_.coefficient * (importance - mean).square().mean() / mean.clamp_min(1e-6).square();
   }
 
   double at_balance(int64_t, int64_t) const override { return 0; }

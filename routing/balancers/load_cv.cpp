@@ -53,8 +53,9 @@ class LoadCv : public Balancer {
              plan.experts());
     const bool noisy = plan.extra.count("deviation") != 0;
     const auto clean = noisy ? plan.extra.at("clean") : plan.scores;
+    // Learned noise may be zero: below about 1e-19 the gradient's 1/σ² is not finite in f32, and a tie is 0/0.
     const auto deviation =
-        noisy ? plan.extra.at("deviation") : at::full_like(clean, options_.deviation / static_cast<double>(plan.experts()));
+        noisy ? plan.extra.at("deviation").clamp_min(1e-4) : at::full_like(clean, options_.deviation / static_cast<double>(plan.experts()));
     const auto& seen = plan.scores;
     const int64_t k = std::min(std::max<int64_t>(1, mean_k), plan.experts() - 1);
     // Without e, the K-th largest is the (K+1)-th of all for those inside the top K, and the K-th for the others.

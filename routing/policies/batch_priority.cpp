@@ -40,6 +40,7 @@ class BatchPriority : public TokenChoice {
   Choice choose(const at::Tensor& scores, bool, const Rng&) const override {
     Choice choice;
     choice.table = at::softmax(scores, 1);
+    choice.logits = scores;
     choice.ranking = biased(choice.table, scores);  // not the scores: priority compares tokens, whose scores may have any offset
     choice.expert = top_k(choice.ranking, options_.k);
     return choice;

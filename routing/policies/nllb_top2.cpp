@@ -11,7 +11,7 @@ namespace {
 /// Two experts, weights normalised after what finds no room is gone.
 /// Math:   p = softmax(s); first = argmax s; second = argmax of the rest ("all"), of the rest + Gumbel noise ("sampling"), or
 ///         kept with probability min(1, 2·p2) ("random"), the last two while training; weights p / Σ over those with room.
-///         C = 2·ceil(T/E) while training, ceil(fraction·T) in evaluation; all first choices before all second ones.
+///         C = 2f·ceil(T/E) while training, ceil(f·fraction·T) in evaluation; all first choices before all second ones.
 /// Shapes: scores [T, E] → plan with N ≤ 2T rows.
 /// Errors: ValueError if E < 2.
 /// Source: NLLB team 2022, arXiv 2207.04672, section 6; `expert_masking = 0.2` is its expert output masking, per row, unscaled
@@ -43,6 +43,7 @@ class NllbTop2 : public TokenChoice {
   Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const override {
     Choice choice;
     choice.table = at::softmax(scores, 1);
+    choice.logits = scores;
     choice.ranking = biased(options_.selection_bias ? choice.table : scores, scores);
     choice.expert = top_k(choice.ranking, 2);
     if (!train || options_.second == "all") return choice;
@@ -60,8 +61,12 @@ class NllbTop2 : public TokenChoice {
   }
 
   int64_t capacity(int64_t tokens, bool train) const override {
-    if (train || options_.capacity > 0) return options_.capacity > 0 ? options_.capacity : 2 * ((tokens + experts() - 1) / experts());
-    return std::max<int64_t>(1, static_cast<int64_t>(std::ceil(options_.evaluation_fraction * static_cast<double>(tokens) - 1e-9)));
+    if (options_.capacity > 0) return rounded(options_.capacity, tokens);
+    const double factor = train ? options_.capacity_factor : options_.evaluation_capacity_factor;
+    if (factor == 0) return INT64_MAX;
+    const double share = train ? 2.0 * static_cast<double>((tokens + experts() - 1) / experts())
+                               : options_.evaluation_fraction * static_cast<double>(tokens);
+    return rounded(std::max<int64_t>(1, static_cast<int64_t>(std::ceil(factor * share - 1e-9))), tokens);
   }
 
  private:

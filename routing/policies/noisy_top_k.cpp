@@ -50,7 +50,8 @@ class NoisyTopK : public TokenChoice {
       choice.clean = clean;
       choice.scores = clean + ops::normal(rng, clean.sizes(), 0, 1).to(clean.scalar_type()) * choice.deviation;
     }
-    choice.table = (choice.scores - choice.scores.detach().amax(1, true)).exp();
+    choice.table = at::softmax(choice.scores, 1);  // orders tokens under priority; the weights are the softmax over the chosen
+    choice.logits = choice.scores;
     choice.ranking = biased(choice.scores, choice.scores);
     choice.expert = top_k(choice.ranking, options_.k);
     return choice;

@@ -35,6 +35,7 @@ class SoftmaxTopK : public TokenChoice {
   Choice choose(const at::Tensor& scores, bool, const Rng&) const override {
     Choice choice;
     choice.table = at::softmax(scores, 1);
+    choice.logits = scores;
     // Without a bias the scores rank like the probabilities, and stay apart where those round to the same number.
     choice.ranking = biased(options_.selection_bias ? choice.table : scores, scores);
     choice.expert = top_k(choice.ranking, options_.k);

@@ -34,24 +34,28 @@ class SparseMixer : public TokenChoice {
 
  protected:
   Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const override {
-    const auto [first, first_weight] = one(scores, scores, train, rng.fork("first"));
+    const auto ranking = biased(scores, scores);
+    const auto [first, first_weight] = one(scores, ranking, ranking, train, rng.fork("first"));
     const auto rest = scores.scatter(1, first.clamp_min(0), kMaskedScore);
-    auto [second, second_weight] = one(scores, rest, train, rng.fork("second"));
+    const auto left = ranking.scatter(1, first.clamp_min(0), kMaskedScore);
+    auto [second, second_weight] = one(rest, ranking, left, train, rng.fork("second"));
     second = second.masked_fill(rest.detach().amax(1, true).le(kMaskedScore / 2), -1);
     Choice choice;
     choice.expert = at::cat({first, second}, 1);
     choice.table = at::zeros_like(scores).scatter(1, first, first_weight);
     choice.table = choice.table.scatter_add(1, second.clamp_min(0), second_weight.masked_fill(second.lt(0), 0));
-    choice.ranking = biased(scores, scores);
+    choice.ranking = ranking;
     return choice;
   }
 
  private:
-  /// Chosen expert [T, 1] among `open` and its weight [T, 1].
-  std::pair<at::Tensor, at::Tensor> one(const at::Tensor& scores, const at::Tensor& open, bool train, const Rng& rng) const {
-    const auto best = top_k(open, 1).clamp_min(0);
-    const auto m = open.detach().gather(1, best);
-    const auto far = ((m - scores.detach()) / at::maximum(scores.detach().abs(), m)).gt(2 * options_.width);
+  /// Chosen expert [T, 1] among `left` and its weight [T, 1]. The ranking holds the selection bias: it says who is best and
+  /// who is a rival; the weight is the softmax of `open`, which does not hold it.
+  std::pair<at::Tensor, at::Tensor> one(const at::Tensor& open, const at::Tensor& ranking, const at::Tensor& left, bool train,
+                                        const Rng& rng) const {
+    const auto best = top_k(left, 1).clamp_min(0);
+    const auto m = left.gather(1, best);
+    const auto far = ((m - ranking) / at::maximum(ranking.abs(), m)).gt(2 * options_.width);
     const auto p = at::softmax(open.masked_fill(far, kMaskedScore), 1);
     if (!train) return {best, p.gather(1, best)};
     const auto noise = gumbel(rng.fork("gumbel"), p.sizes(), p.scalar_type());

@@ -39,8 +39,8 @@ class TopKSoftmax : public TokenChoice {
  protected:
   Choice choose(const at::Tensor& scores, bool, const Rng&) const override {
     Choice choice;
-    // Unnormalised, relative to the row's maximum, which is always chosen: the sum over the chosen is at least one.
-    choice.table = (scores - scores.detach().amax(1, true)).exp();
+    choice.table = at::softmax(scores, 1);  // orders tokens under priority; the weights are the softmax over the chosen
+    choice.logits = scores;
     choice.ranking = biased(scores, scores);
     choice.expert = top_k(choice.ranking, options_.k);
     return choice;

@@ -35,6 +35,7 @@ class TopP : public TokenChoice {
   Choice choose(const at::Tensor& scores, bool, const Rng&) const override {
     Choice choice;
     choice.table = at::softmax(scores, 1);
+    choice.logits = scores;
     choice.ranking = biased(options_.selection_bias ? choice.table : scores, scores);
     choice.expert = top_k(choice.ranking, options_.most > 0 ? options_.most : experts());
     const auto p = choice.table.detach().gather(1, choice.expert.clamp_min(0));

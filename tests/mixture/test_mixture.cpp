@@ -158,7 +158,7 @@ TEST(Mixture, RefusesWhatDoesNotFit) {
   EXPECT_THROW(make({{"in", 6}, {"gate", {{"part", "liner"}}}}), gw::ValueError);
   const auto mixture = make(base("mlp"));
   EXPECT_THROW(mixture->forward(at::zeros({3, 7}, at::kDouble)), gw::ValueError);
-  EXPECT_THROW(mixture->forward(at::full({3, 6}, std::nan(""), at::kDouble)), gw::ValueError);
+  EXPECT_THROW(mixture->forward(at::full({3, 6}, std::nan(""), at::kDouble)), gw::NumericError);
 }
 
 }  // namespace

@@ -37,13 +37,13 @@ inline std::shared_ptr<Policy> policy(const std::string& name, const Json& optio
   return make_part<Policy>(name, options, {experts});
 }
 
-/// The call must be refused as the caller's fault, in words that hold `part`.
+/// The call must be refused with an error of the library (scores that are not finite with NumericError), in words that hold `part`.
 template <class Call>
 void expect_refusal(const Call& call, const std::string& part) {
   try {
     call();
     ADD_FAILURE() << "accepted; expected: " << part;
-  } catch (const ValueError& error) {
+  } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << "looked for: " << part << "\nin: " << error.what();
   }
 }

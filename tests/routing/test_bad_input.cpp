@@ -107,7 +107,7 @@ TEST(BadInput, CapacityZeroIsNoLimitAndNegativeIsRefused) {
     auto scores = scores_for(*policy(name), 24, 8).abs();
     scores.select(1, 2).add_(10);  // every token wants expert 2
     const auto plan = plan_of(*policy(name, options), scores, false);
-    EXPECT_EQ(plan.rows_of(2), name == "nllb_top2" ? 6 : 24) << name;  // its evaluation has room for a quarter, whatever the factors
+    EXPECT_EQ(plan.rows_of(2), 24) << name;
     options["capacity"] = -1;
     expect_refusal([&] { policy(name, options); }, "policies/" + name + ": expected \"capacity\"");
   }

@@ -26,6 +26,23 @@ gw::RoutingPlan even_plan(const at::Tensor& scores, int64_t k = 1) {
   return plan;
 }
 
+void expect_finite(const std::string& name, const std::string& chosen_by, const at::Tensor& table) {
+  const auto scores = table.clone().requires_grad_(true);
+  auto plan = plan_of(*policy(chosen_by, gw::Json::object(), 2), scores, true);
+  const auto loss = balancer(name)->loss(plan);
+  EXPECT_TRUE(at::isfinite(loss).all().item<bool>()) << name << " over " << chosen_by;
+  loss.sum().backward();
+  EXPECT_TRUE(!scores.grad().defined() || at::isfinite(scores.grad()).all().item<bool>()) << name << " over " << chosen_by;
+}
+
+TEST(Balancers, StayFiniteWhereNobodyIsChosenAndWhereLearnedNoiseVanishes) {
+  expect_finite("importance", "relu", at::tensor({-1.0F, -2.0F}).view({1, 2}));
+  for (const float raw : {-10.0F, -60.0F, -200.0F}) {
+    expect_finite("load_cv", "noisy_top_k", at::tensor({1.0F, 0.0F, raw, raw}).view({1, 4}));
+    expect_finite("load_cv", "noisy_top_k", at::tensor({1.0F, 1.0F, raw, raw}).view({1, 4}));
+  }
+}
+
 TEST_P(BalancerConformance, MeetsItsStatedValuesAtBalanceAndCollapse) {
   const auto part = balancer(GetParam());
   const double c = part->coefficient();

@@ -46,8 +46,8 @@ TEST(SharedOptions, CapacityIsRoundedUpAndAtLeastOne) {
   auto scores = distinct_scores(10, 1);
   scores.select(1, 3).add_(20);
   const auto rows = [&](const Json& options) { return plan_of(*policy("softmax_top_k", options), scores, true).rows_of(3); };
-  EXPECT_EQ(rows({{"capacity_factor", 1.0}}), 3);      // 10 / 4 = 2.5
-  EXPECT_EQ(rows({{"capacity_factor", 1.2}}), 3);      // exactly 3: not 4 by rounding noise
+  EXPECT_EQ(rows({{"capacity_factor", 1.0}}), 3);  // 10 / 4 = 2.5
+  EXPECT_EQ(rows({{"capacity_factor", 1.2}}), 3);  // exactly 3: not 4 by rounding noise
   EXPECT_EQ(rows({{"capacity_factor", 1e-3}}), 1);
   EXPECT_EQ(rows({{"capacity_factor", 1.0}, {"capacity_multiple", 4}}), 4);
   EXPECT_EQ(rows({{"evaluation_capacity_factor", 1.0}}), 10);  // training has no limit here
@@ -60,7 +60,8 @@ TEST(SharedOptions, CapacityIsRoundedUpAndAtLeastOne) {
 TEST(SharedOptions, OverflowToTheNextChoiceKeepsEveryTokenAndItsSum) {
   auto scores = distinct_scores(16, 1);
   scores.select(1, 3).add_(20);
-  const auto plan = plan_of(*policy("softmax_top_k", {{"k", 1}, {"capacity", 4}, {"overflow", "next"}, {"renormalise", true}}), scores, false);
+  const auto plan =
+      plan_of(*policy("softmax_top_k", {{"k", 1}, {"capacity", 4}, {"overflow", "next"}, {"renormalise", true}}), scores, false);
   for (int64_t e = 0; e < kExperts; ++e) EXPECT_EQ(plan.rows_of(e), 4);
   EXPECT_LT(gap(gw::dense_weights(plan).sum(1), at::ones({16}, at::kDouble)), 1e-12);
 }
@@ -76,6 +77,47 @@ TEST(SharedOptions, PriorityDropsTheDullTokens) {
   EXPECT_TRUE(policy("softmax_top_k", {{"capacity", 2}})->traits().order_dependent);
   const auto reversed = plan_of(*policy("softmax_top_k", {{"capacity", 2}}), scores.flip(0), false);
   EXPECT_FALSE(gw::chosen_experts(reversed).flip(0).equal(gw::chosen_experts(by_position)));
+}
+
+TEST(SharedOptions, PriorityComparesWeightsNotScores) {
+  // Largest probabilities 0.525 and 0.982: the offset of a token's scores says nothing.
+  const auto scores = at::tensor({10.0, 9.9, 1.0, -3.0}, at::kDouble).view({2, 2});
+  for (const char* name : {"softmax_top_k", "top_k_softmax", "batch_priority"}) {
+    const auto plan = plan_of(*policy(name, {{"k", 1}, {"capacity", 1}, {"drop_order", "priority"}}, 2), scores, false);
+    EXPECT_TRUE(plan.token.equal(at::tensor({1}, at::kLong))) << name;
+  }
+  const Json options{{"capacity", 1}, {"drop_order", "priority"}};
+  EXPECT_TRUE(plan_of(*policy("switch_top1", options, 2), scores, false).token.equal(at::tensor({1}, at::kLong)));
+}
+
+TEST(SharedOptions, WeightsOverTheChosenDoNotUnderflow) {
+  const auto scores = at::tensor({200.0F, 0.0F, -1.0F}).view({1, 3});
+  const auto expert = at::tensor({1, 2}, at::kLong).view({1, 2});
+  for (const Json& options : {Json{{"k", 2}}, Json{{"k", 2}, {"renormalise", true}}}) {
+    const auto* name = options.contains("renormalise") ? "softmax_top_k" : "top_k_softmax";
+    const auto weight = gw::dense_weights(policy(name, options, 3)->plan_given(scores, expert, false, gw::Rng(0)));
+    EXPECT_NEAR(weight[0][1].item<double>(), 0.7310586, 1e-6) << name;
+    EXPECT_NEAR(weight[0][2].item<double>(), 0.2689414, 1e-6) << name;
+  }
+}
+
+TEST(SharedOptions, HugeCapacityKeepsEveryRowAndNllbHonoursItsFactors) {
+  const auto scores = at::zeros({8, kExperts}, at::kDouble);
+  const Json huge{{"capacity", INT64_MAX}, {"capacity_multiple", 8}};
+  EXPECT_EQ(plan_of(*policy("softmax_top_k", huge), scores, false).rows(), 8);
+  const auto rows = [&](const Json& options) { return plan_of(*policy("nllb_top2", options), scores, true).rows_of(0); };
+  EXPECT_EQ(rows({{"second", "all"}}), 4);  // 2·ceil(8 / 4)
+  EXPECT_EQ(rows({{"second", "all"}, {"capacity_factor", 0.5}}), 2);
+  EXPECT_EQ(rows({{"second", "all"}, {"capacity_factor", 0.5}, {"capacity_multiple", 3}}), 3);
+}
+
+TEST(SharedOptions, SparsemixerChoosesByTheSelectionBias) {
+  const auto mixer = policy("sparsemixer", {{"selection_bias", true}}, 3);
+  mixer->state().front().second.copy_(at::tensor({-1e6F, 0.0F, 1e6F}));
+  const auto plan = plan_of(*mixer, at::tensor({3.0, 2.0, 1.0}, at::kDouble).view({1, 3}), false);
+  EXPECT_EQ(plan.rows_of(0), 0);
+  EXPECT_EQ(plan.rows_of(1), 1);
+  EXPECT_EQ(plan.rows_of(2), 1);
 }
 
 TEST(SharedOptions, ScaleBiasMaskingAndNoise) {
@@ -101,7 +143,8 @@ TEST(SoftmaxOverTheChosen, IsRefusedWithoutItsSum) {
       policy(name, {{"renormalise", false}});
       FAIL() << name << " took weights that are no softmax";
     } catch (const gw::ValueError& error) {
-      EXPECT_NE(std::string(error.what()).find(std::string("policies/") + name + ": expected renormalise = true"), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find(std::string("policies/") + name + ": expected renormalise = true"), std::string::npos)
+          << error.what();
     }
   }
 }
@@ -120,7 +163,8 @@ TEST(SharedOptions, LocalGroupsHaveTheirOwnRoom) {
   EXPECT_TRUE(kept(1000, "drop").eq(0).all().item<bool>());  // a token by itself always finds room
   EXPECT_TRUE(policy("softmax_top_k", {{"capacity", 4}, {"local_groups", 2}, {"drop_order", "priority"}})->traits().order_dependent);
   // What a group decides is what it would decide alone.
-  const auto router = policy("gshard_top2", {{"random_second", false}, {"local_groups", 4}}), alone = policy("gshard_top2", {{"random_second", false}});
+  const auto router = policy("gshard_top2", {{"random_second", false}, {"local_groups", 4}}),
+             alone = policy("gshard_top2", {{"random_second", false}});
   const auto mixed = distinct_scores(32, 5);
   std::vector<gw::RoutingPlan> parts;
   for (const auto& piece : mixed.split(8)) parts.push_back(alone->plan(piece, true, gw::Rng(1)));
@@ -253,9 +297,7 @@ TEST(GumbelSoftmax, DrawsFollowTheSoftmaxAndAveragingShrinksTheSpread) {
   const auto p = at::softmax(scores[0], 0);
   for (int64_t e = 0; e < 4; ++e) EXPECT_NEAR(static_cast<double>(hard.rows_of(e)) / 20000, p[e].item<double>(), 0.012);
   EXPECT_TRUE(hard.weight.eq(1).all().item<bool>());
-  const auto spread = [&](int64_t samples) {
-    return dense("gumbel_softmax", {{"samples", samples}}, scores).std(0)[1].item<double>();
-  };
+  const auto spread = [&](int64_t samples) { return dense("gumbel_softmax", {{"samples", samples}}, scores).std(0)[1].item<double>(); };
   EXPECT_NEAR(spread(10) / spread(1), std::sqrt(0.1), 0.03);
   EXPECT_LT(gap(dense("gumbel_softmax", {{"temperature", 2.0}}, scores), at::softmax(scores / 2, 1)), 1e-15);  // repeats
   EXPECT_THROW(policy("gumbel_softmax", {{"temperature", -1.0}}), gw::ValueError);
