@@ -19,7 +19,7 @@ BENCH := $(if $(filter bench,$(MAKECMDGOALS)),ON,$(WERROR))
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make demo     train and check a small mixture, and say where its report lies (minutes)'
+	@echo 'make demo     train and check a small mixture, and say where its report lies (15 minutes on one core)'
 	@echo 'make test     build everything and run the fast tests'
 	@echo 'make build    build $(BUILD)/gatewright'
 	@echo 'make bench    measure the kernels against the machine peak'

@@ -7,7 +7,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <climits>
+#include <cstdint>
 #include <fstream>
+#include <iterator>
+#include <sstream>
 #include <thread>
 
 namespace gw {
@@ -21,10 +26,30 @@ std::string read_brand() {
   return "unknown";
 }
 
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+int cores_of(int64_t quota_us, int64_t period_us) {
+  if (quota_us <= 0 || period_us <= 0) return 0;
+  return static_cast<int>(std::min<int64_t>((quota_us - 1) / period_us + 1, INT_MAX));
+}
+
+// Version 2 has "<quota or max> <period>" in one file, version 1 a file for each, with -1 for no quota.
+int quota_of_group(const std::string& folder) {
+  int64_t quota_us = 0, period_us = 0;
+  if (std::istringstream both(text_of(folder + "/cpu.max")); both >> quota_us >> period_us) return cores_of(quota_us, period_us);
+  std::istringstream quota(text_of(folder + "/cpu.cfs_quota_us")), period(text_of(folder + "/cpu.cfs_period_us"));
+  return quota >> quota_us && period >> period_us ? cores_of(quota_us, period_us) : 0;
+}
+
 int usable_cores() {
   cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
-  return static_cast<int>(std::thread::hardware_concurrency());
+  const bool known = sched_getaffinity(0, sizeof(set), &set) == 0;
+  const int cores = known ? CPU_COUNT(&set) : static_cast<int>(std::thread::hardware_concurrency());
+  const int quota = quota_cores(text_of("/proc/self/cgroup"), "/sys/fs/cgroup");
+  return quota > 0 ? std::min(cores, quota) : cores;
 }
 
 // Linux hands out the tiles' 8 kB of state on request, once for all threads of the process.
@@ -72,6 +97,24 @@ std::vector<std::string> CpuInfo::features() const {
   add(avx2, "avx2"), add(fma, "fma"), add(avx512f, "avx512f"), add(avx512bw, "avx512bw"), add(avx512vl, "avx512vl");
   add(avx512_bf16, "avx512_bf16"), add(avx512_vnni, "avx512_vnni"), add(amx, "amx"), add(amx_bf16, "amx_bf16"), add(amx_int8, "amx_int8");
   return names;
+}
+
+int quota_cores(const std::string& memberships, const std::string& root) {
+  int least = 0;
+  std::istringstream lines(memberships);
+  for (std::string line; std::getline(lines, line);) {  // "0::/a/b" in version 2, "4:cpu,cpuacct:/a/b" in version 1
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    if (controllers != ",," && controllers.find(",cpu,") == std::string::npos) continue;
+    const std::string base = controllers == ",," ? root : root + "/cpu";
+    for (std::string group = line.substr(second + 1);; group.resize(group.rfind('/'))) {  // in a container it is the mounted root itself
+      const int cores = quota_of_group(base + group);
+      if (cores > 0 && (least == 0 || cores < least)) least = cores;
+      if (group.rfind('/') == std::string::npos) break;
+    }
+  }
+  return least;
 }
 
 const CpuInfo& cpu_info() {

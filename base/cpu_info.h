@@ -9,10 +9,14 @@ struct CpuInfo {
   std::string brand;
   bool avx2 = false, fma = false, avx512f = false, avx512bw = false, avx512vl = false, avx512_bf16 = false, avx512_vnni = false, amx = false;
   bool amx_bf16 = false, amx_int8 = false;  ///< and the operating system lets this process use the tiles
-  int cores = 1;  ///< cores this process may run on (affinity mask), not the machine's
+  int cores = 1;  ///< cores this process may use (affinity mask and quota of its control groups), not the machine's
   std::vector<std::string> features() const;
 };
 
 const CpuInfo& cpu_info();
+
+/// Cores that the quotas of control groups leave to a process, rounded up; 0 without a quota. `memberships` is the text of
+/// /proc/self/cgroup, `root` where the groups are mounted (/sys/fs/cgroup). A quota of a group holds for all groups in it.
+int quota_cores(const std::string& memberships, const std::string& root);
 
 }  // namespace gw

@@ -18,34 +18,6 @@
 namespace gw {
 namespace {
 
-const char* remedy_of(int code, bool reading) {
-  switch (code) {
-    case ENOSPC:
-    case EDQUOT:
-      return "free space there or choose another directory";
-    case EFBIG:
-      return "raise the limit on file sizes (ulimit -f) or choose another file system";
-    case EACCES:
-    case EPERM:
-      return "give this user permission or choose another place";
-    case EROFS:
-      return "choose a directory that is not mounted read-only";
-    case ENOENT:
-      return reading ? "check the path" : "check the path and create its directory first";
-    case ENOTDIR:
-      return "a part of the path is a file: choose another path";
-    case EISDIR:
-      return "give the path of a file";
-    case ENAMETOOLONG:
-      return "choose a shorter name";
-    case EMFILE:
-    case ENFILE:
-      return "raise the limit on open files (ulimit -n)";
-    default:
-      return "check the disk and the path";
-  }
-}
-
 [[noreturn]] void fail_io(const std::string& path, const char* expected, int code, bool reading = false) {
   const std::string reason = std::generic_category().message(code);
   throw IoError(fmt::format("file \"{}\": expected to {}, got \"{}\"; {}", path, expected, reason, remedy_of(code, reading)));
@@ -148,6 +120,34 @@ std::string resolved(const std::string& path) {
 }
 
 }  // namespace
+
+const char* remedy_of(int code, bool reading) {
+  switch (code) {
+    case ENOSPC:
+    case EDQUOT:
+      return "free space there or choose another directory";
+    case EFBIG:
+      return "raise the limit on file sizes (ulimit -f) or choose another file system";
+    case EACCES:
+    case EPERM:
+      return "give this user permission or choose another place";
+    case EROFS:
+      return "choose a directory that is not mounted read-only";
+    case ENOENT:
+      return reading ? "check the path" : "check the path and create its directory first";
+    case ENOTDIR:
+      return "a part of the path is a file: choose another path";
+    case EISDIR:
+      return "give the path of a file";
+    case ENAMETOOLONG:
+      return "choose a shorter name";
+    case EMFILE:
+    case ENFILE:
+      return "raise the limit on open files (ulimit -n)";
+    default:
+      return "check the disk and the path";
+  }
+}
 
 std::string read_file(const std::string& path, uint64_t limit_bytes) {
   limit_bytes = std::min(limit_bytes, UINT64_MAX / 4);  // sums below cannot overflow

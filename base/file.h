@@ -27,4 +27,7 @@ std::string read_file(const std::string& path, uint64_t limit_bytes);
 void write_atomic(const std::string& path, const std::function<void(FileWriter&)>& content);
 void write_atomic(const std::string& path, std::string_view bytes);
 
+/// What to do about a system error (errno) of a file, as the end of a message.
+const char* remedy_of(int code, bool reading);
+
 }  // namespace gw

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "observe/experiment_run.h"
+#include "observe/progress.h"
 #include "observe/run_directory.h"
 
 namespace gw {
@@ -101,7 +102,7 @@ CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const 
         outcome.results.push_back(run_arm(recipe, options, arm, seed, &run));
       } catch (const NumericError& error) {
         outcome.diverged.push_back({arm, seed, error.what()});
-        if (run.progress != nullptr) fmt::print(run.progress, "\n{} seed {} diverged, the check goes on: {}\n", arm, seed, error.what());
+        if (run.progress != nullptr) say(run.progress, fmt::format("\n{} seed {} diverged, the check goes on: {}\n", arm, seed, error.what()));
       }
     }
   }

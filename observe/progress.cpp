@@ -73,6 +73,8 @@ constexpr int kTextCells = 1000;
 
 }  // namespace
 
+void say(std::FILE* out, const std::string& text) { std::fputs(text.c_str(), out); }  // fmt::print throws when a write fails
+
 int display_width(std::string_view text) {
   int width = 0;
   while (!text.empty()) {
@@ -166,7 +168,7 @@ void Progress::finish() {
 
 void Progress::clear() {
   if (!options_.terminal || !drawn_ || finished_) return;
-  fmt::print(options_.out, "\r{}\r", std::string(static_cast<size_t>(drawn_width_), ' '));
+  say(options_.out, fmt::format("\r{}\r", std::string(static_cast<size_t>(drawn_width_), ' ')));
   std::fflush(options_.out);
   drawn_width_ = 0;
   drawn_ = false;
@@ -209,10 +211,10 @@ void Progress::draw(double now) {
   const std::string text = line(now);
   if (options_.terminal) {
     const int width = display_width(without_colour(text));
-    fmt::print(options_.out, "\r{}{}", text, std::string(static_cast<size_t>(std::max(0, drawn_width_ - width)), ' '));
+    say(options_.out, fmt::format("\r{}{}", text, std::string(static_cast<size_t>(std::max(0, drawn_width_ - width)), ' ')));
     drawn_width_ = width;
   } else {
-    fmt::print(options_.out, "{}\n", text);
+    say(options_.out, text + "\n");
   }
   std::fflush(options_.out);
   drawn_ = true;

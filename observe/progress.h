@@ -31,6 +31,9 @@ struct ProgressOptions {
 /// Fills `terminal`, `columns` and `colour` from the stream and the environment (TERM, NO_COLOR).
 ProgressOptions progress_for(std::FILE* out, std::function<double()> now_s);
 
+/// Prints a message about progress. Write errors are ignored: a full disk or a closed pipe behind it must not end a run.
+void say(std::FILE* out, const std::string& text);
+
 /// Shows how far a loop is, its rate over the last half minute or so, and the time left at that rate.
 /// Errors: ValueError without a stream or a clock, or with a negative total. Write errors are ignored: a closed pipe must not end a run.
 class Progress {

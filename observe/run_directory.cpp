@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <regex>
 
 #include "base/append.h"
 #include "base/error.h"
@@ -86,6 +87,25 @@ std::string value_at(const Json& document, const std::string& pointer) {
   return document.contains(at) ? dump_json(document.at(at)).substr(0, 80) : "nothing";
 }
 
+/// True for what write_atomic had not finished of a run's own files: "<file>.<process>-<number>.tmp". Not of report.html, which the
+/// command `report` writes without the lock, and of nobody else's files: the directory may prove to be a stranger's.
+bool unfinished_write(const std::string& name) {
+  static const std::regex pattern(
+      "(recipe\\.json|metrics\\.jsonl?|evaluation\\.json|samples\\.json|rates\\.json|routes\\.[a-z]+|(last|best)\\.safetensors|"
+      "events\\.out\\.tfevents\\.gatewright)\\.[0-9]+-[0-9]+\\.tmp");
+  return std::regex_match(name, pattern);
+}
+
+/// A process killed while it wrote leaves its temporary file. Nobody else writes here while we hold the lock.
+void remove_unfinished_writes(const std::string& directory) {
+  std::vector<fs::path> orphans;
+  for (const auto& item : fs::directory_iterator(directory)) {
+    if (item.is_regular_file() && unfinished_write(item.path().filename().string())) orphans.push_back(item.path());
+  }
+  std::error_code ignored;  // a directory that cannot be written is told by what is written next
+  for (const auto& path : orphans) fs::remove(path, ignored);
+}
+
 }  // namespace
 
 std::string dump_json(const Json& value, int indent) { return value.dump(indent, ' ', false, Json::error_handler_t::replace); }
@@ -109,6 +129,7 @@ RunDirectory::RunDirectory(std::string path, const Json& recipe, Options options
   if (error) throw IoError(fmt::format("run directory: expected to create {}, got \"{}\"; choose another place", path_, error.message()));
   lock();
   try {
+    if (lock_ >= 0) remove_unfinished_writes(path_);
     options_.resume ? resume(recipe) : start(recipe);
     open_files();
   } catch (...) {

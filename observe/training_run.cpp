@@ -45,7 +45,7 @@ class DirectoryObserver : public TrainObserver {
     if (run_.progress == nullptr) return;
     if (record.contains("reach")) {  // once, before hours are spent on a router that no loss teaches
       for (const auto& item : record["reach"].items()) {
-        fmt::print(run_.progress, "{}: {} reaches the router, gradient norm {:.3g}\n", label_, item.key(), item.value().get<double>());
+        say(run_.progress, fmt::format("{}: {} reaches the router, gradient norm {:.3g}\n", label_, item.key(), item.value().get<double>()));
       }
     }
     if (!progress_) {

@@ -4,12 +4,15 @@
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include "base/crc32c.h"
 #include "base/error.h"
+#include "base/shown.h"
 
 namespace gw {
 namespace {
 
 constexpr const char* kFormat = "gatewright-checkpoint-1";
+constexpr const char* kChecksum = "crc32c";
 
 std::map<std::string, at::Tensor> model_tensors(const Network& network) {
   std::map<std::string, at::Tensor> tensors;
@@ -42,7 +45,34 @@ std::string metadata(const SafetensorsFile& file, const std::string& key, const 
   return it->second;
 }
 
+/// Over all that a resumed run reads: names, types, shapes and bytes of the tensors, and the other fields of the header.
+std::string checksum_of(const SafetensorsFile& file) {
+  uint32_t sum = 0;
+  for (const auto& [name, tensor] : file.tensors) {
+    if (!tensor.defined()) continue;  // writing the file refuses it and names it
+    const auto bytes = tensor.detach().cpu().contiguous();
+    sum = crc32c(name + " " + described(bytes), sum);
+    sum = crc32c({static_cast<const char*>(bytes.data_ptr()), static_cast<size_t>(bytes.nbytes())}, sum);
+  }
+  for (const auto& [key, value] : file.metadata) {
+    if (key != kChecksum) sum = crc32c(key + "=" + value + "\n", sum);
+  }
+  return fmt::format("{:08x}", sum);
+}
+
+void check_intact(const SafetensorsFile& file, const std::string& path) {
+  const auto stored = file.metadata.find(kChecksum);
+  if (stored == file.metadata.end()) return;  // written before there were checksums
+  const auto sum = checksum_of(file);
+  GW_CHECK(stored->second == sum,
+           "checkpoint {}: expected content with the checksum {}, got {}; the file is damaged: restore it from a copy, or train again into "
+           "another directory",
+           path, shown(stored->second), sum);
+}
+
 }  // namespace
+
+void seal_checkpoint(SafetensorsFile& file) { file.metadata[kChecksum] = checksum_of(file); }
 
 SafetensorsFile pack_checkpoint(const Network& network, const Optimizer* experts, const Optimizer* router, const Progressed& progressed,
                                 const Json& config) {
@@ -59,6 +89,7 @@ SafetensorsFile pack_checkpoint(const Network& network, const Optimizer* experts
       {"config", config.dump()},
       {"progress",
        Json{{"epoch", progressed.epoch}, {"batch", progressed.batch}, {"step", progressed.step}, {"best", progressed.best}}.dump()}};
+  seal_checkpoint(file);
   return file;
 }
 
@@ -79,6 +110,7 @@ void load_model(Network& network, const SafetensorsFile& file, const std::string
   GW_CHECK(missing.empty() && unexpected.empty() && reshaped.empty(),
            "checkpoint {}: expected the tensors of this network, got another architecture{}{}{}", path, listed("missing", missing),
            listed("unexpected", unexpected), listed("of another shape or type", reshaped));
+  check_intact(file, path);
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : own) tensor.copy_(file.tensors.at(name));
 }

@@ -14,8 +14,10 @@ struct Progressed {
 /// Names: "model/<parameter or buffer>", "experts/<optimizer state>", "router/<optimizer state>".
 SafetensorsFile pack_checkpoint(const Network& network, const Optimizer* experts, const Optimizer* router, const Progressed& progressed,
                                 const Json& config);
+/// Writes the checksum of everything else into the header, as pack_checkpoint does; for a file that was changed on purpose.
+void seal_checkpoint(SafetensorsFile& file);
 /// Copies the model's tensors. Errors: ValueError listing the tensors that are missing, unexpected or of another shape
-/// (at most ten of each), before anything is written.
+/// (at most ten of each), or if the checksum is not that of the content, before anything is written.
 void load_model(Network& network, const SafetensorsFile& file, const std::string& path);
 /// The same and the optimizers' state; returns where training stood.
 Progressed unpack_checkpoint(Network& network, Optimizer* experts, Optimizer* router, const SafetensorsFile& file, const std::string& path);

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include "base/error.h"
 #include "base/registry.h"
 #include "routing/load.h"
 #include "train/attack.h"
@@ -27,7 +28,10 @@ void count(std::vector<std::vector<int64_t>>& table, const NetworkShape& shape, 
   if (!route.defined()) return;
   table.resize(static_cast<size_t>(shape.experts), std::vector<int64_t>(static_cast<size_t>(shape.classes), 0));
   for (int64_t i = 0; i < route.size(0); ++i) {
-    ++table[static_cast<size_t>(route[i].item<int64_t>())][static_cast<size_t>(labels[i].item<int64_t>())];
+    const int64_t expert = route[i].item<int64_t>();
+    GW_ENSURE(expert >= 0 && expert < shape.experts, "evaluate: expected an expert below {} for image {}, got {}", shape.experts, i,
+              expert);
+    ++table[static_cast<size_t>(expert)][static_cast<size_t>(labels[i].item<int64_t>())];
   }
 }
 
@@ -102,8 +106,8 @@ void check_evaluation(const EvaluationConfig& config, double epsilon) {
   for (const auto& item : options.items()) make_attack(item.key(), options, epsilon);  // options of no attack are a slip of the pen
 }
 
-NetworkEvaluation evaluate(Network& network, const ImageSet& whole, const EvaluationConfig& config, double epsilon, const Rng& rng, const Tick& tick,
-                           RouteFrame frame) {
+NetworkEvaluation evaluate(Network& network, const ImageSet& whole, const EvaluationConfig& config, double epsilon, const Rng& rng,
+                           const Tick& tick, RouteFrame frame) {
   network.eval();
   const auto set = first_images(whole, config.images);
   const Loader loader(set, config.batch, {}, false, rng);
@@ -113,7 +117,8 @@ NetworkEvaluation evaluate(Network& network, const ImageSet& whole, const Evalua
     const auto batch = loader.get(0, b);
     frame.batch = b, frame.labels = batch.labels, frame.index = batch.index;
     network.tap().begin(frame);
-    attack_batch(network, batch, config, epsilon, [&](const std::string& name) { return rng.fork(name, static_cast<uint64_t>(b)); }, out);
+    attack_batch(
+        network, batch, config, epsilon, [&](const std::string& name) { return rng.fork(name, static_cast<uint64_t>(b)); }, out);
     network.tap().end();
     if (tick) tick(std::min((b + 1) * config.batch, out.images), out.images);
   }
@@ -140,9 +145,14 @@ double clean_accuracy(Network& network, const ImageSet& set, int64_t batch) {
 }
 
 Json evaluation_json(const NetworkEvaluation& e) {
-  return {{"clean_accuracy", e.clean_accuracy}, {"robust_accuracy", e.robust_accuracy}, {"flip_rate", e.flip_rate},
-          {"affinity", {{"clean", e.affinity_clean}, {"attacked", e.affinity_attacked}}}, {"forced_accuracy", e.forced_accuracy}, {"forced_robust_accuracy", e.forced_robust},
-          {"load_entropy", e.load_entropy}, {"images", e.images}};
+  return {{"clean_accuracy", e.clean_accuracy},
+          {"robust_accuracy", e.robust_accuracy},
+          {"flip_rate", e.flip_rate},
+          {"affinity", {{"clean", e.affinity_clean}, {"attacked", e.affinity_attacked}}},
+          {"forced_accuracy", e.forced_accuracy},
+          {"forced_robust_accuracy", e.forced_robust},
+          {"load_entropy", e.load_entropy},
+          {"images", e.images}};
 }
 
 SampleImages sample_images(Network& network, const ImageSet& set, int64_t count, double epsilon, const Rng& rng) {
@@ -158,8 +168,8 @@ SampleImages sample_images(Network& network, const ImageSet& set, int64_t count,
     return std::vector<int64_t>(c.data_ptr<int64_t>(), c.data_ptr<int64_t>() + c.numel());
   };
   const auto bytes = [](const at::Tensor& images) { return images.detach().mul(255).round().clamp(0, 255).to(at::kByte).contiguous(); };
-  return {bytes(batch.images), bytes(attacked), list(batch.labels), list(on_clean.predicted), list(on_attacked.predicted),
-          list(on_clean.route), list(on_attacked.route)};
+  return {bytes(batch.images),         bytes(attacked),      list(batch.labels),     list(on_clean.predicted),
+          list(on_attacked.predicted), list(on_clean.route), list(on_attacked.route)};
 }
 
 }  // namespace gw

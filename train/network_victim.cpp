@@ -1,10 +1,21 @@
 #include "train/network_victim.h"
 
+#include "base/error.h"
 #include "ops/frozen.h"
 
 namespace gw {
+namespace {
+
+void check_mode(const Network& network) {
+  GW_CHECK(
+      !network.is_training(),
+      "attack: expected a network in evaluation mode, got one in training mode, whose running statistics would move; call eval() first");
+}
+
+}  // namespace
 
 Victim::Response NetworkVictim::respond(const at::Tensor& images) {
+  check_mode(network_);
   const ops::FrozenParameters frozen;
   ForwardOptions options;
   options.straight_through = false;
@@ -14,6 +25,7 @@ Victim::Response NetworkVictim::respond(const at::Tensor& images) {
 }
 
 at::Tensor NetworkVictim::respond_forced(const at::Tensor& images, int64_t expert) {
+  check_mode(network_);
   const ops::FrozenParameters frozen;
   ForwardOptions options;
   options.forced_expert = expert;

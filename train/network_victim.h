@@ -5,7 +5,8 @@
 namespace gw {
 
 /// A network as attacks see it. Gradients follow the pathway and, apart from it, the scores; none passes straight through
-/// the choice: measured on a robust mixture, PGD with that gradient left 62 % standing where 48 % do without. Put it into evaluation mode first. Parameters are constants (batch norm folded).
+/// the choice: measured on a robust mixture, PGD with that gradient left 62 % standing where 48 % do without.
+/// A network in training mode is refused (ValueError). Parameters are constants (batch norm folded).
 class NetworkVictim : public Victim {
  public:
   explicit NetworkVictim(Network& network) : network_(network) {}

@@ -1,29 +1,18 @@
 #include "train/recipe.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <sstream>
-#define TOML_EXCEPTIONS 1
-#include <toml++/toml.h>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/shown.h"
+#include "train/toml.h"
 
 namespace gw {
 namespace {
 
 constexpr uint64_t kRecipeLimitBytes = 1 << 20;
-
-Json to_json(const std::string& text, const std::string& path) {
-  try {
-    std::ostringstream out;
-    out << toml::json_formatter(toml::parse(text, path), toml::json_formatter::default_flags & ~toml::format_flags::quote_dates_and_times);
-    return Json::parse(out.str());
-  } catch (const toml::parse_error& error) {
-    fail("recipe {}:{}:{}: expected TOML, got an error: {}", path, error.source().begin.line, error.source().begin.column,
-         error.description());
-  }
-}
 
 std::vector<std::string> keys(const Json& table) {
   std::vector<std::string> names;
@@ -61,6 +50,19 @@ void check_keys(const std::string& where, const Json& table, const std::vector<s
            config == table.end() ? "" : config->dump().substr(0, 60));
 }
 
+// Names become names of files and directories: "../x" would lead out of the place that the user chose, and ".x" would hide.
+void check_name(const std::string& where, const char* what, const std::string& name) {
+  constexpr size_t kLetters = 64;  // a run directory's name holds three of these, and file systems allow 255 bytes
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  };
+  GW_CHECK(
+      !name.empty() && name.size() <= kLetters && name.front() != '.' && std::all_of(name.begin(), name.end(), allowed),
+      "{}: expected the name of the {} in at most {} of A-Z a-z 0-9 . _ -, without a dot in front, got \"{}\"; rename it (a \"title\" is "
+      "free)",
+      where, what, kLetters, shown(name));
+}
+
 void check_document(const std::string& path, const Json& document) {
   check_keys(path, document, {"name", "title", "paper", "defaults", "sizes", "arms", "claims", "marks"});
   for (const char* table : {"sizes", "arms"}) {
@@ -74,8 +76,12 @@ void check_document(const std::string& path, const Json& document) {
              it == document.end() ? "" : it->dump());
   }
   GW_CHECK(document.value("defaults", Json::object()).is_object(), "recipe {}: expected a table [defaults], got something else", path);
-  for (const auto& [name, size] : document["sizes"].items()) check_keys(path + " sizes." + name, size, {"title", "seeds", "config"});
+  for (const auto& [name, size] : document["sizes"].items()) {
+    check_name("recipe " + path, "size", name);
+    check_keys(path + " sizes." + name, size, {"title", "seeds", "config"});
+  }
   for (const auto& [name, arm] : document["arms"].items()) {
+    check_name("recipe " + path, "arm", name);
     const auto where = path + " arms." + name;
     check_keys(where, arm, {"title", "sizes", "config"});
     const auto sizes = arm.value("sizes", Json::object());
@@ -108,13 +114,14 @@ Json override_value(const std::string& text) {
   Json value = Json::parse(text, nullptr, false);
   if (!value.is_discarded()) return value;
   const bool table = !text.empty() && (text[0] == '{' || text[0] == '[');
-  return table ? to_json("value = " + text, "--set").at("value") : Json(text);
+  return table ? parse_toml("value = " + text, "override").at("value") : Json(text);
 }
 
 // "objective.beta=1" → {"objective": {"beta": 1}}.
 Json override_table(const std::string& text) {
   const auto equals = text.find('=');
-  GW_CHECK(equals != std::string::npos && equals > 0, "--set: expected key=value, got \"{}\"", text);
+  GW_CHECK(equals != std::string::npos && equals > 0, "override: expected key=value, got \"{}\"", text.substr(0, 80));
+  refuse_deep(text, "override");  // copying and merging a table of 60 000 levels takes minutes, or the stack
   Json value = override_value(text.substr(equals + 1));
   std::string key = text.substr(0, equals);
   for (auto dot = key.rfind('.'); dot != std::string::npos; dot = key.rfind('.')) {
@@ -181,6 +188,11 @@ Json Recipe::merged(const std::string& arm, const std::string& size, int64_t see
   if (arm_table.contains("sizes") && arm_table["sizes"].contains(size)) merge(table, config_of(arm_table["sizes"][size]));
   table["name"] = name, table["arm"] = arm, table["seed"] = seed;
   for (const auto& text : overrides) merge_override(table, text);
+  for (const char* key : {"name", "arm"}) {
+    if (table[key].is_string())
+      check_name("override", std::string_view(key) == "name" ? "recipe" : "arm",
+                 table[key].get<std::string>());  // other types are refused when it is read
+  }
   return table;
 }
 
@@ -194,9 +206,10 @@ TrainConfig Recipe::resolve(const std::string& arm, const std::string& size, int
 Recipe load_recipe(const std::string& name_or_path, const std::vector<std::string>& folders) {
   Recipe recipe;
   recipe.path = find_recipe(name_or_path, folders);
-  recipe.document = to_json(read_file(recipe.path, kRecipeLimitBytes), recipe.path);
+  recipe.document = parse_toml(read_file(recipe.path, kRecipeLimitBytes), "recipe " + recipe.path);
   check_document(recipe.path, recipe.document);
   recipe.name = recipe.document.value("name", std::filesystem::path(recipe.path).stem().string());
+  check_name("recipe " + recipe.path, "recipe", recipe.name);
   recipe.arms = keys(recipe.document["arms"]);
   recipe.sizes = keys(recipe.document["sizes"]);
   const auto marks = recipe.document.value("marks", Json::array());

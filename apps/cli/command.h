@@ -2,6 +2,7 @@
 // Commands of the command line: a catalogue like any other (`apps/cli/commands/`). A command parses, calls the library
 // and prints; arithmetic belongs below.
 #include <CLI/CLI.hpp>
+#include <string>
 
 #include "base/registry.h"
 
@@ -39,5 +40,8 @@ class Command {
   /// standard error for progress. Errors: throw gw::Error; main prints it and exits with its code.
   virtual int run() = 0;
 };
+
+/// For options that take a place: without it an empty text would silently mean the default.
+inline std::string not_empty(const std::string& text) { return text.empty() ? "expected a path, got an empty text" : ""; }
 
 }  // namespace gw

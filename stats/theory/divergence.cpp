@@ -40,15 +40,13 @@ struct Conditional {
   }
 
   double log_density(double y) const {
-    double top = -kInf, terms[64];
-    const size_t count = std::min<size_t>(mean.size(), 64);
-    for (size_t k = 0; k < count; ++k) {
+    const auto term = [&](size_t k) {
       const double z = (y - mean[k]) / scale[k];
-      terms[k] = log_gate[k] - 0.5 * z * z;
-      top = std::max(top, terms[k]);
-    }
-    double sum = 0;
-    for (size_t k = 0; k < count; ++k) sum += std::exp(terms[k] - top);
+      return log_gate[k] - 0.5 * z * z;
+    };
+    double top = -kInf, sum = 0;
+    for (size_t k = 0; k < mean.size(); ++k) top = std::max(top, term(k));
+    for (size_t k = 0; k < mean.size(); ++k) sum += std::exp(term(k) - top);
     return top + std::log(sum);
   }
 };

@@ -19,6 +19,7 @@ using gw_test::expect;
 using gw_test::Process;
 using gw_test::read_file;
 using gw_test::Scratch;
+using gw_test::shell;
 using gw_test::write_file;
 
 // 54 images of 8x8 in batches of 8: 7 steps per epoch, some milliseconds each.
@@ -131,7 +132,7 @@ TEST(Train, SignalsSaveAndSayHowToGoOn) {
   const Scratch scratch;
   const auto run = scratch / "run";
   int64_t before = 0;
-  for (const int number : {SIGINT, SIGTERM}) {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
     Process process(before == 0 ? started(run, 400) : resumed(run), scratch / "log");
     ASSERT_TRUE(process.wait_until([&] { return lines(run + "/metrics.jsonl") > before + 4; }));
     process.signal(number);
@@ -145,6 +146,28 @@ TEST(Train, SignalsSaveAndSayHowToGoOn) {
     EXPECT_EQ(std::to_string(last.at("step").get<int64_t>()), found[1]) << "everything that was done was saved";
     before = lines(run + "/metrics.jsonl");
   }
+}
+
+TEST(Train, AReaderOfItsOutputThatQuitsEndsNothing) {
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  // Without --quiet: progress goes into a pipe whose reader has gone.
+  const auto loud = std::regex_replace(started(run, 3), std::regex("--quiet "), "");
+  shell("{ " GW_CLI " " + loud + "; } 2>&1 | true");
+  expect_same_run(whole_run(), run);
+}
+
+TEST(Train, ClosedDescriptorsKeepProgressOutOfTheFiles) {
+  const Scratch scratch;
+  const auto run = scratch / "run";
+  const auto loud = std::regex_replace(started(run, 3), std::regex("--quiet "), "");
+  for (const char* closed : {">&- 2>&-", "<&- >&- 2>&-"}) {
+    // What was asked for on standard output could not be printed: 2, and no abort.
+    EXPECT_EQ(shell("( exec " GW_CLI " " + loud + " " + closed + " )").code, 2) << closed;
+    expect_same_run(whole_run(), run);
+    fs::remove_all(run);
+  }
+  EXPECT_EQ(shell("( exec " GW_CLI " list >&- 2>&- )").code, 2);
 }
 
 TEST(Train, AFullDiskKeepsTheLastGoodCheckpoint) {
@@ -187,7 +210,7 @@ TEST(TrainInput, UnknownNamesGetTheNearMiss) {
   refused(with("objective.bta=1"), {"objective", "unknown option \"bta\"; did you mean \"beta\"?"});
   refused(with("network.experst=2"), {"network: unknown option \"experst\"; did you mean \"experts\"?"});
   refused(with("evaluation.attacks='[\"jiont\"]'"), {"attacks: unknown part \"jiont\"; did you mean \"joint\"?"});
-  refused(with("epochs"), {"--set: expected key=value, got \"epochs\""});
+  refused(with("epochs"), {"override: expected key=value, got \"epochs\""});
   expect(cli("train"), 2, "train: expected a recipe or --resume DIR, got neither; try: gatewright train");
   refused("train advmoe " + kSmall, {"expected one --arm with --out, got 4 arms"});
 }
@@ -257,6 +280,9 @@ TEST(TrainInput, ForeignAndDamagedCheckpointsAreRefusedAndKept) {
   refuse(good.substr(0, good.size() / 2), "");
   refuse(good.substr(0, 4), "");
   refuse("", "");
+  auto weights = good;
+  weights[weights.size() - 100] = static_cast<char>(weights[weights.size() - 100] ^ 1);
+  refuse(weights, "the file is damaged: restore it");
   auto header = good;
   header[9] = '{';
   refuse(header, "");
@@ -289,6 +315,28 @@ TEST(TrainInput, MalformedRecipesAreNamedWithLineAndColumn) {
   expect(cli("train " + path + " --out " + (out / "run")), 2, "recipe " + place);
   expect(cli("check " + path + " --out " + (out / "run")), 2, "recipe " + place);
   EXPECT_TRUE(fs::is_empty(out.path()));
+}
+
+TEST(TrainInput, NothingGivenIsIgnored) {
+  const Scratch scratch;
+  const auto run = unfinished(scratch);
+  for (const char* more : {"advmoe", "--arm at_dense", "--seed 4", "--out elsewhere", "--set epochs=6", "--size small", "--record-routes"}) {
+    const auto answer = cli(resumed(run) + " " + more);
+    expect(answer, 2, "--resume");
+    expect(answer, 2, "excludes");
+  }
+  for (const char* command : {"train advmoe", "check advmoe", "report runs/x"}) expect(cli(std::string(command) + " --out ''"), 2, "empty text");
+  expect(cli("attack " + whole_run() + " --with fgsm --set images=5 --threads 1"), 0, "5 test images");
+  expect(cli(kTrain + "--replay-routes 123 --out " + (scratch / "new")), 2, "No such file");  // a file's name, no number
+}
+
+TEST(TrainInput, NamesThatLeadOutOfTheDirectoryAreRefused) {
+  const Scratch scratch;
+  const auto path = scratch / "evil.toml";
+  write_file(path, "name = \"../../elsewhere/trav\"\n[sizes.tiny]\n[arms.a]\n");
+  for (const char* command : {"train ", "check "}) expect(cli(command + path), 2, "expected the name of the recipe");
+  write_file(path, "[=");
+  for (const char* command : {"train ", "check "}) expect(cli(command + path), 2, "evil.toml:1:2: expected TOML");
 }
 
 TEST(CheckInput, NothingTrainsBeforeEverythingIsKnownToBeRight) {

@@ -36,6 +36,25 @@ def idx_corpus():
     save("idx", "empty", b"")
 
 
+def toml_corpus():
+    save("toml", "plain", b'title = "t"\n[sizes.tiny]\nseeds = [3, 4]\n[arms.a.config]\nx = { y = 1.5, z = true }\n')
+    save("toml", "values", b"a = 0x1F\nb = -1e3\nc = 2023-08-20T10:00:00Z\nd = inf\ne = nan\nf = 'g'\nh = 07:32:00\n")
+    save("toml", "strings", b'a = """x\\\n  y"" """\nb = \'\'\'z\'\'\'\nc = "\\u00e4\\t"\n')
+    save("toml", "marks", b'[[marks]]\nname = "m"\nat_least = 1\n[[marks]]\nname = "n" # two\n')
+    save("toml", "quoted_keys", b'"a b".\'c\'.d = 1\n["x.y".z]\n')
+    save("toml", "table_without_name", b"[=")
+    save("toml", "list_of_tables_without_name", b"[[=")
+    save("toml", "value_missing", b"a = ]\nb = }\nc = ,\n")
+    save("toml", "dotted_65", b"[" + b".".join([b"a"] * 65) + b"]\n")
+    save("toml", "brackets_65", b"a = " + b"[" * 65)
+    save("toml", "twice", b"a = 1\na = 2\n")
+    save("toml", "open_string", b'a = "x\n')
+    save("toml", "not_utf8", b'a = "\xff\xfe"\n')
+    save("toml", "zero_byte", b"a = 1\x00\n")
+    save("toml", "utf16", "a = 1\n".encode("utf-16"))
+    save("toml", "empty", b"")
+
+
 def csv_corpus():
     save("csv", "blank_before_quote", b'y, x\n1, "2"\n3, "4"\n')
     save("csv", "blank_first_line", b"\n\ny;x\n1;2\n2;1\n")
@@ -231,6 +250,7 @@ def recording_corpus():
 
 
 idx_corpus()
+toml_corpus()
 csv_corpus()
 safetensors_corpus()
 recording_corpus()

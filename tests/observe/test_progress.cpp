@@ -45,6 +45,24 @@ std::vector<std::string> split(const std::string& text, char separator) {
 
 }  // namespace
 
+TEST(Progress, AStreamThatCannotBeWrittenEndsNothing) {
+  std::FILE* full = std::fopen("/dev/full", "w");
+  ASSERT_NE(full, nullptr);
+  std::setvbuf(full, nullptr, _IONBF, 0);  // as standard error: every write fails at once
+  for (const bool terminal : {false, true}) {
+    Bench bench;
+    auto options = bench.options(terminal);
+    options.out = full;
+    Progress progress(10, options);
+    bench.now += 100;
+    EXPECT_NO_THROW(progress.update(5, "loss 0.5"));
+    EXPECT_NO_THROW(progress.clear());
+    EXPECT_NO_THROW(progress.finish());
+  }
+  EXPECT_NO_THROW(say(full, "a message\n"));
+  std::fclose(full);
+}
+
 TEST(Progress, PlainLinesAreRare) {
   Bench bench;
   {

@@ -67,6 +67,21 @@ TEST(RunDirectory, RefusesWhatIsNotItsOwn) {
   EXPECT_THROW(RunDirectory(scratch / "file", kRecipe, options()), IoError);
 }
 
+TEST(RunDirectory, WhatAKilledWriteLeftIsRemoved) {
+  Scratch scratch;
+  std::filesystem::create_directories(scratch / "first");
+  write_file(scratch / "first/recipe.json.4242-0.tmp", "{\"na");  // killed at the very first write
+  write_run(scratch / "first", 1);
+  EXPECT_FALSE(std::filesystem::exists(scratch / "first/recipe.json.4242-0.tmp"));
+  const std::vector<std::string> ours{"routes.prom.7-12.tmp", "last.safetensors.7-3.tmp", "metrics.jsonl.7-1.tmp", "metrics.json.7-2.tmp"};
+  const std::vector<std::string> others{"report.html.7-0.tmp", "notes.7-0.tmp", "routes.prom.tmp", "last.safetensors.7.tmp"};
+  for (const auto& name : ours) write_file(scratch / ("first/" + name), "x");
+  for (const auto& name : others) write_file(scratch / ("first/" + name), "x");
+  RunDirectory(scratch / "first", kRecipe, options(true));
+  for (const auto& name : ours) EXPECT_FALSE(std::filesystem::exists(scratch / ("first/" + name))) << name;
+  for (const auto& name : others) EXPECT_TRUE(std::filesystem::exists(scratch / ("first/" + name))) << name;
+}
+
 TEST(RunDirectory, ResumeWantsTheSameRecipe) {
   Scratch scratch;
   write_run(scratch / "run", 1);

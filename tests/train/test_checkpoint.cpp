@@ -89,6 +89,26 @@ TEST(Checkpoint, AnotherArchitectureListsTheTensorsAndChangesNothing) {
   EXPECT_TRUE(same(tensors_of(*network), before));
 }
 
+TEST(Checkpoint, OneFlippedBitIsRefusedAndChangesNothing) {
+  const auto network = network_of(2), other = network_of(2, 4, 3, 7);
+  const auto before = tensors_of(*network);
+  const auto bytes = gw::write_safetensors(packed(*other));
+  uint64_t header = 0;
+  for (size_t i = 0; i < 8; ++i) header |= uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+  const size_t content = 8 + header;
+  for (const size_t at : {content, content + (bytes.size() - content) / 2, bytes.size() - 1}) {
+    auto damaged = bytes;
+    damaged[at] = static_cast<char>(damaged[at] ^ 1);
+    expect_part(refusal([&] { gw::load_model(*network, gw::parse_safetensors(damaged, "f"), "f"); }), "the file is damaged: restore it");
+  }
+  auto file = packed(*other);
+  file.metadata["progress"] = R"({"epoch":1,"batch":2,"step":4,"best":0.5})";
+  expect_part(refusal([&] { gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f"); }), "the file is damaged: restore it");
+  EXPECT_TRUE(same(tensors_of(*network), before));
+  gw::seal_checkpoint(file);
+  EXPECT_EQ(gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f").step, 4) << "changed on purpose";
+}
+
 TEST(Checkpoint, ADamagedHeaderIsNamed) {
   const auto network = network_of(2);
   const auto before = tensors_of(*network);

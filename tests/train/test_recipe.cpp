@@ -1,11 +1,14 @@
 // Recipes: what wins when they are merged, what they refuse; and the judgement of marks.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <limits>
 
 #include "base/error.h"
+#include "tests/fuzz/check_toml.h"
+#include "tests/fuzz/replay.h"
 #include "train/check.h"
 #include "train/small_run.h"
 
@@ -101,7 +104,7 @@ TEST(Recipe, MergesDefaultsThenSizeThenArmThenArmAtSizeThenOverrides) {
        {R"(objective={part = "adv_moe", alpha = 3})", R"(objective={"part": "adv_moe", "alpha": 3})"}) {  // as in recipes, as in JSON
     EXPECT_EQ(Json::parse(recipe.resolve("b", "tiny", 0, {table}).objective).at("alpha"), 3) << table;
   }
-  expect_part(refusal([&] { recipe.resolve("b", "tiny", 0, {"objective={alpha = }"}); }), "--set:1:");
+  expect_part(refusal([&] { recipe.resolve("b", "tiny", 0, {"objective={alpha = }"}); }), "override:1:");
 }
 
 TEST(Recipe, AnotherPartsOptionsAreReplacedWholly) {
@@ -126,7 +129,7 @@ TEST(Recipe, OverridesAreJsonOrText) {
   EXPECT_EQ(network("network.a=")["a"], "");
   EXPECT_EQ(network("network.a.b.c=1")["a"]["b"]["c"], 1);
   for (const char* bad : {"epochs", "=3", ""})
-    expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {bad}); }), "--set: expected key=value, got \"");
+    expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {bad}); }), "override: expected key=value, got \"");
   expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"epoch=3"}); }),
               "recipe r: unknown option \"epoch\"; did you mean \"epochs\"?");
   expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"epochs=many"}); }), "expected an integer for \"epochs\"");
@@ -167,6 +170,60 @@ TEST(Recipe, MalformedFilesAreNamedWithTheirPlace) {
   const auto seeds = recipe_of(body + "[sizes.x]\nseeds = [1.5]\n[sizes.y]\nseeds = []\n");
   expect_part(refusal([&] { seeds.seeds("x"); }), "expected integer seeds in sizes.x, got 1.5");
   expect_part(refusal([&] { seeds.seeds("y"); }), "expected a list of seeds in sizes.y");
+}
+
+TEST(Recipe, MalformedTomlThatBreaksTheParsersAssertionsIsRefused) {
+  const auto load = [](const std::string& text) { return refusal([&] { recipe_of(text); }); };
+  expect_part(load("[="), "r.toml:1:2: expected TOML");
+  expect_part(load("[[="), "r.toml:1:3: expected TOML");
+  expect_part(load("title = \"t\"\n[="), "r.toml:2:2: expected TOML");
+  expect_part(refusal([] { recipe_of(kBody).resolve("a", "tiny", 0, {"objective={}\n[="}); }), "override");
+  expect_part(refusal([] { recipe_of(kBody).resolve("a", "tiny", 0, {"objective={alpha = [=}"}); }), "override:1:");
+}
+
+TEST(Recipe, DeepKeysAreRefusedBeforeTheyAreParsed) {
+  const auto dotted = [](size_t levels) {
+    std::string key = "a";
+    for (size_t i = 1; i < levels; ++i) key += ".a";
+    return key;
+  };
+  const auto load = [](const std::string& text) { return refusal([&] { recipe_of(text); }); };
+  const std::string message = "nested at most 64 deep";
+  const auto started = std::chrono::steady_clock::now();
+  expect_part(load("[" + dotted(100000) + "]\n"), message);
+  expect_part(load("[" + dotted(100000) + "]\n"), "r.toml:1:");
+  expect_part(load(dotted(100000) + " = 1\n"), message);
+  expect_part(load("x = " + std::string(100000, '[')), message);
+  expect_part(load("x = \"\"\"a\"\"\"\"" + ("\n" + dotted(100000)) + " = 1\n"), message);
+  const auto recipe = recipe_of(kBody);
+  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {dotted(60000) + "=1"}); }), message);
+  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"network.a=" + std::string(60000, '[') + std::string(60000, ']')}); }), message);
+  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(10));
+  const std::string dots(500, '.');
+  EXPECT_EQ(load("title = \"" + dots + "\" # " + dots + "\n" + std::string(kBody).substr(std::string(kBody).find("[defaults]"))), "accepted")
+      << "dots of texts and comments are no levels";
+  EXPECT_EQ(load(std::string(kBody) + "[paper]\nnumbers = [" + std::string("1.5, ") + "2.5]\n" + dotted(60) + " = 1\n"), "accepted");
+}
+
+TEST(Recipe, NamesCannotLeadOutOfTheDirectory) {
+  const std::string body = kBody;
+  const auto load = [](const std::string& text) { return refusal([&] { recipe_of(text); }); };
+  for (const char* bad : {"../../x", "/x", "a/b", "", ".", "..", ".x", "a b", "a\\nb", "a\\u001b[31m", "ä"}) {
+    expect_part(load("name = \"" + std::string(bad) + "\"\n" + body), "expected the name of the recipe");
+    expect_part(load(body + "[arms.\"" + bad + "\"]\n"), "expected the name of the arm");
+    expect_part(load(body + "[sizes.\"" + bad + "\"]\n"), "expected the name of the size");
+  }
+  expect_part(load("name = \"" + std::string(65, 'a') + "\"\n" + body), "at most 64");
+  EXPECT_EQ(load("name = \"A-z_0.9\"\n" + body), "accepted");
+  const auto recipe = recipe_of(body);
+  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"arm=../../x"}); }), "expected the name of the arm");
+  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"name=../../x"}); }), "expected the name of the recipe");
+}
+
+TEST(Recipe, AnyBytesAreReadOrRefused) {
+  const auto counts = gw::testing::replay("toml", 2000, [](std::string_view bytes) { return gw::testing::check_toml(bytes); });
+  EXPECT_GT(counts.accepted, 20);
+  EXPECT_GT(counts.refused, 500);
 }
 
 TEST(Recipe, MarksThatCouldNotBeJudgedAreRefused) {

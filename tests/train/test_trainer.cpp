@@ -250,6 +250,7 @@ TEST(Trainer, PoisonedWeightsAreFoundBeforeAnythingIsSaved) {
         if (name.find(std::string("model/") + where) == 0 && tensor.is_floating_point() && name.find("running") == std::string::npos)
           tensor.fill_(NAN);
       }
+      gw::seal_checkpoint(file);
       gw::save_safetensors(scratch / gw::kLastCheckpoint, file);
       const auto poisoned = bytes_of(scratch / gw::kLastCheckpoint);
       ASSERT_NE(good, poisoned);

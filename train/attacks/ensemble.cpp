@@ -19,10 +19,10 @@ class Ensemble : public AttackBase {
  public:
   struct Options : OptionSet {
     std::vector<std::string> attacks = {"apgd_ce", "apgd_dlr", "square"};
-    std::string options = R"({"apgd_dlr":{"targets":9}})";
+    std::string options = "{}";
     void fields(OptionVisitor& v) override {
       v.texts("attacks", attacks, "members by name, in order");
-      v.table("options", options, "a table of options per member: {apgd_ce = {steps = 50}}");
+      v.table("options", options, "a table of options per member: {apgd_ce = {steps = 50}}; apgd_dlr has targets = 9 where none are given");
     }
   };
   static constexpr const char* kSummary = "several attacks in sequence on the images that still resist (AutoAttack)";
@@ -35,7 +35,9 @@ class Ensemble : public AttackBase {
       GW_CHECK(known, "{}: expected options of a member, got options of \"{}\"{}", part(), name, near_miss(name, names_));
     }
     for (const auto& name : names_) {
-      members_.push_back(make_part<Attack>(name, tables.contains(name) ? tables[name] : Json::object(), context));
+      Json table = name == "apgd_dlr" ? Json{{"targets", 9}} : Json::object();  // the published set's
+      if (tables.contains(name)) table.update(tables[name]);
+      members_.push_back(make_part<Attack>(name, table, context));
     }
   }
 

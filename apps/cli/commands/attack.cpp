@@ -28,7 +28,8 @@ class AttackCommand : public Command {
     app.add_option("--with", attacks_, "parts of the attacks catalogue; default: those of the run's recipe");
     app.add_option("--set", overrides_, "override an evaluation value: attack_options.joint.steps=50");
     app.add_option("--epsilon", epsilon_, "radius of the ball; default: the run's")->check(CLI::Range(0.0, 1.0));
-    app.add_option("--images", images_, "the first so many test images; 0: all")->check(CLI::NonNegativeNumber);
+    app.add_option("--images", images_, "the first so many test images; 0: all; default: as the run's recipe says")
+        ->check(CLI::NonNegativeNumber);
     app.add_option("--checkpoint", checkpoint_, "file in the run directory")->capture_default_str();
     app.add_flag("--json", json_, "print JSON");
   }
@@ -63,8 +64,8 @@ class AttackCommand : public Command {
   EvaluationConfig evaluation_config(const TrainConfig& config) const {
     auto json = Json::parse(config.evaluation);
     if (!attacks_.empty()) json["attacks"] = attacks_;
+    if (images_ >= 0) json["images"] = images_;
     for (const auto& text : overrides_) merge_override(json, text);
-    json["images"] = images_;
     EvaluationConfig evaluation;
     parse_options("evaluation", json, evaluation);
     return evaluation;
@@ -88,7 +89,7 @@ class AttackCommand : public Command {
   std::string run_, checkpoint_ = kBestCheckpoint;
   std::vector<std::string> attacks_, overrides_;
   double epsilon_ = -1;
-  int64_t images_ = 0;
+  int64_t images_ = -1;
   bool json_ = false;
 };
 

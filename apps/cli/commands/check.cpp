@@ -40,7 +40,7 @@ class CheckCommand : public Command {
     app.add_option("--arm", arms_, "only these arms (marks that need others are not met)");
     app.add_option("--seeds", seeds_, "these seeds instead of the recipe's");
     app.add_option("--set", overrides_, "override a value in every arm: epochs=3");
-    app.add_option("--out", out_, "directory of the runs; default runs/check-<recipe>-<size>");
+    app.add_option("--out", out_, "directory of the runs; default runs/check-<recipe>-<size>")->check(not_empty);
     app.add_flag("--fresh", fresh_, "forget the runs that the directory holds");
     app.add_flag("--json", json_, "print check.json");
     app.add_flag("--quiet", quiet_, "no progress");

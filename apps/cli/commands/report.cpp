@@ -16,7 +16,7 @@ class ReportCommand : public Command {
 
   void declare(CLI::App& app) override {
     app.add_option("runs", runs_, "run or check directories")->required();
-    app.add_option("--out", out_, "the file; default report.html in the only directory given, or here");
+    app.add_option("--out", out_, "the file; default report.html in the only directory given, or here")->check(not_empty);
   }
 
   int run() override {

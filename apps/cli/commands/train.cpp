@@ -7,6 +7,7 @@
 #include "apps/cli/recipes.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
+#include "observe/progress.h"
 #include "observe/run_directory.h"
 #include "observe/training_run.h"
 #include "observe/write_report.h"
@@ -23,15 +24,22 @@ class TrainCommand : public Command {
   const char* example() const override { return "gatewright train advmoe --size tiny --arm adv_moe --out runs/first"; }
 
   void declare(CLI::App& app) override {
-    app.add_option("recipe", recipe_, "name of a recipe, or a .toml file");
-    app.add_option("--size", size_, "size of the experiment: tiny, demo, small, paper …")->capture_default_str();
-    app.add_option("--arm", arm_, "one arm; default: all of them");
-    app.add_option("--seed", seed_, "default: the first seed of the size")->check(CLI::NonNegativeNumber);
-    app.add_option("--set", overrides_, "override a value: epochs=3, objective.beta=1, clip={router = 1.0}");
-    app.add_option("--out", out_, "run directory; default runs/<recipe>-<size>-<arm>-seed<k>");
-    app.add_option("--resume", resume_, "continue the run in this directory, bit for bit")->type_name("DIR");
-    app.add_flag("--record-routes", record_, "record which expert served what (docs/recording.md): short for --set routes.record=true");
-    app.add_option("--replay-routes", replay_, "force the routes of this recording: short for --set routes.replay=FILE")->type_name("FILE");
+    std::vector<CLI::Option*> of_a_new_run;
+    const auto fresh = [&](CLI::Option* option) { of_a_new_run.push_back(option); };
+    fresh(app.add_option("recipe", recipe_, "name of a recipe, or a .toml file"));
+    fresh(app.add_option("--size", size_, "size of the experiment: tiny, demo, small, paper …")->capture_default_str());
+    fresh(app.add_option("--arm", arm_, "one arm; default: all of them"));
+    fresh(app.add_option("--seed", seed_, "default: the first seed of the size")->check(CLI::NonNegativeNumber));
+    fresh(app.add_option("--set", overrides_, "override a value: epochs=3, objective.beta=1, clip={router = 1.0}"));
+    fresh(app.add_option("--out", out_, "run directory; default runs/<recipe>-<size>-<arm>-seed<k>")->check(not_empty));
+    auto* resume = app.add_option("--resume", resume_, "continue the run in this directory, bit for bit")
+                       ->type_name("DIR")
+                       ->check(not_empty);
+    fresh(app.add_flag("--record-routes", record_, "record which expert served what (docs/recording.md): short for"
+                       " --set routes.record=true"));
+    fresh(app.add_option("--replay-routes", replay_, "force the routes of this recording: short for --set routes.replay=FILE")
+              ->type_name("FILE"));
+    for (auto* option : of_a_new_run) resume->excludes(option);  // the run's own recipe holds: nothing given may be ignored
     app.add_flag("--json", json_, "print the metrics as JSON");
     app.add_flag("--quiet", quiet_, "no progress");
   }
@@ -45,7 +53,7 @@ class TrainCommand : public Command {
       return 0;
     }
     if (record_) overrides_.push_back("routes.record=true");
-    if (!replay_.empty()) overrides_.push_back("routes.replay=" + replay_);
+    if (!replay_.empty()) overrides_.push_back("routes.replay=" + dump_json(replay_));  // a file may be called 123 or true
     GW_CHECK(!recipe_.empty(), "train: expected a recipe or --resume DIR, got neither; try: {}", example());
     const auto recipe = load_recipe(recipe_, recipe_folders());
     const auto arms = arm_.empty() ? recipe.arms : std::vector<std::string>{arm_};
@@ -64,10 +72,13 @@ class TrainCommand : public Command {
  private:
   void train_one(const TrainConfig& config, const std::string& directory, bool resume) const {
     TrainingRun run{directory, resume, &stop_requested(), quiet_ ? nullptr : stderr, steady_now_s, wall_now_s};
+    if (ArmResult done; !quiet_ && finished_run(directory, config, done))
+      say(stderr, directory + ": already complete, showing its result\n");
     const auto result = run_training(config, run);
     write_report(directory + "/report.html", {directory});
     if (json_) {
-      fmt::print("{}\n", Json{{"arm", result.arm}, {"seed", result.seed}, {"directory", directory}, {"metrics", result.metrics}}.dump());
+      const Json document{{"arm", result.arm}, {"seed", result.seed}, {"directory", directory}, {"metrics", result.metrics}};
+      fmt::print("{}\n", dump_json(document));  // a directory's name need not be UTF-8
       return;
     }
     std::vector<std::vector<std::string>> rows{{"metric", ">value"}};
