@@ -44,6 +44,7 @@ Frame make_frame(const LineChart& chart) {
     frame.x.hi = x_hi;
     std::erase_if(frame.x.ticks, [&](double tick) { return tick < x_lo || tick > x_hi; });
   }
+  if (chart.whole_x) std::erase_if(frame.x.ticks, [](double tick) { return std::abs(tick - std::round(tick)) > 1e-9; });
   return frame;
 }
 
@@ -72,6 +73,13 @@ std::string axes(const LineChart& chart, const Frame& frame) {
   if (chart.reference > 0) {
     const double y = frame.py(chart.reference);
     svg += fmt::format("<line class=\"ref\" x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>", kLeft, kWidth - kRight, y, y);
+  }
+  if (chart.chosen_x) {
+    const double x = frame.px(*chart.chosen_x);
+    const bool right = x > kLeft + kPlotWidth / 2;
+    svg += fmt::format("<line class=\"ref\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1}\" y2=\"{2}\"/>", x, kTop, kTop + kPlotHeight);
+    svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"{}\">chosen</text>", x + (right ? -5 : 5), kTop + 10,
+                       right ? "end" : "start");
   }
   return svg;
 }
@@ -197,9 +205,9 @@ std::string legend(const std::vector<LegendEntry>& entries) {
   std::string html = "<ul class=\"legend\">";
   for (const LegendEntry& entry : entries)
     html += fmt::format(
-        "<li><svg viewBox=\"0 0 26 10\" width=\"26\" height=\"10\" aria-hidden=\"true\"><g class=\"s{}{}\"><polyline points=\"1,5 "
-        "25,5\"/>{}</g></svg>{}</li>",
-        entry.colour % kPaletteSize, entry.dashed ? " dash" : "", marker(entry.colour, 13, 5), escape_html(entry.name));
+        "<li><svg viewBox=\"0 0 26 10\" width=\"26\" height=\"10\" aria-hidden=\"true\"><g class=\"s{}{}\">{}{}</g></svg>{}</li>",
+        entry.colour % kPaletteSize, entry.dashed ? " dash" : "", entry.points ? "" : "<polyline points=\"1,5 25,5\"/>",
+        marker(entry.colour, 13, 5), escape_html(entry.name));
   return html + "</ul>";
 }
 
@@ -213,7 +221,7 @@ std::string line_chart(const LineChart& chart) {
   for (const Series& series : chart.series) svg += curve(series, frame);
   svg += "</svg>";
   std::vector<LegendEntry> entries;
-  for (const Series& series : chart.series) entries.push_back({series.name, series.colour, series.dashed});
+  for (const Series& series : chart.series) entries.push_back({series.name, series.colour, series.dashed, series.points});
   const std::string note = chart.note + (frame.y.logarithmic ? std::string(chart.note.empty() ? "" : ", ") + "logarithmic" : "");
   return figure(chart.title, note, svg, chart.legend ? legend(entries) : "", data_table(chart));
 }

@@ -1,6 +1,7 @@
 #pragma once
 // Charts of the report: an HTML figure each, with inline SVG and, folded, the data as a table.
 // All are drawn 380 units wide, about a phone's width: in a grid of columns of 330 … 400 pixels their text keeps its size.
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,9 +23,11 @@ struct LineChart {
   std::string title, note, x_label;
   Unit unit = Unit::kPlain;
   std::vector<Series> series;
-  bool legend = false;   ///< below the chart; off where several charts share one
-  double reference = 0;  ///< a dotted horizontal line, 0 for none
-  bool log_log = false;  ///< both axes logarithmic if all values are positive: rates are slopes there
+  bool legend = false;                  ///< below the chart; off where several charts share one
+  double reference = 0;                 ///< a dotted horizontal line, 0 for none
+  bool whole_x = false;                 ///< x counts things: ticks at whole numbers only
+  std::optional<double> chosen_x = {};  ///< a dotted vertical line with the word "chosen"
+  bool log_log = false;                 ///< both axes logarithmic if all values are positive: rates are slopes there
 };
 /// Curves over a common axis. The y axis is logarithmic if all values are positive and span a factor of more than 100, unless they are
 /// shares (Unit::kPercent).
@@ -35,6 +38,7 @@ struct LegendEntry {
   std::string name;
   int colour = 0;
   bool dashed = false;
+  bool points = false;  ///< a marker without a line
 };
 std::string legend(const std::vector<LegendEntry>& entries);
 
@@ -58,7 +62,8 @@ struct BarChart {
   struct Row {
     std::string label;
     std::vector<double> parts;
-    bool reference = false;  ///< drawn in grey: what the others are compared with
+    bool reference = false;    ///< drawn in grey: what the others are compared with
+    double low = 0, high = 0;  ///< a line over the end of the bar: range or interval; none where low is not below high
   };
   std::string title, note;
   Unit unit = Unit::kPlain;

@@ -15,23 +15,25 @@ namespace {
 
 std::string number(double value, const Mark& mark) { return fmt::format("{:.3g}{}{}", value, mark.unit.empty() ? "" : " ", mark.unit); }
 
-Json row_of(const MarkResult& result) {
+Json row_of(const MarkResult& result, bool judged) {
   const auto& mark = result.mark;
   const bool measured = result.seeds > 0;
-  return {
-      {"claim", mark.claim},
-      {"mark", fmt::format("{}: {}", mark.name, bound_text(mark))},
-      {"measured", measured ? number(result.measured, mark) : "not measured"},
-      {"spread",
-       measured ? fmt::format("{:.3g} … {:.3g} over {} seed{}", result.low, result.high, result.seeds, result.seeds == 1 ? "" : "s") : ""},
-      {"verdict", verdict_text(result)},
-      {"note", mark.spread.empty() ? "" : "calibrated: " + mark.spread}};
+  return {{"claim", mark.claim},
+          {"mark", fmt::format("{}: {}", mark.name, bound_text(mark))},
+          {"measured", measured ? number(result.measured, mark) : "not measured"},
+          {"spread", seeds_text(result)},
+          {"verdict", judged ? verdict_text(result) : "not judged"},
+          {"order", mark.of_paper && measured && !mark.minus.empty()},
+          {"meets", result.holds},
+          {"note", mark.spread.empty() ? "" : "calibrated: " + mark.spread}};
 }
 
 Json row_of(const DivergedRun& run) {
   const auto [claim, mark, measured, verdict] = run.line();
   return {{"claim", claim}, {"mark", mark}, {"measured", measured}, {"spread", ""}, {"verdict", verdict}, {"note", run.why}};
 }
+
+std::string arm_title(const Recipe& recipe, const std::string& arm) { return recipe.document["arms"][arm].value("title", arm); }
 
 Json arms_of(const Recipe& recipe, const std::vector<ArmResult>& results) {
   Json arms = Json::array();
@@ -46,7 +48,7 @@ Json arms_of(const Recipe& recipe, const std::vector<ArmResult>& results) {
         metrics[item.first] = {{"mean", s.mean}, {"min", s.low}, {"max", s.high}};
       }
     }
-    if (seeds > 0) arms.push_back({{"arm", arm}, {"seeds", seeds}, {"metrics", metrics}});
+    if (seeds > 0) arms.push_back({{"arm", arm}, {"title", arm_title(recipe, arm)}, {"seeds", seeds}, {"metrics", metrics}});
   }
   return arms;
 }
@@ -75,6 +77,12 @@ std::string bound_text(const Mark& mark) {
   if (mark.at_least > -kInfinity) parts.push_back("≥ " + number(mark.at_least, mark));
   if (mark.at_most < kInfinity) parts.push_back("≤ " + number(mark.at_most, mark));
   return parts.empty() ? "any" : fmt::format("{}", fmt::join(parts, " and "));
+}
+
+std::string seeds_text(const MarkResult& result) {
+  if (result.seeds == 0) return "";
+  if (result.seeds == 1) return "one seed";
+  return fmt::format("{:.3g} … {:.3g} over {} seeds", result.low, result.high, result.seeds);
 }
 
 std::string verdict_text(const MarkResult& result) {
@@ -107,9 +115,11 @@ CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const 
     }
   }
   outcome.marks = judge(recipe, options.size, outcome.results);
+  outcome.unjudged = measure_unjudged(recipe, options.size, outcome.results);
   Json rows = Json::array();
   for (const auto& diverged : outcome.diverged) rows.push_back(row_of(diverged));
-  for (const auto& mark : outcome.marks) rows.push_back(row_of(mark));
+  for (const auto& mark : outcome.marks) rows.push_back(row_of(mark, true));
+  for (const auto& mark : outcome.unjudged) rows.push_back(row_of(mark, false));
   const Json document{{"title", recipe.document.value("title", recipe.name)},
                       {"name", recipe.name},
                       {"command", options.command},

@@ -27,6 +27,7 @@ struct DivergedRun {
 struct CheckOutcome {
   std::vector<ArmResult> results;
   std::vector<MarkResult> marks;
+  std::vector<MarkResult> unjudged;  ///< of other sizes: measured, outside the verdict
   std::vector<DivergedRun> diverged;
   /// Every mark of ours is met and every run ended.
   bool holds() const;
@@ -39,6 +40,8 @@ CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const 
 
 /// "pass" or "fail" for our marks, "shown" or "not shown" for the paper's claims.
 std::string verdict_text(const MarkResult& result);
+/// "0.42 … 0.47 over 3 seeds", "one seed", "" without a measurement; for tables.
+std::string seeds_text(const MarkResult& result);
 /// "≥ 1.5 points", for tables.
 std::string bound_text(const Mark& mark);
 

@@ -4,9 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+
+#include "observe/png.h"
 
 namespace gw {
 namespace {
+
+constexpr size_t kWideTable = 7;  // columns: more do not fit 1200 pixels beside each other
 
 /// Bytes of the well-formed code point at the start of `text`, 0 if there is none (overlong forms and surrogates count as none).
 size_t code_point_size(std::string_view text) {
@@ -106,12 +111,33 @@ std::string format_value(double value, Unit unit) {
 }
 
 Unit unit_of_metric(const std::string& name) {
-  if (name.find("accuracy") != std::string::npos || ends_with(name, "_rate") || ends_with(name, "_share")) {
+  if (name.find("accuracy") != std::string::npos || name.rfind("robust.", 0) == 0 || ends_with(name, "_rate") ||
+      ends_with(name, "_share")) {
     return name.find("learning") == std::string::npos ? Unit::kPercent : Unit::kPlain;
   }
   if (ends_with(name, "macs")) return Unit::kMacs;
   if (ends_with(name, "_ms") || name.find("ms_per_") != std::string::npos) return Unit::kMilliseconds;
   return Unit::kPlain;
+}
+
+std::string metric_heading(const std::string& name) {
+  static const std::map<std::string, const char*> whole = {{"robust_accuracy", "robust, worst case"},
+                                                           {"flip_rate", "routes changed by the attack"},
+                                                           {"load_entropy", "entropy of the load (1: even)"},
+                                                           {"macs", "multiply-adds"},
+                                                           {"total_macs", "multiply-adds"},
+                                                           {"macs_ratio", "multiply-adds / dense"},
+                                                           {"pathway_ratio", "pathway multiply-adds / dense"},
+                                                           {"router_ratio", "router / pathway multiply-adds"}};
+  static const std::pair<const char*, const char*> parts[] = {{"robust_accuracy/", "robust, {}"},
+                                                              {"robust.", "robust, {}"},
+                                                              {"dense_ms_per_image.", "dense network, time per image, batch {}"},
+                                                              {"ms_per_image.", "time per image, batch {}"},
+                                                              {"time_ratio.", "time / dense, batch {} (above 1: slower)"}};
+  if (const auto found = whole.find(name); found != whole.end()) return found->second;
+  for (const auto& [start, format] : parts)
+    if (name.rfind(start, 0) == 0) return fmt::format(fmt::runtime(format), words(name.substr(std::string_view(start).size())));
+  return words(name);
 }
 
 std::string words(std::string name) {
@@ -138,7 +164,13 @@ std::string render_table(const Table& table) {
     }
     html += "</tr>";
   }
-  return html + "</tbody></table></div>\n";
+  html += "</tbody></table></div>\n";
+  std::string below;
+  if (table.header.size() > kWideTable) below = "Scroll sideways for all columns. ";
+  if (!table.csv.empty())
+    below += "<a class=\"download\" download=\"results.csv\" href=\"data:text/csv;charset=utf-8;base64," + base64_encode(table.csv) +
+             "\">Table as CSV</a>";
+  return below.empty() ? html : html + "<p class=\"scrolls\">" + below + "</p>\n";
 }
 
 }  // namespace gw

@@ -19,6 +19,9 @@ enum class Unit { kPlain, kPercent, kCount, kMacs, kMilliseconds };
 std::string format_value(double value, Unit unit);
 /// The unit that goes with a metric's name ("clean_accuracy", "flip_rate": per cent; "router_macs": multiply-adds; …).
 Unit unit_of_metric(const std::string& name);
+/// A metric's heading in words: "robust.pgd" → "robust, pgd", "macs_ratio" → "multiply-adds / dense",
+/// "time_ratio.128" → "time / dense, batch 128 (above 1: slower)".
+std::string metric_heading(const std::string& name);
 /// "clean_accuracy" → "clean accuracy".
 std::string words(std::string name);
 
@@ -30,6 +33,7 @@ struct Table {
   std::vector<std::vector<std::string>> rows;
   std::vector<size_t> text_columns;
   std::string css_class;
+  std::string csv;  ///< the numbers at full precision, offered below as a file; "": none
 };
 std::string render_table(const Table& table);
 

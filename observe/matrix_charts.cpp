@@ -128,6 +128,11 @@ std::string bar(const BarChart& chart, const BarChart::Row& row, double y, doubl
                        row.reference ? "part dense" : fmt::format("part f{}", i % kPaletteSize), x, y + 15, std::max(width, 0.8));
     x += width;
   }
+  if (row.low < row.high) {
+    svg += fmt::format("<line class=\"spread\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>", row.low * scale,
+                       row.high * scale, y + 22, y + 22);
+    x = std::max(x, row.high * scale);
+  }
   return svg +
          fmt::format("<text class=\"value\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>", x + 5, y + 26, format_value(total(row), chart.unit));
 }
@@ -154,7 +159,7 @@ std::string heat_map(const HeatMap& map) {
 
 std::string bar_chart(const BarChart& chart) {
   double largest = 0;
-  for (const auto& row : chart.rows) largest = std::max(largest, total(row));
+  for (const auto& row : chart.rows) largest = std::max({largest, total(row), row.low < row.high ? row.high : 0.0});
   const double scale = largest > 0 ? (kWidth - 70) / largest : 0;  // 70: room for the value behind the longest bar
   std::string description = chart.title + ".";
   for (const auto& row : chart.rows) description += " " + row.label + ": " + format_value(total(row), chart.unit) + ".";

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "observe/html.h"
@@ -21,7 +22,11 @@ ReportData read_all(const std::vector<std::string>& directories) {
       continue;
     }
     data.checks.push_back(parse_check(read_json(directory + "/check.json"), directory + "/check.json"));
-    for (const std::string& run : runs_of_check(directory)) data.runs.push_back(read_run(run));
+    for (const std::string& run : runs_of_check(directory)) {
+      data.runs.push_back(read_run(run));
+      for (const ArmSummary& arm : data.checks.back().arms)
+        if (arm.arm == data.runs.back().arm) data.runs.back().title = arm.title;
+    }
   }
   for (const RunData& run : data.runs)
     if (data.arm_index(run.arm) < 0) data.arms.push_back(run.arm);
@@ -66,6 +71,26 @@ std::string fact(const std::string& name, const std::string& value, bool code = 
 
 std::string counted(size_t count, const char* what) { return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s"); }
 
+/// What the runs share and a reader needs to judge the numbers: attack radius, epochs, seeds, attacks, test images.
+std::string settings(const ReportData& data) {
+  std::vector<std::string> radii, epochs, seeds, images, attacks;
+  const auto add = [](std::vector<std::string>& list, const std::string& text) {
+    if (!text.empty() && std::find(list.begin(), list.end(), text) == list.end()) list.push_back(text);
+  };
+  for (const RunData& run : data.runs) {
+    const double radius = number_or_nan(run.recipe, "epsilon"), length = number_or_nan(run.recipe, "epochs");
+    if (std::isfinite(radius)) add(radii, fmt::format("{:.3g}", radius));
+    if (std::isfinite(length)) add(epochs, fmt::format("{:g}", length));
+    if (run.seed) add(seeds, fmt::format("{}", *run.seed));
+    if (run.evaluation && run.evaluation->images > 0) add(images, fmt::format("{}", run.evaluation->images));
+    if (run.evaluation)
+      for (const auto& item : run.evaluation->robust_accuracy) add(attacks, words(item.first));
+  }
+  const auto list = [](const std::vector<std::string>& texts) { return fmt::format("{}", fmt::join(texts, ", ")); };
+  return fact("Attack radius ε", list(radii)) + fact("Attacks", list(attacks)) + fact("Epochs", list(epochs)) +
+         fact(seeds.size() == 1 ? "Seed" : "Seeds", list(seeds)) + fact("Test images", list(images));
+}
+
 std::string header(const ReportData& data, const std::string& title) {
   std::vector<std::string> datasets;
   for (const RunData& run : data.runs)
@@ -75,6 +100,7 @@ std::string header(const ReportData& data, const std::string& title) {
   const std::string what = data.checks.empty() ? "Run report" : "Check report";
   std::string facts = fact("Paper", paper(data)) + fact("Data", fmt::format("{}", fmt::join(datasets, ", ")));
   if (!data.runs.empty()) facts += fact("Runs", counted(data.arms.size(), "arm") + ", " + counted(data.runs.size(), "run"));
+  facts += settings(data);
   for (const CheckResult& result : data.checks)
     facts += fact("Command", result.command, true) + fact("Machine", result.machine) + fact("Date", result.date);
   return fmt::format("<header><p class=\"kind\">{}</p><h1>{}</h1><dl class=\"facts\">{}</dl></header>\n", what, escape_html(title), facts);
@@ -85,6 +111,11 @@ std::string header(const ReportData& data, const std::string& title) {
 int ReportData::arm_index(const std::string& arm) const {
   const auto found = std::find(arms.begin(), arms.end(), arm);
   return found == arms.end() ? -1 : static_cast<int>(found - arms.begin());
+}
+
+std::string ReportData::title_of(const std::string& arm) const {
+  const auto found = std::find_if(runs.begin(), runs.end(), [&](const RunData& run) { return run.arm == arm; });
+  return found == runs.end() ? arm : found->name();
 }
 
 std::string section(const std::string& id, const std::string& title, const std::string& lead, const std::string& body) {
@@ -100,8 +131,10 @@ std::string render_report(const std::vector<std::string>& run_directories, const
   const std::string title = page_title(data, options);
   std::string html = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + escape_html(title) + "</title>";
   html += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">";
+  html += kReportPolicy;
   html += std::string("<style>") + kReportCss + "</style></head><body><main>\n" + header(data, title);
-  html += verdict_section(data) + result_section(data) + rate_section(data) + curve_section(data, options) + routing_section(data, options);
+  html += headline_section(data) + verdict_section(data) + result_section(data) + rate_section(data) + curve_section(data, options) +
+          routing_section(data, options);
   html += route_section(data) + sample_section(data) + cost_section(data) + run_section(data);
   html += "</main><footer><p>Written by Gatewright " GW_VERSION
           ". Hover or touch a curve to read its values; every chart has its data folded below.</p></footer>";

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <set>
 
 #include "observe/charts.h"
@@ -16,6 +17,7 @@ namespace {
 constexpr size_t kSamplesShown = 12;
 constexpr size_t kExpertCurves = 8;  // more experts than colours: a heat map over time instead of curves
 constexpr size_t kTimeColumns = 24;
+constexpr size_t kTrainingPoints = 40;  // the loss of one batch jumps: 40 means show the course, 200 points show the jumps
 constexpr const char* kRoutingLead =
     "The first seed of each arm that routes. Cells count samples; their colour is the share of the class that the expert serves. "
     "Dotted: equal load.";
@@ -47,15 +49,17 @@ std::string field_chart(const ReportData& data, const std::string& field, const 
   bool averaged = false;
   for (const char* kind : {"train", "validation"}) {
     for (const RunData& run : data.runs) {
-      const auto points = curve_points(run, field, -1, kind, by_epoch, options.points_per_curve);
+      const bool training = std::string(kind) == "train";
+      const size_t most = training ? std::min(options.points_per_curve, kTrainingPoints) : options.points_per_curve;
+      const auto points = curve_points(run, field, -1, kind, by_epoch, most);
       if (points.x.empty()) continue;
       const auto records = std::count_if(run.records.begin(), run.records.end(), [&](const Json& r) { return has_kind(r, kind); });
-      averaged = averaged || static_cast<size_t>(records) > options.points_per_curve;
-      chart.series.push_back({run.label() + ", " + kind, data.arm_index(run.arm), std::string(kind) == "train", points.x, points.y});
+      averaged = averaged || (training && static_cast<size_t>(records) > most);
+      chart.series.push_back({run.label() + ", " + kind, data.arm_index(run.arm), training, points.x, points.y});
     }
   }
   if (chart.series.empty()) return "";
-  if (averaged) chart.note = fmt::format("means of groups, {} points", options.points_per_curve);
+  if (averaged) chart.note = fmt::format("training: {} means of equally many steps", std::min(options.points_per_curve, kTrainingPoints));
   return line_chart(chart);
 }
 
@@ -181,18 +185,40 @@ std::string sample_cards(const RunData& run) {
 }  // namespace
 
 bool has_epochs(const ReportData& data) {
-  for (const RunData& run : data.runs)
+  for (const RunData& run : data.runs) {
     for (const Json& record : run.records)
       if (!record.contains("epoch") || !record["epoch"].is_number()) return false;
+    if (std::isnan(steps_per_epoch(run))) return false;
+  }
   return true;
+}
+
+double steps_per_epoch(const RunData& run) {
+  std::map<double, double> last_step;  // of the training records, by epoch
+  size_t records = 0;
+  std::set<double> validated;
+  for (const Json& record : run.records) {
+    const double epoch = number_or_nan(record, "epoch"), step = number_or_nan(record, "step");
+    if (!std::isfinite(epoch) || !std::isfinite(step)) continue;
+    if (has_kind(record, "validation")) validated.insert(epoch);
+    if (!has_kind(record, "train")) continue;
+    if (epoch != std::floor(epoch)) return 0;
+    last_step[epoch] = std::max(last_step[epoch], step);
+    ++records;
+  }
+  if (records == last_step.size()) return 0;  // one record an epoch, or none
+  const auto [epoch, step] = *last_step.begin();
+  const bool complete = last_step.size() > 1 || validated.count(epoch) > 0;
+  return complete ? step / (epoch + 1) : std::numeric_limits<double>::quiet_NaN();
 }
 
 CurvePoints curve_points(const RunData& run, const std::string& field, int element, const std::string& kind, bool by_epoch, size_t points) {
   CurvePoints all;
   bool any = false;
+  const double per_epoch = by_epoch ? steps_per_epoch(run) : 0;
   for (const Json& record : run.records) {
     if (!has_kind(record, kind)) continue;
-    const double x = number_or_nan(record, by_epoch ? "epoch" : "step");
+    const double x = per_epoch > 0 ? number_or_nan(record, "step") / per_epoch : number_or_nan(record, by_epoch ? "epoch" : "step");
     const auto list = record.find(field);
     if (!std::isfinite(x) || list == record.end()) continue;  // this record is about something else; null is a gap
     all.x.push_back(x);
@@ -223,11 +249,12 @@ std::string curve_section(const ReportData& data, const ReportOptions& options) 
   for (const std::string& field : other_fields(data)) others += field_chart(data, field, options);
   if (body.empty() && others.empty()) return "";
   std::vector<LegendEntry> entries;
-  for (size_t i = 0; i < data.arms.size(); ++i) entries.push_back({data.arms[i], static_cast<int>(i), false});
+  for (size_t i = 0; i < data.arms.size(); ++i) entries.push_back({data.title_of(data.arms[i]), static_cast<int>(i), false});
   std::string html = legend(entries) + "<div class=\"grid\">" + body + "</div>";
   if (!others.empty())
     html += "<details class=\"more\"><summary>Other recorded quantities</summary><div class=\"grid\">" + others + "</div></details>";
-  return section("curves", "Learning curves", "Solid: validation. Dashed: training. One colour per arm, one curve per run.", html);
+  return section("curves", "Learning curves",
+                 "Thick: validation. Thin and dashed: training, smoothed. One colour per arm, one curve per run.", html);
 }
 
 std::string routing_section(const ReportData& data, const ReportOptions& options) {

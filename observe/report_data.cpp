@@ -33,6 +33,11 @@ class Reader {
     expect(value_.at(key).is_number_integer(), key, "an integer");
     return value_.at(key).get<int64_t>();
   }
+  bool flag(const char* key) const {
+    if (!has(key)) return false;
+    expect(value_.at(key).is_boolean(), key, "true or false");
+    return value_.at(key).get<bool>();
+  }
   std::string text(const char* key) const {
     if (!has(key)) return "";
     expect(value_.at(key).is_string(), key, "a text");
@@ -183,9 +188,12 @@ bool natural_less(const std::string& a, const std::string& b) {
 
 Evaluation::Evaluation() : clean_accuracy(kNan), flip_rate(kNan), backbone_macs(kNan), router_macs(kNan), dense_macs(kNan) {}
 
-std::string RunData::label() const { return seed ? fmt::format("{}, seed {}", arm, *seed) : arm; }
+std::string RunData::name() const { return title.empty() ? arm : title; }
+
+std::string RunData::label() const { return seed ? fmt::format("{}, seed {}", name(), *seed) : name(); }
 
 double number_or_nan(const Json& object, const std::string& key) {
+  if (!object.is_object()) return kNan;
   const auto found = object.find(key);
   return found != object.end() && found->is_number() ? found->get<double>() : kNan;
 }
@@ -200,6 +208,7 @@ Json to_json(const Evaluation& e) {
                    {"robust_accuracy", e.robust_accuracy},
                    {"metrics", e.metrics},
                    {"cost", {{"backbone_macs", e.backbone_macs}, {"router_macs", e.router_macs}, {"dense_macs", e.dense_macs}}}};
+  if (e.images > 0) document["images"] = e.images;
   if (e.seed) document["seed"] = *e.seed;
   for (const auto& [batch, timing] : e.timing)
     document["timing"][std::to_string(batch)] = {{"ms_per_image", timing.ms_per_image}, {"dense_ms_per_image", timing.dense_ms_per_image}};
@@ -243,6 +252,7 @@ Evaluation parse_evaluation(const Json& document, const std::string& where) {
       e.classes.push_back(name.get<std::string>());
     }
   }
+  e.images = reader.integer("images", 0);
   e.clean_accuracy = reader.number("clean_accuracy");
   e.flip_rate = reader.number("flip_rate");
   e.robust_accuracy = reader.numbers("robust_accuracy");
@@ -277,10 +287,10 @@ CheckResult parse_check(const Json& document, const std::string& where) {
   CheckResult result{
       reader.text(reader.has("title") ? "title" : "name"), reader.text("command"), reader.text("machine"), reader.text("date"), {}, {}};
   for (const Reader& row : reader.objects("rows"))
-    result.rows.push_back(
-        {row.text("claim"), row.shown("mark"), row.shown("measured"), row.shown("spread"), row.text("verdict"), row.text("note")});
+    result.rows.push_back({row.text("claim"), row.shown("mark"), row.shown("measured"), row.shown("spread"), row.text("verdict"),
+                           row.text("note"), row.flag("order"), row.flag("meets")});
   for (const Reader& arm : reader.objects("arms")) {
-    ArmSummary summary{arm.text("arm"), arm.integer("seeds", 0), {}};
+    ArmSummary summary{arm.text("arm"), arm.integer("seeds", 0), {}, arm.text("title")};
     for (const auto& [name, range] : arm.children("metrics"))
       summary.metrics[name] = {range.number("mean"), range.number("min"), range.number("max")};
     result.arms.push_back(std::move(summary));

@@ -11,6 +11,7 @@
 //                          "entropy": mean entropy of the gate in nats, and any other number: each becomes a curve of its own}
 //                         "wall_time_s" and names that end in "_per_s" or "_s" are clock readings: no curve.
 // <run>/evaluation.json   {"arm": text, "seed": integer, "dataset": text, "checkpoint": text, "classes": [C] texts,
+//                          "images": number of test images,
 //                          "clean_accuracy": number, "robust_accuracy": {attack: number}, "flip_rate": share of the samples whose route an
 //                          attack changed, "metrics": {name: number} (further columns of the result table),
 //                          "cost": {"backbone_macs", "router_macs", "dense_macs"} multiply-adds per sample; dense = the same model with all
@@ -23,9 +24,10 @@
 //                         equal length (null: not finite), "slope": number or null}]}; charts of the medians over the axis
 // <run>/routes.bin        the recorded decisions (docs/recording.md)
 // <check>/check.json      {"title", "name", "command", "machine", "date": texts,
-//                          "rows": [{"claim", "mark": texts, "measured", "spread": text or number, "verdict": "pass" | "fail" | other text,
-//                          "note": text}],
-//                          "arms": [{"arm": text, "seeds": integer, "metrics": {name: {"mean", "min", "max"}}}]}
+//                          "rows": [{"claim", "mark": texts, "measured", "spread": text or number, "verdict": "pass" | "fail" | "shown" |
+//                          "not shown" | "not judged" | other text, "note": text, "order": true if the paper compares two arms here,
+//                          "meets": true if the measured value meets the bound, judged or not}],
+//                          "arms": [{"arm": text, "title": text, "seeds": integer, "metrics": {name: {"mean", "min", "max"}}}]}
 // <check>/<arm>-seed<k>/  the runs of a check: every folder that holds a recipe.json, metrics.jsonl or evaluation.json
 //
 // Accuracies and shares are fractions, 0 … 1.
@@ -56,6 +58,7 @@ struct Evaluation {
   double backbone_macs, router_macs, dense_macs;
   std::map<int64_t, Timing> timing;  ///< by batch size
   Counts affinity_clean, affinity_attacked;
+  int64_t images = 0;  ///< test images; 0: not known
 
   Evaluation();
 };
@@ -71,6 +74,7 @@ struct Sample {
 /// check.json.
 struct CheckRow {
   std::string claim, mark, measured, spread, verdict, note;
+  bool order = false, meets = false;
 };
 struct Range {
   double mean, min, max;
@@ -79,6 +83,7 @@ struct ArmSummary {
   std::string arm;
   int64_t seeds = 0;
   std::map<std::string, Range> metrics;
+  std::string title = {};  ///< "": the arm's name serves
 };
 struct CheckResult {
   std::string title, command, machine, date;
@@ -100,7 +105,7 @@ inline constexpr const char* kRatesFile = "rates.json";
 
 /// One run directory as read.
 struct RunData {
-  std::string directory, arm;
+  std::string directory, arm, title;  ///< title: the recipe's for the arm, "" where nobody told it
   std::optional<int64_t> seed;
   Json recipe;  ///< null without recipe.json
   std::vector<Json> records;
@@ -109,7 +114,9 @@ struct RunData {
   Rates rates;  ///< without curves unless the run was an experiment
   std::optional<RouteView> routes;  ///< of a recorded run
 
-  /// "arm" or "arm, seed 3".
+  /// The title, or the arm without one.
+  std::string name() const;
+  /// "name" or "name, seed 3".
   std::string label() const;
 };
 

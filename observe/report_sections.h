@@ -16,6 +16,8 @@ struct ReportData {
 
   /// Position in `arms`: chooses the colour.
   int arm_index(const std::string& arm) const;
+  /// The recipe's title of an arm, its name where it has none.
+  std::string title_of(const std::string& arm) const;
   /// The first run of each arm for which `has` holds.
   template <class Has>
   std::vector<const RunData*> first_of_arms(Has has) const {
@@ -33,6 +35,8 @@ struct ReportData {
 
 std::string section(const std::string& id, const std::string& title, const std::string& lead, const std::string& body);
 
+/// The page's first sentence and picture: which arm is best in the worst case, by how much, over how many seeds, at what price.
+std::string headline_section(const ReportData& data);
 std::string verdict_section(const ReportData& data);
 std::string result_section(const ReportData& data);
 std::string rate_section(const ReportData& data);
@@ -49,11 +53,19 @@ struct CurvePoints {
   std::vector<double> x, y;
 };
 CurvePoints curve_points(const RunData& run, const std::string& field, int element, const std::string& kind, bool by_epoch, size_t points);
-/// True if every record of every run has an epoch: then curves run over epochs, otherwise over steps.
+/// The trainer numbers its epochs from 0 and writes one record a step: the number of steps in an epoch of such a run, so that its records
+/// lie at step / steps per epoch. 0 if the records' epochs are places on the axis already (fractions, or one record an epoch), nan if the
+/// run stopped inside its first epoch, whose length nothing tells.
+double steps_per_epoch(const RunData& run);
+/// True if every record of every run has a place on an axis of epochs: then curves run over epochs, otherwise over steps.
 bool has_epochs(const ReportData& data);
 
 /// Style sheet and script of the page.
 extern const char* const kReportCss;
 extern const char* const kReportScript;
+/// Forbids the page every request: a second wall behind the escaping of texts.
+inline constexpr const char* kReportPolicy =
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "img-src data:; base-uri 'none'; form-action 'none'\">";
 
 }  // namespace gw

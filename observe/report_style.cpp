@@ -39,7 +39,9 @@ th:last-child, td:last-child { padding-right: 2px; }
 thead th { color: var(--soft); font-size: 13px; vertical-align: bottom; border-bottom: 1px solid var(--strong); white-space: nowrap; }
 tbody tr:last-child > * { border-bottom: 0; }
 .n { text-align: right; white-space: nowrap; }
-.results tbody th { font-weight: 600; min-width: 110px; overflow-wrap: anywhere; }
+.results tbody th { font-weight: 600; min-width: 110px; }
+.headline p { margin: 0 0 10px; max-width: 80ch; } .headline .first { font-size: 18px; font-weight: 600; }
+.scrolls { margin: 0; color: var(--soft); font-size: 13px; } .download { font-size: 13px; color: inherit; }
 .results b { font-weight: 680; }
 td small { display: block; color: var(--soft); font-size: 12px; line-height: 1.4; }
 .check tbody th { min-width: 230px; max-width: 420px; }
@@ -59,9 +61,9 @@ figure { margin: 0; }
 svg text { font-family: inherit; font-variant-numeric: tabular-nums; fill: var(--ink); font-size: 11px; }
 svg .tick, svg .axis { fill: var(--soft); }
 .label { font-size: 11.5px; } .value { font-weight: 600; font-size: 11.5px; }
-line.grid { stroke: var(--line); } line.ref { stroke: var(--soft); stroke-dasharray: 2 3; } line.cursor { stroke: var(--strong); }
-polyline { fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
-.dash polyline { stroke-width: 1.3; stroke-dasharray: 4 3; opacity: 0.75; }
+line.grid { stroke: var(--line); } line.ref { stroke: var(--soft); stroke-dasharray: 2 3; } line.spread { stroke: var(--ink); stroke-width: 2; } line.cursor { stroke: var(--strong); }
+polyline { fill: none; stroke: currentColor; stroke-width: 2.2; stroke-linejoin: round; stroke-linecap: round; }
+.dash polyline { stroke-width: 1.1; stroke-dasharray: 4 3; opacity: 0.75; }
 svg g[class] { fill: currentColor; }
 .s0 { color: var(--c0); } .s1 { color: var(--c1); } .s2 { color: var(--c2); } .s3 { color: var(--c3); }
 .s4 { color: var(--c4); } .s5 { color: var(--c5); } .s6 { color: var(--c6); } .s7 { color: var(--c7); }

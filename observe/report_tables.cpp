@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "observe/arm_standing.h"
 #include "observe/charts.h"
 #include "observe/report_sections.h"
 #include "observe/run_directory.h"
@@ -44,7 +45,7 @@ std::map<std::string, double> metrics_of(const Evaluation& e) {
 std::vector<ArmSummary> summarise(const ReportData& data) {
   std::vector<ArmSummary> arms;
   for (const std::string& arm : data.arms) {
-    ArmSummary summary{arm, 0, {}};
+    ArmSummary summary{arm, 0, {}, data.title_of(arm)};
     std::map<std::string, int> counts;
     for (const RunData& run : data.runs) {
       if (run.arm != arm || !run.evaluation) continue;
@@ -71,10 +72,14 @@ std::vector<std::string> metric_names(const std::vector<ArmSummary>& arms) {
   return names;
 }
 
-std::string metric_heading(const std::string& name) {
-  if (name == "total_macs") return "multiply-adds";
-  const size_t slash = name.rfind("robust_accuracy/", 0) == 0 ? name.find('/') : std::string::npos;
-  return slash == std::string::npos ? words(name) : "robust, " + words(name.substr(slash + 1));
+/// The worst case is recorded once as the robust accuracy and once among the attacks: one column of the two.
+void drop_repeated(ArmSummary& arm) {
+  for (const char* list : {"robust.worst_case", "robust_accuracy/worst_case"}) {
+    const auto found = arm.metrics.find(list);
+    if (found == arm.metrics.end()) continue;
+    arm.metrics.try_emplace("robust_accuracy", found->second);
+    arm.metrics.erase(list);
+  }
 }
 
 std::string metric_cell(const Range& range, const std::string& name, int64_t seeds, bool best) {
@@ -86,12 +91,28 @@ std::string metric_cell(const Range& range, const std::string& name, int64_t see
   return html;
 }
 
-Table result_table(const std::vector<ArmSummary>& arms, const std::string& caption) {
+/// One line per arm and metric: what a reader wants to compute with.
+std::string result_csv(const std::vector<ArmSummary>& arms) {
+  const auto quoted = [](std::string text) {
+    for (size_t at = 0; (at = text.find('"', at)) != std::string::npos; at += 2) text.insert(at, 1, '"');
+    return '"' + text + '"';
+  };
+  std::string csv = "arm,metric,seeds,mean,min,max\n";
+  for (const ArmSummary& arm : arms)
+    for (const auto& [name, range] : arm.metrics)
+      csv += fmt::format("{},{},{},{},{},{}\n", quoted(arm.arm), quoted(name), arm.seeds, range.mean, range.min, range.max);
+  return csv;
+}
+
+Table result_table(std::vector<ArmSummary> arms, const std::string& caption) {
+  for (ArmSummary& arm : arms) drop_repeated(arm);
   Table table;
   table.caption = caption;
   table.css_class = "results";
+  table.csv = result_csv(arms);
   table.header = {"arm", "seeds"};
-  for (const ArmSummary& arm : arms) table.rows.push_back({escape_html(arm.arm), fmt::format("{}", arm.seeds)});
+  for (const ArmSummary& arm : arms)
+    table.rows.push_back({escape_html(arm.title.empty() ? arm.arm : arm.title), fmt::format("{}", arm.seeds)});
   for (const std::string& name : metric_names(arms)) {
     table.header.push_back(metric_heading(name));
     double best = -std::numeric_limits<double>::infinity();
@@ -106,6 +127,11 @@ Table result_table(const std::vector<ArmSummary>& arms, const std::string& capti
     }
   }
   return table;
+}
+
+const char* spread_caption(const std::vector<ArmSummary>& arms) {
+  const bool several = std::any_of(arms.begin(), arms.end(), [](const ArmSummary& arm) { return arm.seeds > 1; });
+  return several ? "Mean over seeds, with least and largest" : "One seed";
 }
 
 /// An arm that is itself the dense model needs no bar of reference beside it.
@@ -125,7 +151,7 @@ std::string mac_bars(const std::vector<const RunData*>& runs) {
   for (const RunData* run : runs) {
     const Evaluation& e = *run->evaluation;
     if (std::isfinite(e.dense_macs)) dense = std::max(dense, e.dense_macs);
-    if (std::isfinite(e.backbone_macs)) chart.rows.push_back({run->arm, {e.backbone_macs, e.router_macs}, is_dense(e)});
+    if (std::isfinite(e.backbone_macs)) chart.rows.push_back({run->name(), {e.backbone_macs, e.router_macs}, is_dense(e)});
   }
   return with_dense(std::move(chart), dense);
 }
@@ -138,46 +164,73 @@ std::string time_bars(const std::vector<const RunData*>& runs, int64_t batch) {
     if (timing == run->evaluation->timing.end()) continue;
     if (std::isfinite(timing->second.dense_ms_per_image)) dense = std::max(dense, timing->second.dense_ms_per_image);
     if (std::isfinite(timing->second.ms_per_image))
-      chart.rows.push_back({run->arm, {timing->second.ms_per_image}, is_dense(*run->evaluation)});
+      chart.rows.push_back({run->name(), {timing->second.ms_per_image}, is_dense(*run->evaluation)});
   }
   return with_dense(std::move(chart), dense);
 }
 
 }  // namespace
 
+namespace {
+
+std::string mark_table(const std::vector<const CheckRow*>& rows, const std::string& caption) {
+  if (rows.empty()) return "";
+  Table table;
+  table.caption = caption;
+  table.header = {"claim", "mark", "measured", "spread", "verdict", "note"};
+  table.text_columns = {1, 4, 5};
+  table.css_class = "check";
+  for (const CheckRow* row : rows)
+    table.rows.push_back({escape_html(row->claim), escape_html(row->mark), escape_html(row->measured), escape_html(row->spread),
+                          verdict_mark(row->verdict), escape_html(row->note)});
+  return render_table(table);
+}
+
+bool is_claim(const CheckRow& row) { return row.verdict == "shown" || row.verdict == "not shown"; }
+
+}  // namespace
+
 std::string verdict_section(const ReportData& data) {
   std::string body;
-  size_t pass = 0, all = 0, shown = 0, claims = 0;  // a paper's claim is shown or not; it is no mark of ours
+  size_t pass = 0, all = 0, shown = 0, claims = 0, unjudged = 0;  // a paper's claim is shown or not; it is no mark of ours
   for (const CheckResult& result : data.checks) {
-    if (result.rows.empty()) continue;
-    Table table;
-    table.caption = data.checks.size() > 1 ? result.title : "What the paper claims, the mark that a run must meet, and what was measured";
-    table.header = {"claim", "mark", "measured", "spread", "verdict", "note"};
-    table.text_columns = {1, 4, 5};
-    table.css_class = "check";
+    std::vector<const CheckRow*> judged, others;
     for (const CheckRow& row : result.rows) {
-      table.rows.push_back({escape_html(row.claim), escape_html(row.mark), escape_html(row.measured), escape_html(row.spread),
-                            verdict_mark(row.verdict), escape_html(row.note)});
-      const bool claim = row.verdict == "shown" || row.verdict == "not shown";
-      (claim ? claims : all) += 1;
+      const bool other = row.verdict == "not judged";
+      (other ? others : judged).push_back(&row);
+      (other ? unjudged : is_claim(row) ? claims : all) += 1;
       pass += row.verdict == "pass" ? 1 : 0, shown += row.verdict == "shown" ? 1 : 0;
     }
-    body += render_table(table);
+    const std::string all_of = "What the paper claims, the mark that a run must meet, and what was measured";
+    body += mark_table(judged, data.checks.size() > 1 ? result.title : all_of);
+    body += mark_table(others, "Not judged at this size: measured, but the marks were set for longer runs");
   }
+  if (body.empty()) return "";
   auto summary = fmt::format("{} of {} marks hold.", pass, all);
   if (claims > 0) summary += fmt::format(" Of the paper's claims beyond them, {} of {} show.", shown, claims);
+  if (unjudged > 0) summary += fmt::format(" {} more {} measured but not judged at this size.", unjudged, unjudged == 1 ? "is" : "are");
   return section("check", "Claims and marks", summary, body);
 }
 
 std::string result_section(const ReportData& data) {
   std::string body;
   for (const CheckResult& result : data.checks)
-    if (!result.arms.empty()) body += render_table(result_table(result.arms, "Mean over seeds, with least and largest"));
+    if (!result.arms.empty()) body += render_table(result_table(result.arms, spread_caption(result.arms)));
   const auto measured = summarise(data);
-  if (body.empty() && !measured.empty())
-    body = render_table(
-        result_table(measured, measured.size() == data.runs.size() ? "One run each" : "Mean over seeds, with least and largest"));
+  if (body.empty() && !measured.empty()) body = render_table(result_table(measured, spread_caption(measured)));
   return section("results", "Results", "", body);
+}
+
+/// Ratios of every arm with a router, so that a saving on paper that is none on the clock is read before the bars.
+std::string cost_words(const ReportData& data) {
+  std::string text;
+  for (const ArmStanding& arm : standings(data)) {
+    if (!arm.routed || !std::isfinite(arm.macs_ratio)) continue;
+    const std::string time = time_words(arm);
+    text += fmt::format("{}{}: {:.2f} of the dense network's multiply-adds{}{}.", text.empty() ? "" : " ", arm.title, arm.macs_ratio,
+                        time.empty() ? "" : ", ", time);
+  }
+  return text.empty() ? "Multiply-adds and measured time." : escape_html(text);
 }
 
 std::string cost_section(const ReportData& data) {
@@ -190,7 +243,7 @@ std::string cost_section(const ReportData& data) {
   std::string body = mac_bars(runs);
   for (int64_t batch : batches) body += time_bars(runs, batch);
   if (body.empty()) return "";
-  return section("cost", "Cost", "What is saved on paper, and what is saved on the clock.", "<div class=\"grid\">" + body + "</div>");
+  return section("cost", "Cost", cost_words(data), "<div class=\"grid\">" + body + "</div>");
 }
 
 std::string run_section(const ReportData& data) {

@@ -51,18 +51,26 @@ std::vector<double> per_seed(const Mark& mark, const std::vector<ArmResult>& res
   return values;
 }
 
-}  // namespace
-
-std::vector<MarkResult> judge(const Recipe& recipe, const std::string& size, const std::vector<ArmResult>& results) {
+std::vector<MarkResult> measure(const Recipe& recipe, const std::string& size, const std::vector<ArmResult>& results, bool applying) {
   std::vector<MarkResult> out;
   for (const auto& mark : recipe.marks) {
     const bool applies = mark.sizes.empty() || std::find(mark.sizes.begin(), mark.sizes.end(), size) != mark.sizes.end();
-    if (!applies) continue;
+    if (applies != applying) continue;
     const auto s = summarise(per_seed(mark, results));
     const bool holds = s.count > 0 && std::isfinite(s.mean) && s.mean >= mark.at_least && s.mean <= mark.at_most;
     out.push_back({mark, s.mean, s.low, s.high, s.count, holds});
   }
   return out;
+}
+
+}  // namespace
+
+std::vector<MarkResult> judge(const Recipe& recipe, const std::string& size, const std::vector<ArmResult>& results) {
+  return measure(recipe, size, results, true);
+}
+
+std::vector<MarkResult> measure_unjudged(const Recipe& recipe, const std::string& size, const std::vector<ArmResult>& results) {
+  return measure(recipe, size, results, false);
 }
 
 Spread spread(const std::vector<ArmResult>& results, const std::string& arm, const std::string& metric) {

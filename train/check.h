@@ -22,6 +22,9 @@ struct MarkResult {
 /// Judges the marks that apply at `size`. A mark without measurements does not hold. Differences and ratios pair equal seeds.
 std::vector<MarkResult> judge(const Recipe& recipe, const std::string& size, const std::vector<ArmResult>& results);
 
+/// The marks of the other sizes, measured here all the same: what they say is told, but they are not judged.
+std::vector<MarkResult> measure_unjudged(const Recipe& recipe, const std::string& size, const std::vector<ArmResult>& results);
+
 struct Spread {
   double mean = 0, low = 0, high = 0, deviation = 0;
   size_t count = 0;

@@ -194,8 +194,8 @@ TEST(Train, RefusesPlacesThatCannotBeWritten) {
 
 TEST(Train, AFinishedRunIsReadAndNotRepeated) {
   const auto before = fs::last_write_time(whole_run() + "/last.safetensors");
-  expect(cli(started(whole_run(), 3)), 0, "clean_accuracy");
-  expect(cli(resumed(whole_run())), 0, "clean_accuracy");
+  expect(cli(started(whole_run(), 3)), 0, "clean accuracy");
+  expect(cli(resumed(whole_run())), 0, "clean accuracy");
   expect(cli(started(whole_run(), 2)), 2, "which holds a run; resume it or choose another directory");
   EXPECT_EQ(fs::last_write_time(whole_run() + "/last.safetensors"), before);
 }

@@ -78,6 +78,23 @@ TEST(CheckRun, AnArmThatDivergesIsNamedAndTheOthersGoOn) {
   EXPECT_NE(render_report({scratch / "out"}).find("wild, seed 1"), std::string::npos);
 }
 
+TEST(CheckRun, MarksOfOtherSizesAreMeasuredAndNotJudged) {
+  const Scratch scratch;
+  std::ofstream(scratch / "r.toml") << kBody << "sizes = [\"paper\"]\n[sizes.paper]\nseeds = [0]\n";
+  TrainingRun run{scratch / "out", false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
+  run.timing_rounds = 0;
+  const auto outcome =
+      run_check(load_recipe(scratch / "r.toml", {}), {"tiny", {"before", "after"}, {0}, {}, "command", "machine", "2026-01-01"}, run);
+  ASSERT_EQ(outcome.marks.size(), 1u);
+  EXPECT_EQ(seeds_text(outcome.marks[0]), "one seed");
+  ASSERT_EQ(outcome.unjudged.size(), 1u);
+  const auto document = read_json(scratch / "out/check.json");
+  ASSERT_EQ(document.at("rows").size(), 2u);
+  EXPECT_EQ(document["rows"][0].at("spread"), "one seed");
+  EXPECT_EQ(document["rows"][1].at("verdict"), "not judged");
+  EXPECT_EQ(document["arms"][0].at("title"), "after");  // no title in the recipe: the arm's key
+}
+
 TEST(CheckRun, HoldsWithoutTheArmThatDiverges) {
   const Scratch scratch;
   const auto outcome = check_in(scratch, {"before", "after"});

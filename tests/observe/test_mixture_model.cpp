@@ -162,8 +162,15 @@ TEST(MixtureModel, ReportShowsTablesAndPlotsAndEscapesNames) {
   const CsvTable table(text, "t.csv");
   auto request = small_request();
   request.least_experts = 1, request.most_experts = 2;
-  const auto html = gw::render_mixture_report(gw::fit_mixtures(table, request), {"gatewright fit", "", "2026-11-22"});
-  for (const auto* part : {"Coefficients", "Comparison", "Fitted lines over the data", "Gate probabilities", "Responsibilities", "Criteria", "Log-likelihood"}) {
+  const auto html = gw::render_mixture_report(gw::fit_mixtures(table, request), {"gatewright fit", "", "2026-11-22", "bic"});
+  EXPECT_NE(html.find("2 experts by BIC ("), std::string::npos);
+  EXPECT_LT(html.find("Fitted lines over the data"), html.find("Std. error"));  // the picture before the table
+  EXPECT_NE(html.find(">chosen</text>"), std::string::npos);
+  EXPECT_EQ(html.find("Held-out"), std::string::npos);     // nothing was held out: no column of dashes
+  EXPECT_EQ(html.find(">1.5</text>"), std::string::npos);  // no half experts on an axis
+  EXPECT_NE(html.find("Rows by most probable expert"), std::string::npos);
+  for (const auto* part : {"Coefficients", "Comparison", "Fitted lines over the data", "Gate probabilities", "Responsibilities", "Criteria",
+                           "Log-likelihood"}) {
     EXPECT_NE(html.find(part), std::string::npos) << part;
   }
   EXPECT_EQ(html.find("<group>"), std::string::npos);

@@ -1,4 +1,6 @@
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <torch/version.h>
 
 #include <filesystem>
 
@@ -91,12 +93,13 @@ class CheckCommand : public Command {
 
   static std::string machine() {
     const auto& cpu = cpu_info();
-    return fmt::format("{}, {} core{}", cpu.brand, cpu.cores, cpu.cores == 1 ? "" : "s");
+    return fmt::format("{}, {} core{}, {} thread{}, libtorch {}, Gatewright {}", cpu.brand, cpu.cores, cpu.cores == 1 ? "" : "s",
+                       at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s", TORCH_VERSION, GW_VERSION);
   }
 
   static void print_arms(const Recipe& recipe, const CheckOutcome& outcome) {
-    std::vector<std::vector<std::string>> rows{{"arm", ">clean %", ">robust %", ">flips %", ">multiply-adds", ">of dense", ">ms/image b1",
-                                                ">of dense", ">ms/image b128", ">of dense"}};
+    std::vector<std::vector<std::string>> rows{{"arm", ">clean %", ">worst case %", ">routes changed %", ">multiply-adds", ">/ dense",
+                                                ">ms/image batch 1", ">/ dense", ">ms/image batch 128", ">/ dense"}};
     for (const auto& arm : recipe.arms) {
       const auto& r = outcome.results;
       if (spread(r, arm, "clean_accuracy").count == 0) continue;
@@ -106,7 +109,7 @@ class CheckCommand : public Command {
                       number(r, arm, "time_ratio.1", "{:.2f}"), number(r, arm, "ms_per_image.128", "{:.4f}"),
                       number(r, arm, "time_ratio.128", "{:.2f}")});
     }
-    if (rows.size() > 1) fmt::print("\n{}\n", format_table(rows));
+    if (rows.size() > 1) fmt::print("\n{}/ dense: relative to the dense network; a time above 1 is slower.\n\n", format_table(rows));
   }
 
   // Statistical arms: every curve's slope and ends, mean over seeds.
@@ -135,8 +138,12 @@ class CheckCommand : public Command {
     for (const auto& m : outcome.marks) {
       const bool any = m.seeds > 0;
       rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)),
-                      any ? fmt::format("{:.3g}", m.measured) : "not measured", any ? fmt::format("{:.3g} … {:.3g}", m.low, m.high) : "",
-                      verdict_text(m)});
+                      any ? fmt::format("{:.3g}", m.measured) : "not measured", seeds_text(m), verdict_text(m)});
+    }
+    for (const auto& m : outcome.unjudged) {
+      if (m.seeds == 0) continue;
+      rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)), fmt::format("{:.3g}", m.measured), seeds_text(m),
+                      "not judged at this size"});
     }
     fmt::print("{}", format_table(rows));
   }

@@ -86,7 +86,7 @@ class FitCommand : public Command {
     progress.reset();
     if (stop_requested().load()) throw Interrupted("interrupted; nothing was written");
     if (!out_.empty()) write_model(out_, outcome.model);
-    if (!report_.empty()) write_mixture_report(report_, outcome, {command_line(), cpu_info().brand, today()});
+    if (!report_.empty()) write_mixture_report(report_, outcome, {command_line(), cpu_info().brand, today(), request_.criterion});
     json_ ? print_json(outcome) : print_text(outcome);
     return 0;
   }

@@ -7,6 +7,7 @@
 #include "apps/cli/recipes.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
+#include "observe/html.h"
 #include "observe/progress.h"
 #include "observe/run_directory.h"
 #include "observe/training_run.h"
@@ -82,7 +83,8 @@ class TrainCommand : public Command {
       return;
     }
     std::vector<std::vector<std::string>> rows{{"metric", ">value"}};
-    for (const auto& [name, value] : result.metrics) rows.push_back({name, fmt::format("{:.6g}", value)});
+    for (const auto& [name, value] : result.metrics)
+      if (name != "robust.worst_case") rows.push_back({metric_heading(name), format_value(value, unit_of_metric(name))});
     fmt::print("\n{} seed {}\n{}report: {}/report.html\n", result.arm, result.seed, format_table(rows), directory);
   }
 
