@@ -233,10 +233,10 @@ TEST(TrainInput, RoutersSayWhatDoesNotFit) {
   refused(with("softmax_top_k --set network.policy.capacity=-1"), {"policies/softmax_top_k: expected \"capacity\"", "got -1"});
   refused(with("softmax_top_k --set network.experts=0"), {"network: expected \"experts\"", "got 0"});
   // What only a decision shows: seen before the run begins.
-  refused(with("softmax_top_k --set network.policy.capacity=1"), {"for 4 images; take a policy with k = 1 and no limit of rows"});
-  refused(with("softmax_top_k --set network.policy.k=2"), {"got 8 rows for 4 images; take a policy with k = 1"});
-  refused(with("sinkhorn --set network.policy.iterations=1 --set network.policy.tolerance=0"), {"after 1 iterations; raise temperature"});
-  refused(with("hash"), {"policies/hash: expected the \"token_id\" of each token, got none; set RouterInputs::token_id"});
+  refused(with("softmax_top_k --set network.policy.capacity=1"), {"expected a policy that gives every image one expert", "\"drops tokens\"", "options without a limit of rows"});
+  refused(with("softmax_top_k --set network.policy.k=2"), {"network: expected one expert per image, got 64 rows for 32 images; take a policy of one expert per image"});
+  refused(with("sinkhorn --set network.policy.iterations=1 --set network.policy.tolerance=0"), {"network: expected routing weights of 1, got 0.5", "take a policy of one expert per image"});
+  refused(with("hash"), {"network: expected a policy that reads scores alone, got one that needs token_id"});
 }
 
 TEST(TrainInput, DamagedDataIsNamedWithItsFile) {
