@@ -53,7 +53,7 @@ class LoadCv : public Balancer {
              plan.experts());
     const bool noisy = plan.extra.count("deviation") != 0;
     const auto clean = noisy ? plan.extra.at("clean") : plan.scores;
-    // Learned noise may be zero: below about 1e-19 the gradient's 1/σ² is not finite in f32, and a tie is 0/0.
+    // Learned noise may vanish: the gradient's 1/σ² then leaves f32, and a tie is 0/0. 1e-4 keeps 1/σ² at 1e8 and is far below any noise that mixes.
     const auto deviation =
         noisy ? plan.extra.at("deviation").clamp_min(1e-4) : at::full_like(clean, options_.deviation / static_cast<double>(plan.experts()));
     const auto& seen = plan.scores;
