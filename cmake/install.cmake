@@ -23,6 +23,7 @@ endforeach()
 if(EXISTS "${CMAKE_SOURCE_DIR}/recipes")
   install(DIRECTORY "${CMAKE_SOURCE_DIR}/recipes" DESTINATION "${CMAKE_INSTALL_DATADIR}/gatewright" FILES_MATCHING PATTERN "*.toml")
 endif()
+install(DIRECTORY "${CMAKE_SOURCE_DIR}/examples/data" DESTINATION "${CMAKE_INSTALL_DATADIR}/gatewright")
 install(FILES "${CMAKE_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 
 install(EXPORT gatewright_targets NAMESPACE gatewright:: DESTINATION "${gw_package_dir}")

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -11,45 +12,52 @@
 namespace gw {
 namespace {
 
-/// Positions of every class, in file order.
-std::vector<std::vector<int64_t>> positions_by_class(const char* part, const ImageSet& set, int64_t classes) {
-  GW_CHECK(set.images.defined() && set.labels.defined() && set.images.dim() == 4 && set.labels.dim() == 1 &&
-               set.labels.scalar_type() == at::kLong && set.images.size(0) == set.labels.size(0),
-           "{}: expected images [n, C, H, W] with labels [n] of type int64, got something else", part);
+/// Positions of every class, in file order; one list of all where there are no classes.
+std::vector<std::vector<int64_t>> positions_by_class(const char* part, const TensorSet& set, int64_t classes) {
+  set.check(part);
+  if (!set.has("label")) {
+    std::vector<int64_t> all(static_cast<size_t>(set.size()));
+    std::iota(all.begin(), all.end(), 0);
+    return {all};
+  }
+  const at::Tensor labels = set.at("label").contiguous();
+  GW_CHECK(labels.dim() == 1 && labels.scalar_type() == at::kLong, "{}: expected labels [n] of type int64, got something else", part);
   std::vector<std::vector<int64_t>> positions(static_cast<size_t>(std::max<int64_t>(classes, 0)));
-  const at::Tensor labels = set.labels.contiguous();
   const auto* label = labels.data_ptr<int64_t>();
   for (int64_t i = 0; i < set.size(); ++i) {
-    GW_CHECK(label[i] >= 0 && label[i] < classes, "{}: expected labels below {}, got {} at image {}", part, classes, label[i], i);
+    GW_CHECK(label[i] >= 0 && label[i] < classes, "{}: expected labels below {}, got {} at example {}", part, classes, label[i], i);
     positions[static_cast<size_t>(label[i])].push_back(i);
   }
   return positions;
 }
 
-/// The images at `positions`, in file order.
-ImageSet select(const ImageSet& set, std::vector<int64_t> positions) {
+/// The examples at `positions`, in file order.
+TensorSet select(const TensorSet& set, std::vector<int64_t> positions) {
   std::sort(positions.begin(), positions.end());
   const at::Tensor index = at::from_blob(positions.data(), {static_cast<int64_t>(positions.size())}, at::kLong);
-  return {set.images.index_select(0, index), set.labels.index_select(0, index)};
+  return set.rows(index);
 }
 
 }  // namespace
 
-ImageSet take_per_class(const ImageSet& set, int64_t classes, int64_t count) {
+TensorSet labelled_images(const at::Tensor& images, const at::Tensor& labels) { return {{{"image", images}, {"label", labels}}}; }
+
+TensorSet take_per_class(const TensorSet& set, int64_t classes, int64_t count) {
   GW_CHECK(count >= 0, "take_per_class: expected a count of at least 0, got {}", count);
   const auto positions = positions_by_class("take_per_class", set, classes);
   if (count == 0) return set;
+  GW_CHECK(set.has("label"), "take_per_class: expected labels, of which {} examples each are to be taken, got a set without", count);
   std::vector<int64_t> chosen;
   for (size_t label = 0; label < positions.size(); ++label) {
     const auto have = static_cast<int64_t>(positions[label].size());
-    GW_CHECK(have >= count, "take_per_class: expected at least {} images of every class, got {} of class {}; ask for fewer", count, have,
+    GW_CHECK(have >= count, "take_per_class: expected at least {} examples of every class, got {} of class {}; ask for fewer", count, have,
              label);
     chosen.insert(chosen.end(), positions[label].begin(), positions[label].begin() + count);
   }
   return select(set, std::move(chosen));
 }
 
-TrainValidation split_validation(const ImageSet& set, int64_t classes, double fraction, uint64_t seed) {
+TrainValidation split_validation(const TensorSet& set, int64_t classes, double fraction, uint64_t seed) {
   GW_CHECK(fraction >= 0 && fraction < 1, "split_validation: expected a fraction in [0, 1), got {:g}", fraction);
   const auto positions = positions_by_class("split_validation", set, classes);
   std::vector<int64_t> train, validation;
@@ -61,7 +69,7 @@ TrainValidation split_validation(const ImageSet& set, int64_t classes, double fr
     for (int64_t i = 0; i < count; ++i) (i < kept ? train : validation).push_back(all[static_cast<size_t>(order[static_cast<size_t>(i)])]);
   }
   GW_CHECK(fraction == 0 || !validation.empty(),
-           "split_validation: expected a fraction that holds an image of some class, got {:g} of {} images in {} classes", fraction,
+           "split_validation: expected a fraction that holds an example of some class, got {:g} of {} examples in {} classes", fraction,
            set.size(), classes);
   return {select(set, std::move(train)), select(set, std::move(validation))};
 }

@@ -74,16 +74,18 @@ struct Loader::Order {
   std::vector<int64_t> order;
 };
 
-Loader::Loader(ImageSet set, int64_t batch, AugmentOptions augment, bool shuffle, Rng rng)
+Loader::Loader(TensorSet set, int64_t batch, AugmentOptions augment, bool shuffle, Rng rng)
     : set_(std::move(set)), batch_(batch), augment_(augment), shuffle_(shuffle), rng_(rng), order_(std::make_shared<Order>()) {
-  GW_CHECK(batch_ >= 1, "loader: expected a batch of at least 1 image, got {}", batch_);
+  GW_CHECK(batch_ >= 1, "loader: expected a batch of at least 1 example, got {}", batch_);
   GW_CHECK(augment_.pad >= 0, "loader: expected a padding of at least 0 pixels, got {}", augment_.pad);
-  GW_CHECK(set_.size() > 0, "loader: expected at least one image, got an empty set");
-  GW_CHECK(set_.images.defined() && set_.images.dim() == 4 && set_.images.numel() > 0 && set_.images.scalar_type() == at::kByte &&
-               set_.images.size(0) == set_.size() && set_.labels.dim() == 1 && set_.labels.scalar_type() == at::kLong,
-           "loader: expected images [n, C, H, W] of type uint8 with labels [n] of type int64, got something else");
-  set_.images = set_.images.contiguous();
-  set_.labels = set_.labels.contiguous();
+  set_.check("loader");
+  GW_CHECK(set_.size() > 0, "loader: expected at least one example, got an empty set");
+  const auto image = set_.find("image");
+  GW_CHECK(!image.defined() || (image.dim() == 4 && image.numel() > 0 && image.scalar_type() == at::kByte),
+           "loader: expected images [n, C, H, W] of type uint8, got something else");
+  GW_CHECK(image.defined() || (augment_.pad == 0 && !augment_.flip),
+           "loader: expected images for augmentation, got a set without; leave \"augment\" out");
+  for (auto& item : set_.fields) item.second = item.second.contiguous();
 }
 
 int64_t Loader::batches() const {
@@ -104,19 +106,14 @@ at::Tensor Loader::positions(int64_t epoch, int64_t first, int64_t count) const 
   return index;
 }
 
-Batch Loader::get(int64_t epoch, int64_t batch) const {
-  GW_CHECK(epoch >= 0, "loader: expected an epoch of at least 0, got {}", epoch);
-  GW_CHECK(batch >= 0 && batch < batches(), "loader: expected a batch below {}, got {}", batches(), batch);
-  const int64_t first = batch * batch_, count = std::min(batch_, set_.size() - first);
-  const int64_t channels = set_.images.size(1), height = set_.images.size(2), width = set_.images.size(3);
-  Batch result;
-  result.index = positions(epoch, first, count);
-  result.labels = set_.labels.index_select(0, result.index);
-  result.images = at::empty({count, channels, height, width}, at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));
+at::Tensor Loader::images(const at::Tensor& positions, int64_t epoch) const {
+  const auto& set = set_.at("image");
+  const int64_t count = positions.size(0), channels = set.size(1), height = set.size(2), width = set.size(3);
+  auto images = at::empty({count, channels, height, width}, at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));
   const Rng rng = rng_.fork("augment", static_cast<uint64_t>(epoch));
-  const auto* index = result.index.data_ptr<int64_t>();
-  const auto* in = set_.images.data_ptr<uint8_t>();
-  auto* out = result.images.data_ptr<float>();
+  const auto* index = positions.data_ptr<int64_t>();
+  const auto* in = set.data_ptr<uint8_t>();
+  auto* out = images.data_ptr<float>();
   const int64_t size = channels * height * width;
   // A million pixels take 0.4 ms in one thread; waking a second one costs as much, and 10 ms where another program has its core.
   const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 20) / size);
@@ -125,6 +122,18 @@ Batch Loader::get(int64_t epoch, int64_t batch) const {
       convert(in + index[b] * size, out + b * size, channels, height, width, shift_of(rng, augment_, index[b]));
     }
   });
+  return images;
+}
+
+Batch Loader::get(int64_t epoch, int64_t batch) const {
+  GW_CHECK(epoch >= 0, "loader: expected an epoch of at least 0, got {}", epoch);
+  GW_CHECK(batch >= 0 && batch < batches(), "loader: expected a batch below {}, got {}", batches(), batch);
+  const int64_t first = batch * batch_, count = std::min(batch_, set_.size() - first);
+  Batch result;
+  result.index = positions(epoch, first, count);
+  for (const auto& [name, field] : set_.fields) {
+    result.fields[name] = name == "image" ? images(result.index, epoch) : field.index_select(0, result.index);
+  }
   return result;
 }
 

@@ -7,6 +7,9 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/error.h"
+#include "base/shown.h"
+
 namespace gw {
 namespace {
 
@@ -38,6 +41,22 @@ DatasetPlace find_dataset(const std::string& path, const std::string& folder, co
     if (absent.empty()) absent = *gap;
   }
   return {"", fmt::format("expected {} in {}, got no such file", absent, fmt::join(places, " or "))};
+}
+
+std::string find_file(const std::string& part, const std::string& path) {
+  namespace fs = std::filesystem;
+  if (present(path)) return path;
+  std::vector<std::string> folders;
+  if (const char* root = std::getenv("GATEWRIGHT_DATA"); root != nullptr && *root != '\0') folders.emplace_back(root);
+  folders.push_back(std::string(GW_SOURCE_ROOT) + "examples/data");
+  std::error_code ignored;
+  const auto program = fs::read_symlink("/proc/self/exe", ignored).parent_path();
+  if (!program.empty()) folders.push_back((program / ".." / "share" / "gatewright" / "data").lexically_normal().string());
+  for (const auto& folder : folders) {
+    const std::string there = folder + "/" + path;
+    if (present(there)) return there;
+  }
+  throw IoError(fmt::format("{}: expected the file \"{}\" here or in {}, got no such file", part, shown(path), fmt::join(folders, ", ")));
 }
 
 }  // namespace gw

@@ -17,4 +17,9 @@ DatasetPlace find_dataset(const std::string& path, const std::string& folder, co
 /// The path of a file of the dataset, plain or with ".gz", whichever is there.
 std::string dataset_file(const std::string& directory, const std::string& file);
 
+/// The path of one file: as given if it is there, else in $GATEWRIGHT_DATA, else among the files that come with the project
+/// (examples/data, installed as share/gatewright/data).
+/// Errors: IoError naming the places.
+std::string find_file(const std::string& part, const std::string& path);
+
 }  // namespace gw

@@ -7,6 +7,7 @@
 
 #include "base/registry.h"
 #include "ops/cost.h"
+#include "ops/random.h"
 
 namespace gw {
 namespace {
@@ -23,8 +24,6 @@ class PassScope {
   ForwardPass* outer_;
 };
 
-bool belongs_to_router(const std::string& name) { return name.rfind("router.", 0) == 0 || name.find(".router.") != std::string::npos; }
-
 }  // namespace
 
 void NetworkOptions::fields(OptionVisitor& v) {
@@ -40,7 +39,7 @@ void NetworkOptions::fields(OptionVisitor& v) {
 }
 
 Network::Network(const NetworkOptions& options, int64_t channels, int64_t height, int64_t width, int64_t classes)
-    : torch::nn::Module("Network"), shape_{channels,        height,        width,           classes,
+    : Model("Network"), shape_{channels,        height,        width,           classes,
                                            options.experts, options.ratio, options.routing, static_cast<uint64_t>(options.seed)} {
   GW_CHECK(channels > 0 && height > 0 && width > 0 && classes > 1,
            "network: expected positive sizes and at least 2 classes, got {}x{}x{} and {} classes", channels, height, width, classes);
@@ -108,20 +107,21 @@ at::Tensor Network::route(const at::Tensor& images) {
   return gate_ ? gate_->forward(images.contiguous(at::MemoryFormat::ChannelsLast)) : at::Tensor();
 }
 
-std::vector<at::Tensor> Network::router_parameters() const {
-  std::vector<at::Tensor> out;
-  for (const auto& item : named_parameters()) {
-    if (belongs_to_router(item.key())) out.push_back(item.value());
+Output Network::answer(const Batch& batch, const Pass& pass) {
+  if (pass.step >= 0) set_step(pass.step);
+  auto out = forward(batch.at("image"), drawing_from(pass.rng, pass.purpose));
+  Output answer{std::move(out.logits), {}};
+  for (size_t i = 0; i < out.plans.size(); ++i) {
+    answer.plans.push_back({gate_ ? kImageSite : "layer" + std::to_string(i), std::move(out.plans[i])});
   }
-  return out;
+  return answer;
 }
 
-std::vector<at::Tensor> Network::backbone_parameters() const {
-  std::vector<at::Tensor> out;
-  for (const auto& item : named_parameters()) {
-    if (!belongs_to_router(item.key())) out.push_back(item.value());
-  }
-  return out;
+Batch Network::example(int64_t count, const Rng& rng) const {
+  Batch batch;
+  batch.fields["image"] = ops::uniform(rng, {count, shape_.channels, shape_.height, shape_.width}, 0, 1).contiguous(at::MemoryFormat::ChannelsLast);
+  batch.index = at::arange(count, at::kLong);
+  return batch;
 }
 
 NetworkCost Network::cost() {
@@ -147,10 +147,11 @@ NetworkCost Network::cost() {
   return cost;
 }
 
-int64_t Network::parameter_count() const {
-  int64_t count = 0;
-  for (const auto& p : parameters()) count += p.numel();
-  return count;
+Network& image_network(Model& model, const char* part) {
+  auto* network = dynamic_cast<Network*>(&model);
+  GW_CHECK(network != nullptr, "{}: expected an image network, got another model; set network.part = \"image\", or take objectives/natural",
+           part);
+  return *network;
 }
 
 }  // namespace gw

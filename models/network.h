@@ -1,7 +1,6 @@
 #pragma once
 // Image networks as the trainer, the attacks and the reports see them.
-#include <torch/nn/module.h>
-
+#include "models/model.h"
 #include "models/routing_context.h"
 
 namespace gw {
@@ -55,7 +54,7 @@ inline ForwardOptions drawing_from(const Rng& rng, RoutePurpose purpose = RouteP
 /// Router + backbone. Dense networks are the case experts = 1.
 /// Parameters are named "router.…" (image-level gate) and "backbone.…"; per-layer gates live in the backbone under
 /// names that contain ".router.".
-class Network : public torch::nn::Module {
+class Network : public Model {
  public:
   /// Errors: ValueError for unknown parts or options, experts without a gate, an input too small for the backbone.
   Network(const NetworkOptions& options, int64_t channels, int64_t height, int64_t width, int64_t classes);
@@ -64,21 +63,15 @@ class Network : public torch::nn::Module {
   /// Scores of the image-level router alone; undefined without one.
   at::Tensor route(const at::Tensor& images);
 
-  /// Sees and may replace every decision but forced ones: recorders, replay. Null: none.
-  void set_tap(std::shared_ptr<RouteTap> tap) { tap_ = tap ? std::move(tap) : std::make_shared<RouteTap>(); }
-  RouteTap& tap() const { return *tap_; }
-
-  /// Training steps done, for routers that change over training (a temperature that falls); the trainer says it before each step.
-  void set_step(int64_t step) { step_ = step; }
+  Output answer(const Batch& batch, const Pass& pass) override;
+  Batch example(int64_t count, const Rng& rng) const override;
 
   const NetworkShape& shape() const { return shape_; }
   bool image_routed() const { return gate_ != nullptr; }
-  bool routed() const { return shape_.experts > 1; }
-  std::vector<at::Tensor> router_parameters() const;
-  std::vector<at::Tensor> backbone_parameters() const;
+  bool routed() const override { return shape_.experts > 1; }
+  std::vector<at::Tensor> backbone_parameters() const { return other_parameters(); }
   /// Multiply-adds of one image, counted while one image passes. Cost: one forward pass.
   NetworkCost cost();
-  int64_t parameter_count() const;
 
   /// The router and the backbone apart, to set one to training and the other to evaluation.
   torch::nn::Module* router() const { return gate_.get(); }
@@ -89,11 +82,12 @@ class Network : public torch::nn::Module {
   RoutingPlan decide(const at::Tensor& scores, int64_t batch, const ForwardOptions& options);
 
   NetworkShape shape_;
-  int64_t step_ = -1;
   std::shared_ptr<Backbone> backbone_;
   std::shared_ptr<Gate> gate_;
   std::shared_ptr<Policy> policy_;
-  std::shared_ptr<RouteTap> tap_ = std::make_shared<RouteTap>();
 };
+
+/// Errors: ValueError naming `part` unless the model is an image network.
+Network& image_network(Model& model, const char* part);
 
 }  // namespace gw

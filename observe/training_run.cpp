@@ -24,6 +24,19 @@ Json config_json(const TrainConfig& config) {
   return write_options(copy);
 }
 
+/// " clean 81.2% robust 45.0%", " bits_per_token 2.41": what a validation measured, in few letters.
+std::string measures_of(const Json& record) {
+  std::string text;
+  for (const auto& [name, value] : record.items()) {
+    if (!value.is_number() || name == "step" || name == "epoch" || name.find("entropy") != std::string::npos || name == "flip_rate") continue;
+    constexpr std::string_view kAccuracy = "_accuracy";
+    const bool share = name.size() > kAccuracy.size() && name.ends_with(kAccuracy);
+    text += share ? fmt::format(" {} {:.1f}%", name.substr(0, name.size() - kAccuracy.size()), 100 * value.get<double>())
+                  : fmt::format(" {} {:.3f}", name, value.get<double>());
+  }
+  return text;
+}
+
 /// Writes records and moves the progress line.
 class DirectoryObserver : public TrainObserver {
  public:
@@ -61,8 +74,7 @@ class DirectoryObserver : public TrainObserver {
   void on_validation(const Json& record) override {
     directory_.append(record);
     routes_.write();
-    validation_ = fmt::format("val clean {:.1f}%", 100 * record.value("clean_accuracy", 0.0));
-    if (record.contains("robust_accuracy")) validation_ += fmt::format(" robust {:.1f}%", 100 * record.value("robust_accuracy", 0.0));
+    validation_ = "val" + measures_of(record);
   }
 
  private:
@@ -74,7 +86,7 @@ class DirectoryObserver : public TrainObserver {
   std::optional<Progress> progress_;
 };
 
-std::shared_ptr<Network> dense_twin(const TrainConfig& config, const ImageData& data) {
+std::shared_ptr<Network> dense_twin(const TrainConfig& config, const TaskData& data) {
   auto dense = config;
   auto network = Json::parse(config.network);
   network["experts"] = 1, network["ratio"] = 1.0;
@@ -82,23 +94,35 @@ std::shared_ptr<Network> dense_twin(const TrainConfig& config, const ImageData& 
   return make_network(dense, data);
 }
 
-void add_cost(Trainer& trainer, const TrainingRun& run, Json& evaluation, std::map<std::string, double>& metrics) {
+std::vector<double> timed(const std::vector<Model*>& models, int64_t batch, const TrainingRun& run) {
+  return milliseconds_per_example(models, batch, batch == 1 ? 10 * run.timing_rounds : run.timing_rounds, run.now_s);
+}
+
+/// Operations and times of an image network beside those of the dense network of the same backbone.
+void add_cost(Trainer& trainer, Network& network, const TrainingRun& run, Json& evaluation, std::map<std::string, double>& metrics) {
   const auto dense = dense_twin(trainer.config(), trainer.data());
-  auto& network = trainer.network();
   const auto cost = network.cost(), full = dense->cost();
   evaluation["cost"] = {{"backbone_macs", cost.backbone}, {"router_macs", cost.router}, {"dense_macs", full.total()}};
   metrics["macs"] = static_cast<double>(cost.total());
   metrics["macs_ratio"] = static_cast<double>(cost.total()) / static_cast<double>(full.total());
   metrics["pathway_ratio"] = static_cast<double>(cost.backbone) / static_cast<double>(full.total());
   metrics["router_ratio"] = static_cast<double>(cost.router) / static_cast<double>(cost.backbone);
-  metrics["parameters"] = static_cast<double>(network.parameter_count());
   for (const int64_t batch : kTimedBatches) {
     if (run.timing_rounds == 0) break;
-    const auto ms = milliseconds_per_image({&network, dense.get()}, batch, batch == 1 ? 10 * run.timing_rounds : run.timing_rounds, run.now_s);
+    const auto ms = timed({&network, dense.get()}, batch, run);
     evaluation["timing"][std::to_string(batch)] = {{"ms_per_image", ms[0]}, {"dense_ms_per_image", ms[1]}};
     metrics[fmt::format("ms_per_image.{}", batch)] = ms[0];
     metrics[fmt::format("dense_ms_per_image.{}", batch)] = ms[1];
     metrics[fmt::format("time_ratio.{}", batch)] = ms[0] / ms[1];
+  }
+}
+
+/// The same of a model that has no dense twin.
+void add_cost(Model& model, const TrainingRun& run, std::map<std::string, double>& metrics) {
+  metrics["macs"] = static_cast<double>(count_macs(model));
+  for (const int64_t batch : kTimedBatches) {
+    if (run.timing_rounds == 0) break;
+    metrics[fmt::format("ms_per_example.{}", batch)] = timed({&model}, batch, run)[0];
   }
 }
 
@@ -129,17 +153,14 @@ Json measure(Trainer& trainer, const TrainingRun& run, TrainObserver& observer, 
     if (run.progress == nullptr) return;
     if (!progress) {
       auto options = progress_for(run.progress, run.now_s);
-      options.label = config.arm + " evaluation", options.unit = "images";
+      options.label = config.arm + " evaluation", options.unit = "examples";
       progress.emplace(total, options, 0);
     }
     progress->update(done);
   };
-  const auto result = trainer.evaluate_on_test(observer, tick);
-  metrics["clean_accuracy"] = result.clean_accuracy;
-  for (const auto& [attack, held] : result.robust_accuracy) metrics["robust." + attack] = held;
-  if (result.robust_accuracy.count(kWorstCase) > 0) metrics["robust_accuracy"] = result.robust_accuracy.at(kWorstCase);
-  if (trainer.network().routed()) metrics["flip_rate"] = result.flip_rate, metrics["load_entropy"] = result.load_entropy;
-  return evaluation_json(result);
+  auto result = trainer.evaluate_on_test(observer, tick);
+  metrics = result.metrics;
+  return result.details;
 }
 
 }  // namespace
@@ -170,9 +191,13 @@ ArmResult run_training(const TrainConfig& config, const TrainingRun& run) {
   evaluation["arm"] = config.arm, evaluation["seed"] = config.seed, evaluation["checkpoint"] = kBestCheckpoint;
   evaluation["dataset"] = Json::parse(config.data).value("part", "");
   evaluation["classes"] = trainer.data().class_names;
-  add_cost(trainer, run, evaluation, result.metrics);
+  result.metrics["parameters"] = static_cast<double>(trainer.model().parameter_count());
+  auto* network = dynamic_cast<Network*>(&trainer.model());
+  const bool images = network != nullptr && evaluation.contains("clean_accuracy");
+  images ? add_cost(trainer, *network, run, evaluation, result.metrics) : add_cost(trainer.model(), run, result.metrics);
+  if (!images) evaluation["metrics"] = result.metrics;
   directory.write_json("evaluation.json", evaluation);
-  directory.write_json("samples.json", samples_json(trainer));
+  if (images) directory.write_json("samples.json", samples_json(trainer));
   directory.write_json(kMetricsSummary, {{"config", config_json(config)}, {"metrics", result.metrics}});
   return result;
 }

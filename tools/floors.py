@@ -13,10 +13,10 @@ FLOORS = {
     "mixture": ["base", "ops", "routing", "experts"],
     "stats": ["base", "ops"],
     "data": ["base", "ops"],
-    "models": ["base", "ops", "routing", "experts", "mixture"],
+    "models": ["base", "ops", "routing", "experts", "mixture", "data"],
     "train": ["base", "ops", "routing", "experts", "mixture", "models", "data"],
     "surgery": ["base", "ops", "routing", "experts", "mixture", "models", "data", "train"],
-    "infer": ["base", "ops", "routing", "experts", "mixture", "models"],
+    "infer": ["base", "ops", "routing", "experts", "mixture", "data", "models"],
     "dist": ["base", "ops", "routing", "experts", "mixture", "models", "data", "train", "infer"],
     "observe": ["base", "ops", "routing", "experts", "mixture", "stats", "data", "models", "train", "surgery", "infer", "dist"],
 }

@@ -14,7 +14,7 @@ namespace {
 constexpr const char* kFormat = "gatewright-checkpoint-1";
 constexpr const char* kChecksum = "crc32c";
 
-std::map<std::string, at::Tensor> model_tensors(const Network& network) {
+std::map<std::string, at::Tensor> model_tensors(const torch::nn::Module& network) {
   std::map<std::string, at::Tensor> tensors;
   for (const auto& item : network.named_parameters()) tensors["model/" + item.key()] = item.value();
   for (const auto& item : network.named_buffers()) tensors["model/" + item.key()] = item.value();
@@ -74,7 +74,7 @@ void check_intact(const SafetensorsFile& file, const std::string& path) {
 
 void seal_checkpoint(SafetensorsFile& file) { file.metadata[kChecksum] = checksum_of(file); }
 
-SafetensorsFile pack_checkpoint(const Network& network, const Optimizer* experts, const Optimizer* router, const Progressed& progressed,
+SafetensorsFile pack_checkpoint(const torch::nn::Module& network, const Optimizer* experts, const Optimizer* router, const Progressed& progressed,
                                 const Json& config) {
   SafetensorsFile file;
   for (const auto& [name, tensor] : model_tensors(network)) file.tensors[name] = tensor.detach();
@@ -93,7 +93,7 @@ SafetensorsFile pack_checkpoint(const Network& network, const Optimizer* experts
   return file;
 }
 
-void load_model(Network& network, const SafetensorsFile& file, const std::string& path) {
+void load_model(torch::nn::Module& network, const SafetensorsFile& file, const std::string& path) {
   auto own = model_tensors(network);
   std::vector<std::string> missing, unexpected, reshaped;
   for (const auto& [name, tensor] : own) {
@@ -115,7 +115,7 @@ void load_model(Network& network, const SafetensorsFile& file, const std::string
   for (auto& [name, tensor] : own) tensor.copy_(file.tensors.at(name));
 }
 
-Progressed unpack_checkpoint(Network& network, Optimizer* experts, Optimizer* router, const SafetensorsFile& file,
+Progressed unpack_checkpoint(torch::nn::Module& network, Optimizer* experts, Optimizer* router, const SafetensorsFile& file,
                              const std::string& path) {
   GW_CHECK(metadata(file, "format", path) == kFormat, "checkpoint {}: expected the format {}, got \"{}\"", path, kFormat,
            metadata(file, "format", path).substr(0, 60));

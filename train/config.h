@@ -1,5 +1,5 @@
 #pragma once
-#include "data/loader.h"
+#include "base/options.h"
 #include "train/schedule.h"
 
 namespace gw {
@@ -11,6 +11,7 @@ struct TrainConfig : OptionSet {
   std::string data = R"({"part":"fashion_mnist"})";
   int64_t train_per_class = 0, test_per_class = 0;  ///< 0: all
   double validation = 0.1;                           ///< share of the training images that is held out
+  std::string task = R"({"part":"image_classification"})";
   std::string network = "{}", objective = R"({"part":"trades"})", optimizer = R"({"part":"sgd"})", schedule = "{}", augment = "{}";
   std::string clip = "{}";                           ///< limits of the gradients' norms (ClipOptions)
   int64_t epochs = 10, batch = 128;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/registry.h"
+#include "data/loader.h"
 #include "routing/load.h"
 #include "train/attack.h"
 #include "train/network_victim.h"
@@ -52,11 +53,11 @@ std::vector<double> forced_accuracies(Network& network, const Loader& loader) {
   int64_t total = 0;
   for (int64_t b = 0; b < loader.batches(); ++b) {
     const auto batch = loader.get(0, b);
-    total += batch.labels.size(0);
+    total += batch.at("label").size(0);
     for (size_t e = 0; e < correct.size(); ++e) {
       ForwardOptions forced;
       forced.forced_expert = static_cast<int64_t>(e);
-      correct[e] += network.forward(batch.images, forced).logits.argmax(1).eq(batch.labels).sum().item<double>();
+      correct[e] += network.forward(batch.at("image"), forced).logits.argmax(1).eq(batch.at("label")).sum().item<double>();
     }
   }
   for (auto& c : correct) c /= static_cast<double>(std::max<int64_t>(total, 1));
@@ -67,9 +68,9 @@ std::shared_ptr<Attack> make_attack(const std::string& name, const Json& options
   return make_part<Attack>(name, options.value(name, Json::object()), Attack::Context{epsilon});
 }
 
-ImageSet first_images(const ImageSet& set, int64_t count) {
+TensorSet first_images(const TensorSet& set, int64_t count) {
   if (count <= 0 || count >= set.size()) return set;
-  return {set.images.narrow(0, 0, count), set.labels.narrow(0, 0, count)};
+  return set.rows(at::arange(count, at::kLong));
 }
 
 /// Adds one batch's counts to `out`: clean and attacked answers, routes, and who stood every attack.
@@ -77,12 +78,12 @@ void attack_batch(Network& network, const Batch& batch, const EvaluationConfig& 
                   const std::function<Rng(const std::string&)>& stream, NetworkEvaluation& out) {
   NetworkVictim victim(network);
   const auto options = Json::parse(config.attack_options);
-  const auto on_clean = answers(network, batch.images);
-  out.clean_accuracy += on_clean.predicted.eq(batch.labels).sum().item<double>();
-  count(out.affinity_clean, network.shape(), on_clean.route, batch.labels);
-  auto standing = at::ones({batch.labels.size(0)}, at::kBool);
+  const auto on_clean = answers(network, batch.at("image"));
+  out.clean_accuracy += on_clean.predicted.eq(batch.at("label")).sum().item<double>();
+  count(out.affinity_clean, network.shape(), on_clean.route, batch.at("label"));
+  auto standing = at::ones({batch.at("label").size(0)}, at::kBool);
   for (const auto& name : config.attacks) {
-    const auto result = make_attack(name, options, epsilon)->run(victim, batch.images, batch.labels, stream(name));
+    const auto result = make_attack(name, options, epsilon)->run(victim, batch.at("image"), batch.at("label"), stream(name));
     const auto held = result.fooled.logical_not();
     standing = standing.logical_and(held);
     out.robust_accuracy[name] += held.sum().item<double>();
@@ -93,7 +94,7 @@ void attack_batch(Network& network, const Batch& batch, const EvaluationConfig& 
     if (name != config.attacks.front() || !on_clean.route.defined()) continue;
     const auto attacked = answers(network, result.images, RoutePurpose::kAttacked);
     out.flip_rate += attacked.route.ne(on_clean.route).sum().item<double>();
-    count(out.affinity_attacked, network.shape(), attacked.route, batch.labels);
+    count(out.affinity_attacked, network.shape(), attacked.route, batch.at("label"));
   }
   if (!config.attacks.empty()) out.robust_accuracy[kWorstCase] += standing.sum().item<double>();
 }
@@ -106,7 +107,7 @@ void check_evaluation(const EvaluationConfig& config, double epsilon) {
   for (const auto& item : options.items()) make_attack(item.key(), options, epsilon);  // options of no attack are a slip of the pen
 }
 
-NetworkEvaluation evaluate(Network& network, const ImageSet& whole, const EvaluationConfig& config, double epsilon, const Rng& rng,
+NetworkEvaluation evaluate(Network& network, const TensorSet& whole, const EvaluationConfig& config, double epsilon, const Rng& rng,
                            const Tick& tick, RouteFrame frame) {
   network.eval();
   const auto set = first_images(whole, config.images);
@@ -115,7 +116,7 @@ NetworkEvaluation evaluate(Network& network, const ImageSet& whole, const Evalua
   out.images = set.size();
   for (int64_t b = 0; b < loader.batches(); ++b) {
     const auto batch = loader.get(0, b);
-    frame.batch = b, frame.labels = batch.labels, frame.index = batch.index;
+    frame.batch = b, frame.labels = batch.at("label"), frame.index = batch.index;
     network.tap().begin(frame);
     attack_batch(
         network, batch, config, epsilon, [&](const std::string& name) { return rng.fork(name, static_cast<uint64_t>(b)); }, out);
@@ -133,13 +134,13 @@ NetworkEvaluation evaluate(Network& network, const ImageSet& whole, const Evalua
   return out;
 }
 
-double clean_accuracy(Network& network, const ImageSet& set, int64_t batch) {
+double clean_accuracy(Network& network, const TensorSet& set, int64_t batch) {
   network.eval();
   const Loader loader(set, batch, {}, false, Rng(0));
   double correct = 0;
   for (int64_t b = 0; b < loader.batches(); ++b) {
     const auto images = loader.get(0, b);
-    correct += answers(network, images.images).predicted.eq(images.labels).sum().item<double>();
+    correct += answers(network, images.at("image")).predicted.eq(images.at("label")).sum().item<double>();
   }
   return correct / static_cast<double>(std::max<int64_t>(set.size(), 1));
 }
@@ -155,20 +156,20 @@ Json evaluation_json(const NetworkEvaluation& e) {
           {"images", e.images}};
 }
 
-SampleImages sample_images(Network& network, const ImageSet& set, int64_t count, double epsilon, const Rng& rng) {
+SampleImages sample_images(Network& network, const TensorSet& set, int64_t count, double epsilon, const Rng& rng) {
   network.eval();
   const auto few = first_images(set, count);
   const auto batch = Loader(few, std::max<int64_t>(few.size(), 1), {}, false, rng).get(0, 0);
   NetworkVictim victim(network);
-  const auto attacked = make_attack("joint", Json::object(), epsilon)->run(victim, batch.images, batch.labels, rng.fork("samples")).images;
-  const auto on_clean = answers(network, batch.images), on_attacked = answers(network, attacked, RoutePurpose::kAttacked);
+  const auto attacked = make_attack("joint", Json::object(), epsilon)->run(victim, batch.at("image"), batch.at("label"), rng.fork("samples")).images;
+  const auto on_clean = answers(network, batch.at("image")), on_attacked = answers(network, attacked, RoutePurpose::kAttacked);
   const auto list = [](const at::Tensor& t) {
     if (!t.defined()) return std::vector<int64_t>{};
     const auto c = t.contiguous();
     return std::vector<int64_t>(c.data_ptr<int64_t>(), c.data_ptr<int64_t>() + c.numel());
   };
   const auto bytes = [](const at::Tensor& images) { return images.detach().mul(255).round().clamp(0, 255).to(at::kByte).contiguous(); };
-  return {bytes(batch.images),         bytes(attacked),      list(batch.labels),     list(on_clean.predicted),
+  return {bytes(batch.at("image")),         bytes(attacked),      list(batch.at("label")),     list(on_clean.predicted),
           list(on_attacked.predicted), list(on_clean.route), list(on_attacked.route)};
 }
 

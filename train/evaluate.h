@@ -4,6 +4,7 @@
 #include "data/dataset.h"
 #include "models/network.h"
 #include "train/config.h"
+#include "train/task.h"
 
 namespace gw {
 
@@ -32,14 +33,11 @@ inline RouteFrame test_frame() {
   return frame;
 }
 
-/// Called after each batch with the images done and in all; throw to stop.
-using Tick = std::function<void(int64_t done, int64_t total)>;
-
 /// Clean accuracy, accuracy under every attack of `config`, routes. Deterministic given (network, images, rng).
 /// `frame`: phase, step and epoch under which the network's tap sees the batches.
-NetworkEvaluation evaluate(Network& network, const ImageSet& set, const EvaluationConfig& config, double epsilon, const Rng& rng, const Tick& tick = {},
+NetworkEvaluation evaluate(Network& network, const TensorSet& set, const EvaluationConfig& config, double epsilon, const Rng& rng, const Tick& tick = {},
                            RouteFrame frame = test_frame());
-double clean_accuracy(Network& network, const ImageSet& set, int64_t batch);
+double clean_accuracy(Network& network, const TensorSet& set, int64_t batch);
 Json evaluation_json(const NetworkEvaluation& evaluation);
 
 /// A few images with their routes and answers, for the report.
@@ -47,6 +45,6 @@ struct SampleImages {
   at::Tensor clean, attacked;                                                   ///< [n, C, H, W] uint8
   std::vector<int64_t> label, predicted_clean, predicted_attacked, route_clean, route_attacked;  ///< routes empty when dense
 };
-SampleImages sample_images(Network& network, const ImageSet& set, int64_t count, double epsilon, const Rng& rng);
+SampleImages sample_images(Network& network, const TensorSet& set, int64_t count, double epsilon, const Rng& rng);
 
 }  // namespace gw

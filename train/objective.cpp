@@ -27,7 +27,7 @@ std::vector<at::Tensor> parameter_gradients(const at::Tensor& loss, const std::v
 
 void note_reach(const StepContext& context, StepReport& report, const std::string& name, const at::Tensor& loss) {
   if (!context.first) return;
-  report.reach[name] = router_reach(name, loss, context.network.router_parameters());
+  report.reach[name] = router_reach(name, loss, context.model.router_parameters());
 }
 
 std::shared_ptr<Balancer> make_balancer(const std::string& table) {
@@ -44,12 +44,22 @@ double accuracy(const at::Tensor& logits, const at::Tensor& labels) {
   return logits.detach().argmax(1).eq(labels).to(at::kDouble).mean().item<double>();
 }
 
-std::vector<double> first_load(const NetworkOutput& output) {
+namespace {
+
+std::vector<double> load_of(const RoutingPlan& plan) {
   std::vector<double> load;
-  if (output.plans.empty()) return load;
-  const auto& plan = output.plans.front();
   for (int64_t e = 0; e < plan.experts(); ++e) load.push_back(static_cast<double>(plan.rows_of(e)));
   return load;
+}
+
+}  // namespace
+
+std::vector<double> first_load(const NetworkOutput& output) {
+  return output.plans.empty() ? std::vector<double>{} : load_of(output.plans.front());
+}
+
+std::vector<double> first_load(const Output& output) {
+  return output.plans.empty() ? std::vector<double>{} : load_of(output.plans.front().plan);
 }
 
 }  // namespace gw

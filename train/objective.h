@@ -2,10 +2,10 @@
 #include <map>
 
 #include "base/error.h"
-#include "data/loader.h"
 #include "models/network.h"
 #include "routing/balancer.h"
 #include "train/optimizer.h"
+#include "train/task.h"
 
 namespace gw {
 
@@ -16,15 +16,20 @@ struct StepReport {
   std::map<std::string, double> reach;   ///< norm of each loss's gradient at the router; on the first step of a run only
 };
 
-/// What a step works on. `router` is null for networks without an image-level router or when it is not trained apart.
+/// What a step works on. `router` is null for models whose router is not trained apart.
 struct StepContext {
-  Network& network;
+  Model& model;
+  const Task& task;
   const Batch& batch;
   Optimizer& experts;
   Optimizer* router = nullptr;
   double lr = 0;
   Rng rng{0};
   bool first = false;  ///< the first step of a run: losses for the router must show that they reach it
+  int64_t done = 0;    ///< steps before this one
+
+  /// The model where an objective needs an image network. Errors: ValueError for another model.
+  Network& network() const { return image_network(model, "objective"); }
 };
 
 /// One way to train: computes losses, asks for gradients and lets the optimizers step.
@@ -54,5 +59,6 @@ std::shared_ptr<Balancer> make_balancer(const std::string& table);
 double accuracy(const at::Tensor& logits, const at::Tensor& labels);
 /// Rows per expert of the first decision, empty when dense.
 std::vector<double> first_load(const NetworkOutput& output);
+std::vector<double> first_load(const Output& output);
 
 }  // namespace gw

@@ -6,26 +6,24 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "ops/random.h"
 
 namespace gw {
 
-std::vector<double> milliseconds_per_image(const std::vector<Network*>& networks, int64_t batch, int64_t rounds,
-                                           const std::function<double()>& now_s) {
+std::vector<double> milliseconds_per_example(const std::vector<Model*>& models, int64_t batch, int64_t rounds,
+                                             const std::function<double()>& now_s) {
   GW_CHECK(batch > 0 && rounds > 0, "timing: expected a batch and rounds of at least 1, got {} and {}", batch, rounds);
   const at::NoGradGuard no_grad;
-  std::vector<std::vector<double>> seconds(networks.size());
-  std::vector<at::Tensor> images;
-  for (auto* network : networks) {
-    const auto& s = network->shape();
-    images.push_back(ops::uniform(Rng(1), {batch, s.channels, s.height, s.width}, 0, 1).contiguous(at::MemoryFormat::ChannelsLast));
-    network->eval();
-    for (int warm = 0; warm < 3; ++warm) network->forward(images.back());
+  std::vector<std::vector<double>> seconds(models.size());
+  std::vector<Batch> examples;
+  for (auto* model : models) {
+    examples.push_back(model->example(batch, Rng(1)));
+    model->eval();
+    for (int warm = 0; warm < 3; ++warm) model->answer(examples.back(), {});
   }
   for (int64_t round = 0; round < rounds; ++round) {
-    for (size_t i = 0; i < networks.size(); ++i) {
+    for (size_t i = 0; i < models.size(); ++i) {
       const double start = now_s();
-      networks[i]->forward(images[i]);
+      models[i]->answer(examples[i], {});
       seconds[i].push_back(now_s() - start);
     }
   }

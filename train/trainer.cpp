@@ -17,11 +17,11 @@ bool holds(const std::vector<at::Tensor>& tensors, const at::Tensor& tensor) {
   return std::any_of(tensors.begin(), tensors.end(), [&](const at::Tensor& t) { return t.is_same(tensor); });
 }
 
-Optimizer::Context parameters_of(const Network& network, const std::vector<at::Tensor>& wanted, const ClipOptions& clip) {
+Optimizer::Context parameters_of(const Model& model, const std::vector<at::Tensor>& wanted, const ClipOptions& clip) {
   Optimizer::Context context;
   context.clip = clip;
-  const auto router = network.router_parameters();
-  for (const auto& item : network.named_parameters()) {
+  const auto router = model.router_parameters();
+  for (const auto& item : model.named_parameters()) {
     if (holds(wanted, item.value())) context.parameters.push_back({item.key(), item.value(), holds(router, item.value())});
   }
   return context;
@@ -36,53 +36,79 @@ T parsed(const char* part, const std::string& json) {
 
 }  // namespace
 
-ImageData load_data(const TrainConfig& config) {
+TaskData load_data(const TrainConfig& config) {
   auto data = make_part<Dataset>("data", Json::parse(config.data), Dataset::Context{}, 0)->load();
   data.train = take_per_class(data.train, data.classes, config.train_per_class);
   data.test = take_per_class(data.test, data.classes, config.test_per_class);
   return data;
 }
 
-std::shared_ptr<Network> make_network(const TrainConfig& config, const ImageData& data) {
-  auto options = parsed<NetworkOptions>("network", config.network);
-  options.seed = config.seed;
-  const auto& images = data.train.images;
-  return std::make_shared<Network>(options, images.size(1), images.size(2), images.size(3), data.classes);
+std::shared_ptr<Task> make_task(const TrainConfig& config) {
+  return make_part<Task>("task", Json::parse(config.task), Task::Context{config}, 0);
+}
+
+namespace {
+
+std::shared_ptr<Model> model_for(const TrainConfig& config, const DataSpec& data, const AnswerSpec& answer) {
+  auto choice = Json::parse(config.network);
+  if (!choice.contains("part")) choice["part"] = "image";
+  return make_part<Model>("network", choice, Model::Context{data, answer, static_cast<uint64_t>(config.seed)}, 0);
+}
+
+std::shared_ptr<Objective> make_objective(const TrainConfig& config) {
+  return make_part<Objective>("objective", Json::parse(config.objective), Objective::Context{config.epsilon}, 0);
+}
+
+}  // namespace
+
+std::shared_ptr<Model> make_model(const TrainConfig& config, const TaskData& data) {
+  const auto task = make_task(config);
+  check_fields(part_choice("task", Json::parse(config.task)).name, *task, data);
+  const auto spec = spec_of(data);
+  return model_for(config, spec, task->answer(spec));
+}
+
+std::shared_ptr<Network> make_network(const TrainConfig& config, const TaskData& data) {
+  auto model = make_model(config, data);
+  image_network(*model, "network");
+  return std::static_pointer_cast<Network>(model);
 }
 
 void check_config(const TrainConfig& config) {
-  constexpr int64_t kChannels = 3, kSide = 32, kClasses = 10, kImages = 4;
+  DataSpec made_up;
+  made_up.channels = 3, made_up.height = made_up.width = 32, made_up.classes = 10;
+  made_up.vocabulary = 256, made_up.context = 16, made_up.inputs = 4, made_up.domains = 2;
   make_part<Dataset>("data", Json::parse(config.data), Dataset::Context{}, 0);
-  Network network(parsed<NetworkOptions>("network", config.network), kChannels, kSide, kSide, kClasses);
-  {  // a policy that a routed convolution cannot follow shows in the first batch only
+  const auto task = make_task(config);
+  const auto model = model_for(config, made_up, task->answer(made_up));
+  {  // a policy that the model cannot follow shows in the first batch only
     const at::NoGradGuard no_grad;
-    network.forward(ops::uniform(Rng(0), {kImages, kChannels, kSide, kSide}, 0, 1), drawing_from(Rng(0)));
+    model->answer(model->example(4, Rng(0)), {Rng(0), 0, RoutePurpose::kClean});
   }
-  make_part<Objective>("objective", Json::parse(config.objective), Objective::Context{config.epsilon}, 0);
+  make_objective(config);
   make_part<Optimizer>("optimizer", Json::parse(config.optimizer), Optimizer::Context{}, 0);
   parsed<Schedule>("schedule", config.schedule);
   parsed<AugmentOptions>("augment", config.augment);
   parsed<ClipOptions>("clip", config.clip);
   parsed<RouteOptions>("routes", config.routes);
-  check_evaluation(parsed<EvaluationConfig>("evaluation", config.evaluation), config.epsilon);
 }
 
 Trainer::Trainer(const TrainConfig& config)
-    : config_(config), schedule_(parsed<Schedule>("schedule", config.schedule)), data_(load_data(config)) {
+    : config_(config), schedule_(parsed<Schedule>("schedule", config.schedule)), data_(load_data(config)), task_(make_task(config)) {
   const auto split = split_validation(data_.train, data_.classes, config.validation, static_cast<uint64_t>(config.seed));
   train_ = split.train;
   validation_ = split.validation;
-  network_ = make_network(config, data_);
-  objective_ = make_part<Objective>("objective", Json::parse(config.objective), Objective::Context{config.epsilon}, 0);
+  model_ = make_model(config, data_);
+  objective_ = make_objective(config);
   const auto optimizer = Json::parse(config.optimizer);
-  const bool apart = objective_->separate_router() && network_->image_routed();
+  const auto* network = dynamic_cast<const Network*>(model_.get());
+  const bool apart = objective_->separate_router() && network != nullptr && network->image_routed();
   const auto clip = parsed<ClipOptions>("clip", config.clip);
-  const auto experts = apart ? network_->backbone_parameters() : network_->parameters();
-  experts_ = make_part<Optimizer>("optimizer", optimizer, parameters_of(*network_, experts, clip), 0);
-  if (apart) router_ = make_part<Optimizer>("optimizer", optimizer, parameters_of(*network_, network_->router_parameters(), clip), 0);
+  const auto experts = apart ? model_->other_parameters() : model_->parameters();
+  experts_ = make_part<Optimizer>("optimizer", optimizer, parameters_of(*model_, experts, clip), 0);
+  if (apart) router_ = make_part<Optimizer>("optimizer", optimizer, parameters_of(*model_, model_->router_parameters(), clip), 0);
   const Rng rng(static_cast<uint64_t>(config.seed));
   loader_ = std::make_shared<Loader>(train_, config.batch, parsed<AugmentOptions>("augment", config.augment), true, rng.fork("loader"));
-  check_evaluation(parsed<EvaluationConfig>("evaluation", config.evaluation), config.epsilon);  // must not wait until after training
 }
 
 Json Trainer::config_json() const {
@@ -95,7 +121,7 @@ void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
   std::error_code ignored;
   // Killed before its first checkpoint a run has neither; one that has only its best lost a file, and loading says so.
   const bool checkpointed = std::filesystem::exists(last, ignored) || std::filesystem::exists(best, ignored);
-  if (options.resume && checkpointed) at_ = unpack_checkpoint(*network_, experts_.get(), router_.get(), load_safetensors(last), last);
+  if (options.resume && checkpointed) at_ = unpack_checkpoint(*model_, experts_.get(), router_.get(), load_safetensors(last), last);
   if (options.resume) observer.on_resume(at_.step);
   if (!options.resume || !checkpointed) save(last);  // an unwritable place is found before an hour's work
   open_taps(options, observer);
@@ -103,20 +129,20 @@ void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
 
 void Trainer::open_taps(const RunOptions& options, TrainObserver& observer) {
   routes_ = open_routes(config_, data_.class_names, options.directory, options.resume, at_.step);
-  network_->set_tap(routes_.tap);
+  model_->set_tap(routes_.tap);
   if (routes_.recorder) routes_.recorder->listen([&observer](const RouteSummary& summary) { observer.on_routes(summary); });
 }
 
 RouteFrame Trainer::frame(RoutePhase phase, const Batch& batch) const {
   const int64_t done = at_.step + (phase == RoutePhase::kTrain ? 1 : 0);  // as in the records: this step included
-  return {phase, done, at_.epoch, 0, batch.labels, batch.index};
+  return framed({phase, done, at_.epoch, 0, {}, {}}, batch);
 }
 
-NetworkEvaluation Trainer::evaluate_on_test(TrainObserver& observer, const Tick& tick) {
+Measured Trainer::evaluate_on_test(TrainObserver& observer, const Tick& tick) {
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("test");
   if (routes_.recorder) routes_.recorder->listen([&observer](const RouteSummary& summary) { observer.on_routes(summary); });
-  const auto result = evaluate(*network_, data_.test, parsed<EvaluationConfig>("evaluation", config_.evaluation), config_.epsilon, rng, tick, frame(RoutePhase::kTest, {}));
-  network_->set_tap(nullptr);  // timings and sample images after this are no part of the run
+  const auto result = task_->test({*model_, data_.test, rng, frame(RoutePhase::kTest, {}), tick});
+  model_->set_tap(nullptr);  // timings and sample images after this are no part of the run
   routes_ = {};
   return result;
 }
@@ -133,26 +159,27 @@ void Trainer::run(const RunOptions& options, TrainObserver& observer) {
     end_epoch(options.directory, observer);
   }
   const auto best = options.directory + "/" + kBestCheckpoint;
-  load_model(*network_, load_safetensors(best), best);
-  network_->eval();
+  load_model(*model_, load_safetensors(best), best);
+  model_->eval();
 }
 
 void Trainer::step(TrainObserver& observer) {
-  network_->train();
-  network_->set_step(at_.step);
+  model_->train();
+  model_->set_step(at_.step);
   const auto batch = loader_->get(at_.epoch, at_.batch);
   const int64_t per_epoch = loader_->batches();
   const double lr = schedule_.at(at_.epoch, at_.batch, per_epoch, config_.epochs);
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("step", static_cast<uint64_t>(at_.step));
-  StepContext context{*network_, batch, *experts_, router_.get(), lr, rng, /*first=*/at_.step == 0};
+  StepContext context{*model_, *task_, batch, *experts_, router_.get(), lr, rng, /*first=*/at_.step == 0, at_.step};
   StepReport report;
-  network_->tap().begin(frame(RoutePhase::kTrain, batch));
+  model_->tap().begin(frame(RoutePhase::kTrain, batch));
   try {
     report = objective_->step(context);
+    model_->end_step();
   } catch (const NumericError& error) {
     stopped(error);
   }
-  network_->tap().end();
+  model_->tap().end();
   ++at_.batch, ++at_.step;
   Json record{{"step", at_.step}, {"epoch", at_.epoch}, {"kind", "train"}, {"lr", lr}};
   for (const auto& [name, value] : report.values) record[name] = value;
@@ -175,23 +202,12 @@ void Trainer::stopped(const NumericError& error) const {
 
 double Trainer::validate(TrainObserver& observer) {
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("validation");
-  // PGD on the class alone: the router's share of the joint attack distracts it where the router was not taught by labels,
-  // and a checkpoint chosen under a weak attack is a wrong choice (AT (MoE): 69 % under joint where PGD leaves 55 %).
-  EvaluationConfig quick;
-  quick.attacks = config_.validation_steps > 0 ? std::vector<std::string>{"pgd"} : std::vector<std::string>{};
-  const double step_size = std::min(1.0, 2.5 * config_.epsilon / static_cast<double>(std::max<int64_t>(config_.validation_steps, 1)));
-  quick.attack_options = Json{{"pgd", {{"steps", std::max<int64_t>(config_.validation_steps, 1)}, {"step_size", step_size}}}}.dump();
   const auto& held_out = validation_.size() > 0 ? validation_ : train_;
-  const auto result = evaluate(*network_, held_out, quick, config_.epsilon, rng, {}, frame(RoutePhase::kValidation, {}));
-  Json record{{"step", at_.step}, {"epoch", at_.epoch}, {"kind", "validation"}, {"clean_accuracy", result.clean_accuracy}};
-  double score = result.clean_accuracy;
-  if (config_.validation_steps > 0) {
-    score = result.robust_accuracy.at("pgd");
-    record["robust_accuracy"] = score;
-  }
-  if (network_->routed()) record["flip_rate"] = result.flip_rate, record["entropy"] = result.load_entropy;
+  const auto result = task_->validate({*model_, held_out, rng, frame(RoutePhase::kValidation, {})});
+  Json record{{"step", at_.step}, {"epoch", at_.epoch}, {"kind", "validation"}};
+  for (const auto& [name, value] : result.metrics) record[name] = value;
   observer.on_validation(record);
-  return score;
+  return task_->score(result);
 }
 
 void Trainer::end_epoch(const std::string& directory, TrainObserver& observer) {
@@ -212,11 +228,11 @@ void Trainer::end_epoch(const std::string& directory, TrainObserver& observer) {
 
 void Trainer::save(const std::string& path) const {
   // The step that ruins the weights still has a finite loss: only the next one would notice, after the good checkpoint is gone.
-  for (const auto& item : network_->named_parameters()) {
+  for (const auto& item : model_->named_parameters()) {
     const bool finite = at::isfinite(item.value()).all().item<bool>();
     if (!finite) stopped(NumericError(fmt::format("train: the weights \"{}\" are not finite; lower the learning rate", item.key())));
   }
-  save_safetensors(path, pack_checkpoint(*network_, experts_.get(), router_.get(), at_, config_json()));
+  save_safetensors(path, pack_checkpoint(*model_, experts_.get(), router_.get(), at_, config_json()));
 }
 
 void Trainer::interrupt(const std::string& directory) {

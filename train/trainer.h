@@ -4,9 +4,10 @@
 
 #include "train/checkpoint.h"
 #include "train/config.h"
-#include "train/evaluate.h"
+#include "data/loader.h"
 #include "train/objective.h"
 #include "train/route_recording.h"
+#include "train/task.h"
 
 namespace gw {
 
@@ -20,7 +21,7 @@ class TrainObserver {
   virtual ~TrainObserver() = default;
   /// After each step. `record` has step, epoch, kind = "train" and the step's values.
   virtual void on_step(const Json& /*record*/, int64_t /*steps_done*/, int64_t /*steps_total*/) {}
-  /// After each epoch's validation. `record` has step, epoch, kind = "validation", clean_accuracy, robust_accuracy.
+  /// After each epoch's validation. `record` has step, epoch, kind = "validation" and the task's measures.
   virtual void on_validation(const Json& /*record*/) {}
   /// Once, when training continues from a checkpoint: what came after `step` is about to be done again.
   virtual void on_resume(int64_t /*step*/) {}
@@ -28,11 +29,11 @@ class TrainObserver {
   virtual void on_routes(const RouteSummary& /*summary*/) {}
 };
 
-/// Trains one network as a TrainConfig says. Deterministic: the same config gives the same bits, whether or not the run
+/// Trains one model on one task as a TrainConfig says. Deterministic: the same config gives the same bits, whether or not the run
 /// was stopped and resumed between, and whatever the number of threads (docs/decisions/004-randomness.md).
 class Trainer {
  public:
-  /// Loads data, builds the network. Errors: ValueError for impossible options, IoError for missing data.
+  /// Loads data, builds the model. Errors: ValueError for impossible options, IoError for missing data.
   explicit Trainer(const TrainConfig& config);
 
   struct RunOptions {
@@ -40,19 +41,22 @@ class Trainer {
     bool resume = false;                       ///< continue from its last checkpoint
     const std::atomic<bool>* stop = nullptr;   ///< set by a signal handler: save, then throw Interrupted
   };
-  /// Trains to the end. Afterwards the network holds the best checkpoint's weights.
+  /// Trains to the end. Afterwards the model holds the best checkpoint's weights.
   /// A run that was cut before its first checkpoint is resumed from the start.
   /// Errors: NumericError naming the step when a loss, gradient, answer or weight is not finite (the last checkpoint of
   ///         finite weights stays), Interrupted after saving,
   ///         IoError when a checkpoint cannot be written (the one before survives).
   void run(const RunOptions& options, TrainObserver& observer);
 
-  /// Evaluates the network on the test images, as the config says. The tap sees the batches as test batches of the last step.
-  NetworkEvaluation evaluate_on_test(TrainObserver& observer, const Tick& tick = {});
+  /// What the task measures on the test examples. The tap sees the batches as test batches of the last step.
+  Measured evaluate_on_test(TrainObserver& observer, const Tick& tick = {});
 
-  Network& network() { return *network_; }
-  const ImageData& data() const { return data_; }
-  const ImageSet& validation() const { return validation_; }
+  Model& model() { return *model_; }
+  /// Errors: ValueError if the model is no image network.
+  Network& network() { return image_network(*model_, "train"); }
+  const Task& task() const { return *task_; }
+  const TaskData& data() const { return data_; }
+  const TensorSet& validation() const { return validation_; }
   const TrainConfig& config() const { return config_; }
   Json config_json() const;
 
@@ -69,9 +73,10 @@ class Trainer {
 
   TrainConfig config_;
   Schedule schedule_;
-  ImageData data_;
-  ImageSet train_, validation_;
-  std::shared_ptr<Network> network_;
+  TaskData data_;
+  TensorSet train_, validation_;
+  std::shared_ptr<Task> task_;
+  std::shared_ptr<Model> model_;
   std::shared_ptr<Objective> objective_;
   std::shared_ptr<Optimizer> experts_, router_;
   std::shared_ptr<Loader> loader_;
@@ -80,10 +85,13 @@ class Trainer {
 };
 
 /// Refuses what can be refused without data and before an hour of training: unknown parts, keys and values anywhere in the
-/// config. Errors: ValueError. Cost: builds the network once, for images of 3×32×32, and sends four of noise through it.
+/// config. Errors: ValueError. Cost: builds the model once, for data of a made-up size, and sends four examples of noise through it.
 void check_config(const TrainConfig& config);
-/// Network and data of a config without training anything: evaluation, benchmarks.
-std::shared_ptr<Network> make_network(const TrainConfig& config, const ImageData& data);
-ImageData load_data(const TrainConfig& config);
+/// Task, model and data of a config without training anything: evaluation, benchmarks.
+std::shared_ptr<Task> make_task(const TrainConfig& config);
+std::shared_ptr<Model> make_model(const TrainConfig& config, const TaskData& data);
+/// Errors: ValueError if the config's model is no image network.
+std::shared_ptr<Network> make_network(const TrainConfig& config, const TaskData& data);
+TaskData load_data(const TrainConfig& config);
 
 }  // namespace gw

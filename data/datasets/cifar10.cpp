@@ -34,17 +34,17 @@ class Cifar10 : public gw::Dataset {
 
   Cifar10(Options options, const Context&) : options_(std::move(options)) {}
 
-  gw::ImageData load() override {
+  gw::TaskData load() override {
     const auto place = find();
     if (place.directory.empty()) throw gw::IoError("datasets/cifar10: " + missing());
-    gw::ImageData data;
+    gw::TaskData data;
     std::vector<at::Tensor> images, labels;
     for (const auto& file : kTrainFiles) {
       const auto batch = read(gw::dataset_file(place.directory, file));
-      images.push_back(batch.images);
-      labels.push_back(batch.labels);
+      images.push_back(batch.at("image"));
+      labels.push_back(batch.at("label"));
     }
-    data.train = {at::cat(images), at::cat(labels)};
+    data.train = gw::labelled_images(at::cat(images), at::cat(labels));
     data.test = read(gw::dataset_file(place.directory, kTestFile));
     data.classes = kClasses;
     data.class_names = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
@@ -67,7 +67,7 @@ class Cifar10 : public gw::Dataset {
     return gw::find_dataset(options_.path, "cifar-10-batches-bin", files);
   }
 
-  static gw::ImageSet read(const std::string& path) {
+  static gw::TensorSet read(const std::string& path) {
     const std::string bytes = gw::read_gzip(path, kLimitBytes);
     const auto size = static_cast<int64_t>(bytes.size());
     GW_CHECK(
@@ -75,9 +75,9 @@ class Cifar10 : public gw::Dataset {
         "datasets/cifar10: expected records of {} bytes in \"{}\", got {} bytes ({} left over); the file is cut short or no binary batch",
         kRecordBytes, path, size, size % kRecordBytes);
     const int64_t count = size / kRecordBytes;
-    gw::ImageSet set{at::empty({count, kChannels, kSide, kSide}, at::kByte), at::empty({count}, at::kLong)};
-    auto* image = set.images.data_ptr<uint8_t>();
-    auto* label = set.labels.data_ptr<int64_t>();
+    const auto images = at::empty({count, kChannels, kSide, kSide}, at::kByte), labels = at::empty({count}, at::kLong);
+    auto* image = images.data_ptr<uint8_t>();
+    auto* label = labels.data_ptr<int64_t>();
     for (int64_t i = 0; i < count; ++i) {
       const char* record = bytes.data() + i * kRecordBytes;
       label[i] = static_cast<unsigned char>(record[0]);
@@ -85,7 +85,7 @@ class Cifar10 : public gw::Dataset {
                i);
       std::memcpy(image + i * kImageBytes, record + 1, static_cast<size_t>(kImageBytes));
     }
-    return set;
+    return gw::labelled_images(images, labels);
   }
 
   Options options_;

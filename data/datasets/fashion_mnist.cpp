@@ -26,10 +26,10 @@ class FashionMnist : public gw::Dataset {
 
   FashionMnist(Options options, const Context&) : options_(std::move(options)) {}
 
-  gw::ImageData load() override {
+  gw::TaskData load() override {
     const auto place = gw::find_dataset(options_.path, "fashion-mnist", kFiles);
     if (place.directory.empty()) throw gw::IoError("datasets/fashion_mnist: " + missing());
-    gw::ImageData data;
+    gw::TaskData data;
     data.train = read(place.directory, kFiles[0], kFiles[1]);
     data.test = read(place.directory, kFiles[2], kFiles[3]);
     data.classes = kClasses;
@@ -46,7 +46,7 @@ class FashionMnist : public gw::Dataset {
   }
 
  private:
-  static gw::ImageSet read(const std::string& directory, const std::string& image_file, const std::string& label_file) {
+  static gw::TensorSet read(const std::string& directory, const std::string& image_file, const std::string& label_file) {
     const std::string image_path = gw::dataset_file(directory, image_file), label_path = gw::dataset_file(directory, label_file);
     const at::Tensor images = gw::load_idx(image_path, 3, kLimitBytes), labels = gw::load_idx(label_path, 1, kLimitBytes);
     GW_CHECK(images.size(1) == kSide && images.size(2) == kSide,
@@ -60,7 +60,7 @@ class FashionMnist : public gw::Dataset {
       GW_CHECK(label[i] < kClasses, "datasets/fashion_mnist: expected labels below {} in \"{}\", got {} at image {}", kClasses, label_path,
                label[i], i);
     }
-    return {images.unsqueeze(1), labels.to(at::kLong)};
+    return gw::labelled_images(images.unsqueeze(1), labels.to(at::kLong));
   }
 
   Options options_;

@@ -39,9 +39,9 @@ class Synthetic : public gw::Dataset {
 
   Synthetic(Options options, const Context&) : options_(std::move(options)) {}
 
-  gw::ImageData load() override {
+  gw::TaskData load() override {
     const gw::Rng rng(static_cast<uint64_t>(options_.seed));
-    gw::ImageData data;
+    gw::TaskData data;
     data.train = draw(rng.fork("train"), options_.train);
     data.test = draw(rng.fork("test"), options_.test);
     data.classes = options_.classes;
@@ -63,15 +63,15 @@ class Synthetic : public gw::Dataset {
             2 * kPi * static_cast<double>(label) / static_cast<double>(options_.classes)};
   }
 
-  gw::ImageSet draw(const gw::Rng& rng, int64_t count) const {
-    gw::ImageSet set{at::empty({count, options_.channels, options_.height, options_.width}, at::kByte), at::empty({count}, at::kLong)};
-    auto* pixels = set.images.data_ptr<uint8_t>();
-    auto* labels = set.labels.data_ptr<int64_t>();
+  gw::TensorSet draw(const gw::Rng& rng, int64_t count) const {
+    const auto images = at::empty({count, options_.channels, options_.height, options_.width}, at::kByte), label = at::empty({count}, at::kLong);
+    auto* pixels = images.data_ptr<uint8_t>();
+    auto* labels = label.data_ptr<int64_t>();
     for (int64_t i = 0; i < count; ++i) {
       labels[i] = i % options_.classes;
       draw_image(rng.fork("image", static_cast<uint64_t>(i)), labels[i], pixels + i * options_.channels * options_.height * options_.width);
     }
-    return set;
+    return gw::labelled_images(images, label);
   }
 
   /// The phase is uniform, so the negative of an image is as likely as the image: a linear score that favours one disfavours

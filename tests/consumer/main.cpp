@@ -21,9 +21,11 @@ class Pixels : public Dataset {
   static constexpr const char* kSummary = "One pixel per class.";
   static constexpr const char* kSource = "";
   Pixels(Options options, const Context&) : classes_(options.classes) {}
-  ImageData load() override {
-    ImageSet set{at::arange(classes_, at::kByte).reshape({classes_, 1, 1, 1}), at::arange(classes_, at::kLong)};
-    return {set, set, classes_, {}, "made up"};
+  TaskData load() override {
+    TaskData data;
+    data.train = data.test = labelled_images(at::arange(classes_, at::kByte).reshape({classes_, 1, 1, 1}), at::arange(classes_, at::kLong));
+    data.classes = classes_, data.origin = "made up";
+    return data;
   }
   std::string missing() override { return ""; }
 

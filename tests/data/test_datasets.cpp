@@ -59,10 +59,10 @@ class FashionMnist : public TempDirectory {
 TEST_F(FashionMnist, ReadsPlainAndPackedFiles) {
   write(idx({2, 28, 28}, std::string(784, 'a') + std::string(784, 'b')), idx({2}, std::string("\x03\x00", 2)));
   const auto data = dataset("fashion_mnist", {{"path", directory_}})->load();
-  EXPECT_EQ(data.train.images.sizes(), (std::vector<int64_t>{2, 1, 28, 28}));
-  EXPECT_EQ(data.train.images[1].min().item<int>(), 'b');
-  EXPECT_TRUE(data.train.labels.equal(at::tensor({3, 0}, at::kLong)));
-  EXPECT_TRUE(data.test.labels.equal(at::tensor({9}, at::kLong)));
+  EXPECT_EQ(data.train.at("image").sizes(), (std::vector<int64_t>{2, 1, 28, 28}));
+  EXPECT_EQ(data.train.at("image")[1].min().item<int>(), 'b');
+  EXPECT_TRUE(data.train.at("label").equal(at::tensor({3, 0}, at::kLong)));
+  EXPECT_TRUE(data.test.at("label").equal(at::tensor({9}, at::kLong)));
   EXPECT_EQ(data.class_names.size(), static_cast<size_t>(data.classes));
 }
 
@@ -101,11 +101,11 @@ TEST(FashionMnistFiles, ThePublishedFilesAreRead) {
   const auto part = dataset("fashion_mnist");
   if (!part->missing().empty()) GTEST_SKIP() << part->missing();
   const auto data = part->load();
-  EXPECT_EQ(data.train.images.sizes(), (std::vector<int64_t>{60000, 1, 28, 28}));
-  EXPECT_EQ(data.test.images.sizes(), (std::vector<int64_t>{10000, 1, 28, 28}));
-  EXPECT_TRUE(at::bincount(data.train.labels).eq(6000).all().item<bool>());
-  EXPECT_TRUE(at::bincount(data.test.labels).eq(1000).all().item<bool>());
-  EXPECT_EQ(data.train.labels[0].item<int64_t>(), 9);  // the first training image is an ankle boot
+  EXPECT_EQ(data.train.at("image").sizes(), (std::vector<int64_t>{60000, 1, 28, 28}));
+  EXPECT_EQ(data.test.at("image").sizes(), (std::vector<int64_t>{10000, 1, 28, 28}));
+  EXPECT_TRUE(at::bincount(data.train.at("label")).eq(6000).all().item<bool>());
+  EXPECT_TRUE(at::bincount(data.test.at("label")).eq(1000).all().item<bool>());
+  EXPECT_EQ(data.train.at("label")[0].item<int64_t>(), 9);  // the first training image is an ankle boot
 }
 
 class Cifar10 : public TempDirectory {
@@ -122,10 +122,10 @@ class Cifar10 : public TempDirectory {
 TEST_F(Cifar10, ReadsRecords) {
   write();
   const auto data = dataset("cifar10", {{"path", directory_}})->load();
-  EXPECT_TRUE(data.train.labels.equal(at::tensor({1, 2, 3, 4, 5}, at::kLong)));
-  EXPECT_EQ(data.test.images.sizes(), (std::vector<int64_t>{2, 3, 32, 32}));
-  EXPECT_EQ(data.test.images[1][0][31][31].item<int>(), 'y');
-  EXPECT_EQ(data.test.images[1][2][0][0].item<int>(), 'b');
+  EXPECT_TRUE(data.train.at("label").equal(at::tensor({1, 2, 3, 4, 5}, at::kLong)));
+  EXPECT_EQ(data.test.at("image").sizes(), (std::vector<int64_t>{2, 3, 32, 32}));
+  EXPECT_EQ(data.test.at("image")[1][0][31][31].item<int>(), 'y');
+  EXPECT_EQ(data.test.at("image")[1][2][0][0].item<int>(), 'b');
 }
 
 TEST_F(Cifar10, RefusesWhatIsNoBatch) {
@@ -141,16 +141,16 @@ TEST_F(Cifar10, RefusesWhatIsNoBatch) {
   EXPECT_NE(error().find("got 0 bytes"), std::string::npos) << error();
 }
 
-gw::ImageData synthetic(gw::Json options) { return dataset("synthetic", options)->load(); }
+gw::TaskData synthetic(gw::Json options) { return dataset("synthetic", options)->load(); }
 
 TEST(Synthetic, IsAPureFunctionOfItsOptions) {
   const auto a = synthetic({{"train", 40}}), b = synthetic({{"train", 40}}), c = synthetic({{"train", 40}, {"seed", 1}}),
              d = synthetic({{"train", 60}});
-  EXPECT_TRUE(a.train.images.equal(b.train.images));
-  EXPECT_FALSE(a.train.images.equal(c.train.images));
-  EXPECT_TRUE(d.train.images.slice(0, 0, 40).equal(a.train.images)) << "more images must not change the first ones";
-  EXPECT_FALSE(a.train.images.equal(a.test.images.slice(0, 0, 40)));
-  EXPECT_TRUE(at::bincount(a.train.labels).eq(4).all().item<bool>());
+  EXPECT_TRUE(a.train.at("image").equal(b.train.at("image")));
+  EXPECT_FALSE(a.train.at("image").equal(c.train.at("image")));
+  EXPECT_TRUE(d.train.at("image").slice(0, 0, 40).equal(a.train.at("image"))) << "more images must not change the first ones";
+  EXPECT_FALSE(a.train.at("image").equal(a.test.at("image").slice(0, 0, 40)));
+  EXPECT_TRUE(at::bincount(a.train.at("label")).eq(4).all().item<bool>());
 }
 
 /// Share of test images that ridge regression on `features` classifies right.
@@ -177,10 +177,10 @@ at::Tensor filter_energy(const at::Tensor& images) {
 TEST(Synthetic, NeedsMoreThanALinearClassifierAndIsLearnable) {
   for (const int64_t channels : {1, 3}) {
     const auto data = synthetic({{"train", 1000}, {"test", 500}, {"channels", channels}});
-    const auto flat = [](const gw::ImageSet& set) { return set.images.flatten(1).to(at::kDouble) / 255 - 0.5; };
-    const double linear = ridge_accuracy(flat(data.train), data.train.labels, flat(data.test), data.test.labels, data.classes);
-    const double convolutional = ridge_accuracy(filter_energy(data.train.images), data.train.labels, filter_energy(data.test.images),
-                                                data.test.labels, data.classes);
+    const auto flat = [](const gw::TensorSet& set) { return set.at("image").flatten(1).to(at::kDouble) / 255 - 0.5; };
+    const double linear = ridge_accuracy(flat(data.train), data.train.at("label"), flat(data.test), data.test.at("label"), data.classes);
+    const double convolutional = ridge_accuracy(filter_energy(data.train.at("image")), data.train.at("label"), filter_energy(data.test.at("image")),
+                                                data.test.at("label"), data.classes);
     EXPECT_LT(linear, 0.5) << "a score that favours an image disfavours its negative, which is as frequent in the class";
     EXPECT_GT(convolutional, 0.9);
     RecordProperty("linear" + std::to_string(channels), std::to_string(linear));
@@ -188,17 +188,17 @@ TEST(Synthetic, NeedsMoreThanALinearClassifierAndIsLearnable) {
   }
 }
 
-gw::ImageSet small_set(const std::vector<int64_t>& labels) {
-  gw::ImageSet set{at::arange(static_cast<int64_t>(labels.size()), at::kByte).view({-1, 1, 1, 1}), at::tensor(labels, at::kLong)};
+gw::TensorSet small_set(const std::vector<int64_t>& labels) {
+  auto set = gw::labelled_images(at::arange(static_cast<int64_t>(labels.size()), at::kByte).view({-1, 1, 1, 1}), at::tensor(labels, at::kLong));
   return set;
 }
 
 TEST(TakePerClass, TakesTheFirstOfEveryClassInFileOrder) {
   const auto set = small_set({2, 0, 0, 1, 2, 1, 0, 2, 1});
   const auto taken = gw::take_per_class(set, 3, 2);
-  EXPECT_TRUE(taken.images.flatten().equal(at::tensor({0, 1, 2, 3, 4, 5}, at::kByte)));
-  EXPECT_TRUE(taken.labels.equal(at::tensor({2, 0, 0, 1, 2, 1}, at::kLong)));
-  EXPECT_TRUE(gw::take_per_class(set, 3, 0).labels.equal(set.labels));
+  EXPECT_TRUE(taken.at("image").flatten().equal(at::tensor({0, 1, 2, 3, 4, 5}, at::kByte)));
+  EXPECT_TRUE(taken.at("label").equal(at::tensor({2, 0, 0, 1, 2, 1}, at::kLong)));
+  EXPECT_TRUE(gw::take_per_class(set, 3, 0).at("label").equal(set.at("label")));
   EXPECT_THROW(gw::take_per_class(set, 3, -1), gw::ValueError);
   EXPECT_THROW(gw::take_per_class(set, 2, 1), gw::ValueError);
   EXPECT_EQ(value_error_of([&] { gw::take_per_class(set, 3, 4); }),
@@ -210,12 +210,12 @@ TEST(SplitValidation, CutsTheSameShareOfEveryClassWithoutOverlap) {
   for (int64_t i = 0; i < 90; ++i) labels.push_back(i % 3);
   const auto set = small_set(labels);
   const auto split = gw::split_validation(set, 3, 0.1, 7);
-  EXPECT_TRUE(at::bincount(split.validation.labels).eq(3).all().item<bool>());
-  EXPECT_TRUE(at::bincount(split.train.labels).eq(27).all().item<bool>());
-  const at::Tensor all = std::get<0>(at::cat({split.train.images, split.validation.images}).flatten().sort());
-  EXPECT_TRUE(all.equal(set.images.flatten()));
-  EXPECT_TRUE(gw::split_validation(set, 3, 0.1, 7).validation.images.equal(split.validation.images));
-  EXPECT_FALSE(gw::split_validation(set, 3, 0.1, 8).validation.images.equal(split.validation.images));
+  EXPECT_TRUE(at::bincount(split.validation.at("label")).eq(3).all().item<bool>());
+  EXPECT_TRUE(at::bincount(split.train.at("label")).eq(27).all().item<bool>());
+  const at::Tensor all = std::get<0>(at::cat({split.train.at("image"), split.validation.at("image")}).flatten().sort());
+  EXPECT_TRUE(all.equal(set.at("image").flatten()));
+  EXPECT_TRUE(gw::split_validation(set, 3, 0.1, 7).validation.at("image").equal(split.validation.at("image")));
+  EXPECT_FALSE(gw::split_validation(set, 3, 0.1, 8).validation.at("image").equal(split.validation.at("image")));
   EXPECT_EQ(gw::split_validation(set, 3, 0, 7).train.size(), 90);
   EXPECT_EQ(gw::split_validation(set, 3, 0, 7).validation.size(), 0);
   for (const double bad : {-0.1, 1.0, std::nan(""), 0.01}) EXPECT_THROW(gw::split_validation(set, 3, bad, 7), gw::ValueError) << bad;

@@ -10,10 +10,10 @@
 
 namespace {
 
-gw::ImageSet images_of(int64_t count, int64_t channels, int64_t height, int64_t width) {
-  gw::ImageSet set{at::empty({count, channels, height, width}, at::kByte), at::arange(count, at::kLong) % 7};
-  auto* pixels = set.images.data_ptr<uint8_t>();
-  for (int64_t i = 0; i < set.images.numel(); ++i) pixels[i] = static_cast<uint8_t>(gw::Rng(1).bits(static_cast<uint64_t>(i)));
+gw::TensorSet images_of(int64_t count, int64_t channels, int64_t height, int64_t width) {
+  auto set = gw::labelled_images(at::empty({count, channels, height, width}, at::kByte), at::arange(count, at::kLong) % 7);
+  auto* pixels = set.at("image").data_ptr<uint8_t>();
+  for (int64_t i = 0; i < set.at("image").numel(); ++i) pixels[i] = static_cast<uint8_t>(gw::Rng(1).bits(static_cast<uint64_t>(i)));
   return set;
 }
 
@@ -32,9 +32,9 @@ TEST(Loader, GivesTheImagesChannelsLastInUnitRange) {
       const auto batch = loader.get(0, b);
       const int64_t end = std::min<int64_t>(10, 4 * b + 4);
       EXPECT_TRUE(batch.index.equal(at::arange(4 * b, end, at::kLong)));
-      EXPECT_TRUE(batch.labels.equal(set.labels.slice(0, 4 * b, end)));
-      EXPECT_TRUE(batch.images.is_contiguous(at::MemoryFormat::ChannelsLast));
-      EXPECT_TRUE(batch.images.equal(set.images.slice(0, 4 * b, end).to(at::kFloat) / 255)) << "uint8 / 255 must be exact";
+      EXPECT_TRUE(batch.at("label").equal(set.at("label").slice(0, 4 * b, end)));
+      EXPECT_TRUE(batch.at("image").is_contiguous(at::MemoryFormat::ChannelsLast));
+      EXPECT_TRUE(batch.at("image").equal(set.at("image").slice(0, 4 * b, end).to(at::kFloat) / 255)) << "uint8 / 255 must be exact";
     }
   }
 }
@@ -52,7 +52,7 @@ TEST(Loader, AnEpochHoldsEveryImageOnceInAnOrderOfItsOwn) {
     std::vector<at::Tensor> parts;
     for (int64_t b = 0; b < loader.batches(); ++b) {
       const auto batch = loader.get(epoch, b);
-      EXPECT_TRUE(batch.labels.equal(set.labels.index_select(0, batch.index)));
+      EXPECT_TRUE(batch.at("label").equal(set.at("label").index_select(0, batch.index)));
       parts.push_back(batch.index);
     }
     orders.push_back(at::cat(parts));
@@ -61,7 +61,7 @@ TEST(Loader, AnEpochHoldsEveryImageOnceInAnOrderOfItsOwn) {
   }
   EXPECT_FALSE(orders[0].equal(orders[1]));
   const gw::Loader again(set, 10, augment(2, true), true, gw::Rng(3));
-  EXPECT_TRUE(again.get(1, 7).images.equal(loader.get(1, 7).images)) << "resuming in the middle needs no earlier batch";
+  EXPECT_TRUE(again.get(1, 7).at("image").equal(loader.get(1, 7).at("image"))) << "resuming in the middle needs no earlier batch";
   EXPECT_TRUE(loader.get(0, 3).index.equal(orders[0].slice(0, 30, 40))) << "going back to an earlier epoch";
 }
 
@@ -88,19 +88,19 @@ TEST(Loader, AugmentsByPaddedCropsAndFlips) {
   std::vector<int> places(50, 0);
   for (int64_t i = 0; i < 400; ++i) {
     int64_t place = 0;
-    ASSERT_TRUE(is_augmented(batch.images[i], set.images[batch.index[i].item<int64_t>()], 2, true, place)) << i;
+    ASSERT_TRUE(is_augmented(batch.at("image")[i], set.at("image")[batch.index[i].item<int64_t>()], 2, true, place)) << i;
     ++places[static_cast<size_t>(place)];
   }
   EXPECT_EQ(std::count(places.begin(), places.end(), 0), 0)
       << "400 draws of 50 places: all are hit with probability 0.98, and this seed is fixed";
-  EXPECT_FALSE(loader.get(6, 0).images.equal(batch.images));
+  EXPECT_FALSE(loader.get(6, 0).at("image").equal(batch.at("image")));
 }
 
 TEST(Loader, PaddingAboveTheImageIsBlackNotACrash) {
   const auto set = images_of(50, 1, 4, 4);
   const auto batch = gw::Loader(set, 50, augment(64, true), false, gw::Rng(3)).get(0, 0);
   int64_t black = 0;
-  for (int64_t i = 0; i < 50; ++i) black += batch.images[i].eq(0).all().item<bool>() ? 1 : 0;
+  for (int64_t i = 0; i < 50; ++i) black += batch.at("image")[i].eq(0).all().item<bool>() ? 1 : 0;
   EXPECT_GT(black, 40);
 }
 
@@ -112,13 +112,13 @@ TEST(Loader, NeitherBatchSizeNorThreadsChangeABit) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 2; ++t) {
     threads.emplace_back([&, t] {
-      for (auto b = static_cast<size_t>(t); b < pieces.size(); b += 2) pieces[b] = parts.get(2, static_cast<int64_t>(b)).images;
+      for (auto b = static_cast<size_t>(t); b < pieces.size(); b += 2) pieces[b] = parts.get(2, static_cast<int64_t>(b)).at("image");
     });
   }
   for (auto& thread : threads) thread.join();
-  EXPECT_TRUE(at::cat(pieces).equal(all.images));
+  EXPECT_TRUE(at::cat(pieces).equal(all.at("image")));
   const auto unshuffled = gw::Loader(set, 100, augment(2, true), false, gw::Rng(3)).get(2, 0);
-  EXPECT_TRUE(unshuffled.images.index_select(0, all.index).equal(all.images)) << "draws belong to the position in the set";
+  EXPECT_TRUE(unshuffled.at("image").index_select(0, all.index).equal(all.at("image"))) << "draws belong to the position in the set";
 }
 
 TEST(Loader, ABatchLargeEnoughForTwoThreadsIsTheSame) {
@@ -130,16 +130,16 @@ TEST(Loader, ABatchLargeEnoughForTwoThreadsIsTheSame) {
   at::set_num_threads(2);
   const auto two = loader.get(0, 0);
   at::set_num_threads(threads);
-  EXPECT_TRUE(one.images.equal(two.images));
+  EXPECT_TRUE(one.at("image").equal(two.at("image")));
 }
 
 TEST(Loader, RefusesWhatItCannotLoad) {
   const auto set = images_of(4, 1, 2, 2);
   EXPECT_THROW(gw::Loader(set, 0, {}, true, gw::Rng(1)), gw::ValueError);
   EXPECT_THROW(gw::Loader({}, 1, {}, true, gw::Rng(1)), gw::ValueError);
-  EXPECT_THROW(gw::Loader({set.images.to(at::kFloat), set.labels}, 1, {}, true, gw::Rng(1)), gw::ValueError);
-  EXPECT_THROW(gw::Loader({set.images.slice(2, 0, 0), set.labels}, 1, {}, true, gw::Rng(1)), gw::ValueError) << "images without pixels";
-  EXPECT_THROW(gw::Loader({set.images, set.labels.slice(0, 0, 3)}, 1, {}, true, gw::Rng(1)), gw::ValueError);
+  EXPECT_THROW(gw::Loader(gw::labelled_images(set.at("image").to(at::kFloat), set.at("label")), 1, {}, true, gw::Rng(1)), gw::ValueError);
+  EXPECT_THROW(gw::Loader(gw::labelled_images(set.at("image").slice(2, 0, 0), set.at("label")), 1, {}, true, gw::Rng(1)), gw::ValueError) << "images without pixels";
+  EXPECT_THROW(gw::Loader(gw::labelled_images(set.at("image"), set.at("label").slice(0, 0, 3)), 1, {}, true, gw::Rng(1)), gw::ValueError);
   const gw::Loader loader(set, 2, {}, true, gw::Rng(1));
   EXPECT_THROW(loader.get(0, 2), gw::ValueError);
   EXPECT_THROW(loader.get(0, -1), gw::ValueError);

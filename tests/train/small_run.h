@@ -31,6 +31,12 @@ inline TrainConfig small_config(const Json& objective, int64_t experts = 2) {
   return config;
 }
 
+/// The task of the image runs, for objectives that are stepped by hand.
+inline const Task& image_task() {
+  static const auto task = make_task(TrainConfig());
+  return *task;
+}
+
 /// Keeps the records and, if asked, sets a flag after a step.
 struct Recording : TrainObserver {
   std::vector<Json> records;

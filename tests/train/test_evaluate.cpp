@@ -125,7 +125,7 @@ TEST(Evaluate, TakesTheFirstImagesAndStopsWhereTheTickThrows) {
 
 TEST(SampleImages, AreBytesWithTheirAnswers) {
   const auto s = gw::sample_images(trained().network(), trained().data().test, 5, kEpsilon, gw::Rng(1));
-  EXPECT_TRUE(at::equal(s.clean, trained().data().test.images.narrow(0, 0, 5))) << "pixels survive the way through floats";
+  EXPECT_TRUE(at::equal(s.clean, trained().data().test.at("image").narrow(0, 0, 5))) << "pixels survive the way through floats";
   EXPECT_LE((s.clean.to(at::kInt) - s.attacked.to(at::kInt)).abs().max().item<int>(), 39) << "0.15 of 255, rounded";
   EXPECT_EQ(s.label, (std::vector<int64_t>{0, 1, 2, 0, 1}));
   EXPECT_EQ(s.route_clean.size(), 5u);

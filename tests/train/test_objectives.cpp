@@ -33,7 +33,10 @@ std::shared_ptr<gw::Network> small_network(int64_t experts, const std::string& r
 }
 
 gw::Batch small_batch(int64_t n = 12) {
-  return {gw::ops::uniform(gw::Rng(5), {n, 1, 8, 8}, 0, 1), at::arange(n, at::kLong).remainder(3), at::arange(n, at::kLong)};
+  gw::Batch batch;
+  batch.fields = {{"image", gw::ops::uniform(gw::Rng(5), {n, 1, 8, 8}, 0, 1)}, {"label", at::arange(n, at::kLong).remainder(3)}};
+  batch.index = at::arange(n, at::kLong);
+  return batch;
 }
 
 /// Plain descent that calls `before` ahead of every update.
@@ -78,7 +81,7 @@ gw::StepReport step(const Json& objective, gw::Network& network, gw::Optimizer& 
                     double epsilon = kEpsilon) {
   const auto part = gw::make_part<gw::Objective>("objective", objective, gw::Objective::Context{epsilon}, 0);
   const auto batch = small_batch();
-  gw::StepContext context{network, batch, experts, router, kLr, gw::Rng(9)};
+  gw::StepContext context{network, image_task(), batch, experts, router, kLr, gw::Rng(9)};
   return part->step(context);
 }
 
@@ -101,7 +104,7 @@ TEST(Thor, IsRightTwiceAndAgrees) {
   const auto answer = [&](int64_t expert) {
     gw::ForwardOptions options;
     options.forced_expert = expert;
-    return network->forward(batch.images, options).logits;
+    return network->forward(batch.at("image"), options).logits;
   };
   std::set<std::pair<int64_t, int64_t>> pairs;
   for (uint64_t seed = 0; seed < 6; ++seed) {
@@ -110,7 +113,7 @@ TEST(Thor, IsRightTwiceAndAgrees) {
       spy.frozen = true;
       const auto part =
           gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", alpha}}, gw::Objective::Context{kEpsilon}, 0);
-      gw::StepContext context{*network, batch, spy, nullptr, kLr, gw::Rng(seed)};
+      gw::StepContext context{*network, image_task(), batch, spy, nullptr, kLr, gw::Rng(seed)};
       const auto report = part->step(context);
       // Which two were drawn shows in the loss: exactly one pair of experts explains it.
       int explained = 0;
@@ -118,7 +121,7 @@ TEST(Thor, IsRightTwiceAndAgrees) {
         for (int64_t b = a + 1; b < 4; ++b) {
           const auto p = answer(a), q = answer(b);
           const double agreement = (kl_by_hand(p, q) + kl_by_hand(q, p)) / 2;
-          const double loss = cross_entropy_by_hand(p, batch.labels) + cross_entropy_by_hand(q, batch.labels) + alpha * agreement;
+          const double loss = cross_entropy_by_hand(p, batch.at("label")) + cross_entropy_by_hand(q, batch.at("label")) + alpha * agreement;
           if (std::abs(loss - report.values.at("loss")) > 1e-5) continue;
           ++explained, pairs.insert({a, b});
           EXPECT_NEAR(report.values.at("disagreement"), agreement, 1e-6);
@@ -147,7 +150,7 @@ TEST(Thor, DrawsForEachLayerByItself) {
       gw::ForwardOptions options;
       options.rng = gw::Rng(seed).fork("objectives/thor");
       options.drawn_place = place;
-      const auto out = network->forward(batch.images, options);
+      const auto out = network->forward(batch.at("image"), options);
       answers.push_back(out.logits);
       std::vector<int64_t> pathway;
       for (const auto& plan : out.plans) {
@@ -164,10 +167,10 @@ TEST(Thor, DrawsForEachLayerByItself) {
     spy.frozen = true;
     const auto part =
         gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", 3.0}}, gw::Objective::Context{kEpsilon}, 0);
-    gw::StepContext context{*network, batch, spy, nullptr, kLr, gw::Rng(seed)};
+    gw::StepContext context{*network, image_task(), batch, spy, nullptr, kLr, gw::Rng(seed)};
     const double agreement = (kl_by_hand(answers[0], answers[1]) + kl_by_hand(answers[1], answers[0])) / 2;
     EXPECT_NEAR(part->step(context).values.at("loss"),
-                cross_entropy_by_hand(answers[0], batch.labels) + cross_entropy_by_hand(answers[1], batch.labels) + 3 * agreement, 1e-5);
+                cross_entropy_by_hand(answers[0], batch.at("label")) + cross_entropy_by_hand(answers[1], batch.at("label")) + 3 * agreement, 1e-5);
   }
   EXPECT_GT(pathways.size(), 12u);  // of 64; 16 draws
   EXPECT_GT(mixed, 10);             // 15 of 16 on average are not one expert throughout
@@ -213,18 +216,18 @@ TEST(Objectives, AdvMoeLossesAreTheirFormulas) {
   experts.frozen = true;  // so that the twin, which takes no step, sees the same network in the router step
   const auto report = step({{"part", "adv_moe"}, {"alpha", 3.0}, {"beta", 2.0}, {"steps", 2}}, *network, experts, &router);
   const auto batch = small_batch();
-  const auto scores = twin->route(batch.images);
+  const auto scores = twin->route(batch.at("image"));
   const auto attack = [&](const char* stream) {
-    return gw::trades_images(*twin, batch.images, scores, {}, kEpsilon, gw::Rng(9).fork(stream));
+    return gw::trades_images(*twin, batch.at("image"), scores, {}, kEpsilon, gw::Rng(9).fork(stream));
   };
   gw::ForwardOptions with_scores;
   with_scores.scores = scores;
   const auto first = attack("expert_attack");
-  const auto clean = twin->forward(batch.images, with_scores), attacked = twin->forward(first);
-  EXPECT_NEAR(report.values.at("loss"), cross_entropy_by_hand(clean.logits, batch.labels) + 2 * kl_by_hand(clean.logits, attacked.logits),
+  const auto clean = twin->forward(batch.at("image"), with_scores), attacked = twin->forward(first);
+  EXPECT_NEAR(report.values.at("loss"), cross_entropy_by_hand(clean.logits, batch.at("label")) + 2 * kl_by_hand(clean.logits, attacked.logits),
               1e-5);
   const auto other = twin->route(attack("router_attack"));
-  EXPECT_NEAR(report.values.at("router_loss"), 3 * cross_entropy_by_hand(scores, batch.labels.remainder(2)) + 2 * kl_by_hand(scores, other),
+  EXPECT_NEAR(report.values.at("router_loss"), 3 * cross_entropy_by_hand(scores, batch.at("label").remainder(2)) + 2 * kl_by_hand(scores, other),
               1e-5);
 }
 
@@ -247,11 +250,11 @@ TEST(Objectives, TradesIsItsFormulaAndItsGradient) {
     gw::TradesOptions options;
     options.steps = 3, options.router_weight = 0;
     const auto batch = small_batch();
-    const auto adversarial = gw::trades_images(*twin, batch.images, {}, options, kEpsilon, gw::Rng(9).fork("attack"));
-    const auto clean = twin->forward(batch.images).logits, attacked = twin->forward(adversarial).logits;
-    EXPECT_NEAR(report.values.at("loss"), cross_entropy_by_hand(clean, batch.labels) + 4 * kl_by_hand(clean, attacked), 1e-5);
+    const auto adversarial = gw::trades_images(*twin, batch.at("image"), {}, options, kEpsilon, gw::Rng(9).fork("attack"));
+    const auto clean = twin->forward(batch.at("image")).logits, attacked = twin->forward(adversarial).logits;
+    EXPECT_NEAR(report.values.at("loss"), cross_entropy_by_hand(clean, batch.at("label")) + 4 * kl_by_hand(clean, attacked), 1e-5);
     const auto p = at::softmax(clean, 1), q = at::softmax(attacked, 1);
-    const auto picked = p.gather(1, batch.labels.unsqueeze(1)).log().mean();
+    const auto picked = p.gather(1, batch.at("label").unsqueeze(1)).log().mean();
     const auto loss = 4 * (p * (p / q).log()).sum() / 12 - picked;
     const auto gradients = torch::autograd::grad({loss}, twin->parameters(), {}, {}, false, true);
     for (size_t i = 0; i < gradients.size(); ++i) {
@@ -277,7 +280,7 @@ TEST(Objectives, TradesWithoutItsTermOrItsBallIsNatural) {
 
 TEST(TradesImages, StayInTheBallAndRaiseTheDivergence) {
   const auto network = small_network(2);
-  const auto images = small_batch().images;
+  const auto images = small_batch().at("image");
   const auto scores = network->route(images);
   const auto divergence = [&](const gw::TradesOptions& options, bool of_scores) {
     const auto found = gw::trades_images(*network, images, scores, options, kEpsilon, gw::Rng(3));
@@ -299,7 +302,7 @@ TEST(TradesImages, StayInTheBallAndRaiseTheDivergence) {
 
 TEST(TradesImages, RestoreTrainingModeAlsoAfterAnError) {
   const auto network = small_network(2);
-  const auto images = small_batch().images;
+  const auto images = small_batch().at("image");
   gw::trades_images(*network, images, {}, {}, kEpsilon, gw::Rng(3));
   for (const auto& module : network->modules()) EXPECT_TRUE(module->is_training()) << module->name();
   {

@@ -41,7 +41,7 @@ Finished run(Trainer& trainer, const std::string& directory) {
   Finished out;
   for (const auto& item : trainer.network().named_parameters()) out.weights[item.key()] = item.value().detach().clone();
   for (const auto& item : trainer.network().named_buffers()) out.weights[item.key()] = item.value().detach().clone();
-  out.evaluation = gw::evaluation_json(trainer.evaluate_on_test(observer));
+  out.evaluation = trainer.evaluate_on_test(observer).details;
   out.recording = bytes_of(directory + "/" + gw::kRoutesFile);
   out.summary = bytes_of(directory + "/" + gw::kRouteSummaryFile);
   return out;

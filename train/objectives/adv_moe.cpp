@@ -38,27 +38,27 @@ class AdvMoe : public Objective {
   bool separate_router() const override { return true; }
 
   StepReport step(StepContext& c) override {
-    GW_CHECK(c.network.image_routed() && c.router != nullptr,
+    GW_CHECK(c.network().image_routed() && c.router != nullptr,
              "objectives/adv_moe: expected a network with an image-level router, got none; "
              "set network.experts >= 2 and routing = \"image\", or use objectives/trades");
     StepReport report;
-    const auto scores = c.network.route(c.batch.images);  // training mode, with its graph: the router step uses it too
+    const auto scores = c.network().route(c.batch.at("image"));  // training mode, with its graph: the router step uses it too
     expert_step(c, scores, report);
-    const auto adversarial = trades_images(c.network, c.batch.images, scores, options_, epsilon_, c.rng.fork("router_attack"));
+    const auto adversarial = trades_images(c.network(), c.batch.at("image"), scores, options_, epsilon_, c.rng.fork("router_attack"));
     options_.router_target == "bilevel" ? bilevel_step(c, adversarial, report) : label_step(c, scores, adversarial, report);
     return report;
   }
 
  private:
   void expert_step(StepContext& c, const at::Tensor& scores, StepReport& report) {
-    const auto& y = c.batch.labels;
-    const auto adversarial = trades_images(c.network, c.batch.images, scores, options_, epsilon_, c.rng.fork("expert_attack"));
+    const auto& y = c.batch.at("label");
+    const auto adversarial = trades_images(c.network(), c.batch.at("image"), scores, options_, epsilon_, c.rng.fork("expert_attack"));
     ForwardOptions given, silent;  // decisions without a gradient to the router
     given.record_router = silent.record_router = false;
     given.scores = scores;
     silent.purpose = RoutePurpose::kAttacked;
-    const auto clean = c.network.forward(c.batch.images, given);
-    const auto attacked = c.network.forward(adversarial, silent);
+    const auto clean = c.network().forward(c.batch.at("image"), given);
+    const auto attacked = c.network().forward(adversarial, silent);
     const auto loss = at::cross_entropy_loss(clean.logits, y) + options_.beta * mean_kl(clean.logits, attacked.logits);
     c.experts.step(parameter_gradients(loss, c.experts.values(), "expert loss"), c.lr);
     report.values = {
@@ -69,20 +69,20 @@ class AdvMoe : public Objective {
   }
 
   void label_step(StepContext& c, const at::Tensor& scores, const at::Tensor& adversarial, StepReport& report) {
-    const auto target = c.batch.labels.remainder(c.network.shape().experts);
+    const auto target = c.batch.at("label").remainder(c.network().shape().experts);
     const auto loss =
-        options_.alpha * at::cross_entropy_loss(scores, target) + options_.beta * mean_kl(scores, c.network.route(adversarial));
+        options_.alpha * at::cross_entropy_loss(scores, target) + options_.beta * mean_kl(scores, c.network().route(adversarial));
     note_reach(c, report, "router loss", loss);
     c.router->step(parameter_gradients(loss, c.router->values(), "router loss"), c.lr);
     report.values["router_loss"] = loss.item<double>();
   }
 
   void bilevel_step(StepContext& c, const at::Tensor& adversarial, StepReport& report) {
-    const EvaluationScope statistics(c.network.backbone());
+    const EvaluationScope statistics(c.network().backbone());
     const ops::FrozenParameters frozen;  // experts are constants here: batch norm folded, no weight gradients
-    const auto clean = c.network.forward(c.batch.images);
-    const auto attacked = c.network.forward(adversarial, drawing_from(Rng(0), RoutePurpose::kAttacked));
-    auto loss = at::cross_entropy_loss(clean.logits, c.batch.labels) + options_.beta * mean_kl(clean.logits, attacked.logits);
+    const auto clean = c.network().forward(c.batch.at("image"));
+    const auto attacked = c.network().forward(adversarial, drawing_from(Rng(0), RoutePurpose::kAttacked));
+    auto loss = at::cross_entropy_loss(clean.logits, c.batch.at("label")) + options_.beta * mean_kl(clean.logits, attacked.logits);
     if (balancer_) {
       const auto balance = balancer_->loss(clean.plans.front());
       note_reach(c, report, "balance", balance);

@@ -25,11 +25,11 @@ class Thor : public Objective {
   Thor(const Options& options, const Context&) : options_(options) {}
 
   StepReport step(StepContext& c) override {
-    const int64_t experts = c.network.shape().experts;
+    const int64_t experts = c.network().shape().experts;
     GW_CHECK(experts >= 2, "objectives/thor: expected a network of at least two experts, got {}; set network.experts", experts);
     const auto first = answer(c, 0), second = answer(c, 1);
     const auto agreement = (mean_kl(first, second) + mean_kl(second, first)) / 2;
-    const auto& y = c.batch.labels;
+    const auto& y = c.batch.at("label");
     const auto loss = at::cross_entropy_loss(first, y) + at::cross_entropy_loss(second, y) + options_.consistency * agreement;
     c.experts.step(parameter_gradients(loss, c.experts.values(), "loss"), c.lr);
     StepReport report;
@@ -44,7 +44,7 @@ class Thor : public Objective {
     ForwardOptions options;
     options.rng = c.rng.fork("objectives/thor");
     options.drawn_place = place;
-    return c.network.forward(c.batch.images, options).logits;
+    return c.network().forward(c.batch.at("image"), options).logits;
   }
 
   Options options_;

@@ -30,11 +30,11 @@ class Trades : public Objective {
   }
 
   StepReport step(StepContext& c) override {
-    const auto& y = c.batch.labels;
-    const auto scores = options_.router_weight > 0 ? c.network.route(c.batch.images) : at::Tensor();
-    const auto adversarial = trades_images(c.network, c.batch.images, scores, options_, epsilon_, c.rng.fork("attack"));
-    const auto clean = c.network.forward(c.batch.images, drawing_from(c.rng.fork("clean")));
-    const auto attacked = c.network.forward(adversarial, drawing_from(c.rng.fork("attacked"), RoutePurpose::kAttacked));
+    const auto& y = c.batch.at("label");
+    const auto scores = options_.router_weight > 0 ? c.network().route(c.batch.at("image")) : at::Tensor();
+    const auto adversarial = trades_images(c.network(), c.batch.at("image"), scores, options_, epsilon_, c.rng.fork("attack"));
+    const auto clean = c.network().forward(c.batch.at("image"), drawing_from(c.rng.fork("clean")));
+    const auto attacked = c.network().forward(adversarial, drawing_from(c.rng.fork("attacked"), RoutePurpose::kAttacked));
     auto loss = at::cross_entropy_loss(clean.logits, y) + options_.beta * mean_kl(clean.logits, attacked.logits);
     StepReport report;
     if (balancer_ && !clean.plans.empty()) {

@@ -1,0 +1,39 @@
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "base/registry.h"
+#include "train/task.h"
+
+namespace gw {
+namespace {
+
+/// One number for each row of a table.
+/// Math:   mean square of the standardised errors; rmse is its root in deviations of the training rows' response, so that predicting
+///         their mean gives about 1.
+class Regression : public Task {
+ public:
+  static constexpr const char* kSummary = "one number for each row: root mean square error in deviations of the response";
+  static constexpr const char* kSource = "";
+  struct Options : OptionSet {};
+
+  Regression(const Options&, const Context&) {}
+
+  std::vector<std::string> fields() const override { return {"y"}; }
+  AnswerSpec answer(const DataSpec&) const override { return {1, false}; }
+
+  at::Tensor loss(const Output& output, const Batch& batch) const override { return at::mse_loss(output.answer.squeeze(-1), batch.at("y")); }
+
+  std::map<std::string, double> measure(const Output& output, const Batch& batch) const override {
+    return {{"rmse", loss(output, batch).item<double>()}};  // a mean square until `finish`
+  }
+  void finish(std::map<std::string, double>& metrics) const override { metrics["rmse"] = std::sqrt(metrics["rmse"]); }
+
+  std::string best_by() const override { return "rmse"; }
+  bool more_is_better() const override { return false; }
+};
+
+}  // namespace
+}  // namespace gw
+
+GW_REGISTER(gw::Task, gw::Regression);
