@@ -1,6 +1,9 @@
 #include "mixture/mixture.h"
 
 #include <ATen/ATen.h>
+#include <torch/serialize/archive.h>
+
+#include <array>
 
 #include "base/registry.h"
 #include "ops/conv.h"
@@ -8,6 +11,7 @@
 
 namespace gw {
 namespace {
+constexpr const char* kPasses = "draws.passes";
 constexpr size_t kMostPasses = 4096;  // micro-batches of one step: more are a forgotten end_step, and would fill the memory
 }
 
@@ -26,7 +30,8 @@ void MixtureOptions::fields(OptionVisitor& v) {
   v.integer("seed", seed, "of the initial weights", 0, INT64_MAX);
 }
 
-Mixture::Mixture(const MixtureOptions& options) : torch::nn::Module("Mixture"), options_(options) {
+Mixture::Mixture(const MixtureOptions& options)
+    : torch::nn::Module("Mixture"), options_(options), draws_(Rng(static_cast<uint64_t>(options.seed)).fork("draws")) {
   GW_CHECK(options.in > 0, "mixture: expected the token width \"in\" to be positive, got {}", options.in);
   if (options_.out == 0) options_.out = options_.in;
   const auto seed = Rng(static_cast<uint64_t>(options.seed));
@@ -74,7 +79,7 @@ std::shared_ptr<Mixture> Mixture::from_json(const Json& options) {
 
 RoutingPlan Mixture::route(const at::Tensor& x, const RouterInputs& inputs) {
   const auto scores = inputs.scores.defined() ? inputs.scores : gate_->score(x, inputs);
-  auto query = policy_query(site_, RoutePurpose::kClean, *policy_, scores, is_training(), inputs.rng);
+  auto query = policy_query(site_, RoutePurpose::kClean, *policy_, scores, is_training(), *inputs.rng);
   query.soft = policy_->traits().soft;
   query.chosen = [&] { return policy_->plan_for(scores, inputs, is_training()); };
   auto plan = tap_->decide(query);
@@ -123,15 +128,32 @@ at::Tensor Mixture::run(const at::Tensor& x, const RoutingPlan& plan) {
   return plan.soft() ? at::matmul(plan.combine.to(x.scalar_type()), answers) : scatter_rows(answers, plan.token, plan.weight, plan.tokens);
 }
 
+void Mixture::save(torch::serialize::OutputArchive& archive) const {
+  torch::nn::Module::save(archive);
+  const std::array<int64_t, 2> passes{static_cast<int64_t>(draws_.passes(true)), static_cast<int64_t>(draws_.passes(false))};
+  archive.write(kPasses, at::tensor(at::ArrayRef<int64_t>(passes), at::kLong), /*is_buffer=*/true);
+}
+
+void Mixture::load(torch::serialize::InputArchive& archive) {
+  torch::nn::Module::load(archive);
+  at::Tensor passes;
+  if (!archive.try_read(kPasses, passes, /*is_buffer=*/true)) return;  // a file from before the stream was kept
+  const bool counts = passes.scalar_type() == at::kLong && passes.numel() == 2;
+  GW_CHECK(counts, "mixture: expected two counts of passes in the archive, got {} values", passes.numel());
+  draws_.resume(static_cast<uint64_t>(passes[0].item<int64_t>()), static_cast<uint64_t>(passes[1].item<int64_t>()));
+}
+
 MixtureOutput Mixture::forward(const at::Tensor& x, const Rng& rng) {
   RouterInputs inputs;
   inputs.rng = rng;
   return forward(x, inputs);
 }
 
-MixtureOutput Mixture::forward(const at::Tensor& x, const RouterInputs& inputs) {
+MixtureOutput Mixture::forward(const at::Tensor& x, const RouterInputs& given) {
   GW_CHECK(x.dim() >= 2 && x.size(1) == options_.in, "mixture: expected tokens [T, {}], got {} dimensions, second of size {}", options_.in,
            x.dim(), x.dim() < 2 ? 0 : x.size(1));
+  auto inputs = given;
+  if (!inputs.rng) inputs.rng = draws_.next(is_training());
   auto plan = route(x, inputs);
   GW_CHECK(!plan.soft() || x.dim() == 2, "mixture: expected tokens [T, {}] for soft slots, got {} dimensions", options_.in, x.dim());
   auto y = run(x, plan);

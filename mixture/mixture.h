@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/pass_stream.h"
 #include "experts/bank.h"
 #include "mixture/seams.h"
 #include "routing/balancer.h"
@@ -45,8 +46,11 @@ class Mixture : public torch::nn::Module {
   explicit Mixture(const MixtureOptions& options);
   /// The same from a JSON object, as recipes give it.
   static std::shared_ptr<Mixture> from_json(const Json& options);
-  MixtureOutput forward(const at::Tensor& x, const Rng& rng = Rng(0));
-  /// The same with what is known about the tokens: ids, tasks, sequences, positions, enforced routes, scores made ahead.
+  /// Policies that draw get new draws on every pass, from the layer's own stream: `draws()`.
+  MixtureOutput forward(const at::Tensor& x) { return forward(x, RouterInputs{}); }
+  /// With the draws of this stream: the same bits at every call.
+  MixtureOutput forward(const at::Tensor& x, const Rng& rng);
+  /// The same with what is known about the tokens: ids, tasks, sequences, positions, enforced routes, scores made ahead, draws.
   MixtureOutput forward(const at::Tensor& x, const RouterInputs& inputs);
   /// After an optimiser step: controllers (selection bias, adaptive coefficients) see the plans of all training passes since
   /// the last call as one batch. Nothing happens without controllers.
@@ -62,6 +66,11 @@ class Mixture : public torch::nn::Module {
   /// This rank's tokens are part of a larger batch: balance losses and controllers count all of it (decisions/006). Gradients of the
   /// ranks are then to be summed, not averaged. Null: the tokens are the batch.
   void set_ranks(std::shared_ptr<const RankSum> ranks) { ranks_ = std::move(ranks); }
+  /// The stream of passes without an Rng of theirs. It starts from `seed`: layers of one model want a seed each, for their initial weights as
+  /// for their draws. torch::save writes how many passes are done, so that a training goes on with the draws it would have had.
+  PassStream& draws() { return draws_; }
+  void save(torch::serialize::OutputArchive& archive) const override;
+  void load(torch::serialize::InputArchive& archive) override;
   Gate& gate() { return *gate_; }
   Bank& bank() { return *bank_; }
   const Policy& policy() const { return *policy_; }
@@ -73,6 +82,7 @@ class Mixture : public torch::nn::Module {
   at::Tensor shared(const at::Tensor& x) const;
 
   MixtureOptions options_;
+  PassStream draws_;
   std::shared_ptr<Gate> gate_;
   std::shared_ptr<Policy> policy_;
   std::shared_ptr<Bank> bank_, shared_;
