@@ -1,17 +1,17 @@
 #include "mixture/mixture.h"
 
 #include <ATen/ATen.h>
-#include <torch/serialize/archive.h>
-
-#include <array>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <fmt/format.h>
 
 #include "base/registry.h"
+#include "base/shown.h"
+#include "mixture/tokens.h"
 #include "ops/conv.h"
 #include "ops/init.h"
 
 namespace gw {
 namespace {
-constexpr const char* kPasses = "draws.passes";
 constexpr size_t kMostPasses = 4096;  // micro-batches of one step: more are a forgotten end_step, and would fill the memory
 }
 
@@ -68,7 +68,7 @@ at::Tensor Mixture::shared(const at::Tensor& x) const {
   for (int64_t s = 1; s < options_.shared_experts; ++s) y = y + shared_->run_one(x, s);
   if (!shared_gate_.defined()) return y;
   GW_CHECK(x.dim() == 2, "mixture: expected tokens [T, {}] for shared_gate, got {} dimensions", options_.in, x.dim());
-  return at::sigmoid(ops::linear(x, shared_gate_, {})) * y;
+  return at::sigmoid(ops::linear(x, shared_gate_.to(x.scalar_type()), {})) * y;
 }
 
 std::shared_ptr<Mixture> Mixture::from_json(const Json& options) {
@@ -78,7 +78,8 @@ std::shared_ptr<Mixture> Mixture::from_json(const Json& options) {
 }
 
 RoutingPlan Mixture::route(const at::Tensor& x, const RouterInputs& inputs) {
-  const auto scores = inputs.scores.defined() ? inputs.scores : gate_->score(x, inputs);
+  const auto scores =
+      inputs.scores.defined() ? inputs.scores.to(routing_type(inputs.scores.scalar_type())) : gate_scores(*gate_, x, inputs);
   auto query = policy_query(site_, RoutePurpose::kClean, *policy_, scores, is_training(), *inputs.rng);
   query.soft = policy_->traits().soft;
   query.chosen = [&] { return policy_->plan_for(scores, inputs, is_training()); };
@@ -128,30 +129,17 @@ at::Tensor Mixture::run(const at::Tensor& x, const RoutingPlan& plan) {
   return plan.soft() ? at::matmul(plan.combine.to(x.scalar_type()), answers) : scatter_rows(answers, plan.token, plan.weight, plan.tokens);
 }
 
-void Mixture::save(torch::serialize::OutputArchive& archive) const {
-  torch::nn::Module::save(archive);
-  const std::array<int64_t, 2> passes{static_cast<int64_t>(draws_.passes(true)), static_cast<int64_t>(draws_.passes(false))};
-  archive.write(kPasses, at::tensor(at::ArrayRef<int64_t>(passes), at::kLong), /*is_buffer=*/true);
-}
-
-void Mixture::load(torch::serialize::InputArchive& archive) {
-  torch::nn::Module::load(archive);
-  at::Tensor passes;
-  if (!archive.try_read(kPasses, passes, /*is_buffer=*/true)) return;  // a file from before the stream was kept
-  const bool counts = passes.scalar_type() == at::kLong && passes.numel() == 2;
-  GW_CHECK(counts, "mixture: expected two counts of passes in the archive, got {} values", passes.numel());
-  draws_.resume(static_cast<uint64_t>(passes[0].item<int64_t>()), static_cast<uint64_t>(passes[1].item<int64_t>()));
-}
-
 MixtureOutput Mixture::forward(const at::Tensor& x, const Rng& rng) {
   RouterInputs inputs;
   inputs.rng = rng;
   return forward(x, inputs);
 }
 
-MixtureOutput Mixture::forward(const at::Tensor& x, const RouterInputs& given) {
-  GW_CHECK(x.dim() >= 2 && x.size(1) == options_.in, "mixture: expected tokens [T, {}], got {} dimensions, second of size {}", options_.in,
-           x.dim(), x.dim() < 2 ? 0 : x.size(1));
+MixtureOutput Mixture::forward(const at::Tensor& tokens, const RouterInputs& given) {
+  const auto weights = bank_->parameters();
+  const auto layer = site_ == kOwnSite ? site_ : fmt::format("mixture \"{}\"", shown(site_));
+  const auto x = accepted_tokens(layer, tokens, options_.in, weights.empty() ? at::Tensor() : weights[0]);
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);  // the kernels take no mixture of types
   auto inputs = given;
   if (!inputs.rng) inputs.rng = draws_.next(is_training());
   auto plan = route(x, inputs);
@@ -168,9 +156,9 @@ MixtureOutput Mixture::forward(const at::Tensor& x, const RouterInputs& given) {
   if (output_bias_.defined()) {
     std::vector<int64_t> per_channel(static_cast<size_t>(y.dim()), 1);
     per_channel[1] = options_.out;
-    y = y + output_bias_.view(per_channel);
+    y = y + output_bias_.to(y.scalar_type()).view(per_channel);
   }
-  return {y, std::move(plan), gate_->ahead(x)};
+  return {y, std::move(plan), gate_ahead(*gate_, x)};
 }
 
 }  // namespace gw
