@@ -1,8 +1,12 @@
 #include "mixture/mixture.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <fmt/format.h>
 
 #include "base/registry.h"
+#include "base/shown.h"
+#include "mixture/tokens.h"
 #include "ops/conv.h"
 #include "ops/init.h"
 
@@ -26,7 +30,8 @@ void MixtureOptions::fields(OptionVisitor& v) {
   v.integer("seed", seed, "of the initial weights", 0, INT64_MAX);
 }
 
-Mixture::Mixture(const MixtureOptions& options) : torch::nn::Module("Mixture"), options_(options) {
+Mixture::Mixture(const MixtureOptions& options)
+    : torch::nn::Module("Mixture"), options_(options), draws_(Rng(static_cast<uint64_t>(options.seed)).fork("draws")) {
   GW_CHECK(options.in > 0, "mixture: expected the token width \"in\" to be positive, got {}", options.in);
   if (options_.out == 0) options_.out = options_.in;
   const auto seed = Rng(static_cast<uint64_t>(options.seed));
@@ -63,7 +68,7 @@ at::Tensor Mixture::shared(const at::Tensor& x) const {
   for (int64_t s = 1; s < options_.shared_experts; ++s) y = y + shared_->run_one(x, s);
   if (!shared_gate_.defined()) return y;
   GW_CHECK(x.dim() == 2, "mixture: expected tokens [T, {}] for shared_gate, got {} dimensions", options_.in, x.dim());
-  return at::sigmoid(ops::linear(x, shared_gate_, {})) * y;
+  return at::sigmoid(ops::linear(x, shared_gate_.to(x.scalar_type()), {})) * y;
 }
 
 std::shared_ptr<Mixture> Mixture::from_json(const Json& options) {
@@ -73,8 +78,9 @@ std::shared_ptr<Mixture> Mixture::from_json(const Json& options) {
 }
 
 RoutingPlan Mixture::route(const at::Tensor& x, const RouterInputs& inputs) {
-  const auto scores = inputs.scores.defined() ? inputs.scores : gate_->score(x, inputs);
-  auto query = policy_query(site_, RoutePurpose::kClean, *policy_, scores, is_training(), inputs.rng);
+  const auto scores =
+      inputs.scores.defined() ? inputs.scores.to(routing_type(inputs.scores.scalar_type())) : gate_scores(*gate_, x, inputs);
+  auto query = policy_query(site_, RoutePurpose::kClean, *policy_, scores, is_training(), *inputs.rng);
   query.soft = policy_->traits().soft;
   query.chosen = [&] { return policy_->plan_for(scores, inputs, is_training()); };
   auto plan = tap_->decide(query);
@@ -129,9 +135,13 @@ MixtureOutput Mixture::forward(const at::Tensor& x, const Rng& rng) {
   return forward(x, inputs);
 }
 
-MixtureOutput Mixture::forward(const at::Tensor& x, const RouterInputs& inputs) {
-  GW_CHECK(x.dim() >= 2 && x.size(1) == options_.in, "mixture: expected tokens [T, {}], got {} dimensions, second of size {}", options_.in,
-           x.dim(), x.dim() < 2 ? 0 : x.size(1));
+MixtureOutput Mixture::forward(const at::Tensor& tokens, const RouterInputs& given) {
+  const auto weights = bank_->parameters();
+  const auto layer = site_ == kOwnSite ? site_ : fmt::format("mixture \"{}\"", shown(site_));
+  const auto x = accepted_tokens(layer, tokens, options_.in, weights.empty() ? at::Tensor() : weights[0]);
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);  // the kernels take no mixture of types
+  auto inputs = given;
+  if (!inputs.rng) inputs.rng = draws_.next(is_training());
   auto plan = route(x, inputs);
   GW_CHECK(!plan.soft() || x.dim() == 2, "mixture: expected tokens [T, {}] for soft slots, got {} dimensions", options_.in, x.dim());
   auto y = run(x, plan);
@@ -146,9 +156,9 @@ MixtureOutput Mixture::forward(const at::Tensor& x, const RouterInputs& inputs) 
   if (output_bias_.defined()) {
     std::vector<int64_t> per_channel(static_cast<size_t>(y.dim()), 1);
     per_channel[1] = options_.out;
-    y = y + output_bias_.view(per_channel);
+    y = y + output_bias_.to(y.scalar_type()).view(per_channel);
   }
-  return {y, std::move(plan), gate_->ahead(x)};
+  return {y, std::move(plan), gate_ahead(*gate_, x)};
 }
 
 }  // namespace gw

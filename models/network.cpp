@@ -69,7 +69,7 @@ at::Tensor Network::image_scores(const at::Tensor& x, const ForwardOptions& opti
   RouterInputs inputs;
   inputs.rng = options.rng.fork("gate"), inputs.step = step_;
   const at::AutoGradMode recorded(options.record_router && at::GradMode::is_enabled());
-  return gate_->score(x, inputs);
+  return gate_scores(*gate_, x, inputs);
 }
 
 NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& options) {
@@ -104,7 +104,7 @@ NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& o
 }
 
 at::Tensor Network::route(const at::Tensor& images) {
-  return gate_ ? gate_->forward(images.contiguous(at::MemoryFormat::ChannelsLast)) : at::Tensor();
+  return gate_ ? gate_scores(*gate_, images.contiguous(at::MemoryFormat::ChannelsLast), {}) : at::Tensor();
 }
 
 Output Network::answer(const Batch& batch, const Pass& pass) {

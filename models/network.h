@@ -34,7 +34,7 @@ struct ForwardOptions {
   Execution execution = Execution::kSparse;
   int64_t forced_expert = -1;  ///< ≥ 0: every image through this pathway, no router
   int64_t drawn_place = -1;    ///< ≥ 0: every image through the experts at this place of a random order that `rng` gives each layer, no router
-  Rng rng{0};                  ///< for policies that draw
+  Rng rng{0};                  ///< for policies that draw: passes of one stream draw the same, so fork one per step, as the trainer does
   at::Tensor scores;           ///< router scores already at hand [B, E]: the router is not run again
   /// false: the network's answer carries no gradient through the choice of experts (the scores keep theirs). Attacks want
   /// this: the straight-through gradient of a choice that does not change drowns that of the pathway.

@@ -46,7 +46,7 @@ RoutingPlan LayerRouter::decide(const at::Tensor& batch, const ForwardPass& pass
   RouterInputs inputs;
   inputs.rng = rng, inputs.step = pass.step;
   // A gate over tokens sees one per image: the mean of each channel.
-  auto scores = gate_->score(gate_->takes_images() ? batch : batch.mean({2, 3}), inputs);
+  auto scores = gate_scores(*gate_, gate_->takes_images() ? batch : batch.mean({2, 3}), inputs);
   if (!pass.straight_through) scores = scores.detach();
   return pass.tap->decide(policy_query(name_, pass.purpose, *policy_, scores, pass.train, rng));
 }

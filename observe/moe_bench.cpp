@@ -140,7 +140,7 @@ class Runner {
     const auto& w = sets_[turn % sets_.size()];
     const at::AutoGradMode mode(c_.mode == Mode::training);
     const std::string activation = c_.glu ? "silu" : "gelu";
-    if (c_.bits > 0) return {ops::moe_ffn_quantised(x_, plan.token, plan.offsets, weight_, w.quantised, activation)};
+    if (c_.bits > 0) return {ops::moe_ffn_quantised(x_, plan.token, plan.offsets, weight_, w.quantised, {activation})};
     const auto y = ops::moe_ffn(x_, plan.token, plan.offsets, weight_, w.stacked, {activation, false}, w.packed);
     if (c_.mode == Mode::forward) return {y};
     std::vector<at::Tensor> inputs{x_, weight_, w.stacked.up, w.stacked.down};

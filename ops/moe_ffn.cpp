@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 
 #include "base/error.h"
@@ -26,6 +27,7 @@ struct Call {
   at::Tensor token;
   std::vector<int64_t> offsets;
   kernels::Activation activation;
+  kernels::GluBounds bounds;
   bool glu = false, recompute = false, recorded = false;
   PackedFfn packed;
   std::vector<int64_t> present;  ///< which inputs are given: libtorch takes no undefined ones
@@ -57,7 +59,7 @@ struct Prepared {
     p.offsets = call.offsets.data(), p.token = data<int64_t, T>(token), p.weight = data<Sum, T>(held[kWeight]), p.x = data<T, T>(held[kX]);
     p.up = side(kUp, kUpBias, call.packed.up), p.down = side(kDown, kDownBias, call.packed.down);
     if (call.glu) p.gate = side(kGate, kGateBias, call.packed.gate);
-    p.activation = call.activation;
+    p.activation = call.activation, p.bounds = call.bounds;
   }
 
  private:
@@ -66,7 +68,16 @@ struct Prepared {
   }
 };
 
-bool nothing_to_do(const at::Tensor& up, const at::Tensor& down, int64_t rows) { return rows == 0 || up.numel() == 0 || down.numel() == 0; }
+bool nothing_to_do(const at::Tensor& down, int64_t rows) { return rows == 0 || down.numel() == 0; }
+
+// Sums over no inputs are zero, and what is left is the biases: one input, or one hidden value, of weight zero says the same to the kernels.
+at::Tensor padded(const at::Tensor& t, int64_t last, int64_t before) {
+  return t.defined() ? at::constant_pad_nd(t, t.dim() > 1 ? std::vector<int64_t>{0, last, 0, before} : std::vector<int64_t>{0, last}) : t;
+}
+FfnWeights with_one_value(const FfnWeights& w, int64_t d, int64_t h) {
+  return {padded(w.gate, d, h),      padded(w.up, d, h),      padded(w.down, h, 0),
+          padded(w.gate_bias, h, 0), padded(w.up_bias, h, 0), w.down_bias};
+}
 
 // A call that one core ends in 50 µs is not shared: waking and waiting cost 8 µs and more. E = 16, K = 2, D = 128, H = 256, f32, two cores:
 // 11 µs instead of 19 at one token, 28 instead of 40 at four; at eight 52 instead of 44, so those are shared. `writes_weights`: gradients
@@ -105,6 +116,7 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
     call.token = saved[kInputs];
     call.offsets = ctx->saved_data["offsets"].toIntVector();
     call.activation = static_cast<kernels::Activation>(ctx->saved_data["activation"].toInt());
+    call.bounds = {ctx->saved_data["bounded"].toBool(), ctx->saved_data["limit"].toDouble(), ctx->saved_data["shift"].toDouble()};
     call.glu = saved[kGate].defined();
     auto out = [&] {
       switch (saved[kX].scalar_type()) {
@@ -140,7 +152,7 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
       if (call.glu) gate = pooled_empty(up.sizes(), up.options());
     }
     auto y = pooled_empty({p.tokens, p.out}, x.options().dtype(Types<T>::sum).requires_grad(false));
-    if (nothing_to_do(prepared.held[kUp], prepared.held[kDown], rows)) {
+    if (nothing_to_do(prepared.held[kDown], rows)) {
       y.zero_();
     } else {
       TorchTeam team(most_workers(p, false));
@@ -154,6 +166,7 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
       ctx->save_for_backward(std::move(keep));
       ctx->saved_data["offsets"] = call.offsets;
       ctx->saved_data["activation"] = static_cast<int64_t>(call.activation);
+      ctx->saved_data["bounded"] = call.bounds.given, ctx->saved_data["limit"] = call.bounds.limit, ctx->saved_data["shift"] = call.bounds.shift;
       ctx->saved_data["present"] = call.present;
     }
     return y.to(Types<T>::value);
@@ -179,7 +192,7 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
     to.down = static_cast<T*>(place(kDown, value));
     to.gate_bias = static_cast<Sum*>(place(kGateBias, sum)), to.up_bias = static_cast<Sum*>(place(kUpBias, sum));
     to.down_bias = static_cast<Sum*>(place(kDownBias, sum));
-    if (nothing_to_do(prepared.held[kUp], prepared.held[kDown], call.offsets.back())) {
+    if (nothing_to_do(prepared.held[kDown], call.offsets.back())) {
       for (auto& g : out) g = g.defined() ? g.zero_() : g;
     } else {
       compute(prepared, saved, dy.to(value).contiguous(), to);
@@ -277,6 +290,14 @@ kernels::Activation ffn_activation(const std::string& name) {
   return static_cast<kernels::Activation>(it - names.begin());
 }
 
+kernels::GluBounds ffn_bounds(const FfnOptions& options, bool glu) {
+  const double limit = options.limit, shift = options.up_shift;
+  GW_CHECK(std::isfinite(limit) && limit >= 0 && std::isfinite(shift), "moe_ffn: expected a limit >= 0 and a shift that are finite, got {} and {}",
+           limit, shift);
+  GW_CHECK(glu || (limit == 0 && shift == 0), "moe_ffn: expected a gate with limit or up_shift, got none; they hold the factors of a GLU");
+  return {limit > 0 || shift != 0, limit > 0 ? limit : HUGE_VAL, shift};
+}
+
 const std::vector<std::string>& activation_names() {
   static const std::vector<std::string> names{"identity", "relu",       "relu_squared", "sigmoid",  "tanh",
                                               "silu",     "quick_gelu", "gelu",         "gelu_tanh"};
@@ -339,7 +360,11 @@ at::Tensor moe_ffn(const at::Tensor& x, const at::Tensor& token, const std::vect
   GW_CHECK(x.size(1) == w.up.size(2), "moe_ffn: expected x [T, {}] for these weights, got [{}, {}]", w.up.size(2), x.size(0), x.size(1));
   check_ffn_rows(x, token, offsets, weight, w.up.size(0));
   if (packed.defined()) check_packed(w, packed);
-  Call call{token, offsets, ffn_activation(options.activation), w.gate.defined(), options.recompute, false, packed, {}};
+  const int64_t no_input = x.size(1) == 0 ? 1 : 0, no_hidden = w.up.size(1) == 0 ? 1 : 0;
+  if (no_input + no_hidden > 0)
+    return moe_ffn(padded(x, no_input, 0), token, offsets, weight, with_one_value(w, no_input, no_hidden), options);
+  const bool glu = w.gate.defined();
+  Call call{token, offsets, ffn_activation(options.activation), ffn_bounds(options, glu), glu, options.recompute, false, packed, {}};
   variable_list inputs;
   const variable_list all{x, weight, w.gate, w.up, w.down, w.gate_bias, w.up_bias, w.down_bias};  // in the order of Input
   for (size_t i = 0; i < all.size(); ++i) {

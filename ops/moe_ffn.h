@@ -22,6 +22,8 @@ struct PackedFfn {
 struct FfnOptions {
   std::string activation = "silu";  ///< one of activation_names()
   bool recompute = false;           ///< keep nothing for the backward pass and compute gate and up again
+  double limit = 0;                 ///< with a gate: f(min(gate, limit))·max(-limit, min(up, limit)); 0: no limit
+  double up_shift = 0;              ///< with a gate: added to the (limited) up, as GPT-OSS adds 1
 };
 
 const std::vector<std::string>& activation_names();
@@ -30,7 +32,8 @@ const std::vector<std::string>& activation_names();
 /// Math:   y_t = Σ_{r: token_r = t} weight_r · (f(x_t·gateᵀ + b)·(x_t·upᵀ + b))·downᵀ + b, over a token's rows in the order of experts;
 ///         without gate f(x_t·upᵀ + b). bf16: sums and routing weights in f32, h rounded to bf16 between the products.
 /// Shapes: x [T, D] f32, bf16 or f64 on the CPU; rows of expert e are offsets[e] … offsets[e + 1] - 1, row r stands for token [N] int64 r with
-///         weight [N] → y [T, O] in the dtype of x. T, N and single experts may be empty; a token without rows gets zeros.
+///         weight [N] → y [T, O] in the dtype of x. T, N and single experts may be empty; a token without rows gets zeros. D = 0 or H = 0
+///         leaves the biases.
 /// Errors: ValueError for shapes, dtypes or devices that do not fit, token ids outside [0, T), offsets that do not rise from 0 to N,
 ///         unknown activations, a backward pass that asks for second derivatives. NaN in x or weight gives NaN in its token only.
 /// Cost:   2·N·H·(2·D + O) flop (GLU), twice that backward; the weights of experts with rows are read once (backward: twice) and their gradients

@@ -31,5 +31,7 @@ void check_ffn_rows(const at::Tensor& x, const at::Tensor& token, const std::vec
 std::string device_remedy(const at::Device& device);
 /// Errors: ValueError with the near miss.
 kernels::Activation ffn_activation(const std::string& name);
+/// Errors: ValueError for a limit or a shift without a gate, not finite, or a negative limit.
+kernels::GluBounds ffn_bounds(const FfnOptions& options, bool glu);
 
 }  // namespace gw::ops

@@ -1,6 +1,7 @@
 #include "ops/quantised.h"
 
 #include <ATen/ATen.h>
+#include <fmt/ranges.h>
 
 #include "base/error.h"
 #include "kernels/codes/family.h"
@@ -54,7 +55,7 @@ void check_layer(const QuantisedFfn& w) {
 
 template <class T>
 at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight,
-               const QuantisedFfn& w, kernels::Activation activation) {
+               const QuantisedFfn& w, const FfnOptions& options) {
   const auto x = given.contiguous(), ids = token.contiguous(), factors = weight.to(at::kFloat).contiguous();
   const auto side = [&](const at::Tensor& codes, const at::Tensor& scales, const at::Tensor& b, int64_t group) {
     return kernels::CodeWeight{codes.data_ptr<uint8_t>(), scales.data_ptr<float>(),
@@ -64,7 +65,8 @@ at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vect
   p.experts = w.experts, p.in = w.in, p.hidden = w.hidden, p.out = w.out, p.tokens = x.size(0);
   p.offsets = offsets.data(), p.token = static_cast<const int64_t*>(ids.data_ptr()),
   p.weight = static_cast<const float*>(factors.data_ptr());
-  p.x = static_cast<const T*>(x.data_ptr()), p.activation = activation;
+  p.x = static_cast<const T*>(x.data_ptr()), p.activation = ffn_activation(options.activation);
+  p.bounds = ffn_bounds(options, w.gate.defined());
   p.up = side(w.up, w.up_scales, w.up_bias, w.in_group), p.down = side(w.down, w.down_scales, w.down_bias, w.hidden_group);
   if (w.gate.defined()) p.gate = side(w.gate, w.gate_scales, w.gate_bias, w.in_group);
   if (offsets.back() == 0) return at::zeros({p.tokens, p.out}, x.options());
@@ -79,8 +81,11 @@ at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vect
 
 QuantisedWeight quantise(const at::Tensor& given, int64_t bits, int64_t group) {
   GW_CHECK(bits == 4 || bits == 8, "quantise: expected 4 or 8 bits, got {}", bits);
-  GW_CHECK(given.defined() && given.dim() == 3 && given.is_floating_point() && given.numel() > 0,
-           "quantise: expected weights [E, outputs, inputs], got {} dimensions", given.defined() ? given.dim() : 0);
+  GW_CHECK(given.defined() && given.dim() == 3 && given.is_floating_point(),
+           "quantise: expected weights [E, outputs, inputs] of floating point, got {}",
+           given.defined() ? fmt::format("{} dimensions of {}", given.dim(), c10::toString(given.scalar_type())) : "nothing");
+  GW_CHECK(given.numel() > 0, "quantise: expected at least one expert, output and input, got [{}]; there is nothing to code",
+           fmt::join(given.sizes(), ", "));
   GW_CHECK(group >= 0 && group % kStep == 0, "quantise: expected a group of 0 (whole rows) or a multiple of {}, got {}", kStep, group);
   const at::NoGradGuard no_grad;
   const auto w = given.detach().to(at::kFloat).contiguous();
@@ -129,7 +134,7 @@ QuantisedFfn quantise_ffn(const FfnWeights& w, int64_t bits, int64_t group) {
 }
 
 at::Tensor moe_ffn_quantised(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight,
-                             const QuantisedFfn& w, const std::string& activation) {
+                             const QuantisedFfn& w, const FfnOptions& options) {
   GW_CHECK(x.defined() && x.dim() == 2 && x.device().is_cpu() && x.size(1) == w.in &&
                (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16),
            "moe_ffn: expected x [T, {}] in f32 or bf16 on the CPU for these quantised weights, got {} dimensions of {}", w.in,
@@ -138,8 +143,9 @@ at::Tensor moe_ffn_quantised(const at::Tensor& x, const at::Tensor& token, const
            "moe_ffn: expected a call without gradients for quantised weights; use NoGradGuard or dequantise()");
   check_layer(w);
   check_ffn_rows(x, token, offsets, weight, w.experts);
-  const auto f = ffn_activation(activation);
-  return x.scalar_type() == at::kFloat ? run<float>(x, token, offsets, weight, w, f) : run<kernels::Bf16>(x, token, offsets, weight, w, f);
+  ffn_activation(options.activation), ffn_bounds(options, w.gate.defined());  // refuse before anything is computed
+  return x.scalar_type() == at::kFloat ? run<float>(x, token, offsets, weight, w, options)
+                                       : run<kernels::Bf16>(x, token, offsets, weight, w, options);
 }
 
 }  // namespace gw::ops

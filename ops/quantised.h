@@ -38,6 +38,6 @@ QuantisedFfn quantise_ffn(const FfnWeights& weights, int64_t bits, int64_t group
 ///         in all of its token's outputs.
 /// Cost:   reads bits / 8 bytes per weight of an expert with rows, and its scales.
 at::Tensor moe_ffn_quantised(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets, const at::Tensor& weight,
-                             const QuantisedFfn& weights, const std::string& activation = "silu");
+                             const QuantisedFfn& weights, const FfnOptions& options = {});
 
 }  // namespace gw::ops

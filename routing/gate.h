@@ -31,7 +31,20 @@ class Gate : public torch::nn::Module {
   }
   /// True when the gate takes images [B, C, H, W] rather than tokens [T, D].
   virtual bool takes_images() const { return false; }
+
+  // A router stays in f32 where a layer goes to bf16 or f16: among experts of near scores, 8 bits would choose by rounding.
+  using torch::nn::Module::to;
+  void to(torch::Device device, torch::Dtype dtype, bool non_blocking = false) override;
+  void to(torch::Dtype dtype, bool non_blocking = false) override;
 };
+
+/// What layers and networks call: gate.score() of x in the gate's precision, f32 or f64, whatever that of x, autocast or not.
+/// Errors: as the gate; ValueError for a gate whose weights are neither f32 nor f64.
+at::Tensor gate_scores(Gate& gate, const at::Tensor& x, const RouterInputs& inputs);
+/// gate.ahead() in the same way.
+at::Tensor gate_ahead(Gate& gate, const at::Tensor& x);
+/// f32 for bf16 and f16, else the type itself.
+at::ScalarType routing_type(at::ScalarType type);
 
 /// Checks for [T, width]; the message names `part`.
 void check_tokens(const char* part, const at::Tensor& x, int64_t width);

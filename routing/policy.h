@@ -20,7 +20,7 @@ class Policy {
   virtual RoutingPlan plan(const at::Tensor& scores, bool train, const Rng& rng) const = 0;
   /// The same with what is known about the tokens; policies that need none of it inherit this.
   virtual RoutingPlan plan_for(const at::Tensor& scores, const RouterInputs& inputs, bool train) const {
-    return plan(scores, train, inputs.rng);
+    return plan(scores, train, inputs.rng.value_or(Rng(0)));
   }
   virtual int64_t experts() const = 0;
   /// A plan over given experts [T, K] int64 (−1: empty slot), weighed and differentiable as if the policy had chosen them: replay.

@@ -90,11 +90,11 @@ def shared_section(shared):
 def family_section(root):
     """The table of routing/families.cpp."""
     text = (root / "routing" / "families.cpp").read_text(encoding="utf-8")
-    rows = re.findall(r'\{"(\w+)",\s*R"\((.*?)\)",\s*(\d+),\s*(true|false),\s*(?:R"\((.*?)\)"|"\{\}"),\s*"(.*?)"\}', text, re.S)
-    yield "### Model families\n\nThe routers of published models as options (`gw::family_policy`, with what runs beside it `gw::family_mixture`), equal to PyTorch's numbers to 1e-12.\n"
-    yield "| family | policy | experts | beside the routed experts | source |\n|---|---|---|---|---|"
-    for name, policy, experts, _, beside, source in rows:
-        yield f"| {name} | `{policy}` | {experts} | {f'`{beside}`' if beside else ''} | {source} |"
+    rows = re.findall(r'\{"(\w+)",\s*R"\((.*?)\)",\s*(\d+),\s*(true|false),\s*R"\((.*?)\)",\s*(?:R"\((.*?)\)"|"\{\}"),\s*"(.*?)"\}', text, re.S)
+    yield "### Model families\n\nPublished models as options: the router (`gw::family_policy`), or the whole layer with its experts and what runs beside them (`gw::family_mixture`). Routers agree with their published formulas, written in PyTorch, to 1e-12 (`tests/routing/make_family_golden.py`), whole layers with the formulas of their experts (`tests/mixture/test_families.cpp`). Where a checkpoint's tensors go is in [layers](layers.md#weights-of-published-models).\n"
+    yield "| family | policy | experts | banks/mlp | beside the routed experts | source |\n|---|---|---|---|---|---|"
+    for name, policy, experts, _, bank, beside, source in rows:
+        yield f"| {name} | `{policy}` | {experts} | `{bank}` | {f'`{beside}`' if beside else ''} | {source} |"
     yield ""
 
 

@@ -26,6 +26,7 @@ at::Tensor trades_images(Network& network, const at::Tensor& images, const at::T
   at::Tensor target;
   ForwardOptions pass;
   pass.purpose = RoutePurpose::kSearch;
+  pass.rng = rng.fork("draws");  // the same for all passes of this search, which needs one function to climb, and others for the next
   {
     const at::NoGradGuard no_grad;
     target = network.forward(images, pass).logits;

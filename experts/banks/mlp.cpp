@@ -14,7 +14,8 @@ namespace gw {
 namespace {
 
 /// Two-layer perceptrons, plain or gated (GLU), through the fused kernel.
-/// Math:   y = act(x W1ᵀ + b1) W2ᵀ + b2, or with glu (act(x Wgᵀ + bg) ∘ (x W1ᵀ + b1)) W2ᵀ + b2, per expert.
+/// Math:   y = act(x W1ᵀ + b1) W2ᵀ + b2, or with glu (act(x Wgᵀ + bg) ∘ (x W1ᵀ + b1)) W2ᵀ + b2, per expert; with limit ℓ and up_shift s
+///         (act(min(g, ℓ)) ∘ (max(−ℓ, min(u, ℓ)) + s)) W2ᵀ + b2, g and u the two products. GPT-OSS: quick_gelu (x·σ(1.702 x)), ℓ = 7, s = 1.
 /// Shapes: W1, Wg [E, H, D], W2 [E, O, H]; biases b1, bg [E, H], b2 [E, O].
 /// Cost:   2·N·H·(D + O) flop (glu: 2·N·H·(2·D + O)), whatever E; see ops/moe_ffn.h.
 /// Errors: as ops/moe_ffn.h; rows that do not fit the offsets.
@@ -27,10 +28,13 @@ class MlpBank : public Bank {
     int64_t hidden = 0;
     std::string activation = "relu";
     bool glu = false, bias = true, recompute = false, packed = false;
+    double limit = 0, up_shift = 0;
     void fields(OptionVisitor& v) override {
       v.integer("hidden", hidden, "hidden width H of an expert; 0: four times the input width", 0, 1 << 20);
       v.text("activation", activation, "between the two products", ops::activation_names());
       v.flag("glu", glu, "multiply the activated gate product with a second one");
+      v.real("limit", limit, "glu: the gate product is held below it, the second one between -limit and limit; 0: no limit", 0, 1e30);
+      v.real("up_shift", up_shift, "glu: added to the second product after the limit (GPT-OSS: 1)", -1e30, 1e30);
       v.flag("bias", bias, "add a bias after each product");
       v.flag("recompute", recompute, "keep no hidden values for the backward pass and compute them again");
       v.flag("packed", packed, "keep a second copy of the weights in the order of the kernel for passes without gradients");
@@ -38,6 +42,8 @@ class MlpBank : public Bank {
   };
 
   MlpBank(const Options& options, const Context& context) : options_(options), context_(context) {
+    GW_CHECK(options.glu || (options.limit == 0 && options.up_shift == 0),
+             "banks/mlp: expected glu = true with limit or up_shift, got glu = false; they hold the factors of a GLU");
     const int64_t h = options.hidden > 0 ? options.hidden : 4 * context.in;
     const Rng rng = Rng(context.seed).fork("banks/mlp");
     const auto add = [&](const char* weight, const char* bias, int64_t out, int64_t in) {
@@ -55,7 +61,7 @@ class MlpBank : public Bank {
 
   at::Tensor mix(const at::Tensor& x, const std::vector<int64_t>& offsets, const at::Tensor& token, const at::Tensor& weight) override {
     const auto w = current();
-    return ops::moe_ffn(x, token, offsets, weight, w, {options_.activation, options_.recompute}, panels(w, offsets));
+    return ops::moe_ffn(x, token, offsets, weight, w, {options_.activation, options_.recompute, options_.limit, options_.up_shift}, panels(w, offsets));
   }
 
   // By libtorch's own operations: what the fused kernel is compared with.
@@ -64,9 +70,16 @@ class MlpBank : public Bank {
     const auto product = [e](const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
       return ops::linear(x, weight[e], bias.defined() ? bias[e] : bias);
     };
-    const auto up = product(rows, w.up, w.up_bias);
-    const auto h = w.gate.defined() ? activate(product(rows, w.gate, w.gate_bias)) * up : activate(up);
-    return product(h, w.down, w.down_bias);
+    auto up = product(rows, w.up, w.up_bias);
+    if (w.gate.defined()) {
+      auto gate = product(rows, w.gate, w.gate_bias);
+      if (options_.limit > 0) gate = gate.clamp_max(options_.limit), up = up.clamp(-options_.limit, options_.limit);
+      if (options_.up_shift != 0) up = up + options_.up_shift;
+      up = activate(gate) * up;
+    } else {
+      up = activate(up);
+    }
+    return product(up, w.down, w.down_bias);
   }
 
  private:

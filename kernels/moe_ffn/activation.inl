@@ -22,6 +22,16 @@ GW_DEVICE inline void narrow_to(float v, Bf16& to) {  // nearest, ties to even; 
 GW_DEVICE inline float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 GW_DEVICE inline double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
 
+// Nearest values within bounds; a NaN stays one.
+template <class S>
+GW_DEVICE inline S at_most(S x, S limit) {
+  return x > limit ? limit : x;
+}
+template <class S>
+GW_DEVICE inline S within(S x, S limit) {
+  return x < -limit ? -limit : at_most(x, limit);
+}
+
 template <class S>
 struct Value {
   S f, slope;

@@ -97,8 +97,8 @@ class Backward {
     for (int64_t r = 0; r < count; ++r) {
       const int64_t row = panels_.begin(panel) + r, at = row * p_.hidden + column;
       dots_[row * hidden_panels_ + column_panel] =
-          rows_.activate_backward(p_.activation, glu_ ? kept_.gate + at : nullptr, kept_.up + at, tile + r * gemm_.cols, p_.weight[row], n, weighted_ + at,
-                                  glu_ ? d_gate_ + at : nullptr, d_up_ + at);
+          rows_.activate_backward(p_.activation, p_.bounds, glu_ ? kept_.gate + at : nullptr, kept_.up + at, tile + r * gemm_.cols, p_.weight[row], n,
+                                  weighted_ + at, glu_ ? d_gate_ + at : nullptr, d_up_ + at);
       ups[r] = d_up_ + at;
       if (glu_) gates[r] = d_gate_ + at;
     }

@@ -22,6 +22,7 @@ struct CodeProblem {
   const T* x = nullptr;  ///< [tokens, in]
   CodeWeight gate, up, down;
   Activation activation = Activation::silu;
+  GluBounds bounds;  ///< read with GLU only
 };
 
 /// y [tokens, out] (overwritten) = Σ_r weight_r·expert(x_token(r)); rows and the inner activations are rounded to fixed point: with codes of 8

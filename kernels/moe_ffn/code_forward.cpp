@@ -211,7 +211,8 @@ class CodeForward {
         multiply(x_, p_.up, b, p_.hidden, p_.in, first, count, up, worker, after_up);
         if (p_.gate.given()) multiply(x_, p_.gate, b, p_.hidden, p_.in, first, count, gate, worker, next);
         stretches(b, p_.hidden, first, count, [&](int64_t row, int64_t column, int64_t n, int64_t at) {
-          rows_.activate(p_.activation, p_.gate.given() ? gate + at : nullptr, up + at, n, h_ + row * p_.hidden + column, nullptr, nullptr);
+          rows_.activate(p_.activation, p_.bounds, p_.gate.given() ? gate + at : nullptr, up + at, n, h_ + row * p_.hidden + column, nullptr,
+                         nullptr);
         });
       });
       if (table_.rest != nullptr) table_.rest();

@@ -24,6 +24,13 @@ struct InnerBody {
     multiply_tile<T, S>(block, x, 0, Strips<T>{w.data + tile.expert * p.hidden * p.in, p.in, p.hidden, p.in, true, nullptr}, column);
   }
 
+  template <Activation A>
+  GW_DEVICE float gated(float gate, float up) const {
+    if (!p.bounds.given) return at<A>(gate).f * up;
+    const float limit = static_cast<float>(p.bounds.limit);
+    return at<A>(at_most(gate, limit)).f * (within(up, limit) + static_cast<float>(p.bounds.shift));
+  }
+
   template <class Block>
   GW_DEVICE void operator()(Block& block) const {
     const auto place = tiles.find(block.index(), p.hidden);
@@ -40,7 +47,7 @@ struct InnerBody {
         each_value(thread, tile.rows, p.hidden - column, [&](int r, int c) {
           const int64_t to = (tile.begin + r) * p.hidden + column + c;
           const float up = shared.out[0][r][c], gate = glu ? shared.out[1][r][c] : up;
-          if (h != nullptr) narrow_to(glu ? at<tag.value>(gate).f * up : at<tag.value>(up).f, h[to]);
+          if (h != nullptr) narrow_to(glu ? this->template gated<tag.value>(gate, up) : at<tag.value>(up).f, h[to]);
           if (kept.gate != nullptr) narrow_to(gate, kept.gate[to]);
           if (kept.up != nullptr) narrow_to(up, kept.up[to]);
         });
@@ -69,16 +76,21 @@ struct InnerGradientBody {
   const T* dy;
   InnerGradients<T> to;
 
+  GW_DEVICE float bounded_up(float up) const {
+    return p.bounds.given ? within(up, static_cast<float>(p.bounds.limit)) + static_cast<float>(p.bounds.shift) : up;
+  }
+
   // One value; returns d·h.
   template <Activation A>
   GW_DEVICE float value(int64_t place, float w, float d) const {
     const float up = widen(kept.up[place]), wd = w * d;
     float h;
     if (p.gate.data != nullptr) {
-      const auto v = at<A>(widen(kept.gate[place]));
-      h = v.f * up;
-      narrow_to(wd * v.f, to.up[place]);
-      narrow_to(wd * up * v.slope, to.gate[place]);
+      const float gate = widen(kept.gate[place]), limit = static_cast<float>(p.bounds.limit), factor = bounded_up(up);
+      const auto v = at<A>(p.bounds.given ? at_most(gate, limit) : gate);
+      h = v.f * factor;
+      narrow_to(p.bounds.given && (up > limit || up < -limit) ? 0.f : wd * v.f, to.up[place]);
+      narrow_to(p.bounds.given && gate > limit ? 0.f : wd * factor * v.slope, to.gate[place]);
     } else {
       const auto v = at<A>(up);
       h = v.f;

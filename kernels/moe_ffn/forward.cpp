@@ -95,7 +95,7 @@ class Forward {
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t at = tile + r * gemm_.cols, keep = (panels_.begin(panel) + r) * p_.hidden + column;
       T* h = s.row + r * gemm_.cols;
-      rows_.activate(p_.activation, !p_.gate.given() ? nullptr : s.more_tiles + at, s.tiles + at, n, h,
+      rows_.activate(p_.activation, p_.bounds, !p_.gate.given() ? nullptr : s.more_tiles + at, s.tiles + at, n, h,
                      kept_.gate == nullptr ? nullptr : kept_.gate + keep, kept_.up == nullptr ? nullptr : kept_.up + keep);
       lanes[r] = h;
     }

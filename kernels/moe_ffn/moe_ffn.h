@@ -29,6 +29,7 @@ struct FfnProblem {
   const T* x = nullptr;             ///< [tokens, in]
   FfnWeight<T> gate, up, down;      ///< [E, hidden, in] (gate.data null: no GLU), [E, hidden, in], [E, out, hidden]
   Activation activation = Activation::silu;
+  GluBounds bounds;                 ///< read with GLU only
 };
 
 /// What the forward pass leaves for the backward pass, each [N, hidden]; null places are not written.

@@ -8,15 +8,23 @@ namespace gw::kernels {
 /// f(x) of the inner product, alone or times a second product (GLU: f(gate)·up).
 enum class Activation { identity, relu, relu_squared, sigmoid, tanh, silu, quick_gelu, gelu, gelu_tanh };
 
+/// What a GLU's factors are held to, where `given`: f(min(gate, limit))·(max(-limit, min(up, limit)) + shift), as GPT-OSS has it. Beyond a bound the
+/// derivative is zero, on it that of the inside.
+struct GluBounds {
+  bool given = false;
+  double limit = 0, shift = 0;  ///< limit: infinity for none
+};
+
 /// One level. Rows of n values; sums are f32 (f64 for double), what is kept is T.
 template <class T>
 struct FfnRowsTable {
   using Sum = typename SumOf<T>::type;
-  /// h = f(gate)·up, or f(up) when gate is null. Copies of gate and up as T when their places are not null.
-  void (*activate)(Activation f, const Sum* gate, const Sum* up, int64_t n, T* h, T* kept_gate, T* kept_up);
+  /// h = f(gate)·up within the bounds, or f(up) when gate is null. Copies of gate and up, unbounded, as T when their places are not null.
+  void (*activate)(Activation f, const GluBounds& bounds, const Sum* gate, const Sum* up, int64_t n, T* h, T* kept_gate, T* kept_up);
   /// With d the gradient of the expert's output through the second product, before the routing weight w:
   /// weighted = w·h, d_up = w·d·f(gate), d_gate = w·d·up·f'(gate) (d_up = w·d·f'(up) when gate is null). Returns Σ d·h, w's gradient.
-  Sum (*activate_backward)(Activation f, const T* gate, const T* up, const Sum* d, Sum w, int64_t n, T* weighted, T* d_gate, T* d_up);
+  Sum (*activate_backward)(Activation f, const GluBounds& bounds, const T* gate, const T* up, const Sum* d, Sum w, int64_t n, T* weighted, T* d_gate,
+                           T* d_up);
   /// y += w·c by fused multiply-add.
   void (*scatter)(const Sum* c, Sum w, int64_t n, Sum* y);
   /// to = c as T; `past`: as in combine().

@@ -9,12 +9,15 @@ void narrow(const S* c, int64_t n, T* to) {
 }
 
 template <class T, class S>
-void activate(Activation f, const S* gate, const S* up, int64_t n, T* h, T* kept_gate, T* kept_up) {
+void activate(Activation f, const GluBounds& bounds, const S* gate, const S* up, int64_t n, T* h, T* kept_gate, T* kept_up) {
+  const S limit = static_cast<S>(bounds.limit), shift = static_cast<S>(bounds.shift);
   with(f, [&](auto tag) {
     if (gate == nullptr) {
       for (int64_t i = 0; i < n; ++i) narrow_to(at<tag.value>(up[i]).f, h[i]);
-    } else {
+    } else if (!bounds.given) {
       for (int64_t i = 0; i < n; ++i) narrow_to(at<tag.value>(gate[i]).f * up[i], h[i]);
+    } else {
+      for (int64_t i = 0; i < n; ++i) narrow_to(at<tag.value>(at_most(gate[i], limit)).f * (within(up[i], limit) + shift), h[i]);
     }
   });
   if (kept_gate != nullptr) narrow(gate, n, kept_gate);
@@ -32,12 +35,21 @@ inline S fold(const S (&sums)[16]) {
 
 // One stretch of a row: each loop is simple enough to become vectors (with the sum inside the loop above it, none did: three times slower).
 template <Activation A, class T, class S>
-inline void back_stretch(const T* gate, const T* up, const S* d, S w, int64_t n, S* h, T* weighted, T* d_gate, T* d_up) {
+inline void back_stretch(const GluBounds& bounds, const T* gate, const T* up, const S* d, S w, int64_t n, S* h, T* weighted, T* d_gate, T* d_up) {
   if (gate == nullptr) {
     for (int64_t i = 0; i < n; ++i) {
       const auto v = at<A>(S(widen(up[i])));
       h[i] = v.f;
       narrow_to(w * d[i] * v.slope, d_up[i]);
+    }
+  } else if (bounds.given) {
+    const S limit = static_cast<S>(bounds.limit), shift = static_cast<S>(bounds.shift);
+    for (int64_t i = 0; i < n; ++i) {
+      const S g = widen(gate[i]), u = widen(up[i]), factor = within(u, limit) + shift, wd = w * d[i];
+      const auto v = at<A>(at_most(g, limit));
+      h[i] = v.f * factor;
+      narrow_to(u > limit || u < -limit ? S(0) : wd * v.f, d_up[i]);
+      narrow_to(g > limit ? S(0) : wd * factor * v.slope, d_gate[i]);
     }
   } else {
     for (int64_t i = 0; i < n; ++i) {
@@ -63,7 +75,7 @@ inline void add_products(const S* d, const S* h, int64_t n, S (&sums)[16]) {
 
 // Σ d·h in 16 sums that go down the row beside each other and are added in a fixed order: a vector's worth, the same at every level.
 template <class T, class S>
-S activate_backward(Activation f, const T* gate, const T* up, const S* d, S w, int64_t n, T* weighted, T* d_gate, T* d_up) {
+S activate_backward(Activation f, const GluBounds& bounds, const T* gate, const T* up, const S* d, S w, int64_t n, T* weighted, T* d_gate, T* d_up) {
   constexpr int64_t kStretch = 64;
   S sums[16] = {};
   with(f, [&](auto tag) {
@@ -71,7 +83,8 @@ S activate_backward(Activation f, const T* gate, const T* up, const S* d, S w, i
       S h[kStretch];
       const int64_t count = n - first < kStretch ? n - first : kStretch;
       T* gate_out = gate == nullptr ? nullptr : d_gate + first;
-      back_stretch<tag.value>(gate == nullptr ? nullptr : gate + first, up + first, d + first, w, count, h, weighted + first, gate_out, d_up + first);
+      back_stretch<tag.value>(bounds, gate == nullptr ? nullptr : gate + first, up + first, d + first, w, count, h, weighted + first, gate_out,
+                              d_up + first);
       add_products(d + first, h, count, sums);
     }
   });

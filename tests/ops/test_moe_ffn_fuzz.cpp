@@ -101,7 +101,7 @@ TEST(MoeFfnFuzz, EveryMistakeIsRefusedOrAnswered) {
     for (const auto& call : std::vector<std::function<at::Tensor()>>{
              [&] { return gw::ops::moe_ffn(c.x, c.token, c.offsets, c.weight, c.w, c.options); },
              [&] { return gw::ops::moe_ffn(c.x, c.token, c.offsets, c.weight, c.w, c.options, c.packed); },
-             [&] { return gw::ops::moe_ffn_quantised(c.x, c.token, c.offsets, c.weight, c.quantised, c.options.activation); }}) {
+             [&] { return gw::ops::moe_ffn_quantised(c.x, c.token, c.offsets, c.weight, c.quantised, {c.options.activation}); }}) {
       (outcome(c, call) == 1 ? answered : refused) += 1;
       if (HasFailure()) FAIL() << "call " << i;
     }

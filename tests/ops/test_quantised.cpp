@@ -115,7 +115,7 @@ TEST(Quantised, IsTheDocumentedArithmetic) {
   const FfnWeights w{{}, up, down, {}, {}, {}};
   for (const int64_t bits : {4, 8}) {
     for (const int64_t group : {0, 64, 128, 192}) {
-      const auto got = gw::ops::moe_ffn_quantised(x, at::arange(20, at::kLong), {0, 9, 20}, at::ones({20}), gw::ops::quantise_ffn(w, bits, group), "identity");
+      const auto got = gw::ops::moe_ffn_quantised(x, at::arange(20, at::kLong), {0, 9, 20}, at::ones({20}), gw::ops::quantise_ffn(w, bits, group), {"identity"});
       const auto up_codes = gw::ops::quantise(up, bits, group), down_codes = gw::ops::quantise(down, bits, group);
       const auto one = [&](int64_t e, int64_t from, int64_t n) {
         return fixed_product(fixed_product(x.narrow(0, from, n), up_codes, e).to(at::kFloat), down_codes, e);
@@ -140,7 +140,7 @@ TEST(Quantised, ManyRowsOverLongSumsAreTheDocumentedArithmetic) {
       for (const auto& level : gw::kernels::codes_family().levels()) {
         if (!level.available) continue;
         gw::kernels::codes_family().force(level.name);
-        const auto got = gw::ops::moe_ffn_quantised(x, at::arange(130, at::kLong), {0, 130}, at::ones({130}), q, "identity");
+        const auto got = gw::ops::moe_ffn_quantised(x, at::arange(130, at::kLong), {0, 130}, at::ones({130}), q, {"identity"});
         if (!first.defined()) first = got;
         EXPECT_TRUE(at::equal(got, first)) << level.name << ", " << bits << " bits, group " << group;
       }

@@ -54,6 +54,7 @@ struct Shape {
   int64_t experts, in, hidden, out, tokens, k;
   bool glu, bias;
   Activation activation = Activation::silu;
+  GluBounds bounds{};
 };
 
 template <class T>
@@ -97,7 +98,7 @@ struct Case {
   FfnProblem<T> problem() const {
     FfnProblem<T> p;
     p.experts = s.experts, p.in = s.in, p.hidden = s.hidden, p.out = s.out, p.tokens = s.tokens;
-    p.offsets = offsets.data(), p.token = token.data(), p.weight = weight.data(), p.x = x.data(), p.activation = s.activation;
+    p.offsets = offsets.data(), p.token = token.data(), p.weight = weight.data(), p.x = x.data(), p.activation = s.activation, p.bounds = s.bounds;
     p.up = {up.data(), s.bias ? up_bias.data() : nullptr, nullptr}, p.down = {down.data(), s.bias ? down_bias.data() : nullptr, nullptr};
     if (s.glu) p.gate = {gate.data(), s.bias ? gate_bias.data() : nullptr, nullptr};
     return p;

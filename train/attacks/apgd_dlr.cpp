@@ -14,6 +14,9 @@ namespace {
 /// Errors: ValueError below 3 classes, or below 4 with targets.
 /// Cost:   per run (restarts · max(targets, 1) of them) steps + 1 forward and `steps` backward passes.
 /// Source: Croce & Hein 2020, arXiv 2003.01690, eq. 6 and 7; see train/apgd.h; differs: `targets` beyond classes − 1 means all.
+///         The authors' code checks whether to halve the step after other numbers of steps than the paper's w_j, earlier in short runs: at 20
+///         steps after 4, 7, 9, 10, 11, … (ours 5, 9, 12, 14, 16, 18, 19), and there its untargeted form fools 0.2 to 0.6 % of the images more
+///         (1 to 3 of 500, four networks); at 100 steps both are equal.
 class ApgdDlr : public AttackBase {
  public:
   struct Options : ApgdOptions {

@@ -57,6 +57,7 @@ class AdvMoe : public Objective {
     given.record_router = silent.record_router = false;
     given.scores = scores;
     silent.purpose = RoutePurpose::kAttacked;
+    given.rng = c.rng.fork("expert_clean"), silent.rng = c.rng.fork("expert_attacked");
     const auto clean = c.network().forward(c.batch.at("image"), given);
     const auto attacked = c.network().forward(adversarial, silent);
     const auto loss = at::cross_entropy_loss(clean.logits, y) + options_.beta * mean_kl(clean.logits, attacked.logits);
@@ -80,8 +81,8 @@ class AdvMoe : public Objective {
   void bilevel_step(StepContext& c, const at::Tensor& adversarial, StepReport& report) {
     const EvaluationScope statistics(c.network().backbone());
     const ops::FrozenParameters frozen;  // experts are constants here: batch norm folded, no weight gradients
-    const auto clean = c.network().forward(c.batch.at("image"));
-    const auto attacked = c.network().forward(adversarial, drawing_from(Rng(0), RoutePurpose::kAttacked));
+    const auto clean = c.network().forward(c.batch.at("image"), drawing_from(c.rng.fork("router_clean")));
+    const auto attacked = c.network().forward(adversarial, drawing_from(c.rng.fork("router_attacked"), RoutePurpose::kAttacked));
     auto loss = at::cross_entropy_loss(clean.logits, c.batch.at("label")) + options_.beta * mean_kl(clean.logits, attacked.logits);
     if (balancer_) {
       const auto balance = balancer_->loss(clean.plans.front());

@@ -36,6 +36,7 @@ std::vector<PartInfo> families() {
     PartInfo info;
     info.kind = kFamilies, info.name = family.name, info.source = family.source, info.file = "routing/families.cpp";
     info.summary = fmt::format("policy {}, {} experts{}", family.policy, family.experts, family.gate_bias ? ", a gate with bias" : "");
+    info.summary += ", experts " + family.bank;
     if (family.beside != "{}") info.summary += ", beside them " + family.beside;
     out.push_back(info);
   }
@@ -51,7 +52,7 @@ class ListCommand : public Command {
   const char* example() const override { return "gatewright list commands --json"; }
 
   void declare(CLI::App& app) override {
-    app.add_option("kind", kind_, "one catalogue only (gates, policies, balancers, datasets, …), or families: the routers of published models");
+    app.add_option("kind", kind_, "one catalogue only (gates, policies, balancers, datasets, …), or families: published models as options");
     app.add_flag("--json", json_, "print JSON");
   }
 
