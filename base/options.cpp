@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/fraction.h"
 
 namespace gw {
 namespace {
@@ -95,8 +96,10 @@ class Parser : public OptionVisitor {
 
  private:
   double number(const char* name, const Json& given, const char* help, double lo, double hi) const {
-    GW_CHECK(given.is_number(), "{}: expected a number for \"{}\" ({}), got {}", part_, name, help, clipped(given));
-    const double value = given.get<double>();
+    double value = 0;
+    const bool fraction = given.is_string() && parse_fraction(given.get<std::string>(), value);
+    GW_CHECK(given.is_number() || fraction, "{}: expected a number for \"{}\" ({}), got {}", part_, name, help, clipped(given));
+    if (!fraction) value = given.get<double>();
     GW_CHECK(value >= lo && value <= hi && !std::isnan(value), "{}: expected \"{}\" ({}) in {}, got {}", part_, name, help,
              range_text(lo, hi), clipped(given));
     return value;
@@ -165,6 +168,8 @@ Json option_from_text(const std::string& part, OptionSet& options, const std::st
     if (info.name != key) continue;
     if (info.type == "text") return Json{{key, text}};
     Json value = Json::parse(text, nullptr, false);
+    double number = 0;
+    if (value.is_discarded() && info.type == "number" && parse_fraction(text, number)) return Json{{key, number}};
     GW_CHECK(!value.is_discarded(), "{}: expected {} for \"{}\" ({}), got \"{}\"", part, info.type, key, info.help, text);
     return Json{{key, value}};
   }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstdint>
 
 namespace gw {
@@ -48,6 +50,29 @@ std::string shown(std::string_view text, size_t most_bytes) {
     at += taken;
   }
   return out;
+}
+
+std::string shell_word(std::string_view text) {
+  const std::string word = (!text.empty() && text.front() == '-' ? "./" : "") + std::string(text);
+  const auto plain = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || std::string_view("_@%+=:,./-").find(c) != std::string_view::npos;
+  };
+  if (!word.empty() && std::all_of(word.begin(), word.end(), plain)) return word;
+  const bool printable = shown(word) == word;
+  std::string out = printable ? "'" : "$'";
+  for (size_t at = 0; at < word.size();) {
+    uint32_t value = 0;
+    const size_t size = decode(std::string_view(word).substr(at), value), taken = size == 0 ? 1 : size;
+    if (size == 0 || is_command(value)) {
+      for (size_t i = 0; i < taken; ++i) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(word[at + i]));
+    } else if (value == '\'') {
+      out += printable ? "'\\''" : "\\'";
+    } else {
+      out += (value == '\\' && !printable ? "\\" : "") + word.substr(at, size);
+    }
+    at += taken;
+  }
+  return out + "'";
 }
 
 size_t invalid_utf8(std::string_view text) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/shown.h"
 #include "data/gzip.h"
 
@@ -113,10 +114,10 @@ void CsvTable::parse(const CsvOptions& options) {
   std::vector<std::string_view> record;
   while (at_ < text_.size()) {
     const int64_t first_line = line_;
-    read_record(separator, record);
+    read_record(separator, options.limit_columns, record);
     if (record.size() == 1 && record[0].empty()) continue;  // a blank line
     if (header_.empty()) {
-      take_header(record, options);
+      take_header(record);
       continue;
     }
     if (record.size() != header_.size()) {
@@ -127,16 +128,30 @@ void CsvTable::parse(const CsvOptions& options) {
               ? ", or is the comma decimal? Then put numbers into quotes, or semicolons between cells, and read with --decimal ,"
               : "?"));
     }
-    cells_.insert(cells_.end(), record.begin(), record.end());
+    keep(record, options);
     lines_.push_back(first_line);
   }
   GW_CHECK(!header_.empty(), "csv \"{}\": expected a header and rows, got an empty file", name_);
   GW_CHECK(!lines_.empty(), "csv \"{}\": expected rows below the header, got none", name_);
 }
 
-void CsvTable::read_record(char separator, std::vector<std::string_view>& cells) {
+void CsvTable::keep(const std::vector<std::string_view>& record, const CsvOptions& options) {
+  if (static_cast<int64_t>(cells_.size() + record.size()) > options.limit_cells) {
+    refuse(
+        fmt::format("expected a table of at most {} cells ({} rows of {} columns), got more; leave out rows or columns, or, if it was "
+                    "compressed, decompress it first",
+                    options.limit_cells, options.limit_cells / columns(), columns()));
+  }
+  for (const auto cell : record) {
+    if (cell.size() > kMostLength) refuse(fmt::format("expected cells of at most {} bytes, got one of {}", kMostLength, cell.size()));
+    cells_.push_back(cell.empty() ? 0 : static_cast<uint64_t>(cell.data() - text_.data()) << kLengthBits | cell.size());
+  }
+}
+
+void CsvTable::read_record(char separator, int64_t limit_columns, std::vector<std::string_view>& cells) {
   cells.clear();
   while (true) {
+    if (static_cast<int64_t>(cells.size()) == limit_columns) refuse(fmt::format("expected at most {} columns, got more", limit_columns));
     const size_t quote = std::min(skip_blanks(at_, separator), text_.size());
     if (quote < text_.size() && text_[quote] == '"') {
       at_ = quote;
@@ -175,16 +190,14 @@ std::string_view CsvTable::read_quoted() {
     std::string_view cell(text_.data() + begin, at_ - begin);
     ++at_;
     if (!doubled) return cell;
-    std::string plain;
-    for (size_t i = 0; i < cell.size(); i += cell[i] == '"' ? 2 : 1) plain += cell[i];
-    return unquoted_.emplace_back(std::move(plain));
+    size_t kept = begin;  // undoubled where it stands: the text is ours
+    for (size_t i = begin; i < begin + cell.size(); i += text_[i] == '"' ? 2 : 1) text_[kept++] = text_[i];
+    return std::string_view(text_.data() + begin, kept - begin);
   }
   refuse("a quote is opened and never closed");
 }
 
-void CsvTable::take_header(const std::vector<std::string_view>& cells, const CsvOptions& options) {
-  GW_CHECK(static_cast<int64_t>(cells.size()) <= options.limit_columns, "csv \"{}\": expected at most {} columns, got {}", name_,
-           options.limit_columns, cells.size());
+void CsvTable::take_header(const std::vector<std::string_view>& cells) {
   std::set<std::string> seen;
   for (const auto cell : cells) {
     std::string text(trim(cell));
@@ -213,7 +226,13 @@ int64_t CsvTable::column(const std::string& name) const {
 }
 
 CsvTable load_csv(const std::string& path, const CsvOptions& options) {
-  return CsvTable(read_gzip(path, options.limit_bytes), path, options);
+  std::string bytes = read_file(path, options.limit_bytes);
+  if (!is_gzip(bytes)) return CsvTable(std::move(bytes), path, options);
+  CsvOptions within = options;
+  within.limit_bytes = std::min(options.limit_bytes, std::max<uint64_t>(kCsvInflated_bytes, kCsvExpansion * bytes.size()));
+  within.limit_cells =
+      std::min(options.limit_cells, std::max<int64_t>(kCsvInflated_cells, static_cast<int64_t>(kCsvExpansion / 4 * bytes.size())));
+  return CsvTable(inflate_gzip(bytes, within.limit_bytes, path), path, within);
 }
 
 }  // namespace gw

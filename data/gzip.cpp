@@ -11,8 +11,6 @@
 namespace gw {
 namespace {
 
-bool has_magic(std::string_view bytes) { return bytes.size() >= 2 && bytes[0] == '\x1f' && bytes[1] == '\x8b'; }
-
 class Inflater {
  public:
   Inflater() {
@@ -65,13 +63,15 @@ class Inflater {
 
 }  // namespace
 
+bool is_gzip(std::string_view bytes) { return bytes.size() >= 2 && bytes[0] == '\x1f' && bytes[1] == '\x8b'; }
+
 std::string inflate_gzip(std::string_view bytes, uint64_t limit_bytes, const std::string& name) {
   GW_CHECK(limit_bytes < UINT64_MAX / 4, "gzip \"{}\": expected a limit below 2^62 bytes, got {}", name, limit_bytes);
   std::string out;
-  if (has_magic(bytes)) {
+  if (is_gzip(bytes)) {
     Inflater inflater;
     std::string_view rest = bytes;
-    while (has_magic(rest)) inflater.member(rest, out, limit_bytes, name);
+    while (is_gzip(rest)) inflater.member(rest, out, limit_bytes, name);
     const bool clean = std::all_of(rest.begin(), rest.end(), [](char c) { return c == 0; });  // tapes pad with zeros
     GW_CHECK(clean, "gzip \"{}\": expected nothing after the last member, got {} bytes; the file is damaged: get it again", name,
              rest.size());

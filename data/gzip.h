@@ -5,6 +5,9 @@
 
 namespace gw {
 
+/// Whether the data begins as gzip does.
+bool is_gzip(std::string_view bytes);
+
 /// Inflates gzip data (RFC 1952, several members one after another are allowed); data without gzip's magic is returned as it is.
 /// Errors: ValueError naming `name` for truncated or corrupt data, for bytes after the last member, and for content above
 ///         `limit_bytes`: memory stays within twice the limit, so a small bomb cannot fill it.

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/options.h"
 #include "base/shown.h"
 
@@ -32,6 +33,18 @@ struct DtypeName {
 constexpr DtypeName kDtypes[] = {{at::kLong, "I64", 8},      {at::kDouble, "F64", 8}, {at::kFloat, "F32", 4}, {at::kInt, "I32", 4},
                                  {at::kBFloat16, "BF16", 2}, {at::kHalf, "F16", 2},   {at::kShort, "I16", 2}, {at::kChar, "I8", 1},
                                  {at::kByte, "U8", 1},       {at::kBool, "BOOL", 1}};
+/// Of the format, but not of libtorch 1.13.
+constexpr DtypeName kUnreadDtypes[] = {{at::ScalarType::Undefined, "U64", 8},     {at::ScalarType::Undefined, "U32", 4},
+                                       {at::ScalarType::Undefined, "U16", 2},     {at::ScalarType::Undefined, "F8_E4M3", 1},
+                                       {at::ScalarType::Undefined, "F8_E5M2", 1}, {at::ScalarType::Undefined, "F8_E8M0", 1}};
+
+const DtypeName* find_dtype(const std::string& name) {
+  for (const auto& dtype : kDtypes)
+    if (name == dtype.name) return &dtype;
+  for (const auto& dtype : kUnreadDtypes)
+    if (name == dtype.name) return &dtype;
+  return nullptr;
+}
 
 std::vector<std::string> dtype_names() {
   std::vector<std::string> names;
@@ -99,8 +112,8 @@ class HeaderReader : public nlohmann::json_sax<Json> {
       return true;
     }
     if (depth_ != 2 || field_ != "dtype") return unexpected("text");
-    const auto* found = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& dtype) { return text == dtype.name; });
-    GW_CHECK(found != std::end(kDtypes), "safetensors \"{}\": unknown dtype \"{}\" of tensor \"{}\"{}", file_, shown_name(text), shown_name(tensor_),
+    const auto* found = find_dtype(text);
+    GW_CHECK(found != nullptr, "safetensors \"{}\": unknown dtype \"{}\" of tensor \"{}\"{}", file_, shown_name(text), shown_name(tensor_),
              near_miss(text, dtype_names()));
     entry_->dtype = found;
     return true;
@@ -166,6 +179,8 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 /// Splits the file into header and content. The format wants an object at the very first byte.
 std::string_view header_text(std::string_view bytes, const std::string& name) {
   GW_CHECK(bytes.size() >= 8, "safetensors \"{}\": expected at least 8 bytes, got {}; the file is empty or cut short", name, bytes.size());
+  const auto kind = foreign_kind(bytes);
+  GW_CHECK(kind.empty() || (bytes.size() > 8 && bytes[8] == '{'), "safetensors \"{}\": expected a safetensors file, got {}", name, kind);
   uint64_t length = 0;
   std::memcpy(&length, bytes.data(), sizeof length);
   GW_CHECK(length <= kMaxHeaderBytes,
@@ -285,6 +300,8 @@ class StringWriter : public FileWriter {
 };
 
 std::vector<Item> items_of(const SafetensorsFile& file) {
+  GW_CHECK(file.unread.empty(), "safetensors: expected tensors that were read, got \"{}\" of type {}, which libtorch 1.13 has not",
+           shown_name(file.unread.begin()->first), file.unread.begin()->second);
   std::vector<Item> items;
   for (const auto& [name, tensor] : file.tensors) items.push_back(item_of(name, tensor));
   std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.dtype < b.dtype; });  // the map sorted the names
@@ -299,6 +316,17 @@ void write_to(FileWriter& writer, const std::vector<Item>& items, const std::str
 }
 
 }  // namespace
+
+const at::Tensor& SafetensorsFile::tensor(const std::string& name) const {
+  const auto skipped = unread.find(name);
+  GW_CHECK(skipped == unread.end(), "safetensors: expected the tensor \"{}\" in one of {}, got {}, which libtorch 1.13 has not; convert it",
+           shown_name(name), fmt::join(dtype_names(), " "), skipped == unread.end() ? "" : skipped->second);
+  const auto found = tensors.find(name);
+  if (found != tensors.end()) return found->second;
+  std::vector<std::string> names;
+  for (const auto& item : tensors) names.push_back(shown_name(item.first));
+  fail("safetensors: no tensor \"{}\"{}", shown_name(name), near_miss(name, names));
+}
 
 std::string write_safetensors(const SafetensorsFile& file) {
   const auto items = items_of(file);
@@ -320,7 +348,12 @@ SafetensorsFile parse_safetensors(std::string_view bytes, const std::string& nam
   check_cover(name, reader.header, content.size());
   SafetensorsFile file;
   file.metadata = std::move(reader.header.metadata);
-  for (const auto& [tensor, entry] : reader.header.tensors) file.tensors[tensor] = tensor_of(name, tensor, entry, content);
+  for (const auto& [tensor, entry] : reader.header.tensors) {
+    if (entry.dtype->type == at::ScalarType::Undefined)
+      file.unread[tensor] = entry.dtype->name;
+    else
+      file.tensors[tensor] = tensor_of(name, tensor, entry, content);
+  }
   return file;
 }
 

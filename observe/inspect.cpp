@@ -24,7 +24,7 @@ bool is_recording(const std::string& path) {
 }
 
 RouteView route_test_images(const std::string& path, const InspectOptions& options, const Tick& tick) {
-  const auto file = load_safetensors(path);
+  const auto file = load_checkpoint(path);
   const auto json = checkpoint_config(file, path);
   TrainConfig config;
   parse_options("checkpoint " + path, json, config);
@@ -121,14 +121,11 @@ std::string routes_origin(const RouteView& view) {
 std::string prometheus_text(const RouteView& view) {
   std::vector<LayerRoutes> layers;
   for (const auto& layer : view.layers) {
-    LayerRoutes routes{layer.name, {}, {}};
     for (const auto& [key, stats] : layer.stats) {
-      if (key.second == RoutePurpose::kClean) routes.total.add(stats);
-      if (key == std::pair(layer.shown_phase(), RoutePurpose::kClean)) routes.window = stats;
+      if (key.second == RoutePurpose::kClean) layers.push_back({layer.name, stats, stats, key.first});
     }
-    layers.push_back(std::move(routes));
   }
-  return prometheus_text(layers);
+  return prometheus_text(layers, "all");
 }
 
 }  // namespace gw

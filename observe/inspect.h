@@ -21,7 +21,7 @@ TextRows affinity_rows(const RouteView& view, const LayerView& layer);
 TextRows difference_rows(const std::vector<RouteDifference>& differences);
 /// One line: where the routes come from, and whether the recording is whole.
 std::string routes_origin(const RouteView& view);
-/// The state of all layers as Prometheus text: gauges of the shown phase, counters over everything clean.
+/// All layers as Prometheus text, phase by phase, over all clean batches: the counters of training are those of the run's routes.prom.
 std::string prometheus_text(const RouteView& view);
 
 }  // namespace gw

@@ -13,6 +13,8 @@ namespace {
 
 using Kind = stats::FreeParameter::Kind;
 constexpr const char* kFormat = "gatewright mixture";
+constexpr double kLargest = 1e100;  // squares and products with data of the same size stay finite
+constexpr const char* kScaled = "bring the columns and the response near 1 and fit again";
 constexpr int kVersion = 2;  // 2: the factor of the covariance and the undetermined directions, which predictions need
 
 Json spec_json(const stats::MixtureSpec& spec) {
@@ -58,8 +60,17 @@ stats::MixtureParameters parameters_from(const Json& json, const stats::MixtureS
   take("gate_bias", p.gate_bias), take("gate_slope", p.gate_slope), take("intercept", p.intercept), take("slope", p.slope);
   take("scale", p.scale), take("freedom", p.freedom);
   p.temperature = json.at("temperature").get<double>();
-  for (const double scale : p.scale) GW_CHECK(scale > 0, "{}: expected positive scales, got {}", where, scale);
-  GW_CHECK(p.temperature > 0, "{}: expected a positive temperature, got {}", where, p.temperature);
+  for (const auto* list : {&p.gate_bias, &p.gate_slope, &p.intercept, &p.slope}) {
+    for (const double value : *list)
+      GW_CHECK(std::abs(value) <= kLargest, "{}: expected coefficients of at most {:g}, got {:g}; {}", where, kLargest, value, kScaled);
+  }
+  const auto check_size = [&](const char* what, double value) {
+    GW_CHECK(value >= 1 / kLargest && value <= kLargest, "{}: expected {} from {:g} to {:g}, got {:g}; {}", where, what, 1 / kLargest,
+             kLargest, value, kScaled);
+  };
+  for (const double scale : p.scale) check_size("scales", scale);
+  for (const double freedom : p.freedom) check_size("degrees of freedom", freedom);
+  check_size("a temperature", p.temperature);
   return p;
 }
 
@@ -80,6 +91,15 @@ Json inference_json(const stats::Inference& i) {
           {"warnings", i.warnings}};
 }
 
+/// What no covariance can be: negative in its diagonal.
+void check_variances(const std::vector<double>& covariance, size_t size, const std::string& where) {
+  for (size_t a = 0; a < size; ++a) {
+    const double variance = covariance[a * size + a];
+    GW_CHECK(variance >= 0, "{}: expected variances of at least 0, got {:g} for estimate {}; the model file is damaged", where, variance,
+             a + 1);
+  }
+}
+
 stats::Inference inference_from(const Json& json, const stats::MixtureSpec& spec, int64_t d, const std::string& where) {
   stats::Inference i;
   i.parameter = stats::free_parameter_list(spec, d);
@@ -95,6 +115,10 @@ stats::Inference inference_from(const Json& json, const stats::MixtureSpec& spec
   i.undetermined = json.at("undetermined").get<std::vector<std::vector<double>>>();
   for (const auto& direction : i.undetermined)
     GW_CHECK(direction.size() == size, "{}: expected {} values of a direction in undetermined, got {}", where, size, direction.size());
+  for (const auto* covariance : {&i.covariance, &i.robust_covariance}) check_variances(*covariance, size, where);
+  for (const double value : i.factor)
+    GW_CHECK(std::abs(value) <= kLargest, "{}: expected a factor of the covariance of at most {:g}, got {:g}; {}", where, kLargest, value,
+             kScaled);
   for (auto* to : {&i.error, &i.robust_error}) {
     const Json& list = json.at(to == &i.error ? "error" : "robust_error");
     GW_CHECK(list.is_array() && list.size() == size, "{}: expected {} standard errors", where, size);

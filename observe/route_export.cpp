@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/error.h"
 #include "base/file.h"
 
 namespace gw {
@@ -49,25 +50,32 @@ std::string label(const std::string& text) {
 
 }  // namespace
 
-std::string prometheus_text(const std::vector<LayerRoutes>& layers) {
-  std::vector<std::pair<std::string, Gauges>> rows;
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const auto gauges = gauges_of(layers[i]);
-    if (i < kPrometheusLayers)
-      rows.emplace_back(layers[i].layer, gauges);
-    else if (i == kPrometheusLayers)
-      rows.emplace_back("other", gauges);
-    else
-      rows.back().second = worst(rows.back().second, gauges);
+std::string prometheus_text(const std::vector<LayerRoutes>& layers, const char* window) {
+  struct Row {
+    std::string labels;
+    Gauges gauges;
+  };
+  std::vector<Row> rows;
+  std::map<RoutePhase, std::pair<size_t, size_t>> seen;  // layers of the phase so far, and the row of its "other"
+  for (const auto& layer : layers) {
+    const auto gauges = gauges_of(layer);
+    auto& [count, other] = seen[layer.phase];
+    if (++count > kPrometheusLayers + 1) {
+      rows[other].gauges = worst(rows[other].gauges, gauges);
+      continue;
+    }
+    if (count == kPrometheusLayers + 1) other = rows.size();
+    const std::string name = count > kPrometheusLayers ? "other" : label(layer.layer);
+    rows.push_back({fmt::format("layer=\"{}\",phase=\"{}\"", name, route_phase_name(layer.phase)), gauges});
   }
   std::string text;
   const auto series = [&](const char* name, const char* type, const char* help, double Gauges::*value) {
     text += fmt::format("# HELP gatewright_route_{} {}\n# TYPE gatewright_route_{} {}\n", name, help, name, type);
-    for (const auto& [layer, gauges] : rows)
-      text += fmt::format("gatewright_route_{}{{layer=\"{}\"}} {:.12g}\n", name, label(layer), gauges.*value);
+    const auto more = type[0] == 'g' ? fmt::format(",window=\"{}\"", window) : std::string();
+    for (const auto& row : rows) text += fmt::format("gatewright_route_{}{{{}{}}} {:.12g}\n", name, row.labels, more, row.gauges.*value);
   };
-  series("tokens_total", "counter", "Tokens that the layer routed.", &Gauges::tokens);
-  series("dropped_tokens_total", "counter", "Tokens that no expert served.", &Gauges::dropped);
+  series("tokens_total", "counter", "Tokens of clean batches that the layer routed in this phase of the run.", &Gauges::tokens);
+  series("dropped_tokens_total", "counter", "Tokens of clean batches that no expert served.", &Gauges::dropped);
   series("experts", "gauge", "Experts of the layer.", &Gauges::experts);
   series("dead_experts", "gauge", "Experts without a row in the window.", &Gauges::dead);
   series("load_max_over_mean", "gauge", "Largest load over mean load: 1 when even.", &Gauges::max_over_mean);
@@ -78,7 +86,7 @@ std::string prometheus_text(const std::vector<LayerRoutes>& layers) {
 
 void RouteExporter::add(const RouteSummary& summary) {
   if (summary.phase != RoutePhase::kTrain || summary.purpose != RoutePurpose::kClean) return;
-  auto [entry, fresh] = layers_.try_emplace(summary.site, LayerRoutes{summary.site, {}, {}});
+  auto [entry, fresh] = layers_.try_emplace(summary.site, LayerRoutes{summary.site, {}, {}, RoutePhase::kTrain});
   if (fresh) order_.push_back(summary.site);
   if (std::exchange(written_[summary.site], false)) entry->second.window = {};
   entry->second.window.add(summary.stats);
@@ -104,8 +112,39 @@ void RouteExporter::write() {
   if (order_.empty()) return;
   std::vector<LayerRoutes> layers;
   for (const auto& name : order_) layers.push_back(layers_.at(name));
-  write_atomic(directory_.file(kPrometheusFile), prometheus_text(layers));
+  write_atomic(directory_.file(kPrometheusFile), prometheus_text(layers, "latest"));
   for (const auto& name : order_) written_[name] = true;
+}
+
+Json RouteExporter::state() const {
+  Json layers = Json::array();
+  for (const auto& name : order_) {
+    const auto& [layer, window, total, phase] = layers_.at(name);
+    const auto told = written_.find(name);
+    layers.push_back({{"layer", layer},
+                      {"told", told != written_.end() && told->second},
+                      {"window", {{"tokens", window.tokens}, {"dropped", window.dropped}, {"load", window.load}}},
+                      {"total", {{"tokens", total.tokens}, {"dropped", total.dropped}}}});
+  }
+  return layers.empty() ? Json() : Json{{"step", written_step_}, {"layers", layers}};
+}
+
+void RouteExporter::go_on(const Json& state) {
+  layers_.clear(), order_.clear(), written_.clear(), written_step_ = 0;
+  if (state.is_null()) return;
+  try {
+    written_step_ = state.at("step");
+    for (const auto& json : state.at("layers")) {
+      const std::string name = json.at("layer");
+      const auto &window = json.at("window"), &total = json.at("total");
+      LayerRoutes layer{name, {}, {}, RoutePhase::kTrain};
+      layer.window = {window.at("tokens"), window.at("dropped"), window.at("load").get<std::vector<int64_t>>()};
+      layer.total.tokens = total.at("tokens"), layer.total.dropped = total.at("dropped");
+      layers_[name] = std::move(layer), written_[name] = json.at("told"), order_.push_back(name);
+    }
+  } catch (const Json::exception&) {
+    fail("checkpoint: expected the counts of every layer that routes, got something else; the checkpoint is damaged");
+  }
 }
 
 }  // namespace gw

@@ -7,12 +7,12 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <limits>
 #include <regex>
 
-#include "base/append.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_text.h"
+#include "base/shown.h"
 
 namespace gw {
 namespace {
@@ -60,15 +60,15 @@ int64_t record_step(const Json& record) {
   return step != record.end() && step->is_number_integer() ? step->get<int64_t>() : 0;
 }
 
-void keep_records(const std::string& path, int64_t last_step) {
-  std::string kept;
-  for (const auto& [line, record] : read_lines(path))
-    if (record_step(record) <= last_step) kept += line + "\n";
-  write_atomic(path, kept);
-}
-
-void keep_events(const std::string& path, int64_t last_step) {
-  if (fs::exists(path)) write_atomic(path, cut_event_file(read_file(path, kLogLimit_bytes), last_step));
+/// An event file that is long enough can still hold a changed byte: its frames tell.
+void check_events(const std::string& path, uint64_t bytes) {
+  const std::string content = read_file(path, kLogLimit_bytes);
+  const uint64_t whole = whole_frames(std::string_view(content).substr(0, bytes));
+  GW_CHECK(
+      whole == bytes,
+      "run directory: expected whole records in the first {} bytes of {}, got a damaged one at byte {}; restore the file from a copy, or "
+      "train again into another directory",
+      bytes, shown(path), whole);
 }
 
 /// The first JSON pointer at which the recipes differ, or "".
@@ -110,11 +110,7 @@ void remove_unfinished_writes(const std::string& directory) {
 
 std::string dump_json(const Json& value, int indent) { return value.dump(indent, ' ', false, Json::error_handler_t::replace); }
 
-Json read_json(const std::string& path) {
-  Json value = parse_bounded(read_file(path, kDocumentLimit_bytes));
-  GW_CHECK(!value.is_discarded(), "report: expected JSON nested at most 64 deep in {}, got something else; is the file cut?", path);
-  return value;
-}
+Json read_json(const std::string& path) { return parse_json(read_file(path, kDocumentLimit_bytes), shown(path)); }
 
 std::vector<Json> read_records(const std::string& path) {
   std::vector<Json> records;
@@ -178,17 +174,15 @@ void RunDirectory::resume(const Json& recipe) {
   GW_CHECK(where.empty(),
            "run directory: expected the recipe of the run in {} at {}: {}, got {}; resume with the stored recipe, or start a new run",
            path_, where, value_at(stored, where), value_at(given, where));
-  truncate_after(std::numeric_limits<int64_t>::max());
 }
 
 void RunDirectory::open_files() {
-  metrics_ = open_for_append(file(kMetricsFile));
+  metrics_ = std::make_unique<LogFile>(file(kMetricsFile));
   if (options_.tensorboard) events_ = std::make_unique<EventWriter>(file(kEventFile), options_.wall_time_s());
 }
 
 void RunDirectory::close_files() {
-  if (metrics_ >= 0) ::close(metrics_);
-  metrics_ = -1;
+  metrics_.reset();
   events_.reset();
 }
 
@@ -197,7 +191,7 @@ void RunDirectory::append(const Json& record) {
                     record["kind"].is_string();
   if (!good)
     fail("metrics: expected an object with an integer \"step\" and a text \"kind\", got {}; add them", dump_json(record).substr(0, 80));
-  append_bytes(metrics_, file(kMetricsFile), dump_json(record) + "\n");
+  metrics_->append(dump_json(record) + "\n");
   if (events_) append_events(record);
 }
 
@@ -220,12 +214,28 @@ void RunDirectory::append_events(const Json& record) {
   }
 }
 
-void RunDirectory::truncate_after(int64_t step) {
-  const bool open = metrics_ >= 0;
-  close_files();  // the files are replaced, so the descriptors would go on writing to the old ones
-  if (fs::exists(file(kMetricsFile))) keep_records(file(kMetricsFile), step);
-  keep_events(file(kEventFile), step);
-  if (open) open_files();
+Json RunDirectory::marks() {
+  Json marks{{kMetricsFile, to_json(metrics_->mark())}};
+  if (events_) marks[kEventFile] = to_json(events_->mark());
+  return marks;
+}
+
+void RunDirectory::rewind(const Json& marks) {
+  std::vector<std::pair<std::string, uint64_t>> files;
+  for (const char* name : {kMetricsFile, kEventFile}) {
+    const bool kept = marks.is_object() && marks.contains(name);
+    const LogMark mark = kept ? log_mark(marks[name], name) : LogMark{};
+    if (kept) check_log(file(name), mark);
+    if (kept && name == kEventFile) check_events(file(name), mark.bytes);
+    if (kept || fs::exists(file(name))) files.emplace_back(name, mark.bytes);
+  }
+  GW_CHECK(!marks.is_null() || metrics_->bytes() == 0,
+           "run directory: expected a checkpoint in {}, whose {} has {} bytes of records, got none; restore the checkpoint from a copy, or "
+           "train again into another directory",
+           shown(path_), kMetricsFile, metrics_->bytes());
+  close_files();  // opened again they count anew
+  for (const auto& [name, bytes] : files) cut_log(file(name), bytes);
+  open_files();
 }
 
 void RunDirectory::write_json(const std::string& name, const Json& document) {

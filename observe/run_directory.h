@@ -29,7 +29,7 @@ class RunDirectory {
     std::vector<std::string> may_differ;
   };
 
-  /// Starts a run in a new or empty directory, or resumes the one that is there; a cut last line is repaired on the way.
+  /// Starts a run in a new or empty directory, or opens the one that is there; `rewind` then says where it goes on.
   /// Errors: ValueError if the directory holds anything and `resume` is off, if there is no run to resume, if the recipe is not the stored
   ///         one (naming the first difference), or if another process holds the directory; IoError if it cannot be written.
   RunDirectory(std::string path, const Json& recipe, Options options);
@@ -48,9 +48,13 @@ class RunDirectory {
   /// unless the record has an integer "step" and a text "kind".
   void append(const Json& record);
 
-  /// Forgets what came after `step`, in metrics.jsonl and in the event file: a run resumed from a checkpoint then leaves the same records
-  /// as one that was never interrupted.
-  void truncate_after(int64_t step);
+  /// How far metrics.jsonl and the event file reach, for a checkpoint: {"metrics.jsonl": {"bytes", "crc32c"}, …}.
+  Json marks();
+  /// Goes back to the marks of a checkpoint: a run resumed from it then leaves the same records as one that was never interrupted. Null
+  /// marks, of a run without a checkpoint, mean the beginning.
+  /// Errors: ValueError, before anything is cut, for a file that no longer begins with what it held then, or, with null marks, for one
+  ///         that has records: their checkpoint is lost.
+  void rewind(const Json& marks);
 
   /// Writes a document whole or not at all. Errors: ValueError for a name with a slash; IoError.
   void write_json(const std::string& name, const Json& document);
@@ -69,7 +73,8 @@ class RunDirectory {
 
   std::string path_;
   Options options_;
-  int lock_ = -1, metrics_ = -1;
+  int lock_ = -1;
+  std::unique_ptr<LogFile> metrics_;
   std::unique_ptr<EventWriter> events_;
 };
 
@@ -79,7 +84,7 @@ std::vector<Json> read_records(const std::string& path);
 
 /// JSON text with null for numbers that are not finite and U+FFFD for bytes that are not UTF-8.
 std::string dump_json(const Json& value, int indent = -1);
-/// The document in a file. Errors: IoError if it cannot be read; ValueError naming the file if it is not JSON or nested deeper than 64.
+/// The document in a file. Errors: IoError if it cannot be read; ValueError as parse_json, naming the file.
 Json read_json(const std::string& path);
 
 }  // namespace gw

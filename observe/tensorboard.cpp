@@ -1,14 +1,10 @@
 #include "observe/tensorboard.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
 
-#include "base/append.h"
 #include "base/crc32c.h"
 #include "base/error.h"
 
@@ -180,28 +176,23 @@ int64_t event_step(std::string_view event) {
   return 0;
 }
 
-std::string cut_event_file(std::string_view file, int64_t last_step) {
-  std::string kept;
-  while (const size_t size = frame_size(file)) {
-    if (event_step(file.substr(kFrameHead, size - kFrameHead - kFrameTail)) <= last_step) kept += file.substr(0, size);
-    file.remove_prefix(size);
-  }
-  return kept;
+uint64_t whole_frames(std::string_view file) {
+  uint64_t bytes = 0;
+  while (const size_t size = frame_size(file.substr(bytes))) bytes += size;
+  return bytes;
 }
 
-EventWriter::EventWriter(std::string path, double wall_time_s) : path_(std::move(path)), file_(open_for_append(path_)) {
-  if (::lseek(file_, 0, SEEK_END) == 0) append_bytes(file_, path_, tfrecord_frame(encode_version_event(wall_time_s)));
+EventWriter::EventWriter(const std::string& path, double wall_time_s) : file_(path) {
+  if (file_.bytes() == 0) file_.append(tfrecord_frame(encode_version_event(wall_time_s)));
 }
-
-EventWriter::~EventWriter() { ::close(file_); }
 
 void EventWriter::scalar(double wall_time_s, int64_t step, std::string_view tag, float value) {
-  append_bytes(file_, path_, tfrecord_frame(encode_scalar_event(wall_time_s, step, tag, value)));
+  file_.append(tfrecord_frame(encode_scalar_event(wall_time_s, step, tag, value)));
 }
 
 void EventWriter::histogram(double wall_time_s, int64_t step, std::string_view tag, const std::vector<float>& values) {
   const Histogram h = make_histogram(values);
-  if (h.count > 0) append_bytes(file_, path_, tfrecord_frame(encode_histogram_event(wall_time_s, step, tag, h)));
+  if (h.count > 0) file_.append(tfrecord_frame(encode_histogram_event(wall_time_s, step, tag, h)));
 }
 
 }  // namespace gw

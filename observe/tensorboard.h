@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/append.h"
+
 namespace gw {
 
 /// One TFRecord frame.
@@ -29,27 +31,24 @@ std::string encode_histogram_event(double wall_time_s, int64_t step, std::string
 /// Errors: ValueError if the bytes are not a message.
 int64_t event_step(std::string_view event);
 
-/// Keeps the frames of `file` up to the first damaged one (a process that was killed leaves a cut frame) whose step is at most
-/// `last_step`.
-std::string cut_event_file(std::string_view file, int64_t last_step);
+/// Bytes of the whole frames at the beginning of `file`, up to the first that is cut or whose checksums do not hold.
+uint64_t whole_frames(std::string_view file);
 
 /// Appends events to one file; each call is one write, so that a killed process leaves at most one cut frame.
 class EventWriter {
  public:
   /// Opens for appending, and starts an empty file with the version event.
   /// Errors: IoError if the file cannot be opened or written.
-  EventWriter(std::string path, double wall_time_s);
-  ~EventWriter();
-  EventWriter(const EventWriter&) = delete;
-  EventWriter& operator=(const EventWriter&) = delete;
+  EventWriter(const std::string& path, double wall_time_s);
 
   void scalar(double wall_time_s, int64_t step, std::string_view tag, float value);
   /// Does nothing when no value is finite.
   void histogram(double wall_time_s, int64_t step, std::string_view tag, const std::vector<float>& values);
+  /// Its length alone: wall times differ from run to run, and each frame has a checksum of its own.
+  LogMark mark() { return {file_.mark().bytes, std::nullopt}; }
 
  private:
-  std::string path_;
-  int file_ = -1;
+  LogFile file_;
 };
 
 }  // namespace gw

@@ -37,13 +37,21 @@ std::string measures_of(const Json& record) {
   return text;
 }
 
+Json part(const Json& kept, const char* name) { return kept.is_object() && kept.contains(name) ? kept[name] : Json(); }
+
 /// Writes records and moves the progress line.
 class DirectoryObserver : public TrainObserver {
  public:
   DirectoryObserver(RunDirectory& directory, const TrainingRun& run, std::string label)
       : directory_(directory), run_(run), label_(std::move(label)), routes_(directory) {}
 
-  void on_resume(int64_t step) override { directory_.truncate_after(step), start_ = step; }
+  Json kept() override { return {{"logs", directory_.marks()}, {"routes", routes_.state()}}; }
+
+  void on_resume(int64_t step, const Json& kept) override {
+    directory_.rewind(part(kept, "logs"));
+    routes_.go_on(part(kept, "routes"));
+    start_ = step;
+  }
 
   void on_routes(const RouteSummary& summary) override { routes_.add(summary); }
 
@@ -149,7 +157,7 @@ Json measure(Trainer& trainer, const TrainingRun& run, TrainObserver& observer, 
   const auto& config = trainer.config();
   std::optional<Progress> progress;
   const auto tick = [&](int64_t done, int64_t total) {
-    if (run.stop != nullptr && run.stop->load()) throw Interrupted("interrupted while evaluating; the trained checkpoint is kept. Go on with: gatewright train --resume " + run.directory);
+    if (run.stop != nullptr && run.stop->load()) throw Interrupted("interrupted while evaluating; the trained checkpoint is kept, and the run can be resumed");
     if (run.progress == nullptr) return;
     if (!progress) {
       auto options = progress_for(run.progress, run.now_s);

@@ -1,11 +1,8 @@
 #include "routing/recorder.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <utility>
 
-#include "base/append.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "routing/recording_reader.h"
@@ -81,13 +78,11 @@ RouteRecorder::~RouteRecorder() {
     flush();
   } catch (const Error&) {  // a destructor has nobody to tell
   }
-  if (recording_ >= 0) ::close(recording_);
-  if (summary_ >= 0) ::close(summary_);
 }
 
 void RouteRecorder::open_files() {
-  recording_ = open_for_append(files_.recording);
-  if (!files_.summary.empty()) summary_ = open_for_append(files_.summary);
+  recording_.emplace(files_.recording);
+  if (!files_.summary.empty()) summary_.emplace(files_.summary);
 }
 
 void RouteRecorder::begin(const RouteFrame& frame) {
@@ -137,7 +132,7 @@ void RouteRecorder::summarise() {
     here_.site = sites_[static_cast<size_t>(key.first)].name;
     here_.purpose = key.second;
     here_.stats = std::move(stats);
-    if (summary_ >= 0) pending_lines_ += to_json(here_).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    if (summary_) pending_lines_ += to_json(here_).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
     if (listener_) listener_(here_);
   }
   stats_.clear();
@@ -150,10 +145,17 @@ void RouteRecorder::flush() {
   flush_locked();
 }
 
+std::pair<LogMark, std::optional<LogMark>> RouteRecorder::marks() {
+  const std::lock_guard lock(mutex_);
+  if (in_frame_) summarise();
+  flush_locked();
+  return {recording_->mark(), summary_ ? std::optional(summary_->mark()) : std::nullopt};
+}
+
 void RouteRecorder::flush_locked() {
   const auto records = std::exchange(pending_, {}), lines = std::exchange(pending_lines_, {});  // written once, also when it fails halfway
-  append_bytes(recording_, files_.recording, records);
-  if (summary_ >= 0) append_bytes(summary_, files_.summary, lines);
+  recording_->append(records);
+  if (summary_) summary_->append(lines);
 }
 
 }  // namespace gw

@@ -4,7 +4,9 @@
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "base/append.h"
 #include "routing/recording.h"
 #include "routing/route_stats.h"
 
@@ -45,6 +47,8 @@ class RouteRecorder : public RouteTap {
   RoutingPlan decide(const RouteQuery& query) override;
   /// Errors: IoError (a full disk, for one).
   void flush();
+  /// How far the files reach, all batches written: the recording's mark and the summary's, none without one.
+  std::pair<LogMark, std::optional<LogMark>> marks();
   /// Called at the end of every batch, for each layer and purpose but the searches for attacks.
   void listen(std::function<void(const RouteSummary&)> listener) { listener_ = std::move(listener); }
 
@@ -61,7 +65,7 @@ class RouteRecorder : public RouteTap {
   std::shared_ptr<RouteTap> inner_;
   std::function<void(const RouteSummary&)> listener_;
   std::mutex mutex_;
-  int recording_ = -1, summary_ = -1;
+  std::optional<LogFile> recording_, summary_;
   std::vector<RouteSite> sites_;
   std::string pending_, pending_lines_;
   bool in_frame_ = false;

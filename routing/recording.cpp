@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
@@ -14,7 +13,7 @@ namespace gw {
 namespace {
 
 constexpr const char* kWhat = "recording";
-constexpr uint64_t kTokens = std::numeric_limits<int32_t>::max(), kName_bytes = 256, kSites = 1 << 16, kNumber = uint64_t{1} << 62;
+constexpr uint64_t kTokens = kRecordingTokens, kName_bytes = 256, kSites = 1 << 16, kNumber = uint64_t{1} << 62;
 constexpr int64_t kLabels = int64_t{1} << 40;
 constexpr uint8_t kLists = 1, kScores = 8;  // flags of a decision; bits 1 and 2 hold the kind of the weights
 constexpr uint8_t kHasLabels = 1, kHasIndex = 2;

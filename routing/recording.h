@@ -14,7 +14,10 @@ inline constexpr char kRecordingMagic[] = "GWROUTES";  ///< the first eight byte
 inline constexpr uint32_t kRecordingVersion = 1;
 inline constexpr size_t kRecordingHeader_bytes = 1 << 20;     ///< of the JSON header, at most
 inline constexpr size_t kRecordingPayload_bytes = 256 << 20;  ///< of one record, at most
-inline constexpr int64_t kRecordingExperts = 1 << 24;         ///< of all sites together, at most
+inline constexpr int64_t kRecordingTokens = 1 << 24;          ///< of one decision, at most
+/// Tokens that no expert serves take no bytes: a reader goes through this many, and as many again for every 64 KiB of the file.
+inline constexpr int64_t kRecordingIdleTokens = 1 << 26;
+inline constexpr int64_t kRecordingExperts = 1 << 24;  ///< of all sites together, at most
 
 /// Record types. 0 is none: a tail of zeros, as some file systems leave it after a crash, is a cut.
 enum class RecordType : uint8_t { kSite = 1, kFrame = 2, kDecision = 3 };

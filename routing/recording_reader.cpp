@@ -155,6 +155,15 @@ void RecordingReader::add_site(const Record& record, uint64_t offset) {
   site_offsets_.push_back(offset);
 }
 
+/// A record of twenty bytes may stand for millions of tokens without an expert; a file of such records must not cost hours.
+void RecordingReader::count_tokens() {
+  if (at_ <= furthest_) return;  // read again after a search
+  furthest_ = at_, tokens_ += decision_.tokens;
+  const int64_t most = kRecordingIdleTokens + static_cast<int64_t>(at_) * (kRecordingIdleTokens >> 16);
+  GW_CHECK(tokens_ <= most, "recording {}: expected at most {} tokens in the first {} bytes, got {}; the file is damaged", name_, most, at_,
+           tokens_);
+}
+
 RecordingReader::Item RecordingReader::next() {
   Record record;
   while (read_record(at_, record)) {
@@ -168,6 +177,7 @@ RecordingReader::Item RecordingReader::next() {
         return Item::kFrame;
       case RecordType::kDecision:
         decision_ = decode_decision(record.payload, sites_);
+        count_tokens();
         return Item::kDecision;
     }
     fail("recording {}: expected a record of type 1 to 3 at byte {}, got {}; the file is damaged or newer", name_, offset,

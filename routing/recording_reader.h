@@ -71,6 +71,7 @@ class RecordingReader {
   void read_header();
   bool read_record(uint64_t offset, Record& record);
   char* window(uint64_t offset, size_t size);
+  void count_tokens();
   void add_site(const Record& record, uint64_t offset);
   void scan();
 
@@ -80,9 +81,9 @@ class RecordingReader {
   std::vector<RouteSite> sites_;
   std::vector<uint64_t> site_offsets_;
   std::vector<Place> places_;
-  int64_t experts_ = 0;
+  int64_t experts_ = 0, tokens_ = 0;
   bool scanned_ = false;
-  uint64_t begin_ = 0, at_ = 0, window_begin_ = 0;
+  uint64_t begin_ = 0, at_ = 0, furthest_ = 0, window_begin_ = 0;
   std::string window_;
   RouteFrame frame_;
   RouteDecision decision_;

@@ -11,8 +11,9 @@
 namespace gw {
 namespace {
 
-constexpr const char* kFormat = "gatewright-checkpoint-1";
+constexpr const char *kFormat = "gatewright-checkpoint-2", *kFormerFormat = "gatewright-checkpoint-1";
 constexpr const char* kChecksum = "crc32c";
+constexpr const char* kRemedy = "restore it from a copy, or train again into another directory";
 
 std::map<std::string, at::Tensor> model_tensors(const torch::nn::Module& network) {
   std::map<std::string, at::Tensor> tensors;
@@ -60,14 +61,36 @@ std::string checksum_of(const SafetensorsFile& file) {
   return fmt::format("{:08x}", sum);
 }
 
+/// The recipe and arm that a configuration names, for "train … again".
+std::string origin_of(const SafetensorsFile& file) {
+  const auto it = file.metadata.find("config");
+  const auto config = it == file.metadata.end() ? Json() : Json::parse(it->second, nullptr, false);
+  const auto told = [&](const char* key) {
+    return config.is_object() && config.contains(key) && config[key].is_string() ? shown(config[key].get<std::string>(), 60)
+                                                                                 : std::string("?");
+  };
+  return fmt::format("arm \"{}\" of recipe \"{}\"", told("arm"), told("name"));
+}
+
+/// Everything that can be said of a file before it is compared with a network.
 void check_intact(const SafetensorsFile& file, const std::string& path) {
-  const auto stored = file.metadata.find(kChecksum);
-  if (stored == file.metadata.end()) return;  // written before there were checksums
-  const auto sum = checksum_of(file);
-  GW_CHECK(stored->second == sum,
-           "checkpoint {}: expected content with the checksum {}, got {}; the file is damaged: restore it from a copy, or train again into "
-           "another directory",
-           path, shown(stored->second), sum);
+  const auto format = metadata(file, "format", path);
+  GW_CHECK(format != kFormerFormat,
+           "checkpoint {}: expected the format {}, got {}, which an earlier version wrote, without checks against damage; train {} again",
+           path, kFormat, kFormerFormat, origin_of(file));
+  GW_CHECK(format == kFormat, "checkpoint {}: expected the format {}, got \"{}\"", path, kFormat, shown(format, 60));
+  const auto stored = metadata(file, kChecksum, path), sum = checksum_of(file);
+  GW_CHECK(stored == sum, "checkpoint {}: expected content with the checksum {}, got {}; the file is damaged: {}", path, shown(stored, 60),
+           sum, kRemedy);
+}
+
+/// A moment that is NaN ruins every weight in the step after: said on loading, not then.
+void check_finite(const SafetensorsFile& file, const std::string& path) {
+  for (const auto& [name, tensor] : file.tensors) {
+    if (name.rfind("model/", 0) == 0 || !tensor.is_floating_point()) continue;
+    GW_CHECK(at::isfinite(tensor).all().item<bool>(), "checkpoint {}: expected finite numbers in \"{}\", got NaN or infinity; {}", path,
+             shown(name, 80), kRemedy);
+  }
 }
 
 }  // namespace
@@ -88,18 +111,29 @@ SafetensorsFile pack_checkpoint(const torch::nn::Module& network, const Optimize
       {"format", kFormat},
       {"config", config.dump()},
       {"progress",
-       Json{{"epoch", progressed.epoch}, {"batch", progressed.batch}, {"step", progressed.step}, {"best", progressed.best}}.dump()}};
+       Json{{"epoch", progressed.epoch}, {"batch", progressed.batch}, {"step", progressed.step}, {"best", progressed.best}}.dump()},
+      {"kept", progressed.kept.dump()}};
   seal_checkpoint(file);
   return file;
 }
 
+SafetensorsFile load_checkpoint(const std::string& path) {
+  try {
+    return load_safetensors(path);
+  } catch (const ValueError& error) {
+    fail("{}; {}", error.what(), kRemedy);
+  }
+}
+
 void load_model(torch::nn::Module& network, const SafetensorsFile& file, const std::string& path) {
+  check_intact(file, path);
   auto own = model_tensors(network);
   std::vector<std::string> missing, unexpected, reshaped;
   for (const auto& [name, tensor] : own) {
     const auto it = file.tensors.find(name);
     if (it == file.tensors.end()) {
-      missing.push_back(name);
+      const auto unread = file.unread.find(name);
+      missing.push_back(unread == file.unread.end() ? name : fmt::format("{} (of type {}, which cannot be read)", name, unread->second));
     } else if (it->second.sizes() != tensor.sizes() || it->second.scalar_type() != tensor.scalar_type()) {
       reshaped.push_back(fmt::format("{} (expected {}, got {})", name, described(tensor), described(it->second)));
     }
@@ -110,25 +144,24 @@ void load_model(torch::nn::Module& network, const SafetensorsFile& file, const s
   GW_CHECK(missing.empty() && unexpected.empty() && reshaped.empty(),
            "checkpoint {}: expected the tensors of this network, got another architecture{}{}{}", path, listed("missing", missing),
            listed("unexpected", unexpected), listed("of another shape or type", reshaped));
-  check_intact(file, path);
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : own) tensor.copy_(file.tensors.at(name));
 }
 
 Progressed unpack_checkpoint(torch::nn::Module& network, Optimizer* experts, Optimizer* router, const SafetensorsFile& file,
                              const std::string& path) {
-  GW_CHECK(metadata(file, "format", path) == kFormat, "checkpoint {}: expected the format {}, got \"{}\"", path, kFormat,
-           metadata(file, "format", path).substr(0, 60));
+  check_intact(file, path);
   const auto progress = Json::parse(metadata(file, "progress", path), nullptr, false);
   Progressed out;
   try {
     out = {progress.at("epoch").get<int64_t>(), progress.at("batch").get<int64_t>(), progress.at("step").get<int64_t>(),
-           progress.at("best").get<double>()};
+           progress.at("best").get<double>(), Json::parse(metadata(file, "kept", path))};
   } catch (const Json::exception&) {
     fail("checkpoint {}: expected epoch, batch, step and best in \"progress\", got something else; the file is damaged", path);
   }
   GW_CHECK(out.epoch >= 0 && out.batch >= 0 && out.step >= 0,
            "checkpoint {}: expected positions of at least 0, got epoch {}, batch {}, step {}", path, out.epoch, out.batch, out.step);
+  check_finite(file, path);
   load_model(network, file, path);
   if (experts != nullptr) experts->load_state(with_prefix(file, "experts/"));
   if (router != nullptr) router->load_state(with_prefix(file, "router/"));
@@ -136,6 +169,7 @@ Progressed unpack_checkpoint(torch::nn::Module& network, Optimizer* experts, Opt
 }
 
 Json checkpoint_config(const SafetensorsFile& file, const std::string& path) {
+  check_intact(file, path);
   auto config = Json::parse(metadata(file, "config", path), nullptr, false);
   GW_CHECK(config.is_object(), "checkpoint {}: expected a JSON object in \"config\", got something else; the file is damaged", path);
   return config;

@@ -13,6 +13,20 @@ void RouteOptions::fields(OptionVisitor& v) {
   v.text("replay_weights", replay_weights, "weights of replayed routes: by the policy, or as recorded", {"fresh", "recorded"});
 }
 
+Json route_marks(const RouteTaps& taps) {
+  if (!taps.recorder) return nullptr;
+  const auto [recording, summary] = taps.recorder->marks();
+  Json marks{{kRoutesFile, to_json(recording)}};
+  if (summary) marks[kRouteSummaryFile] = to_json(*summary);
+  return marks;
+}
+
+void check_routes(const std::string& directory, const Json& marks) {
+  for (const char* name : {kRoutesFile, kRouteSummaryFile}) {
+    if (marks.is_object() && marks.contains(name)) check_log(directory + "/" + name, log_mark(marks[name], name));
+  }
+}
+
 RouteTaps open_routes(const TrainConfig& config, const Json& class_names, const std::string& directory, bool resume, int64_t step) {
   RouteOptions options;
   parse_options("routes", Json::parse(config.routes), options);

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/registry.h"
+#include "base/shown.h"
 #include "ops/random.h"
 #include "routing/load.h"
 
@@ -35,6 +36,8 @@ T parsed(const char* part, const std::string& json) {
 }
 
 }  // namespace
+
+Json TrainObserver::kept() { return nullptr; }
 
 TaskData load_data(const TrainConfig& config) {
   auto data = make_part<Dataset>("data", Json::parse(config.data), Dataset::Context{}, 0)->load();
@@ -119,16 +122,23 @@ Json Trainer::config_json() const {
 void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
   const auto last = options.directory + "/" + kLastCheckpoint, best = options.directory + "/" + kBestCheckpoint;
   std::error_code ignored;
-  // Killed before its first checkpoint a run has neither; one that has only its best lost a file, and loading says so.
-  const bool checkpointed = std::filesystem::exists(last, ignored) || std::filesystem::exists(best, ignored);
-  if (options.resume && checkpointed) at_ = unpack_checkpoint(*model_, experts_.get(), router_.get(), load_safetensors(last), last);
-  if (options.resume) observer.on_resume(at_.step);
-  if (!options.resume || !checkpointed) save(last);  // an unwritable place is found before an hour's work
-  open_taps(options, observer);
+  const bool has_last = std::filesystem::exists(last, ignored), has_best = std::filesystem::exists(best, ignored);
+  // Killed before its first checkpoint a run has neither; one that has only its best lost a file.
+  GW_CHECK(!options.resume || has_last || !has_best,
+           "train: expected the checkpoint {} beside {}, got none; restore it from a copy, or train again into another directory", shown(last),
+           kBestCheckpoint);
+  const bool goes_on = options.resume && has_last;
+  if (goes_on) at_ = unpack_checkpoint(*model_, experts_.get(), router_.get(), load_checkpoint(last), last);
+  const Json kept = std::exchange(at_.kept, Json());
+  const auto kept_of = [&](const char* whose) { return kept.is_object() && kept.contains(whose) ? kept[whose] : Json(); };
+  if (goes_on) check_routes(options.directory, kept_of("recording"));
+  if (options.resume) observer.on_resume(at_.step, kept_of("observer"));
+  open_taps(options, observer, goes_on);
+  if (!goes_on) save(last, observer);  // an unwritable place is found before an hour's work
 }
 
-void Trainer::open_taps(const RunOptions& options, TrainObserver& observer) {
-  routes_ = open_routes(config_, data_.class_names, options.directory, options.resume, at_.step);
+void Trainer::open_taps(const RunOptions& options, TrainObserver& observer, bool goes_on) {
+  routes_ = open_routes(config_, data_.class_names, options.directory, goes_on, at_.step);
   model_->set_tap(routes_.tap);
   if (routes_.recorder) routes_.recorder->listen([&observer](const RouteSummary& summary) { observer.on_routes(summary); });
 }
@@ -151,15 +161,15 @@ void Trainer::run(const RunOptions& options, TrainObserver& observer) {
   begin(options, observer);
   while (at_.epoch < config_.epochs) {
     while (at_.batch < loader_->batches()) {
-      if (options.stop != nullptr && options.stop->load()) interrupt(options.directory);
+      if (options.stop != nullptr && options.stop->load()) interrupt(options.directory, observer);
       step(observer);
       const bool due = config_.checkpoint_steps > 0 && at_.step % config_.checkpoint_steps == 0;
-      if (due && at_.batch < loader_->batches()) save(options.directory + "/" + kLastCheckpoint);
+      if (due && at_.batch < loader_->batches()) save(options.directory + "/" + kLastCheckpoint, observer);
     }
     end_epoch(options.directory, observer);
   }
   const auto best = options.directory + "/" + kBestCheckpoint;
-  load_model(*model_, load_safetensors(best), best);
+  load_model(*model_, load_checkpoint(best), best);
   model_->eval();
 }
 
@@ -222,22 +232,24 @@ void Trainer::end_epoch(const std::string& directory, TrainObserver& observer) {
   const bool better = score > at_.best;
   if (better) at_.best = score;
   // Best before last: cut between the two, a resumed run repeats the epoch and writes the same best again.
-  if (better) save(directory + "/" + kBestCheckpoint);
-  save(directory + "/" + kLastCheckpoint);
+  if (better) save(directory + "/" + kBestCheckpoint, observer);
+  save(directory + "/" + kLastCheckpoint, observer);
 }
 
-void Trainer::save(const std::string& path) const {
+void Trainer::save(const std::string& path, TrainObserver& observer) const {
   // The step that ruins the weights still has a finite loss: only the next one would notice, after the good checkpoint is gone.
   for (const auto& item : model_->named_parameters()) {
     const bool finite = at::isfinite(item.value()).all().item<bool>();
     if (!finite) stopped(NumericError(fmt::format("train: the weights \"{}\" are not finite; lower the learning rate", item.key())));
   }
-  save_safetensors(path, pack_checkpoint(*model_, experts_.get(), router_.get(), at_, config_json()));
+  auto at = at_;
+  at.kept = Json{{"observer", observer.kept()}, {"recording", route_marks(routes_)}};
+  save_safetensors(path, pack_checkpoint(*model_, experts_.get(), router_.get(), at, config_json()));
 }
 
-void Trainer::interrupt(const std::string& directory) {
-  save(directory + "/" + kLastCheckpoint);
-  throw Interrupted(fmt::format("interrupted at step {} (epoch {}); saved. Go on with: gatewright train --resume {}", at_.step, at_.epoch, directory));
+void Trainer::interrupt(const std::string& directory, TrainObserver& observer) {
+  save(directory + "/" + kLastCheckpoint, observer);
+  throw Interrupted(fmt::format("interrupted at step {} (epoch {}); saved, the run in {} can be resumed", at_.step, at_.epoch, shown(directory)));
 }
 
 }  // namespace gw

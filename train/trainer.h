@@ -23,8 +23,12 @@ class TrainObserver {
   virtual void on_step(const Json& /*record*/, int64_t /*steps_done*/, int64_t /*steps_total*/) {}
   /// After each epoch's validation. `record` has step, epoch, kind = "validation" and the task's measures.
   virtual void on_validation(const Json& /*record*/) {}
-  /// Once, when training continues from a checkpoint: what came after `step` is about to be done again.
-  virtual void on_resume(int64_t /*step*/) {}
+  /// What a checkpoint keeps for the observer, taken as it is written: how far its own files reach, for one. The same for every run of
+  /// the same configuration, or checkpoints of equal runs would differ.
+  virtual Json kept();
+  /// Once, when training continues: what came after `step` is about to be done again. `kept` is what the checkpoint keeps, null for a run
+  /// without one.
+  virtual void on_resume(int64_t /*step*/, const Json& /*kept*/) {}
   /// At the end of every batch of a recorded run, for each layer that decides; also while the trained network is evaluated.
   virtual void on_routes(const RouteSummary& /*summary*/) {}
 };
@@ -64,12 +68,12 @@ class Trainer {
   void step(TrainObserver& observer);
   void end_epoch(const std::string& directory, TrainObserver& observer);
   double validate(TrainObserver& observer);
-  void save(const std::string& path) const;
+  void save(const std::string& path, TrainObserver& observer) const;
   void begin(const RunOptions& options, TrainObserver& observer);
-  void open_taps(const RunOptions& options, TrainObserver& observer);
+  void open_taps(const RunOptions& options, TrainObserver& observer, bool goes_on);
   RouteFrame frame(RoutePhase phase, const Batch& batch) const;
   [[noreturn]] void stopped(const NumericError& error) const;
-  [[noreturn]] void interrupt(const std::string& directory);
+  [[noreturn]] void interrupt(const std::string& directory, TrainObserver& observer);
 
   TrainConfig config_;
   Schedule schedule_;

@@ -71,8 +71,16 @@ TEST(Inspect, ShowsARecordedRun) {
   EXPECT_EQ(layer["affinity"]["test"]["clean"], json::parse(read_file(runs() / "first/evaluation.json"))["affinity"]["clean"]);
   const auto text = cli("inspect " + (runs() / "first"));
   for (const char* part : {"dropped", "dead", "train, attacked", "test, clean", "flips %", "router, % of"}) expect(text, 0, part);
-  expect(cli("inspect --prometheus " + (runs() / "first")), 0, "gatewright_route_dropped_tokens_total{layer=\"router\"} 0");
-  EXPECT_NE(read_file(runs() / "first/routes.prom").find("gatewright_route_dead_experts"), std::string::npos);
+  expect(cli("inspect --prometheus " + (runs() / "first")), 0, "gatewright_route_dropped_tokens_total{layer=\"router\",phase=\"train\"} 0");
+  const auto told = read_file(runs() / "first/routes.prom");
+  EXPECT_NE(told.find("gatewright_route_dead_experts"), std::string::npos);
+  // A series means the same in both: the counters of training are those that the run left.
+  const auto asked = cli("inspect --prometheus " + (runs() / "first")).text;
+  for (const char* counter : {"\ngatewright_route_tokens_total{", "\ngatewright_route_dropped_tokens_total{"}) {
+    const auto at = told.find(counter);
+    ASSERT_NE(at, std::string::npos) << told;
+    EXPECT_NE(asked.find(told.substr(at, told.find('\n', at + 1) + 1 - at)), std::string::npos) << asked << told.substr(at, 90);
+  }
   EXPECT_NE(read_file(runs() / "first/report.html").find("id=\"routes\""), std::string::npos);
 }
 

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "data/frame.h"
@@ -224,6 +225,26 @@ TEST(Csv, ColumnsThatLookLikeNumbersAreNoFactors) {
   }
 }
 
+// Memory and time follow the limits, not the file: what would exceed them is refused with their number and the line.
+TEST(Csv, RefusesMoreThanTheLimits) {
+  const auto read = [](const std::string& bytes, int64_t columns, int64_t cells) {
+    CsvOptions options;
+    options.limit_columns = columns, options.limit_cells = cells;
+    return refusal([&] { CsvTable(bytes, "t.csv", options); });
+  };
+  EXPECT_EQ(read("y,x\n1,2\n3,4\n", 2, 4), "accepted");
+  EXPECT_NE(read("y,x\n1,2\n3,4\n5,6\n", 2, 4).find("line 4: expected a table of at most 4 cells (2 rows of 2 columns), got more"),
+            std::string::npos)
+      << read("y,x\n1,2\n3,4\n5,6\n", 2, 4);
+  EXPECT_NE(read("y,x,z\n1,2,3\n", 2, 99).find("expected at most 2 columns, got more"), std::string::npos);
+  EXPECT_NE(read("y,x\n1,2,3\n", 2, 99).find("expected at most 2 columns, got more"), std::string::npos);
+  const std::string longest(size_t{1} << 24, 'a');
+  EXPECT_NE(read("y,x\n" + longest + ",2\n", 2, 99).find("expected cells of at most 16777215 bytes"), std::string::npos);
+  const CsvTable doubled("y,x\n\"a\"\"b\"\"\",\"\"\n", "t.csv");
+  EXPECT_EQ(doubled.cell(0, 0), "a\"b\"");
+  EXPECT_EQ(doubled.cell(0, 1), "");
+}
+
 TEST(Csv, BlanksStandAroundQuotes) {
   const CsvTable table("y, x\n1, \"2\"\n3, \"a, b\" \n", "t.csv");
   EXPECT_EQ(table.cell(0, 1), "2");
@@ -278,6 +299,22 @@ TEST_F(CsvFile, PlainAndCompressedAreTheSame) {
   EXPECT_EQ(plain.cell(1, 1), packed.cell(1, 1));
   EXPECT_THROW(gw::load_csv(directory_ + "/none.csv"), gw::IoError);
   EXPECT_THROW(gw::load_csv(file("b.csv", bytes), {0, 5, 10}), gw::ValueError);
+}
+
+// 0.3 MB that stand for 300 MB, as one member and as three hundred: refused at the limit of 256 MiB, and rows before they fill the memory.
+TEST_F(CsvFile, SlowABombIsRefusedInBoundedTime) {
+  std::string piece, whole = "y,x\n";
+  while (piece.size() < 1000000) piece += "1,2\n";
+  const std::string header = gw::testing::gzip(whole), member = gw::testing::gzip(piece);
+  std::string many = header, rows = header;
+  for (int i = 0; i < 300; ++i) whole += piece, many += member, rows += i < 40 ? member : "";
+  for (const auto& path : {file("one.gz", gw::testing::gzip(whole)), file("many.gz", many)}) {
+    const auto started = std::chrono::steady_clock::now();
+    EXPECT_NE(refusal([&] { gw::load_csv(path); }).find("expected at most 268435456 bytes of content, got more"), std::string::npos);
+    EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(10));
+  }
+  const auto message = refusal([&] { gw::load_csv(file("rows.gz", rows)); });
+  EXPECT_NE(message.find("expected a table of at most 16777216 cells (8388608 rows of 2 columns)"), std::string::npos) << message;
 }
 
 TEST(Csv, SurvivesTheCorpusAndItsMutants) {

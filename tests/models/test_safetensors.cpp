@@ -142,6 +142,45 @@ TEST(Safetensors, NamesWhatIsWrongWithAFile) {
   }
 }
 
+// Quantised models carry packed integers beside their scales: whoever asks for the scales alone gets them.
+TEST(Safetensors, TypesThatLibtorchHasNotAreLeftAloneUntilAskedFor) {
+  for (const auto& [dtype, bytes] :
+       std::vector<std::pair<std::string, int>>{{"U16", 2}, {"U32", 4}, {"U64", 8}, {"F8_E4M3", 1}, {"F8_E5M2", 1}}) {
+    const auto file =
+        gw::parse_safetensors(file_of(R"({"packed":{"dtype":")" + dtype + R"(","shape":[3],"data_offsets":[0,)" +
+                                          std::to_string(3 * bytes) + R"(]},"scale":{"dtype":"U8","shape":[1],"data_offsets":[)" +
+                                          std::to_string(3 * bytes) + "," + std::to_string(3 * bytes + 1) + "]}}",
+                                      std::string(static_cast<size_t>(3 * bytes), '\0') + "\x07"),
+                              "model");
+    EXPECT_EQ(file.tensor("scale").item<int>(), 7);
+    EXPECT_EQ(file.unread.at("packed"), dtype);
+    const auto message = [](const auto& call) {
+      try {
+        call();
+      } catch (const gw::ValueError& error) {
+        return std::string(error.what());
+      }
+      return std::string("accepted");
+    };
+    EXPECT_NE(message([&] { file.tensor("packed"); }).find("got " + dtype + ", which libtorch 1.13 has not"), std::string::npos);
+    EXPECT_NE(message([&] { file.tensor("scales"); }).find("did you mean \"scale\"?"), std::string::npos);
+    EXPECT_NE(message([&] { gw::write_safetensors(file); }).find("\"packed\" of type " + dtype), std::string::npos);
+  }
+}
+
+TEST(Safetensors, OtherFormatsAreCalledWhatTheyAre) {
+  using namespace std::string_literals;
+  for (const auto& [bytes, what] : std::vector<std::pair<std::string, std::string>>{
+           {"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "got a pointer of Git LFS"},
+           {"PK\x03\x04\x14\0\0\0\0\0"s, "got a zip archive, as .pt"},
+           {"\x80\x02}q\0X\x01\0\0\0a"s, "got a pickle"},
+           {"\x80\x04\x95\x10\0\0\0\0\0\0\0"s, "got a pickle"},
+           {"GGUF\x03\0\0\0\0\0\0\0"s, "got a GGUF file"},
+           {"<!DOCTYPE html><title>404</title>", "got a web page"}}) {
+    EXPECT_NE(error_of(bytes).find(what), std::string::npos) << error_of(bytes);
+  }
+}
+
 TEST(Safetensors, EveryTruncationOfAFileIsRefused) {
   const std::string golden = bytes_of(kGolden + "every_dtype.safetensors");
   for (size_t size = 0; size < golden.size(); ++size) EXPECT_NE(error_of(golden.substr(0, size)), "accepted") << size;

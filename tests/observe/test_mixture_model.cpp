@@ -130,8 +130,22 @@ TEST(MixtureModel, RefusesDamagedFiles) {
   gw::Json bad = good;
   bad["parameters"]["slope"].push_back(1.0);
   refuses(bad, "values of slope");
-  bad = good, bad["parameters"]["scale"][0] = 0.0;
-  refuses(bad, "positive scales");
+  for (const double scale : {0.0, -1.0, 1e-320, 1e308}) {
+    bad = good, bad["parameters"]["scale"][0] = scale;
+    refuses(bad, "expected scales from 1e-100 to 1e+100");
+  }
+  for (const char* name : {"gate_bias", "gate_slope", "intercept", "slope"}) {
+    bad = good, bad["parameters"][name][0] = -1e308;
+    refuses(bad, "expected coefficients of at most 1e+100, got -1e+308");
+  }
+  bad = good, bad["parameters"]["temperature"] = 1e-320;
+  refuses(bad, "expected a temperature from 1e-100");
+  for (const char* name : {"covariance", "robust_covariance"}) {
+    bad = good, bad["inference"][name][0] = -1e-3;
+    refuses(bad, "expected variances of at least 0, got -0.001 for estimate 1");
+  }
+  bad = good, bad["inference"]["factor"][0] = 1e200;
+  refuses(bad, "expected a factor of the covariance of at most 1e+100");
   bad = good, bad["version"] = 99;
   refuses(bad, "expected version 2, got 99");
   bad = good, bad["model"]["experts"] = 1000000;

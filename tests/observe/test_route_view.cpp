@@ -193,13 +193,19 @@ TEST(Prometheus, HasSevenSeriesPerLayerAndAlwaysTheDroppedTokens) {
   even.tokens = 10, even.load = {5, 5};
   RouteStats dead;
   dead.tokens = 10, dead.dropped = 2, dead.load = {8, 0};
-  const auto text = prometheus_text({{"router", even, even}, {"odd \"name\"\\\n", dead, dead}});
-  EXPECT_NE(text.find("# TYPE gatewright_route_dropped_tokens_total counter\ngatewright_route_dropped_tokens_total{layer=\"router\"} 0\n"),
+  const auto text =
+      prometheus_text({{"router", even, even, RoutePhase::kTrain}, {"odd \"name\"\\\n", dead, dead, RoutePhase::kTrain}}, "latest");
+  EXPECT_NE(text.find("# TYPE gatewright_route_dropped_tokens_total "
+                      "counter\ngatewright_route_dropped_tokens_total{layer=\"router\",phase=\"train\"} 0\n"),
             std::string::npos)
       << text;
-  EXPECT_NE(text.find("gatewright_route_dropped_tokens_total{layer=\"odd \\\"name\\\"\\\\\\n\"} 2\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("gatewright_route_dead_experts{layer=\"odd \\\"name\\\"\\\\\\n\"} 1\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("gatewright_route_load_max_over_mean{layer=\"router\"} 1\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("gatewright_route_dropped_tokens_total{layer=\"odd \\\"name\\\"\\\\\\n\",phase=\"train\"} 2\n"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("gatewright_route_dead_experts{layer=\"odd \\\"name\\\"\\\\\\n\",phase=\"train\",window=\"latest\"} 1\n"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("gatewright_route_load_max_over_mean{layer=\"router\",phase=\"train\",window=\"latest\"} 1\n"), std::string::npos)
+      << text;
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 7 * (2 + 2));
 }
 
@@ -207,13 +213,13 @@ TEST(Prometheus, CardinalityIsBounded) {
   std::vector<LayerRoutes> layers;
   RouteStats stats;
   stats.tokens = 3, stats.dropped = 1, stats.load.assign(512, 1);
-  for (int i = 0; i < 1000; ++i) layers.push_back({"layer " + std::to_string(i), stats, stats});
+  for (int i = 0; i < 1000; ++i) layers.push_back({"layer " + std::to_string(i), stats, stats, RoutePhase::kTrain});
   layers.back().window.load.assign(512, 0);
   layers.back().window.load[7] = 9;
-  const auto text = prometheus_text(layers);
+  const auto text = prometheus_text(layers, "all");
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), static_cast<std::ptrdiff_t>(7 * (2 + kPrometheusLayers + 1)));
-  EXPECT_NE(text.find("gatewright_route_dropped_tokens_total{layer=\"other\"} 744\n"), std::string::npos);
-  EXPECT_NE(text.find("gatewright_route_load_max_over_mean{layer=\"other\"} 512\n"), std::string::npos);
+  EXPECT_NE(text.find("gatewright_route_dropped_tokens_total{layer=\"other\",phase=\"train\"} 744\n"), std::string::npos);
+  EXPECT_NE(text.find("gatewright_route_load_max_over_mean{layer=\"other\",phase=\"train\",window=\"all\"} 512\n"), std::string::npos);
 }
 
 TEST(RouteExporter, WritesScalarsHistogramsAndPrometheus) {
@@ -234,7 +240,7 @@ TEST(RouteExporter, WritesScalarsHistogramsAndPrometheus) {
   EXPECT_NE(events.find(tfrecord_frame(encode_scalar_event(1, 10, "routes/router/dropped_tokens", 0))), std::string::npos);
   EXPECT_NE(events.find(tfrecord_frame(encode_histogram_event(1, 10, "routes/router/load", make_histogram({6, 2})))), std::string::npos);
   const auto text = read_file(scratch / "run/routes.prom");
-  EXPECT_NE(text.find("gatewright_route_tokens_total{layer=\"router\"} 8\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("gatewright_route_tokens_total{layer=\"router\",phase=\"train\"} 8\n"), std::string::npos) << text;
   exporter.write();  // nothing new: the window stays
   EXPECT_EQ(read_file(scratch / "run/routes.prom"), text);
 }

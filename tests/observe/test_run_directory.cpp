@@ -111,7 +111,14 @@ TEST(RunDirectory, OneWriterAtATime) {
 TEST(RunDirectory, ResumedEqualsUninterrupted) {
   Scratch scratch;
   write_run(scratch / "whole", 6);
-  write_run(scratch / "cut", 4);
+  Json marks;
+  {
+    RunDirectory run(scratch / "cut", kRecipe, options());
+    for (int64_t step = 1; step <= 4; ++step) {
+      run.append(record(step));
+      if (step == 3) marks = run.marks();
+    }
+  }
   for (const char* name : {kMetricsFile, kEventFile}) {
     const std::string whole = read_file((scratch / "whole/") + name);
     const std::string cut = read_file((scratch / "cut/") + name);
@@ -121,7 +128,7 @@ TEST(RunDirectory, ResumedEqualsUninterrupted) {
   {
     RunDirectory run(scratch / "cut", kRecipe, options(true));
     EXPECT_EQ(read_records(scratch / "cut/metrics.jsonl").size(), 4u);
-    run.truncate_after(3);
+    run.rewind(marks);
     for (int64_t step = 4; step <= 6; ++step) run.append(record(step));
   }
   for (const char* name : {kMetricsFile, kEventFile, kRecipeFile})
@@ -134,9 +141,46 @@ TEST(RunDirectory, DamageInTheMiddleIsAnError) {
   const std::string good = read_file(scratch / "run/metrics.jsonl");
   write_file(scratch / "run/metrics.jsonl", good + "{\"step\n" + good);
   EXPECT_NE(message_of([&] { read_records(scratch / "run/metrics.jsonl"); }).find("line 2 of"), std::string::npos);
-  EXPECT_THROW(RunDirectory(scratch / "run", kRecipe, options(true)), ValueError);
   write_file(scratch / "run/metrics.jsonl", good + "{\"step\n");
   EXPECT_EQ(read_records(scratch / "run/metrics.jsonl").size(), 1u);
+}
+
+// Whatever happened to a log behind the back of its run is said on resuming, and the file is left as it is found.
+TEST(RunDirectory, DamagedLogsAreRefusedAndKept) {
+  Scratch scratch;
+  Json marks;
+  {
+    RunDirectory run(scratch / "run", kRecipe, options());
+    for (int64_t step = 1; step <= 9; ++step) run.append(record(step));
+    marks = run.marks();
+  }
+  const std::string metrics = scratch / "run/metrics.jsonl", events = (scratch / "run/") + kEventFile;
+  const auto refuse = [&](const std::string& path, const std::string& bytes, const std::string& part) {
+    const std::string good = read_file(path);
+    write_file(path, bytes);
+    RunDirectory run(scratch / "run", kRecipe, options(true));
+    EXPECT_NE(message_of([&] { run.rewind(marks); }).find(part), std::string::npos) << message_of([&] { run.rewind(marks); });
+    EXPECT_EQ(read_file(path), bytes) << "touched";
+    write_file(path, good);
+  };
+  const std::string lines = read_file(metrics);
+  const size_t one = lines.size() / 9;
+  refuse(metrics, lines.substr(0, 5 * one) + lines.substr(9 * one - 1), "it was cut: restore the file");
+  refuse(metrics, "", "got 0; it was cut");
+  std::string other = lines;
+  other[20] = other[20] == '1' ? '2' : '1';
+  refuse(metrics, other, "as they were at the last checkpoint");
+  std::string flipped = read_file(events);
+  flipped[flipped.size() / 2] = static_cast<char>(flipped[flipped.size() / 2] ^ 4);
+  refuse(events, flipped, "got a damaged one at byte");
+  refuse(events, flipped.substr(0, flipped.size() / 2), "it was cut");
+  RunDirectory run(scratch / "run", kRecipe, options(true));
+  EXPECT_NE(message_of([&] { run.rewind(Json()); }).find("expected a checkpoint in"), std::string::npos) << "records without a checkpoint";
+  for (const char* wrong :
+       {R"({"metrics.jsonl": 3})", R"({"metrics.jsonl": {"bytes": -1}})", R"({"metrics.jsonl": {"bytes": 1, "crc32c": "xyz"}})"})
+    EXPECT_THROW(run.rewind(Json::parse(wrong)), ValueError) << wrong;
+  run.rewind(marks);
+  EXPECT_EQ(read_file(metrics), lines);
 }
 
 TEST(RunDirectory, RecordsAreChecked) {
@@ -162,6 +206,27 @@ TEST(RunDirectory, LongListsBecomeHistograms) {
   const std::string events = read_file((scratch / "run/") + kEventFile);
   EXPECT_EQ(events.find("train/load/0"), std::string::npos);
   EXPECT_NE(events.find("train/load"), std::string::npos);
+}
+
+TEST(RunDirectory, DocumentsThatAreNoJsonAreRefusedWithTheirPlace) {
+  Scratch scratch;
+  const auto read = [&](const std::string& text) {
+    write_file(scratch / "d.json", text);
+    return message_of([&] { read_json(scratch / "d.json"); });
+  };
+  const auto expect = [&](const std::string& text, const std::string& part) {
+    EXPECT_NE(read(text).find(part), std::string::npos) << read(text);
+  };
+  expect("", "d.json:1:1: expected JSON, got an empty text");
+  expect(" \n", "got an empty text");
+  expect("{\n  \"a\": NaN}", "d.json:2:8: expected JSON, got \"N");
+  expect("{\n  \"a\": NaN}", "JSON has no word for what is not finite");
+  expect("{\"a\": 1", "got its end; is it cut?");
+  expect("{\"a\": 1,}", "d.json:1:9: expected JSON");
+  expect("{\"a\": {\"b\": 1, \"b\": 2}}", "expected every key once, got \"b\" twice");
+  expect("{\"\x1b[31m\": 1}", "\\x1b");
+  EXPECT_EQ(read("{\"a\": {\"b\": [1, 2.5, null, true, \"x\"]}, \"b\": {\"a\": []}}"), "no error");
+  EXPECT_EQ(read_json(scratch / "d.json")["a"]["b"], Json::parse("[1, 2.5, null, true, \"x\"]"));
 }
 
 TEST(RunDirectory, DeepDocumentsAreRefused) {

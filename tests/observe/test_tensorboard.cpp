@@ -58,16 +58,15 @@ TEST(Tensorboard, HistogramLeavesOutWhatIsNotFinite) {
   EXPECT_EQ(equal.counts, std::vector<double>{2});
 }
 
-TEST(Tensorboard, CutKeepsStepsAndDropsDamage) {
+TEST(Tensorboard, WholeFramesEndAtTheFirstDamage) {
   const std::string first = scalar_frame(1), second = scalar_frame(2), third = scalar_frame(3);
-  EXPECT_EQ(cut_event_file(first + second + third, 2), first + second);
-  EXPECT_EQ(cut_event_file(first + third + second, 2), first + second);
-  EXPECT_EQ(cut_event_file(first + second.substr(0, second.size() - 1), 9), first);
+  EXPECT_EQ(whole_frames(first + second + third), (first + second + third).size());
+  EXPECT_EQ(whole_frames(first + second.substr(0, second.size() - 1)), first.size());
   std::string damaged = second;
   damaged[14] = static_cast<char>(damaged[14] ^ 1);
-  EXPECT_EQ(cut_event_file(first + damaged + third, 9), first);
-  EXPECT_EQ(cut_event_file("", 9), "");
-  EXPECT_EQ(cut_event_file(std::string("\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0", 16), 9), "");
+  EXPECT_EQ(whole_frames(first + damaged + third), first.size());
+  EXPECT_EQ(whole_frames(""), 0u);
+  EXPECT_EQ(whole_frames(std::string("\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0", 16)), 0u);
 }
 
 TEST(Tensorboard, WriterStartsAFileOnce) {

@@ -47,7 +47,7 @@ struct Recording : TrainObserver {
     if (done == stop_after) stop = true;
   }
   void on_validation(const Json& record) override { records.push_back(record); }
-  void on_resume(int64_t step) override {
+  void on_resume(int64_t step, const Json&) override {
     std::vector<Json> kept;
     for (auto& record : records) {
       if (record.at("step").get<int64_t>() <= step) kept.push_back(std::move(record));

@@ -2,9 +2,11 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "train/small_run.h"
 
 namespace {
@@ -80,10 +82,12 @@ TEST(Checkpoint, AnotherArchitectureListsTheTensorsAndChangesNothing) {
 
   auto file = packed(*network);
   file.tensors["model/backbone.extra"] = at::zeros({1});
+  gw::seal_checkpoint(file);
   expect_part(load(file), "unexpected: model/backbone.extra");
   file = packed(*network);
   auto& head = file.tensors.rbegin()->second;
   head = head.to(at::kDouble);
+  gw::seal_checkpoint(file);
   expect_part(load(file), "of Float, got");
   expect_part(load(file), "of Double");
   EXPECT_TRUE(same(tensors_of(*network), before));
@@ -109,6 +113,56 @@ TEST(Checkpoint, OneFlippedBitIsRefusedAndChangesNothing) {
   EXPECT_EQ(gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f").step, 4) << "changed on purpose";
 }
 
+// Without its checksum a file could pass for one of a time that had none; with names changed, for one of another network.
+TEST(Checkpoint, FilesThatCannotShowTheyAreIntactAreRefusedFirst) {
+  const auto network = network_of(2);
+  const auto before = tensors_of(*network);
+  const auto load = [&](const gw::SafetensorsFile& file) { return refusal([&] { gw::load_model(*network, file, "f"); }); };
+  auto file = packed(*network_of(2, 4, 3, 7));
+  auto bare = file;
+  bare.metadata.erase("crc32c");
+  expect_part(load(bare), "expected the field \"crc32c\" in the header, got none");
+  auto old = bare;
+  old.metadata["format"] = "gatewright-checkpoint-1";
+  old.metadata["config"] = R"({"name": "advmoe", "arm": "adv_moe"})";
+  expect_part(load(old), "which an earlier version wrote");
+  expect_part(load(old), "train arm \"adv_moe\" of recipe \"advmoe\" again");
+  expect_part(refusal([&] { gw::checkpoint_config(old, "f"); }), "which an earlier version wrote");
+  auto renamed = file;
+  auto node = renamed.tensors.extract(renamed.tensors.begin());
+  node.key() += "x";
+  renamed.tensors.insert(std::move(node));
+  expect_part(load(renamed), "the file is damaged: restore it");
+  auto config = file;
+  config.metadata["config"] = R"({"epochs": 5})";
+  expect_part(refusal([&] { gw::checkpoint_config(config, "f"); }), "the file is damaged: restore it");
+  EXPECT_TRUE(same(tensors_of(*network), before));
+}
+
+TEST(Checkpoint, EmptyCutAndForeignFilesNameTheRemedy) {
+  const Scratch scratch;
+  const auto bytes = gw::write_safetensors(packed(*network_of(2)));
+  for (const auto& content : {std::string(), bytes.substr(0, 4), bytes.substr(0, bytes.size() / 2), std::string("not a checkpoint at all")}) {
+    gw::write_atomic(scratch / "c", content);
+    const auto text = refusal([&] { gw::load_checkpoint(scratch / "c"); });
+    expect_part(text, scratch / "c");
+    expect_part(text, "restore it from a copy, or train again into another directory");
+  }
+}
+
+TEST(Checkpoint, AMomentThatIsNotFiniteIsNoticedOnLoading) {
+  const auto network = network_of(2);
+  const auto before = tensors_of(*network);
+  for (const double value : {std::nan(""), static_cast<double>(INFINITY)}) {
+    auto file = packed(*network_of(2, 4, 3, 7));
+    file.tensors["experts/head.weight/momentum"] = at::full({3}, value);
+    gw::seal_checkpoint(file);
+    expect_part(refusal([&] { gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f"); }),
+                "expected finite numbers in \"experts/head.weight/momentum\"");
+  }
+  EXPECT_TRUE(same(tensors_of(*network), before));
+}
+
 TEST(Checkpoint, ADamagedHeaderIsNamed) {
   const auto network = network_of(2);
   const auto before = tensors_of(*network);
@@ -116,10 +170,11 @@ TEST(Checkpoint, ADamagedHeaderIsNamed) {
     auto file = packed(*network_of(2, 4, 3, 7));
     if (value.empty()) file.metadata.erase(key);
     if (!value.empty()) file.metadata[key] = value;
+    gw::seal_checkpoint(file);
     return refusal([&] { gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f"); });
   };
   expect_part(unpack("format", ""), "expected the field \"format\" in the header, got none");
-  expect_part(unpack("format", "pt"), "expected the format gatewright-checkpoint-1, got \"pt\"");
+  expect_part(unpack("format", "pt"), "expected the format gatewright-checkpoint-2, got \"pt\"");
   for (const char* damaged : {"{", "[]", "{}", "null", R"({"epoch":1,"batch":2,"step":3})", R"({"epoch":"1","batch":2,"step":3,"best":0})"}) {
     expect_part(unpack("progress", damaged), "the file is damaged");
   }
@@ -127,5 +182,6 @@ TEST(Checkpoint, ADamagedHeaderIsNamed) {
   EXPECT_TRUE(same(tensors_of(*network), before));
   auto file = packed(*network);
   file.metadata["config"] = "[1]";
+  gw::seal_checkpoint(file);
   expect_part(refusal([&] { gw::checkpoint_config(file, "f"); }), "expected a JSON object in \"config\"");
 }

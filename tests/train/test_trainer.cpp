@@ -69,7 +69,7 @@ Finished interrupted(const gw::TrainConfig& config, const std::vector<int64_t>& 
       EXPECT_EQ(i, stops.size()) << "was not interrupted at step " << stops[i];
       return finished(trainer, scratch.path(), recording);
     } catch (const gw::Interrupted& stop) {
-      EXPECT_NE(std::string(stop.what()).find("gatewright train --resume " + scratch.path()), std::string::npos) << stop.what();
+      EXPECT_NE(std::string(stop.what()).find("the run in " + scratch.path() + " can be resumed"), std::string::npos) << stop.what();
     }
   }
   ADD_FAILURE() << "never finished";
@@ -194,7 +194,7 @@ TEST(Trainer, ARunCutBeforeItsFirstCheckpointStartsAgain) {
   expect_same(whole, finished(trainer, scratch.path(), recording));
   std::filesystem::remove(scratch / gw::kLastCheckpoint);
   Trainer again(config);  // best without last: a file was lost, and starting anew would throw the best away
-  EXPECT_THROW(again.run({scratch.path(), true}, recording), gw::IoError);
+  EXPECT_THROW(again.run({scratch.path(), true}, recording), gw::ValueError);
 }
 
 TEST(Trainer, EndsWithTheBestWeights) {

@@ -1,11 +1,13 @@
 #include <fmt/format.h>
 
+#include <charconv>
 #include <optional>
 
 #include "apps/cli/clocks.h"
 #include "apps/cli/command.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
+#include "base/fraction.h"
 #include "observe/progress.h"
 #include "observe/run_directory.h"
 #include "train/evaluate.h"
@@ -14,6 +16,18 @@
 
 namespace gw {
 namespace {
+
+double radius_of(const std::string& text) {
+  double value = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool number = error == std::errc() && end == text.data() + text.size();
+  return number || parse_fraction(text, value) ? value : -1;
+}
+
+std::string is_radius(const std::string& text) {
+  const double value = radius_of(text);
+  return value >= 0 && value <= 1 ? "" : "expected a number from 0 to 1 or a fraction like 8/255, got " + text;
+}
 
 /// Attacks a trained network on the test images of its run.
 class AttackCommand : public Command {
@@ -27,7 +41,7 @@ class AttackCommand : public Command {
     app.add_option("run", run_, "run directory")->required();
     app.add_option("--with", attacks_, "parts of the attacks catalogue; default: those of the run's recipe");
     app.add_option("--set", overrides_, "override an evaluation value: attack_options.joint.steps=50");
-    app.add_option("--epsilon", epsilon_, "radius of the ball; default: the run's")->check(CLI::Range(0.0, 1.0));
+    app.add_option("--epsilon", radius_, "radius of the ball, 0.03 or 8/255; default: the run's")->type_name("NUMBER")->check(is_radius);
     app.add_option("--images", images_, "the first so many test images; 0: all; default: as the run's recipe says")
         ->check(CLI::NonNegativeNumber);
     app.add_option("--checkpoint", checkpoint_, "file in the run directory")->capture_default_str();
@@ -42,8 +56,8 @@ class AttackCommand : public Command {
     const auto data = load_data(config);
     const auto network = make_network(config, data);
     const auto path = run_ + "/" + checkpoint_;
-    load_model(*network, load_safetensors(path), path);
-    const double epsilon = epsilon_ >= 0 ? epsilon_ : config.epsilon;
+    load_model(*network, load_checkpoint(path), path);
+    const double epsilon = radius_.empty() ? config.epsilon : radius_of(radius_);
     std::optional<Progress> progress;
     const auto tick = [&](int64_t done, int64_t total) {
       if (stop_requested().load()) throw Interrupted("interrupted; nothing was written");
@@ -86,9 +100,8 @@ class AttackCommand : public Command {
     if (!result.forced_accuracy.empty()) fmt::print("routes changed by the first attack: {:.1f} %\n", 100 * result.flip_rate);
   }
 
-  std::string run_, checkpoint_ = kBestCheckpoint;
+  std::string run_, radius_, checkpoint_ = kBestCheckpoint;
   std::vector<std::string> attacks_, overrides_;
-  double epsilon_ = -1;
   int64_t images_ = -1;
   bool json_ = false;
 };

@@ -55,7 +55,7 @@ class CheckCommand : public Command {
     if (fresh_) forget(directory);
     CheckOptions options{size_, arms_, seeds_, overrides_, command_line(), machine(), today()};
     TrainingRun run{directory, false, &stop_requested(), quiet_ ? nullptr : stderr, steady_now_s, wall_now_s};
-    const auto outcome = run_check(recipe, options, run);
+    const auto outcome = checked(recipe, options, run);
     write_report(directory + "/report.html", {directory});
     if (json_) {
       fmt::print("{}\n", dump_json(read_json(directory + "/check.json"), 1));
@@ -69,6 +69,14 @@ class CheckCommand : public Command {
   }
 
  private:
+  CheckOutcome checked(const Recipe& recipe, const CheckOptions& options, const TrainingRun& run) const {
+    try {
+      return run_check(recipe, options, run);
+    } catch (const Interrupted& stop) {
+      throw Interrupted(fmt::format("{}. Go on with the same command, without --fresh", stop.what()));
+    }
+  }
+
   // Removes only what looks like a check: run directories inside, check.json, the report.
   static void forget(const std::string& directory) {
     namespace fs = std::filesystem;

@@ -7,6 +7,7 @@
 #include "apps/cli/recipes.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
+#include "base/shown.h"
 #include "observe/html.h"
 #include "observe/progress.h"
 #include "observe/run_directory.h"
@@ -71,11 +72,19 @@ class TrainCommand : public Command {
   }
 
  private:
+  static ArmResult trained(const TrainConfig& config, const TrainingRun& run) {
+    try {
+      return run_training(config, run);
+    } catch (const Interrupted& stop) {
+      throw Interrupted(fmt::format("{}. Go on with: gatewright train --resume {}", stop.what(), shell_word(run.directory)));
+    }
+  }
+
   void train_one(const TrainConfig& config, const std::string& directory, bool resume) const {
     TrainingRun run{directory, resume, &stop_requested(), quiet_ ? nullptr : stderr, steady_now_s, wall_now_s};
     if (ArmResult done; !quiet_ && finished_run(directory, config, done))
-      say(stderr, directory + ": already complete, showing its result\n");
-    const auto result = run_training(config, run);
+      say(stderr, shown(directory) + ": already complete, showing its result\n");
+    const auto result = trained(config, run);
     write_report(directory + "/report.html", {directory});
     if (json_) {
       const Json document{{"arm", result.arm}, {"seed", result.seed}, {"directory", directory}, {"metrics", result.metrics}};
@@ -85,7 +94,7 @@ class TrainCommand : public Command {
     std::vector<std::vector<std::string>> rows{{"metric", ">value"}};
     for (const auto& [name, value] : result.metrics)
       if (name != "robust.worst_case") rows.push_back({metric_heading(name), format_value(value, unit_of_metric(name))});
-    fmt::print("\n{} seed {}\n{}report: {}/report.html\n", result.arm, result.seed, format_table(rows), directory);
+    fmt::print("\n{} seed {}\n{}report: {}/report.html\n", result.arm, result.seed, format_table(rows), shown(directory));
   }
 
   std::string recipe_, size_ = "tiny", arm_, out_, resume_, replay_;
