@@ -27,11 +27,6 @@ std::string verdict_mark(const std::string& verdict) {
                                         : verdict));
 }
 
-/// Clean accuracy, then robust accuracies, then the rest.
-int metric_rank(const std::string& name) {
-  return name == "clean_accuracy" ? 0 : name.rfind("robust", 0) == 0 ? 1 : name == "flip_rate" ? 2 : 3;
-}
-
 std::map<std::string, double> metrics_of(const Evaluation& e) {
   std::map<std::string, double> found = e.metrics;
   found["clean_accuracy"] = e.clean_accuracy;
@@ -108,7 +103,7 @@ Table result_table(std::vector<ArmSummary> arms, const std::string& caption) {
   for (ArmSummary& arm : arms) drop_repeated(arm);
   Table table;
   table.caption = caption;
-  table.css_class = "results";
+  table.css_class = "results", table.stacked = true;
   table.csv = result_csv(arms);
   table.header = {"arm", "seeds"};
   for (const ArmSummary& arm : arms)

@@ -163,6 +163,8 @@ ArmResult run_training(const TrainConfig& config, const TrainingRun& run) {
   if (finished_run(run.directory, config, result)) return result;
   Trainer trainer(config);
   RunDirectory directory(run.directory, config_json(config), {.resume = run.resume, .tensorboard = true, .wall_time_s = run.wall_time_s, .may_differ = {}});
+  std::error_code ignored;  // a resumed run keeps where it came from
+  if (!run.about.command.empty() && !std::filesystem::exists(directory.file(kAboutFile), ignored)) directory.write_json(kAboutFile, to_json(run.about));
   DirectoryObserver observer(directory, run, fmt::format("{} seed {}", config.arm, config.seed));
   trainer.run({run.directory, run.resume, run.stop}, observer);
   observer.finish();

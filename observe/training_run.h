@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "observe/report_data.h"
 #include "train/check.h"
 #include "train/trainer.h"
 
@@ -16,6 +17,7 @@ struct TrainingRun {
   std::FILE* progress = nullptr;               ///< null: silent
   std::function<double()> now_s, wall_time_s;  ///< steady clock and seconds since 1970
   int64_t timing_rounds = 30;                  ///< 0: no timings
+  About about = {};                            ///< written to about.json by the first start of the run
 };
 
 /// Trains (or resumes), evaluates on the test images and writes evaluation.json and samples.json.
