@@ -177,7 +177,7 @@ std::string render_table(const Table& table) {
   if (table.header.size() > kWideTable) below = "<span class=\"sideways\" hidden>Scroll sideways for all columns.</span> ";
   if (!table.csv.empty())
     below += "<a class=\"download\" download=\"results.csv\" href=\"data:text/csv;charset=utf-8;base64," + base64_encode(table.csv) +
-             "\">Table as CSV</a>";
+             "\">Every measure as CSV</a>";
   return below.empty() ? html : html + "<p class=\"scrolls\">" + below + "</p>\n";
 }
 

@@ -96,12 +96,17 @@ std::string settings(const ReportData& data) {
 }
 
 std::string header(const ReportData& data, const std::string& title) {
+  const std::string what = data.checks.empty() ? "Run report" : "Check report";
+  return fmt::format("<header><p class=\"kind\">{}</p><h1>{}</h1></header>\n", what, escape_html(title));
+}
+
+/// Below the first sentence and picture: what was run, on what, how and where.
+std::string fact_list(const ReportData& data) {
   std::vector<std::string> datasets;
   for (const RunData& run : data.runs)
     if (run.evaluation && !run.evaluation->dataset.empty() &&
         std::find(datasets.begin(), datasets.end(), run.evaluation->dataset) == datasets.end())
       datasets.push_back(run.evaluation->dataset);
-  const std::string what = data.checks.empty() ? "Run report" : "Check report";
   std::string facts = fact("Paper", paper(data)) + fact("Data", fmt::format("{}", fmt::join(datasets, ", ")));
   if (data.runs.size() == 1) facts += fact("Arm", data.runs[0].name());
   if (data.runs.size() > 1) facts += fact("Runs", counted(data.arms.size(), "arm") + ", " + counted(data.runs.size(), "run"));
@@ -111,7 +116,7 @@ std::string header(const ReportData& data, const std::string& title) {
   if (data.checks.empty())
     for (const RunData& run : data.runs)
       facts += fact("Command", run.about.command, true) + fact("Machine", run.about.machine) + fact("Date", run.about.date);
-  return fmt::format("<header><p class=\"kind\">{}</p><h1>{}</h1><dl class=\"facts\">{}</dl></header>\n", what, escape_html(title), facts);
+  return facts.empty() ? "" : "<dl class=\"facts\">" + facts + "</dl>\n";
 }
 
 }  // namespace
@@ -141,7 +146,7 @@ ReportPage make_report(const std::vector<std::string>& run_directories, const Re
   html += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">";
   html += kReportPolicy;
   html += std::string("<style>") + kReportCss + "</style></head><body><main>\n" + header(data, title);
-  html += headline_section(data) + verdict_section(data) + result_section(data) + rate_section(data) + curve_section(data, options) +
+  html += headline_section(data) + fact_list(data) + verdict_section(data) + result_section(data) + rate_section(data) + curve_section(data, options) +
           routing_section(data, options);
   html += route_section(data) + sample_section(data) + cost_section(data) + run_section(data);
   html += "</main><footer><p>Written by Gatewright " GW_VERSION

@@ -125,7 +125,8 @@ std::vector<std::string> in_short(const ReportData& data) {
   const auto arms = standings(data);
   if (arms.empty()) return {};
   const auto dense = std::find_if(arms.begin(), arms.end(), [](const ArmStanding& arm) { return !arm.routed; });
-  std::vector<std::string> sentences{first_sentence(arms, attacked(data)), plumbing_sentence(data), order_sentence(data)};
+  // Before anything learns there is no best arm to speak of.
+  std::vector<std::string> sentences{plumbing_sentence(data), first_sentence(arms, attacked(data)), order_sentence(data)};
   for (const ArmStanding& arm : arms)
     if (arm.routed) sentences.push_back(mixture_sentence(arm, dense == arms.end() ? nullptr : &*dense));
   std::erase(sentences, "");

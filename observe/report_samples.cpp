@@ -92,7 +92,10 @@ std::string arm_side(const RunData& run, const Sample& sample) {
                     fmt::format("image of {} as {} was attacked, predicted {}", class_name(run, sample.label), run.name(),
                                 class_name(run, sample.predicted_attacked)));
   html += "<span class=\"side\">" + escape_html(shorten(run.name(), 40)) + "</span>";
-  html += prediction(run, sample, sample.predicted_clean, "clean ") + prediction(run, sample, sample.predicted_attacked, "attacked ");
+  if (sample.predicted_clean == sample.predicted_attacked)
+    html += prediction(run, sample, sample.predicted_clean, "both ");
+  else
+    html += prediction(run, sample, sample.predicted_clean, "clean ") + prediction(run, sample, sample.predicted_attacked, "attacked ");
   const std::string before = route_text(sample.route_clean), after = route_text(sample.route_attacked);
   const bool moved = !after.empty() && after != before;
   if (!before.empty())

@@ -24,7 +24,7 @@ h2 { margin: 0 0 4px; font-size: 20px; line-height: 1.3; font-weight: 650; lette
 h3 { margin: 18px 0 8px; font-size: 15px; font-weight: 600; overflow-wrap: anywhere; }
 section { padding: 26px 0 22px; border-top: 1px solid var(--line); }
 .lead { margin: 0 0 14px; color: var(--soft); max-width: 100ch; }
-.facts { display: flex; flex-wrap: wrap; gap: 10px 36px; margin: 0 0 20px; }
+.facts { display: flex; flex-wrap: wrap; gap: 10px 36px; margin: 0; padding: 20px 0 22px; border-top: 1px solid var(--line); }
 .facts div { min-width: 0; }
 dt { color: var(--soft); font-size: 12.5px; }
 dd { margin: 0; overflow-wrap: anywhere; }
@@ -42,7 +42,7 @@ tbody tr:last-child > * { border-bottom: 0; }
 .results tbody th { font-weight: 600; min-width: 110px; }
 .headline p { margin: 0 0 10px; max-width: 80ch; } .headline .first { font-size: 18px; font-weight: 600; max-width: none; }
 @media (min-width: 900px) { .headline .grid { grid-template-columns: 1fr 1fr; gap: 22px 44px; } .headline svg text { font-size: 9px; } .headline .label, .headline .value { font-size: 9.5px; } }
-.results thead th { white-space: normal; min-width: 74px; } .results th, .results td { padding-right: 14px; }
+.results thead th { white-space: normal; min-width: 58px; } .results th, .results td { padding-right: 12px; }
 .scrolls { margin: 0; color: var(--soft); font-size: 13px; } .download { font-size: 13px; color: inherit; }
 .results b { font-weight: 680; }
 td small { display: block; color: var(--soft); font-size: 12px; line-height: 1.4; }
@@ -103,7 +103,7 @@ footer { padding-bottom: 36px; color: var(--soft); font-size: 13px; }
 footer p { margin: 0; padding-top: 18px; border-top: 1px solid var(--line); }
 @media (max-width: 600px) {
   main, footer { padding-left: 18px; padding-right: 18px; } header { padding-top: 26px; } h1 { font-size: 25px; }
-  .facts { flex-direction: column; gap: 8px; } section { padding: 20px 0 16px; } th, td { padding-right: 16px; }
+  .facts { flex-direction: column; gap: 4px; } .facts div { display: flex; gap: 10px; } .facts dt { flex: 0 0 108px; line-height: 1.85; } section { padding: 20px 0 16px; } th, td { padding-right: 16px; }
   .check, .check thead, .check tbody, .check tr { display: block; } .check thead { display: none; }
   .check tbody tr { padding: 10px 0; border-bottom: 1px solid var(--line); } .check tbody th { display: block; padding: 0 0 4px; max-width: none; font-weight: 600; }
   .check tbody td { display: flex; gap: 12px; padding: 1px 0; border: 0; text-align: left; white-space: normal; } .check tbody tr > * { border: 0; } .check tbody tr:last-child { border: 0; }

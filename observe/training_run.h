@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "observe/report_data.h"
+#include "observe/run_directory.h"
 #include "train/check.h"
 #include "train/trainer.h"
 
@@ -26,6 +27,9 @@ struct TrainingRun {
 /// ms_per_image.<b> and time_ratio.<b> for b = 1, 128, parameters.
 /// A finished run is not trained again: its metrics are read from metrics.json.
 ArmResult run_training(const TrainConfig& config, const TrainingRun& run);
+
+/// Writes about.json, unless nobody said anything or the run has one: a resumed run keeps where it came from.
+void note_origin(RunDirectory& directory, const About& about);
 
 /// The metrics of a finished run, if the directory holds one of this very config.
 bool finished_run(const std::string& directory, const TrainConfig& config, ArmResult& result);

@@ -20,7 +20,9 @@ HEAD = """# Routers
 
 <!-- Written by tools/make_router_docs.py; a test compares. Change the parts, then run it. -->
 
-A router is a gate and a policy; a balancer keeps its load even. Any gate goes with any policy that wants as many columns, on any bank:
+A router is a gate and a policy; a balancer keeps its load even. In a layer (`gw::Mixture`) any gate goes with any policy that wants as many
+columns, on any bank. An image network sends every image down one pathway: it takes the policies that give each image exactly one row of weight 1,
+and refuses the others when it is made:
 
     policy = {{ part = "top_k_softmax", k = 2 }}
     gate = {{ part = "cosine" }}
@@ -91,7 +93,7 @@ def family_section(root):
     """The table of routing/families.cpp."""
     text = (root / "routing" / "families.cpp").read_text(encoding="utf-8")
     rows = re.findall(r'\{"(\w+)",\s*R"\((.*?)\)",\s*(\d+),\s*(true|false),\s*(?:R"\((.*?)\)"|"\{\}"),\s*"(.*?)"\}', text, re.S)
-    yield "### Model families\n\nThe routers of published models as options (`gw::family_policy`, with what runs beside it `gw::family_mixture`), equal to PyTorch's numbers to 1e-12.\n"
+    yield "### Model families\n\nThe routers of published models as options (`gw::family_policy`, with what runs beside it `gw::family_mixture`), as their papers and published code state them. Weights are held to 1e-12 against a transcription of those formulas into PyTorch (`tests/routing/make_family_golden.py`); the models themselves were not run.\n"
     yield "| family | policy | experts | beside the routed experts | source |\n|---|---|---|---|---|"
     for name, policy, experts, _, beside, source in rows:
         yield f"| {name} | `{policy}` | {experts} | {f'`{beside}`' if beside else ''} | {source} |"

@@ -169,8 +169,10 @@ TEST(Report, ARunSaysWhereItComesFrom) {
   for (const char* part : {"Routing on small images", "gatewright train tiny --arm top1", "2 cores", "2026-11-29", "Top-1, seed 0"})
     EXPECT_TRUE(contains(text, part)) << part;
   ASSERT_GE(page.in_short.size(), 2u);
-  EXPECT_EQ(page.in_short[0], "Top-1 reaches 53.4 % worst-case accuracy (one seed).");
+  EXPECT_TRUE(contains(page.in_short[0], "a test of the plumbing"));  // 40 steps: said before any comparison
+  EXPECT_EQ(page.in_short[1], "Top-1 reaches 53.4 % worst-case accuracy (one seed).");
   for (const std::string& sentence : page.in_short) EXPECT_TRUE(contains(text, sentence)) << sentence;
+  EXPECT_LT(text.find("Top-1 reaches"), text.find("2 cores"));  // the sentence before the facts
 }
 
 TEST(Report, SamplesStandSideBySideAndOpenWhereTheArmsDiffer) {

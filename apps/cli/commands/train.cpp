@@ -25,7 +25,7 @@ class TrainCommand : public Command {
   using Command::Command;
   static constexpr const char* kSummary = "Train an arm of a recipe (or all), evaluate it, write a run directory with a report.";
 
-  const char* example() const override { return "gatewright train advmoe --size tiny --arm adv_moe --out runs/first"; }
+  const char* example() const override { return "gatewright train advmoe --size tiny --arm adv_moe --record-routes --out runs/first"; }
 
   void declare(CLI::App& app) override {
     std::vector<CLI::Option*> of_a_new_run;
