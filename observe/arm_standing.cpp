@@ -83,7 +83,7 @@ std::string time_words(const ArmStanding& arm) {
   std::string text;
   for (const auto& [batch, ratio] : arm.time_ratio) {
     const char* pace = ratio > 1.005 ? "slower" : ratio < 0.995 ? "faster" : "equal";
-    text += fmt::format("{}{:.2f} of its time at batch {} ({})", text.empty() ? "" : ", ", ratio, batch, pace);
+    text += fmt::format("{}{:.2f} times its time at batch {} ({})", text.empty() ? "" : ", ", ratio, batch, pace);
   }
   return text;
 }

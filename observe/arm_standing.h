@@ -29,7 +29,7 @@ struct Interval {
   double low, high;
 };
 Interval wilson_interval(double share, int64_t n);
-/// "1.41 times the time of dense at batch 1 (slower)" for every batch, joined by commas.
+/// "1.41 times its time at batch 1 (slower)" for every batch, joined by commas; "its" is the dense network's.
 std::string time_words(const ArmStanding& arm);
 
 }  // namespace gw

@@ -23,15 +23,15 @@ struct Frame {
 Frame make_frame(const LineChart& chart) {
   constexpr double inf = std::numeric_limits<double>::infinity();
   double x_lo = inf, x_hi = -inf, y_lo = inf, y_hi = -inf;
-  for (const Series& series : chart.series) {
-    for (size_t i = 0; i < series.x.size(); ++i) {
-      if (!std::isfinite(series.y[i])) continue;
-      x_lo = std::min(x_lo, series.x[i]);
-      x_hi = std::max(x_hi, series.x[i]);
-      y_lo = std::min(y_lo, series.y[i]);
-      y_hi = std::max(y_hi, series.y[i]);
+  const auto cover = [&](const std::vector<double>& x, const std::vector<double>& y) {
+    for (size_t i = 0; i < x.size(); ++i) {
+      if (!std::isfinite(y[i])) continue;
+      x_lo = std::min(x_lo, x[i]), x_hi = std::max(x_hi, x[i]);
+      y_lo = std::min(y_lo, y[i]), y_hi = std::max(y_hi, y[i]);
     }
-  }
+  };
+  for (const Series& series : chart.series) cover(series.x, series.y);
+  if (chart.band) cover(chart.band->x, chart.band->low), cover(chart.band->x, chart.band->high);
   if (chart.reference > 0 && y_lo <= y_hi) {
     y_lo = std::min(y_lo, chart.reference);
     y_hi = std::max(y_hi, chart.reference);
@@ -93,6 +93,17 @@ std::string marker(int colour, double x, double y) {
   return fmt::format("<path d=\"M{:.1f} {:.1f}l3.8 3.8l-3.8 3.8l-3.8 -3.8z\"/>", x, y - 3.8);
 }
 
+/// From left to right along the upper edge, back along the lower.
+std::string shaded(const Band& band, const Frame& frame) {
+  std::string points;
+  const auto add = [&](size_t i, double y) {
+    if (std::isfinite(y)) points += fmt::format("{:.1f},{:.1f} ", frame.px(band.x[i]), frame.py(y));
+  };
+  for (size_t i = 0; i < band.x.size(); ++i) add(i, band.high[i]);
+  for (size_t i = band.x.size(); i-- > 0;) add(i, band.low[i]);
+  return fmt::format("<polygon class=\"band f{}\" points=\"{}\"/>", band.colour % kPaletteSize, points);
+}
+
 std::string scatter(const Series& series, const Frame& frame) {
   std::string svg = fmt::format("<g class=\"s{}\" opacity=\"0.5\">", series.colour % kPaletteSize);
   for (size_t i = 0; i < series.x.size(); ++i) {
@@ -125,18 +136,29 @@ std::string curve(const Series& series, const Frame& frame) {
   return svg + "</g>";
 }
 
+/// The series as the table and its heading know them: a band is two of them.
+std::vector<Series> tabled(const LineChart& chart) {
+  std::vector<Series> all = chart.series;
+  if (chart.band) {
+    all.push_back({chart.band->name + ", low", 0, false, chart.band->x, chart.band->low});
+    all.push_back({chart.band->name + ", high", 0, false, chart.band->x, chart.band->high});
+  }
+  return all;
+}
+
 Table data_table(const LineChart& chart) {
+  const auto all = tabled(chart);
   std::map<double, std::vector<double>> lines;
-  for (size_t s = 0; s < chart.series.size(); ++s) {
-    for (size_t i = 0; i < chart.series[s].x.size(); ++i) {
-      auto& line = lines[chart.series[s].x[i]];
-      line.resize(chart.series.size(), std::numeric_limits<double>::quiet_NaN());
-      line[s] = chart.series[s].y[i];
+  for (size_t s = 0; s < all.size(); ++s) {
+    for (size_t i = 0; i < all[s].x.size(); ++i) {
+      auto& line = lines[all[s].x[i]];
+      line.resize(all.size(), std::numeric_limits<double>::quiet_NaN());
+      line[s] = all[s].y[i];
     }
   }
   Table table;
   table.header = {chart.x_label};
-  for (const Series& series : chart.series) table.header.push_back(series.name);
+  for (const Series& series : all) table.header.push_back(series.name);
   const size_t every = (lines.size() + kTableRows - 1) / kTableRows;
   size_t i = 0;
   for (const auto& [x, values] : lines) {
@@ -203,11 +225,14 @@ std::string figure(const std::string& title, const std::string& note, const std:
 
 std::string legend(const std::vector<LegendEntry>& entries) {
   std::string html = "<ul class=\"legend\">";
-  for (const LegendEntry& entry : entries)
-    html += fmt::format(
-        "<li><svg viewBox=\"0 0 26 10\" width=\"26\" height=\"10\" aria-hidden=\"true\"><g class=\"s{}{}\">{}{}</g></svg>{}</li>",
-        entry.colour % kPaletteSize, entry.dashed ? " dash" : "", entry.points ? "" : "<polyline points=\"1,5 25,5\"/>",
-        marker(entry.colour, 13, 5), escape_html(entry.name));
+  for (const LegendEntry& entry : entries) {
+    std::string sign = entry.points ? "" : "<polyline points=\"1,5 25,5\"/>";
+    if (!entry.area) sign += marker(entry.colour, entry.points ? 13 : 25 - 4, 5);  // a curve ends in its marker, points stand alone
+    if (entry.area) sign = fmt::format("<rect class=\"band f{}\" width=\"26\" height=\"10\"/>", entry.colour % kPaletteSize);
+    html += fmt::format("<li><svg viewBox=\"0 0 26 10\" width=\"26\" height=\"10\" aria-hidden=\"true\"><g class=\"s{}{}\"{}>{}</g></svg>{}</li>",
+                        entry.colour % kPaletteSize, entry.dashed ? " dash" : "", entry.points ? " opacity=\"0.5\"" : "", sign,
+                        escape_html(entry.name));
+  }
   return html + "</ul>";
 }
 
@@ -217,11 +242,13 @@ std::string line_chart(const LineChart& chart) {
       fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\" data-plot=\"{} {} {} {} {} {} {}\" data-unit=\"{}\">", kWidth,
                   kHeight, escape_html(describe(chart)), kTop, kPlotHeight, kLeft, kPlotWidth, frame.y.lo, frame.y.hi,
                   frame.y.logarithmic ? 1 : 0, chart.unit == Unit::kPercent ? "%" : "");
+  if (chart.band) svg += shaded(*chart.band, frame);
   svg += axes(chart, frame);
   for (const Series& series : chart.series) svg += curve(series, frame);
   svg += "</svg>";
   std::vector<LegendEntry> entries;
   for (const Series& series : chart.series) entries.push_back({series.name, series.colour, series.dashed, series.points});
+  if (chart.band) entries.push_back({chart.band->name, chart.band->colour, false, false, true});
   const std::string note = chart.note + (frame.y.logarithmic ? std::string(chart.note.empty() ? "" : ", ") + "logarithmic" : "");
   return figure(chart.title, note, svg, chart.legend ? legend(entries) : "", data_table(chart));
 }

@@ -19,6 +19,12 @@ struct Series {
   std::vector<double> x, y;
   bool points = false;  ///< a marker per value instead of a curve; the pointer reads curves only
 };
+/// A shaded stretch between two curves: an interval.
+struct Band {
+  std::string name;
+  int colour = 0;
+  std::vector<double> x, low, high;
+};
 struct LineChart {
   std::string title, note, x_label;
   Unit unit = Unit::kPlain;
@@ -27,6 +33,7 @@ struct LineChart {
   double reference = 0;                 ///< a dotted horizontal line, 0 for none
   bool whole_x = false;                 ///< x counts things: ticks at whole numbers only
   std::optional<double> chosen_x = {};  ///< a dotted vertical line with the word "chosen"
+  std::optional<Band> band = {};        ///< behind the series
   bool log_log = false;                 ///< both axes logarithmic if all values are positive: rates are slopes there
 };
 /// Curves over a common axis. The y axis is logarithmic if all values are positive and span a factor of more than 100, unless they are
@@ -39,6 +46,7 @@ struct LegendEntry {
   int colour = 0;
   bool dashed = false;
   bool points = false;  ///< a marker without a line
+  bool area = false;    ///< a shaded stretch
 };
 std::string legend(const std::vector<LegendEntry>& entries);
 

@@ -20,7 +20,7 @@ Json row_of(const MarkResult& result, bool judged) {
   const bool measured = result.seeds > 0;
   return {{"claim", mark.claim},
           {"mark", fmt::format("{}: {}", mark.name, bound_text(mark))},
-          {"measured", measured ? number(result.measured, mark) : "not measured"},
+          {"measured", measured_text(result)},
           {"spread", seeds_text(result)},
           {"verdict", judged ? verdict_text(result) : "not judged"},
           {"order", mark.of_paper && measured && !mark.minus.empty()},
@@ -32,8 +32,6 @@ Json row_of(const DivergedRun& run) {
   const auto [claim, mark, measured, verdict] = run.line();
   return {{"claim", claim}, {"mark", mark}, {"measured", measured}, {"spread", ""}, {"verdict", verdict}, {"note", run.why}};
 }
-
-std::string arm_title(const Recipe& recipe, const std::string& arm) { return recipe.document["arms"][arm].value("title", arm); }
 
 Json arms_of(const Recipe& recipe, const std::vector<ArmResult>& results) {
   Json arms = Json::array();
@@ -65,12 +63,15 @@ ArmResult run_arm(const Recipe& recipe, const CheckOptions& options, const std::
     return {};
   }
   auto one = *run;
+  one.about = {recipe.document.value("title", recipe.name), arm_title(recipe, arm), options.command, options.machine, options.date};
   one.directory = fmt::format("{}/{}-seed{}", run->directory, arm, seed);
   one.resume = RunDirectory::holds_run(one.directory);
   return experiment ? run_experiment_arm(table, one) : run_training(recipe.resolve(arm, options.size, seed, options.overrides), one);
 }
 
 }  // namespace
+
+std::string arm_title(const Recipe& recipe, const std::string& arm) { return recipe.document["arms"][arm].value("title", arm); }
 
 std::string bound_text(const Mark& mark) {
   std::vector<std::string> parts;
@@ -84,6 +85,8 @@ std::string seeds_text(const MarkResult& result) {
   if (result.seeds == 1) return "one seed";
   return fmt::format("{:.3g} … {:.3g} over {} seeds", result.low, result.high, result.seeds);
 }
+
+std::string measured_text(const MarkResult& result) { return result.seeds == 0 ? "not measured" : number(result.measured, result.mark); }
 
 std::string verdict_text(const MarkResult& result) {
   if (result.mark.of_paper) return result.seeds == 0 ? "not measured" : result.holds ? "shown" : "not shown";

@@ -38,10 +38,14 @@ struct CheckOutcome {
 /// check does not hold.
 CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const TrainingRun& run);
 
+/// The recipe's title of an arm, its name where it has none.
+std::string arm_title(const Recipe& recipe, const std::string& arm);
 /// "pass" or "fail" for our marks, "shown" or "not shown" for the paper's claims.
 std::string verdict_text(const MarkResult& result);
 /// "0.42 … 0.47 over 3 seeds", "one seed", "" without a measurement; for tables.
 std::string seeds_text(const MarkResult& result);
+/// "-16.2 points", "not measured"; for tables.
+std::string measured_text(const MarkResult& result);
 /// "≥ 1.5 points", for tables.
 std::string bound_text(const Mark& mark);
 

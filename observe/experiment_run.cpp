@@ -61,6 +61,7 @@ ArmResult run_experiment_arm(const Json& table, const TrainingRun& run) {
   const auto experiment = make_experiment(table);
   RunDirectory directory(run.directory, table,
                          {.resume = run.resume, .tensorboard = false, .wall_time_s = run.wall_time_s, .may_differ = {}});
+  note_origin(directory, run.about);
   stats::ExperimentRun trials;
   trials.threads = at::get_num_threads();
   std::optional<Progress> progress;

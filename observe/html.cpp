@@ -11,7 +11,7 @@
 namespace gw {
 namespace {
 
-constexpr size_t kWideTable = 7;  // columns: more do not fit 1200 pixels beside each other
+constexpr size_t kWideTable = 3;  // columns: more may not fit a phone beside each other
 
 /// Bytes of the well-formed code point at the start of `text`, 0 if there is none (overlong forms and surrogates count as none).
 size_t code_point_size(std::string_view text) {
@@ -140,6 +140,10 @@ std::string metric_heading(const std::string& name) {
   return words(name);
 }
 
+int metric_rank(const std::string& name) {
+  return name == "clean_accuracy" ? 0 : name.rfind("robust", 0) == 0 ? 1 : name == "flip_rate" ? 2 : 3;
+}
+
 std::string words(std::string name) {
   std::replace(name.begin(), name.end(), '_', ' ');
   return name;
@@ -148,6 +152,10 @@ std::string words(std::string name) {
 std::string render_table(const Table& table) {
   const auto is_text = [&](size_t column) {
     return column == 0 || std::find(table.text_columns.begin(), table.text_columns.end(), column) != table.text_columns.end();
+  };
+  // On a phone each row becomes a block of lines, "heading: value".
+  const auto narrow = [&](size_t column) {
+    return table.stacked && column < table.header.size() ? fmt::format(" data-heading=\"{}\"", escape_html(table.header[column])) : "";
   };
   const std::string caption = escape_html(table.caption);
   std::string html = fmt::format(
@@ -160,16 +168,16 @@ std::string render_table(const Table& table) {
     html += "<tr>";
     for (size_t i = 0; i < row.size(); ++i) {
       if (i == 0) html += "<th scope=\"row\">" + row[0] + "</th>";
-      if (i > 0) html += fmt::format("<td{}>{}</td>", is_text(i) ? "" : " class=\"n\"", row[i]);
+      if (i > 0) html += fmt::format("<td{}{}>{}</td>", is_text(i) ? "" : " class=\"n\"", narrow(i), row[i]);
     }
     html += "</tr>";
   }
   html += "</tbody></table></div>\n";
-  std::string below;
-  if (table.header.size() > kWideTable) below = "Scroll sideways for all columns. ";
+  std::string below;  // the hint is shown by the page's script where the table is cut
+  if (table.header.size() > kWideTable) below = "<span class=\"sideways\" hidden>Scroll sideways for all columns.</span> ";
   if (!table.csv.empty())
     below += "<a class=\"download\" download=\"results.csv\" href=\"data:text/csv;charset=utf-8;base64," + base64_encode(table.csv) +
-             "\">Table as CSV</a>";
+             "\">Every measure as CSV</a>";
   return below.empty() ? html : html + "<p class=\"scrolls\">" + below + "</p>\n";
 }
 

@@ -22,6 +22,8 @@ Unit unit_of_metric(const std::string& name);
 /// A metric's heading in words: "robust.pgd" → "robust, pgd", "macs_ratio" → "multiply-adds / dense",
 /// "time_ratio.128" → "time / dense, batch 128 (above 1: slower)".
 std::string metric_heading(const std::string& name);
+/// Order of metrics in tables: clean accuracy, robust accuracies, changed routes, the rest.
+int metric_rank(const std::string& name);
 /// "clean_accuracy" → "clean accuracy".
 std::string words(std::string name);
 
@@ -33,6 +35,7 @@ struct Table {
   std::vector<std::vector<std::string>> rows;
   std::vector<size_t> text_columns;
   std::string css_class;
+  bool stacked = false;  ///< cells repeat their heading, for pages narrower than the table
   std::string csv;  ///< the numbers at full precision, offered below as a file; "": none
 };
 std::string render_table(const Table& table);

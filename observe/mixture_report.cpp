@@ -7,172 +7,15 @@
 #include <cmath>
 
 #include "base/file.h"
-#include "observe/charts.h"
+#include "observe/html.h"
+#include "observe/mixture_charts.h"
 #include "observe/report_sections.h"
-#include "stats/density.h"
-#include "stats/predict.h"
 
 namespace gw {
 namespace {
 
-constexpr int64_t kMostPoints = 500, kLinePoints = 120;
-
 std::string number(double value) { return fmt::format("{:.5g}", value); }
 std::string number(const std::optional<double>& value) { return value ? number(*value) : "–"; }
-
-/// Rows in equal steps through the table, so that the page stays small.
-std::vector<int64_t> sampled_rows(int64_t n) {
-  const int64_t every = std::max<int64_t>(1, (n + kMostPoints - 1) / kMostPoints);
-  std::vector<int64_t> rows;
-  for (int64_t i = 0; i < n; i += every) rows.push_back(i);
-  return rows;
-}
-
-/// A walk along one column while the others stay at their means.
-struct Walk {
-  int64_t column = -1;
-  std::string name;
-  std::vector<double> at;
-  std::vector<std::vector<double>> x;
-};
-
-Walk walk_along(const FitOutcome& outcome, const std::optional<std::vector<int64_t>>& allowed) {
-  const auto view = outcome.view();
-  Walk walk;
-  int64_t next = 0;
-  for (const auto& term : outcome.frame.schema.terms) {
-    const bool usable = !allowed || std::find(allowed->begin(), allowed->end(), next) != allowed->end();
-    if (walk.column < 0 && term.levels.empty() && usable) walk.column = next, walk.name = term.name;
-    next += std::max<int64_t>(1, static_cast<int64_t>(term.levels.size()) - 1);
-  }
-  if (walk.column < 0) return walk;
-  std::vector<double> mean(static_cast<size_t>(view.d), 0.0);
-  double low = kInfinity, high = -kInfinity;
-  for (int64_t i = 0; i < view.n; ++i) {
-    for (int64_t j = 0; j < view.d; ++j) mean[static_cast<size_t>(j)] += view.x[i * view.d + j] / static_cast<double>(view.n);
-    low = std::min(low, view.x[i * view.d + walk.column]), high = std::max(high, view.x[i * view.d + walk.column]);
-  }
-  for (int64_t i = 0; i < kLinePoints; ++i) {
-    mean[static_cast<size_t>(walk.column)] = low + (high - low) * static_cast<double>(i) / (kLinePoints - 1);
-    walk.at.push_back(mean[static_cast<size_t>(walk.column)]);
-    walk.x.push_back(mean);
-  }
-  return walk;
-}
-
-std::string others(const FitOutcome& outcome) { return outcome.view().d > 1 ? "other inputs at their means" : ""; }
-
-std::string fitted_chart(const FitOutcome& outcome) {
-  const auto& fit = outcome.model.fit;
-  const auto walk = walk_along(outcome, fit.spec.columns);
-  if (walk.column < 0 || fit.spec.family == stats::Family::kMultinomial) return "";
-  const auto view = outcome.view();
-  LineChart chart;
-  chart.title = "Fitted lines over the data", chart.note = others(outcome), chart.x_label = walk.name, chart.legend = true;
-  const auto experts = static_cast<size_t>(fit.spec.experts);
-  std::vector<Series> points(experts);
-  std::vector<double> posterior(experts);
-  for (const int64_t i : sampled_rows(view.n)) {
-    stats::log_density(fit.spec, fit.parameters, view.x + i * view.d, view.y[i], posterior.data());
-    auto& series = points[static_cast<size_t>(std::max_element(posterior.begin(), posterior.end()) - posterior.begin())];
-    series.x.push_back(view.x[i * view.d + walk.column]), series.y.push_back(view.y[i]);
-  }
-  for (size_t k = 0; k < experts; ++k) {
-    points[k].name = fmt::format("rows of expert {}", k + 1), points[k].colour = static_cast<int>(k), points[k].points = true;
-    chart.series.push_back(points[k]);
-  }
-  Series mean{"mean of the mixture", kPaletteSize - 2, true, walk.at, {}};
-  std::vector<Series> lines(experts);
-  for (const auto& x : walk.x) {
-    const auto at = stats::predict(fit.spec, fit.parameters, x.data(), 0.9);
-    mean.y.push_back(at.mean);
-    for (size_t k = 0; k < experts; ++k) lines[k].y.push_back(at.expert[k]);
-  }
-  for (size_t k = 0; k < experts; ++k) {
-    lines[k].name = fmt::format("expert {}", k + 1), lines[k].colour = static_cast<int>(k), lines[k].x = walk.at;
-    chart.series.push_back(lines[k]);
-  }
-  chart.series.push_back(mean);
-  return line_chart(chart);
-}
-
-std::string class_chart(const FitOutcome& outcome) {
-  const auto& fit = outcome.model.fit;
-  const auto walk = walk_along(outcome, {});
-  if (walk.column < 0 || fit.spec.family != stats::Family::kMultinomial) return "";
-  LineChart chart;
-  chart.title = "Class probabilities", chart.note = others(outcome), chart.x_label = walk.name, chart.legend = true,
-  chart.unit = Unit::kPercent;
-  for (int64_t s = 0; s < fit.spec.classes; ++s) {
-    Series series{outcome.model.schema.classes[static_cast<size_t>(s)], static_cast<int>(s), false, walk.at, {}};
-    for (const auto& x : walk.x)
-      series.y.push_back(std::exp(stats::log_density(fit.spec, fit.parameters, x.data(), static_cast<double>(s))));
-    chart.series.push_back(series);
-  }
-  return line_chart(chart);
-}
-
-std::string gate_chart(const FitOutcome& outcome) {
-  const auto& fit = outcome.model.fit;
-  const auto walk = walk_along(outcome, fit.spec.gate.columns);
-  if (walk.column < 0) return "";
-  LineChart chart;
-  chart.title = "Gate probabilities", chart.note = others(outcome), chart.x_label = walk.name, chart.legend = true,
-  chart.unit = Unit::kPercent;
-  std::vector<double> gates(static_cast<size_t>(fit.spec.experts));
-  for (size_t k = 0; k < gates.size(); ++k)
-    chart.series.push_back({fmt::format("expert {}", k + 1), static_cast<int>(k), false, walk.at, {}});
-  for (const auto& x : walk.x) {
-    stats::log_gates(fit.spec, fit.parameters, x.data(), gates.data());
-    for (size_t k = 0; k < gates.size(); ++k) chart.series[k].y.push_back(std::exp(gates[k]));
-  }
-  return line_chart(chart);
-}
-
-std::string responsibility_chart(const FitOutcome& outcome) {
-  const auto& fit = outcome.model.fit;
-  const auto walk = walk_along(outcome, {});
-  if (walk.column < 0) return "";
-  const auto view = outcome.view();
-  LineChart chart;
-  chart.title = "Responsibilities", chart.note = "posterior probability of each expert, per row", chart.x_label = walk.name;
-  chart.legend = true, chart.unit = Unit::kPercent;
-  std::vector<double> posterior(static_cast<size_t>(fit.spec.experts));
-  for (size_t k = 0; k < posterior.size(); ++k)
-    chart.series.push_back({fmt::format("expert {}", k + 1), static_cast<int>(k), false, {}, {}, true});
-  for (const int64_t i : sampled_rows(view.n)) {
-    stats::log_density(fit.spec, fit.parameters, view.x + i * view.d, view.y[i], posterior.data());
-    for (size_t k = 0; k < posterior.size(); ++k) {
-      chart.series[k].x.push_back(view.x[i * view.d + walk.column]), chart.series[k].y.push_back(posterior[k]);
-    }
-  }
-  return line_chart(chart);
-}
-
-std::string trace_chart(const FitOutcome& outcome) {
-  LineChart chart;
-  chart.title = "Log-likelihood", chart.note = "of the best start, after each iteration", chart.x_label = "iteration";
-  Series series{"penalised log-likelihood", 0, false, {}, {}};
-  const auto& trace = outcome.model.fit.trace;
-  const size_t every = std::max<size_t>(1, trace.size() / 200);
-  for (size_t i = 0; i < trace.size(); i += every) series.x.push_back(static_cast<double>(i + 1)), series.y.push_back(trace[i]);
-  if (series.x.size() < 2) return "";
-  chart.series.push_back(series);
-  return line_chart(chart);
-}
-
-std::string criteria_chart(const FitOutcome& outcome) {
-  if (outcome.candidates.size() < 2) return "";
-  LineChart chart;
-  chart.title = "Criteria", chart.note = "smaller is better", chart.x_label = "experts", chart.legend = true;
-  chart.whole_x = true, chart.chosen_x = static_cast<double>(outcome.candidates[outcome.best].experts);
-  chart.series = {{"AIC", 0, false, {}, {}}, {"BIC", 1, false, {}, {}}, {"ICL", 2, false, {}, {}}};
-  for (const auto& c : outcome.candidates) {
-    const double values[] = {c.criteria.aic, c.criteria.bic, c.criteria.icl};
-    for (size_t i = 0; i < 3; ++i) chart.series[i].x.push_back(static_cast<double>(c.experts)), chart.series[i].y.push_back(values[i]);
-  }
-  return line_chart(chart);
-}
 
 std::string coefficient_section(const FitOutcome& outcome) {
   Table table;
@@ -188,9 +31,7 @@ std::string coefficient_section(const FitOutcome& outcome) {
   }
   if (!outcome.model.schema.classes.empty()) lead += fmt::format(" Classes: against {}.", escape_html(outcome.model.schema.classes.back()));
   std::string body;  // notes first: they say which of the numbers below to distrust
-  for (const auto* list : {&outcome.model.fit.warnings, &outcome.model.inference.warnings}) {
-    for (const auto& warning : *list) body += "<p><strong>Note.</strong> " + escape_html(warning) + "</p>";
-  }
+  for (const auto& note : notes_of(outcome)) body += "<p><strong>Note.</strong> " + escape_html(note) + "</p>";
   body += render_table(table);
   return section("coefficients", "Coefficients", lead, body);
 }
@@ -238,34 +79,47 @@ std::string choice_sentence(const FitOutcome& outcome, const std::string& criter
   return fmt::format("{} by {} ({:.1f} against {:.1f} for {}).", experts, name, value(chosen), value(*next), next->experts);
 }
 
-/// Rows by their most probable expert: "1: 50, 2: 100".
-std::string rows_per_expert(const FitOutcome& outcome) {
+/// Who explains how many rows, and how sure the model is of it.
+std::string expert_table(const FitOutcome& outcome) {
   const auto& fit = outcome.model.fit;
-  const auto view = outcome.view();
-  std::vector<int64_t> counts(static_cast<size_t>(fit.spec.experts), 0);
-  std::vector<double> posterior(counts.size());
-  for (int64_t i = 0; i < view.n; ++i) {
-    stats::log_density(fit.spec, fit.parameters, view.x + i * view.d, view.y[i], posterior.data());
-    ++counts[static_cast<size_t>(std::max_element(posterior.begin(), posterior.end()) - posterior.begin())];
-  }
-  std::string text;
-  for (size_t k = 0; k < counts.size(); ++k) text += fmt::format("{}{}: {}", k == 0 ? "" : ", ", k + 1, counts[k]);
-  return text;
+  if (fit.spec.experts < 2) return "";
+  const auto shares = expert_shares(outcome);
+  Table table;
+  table.caption = "Rows by most probable expert";
+  table.header = {"Expert", "Rows", "Sum of responsibilities"};
+  for (size_t k = 0; k < shares.rows.size(); ++k)
+    table.rows.push_back({fmt::format("{}", k + 1), fmt::format("{}", shares.rows[k]), fmt::format("{:.1f}", shares.responsibility[k])});
+  return render_table(table) + fmt::format("<p class=\"lead\">Entropy of the responsibilities: {:.3f} of its largest value (0: every row "
+                                           "belongs to one expert; 1: all rows belong to all alike).</p>", shares.entropy);
 }
 
-std::string chart_sections(const FitOutcome& outcome, const MixtureReport& about) {
-  const std::string first = fitted_chart(outcome) + class_chart(outcome);
-  const std::string charts = gate_chart(outcome) + responsibility_chart(outcome) + criteria_chart(outcome) + trace_chart(outcome);
-  const std::string sentence =
-      "<div class=\"headline\"><p class=\"first\">" + escape_html(choice_sentence(outcome, about.criterion)) + "</p>";
-  std::string html =
-      section("headline", "In short", "", sentence + (first.empty() ? "" : "<div class=\"grid\">" + first + "</div>") + "</div>");
-  html += coefficient_section(outcome) + comparison_section(outcome);
-  return html + section("charts", "Plots", "", charts.empty() ? "" : "<div class=\"grid\">" + charts + "</div>");
+std::string headline(const FitOutcome& outcome, const MixtureReport& about) {
+  const std::string picture = fitted_chart(outcome) + class_chart(outcome), beside = expert_table(outcome);
+  std::string sentence = choice_sentence(outcome, about.criterion);
+  if (const std::string change = change_words(outcome); !change.empty()) sentence.insert(sentence.size() - 1, "; " + change);
+  std::string html = "<div class=\"headline\"><p class=\"first\">" + escape_html(sentence) + "</p>";
+  if (!picture.empty() || !beside.empty()) html += "<div class=\"grid\">" + picture + "<div>" + beside + "</div></div>";
+  return section("headline", "In short", "", html + "</div>");
 }
 
-std::string fact(const std::string& name, const std::string& value) {
-  return value.empty() ? "" : fmt::format("<div><dt>{}</dt><dd>{}</dd></div>", name, escape_html(value));
+std::string plots(const FitOutcome& outcome) {
+  const std::string charts =
+      gate_chart(outcome) + responsibility_chart(outcome) + residual_chart(outcome) + criteria_chart(outcome) + trace_chart(outcome);
+  return section("charts", "Plots", "", charts.empty() ? "" : "<div class=\"grid\">" + charts + "</div>");
+}
+
+std::string fact(const std::string& name, const std::string& value, bool code = false) {
+  if (value.empty()) return "";
+  return fmt::format("<div><dt>{}</dt><dd>{}</dd></div>", name, code ? "<code>" + escape_html(value) + "</code>" : escape_html(value));
+}
+
+std::string fact_list(const FitOutcome& outcome, const MixtureReport& about) {
+  const auto& fit = outcome.model.fit;
+  const std::string dropped = outcome.frame.dropped > 0 ? fmt::format(" ({} left out: missing values)", outcome.frame.dropped) : "";
+  std::string facts = fact("Model", fmt::format("{} gate, {} experts", stats::name_of(fit.spec.gate.kind), stats::name_of(fit.spec.family)));
+  facts += fact("Rows", fmt::format("{}{}", fit.n, dropped)) + fact("Log-likelihood", fmt::format("{:.4f}", fit.log_likelihood));
+  facts += fact("Command", about.command, true) + fact("Machine", about.machine) + fact("Date", about.date);
+  return "<dl class=\"facts\">" + facts + "</dl>\n";
 }
 
 }  // namespace
@@ -278,15 +132,8 @@ std::string render_mixture_report(const FitOutcome& outcome, const MixtureReport
   html += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">";
   html += kReportPolicy;
   html += std::string("<style>") + kReportCss + "</style></head><body><main>\n";
-  html += "<header><p class=\"kind\">Fitted mixture</p><h1>" + escape_html(title) + "</h1><dl class=\"facts\">";
-  html += fact("Model", fmt::format("{} gate, {} experts", stats::name_of(fit.spec.gate.kind), stats::name_of(fit.spec.family)));
-  html += fact("Rows", fmt::format("{}{}", fit.n,
-                                   outcome.frame.dropped > 0 ? fmt::format(" ({} left out: missing values)", outcome.frame.dropped) : ""));
-  html += fact("Rows by most probable expert", rows_per_expert(outcome));
-  html +=
-      fact("Log-likelihood", fmt::format("{:.4f}", fit.log_likelihood)) + fact("Command", about.command) + fact("Machine", about.machine);
-  html += fact("Date", about.date) + "</dl></header>\n";
-  html += chart_sections(outcome, about);
+  html += "<header><p class=\"kind\">Fitted mixture</p><h1>" + escape_html(title) + "</h1></header>\n";
+  html += headline(outcome, about) + fact_list(outcome, about) + coefficient_section(outcome) + comparison_section(outcome) + plots(outcome);
   html += "</main><footer><p>Written by Gatewright " GW_VERSION ".</p></footer>";
   return html + "<script>" + kReportScript + "</script></body></html>\n";
 }

@@ -9,6 +9,7 @@
 #include "observe/html.h"
 #include "observe/report_sections.h"
 #include "observe/run_directory.h"
+#include "train/evaluate.h"
 
 namespace gw {
 namespace {
@@ -41,6 +42,8 @@ std::string page_title(const ReportData& data, const ReportOptions& options) {
   if (!options.title.empty()) return options.title;
   for (const CheckResult& result : data.checks)
     if (!result.title.empty()) return result.title;
+  for (const RunData& run : data.runs)
+    if (!run.about.title.empty()) return run.about.title;
   for (const char* key : {"title", "name"})
     for (const RunData& run : data.runs)
       if (const std::string text = recipe_text(run, key); !text.empty()) return text;
@@ -84,7 +87,8 @@ std::string settings(const ReportData& data) {
     if (run.seed) add(seeds, fmt::format("{}", *run.seed));
     if (run.evaluation && run.evaluation->images > 0) add(images, fmt::format("{}", run.evaluation->images));
     if (run.evaluation)
-      for (const auto& item : run.evaluation->robust_accuracy) add(attacks, words(item.first));
+      for (const auto& item : run.evaluation->robust_accuracy)
+        if (item.first != kWorstCase) add(attacks, words(item.first));  // the lowest of the others is no attack of its own
   }
   const auto list = [](const std::vector<std::string>& texts) { return fmt::format("{}", fmt::join(texts, ", ")); };
   return fact("Attack radius ε", list(radii)) + fact("Attacks", list(attacks)) + fact("Epochs", list(epochs)) +
@@ -92,18 +96,27 @@ std::string settings(const ReportData& data) {
 }
 
 std::string header(const ReportData& data, const std::string& title) {
+  const std::string what = data.checks.empty() ? "Run report" : "Check report";
+  return fmt::format("<header><p class=\"kind\">{}</p><h1>{}</h1></header>\n", what, escape_html(title));
+}
+
+/// Below the first sentence and picture: what was run, on what, how and where.
+std::string fact_list(const ReportData& data) {
   std::vector<std::string> datasets;
   for (const RunData& run : data.runs)
     if (run.evaluation && !run.evaluation->dataset.empty() &&
         std::find(datasets.begin(), datasets.end(), run.evaluation->dataset) == datasets.end())
       datasets.push_back(run.evaluation->dataset);
-  const std::string what = data.checks.empty() ? "Run report" : "Check report";
   std::string facts = fact("Paper", paper(data)) + fact("Data", fmt::format("{}", fmt::join(datasets, ", ")));
-  if (!data.runs.empty()) facts += fact("Runs", counted(data.arms.size(), "arm") + ", " + counted(data.runs.size(), "run"));
+  if (data.runs.size() == 1) facts += fact("Arm", data.runs[0].name());
+  if (data.runs.size() > 1) facts += fact("Runs", counted(data.arms.size(), "arm") + ", " + counted(data.runs.size(), "run"));
   facts += settings(data);
   for (const CheckResult& result : data.checks)
     facts += fact("Command", result.command, true) + fact("Machine", result.machine) + fact("Date", result.date);
-  return fmt::format("<header><p class=\"kind\">{}</p><h1>{}</h1><dl class=\"facts\">{}</dl></header>\n", what, escape_html(title), facts);
+  if (data.checks.empty())
+    for (const RunData& run : data.runs)
+      facts += fact("Command", run.about.command, true) + fact("Machine", run.about.machine) + fact("Date", run.about.date);
+  return facts.empty() ? "" : "<dl class=\"facts\">" + facts + "</dl>\n";
 }
 
 }  // namespace
@@ -124,7 +137,7 @@ std::string section(const std::string& id, const std::string& title, const std::
                      lead.empty() ? "" : "<p class=\"lead\">" + lead + "</p>", body);
 }
 
-std::string render_report(const std::vector<std::string>& run_directories, const ReportOptions& options) {
+ReportPage make_report(const std::vector<std::string>& run_directories, const ReportOptions& options) {
   GW_CHECK(options.points_per_curve >= 2, "report: expected at least 2 points per curve, got {}; leave the default",
            options.points_per_curve);
   const ReportData data = read_all(run_directories);
@@ -133,12 +146,16 @@ std::string render_report(const std::vector<std::string>& run_directories, const
   html += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">";
   html += kReportPolicy;
   html += std::string("<style>") + kReportCss + "</style></head><body><main>\n" + header(data, title);
-  html += headline_section(data) + verdict_section(data) + result_section(data) + rate_section(data) + curve_section(data, options) +
+  html += headline_section(data) + fact_list(data) + verdict_section(data) + result_section(data) + rate_section(data) + curve_section(data, options) +
           routing_section(data, options);
   html += route_section(data) + sample_section(data) + cost_section(data) + run_section(data);
   html += "</main><footer><p>Written by Gatewright " GW_VERSION
           ". Hover or touch a curve to read its values; every chart has its data folded below.</p></footer>";
-  return html + "<script>" + kReportScript + "</script></body></html>\n";
+  return {html + "<script>" + kReportScript + "</script></body></html>\n", in_short(data)};
+}
+
+std::string render_report(const std::vector<std::string>& run_directories, const ReportOptions& options) {
+  return make_report(run_directories, options).html;
 }
 
 }  // namespace gw

@@ -1,4 +1,4 @@
-// Sections of the report that are curves, heat maps and images: learning, routing, samples.
+// Sections of the report that are curves and heat maps: learning, routing.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,19 +8,15 @@
 #include <set>
 
 #include "observe/charts.h"
-#include "observe/png.h"
 #include "observe/report_sections.h"
 
 namespace gw {
 namespace {
 
-constexpr size_t kSamplesShown = 12;
 constexpr size_t kExpertCurves = 8;  // more experts than colours: a heat map over time instead of curves
 constexpr size_t kTimeColumns = 24;
 constexpr size_t kTrainingPoints = 40;  // the loss of one batch jumps: 40 means show the course, 200 points show the jumps
-constexpr const char* kRoutingLead =
-    "The first seed of each arm that routes. Cells count samples; their colour is the share of the class that the expert serves. "
-    "Dotted: equal load.";
+constexpr const char* kMapLead = " Cells count samples; their colour is the share of the class that the expert serves.";
 
 double value_of(const Json& record, const std::string& field, int element) {
   if (element < 0) return number_or_nan(record, field);
@@ -81,12 +77,6 @@ std::set<std::string> other_fields(const ReportData& data) {
   return fields;
 }
 
-std::string class_name(const RunData& run, int64_t index) {
-  if (index < 0) return "–";
-  const bool named = run.evaluation && static_cast<size_t>(index) < run.evaluation->classes.size();
-  return named ? run.evaluation->classes[static_cast<size_t>(index)] : fmt::format("class {}", index);
-}
-
 std::vector<std::string> expert_names(size_t count) {
   std::vector<std::string> names;
   for (size_t i = 0; i < count; ++i) names.push_back(fmt::format("E{}", i));
@@ -117,14 +107,15 @@ std::string load_kind(const RunData& run) {
 std::string load_curves(const RunData& run, size_t experts, bool by_epoch, const ReportOptions& options) {
   LineChart chart;
   chart.title = "Load of the experts";
-  chart.note = run.label();
+  const std::string kind = load_kind(run);
+  chart.note = run.label() + (kind.empty() ? "" : ", " + kind) + "; dotted: equal load";
   chart.x_label = by_epoch ? "epoch" : "step";
   chart.unit = Unit::kPercent;
   chart.legend = true;
   chart.reference = 1.0 / static_cast<double>(experts);
   for (size_t e = 0; e < experts; ++e) {
-    const auto points = curve_points(run, "load", static_cast<int>(e), load_kind(run), by_epoch, options.points_per_curve);
-    chart.series.push_back({fmt::format("E{}", e), static_cast<int>(e), false, points.x, points.y});
+    const auto points = curve_points(run, "load", static_cast<int>(e), kind, by_epoch, options.points_per_curve);
+    chart.series.push_back({fmt::format("E{}", e), static_cast<int>(e), !kind.empty(), points.x, points.y});
   }
   return line_chart(chart);
 }
@@ -140,46 +131,6 @@ std::string load_map(const RunData& run, size_t experts, bool by_epoch) {
     map.values.back().resize(map.columns.size(), std::numeric_limits<double>::quiet_NaN());
   }
   return map.columns.empty() ? "" : heat_map(map);
-}
-
-std::string route_text(const std::vector<int64_t>& route) {
-  std::string text;
-  for (int64_t expert : route) text += fmt::format("{}E{}", text.empty() ? "" : " + ", expert);
-  return text;
-}
-
-std::string sample_image(const Sample& sample, const std::vector<uint8_t>& pixels, const std::string& description) {
-  return fmt::format("<img src=\"data:image/png;base64,{}\" width=\"{}\" height=\"{}\" alt=\"{}\">",
-                     base64_encode(encode_png(pixels, sample.channels, sample.height, sample.width)), sample.width, sample.height,
-                     escape_html(description));
-}
-
-/// One picture with what the model made of it.
-std::string sample_side(const RunData& run, const Sample& sample, bool attacked) {
-  const int64_t predicted = attacked ? sample.predicted_attacked : sample.predicted_clean;
-  const auto& route = attacked ? sample.route_attacked : sample.route_clean;
-  const char* kind = attacked ? "attacked" : "clean";
-  const std::string name = class_name(run, predicted), experts = route_text(route);
-  const bool right = predicted == sample.label, moved = attacked && !experts.empty() && experts != route_text(sample.route_clean);
-  std::string text = fmt::format("<span class=\"side\">{}</span>", kind);
-  if (predicted >= 0)
-    text += fmt::format("<span class=\"{}\">{} {}</span>", right ? "right" : "wrong", right ? "✓" : "✗", escape_html(shorten(name, 24)));
-  if (!experts.empty())
-    text += fmt::format("<span class=\"route{}\">{}{}</span>", moved ? " moved" : "", escape_html(experts), moved ? " (moved)" : "");
-  const std::string description = fmt::format("{} image of {}, predicted {}", kind, class_name(run, sample.label), name);
-  return "<div>" + sample_image(sample, attacked ? sample.attacked : sample.clean, description) + text + "</div>";
-}
-
-std::string sample_cards(const RunData& run) {
-  std::string html = "<div class=\"samples\">";
-  for (size_t i = 0; i < run.samples.size() && i < kSamplesShown; ++i) {
-    const Sample& sample = run.samples[i];
-    html += "<figure class=\"sample\"><figcaption>" + escape_html(shorten(class_name(run, sample.label), 40)) + "</figcaption>";
-    html += "<div class=\"pair\">" + sample_side(run, sample, false);
-    if (!sample.attacked.empty()) html += sample_side(run, sample, true);
-    html += "</div></figure>";
-  }
-  return html + "</div>\n";
 }
 
 }  // namespace
@@ -259,7 +210,9 @@ std::string curve_section(const ReportData& data, const ReportOptions& options) 
 
 std::string routing_section(const ReportData& data, const ReportOptions& options) {
   std::string body;
-  const auto mapped = data.first_of_arms([](const RunData& run) { return run.evaluation && !run.evaluation->affinity_clean.empty(); });
+  const auto mapped = data.first_of_arms([](const RunData& run) {
+    return run.evaluation && !run.evaluation->affinity_clean.empty() && !records_classes(run);  // else below, with the recorded routes
+  });
   for (const RunData* run : mapped) {
     body += "<div class=\"grid two\">" + affinity_map(*run, run->evaluation->affinity_clean, "Experts by class, clean");
     body += affinity_map(*run, run->evaluation->affinity_attacked, "Experts by class, attacked") + "</div>";
@@ -271,15 +224,7 @@ std::string routing_section(const ReportData& data, const ReportOptions& options
   }
   curves += field_chart(data, "entropy", options);
   if (!curves.empty()) body += "<div class=\"grid\">" + curves + "</div>";
-  return section("routing", "Routing", kRoutingLead, body);
-}
-
-std::string sample_section(const ReportData& data) {
-  std::string body;
-  for (const RunData* run : data.first_of_arms([](const RunData& r) { return !r.samples.empty(); }))
-    body += "<h3>" + escape_html(run->label()) + "</h3>" + sample_cards(*run);
-  return section("samples", "Samples", "Above each pair the true class, below each picture the prediction and the experts that served it.",
-                 body);
+  return section("routing", "Routing", std::string("The first seed of each arm that routes.") + (mapped.empty() ? "" : kMapLead), body);
 }
 
 }  // namespace gw

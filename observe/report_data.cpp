@@ -136,8 +136,8 @@ Sample parse_sample(const Reader& reader) {
   sample.height = reader.integer("height", 0);
   sample.width = reader.integer("width", 0);
   const auto side = [](int64_t n) { return n >= 1 && n <= 4096; };
-  GW_CHECK((sample.channels == 1 || sample.channels == 3) && side(sample.height) && side(sample.width),
-           "report: expected 1 or 3 channels and sides of 1 … 4096 at {}, got {} × {} × {}; see observe/report_data.h", reader.where(),
+  GW_CHECK(side(sample.channels) && side(sample.height) && side(sample.width),
+           "report: expected channels and sides of 1 … 4096 at {}, got {} × {} × {}; see observe/report_data.h", reader.where(),
            sample.channels, sample.height, sample.width);
   sample.clean = parse_pixels(reader, "clean", sample);
   GW_CHECK(!sample.clean.empty(), "report: expected pixels at \"clean\" of {}, got none; see observe/report_data.h", reader.where());
@@ -198,6 +198,10 @@ double number_or_nan(const Json& object, const std::string& key) {
   return found != object.end() && found->is_number() ? found->get<double>() : kNan;
 }
 
+Json to_json(const About& about) {
+  return {{"title", about.title}, {"arm_title", about.arm_title}, {"command", about.command}, {"machine", about.machine}, {"date", about.date}};
+}
+
 Json to_json(const Evaluation& e) {
   Json document = {{"arm", e.arm},
                    {"dataset", e.dataset},
@@ -236,6 +240,11 @@ Json to_json(const std::vector<Sample>& samples) {
     list.push_back(std::move(sample));
   }
   return {{"samples", list}};
+}
+
+About parse_about(const Json& document, const std::string& where) {
+  const Reader reader(document, where);
+  return {reader.text("title"), reader.text("arm_title"), reader.text("command"), reader.text("machine"), reader.text("date")};
 }
 
 Evaluation parse_evaluation(const Json& document, const std::string& where) {
@@ -342,6 +351,7 @@ RunData read_run(const std::string& directory) {
     if (recipe.has("arm") && recipe.raw("arm").is_string()) run.arm = recipe.text("arm");
     if (recipe.has("seed") && recipe.raw("seed").is_number_integer()) run.seed = recipe.integer("seed", 0);
   }
+  if (fs::exists(file(kAboutFile))) run.about = parse_about(read_json(file(kAboutFile)), file(kAboutFile)), run.title = run.about.arm_title;
   if (fs::exists(file(kMetricsFile))) run.records = read_records(file(kMetricsFile));
   if (fs::exists(file("evaluation.json"))) run.evaluation = parse_evaluation(read_json(file("evaluation.json")), file("evaluation.json"));
   if (fs::exists(file(kRatesFile))) run.rates = parse_rates(read_json(file(kRatesFile)), file(kRatesFile));

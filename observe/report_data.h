@@ -4,6 +4,7 @@
 //
 // <run>/recipe.json       the resolved recipe, any object. Read: "title", "name", "arm" (texts), "seed" (integer),
 //                         "paper" {"title", "year", "identifier"}. Shown whole, folded.
+// <run>/about.json        {"title": the recipe's title, "arm_title", "command", "machine", "date": texts}: what no number depends on
 // <run>/metrics.jsonl     one object a line, in the order of steps:
 //                         {"step": integer, "epoch": number, "kind": "train" | "validation",
 //                          "loss", "clean_accuracy", "robust_accuracy": numbers,
@@ -17,9 +18,9 @@
 //                          "cost": {"backbone_macs", "router_macs", "dense_macs"} multiply-adds per sample; dense = the same model with all
 //                          experts, "timing": {batch size: {"ms_per_image": number, "dense_ms_per_image": number}},
 //                          "affinity": {"clean": [E][C] counts of samples, "attacked": [E][C]}}
-// <run>/samples.json      {"samples": [{"channels": 1 | 3, "height", "width", "clean": base64 of the planar u8 pixels [C, H, W],
+// <run>/samples.json      {"samples": [{"channels", "height", "width", "clean": base64 of the planar u8 pixels [C, H, W],
 //                          "attacked": the same, or missing, "label", "predicted_clean", "predicted_attacked": class numbers,
-//                          "route_clean", "route_attacked": expert number or list of them}]}, 12 at most are shown.
+//                          "route_clean", "route_attacked": expert number or list of them}]}, 12 at most are shown, of 1 or 3 channels only.
 // <run>/rates.json        a statistical experiment: {"axis": text, "curves": [{"name": text, "x", "median", "low", "high": lists of numbers of
 //                         equal length (null: not finite), "slope": number or null}]}; charts of the medians over the axis
 // <run>/routes.bin        the recorded decisions (docs/recording.md)
@@ -103,9 +104,16 @@ struct Rates {
 };
 inline constexpr const char* kRatesFile = "rates.json";
 
+/// about.json: where a run comes from. Nothing that is computed depends on it.
+struct About {
+  std::string title, arm_title, command, machine, date;
+};
+inline constexpr const char* kAboutFile = "about.json";
+
 /// One run directory as read.
 struct RunData {
   std::string directory, arm, title;  ///< title: the recipe's for the arm, "" where nobody told it
+  About about;
   std::optional<int64_t> seed;
   Json recipe;  ///< null without recipe.json
   std::vector<Json> records;
@@ -121,11 +129,13 @@ struct RunData {
 };
 
 /// Documents, for who writes them.
+Json to_json(const About& about);
 Json to_json(const Evaluation& evaluation);
 Json to_json(const std::vector<Sample>& samples);
 
 /// Documents, read and checked. `where` names the file in errors.
 /// Errors: ValueError naming the file, the field, what was expected and what was found.
+About parse_about(const Json& document, const std::string& where);
 Evaluation parse_evaluation(const Json& document, const std::string& where);
 std::vector<Sample> parse_samples(const Json& document, const std::string& where);
 CheckResult parse_check(const Json& document, const std::string& where);

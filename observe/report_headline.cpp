@@ -22,6 +22,16 @@ bool attacked(const ReportData& data) {
                      [](const RunData& run) { return run.evaluation && std::isfinite(worst_case(*run.evaluation)); });
 }
 
+/// Of several seeds the ranges are compared; of one seed there is no range, only the interval that so few test images leave.
+std::string overlap_sentence(const ArmStanding& best, const ArmStanding& next) {
+  const bool spread = best.low < best.high && next.low < next.high;
+  if (!spread || next.high < best.low) return "";
+  const char* what = best.seeds > 1 && next.seeds > 1     ? "ranges over seeds"
+                     : best.seeds == 1 && next.seeds == 1 ? "95 % intervals over the test images"
+                                                          : "ranges (one of seeds, one of test images)";
+  return fmt::format(" Their {} overlap: the lead may be chance.", what);
+}
+
 std::string first_sentence(const std::vector<ArmStanding>& arms, bool robust) {
   const ArmStanding& best = arms[0];
   const std::string measure = robust ? "worst-case accuracy" : "clean accuracy";
@@ -30,9 +40,7 @@ std::string first_sentence(const std::vector<ArmStanding>& arms, bool robust) {
   const ArmStanding& next = arms[1];
   std::string text = fmt::format("{} is best by {}: {}, {:.1f} points above {} ({}); {}.", best.title, measure, percent(best.accuracy),
                                  100 * (best.accuracy - next.accuracy), next.title, percent(next.accuracy), over);
-  const bool spread = best.low < best.high && next.low < next.high;
-  if (spread && next.high >= best.low) text += " Their spreads overlap: the lead may be chance.";
-  return text;
+  return text + overlap_sentence(best, next);
 }
 
 /// What a mixture gives up or gains against the best arm without a router, and its price.
@@ -67,15 +75,28 @@ std::string order_sentence(const ReportData& data) {
   return "The paper's order does not appear here: " + none + ".";
 }
 
+/// "3 training steps: …" as long as nothing can be learnt in them.
+std::string plumbing_words(int64_t steps, size_t classes) {
+  if (steps == 0 || steps >= kPlumbingSteps) return "";
+  const std::string chance = classes > 1 ? fmt::format("; guessing gives {}", percent(1 / static_cast<double>(classes))) : "";
+  return fmt::format("{} training step{}: a test of the plumbing, the networks are untrained{}.", steps, steps == 1 ? "" : "s", chance);
+}
+
+size_t classes_of(const ReportData& data) {
+  for (const RunData& run : data.runs)
+    if (run.evaluation && !run.evaluation->classes.empty()) return run.evaluation->classes.size();
+  return 0;
+}
+
 std::string plumbing_sentence(const ReportData& data) {
   int64_t most = 0;
-  for (const RunData& run : data.runs)
+  for (const RunData& run : data.runs) {
     for (const Json& record : run.records) {
       const double step = number_or_nan(record, "step");
       if (std::isfinite(step)) most = std::max(most, static_cast<int64_t>(step));
     }
-  if (most == 0 || most >= kPlumbingSteps) return "";
-  return fmt::format("{} training steps: a test of the plumbing, not a result.", most);
+  }
+  return plumbing_words(most, classes_of(data));
 }
 
 std::string picture(const std::vector<ArmStanding>& arms, bool robust) {
@@ -100,16 +121,26 @@ std::string paragraph(const std::string& text, const char* css = "") {
 
 }  // namespace
 
-std::string headline_section(const ReportData& data) {
+std::vector<std::string> in_short(const ReportData& data) {
   const auto arms = standings(data);
-  if (arms.empty()) return "";
-  const bool robust = attacked(data);
+  if (arms.empty()) return {};
   const auto dense = std::find_if(arms.begin(), arms.end(), [](const ArmStanding& arm) { return !arm.routed; });
-  std::string body = "<div class=\"headline\">" + paragraph(first_sentence(arms, robust), " class=\"first\"");
-  body += paragraph(plumbing_sentence(data)) + paragraph(order_sentence(data)) + "<div class=\"grid\">" + picture(arms, robust) + "</div>";
+  // Before anything learns there is no best arm to speak of.
+  std::vector<std::string> sentences{plumbing_sentence(data), first_sentence(arms, attacked(data)), order_sentence(data)};
   for (const ArmStanding& arm : arms)
-    if (arm.routed) body += paragraph(mixture_sentence(arm, dense == arms.end() ? nullptr : &*dense));
-  return section("headline", "In short", "", body + "</div>");
+    if (arm.routed) sentences.push_back(mixture_sentence(arm, dense == arms.end() ? nullptr : &*dense));
+  std::erase(sentences, "");
+  return sentences;
+}
+
+std::string headline_section(const ReportData& data) {
+  const auto sentences = in_short(data);
+  if (sentences.empty()) return "";
+  std::string rest;
+  for (size_t i = 1; i < sentences.size(); ++i) rest += paragraph(sentences[i]);
+  const std::string body = paragraph(sentences[0], " class=\"first\"") + "<div class=\"grid\">" + picture(standings(data), attacked(data)) +
+                           "<div>" + rest + "</div></div>";
+  return section("headline", "In short", "", "<div class=\"headline\">" + body + "</div>");
 }
 
 }  // namespace gw

@@ -331,6 +331,15 @@ std::string differences(const std::vector<const RunData*>& runs) {
 
 }  // namespace
 
+bool records_classes(const RunData& run) {
+  if (!run.routes) return false;
+  const auto& layers = run.routes->layers;
+  return std::any_of(layers.begin(), layers.end(), [](const LayerView& layer) {
+    const auto found = layer.affinity.find({layer.shown_phase(), RoutePurpose::kClean});
+    return found != layer.affinity.end() && !found->second.empty() && !found->second[0].empty();
+  });
+}
+
 std::string route_section(const ReportData& data) {
   const auto recorded = [](const RunData& run) { return run.routes && !run.routes->layers.empty(); };
   std::string body;

@@ -35,7 +35,10 @@ struct ReportData {
 
 std::string section(const std::string& id, const std::string& title, const std::string& lead, const std::string& body);
 
-/// The page's first sentence and picture: which arm is best in the worst case, by how much, over how many seeds, at what price.
+/// What the page says first: which arm is best in the worst case, by how much, over how many seeds, whether so few steps can say anything,
+/// and what each mixture gains or loses against the dense network at which price. Empty without a measured accuracy.
+std::vector<std::string> in_short(const ReportData& data);
+/// Those sentences and one picture.
 std::string headline_section(const ReportData& data);
 std::string verdict_section(const ReportData& data);
 std::string result_section(const ReportData& data);
@@ -45,6 +48,10 @@ std::string routing_section(const ReportData& data, const ReportOptions& options
 /// Recorded decisions: what only a recording knows, layer by layer and over time.
 std::string route_section(const ReportData& data);
 std::string sample_section(const ReportData& data);
+/// Whether the recording of a run counts experts by class: its maps then stand among the recorded routes.
+bool records_classes(const RunData& run);
+/// The name of a class, "class 3" without one.
+std::string class_name(const RunData& run, int64_t index);
 std::string cost_section(const ReportData& data);
 std::string run_section(const ReportData& data);
 

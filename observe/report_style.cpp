@@ -24,7 +24,7 @@ h2 { margin: 0 0 4px; font-size: 20px; line-height: 1.3; font-weight: 650; lette
 h3 { margin: 18px 0 8px; font-size: 15px; font-weight: 600; overflow-wrap: anywhere; }
 section { padding: 26px 0 22px; border-top: 1px solid var(--line); }
 .lead { margin: 0 0 14px; color: var(--soft); max-width: 100ch; }
-.facts { display: flex; flex-wrap: wrap; gap: 10px 36px; margin: 0 0 20px; }
+.facts { display: flex; flex-wrap: wrap; gap: 10px 36px; margin: 0; padding: 20px 0 22px; border-top: 1px solid var(--line); }
 .facts div { min-width: 0; }
 dt { color: var(--soft); font-size: 12.5px; }
 dd { margin: 0; overflow-wrap: anywhere; }
@@ -40,7 +40,9 @@ thead th { color: var(--soft); font-size: 13px; vertical-align: bottom; border-b
 tbody tr:last-child > * { border-bottom: 0; }
 .n { text-align: right; white-space: nowrap; }
 .results tbody th { font-weight: 600; min-width: 110px; }
-.headline p { margin: 0 0 10px; max-width: 80ch; } .headline .first { font-size: 18px; font-weight: 600; }
+.headline p { margin: 0 0 10px; max-width: 80ch; } .headline .first { font-size: 18px; font-weight: 600; max-width: none; }
+@media (min-width: 900px) { .headline .grid { grid-template-columns: 1fr 1fr; gap: 22px 44px; } .headline svg text { font-size: 9px; } .headline .label, .headline .value { font-size: 9.5px; } }
+.results thead th { white-space: normal; min-width: 58px; } .results th, .results td { padding-right: 12px; }
 .scrolls { margin: 0; color: var(--soft); font-size: 13px; } .download { font-size: 13px; color: inherit; }
 .results b { font-weight: 680; }
 td small { display: block; color: var(--soft); font-size: 12px; line-height: 1.4; }
@@ -69,6 +71,7 @@ svg g[class] { fill: currentColor; }
 .s4 { color: var(--c4); } .s5 { color: var(--c5); } .s6 { color: var(--c6); } .s7 { color: var(--c7); }
 .f0 { fill: var(--c0); } .f1 { fill: var(--c1); } .f2 { fill: var(--c2); } .f3 { fill: var(--c3); }
 .f4 { fill: var(--c4); } .f5 { fill: var(--c5); } .f6 { fill: var(--c6); } .f7 { fill: var(--c7); } .dense { fill: var(--dense); }
+.band { opacity: 0.22; }
 .cell { fill: var(--heat); } svg .hi { fill: var(--heat-ink); font-size: 10.5px; } svg .mid { fill: var(--heat-mid); font-size: 10.5px; } svg .lo { font-size: 10.5px; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; list-style: none; margin: 6px 0 12px; padding: 0; font-size: 13.5px; }
 .legend li { display: flex; align-items: center; gap: 7px; min-width: 0; overflow-wrap: anywhere; }
@@ -86,7 +89,9 @@ summary:hover { color: var(--ink); }
 .controls button { font: inherit; color: var(--ink); background: var(--panel); border: 1px solid var(--strong); border-radius: 5px; padding: 3px 12px; min-width: 64px; cursor: pointer; }
 .controls button:focus-visible, .controls input:focus-visible { outline: 2px solid var(--c0); outline-offset: 2px; }
 .samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(264px, 1fr)); gap: 24px 26px; }
+.samples.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 540px), 1fr)); }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 12px; font-size: 13px; line-height: 1.45; }
+.pair.arms { grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)); }
 .pair div { min-width: 0; } .pair span { display: block; overflow-wrap: anywhere; }
 .pair img { display: block; width: 100%; height: auto; image-rendering: pixelated; border-radius: 4px; margin-bottom: 6px; }
 .sample figcaption { margin-bottom: 5px; font-weight: 600; overflow-wrap: anywhere; }
@@ -98,13 +103,17 @@ footer { padding-bottom: 36px; color: var(--soft); font-size: 13px; }
 footer p { margin: 0; padding-top: 18px; border-top: 1px solid var(--line); }
 @media (max-width: 600px) {
   main, footer { padding-left: 18px; padding-right: 18px; } header { padding-top: 26px; } h1 { font-size: 25px; }
-  .facts { flex-direction: column; gap: 8px; } section { padding: 20px 0 16px; } th, td { padding-right: 16px; }
+  .facts { flex-direction: column; gap: 4px; } .facts div { display: flex; gap: 10px; } .facts dt { flex: 0 0 108px; line-height: 1.85; } section { padding: 20px 0 16px; } th, td { padding-right: 16px; }
   .check, .check thead, .check tbody, .check tr { display: block; } .check thead { display: none; }
   .check tbody tr { padding: 10px 0; border-bottom: 1px solid var(--line); } .check tbody th { display: block; padding: 0 0 4px; max-width: none; font-weight: 600; }
   .check tbody td { display: flex; gap: 12px; padding: 1px 0; border: 0; text-align: left; white-space: normal; } .check tbody tr > * { border: 0; } .check tbody tr:last-child { border: 0; }
   .check td::before { flex: 0 0 84px; color: var(--soft); font-size: 13px; } .check td:empty { display: none; }
   .check td:nth-child(2)::before { content: "mark"; } .check td:nth-child(3)::before { content: "measured"; } .check td:nth-child(4)::before { content: "spread"; }
   .check td:nth-child(5)::before { content: "verdict"; } .check td:nth-child(6)::before { content: "note"; } .check caption { display: block; }
+  .results, .results tbody, .results tr { display: block; } .results thead { display: none; } .results caption { display: block; }
+  .results tbody tr { padding: 10px 0; border-bottom: 1px solid var(--line); } .results tbody tr > * { border: 0; } .results tbody tr:last-child { border: 0; }
+  .results tbody th { display: block; padding: 0 0 4px; } .results tbody td { display: flex; justify-content: space-between; gap: 12px; padding: 1px 0; text-align: right; white-space: normal; }
+  .results td::before { content: attr(data-heading); color: var(--soft); font-size: 13px; text-align: left; } .results td small { display: inline; margin-left: 8px; }
 }
 @media print {
   :root { color-scheme: light; } body { font-size: 10.5pt; } main, footer { padding: 0; max-width: none; }
@@ -147,6 +156,14 @@ for (const svg of document.querySelectorAll("svg[data-plot]")) {
     tip.style.left = Math.max(0, Math.min(x + 12, box.width - tip.offsetWidth)) + "px";
   });
 }
+const hints = () => {
+  for (const hint of document.querySelectorAll(".sideways")) {
+    const box = hint.parentNode.previousElementSibling;
+    hint.hidden = box.scrollWidth <= box.clientWidth + 1;
+  }
+};
+addEventListener("resize", hints);
+hints();
 for (const box of document.querySelectorAll(".scrubbed")) {
   const data = JSON.parse(box.querySelector("script").textContent), whole = Number(box.dataset.whole);
   const cells = [...box.querySelectorAll("rect.cell")], entries = [...box.querySelectorAll("td")];

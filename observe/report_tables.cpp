@@ -27,11 +27,6 @@ std::string verdict_mark(const std::string& verdict) {
                                         : verdict));
 }
 
-/// Clean accuracy, then robust accuracies, then the rest.
-int metric_rank(const std::string& name) {
-  return name == "clean_accuracy" ? 0 : name.rfind("robust", 0) == 0 ? 1 : name == "flip_rate" ? 2 : 3;
-}
-
 std::map<std::string, double> metrics_of(const Evaluation& e) {
   std::map<std::string, double> found = e.metrics;
   found["clean_accuracy"] = e.clean_accuracy;
@@ -91,6 +86,11 @@ std::string metric_cell(const Range& range, const std::string& name, int64_t see
   return html;
 }
 
+/// Measures that stand beside the table, in its file: those that another column or the section on cost holds already.
+bool beside(const std::string& name) {
+  return name.rfind("dense_ms_per_image.", 0) == 0 || name == "parameters" || name == "pathway_ratio" || name == "router_ratio";
+}
+
 /// One line per arm and metric: what a reader wants to compute with.
 std::string result_csv(const std::vector<ArmSummary>& arms) {
   const auto quoted = [](std::string text) {
@@ -108,12 +108,13 @@ Table result_table(std::vector<ArmSummary> arms, const std::string& caption) {
   for (ArmSummary& arm : arms) drop_repeated(arm);
   Table table;
   table.caption = caption;
-  table.css_class = "results";
+  table.css_class = "results", table.stacked = true;
   table.csv = result_csv(arms);
   table.header = {"arm", "seeds"};
   for (const ArmSummary& arm : arms)
     table.rows.push_back({escape_html(arm.title.empty() ? arm.arm : arm.title), fmt::format("{}", arm.seeds)});
   for (const std::string& name : metric_names(arms)) {
+    if (beside(name)) continue;
     table.header.push_back(metric_heading(name));
     double best = -std::numeric_limits<double>::infinity();
     for (const ArmSummary& arm : arms)

@@ -187,11 +187,18 @@ bool finished_run(const std::string& directory, const TrainConfig& config, ArmRe
   return true;
 }
 
+void note_origin(RunDirectory& directory, const About& about) {
+  std::error_code ignored;
+  if (about.command.empty() || std::filesystem::exists(directory.file(kAboutFile), ignored)) return;
+  directory.write_json(kAboutFile, to_json(about));
+}
+
 ArmResult run_training(const TrainConfig& config, const TrainingRun& run) {
   ArmResult result{config.arm, config.seed, {}};
   if (finished_run(run.directory, config, result)) return result;
   Trainer trainer(config);
   RunDirectory directory(run.directory, config_json(config), {.resume = run.resume, .tensorboard = true, .wall_time_s = run.wall_time_s, .may_differ = {}});
+  note_origin(directory, run.about);
   DirectoryObserver observer(directory, run, fmt::format("{} seed {}", config.arm, config.seed));
   trainer.run({run.directory, run.resume, run.stop}, observer);
   observer.finish();

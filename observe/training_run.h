@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <functional>
 
+#include "observe/report_data.h"
+#include "observe/run_directory.h"
 #include "train/check.h"
 #include "train/trainer.h"
 
@@ -16,6 +18,7 @@ struct TrainingRun {
   std::FILE* progress = nullptr;               ///< null: silent
   std::function<double()> now_s, wall_time_s;  ///< steady clock and seconds since 1970
   int64_t timing_rounds = 30;                  ///< 0: no timings
+  About about = {};                            ///< written to about.json by the first start of the run
 };
 
 /// Trains (or resumes), evaluates on the test images and writes evaluation.json and samples.json.
@@ -24,6 +27,9 @@ struct TrainingRun {
 /// ms_per_image.<b> and time_ratio.<b> for b = 1, 128, parameters.
 /// A finished run is not trained again: its metrics are read from metrics.json.
 ArmResult run_training(const TrainConfig& config, const TrainingRun& run);
+
+/// Writes about.json, unless nobody said anything or the run has one: a resumed run keeps where it came from.
+void note_origin(RunDirectory& directory, const About& about);
 
 /// The metrics of a finished run, if the directory holds one of this very config.
 bool finished_run(const std::string& directory, const TrainConfig& config, ArmResult& result);

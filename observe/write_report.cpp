@@ -5,6 +5,10 @@
 
 namespace gw {
 
-void write_report(const std::string& path, const std::vector<std::string>& directories) { write_atomic(path, render_report(directories)); }
+std::vector<std::string> write_report(const std::string& path, const std::vector<std::string>& directories) {
+  auto page = make_report(directories);
+  write_atomic(path, page.html);
+  return std::move(page.in_short);
+}
 
 }  // namespace gw

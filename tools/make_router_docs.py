@@ -20,7 +20,9 @@ HEAD = """# Routers
 
 <!-- Written by tools/make_router_docs.py; a test compares. Change the parts, then run it. -->
 
-A router is a gate and a policy; a balancer keeps its load even. Any gate goes with any policy that wants as many columns, on any bank:
+A router is a gate and a policy; a balancer keeps its load even. In a layer (`gw::Mixture`) any gate goes with any policy that wants as many
+columns, on any bank. An image network sends every image down one pathway: it takes the policies that give each image exactly one row of weight 1,
+and refuses the others when it is made:
 
     policy = {{ part = "top_k_softmax", k = 2 }}
     gate = {{ part = "cosine" }}
@@ -91,7 +93,7 @@ def family_section(root):
     """The table of routing/families.cpp."""
     text = (root / "routing" / "families.cpp").read_text(encoding="utf-8")
     rows = re.findall(r'\{"(\w+)",\s*R"\((.*?)\)",\s*(\d+),\s*(true|false),\s*R"\((.*?)\)",\s*(?:R"\((.*?)\)"|"\{\}"),\s*"(.*?)"\}', text, re.S)
-    yield "### Model families\n\nPublished models as options: the router (`gw::family_policy`), or the whole layer with its experts and what runs beside them (`gw::family_mixture`). Routers agree with their published formulas, written in PyTorch, to 1e-12 (`tests/routing/make_family_golden.py`), whole layers with the formulas of their experts (`tests/mixture/test_families.cpp`). Where a checkpoint's tensors go is in [layers](layers.md#weights-of-published-models).\n"
+    yield "### Model families\n\nPublished models as options: the router (`gw::family_policy`), or the whole layer with its experts and what runs beside them (`gw::family_mixture`). Weights of routers are held to 1e-12 against a transcription of the published formulas into PyTorch (`tests/routing/make_family_golden.py`), whole layers against the formulas of their experts (`tests/mixture/test_families.cpp`); the models themselves were not run. Where a checkpoint's tensors go is in [layers](layers.md#weights-of-published-models).\n"
     yield "| family | policy | experts | banks/mlp | beside the routed experts | source |\n|---|---|---|---|---|---|"
     for name, policy, experts, _, bank, beside, source in rows:
         yield f"| {name} | `{policy}` | {experts} | `{bank}` | {f'`{beside}`' if beside else ''} | {source} |"

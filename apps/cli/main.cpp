@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include "apps/cli/command.h"
+#include "apps/cli/provenance.h"
 #include "base/cpu_info.h"
 #include "base/dispatch.h"
 
@@ -43,7 +44,7 @@ void open_closed_descriptors() {
 }
 
 std::string version_text() {
-  return fmt::format("gatewright {}\nlibtorch {} ({}: {})", GW_VERSION, TORCH_VERSION, GW_TORCH_ORIGIN, GW_TORCH_LIBDIR);
+  return fmt::format("gatewright {}\nlibtorch {} ({}: {})", version_with_commit(), TORCH_VERSION, GW_TORCH_ORIGIN, GW_TORCH_LIBDIR);
 }
 
 // What OMP_NUM_THREADS says (the first number of a list "4,2"), or every core.

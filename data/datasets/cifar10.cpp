@@ -56,7 +56,7 @@ class Cifar10 : public gw::Dataset {
     const auto place = find();
     if (!place.directory.empty()) return "";
     return place.missing +
-           "; get cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, unpack it, and give its "
+           "; get cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html; unpack it and give its "
            "cifar-10-batches-bin as \"path\" or the directory above as GATEWRIGHT_DATA";
   }
 

@@ -151,6 +151,21 @@ class ReportPage(unittest.TestCase):
         without = self.browser.evaluate("[...document.querySelectorAll('figure.chart')].filter(f => !f.querySelector('details td')).length")
         self.assertEqual((nameless, without), (0, 0))
 
+    def test_the_hint_to_scroll_stands_where_a_table_is_cut_and_only_there(self):
+        for width in WIDTHS.values():
+            self.open(width)
+            wrong = self.browser.evaluate("[...document.querySelectorAll('.sideways')].filter(h => { const b = h.parentNode.previousElementSibling;"
+                                          " return b.clientWidth > 0 && h.hidden === (b.scrollWidth > b.clientWidth + 1); }).length")
+            self.assertEqual(wrong, 0, width)
+        self.assertGreater(self.browser.evaluate("document.querySelectorAll('.sideways').length"), 0)
+
+    def test_the_first_picture_is_read_at_a_glance(self):
+        self.open(1280)
+        share = self.browser.evaluate("document.querySelector('.headline figure').getBoundingClientRect().width / document.querySelector('main').clientWidth")
+        self.assertGreater(share, 0.4)
+        self.open(390)  # each result a line of its own: heading, then value
+        self.assertEqual(self.browser.evaluate("getComputedStyle(document.querySelector('.results td')).display"), "flex")
+
     def test_it_prints(self):
         self.open()
         self.browser.print_pdf(OUT / "report.pdf")

@@ -1,9 +1,11 @@
 // The command line from outside: exit codes, messages, and JSON that parses. GW_CLI is the built program.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 #include <string>
 
 #include "cli/shell.h"
@@ -37,6 +39,42 @@ TEST(Cli, EveryCommandHelpsWithAnExample) {
     expect(help, 0, "Example: ");
     expect(help, 0, "gatewright " + name);
   }
+}
+
+// An example line that names a file which nothing makes cannot be pasted.
+TEST(Cli, ExamplesNameFilesThatExistOrThatAnotherExampleMakes) {
+  const auto commands = nlohmann::json::parse(cli("list commands --json").text);
+  std::vector<std::vector<std::string>> examples;
+  std::set<std::string> made{"runs/check-advmoe-tiny"};  // where the example of check writes without --out
+  for (const auto& command : commands) {
+    const auto help = cli(command["name"].get<std::string>() + " --help").text;
+    std::istringstream line(help.substr(help.find("Example: ") + 9));
+    std::vector<std::string> words;
+    for (std::string word; line >> word;) words.push_back(word);
+    for (size_t i = 0; i + 1 < words.size(); ++i)
+      if (words[i] == "--out" || words[i] == "--report") made.insert(words[i + 1]);
+    examples.push_back(words);
+  }
+  for (const auto& words : examples) {
+    for (const auto& word : words) {
+      const auto extension = std::filesystem::path(word).extension();
+      const bool file = word.find('/') != std::string::npos || extension == ".csv" || extension == ".json" || extension == ".html";
+      if (file) EXPECT_TRUE(made.count(word) > 0 || std::filesystem::exists(GW_SOURCE_ROOT + word)) << word;
+    }
+  }
+}
+
+TEST(Cli, ListAloneShowsCataloguesAndNames) {
+  const auto all = cli("list");
+  expect(all, 0, "gates ");
+  expect(all, 0, "dense_to_sparse");
+  expect(all, 0, "gatewright list gates");
+  EXPECT_EQ(all.text.find("\ncommands"), std::string::npos) << "no recipe can name a command";
+  EXPECT_LE(std::count(all.text.begin(), all.text.end(), '\n'), 60);
+  for (const auto& part : nlohmann::json::parse(cli("list --json").text)) {
+    if (part["kind"] != "commands") EXPECT_NE(all.text.find(part["name"].get<std::string>()), std::string::npos) << part["name"];
+  }
+  expect(cli("list gates"), 0, "source: ");
 }
 
 TEST(Cli, ListsEveryPartWithAFileThatExists) {
@@ -97,5 +135,10 @@ TEST(Cli, DoctorReportsThreadsAndLibtorch) {
   EXPECT_EQ(report["libtorch"]["origin"].get<std::string>(), GW_TORCH_ORIGIN);
   EXPECT_NE(report["libtorch"]["file"].get<std::string>().find("libtorch_cpu"), std::string::npos);
   EXPECT_EQ(nlohmann::json::parse(cli("doctor --json").text)["threads"], report["cpu"]["cores"]);
-  expect(cli("doctor"), 0, "oneDNN");
+  const auto text = cli("doctor");
+  expect(text, 0, "oneDNN");
+  EXPECT_LT(text.text.find("fashion_mnist"), text.text.find("BLAS")) << "first what one looks for: the data, the libraries";
+  EXPECT_LT(text.text.find("BLAS"), text.text.find("kernels  "));
+  std::istringstream lines(text.text);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 140u) << line;
 }

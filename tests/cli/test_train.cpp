@@ -120,6 +120,19 @@ TEST(Train, KilledAnywhereItResumesToTheSameBytes) {
   expect_same_run(expected, run);
 }
 
+TEST(Train, TheTableIsInWordsAndSaysThatNothingWasLearnt) {
+  const auto answer = cli(started(whole_run(), 3));  // complete: shows its result
+  for (const char* part : {"clean accuracy", "robust, worst case", "time / dense, batch 1 (above 1: slower)", " ms\n", " %\n",
+                           "21 training steps: a test of the plumbing, the networks are untrained; guessing gives 33.3 %."})
+    expect(answer, 0, part);
+  for (const char* key : {"clean_accuracy", "robust.", "flip_rate", "macs_ratio"}) EXPECT_EQ(answer.text.find(key), std::string::npos) << key;
+  const auto about = nlohmann::json::parse(read_file(whole_run() + "/about.json"));
+  EXPECT_EQ(about.at("title"), "AdvMoE: robust mixture-of-experts training for CNNs");
+  EXPECT_EQ(about.at("arm_title"), "AdvMoE");
+  EXPECT_EQ(about.at("command").get<std::string>().rfind("gatewright train advmoe --size tiny --arm adv_moe --seed 0 --set ", 0), 0u);
+  EXPECT_NE(about.at("machine").get<std::string>().find(", Gatewright " GW_VERSION), std::string::npos);
+}
+
 TEST(Train, KilledBeforeItsFirstCheckpointItStartsAgain) {
   const Scratch scratch;
   const auto run = scratch / "run";

@@ -102,4 +102,40 @@ TEST(CheckRun, HoldsWithoutTheArmThatDiverges) {
   EXPECT_TRUE(outcome.holds());
 }
 
+// Pictures have one or three channels; networks any number.
+TEST(CheckRun, ImagesOfTwoChannelsEndWithAPageWithoutSamples) {
+  const Scratch scratch;
+  std::ofstream(scratch / "r.toml") << R"(
+title = "two channels"
+[defaults]
+data = { part = "synthetic", channels = 2, classes = 3, height = 8, width = 8, train = 60, test = 24 }
+network = { backbone = "small_cnn", backbone_options = { width = 4 } }
+objective = { part = "natural" }
+epochs = 1
+batch = 16
+validation_steps = 1
+[sizes.tiny]
+seeds = [0]
+[arms.dense]
+[arms.routed.config]
+network = { experts = 2, gate = { part = "cnn", width = 2 } }
+routes = { record = true }
+)";
+  TrainingRun run{scratch / "out", false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
+  run.timing_rounds = 0;
+  const auto outcome = run_check(load_recipe(scratch / "r.toml", {}), {"tiny", {}, {}, {}, "the command", "a machine", "2026-01-01"}, run);
+  EXPECT_EQ(outcome.results.size(), 2u);
+  const auto html = render_report({scratch / "out"});
+  EXPECT_NE(html.find("Images of 2 channels are not drawn"), std::string::npos);
+  EXPECT_EQ(html.find("<img"), std::string::npos);
+  // The class maps of a recorded run stand once, among the recorded routes.
+  EXPECT_EQ(html.find("<strong>Experts by class, clean"), std::string::npos);
+  EXPECT_NE(html.find("experts by class, clean</strong>"), std::string::npos);
+  // The page of one run alone says where it comes from.
+  const auto one = render_report({scratch / "out/routed-seed0"});
+  EXPECT_NE(one.find("<h1>two channels</h1>"), std::string::npos);
+  EXPECT_NE(one.find("<code>the command</code>"), std::string::npos);
+  EXPECT_NE(one.find("<dd>a machine</dd>"), std::string::npos);
+}
+
 }  // namespace

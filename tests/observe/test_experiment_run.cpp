@@ -72,6 +72,7 @@ TEST(ExperimentRun, ChecksJudgesReportsAndIsNotRunTwice) {
   EXPECT_EQ(rates.curves[0].x, (std::vector<double>{200, 800}));
   const auto html = render_report({(scratch / "out")});
   EXPECT_NE(html.find("id=\"rates\""), std::string::npos);
+  EXPECT_NE(render_report({scratch / "out/over-seed0"}).find("<code>command</code>"), std::string::npos);  // one run alone says where it comes from
   EXPECT_NE(html.find("multiple.slope"), std::string::npos);
   EXPECT_NE(html.find("logarithmic"), std::string::npos);
   // A finished arm is read: were it run again, the altered metric would be gone.

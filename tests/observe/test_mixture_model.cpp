@@ -187,6 +187,10 @@ TEST(MixtureModel, ReportShowsTablesAndPlotsAndEscapesNames) {
                            "Log-likelihood"}) {
     EXPECT_NE(html.find(part), std::string::npos) << part;
   }
+  for (const auto* part : {"; along x the side changes at ", "90 % of new rows", "Quantile residuals", "Sum of responsibilities", "Entropy of the responsibilities",
+                           "starts ended at this maximum"}) {
+    EXPECT_NE(html.find(part), std::string::npos) << part;
+  }
   EXPECT_EQ(html.find("<group>"), std::string::npos);
   EXPECT_NE(html.find("&lt;group&gt;=b"), std::string::npos);
   EXPECT_EQ(html.find(">nan<"), std::string::npos);

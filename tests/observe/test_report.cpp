@@ -62,7 +62,7 @@ TEST(Report, CheckPageIsWellFormedAndHasItsNumbers) {
   // Robust accuracy of top-1 routing: 0.534 and 0.538; the best of the column.
   EXPECT_TRUE(contains(html, "<b>53.6 %</b><small>53.4 % … 53.8 %</small>"));
   EXPECT_TRUE(contains(html, "<b>91.9 %</b><small>91.8 % … 92.0 %</small>"));
-  EXPECT_TRUE(contains(html, "<td class=\"n\">60.1 M</td>"));
+  EXPECT_TRUE(contains(html, "<td class=\"n\" data-heading=\"multiply-adds\">60.1 M</td>"));
   EXPECT_EQ(occurrences(html, "://"), 1u);  // the name space of SVG in the script, which nobody fetches
   EXPECT_LT(html.size(), 400'000u);
 }
@@ -90,7 +90,7 @@ TEST(Report, FirstSaysWhichArmIsBestByHowMuchAndAtWhatPrice) {
       contains(page.text, "top-1 routing is best by worst-case accuracy: 53.6 %, 1.3 points above random routing (52.3 %); 2 seeds."));
   EXPECT_TRUE(contains(
       page.text,
-      "top-1 routing gains 3.4 points over dense, at 0.27 of the dense network's multiply-adds, 0.31 of its time at batch 1 (faster)"));
+      "top-1 routing gains 3.4 points over dense, at 0.27 of the dense network's multiply-adds, 0.31 times its time at batch 1 (faster)"));
   EXPECT_LT(page.text.find("is best by"), page.text.find("2 of 3 marks hold."));
 }
 
@@ -116,14 +116,100 @@ TEST(Report, WhatLosesIsSaidInWords) {
   EXPECT_TRUE(contains(page.text, "AT (Dense) is best by worst-case accuracy: 53.0 %, 16.2 points above AdvMoE (36.8 %)"));
   EXPECT_TRUE(contains(
       page.text,
-      "AdvMoE loses 16.2 points to AT (Dense), at 0.27 of the dense network's multiply-adds, 1.40 of its time at batch 1 (slower)"));
+      "AdvMoE loses 16.2 points to AT (Dense), at 0.27 of the dense network's multiply-adds, 1.40 times its time at batch 1 (slower)"));
   EXPECT_TRUE(contains(page.text, "The paper's order does not appear here: its one comparison of arms does not come out."));
   EXPECT_TRUE(contains(page.text, "1 more is measured but not judged at this size."));
-  EXPECT_TRUE(contains(page.text, "40 training steps: a test of the plumbing, not a result."));
+  EXPECT_TRUE(contains(page.text, "40 training steps: a test of the plumbing, the networks are untrained; guessing gives 10.0 %."));
   EXPECT_EQ(occurrences(html, ">robust, worst case<"), 1u);  // recorded twice, shown once
   EXPECT_TRUE(contains(page.text, "time / dense, batch 1 (above 1: slower)"));
   EXPECT_TRUE(contains(html, "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'"));
   EXPECT_TRUE(contains(html, "download=\"results.csv\" href=\"data:text/csv;charset=utf-8;base64,"));
+}
+
+TEST(Report, TheLeadIsJudgedByWhatWasRepeated) {
+  Scratch scratch;
+  const auto page = [&](const std::string& folder, int64_t seeds, int64_t images) {
+    for (int64_t seed = 0; seed < seeds; ++seed) {
+      for (const char* arm : {"a", "b"}) {
+        FixtureRun run = small_run();
+        run.arm = arm, run.seed = seed, run.samples = run.routed = false;
+        run.robust = (std::string(arm) == "a" ? 0.50 : 0.49) + 0.02 * static_cast<double>(seed);
+        const std::string directory = scratch / (folder + "/" + arm + "-seed" + std::to_string(seed));
+        write_fixture_run(directory, run);
+        auto evaluation = fixture_evaluation(run);
+        evaluation.images = images;
+        write_file(directory + "/evaluation.json", dump_json(to_json(evaluation)));
+      }
+    }
+    write_file(scratch / (folder + "/check.json"), R"({"rows": []})");
+    return read_markup(render_report({scratch / folder})).text;
+  };
+  EXPECT_TRUE(contains(page("one", 1, 200), "Their 95 % intervals over the test images overlap: the lead may be chance."));
+  EXPECT_TRUE(contains(page("several", 2, 200), "Their ranges over seeds overlap: the lead may be chance."));
+  EXPECT_FALSE(contains(page("unknown", 1, 0), "may be chance"));
+}
+
+TEST(Report, TheWorstCaseIsNoAttack) {
+  Scratch scratch;
+  const FixtureRun run = small_run();
+  write_fixture_run(scratch / "run", run);
+  auto evaluation = fixture_evaluation(run);
+  evaluation.robust_accuracy = {{"pgd", 0.5}, {"square", 0.6}, {"worst_case", 0.45}};
+  write_file(scratch / "run/evaluation.json", dump_json(to_json(evaluation)));
+  EXPECT_TRUE(contains(render_report({scratch / "run"}), "<dt>Attacks</dt><dd>pgd, square</dd>"));
+}
+
+TEST(Report, ARunSaysWhereItComesFrom) {
+  Scratch scratch;
+  write_fixture_run(scratch / "run", small_run());
+  const About about{"Routing on small images", "Top-1", "gatewright train tiny --arm top1", "2 cores", "2026-11-29"};
+  write_file(scratch / "run/about.json", dump_json(to_json(about)));
+  const ReportPage page = make_report({scratch / "run"});
+  const std::string text = read_markup(page.html).text;
+  for (const char* part : {"Routing on small images", "gatewright train tiny --arm top1", "2 cores", "2026-11-29", "Top-1, seed 0"})
+    EXPECT_TRUE(contains(text, part)) << part;
+  ASSERT_GE(page.in_short.size(), 2u);
+  EXPECT_TRUE(contains(page.in_short[0], "a test of the plumbing"));  // 40 steps: said before any comparison
+  EXPECT_EQ(page.in_short[1], "Top-1 reaches 53.4 % worst-case accuracy (one seed).");
+  for (const std::string& sentence : page.in_short) EXPECT_TRUE(contains(text, sentence)) << sentence;
+  EXPECT_LT(text.find("Top-1 reaches"), text.find("2 cores"));  // the sentence before the facts
+}
+
+TEST(Report, SamplesStandSideBySideAndOpenWhereTheArmsDiffer) {
+  Scratch scratch;
+  FixtureRun routed = small_run(), dense = small_run();
+  dense.arm = "dense", dense.routed = false;
+  write_fixture_run(scratch / "c/routed-seed0", routed);
+  write_fixture_run(scratch / "c/dense-seed0", dense);
+  auto samples = fixture_samples(dense);
+  samples[1].predicted_attacked = 7;  // the routed arm says 1
+  write_file(scratch / "c/dense-seed0/samples.json", dump_json(to_json(samples)));
+  write_file(scratch / "c/check.json", R"({"rows": []})");
+  const std::string html = render_report({scratch / "c"});
+  const Markup page = read_markup(html);
+  EXPECT_TRUE(contains(page.text, "The arms differ on 1 of 8 images"));
+  EXPECT_TRUE(contains(page.text, "7 more images"));
+  EXPECT_EQ(page.elements.at("img"), 8 * 3);  // each image once clean and once per arm
+  const size_t open = html.find("<div class=\"samples wide\">"), folded = html.find("7 more images");
+  const std::string first = html.substr(open, folded - open);
+  EXPECT_EQ(occurrences(first, "<figure"), 1u);
+  EXPECT_TRUE(contains(first, "<figcaption>car</figcaption>"));
+  EXPECT_TRUE(contains(first, "attacked ✗ horse"));
+  EXPECT_TRUE(contains(html, "E0 → E1 (moved)"));
+}
+
+TEST(Report, ImagesThatCannotBeDrawnAreNotDrawn) {
+  Scratch scratch;
+  write_fixture_run(scratch / "run", small_run());
+  auto samples = fixture_samples(small_run());
+  for (Sample& sample : samples) {
+    sample.channels = 2;
+    sample.clean.resize(2 * 32 * 32), sample.attacked.resize(2 * 32 * 32);
+  }
+  write_file(scratch / "run/samples.json", dump_json(to_json(samples)));
+  const Markup page = read_markup(render_report({scratch / "run"}));
+  EXPECT_EQ(page.elements.count("img"), 0u);
+  EXPECT_TRUE(contains(page.text, "Images of 2 channels are not drawn"));
 }
 
 TEST(ArmStanding, TheIntervalOfAShareIsWilsons) {

@@ -8,6 +8,7 @@
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
 #include "base/fraction.h"
+#include "observe/html.h"
 #include "observe/progress.h"
 #include "observe/run_directory.h"
 #include "train/evaluate.h"
@@ -93,7 +94,7 @@ class AttackCommand : public Command {
     std::vector<std::vector<std::string>> rows{{"images", ">accuracy %"}};
     const auto add = [&](const std::string& name, double share) { rows.push_back({name, fmt::format("{:.2f}", 100 * share)}); };
     add("clean", result.clean_accuracy);
-    for (const auto& [name, share] : result.robust_accuracy) add(name, share);
+    for (const auto& [name, share] : result.robust_accuracy) add(words(name), share);
     for (size_t e = 0; e < result.forced_accuracy.size(); ++e) add(fmt::format("forced through expert {}, clean", e), result.forced_accuracy[e]);
     for (size_t e = 0; e < result.forced_robust.size(); ++e) add(fmt::format("forced through expert {}, attacked", e), result.forced_robust[e]);
     fmt::print("{} test images, epsilon {:g}\n{}", result.images, epsilon, format_table(rows));

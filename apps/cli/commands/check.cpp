@@ -1,16 +1,16 @@
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <torch/version.h>
 
 #include <filesystem>
 
 #include "apps/cli/clocks.h"
 #include "apps/cli/command.h"
+#include "apps/cli/provenance.h"
 #include "apps/cli/recipes.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
-#include "base/cpu_info.h"
+#include "base/shown.h"
 #include "observe/check_run.h"
+#include "observe/html.h"
 #include "observe/run_directory.h"
 #include "observe/write_report.h"
 
@@ -26,6 +26,11 @@ std::string percent(const std::vector<ArmResult>& results, const std::string& ar
 std::string number(const std::vector<ArmResult>& results, const std::string& arm, const std::string& metric, const char* format) {
   const auto s = spread(results, arm, metric);
   return s.count == 0 ? "–" : fmt::format(fmt::runtime(format), s.mean);
+}
+
+std::string macs(const std::vector<ArmResult>& results, const std::string& arm) {
+  const auto s = spread(results, arm, "macs");
+  return s.count == 0 ? "–" : format_value(s.mean, Unit::kMacs);
 }
 
 /// Runs a recipe's arms over its seeds and compares every measurement with its mark.
@@ -53,17 +58,19 @@ class CheckCommand : public Command {
     const auto recipe = load_recipe(recipe_, recipe_folders());
     const auto directory = out_.empty() ? fmt::format("runs/check-{}-{}", recipe.name, size_) : out_;
     if (fresh_) forget(directory);
-    CheckOptions options{size_, arms_, seeds_, overrides_, command_line(), machine(), today()};
+    CheckOptions options{size_, arms_, seeds_, overrides_, command_line(), machine_text(), today()};
     TrainingRun run{directory, false, &stop_requested(), quiet_ ? nullptr : stderr, steady_now_s, wall_now_s};
     const auto outcome = checked(recipe, options, run);
-    write_report(directory + "/report.html", {directory});
+    const auto in_short = write_report(directory + "/report.html", {directory});
     if (json_) {
       fmt::print("{}\n", dump_json(read_json(directory + "/check.json"), 1));
     } else {
       print_arms(recipe, outcome);
       print_rates(recipe, outcome);
       print_marks(outcome);
-      fmt::print("\nreport: {}/report.html\n", directory);
+      fmt::print("\n");
+      for (const auto& sentence : in_short) fmt::print("{}\n", shown(sentence));
+      fmt::print("report: {}/report.html\n", shown(directory));
     }
     return outcome.holds() ? 0 : 1;
   }
@@ -92,32 +99,26 @@ class CheckCommand : public Command {
   }
 
   std::string command_line() const {
-    std::string text = "gatewright check " + recipe_ + " --size " + size_;
+    std::string text = "gatewright check " + shell_word(recipe_) + " --size " + size_;
     for (const auto& arm : arms_) text += " --arm " + arm;
     for (const auto seed : seeds_) text += fmt::format(" --seeds {}", seed);
-    for (const auto& item : overrides_) text += " --set " + item;
+    for (const auto& item : overrides_) text += " --set " + shell_word(item);
     return text;
-  }
-
-  static std::string machine() {
-    const auto& cpu = cpu_info();
-    return fmt::format("{}, {} core{}, {} thread{}, libtorch {}, Gatewright {}", cpu.brand, cpu.cores, cpu.cores == 1 ? "" : "s",
-                       at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s", TORCH_VERSION, GW_VERSION);
   }
 
   static void print_arms(const Recipe& recipe, const CheckOutcome& outcome) {
     std::vector<std::vector<std::string>> rows{{"arm", ">clean %", ">worst case %", ">routes changed %", ">multiply-adds", ">/ dense",
-                                                ">ms/image batch 1", ">/ dense", ">ms/image batch 128", ">/ dense"}};
+                                                ">ms batch 1", ">/ dense", ">ms batch 128", ">/ dense"}};
     for (const auto& arm : recipe.arms) {
       const auto& r = outcome.results;
       if (spread(r, arm, "clean_accuracy").count == 0) continue;
       const auto title = recipe.document["arms"][arm].value("title", arm);
       rows.push_back({title, percent(r, arm, "clean_accuracy"), percent(r, arm, "robust_accuracy"), percent(r, arm, "flip_rate"),
-                      number(r, arm, "macs", "{:.4g}"), number(r, arm, "macs_ratio", "{:.2f}"), number(r, arm, "ms_per_image.1", "{:.3f}"),
+                      macs(r, arm), number(r, arm, "macs_ratio", "{:.2f}"), number(r, arm, "ms_per_image.1", "{:.3f}"),
                       number(r, arm, "time_ratio.1", "{:.2f}"), number(r, arm, "ms_per_image.128", "{:.4f}"),
                       number(r, arm, "time_ratio.128", "{:.2f}")});
     }
-    if (rows.size() > 1) fmt::print("\n{}/ dense: relative to the dense network; a time above 1 is slower.\n\n", format_table(rows));
+    if (rows.size() > 1) fmt::print("\n{}ms, multiply-adds: per image. / dense: relative to the dense network; a time above 1 is slower.\n\n", format_table(rows));
   }
 
   // Statistical arms: every curve's slope and ends, mean over seeds.
@@ -144,13 +145,12 @@ class CheckCommand : public Command {
       rows.push_back({claim, mark, measured, "", verdict});
     }
     for (const auto& m : outcome.marks) {
-      const bool any = m.seeds > 0;
       rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)),
-                      any ? fmt::format("{:.3g}", m.measured) : "not measured", seeds_text(m), verdict_text(m)});
+                      measured_text(m), seeds_text(m), verdict_text(m)});
     }
     for (const auto& m : outcome.unjudged) {
       if (m.seeds == 0) continue;
-      rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)), fmt::format("{:.3g}", m.measured), seeds_text(m),
+      rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)), measured_text(m), seeds_text(m),
                       "not judged at this size"});
     }
     fmt::print("{}", format_table(rows));

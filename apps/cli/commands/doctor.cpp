@@ -6,9 +6,11 @@
 #include <fmt/ranges.h>
 #include <torch/version.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "apps/cli/command.h"
+#include "apps/cli/provenance.h"
 #include "base/cpu_info.h"
 #include "base/dispatch.h"
 #include "data/dataset.h"
@@ -77,7 +79,7 @@ Json datasets() {
 
 Json examine() {
   const auto& cpu = cpu_info();
-  return {{"gatewright", GW_VERSION},
+  return {{"gatewright", version_with_commit()},
           {"cpu", {{"brand", cpu.brand}, {"cores", cpu.cores}, {"features", cpu.features()}}},
           {"threads", at::get_num_threads()},
           {"kernels", kernel_levels()},
@@ -104,8 +106,9 @@ void print_kernels(const Json& families) {
 }
 
 void print_libtorch(const Json& torch) {
-  line("libtorch", fmt::format("{} ({}: {})", torch["version"].get<std::string>(), torch["origin"].get<std::string>(),
-                               torch["file"].get<std::string>()));
+  const auto version = torch["version"].get<std::string>(), origin = torch["origin"].get<std::string>();
+  line("libtorch", fmt::format("{} ({}: {})", version, origin, torch["file"].get<std::string>()));
+  if (version == "1.13.0" && origin == "debian") line("", "  Debian's package is 1.13.1 and calls itself 1.13.0");
   for (const auto& note : torch["notes"]) line("", "  " + note.get<std::string>());
   line("oneDNN", torch["onednn"].get<bool>() ? "yes" : "no: convolutions will be slow");
   const auto& blas = torch["blas"];
@@ -114,20 +117,34 @@ void print_libtorch(const Json& torch) {
   if (!warning.empty()) line("", "  WARNING: " + warning);
 }
 
+void print_datasets(const Json& sets) {
+  for (const auto& set : sets) {
+    const auto name = set["name"].get<std::string>(), missing = set["missing"].get<std::string>();
+    if (set["found"].get<bool>()) {
+      line("dataset", name + ": found");
+      continue;
+    }
+    line("dataset", name + ": not found");
+    for (size_t start = 0; start < missing.size();) {  // what was expected, and what to do: a line each
+      const size_t end = std::min(missing.find("; ", start), missing.size());
+      line("", "  " + missing.substr(start, end - start));
+      start = end + 2;
+    }
+  }
+}
+
+/// First what one looks for (the data, the libraries that decide the speed), then the long list of kernel levels.
 void print_text(const Json& report) {
   line("gatewright", report["gatewright"]);
   const auto& cpu = report["cpu"];
   line("CPU", fmt::format("{}, {} core(s) for this process", cpu["brand"].get<std::string>(), cpu["cores"].get<int>()));
-  line("features", fmt::format("{}", fmt::join(cpu["features"].get<std::vector<std::string>>(), " ")));
   line("threads", fmt::format("{}", report["threads"].get<int>()));
-  print_kernels(report["kernels"]);
+  print_datasets(report["datasets"]);
   print_libtorch(report["libtorch"]);
   line("GPU", report["gpu"]);
   line("CUDA", report["cuda"]);
-  for (const auto& set : report["datasets"]) {
-    line("dataset",
-         fmt::format("{}: {}", set["name"].get<std::string>(), set["found"].get<bool>() ? "found" : set["missing"].get<std::string>()));
-  }
+  line("features", fmt::format("{}", fmt::join(cpu["features"].get<std::vector<std::string>>(), " ")));
+  print_kernels(report["kernels"]);
 }
 
 /// Says what this machine gives: processor, kernel levels and why, libtorch and its BLAS, GPU, datasets.

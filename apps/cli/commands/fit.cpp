@@ -7,9 +7,9 @@
 #include "apps/cli/clocks.h"
 #include "apps/cli/command.h"
 #include "apps/cli/csv_flags.h"
+#include "apps/cli/provenance.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
-#include "base/cpu_info.h"
 #include "base/shown.h"
 #include "observe/fit_mixtures.h"
 #include "observe/mixture_report.h"
@@ -86,7 +86,7 @@ class FitCommand : public Command {
     progress.reset();
     if (stop_requested().load()) throw Interrupted("interrupted; nothing was written");
     if (!out_.empty()) write_model(out_, outcome.model);
-    if (!report_.empty()) write_mixture_report(report_, outcome, {command_line(), cpu_info().brand, today(), request_.criterion});
+    if (!report_.empty()) write_mixture_report(report_, outcome, {command_line(), machine_text(), today(), request_.criterion});
     json_ ? print_json(outcome) : print_text(outcome);
     return 0;
   }
@@ -172,12 +172,15 @@ class FitCommand : public Command {
     for (const auto& term : outcome.model.schema.terms) {
       if (!term.levels.empty()) fmt::print("{}: against {}\n", gw::shown(term.name), gw::shown(term.levels.front()));
     }
-    std::vector<std::vector<std::string>> sizes{{"experts", ">log-likelihood", ">parameters", ">AIC", ">BIC", ">ICL", ">held-out", ""}};
+    std::vector<std::vector<std::string>> sizes{{"experts", ">log-likelihood", ">parameters", ">AIC", ">BIC", ">ICL"}};
+    if (request_.folds > 0) sizes[0].push_back(">held-out");
+    sizes[0].push_back("");
     for (size_t i = 0; i < outcome.candidates.size(); ++i) {
       const auto& c = outcome.candidates[i];
       sizes.push_back({fmt::format("{}", c.experts), fmt::format("{:.4f}", c.criteria.log_likelihood), fmt::format("{}", c.criteria.parameters),
-                       fmt::format("{:.2f}", c.criteria.aic), fmt::format("{:.2f}", c.criteria.bic), fmt::format("{:.2f}", c.criteria.icl),
-                       c.validation ? fmt::format("{:.4f}", c.validation->mean) : "", i == outcome.best ? "chosen by " + request_.criterion : c.degenerate ? fmt::format("out: {}", stats::name_of(c.exclusion)) : ""});
+                       fmt::format("{:.2f}", c.criteria.aic), fmt::format("{:.2f}", c.criteria.bic), fmt::format("{:.2f}", c.criteria.icl)});
+      if (request_.folds > 0) sizes.back().push_back(c.validation ? fmt::format("{:.4f}", c.validation->mean) : "");
+      sizes.back().push_back(i == outcome.best ? "chosen by " + request_.criterion : c.degenerate ? fmt::format("out: {}", stats::name_of(c.exclusion)) : "");
     }
     fmt::print("{}", format_table(sizes));
     for (const auto& note : notes_of(outcome)) fmt::print("note: {}\n", note);

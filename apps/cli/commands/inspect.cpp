@@ -21,7 +21,7 @@ class InspectCommand : public Command {
   static constexpr const char* kSummary =
       "Show the routing of a recorded run or of a checkpoint: load, dead experts, dropped tokens, flips, classes.";
 
-  const char* example() const override { return "gatewright inspect runs/first --against runs/second"; }
+  const char* example() const override { return "gatewright inspect runs/first"; }
 
   void declare(CLI::App& app) override {
     app.add_option("path", path_, "run directory, recording or checkpoint: runs/first, runs/first/routes.bin, runs/first/best.safetensors")

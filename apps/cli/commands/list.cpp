@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <map>
+
 #include "apps/cli/command.h"
 #include "routing/families.h"
 
@@ -43,16 +45,38 @@ std::vector<PartInfo> families() {
   return out;
 }
 
+/// One line per catalogue and its names, wrapped: all options of all parts are 865 lines, which nobody reads.
+void print_overview(const std::vector<PartInfo>& parts) {
+  constexpr size_t kWidth = 100, kIndent = 14;
+  std::map<std::string, std::vector<std::string>> names;
+  for (const auto& part : parts) names[part.kind].push_back(part.name);
+  names.erase(Command::kKind);  // no recipe can name one; `gatewright --help` lists them
+  for (const auto& family : families()) names[kFamilies].push_back(family.name);
+  for (const auto& [kind, list] : names) {
+    std::string line = fmt::format("{:<{}}", kind, kIndent);
+    for (size_t i = 0; i < list.size(); ++i) {
+      const std::string word = list[i] + (i + 1 < list.size() ? ", " : "");
+      if (line.size() + word.size() > kWidth) {
+        fmt::print("{}\n", line.substr(0, line.find_last_not_of(' ') + 1));
+        line = std::string(kIndent, ' ');
+      }
+      line += word;
+    }
+    fmt::print("{}\n", line);
+  }
+  fmt::print("\nOptions, ranges and sources of one catalogue: gatewright list gates. Everything: gatewright list --json\n");
+}
+
 /// Prints the catalogues: what a recipe can name, with the options each part takes.
 class ListCommand : public Command {
  public:
   using Command::Command;
-  static constexpr const char* kSummary = "List the parts that recipes can name, with their options.";
+  static constexpr const char* kSummary = "List the catalogues and their parts; of one catalogue all options.";
 
-  const char* example() const override { return "gatewright list commands --json"; }
+  const char* example() const override { return "gatewright list gates"; }
 
   void declare(CLI::App& app) override {
-    app.add_option("kind", kind_, "one catalogue only (gates, policies, balancers, datasets, …), or families: published models as options");
+    app.add_option("kind", kind_, "a catalogue (gates, policies, balancers, datasets, …) with its options; families: published models as options");
     app.add_flag("--json", json_, "print JSON");
   }
 
@@ -62,6 +86,10 @@ class ListCommand : public Command {
       Json all = Json::array();
       for (const auto& part : parts) all.push_back(to_json(part));
       fmt::print("{}\n", all.dump(2));
+      return 0;
+    }
+    if (kind_.empty()) {
+      print_overview(parts);
       return 0;
     }
     std::string kind;

@@ -4,10 +4,12 @@
 
 #include "apps/cli/clocks.h"
 #include "apps/cli/command.h"
+#include "apps/cli/provenance.h"
 #include "apps/cli/recipes.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
 #include "base/shown.h"
+#include "observe/check_run.h"
 #include "observe/html.h"
 #include "observe/progress.h"
 #include "observe/run_directory.h"
@@ -23,7 +25,7 @@ class TrainCommand : public Command {
   using Command::Command;
   static constexpr const char* kSummary = "Train an arm of a recipe (or all), evaluate it, write a run directory with a report.";
 
-  const char* example() const override { return "gatewright train advmoe --size tiny --arm adv_moe --out runs/first"; }
+  const char* example() const override { return "gatewright train advmoe --size tiny --arm adv_moe --record-routes --out runs/first"; }
 
   void declare(CLI::App& app) override {
     std::vector<CLI::Option*> of_a_new_run;
@@ -51,7 +53,7 @@ class TrainCommand : public Command {
     if (!resume_.empty()) {
       TrainConfig config;
       parse_options("run " + resume_, read_json(resume_ + "/" + kRecipeFile), config);
-      train_one(config, resume_, true);
+      train_one(config, resume_, true, {});
       return 0;
     }
     if (record_) overrides_.push_back("routes.record=true");
@@ -66,7 +68,7 @@ class TrainCommand : public Command {
     for (const auto& arm : arms) configs.push_back(recipe.resolve(arm, size_, seed, overrides_));
     for (const auto& config : configs) check_config(config);
     for (const auto& config : configs) {
-      train_one(config, out_.empty() ? fmt::format("runs/{}-{}-{}-seed{}", recipe.name, size_, config.arm, seed) : out_, false);
+      train_one(config, out_.empty() ? fmt::format("runs/{}-{}-{}-seed{}", recipe.name, size_, config.arm, seed) : out_, false, about(recipe, config));
     }
     return 0;
   }
@@ -80,21 +82,39 @@ class TrainCommand : public Command {
     }
   }
 
-  void train_one(const TrainConfig& config, const std::string& directory, bool resume) const {
+  /// What makes this run again, where, and when; the thread count changes no bit.
+  About about(const Recipe& recipe, const TrainConfig& config) const {
+    std::string command = fmt::format("gatewright train {} --size {} --arm {} --seed {}", shell_word(recipe_), size_, config.arm, config.seed);
+    for (const auto& item : overrides_) command += " --set " + shell_word(item);
+    return {recipe.document.value("title", recipe.name), arm_title(recipe, config.arm), command, machine_text(), today()};
+  }
+
+  void train_one(const TrainConfig& config, const std::string& directory, bool resume, const About& from) const {
     TrainingRun run{directory, resume, &stop_requested(), quiet_ ? nullptr : stderr, steady_now_s, wall_now_s};
+    run.about = from;
     if (ArmResult done; !quiet_ && finished_run(directory, config, done))
       say(stderr, shown(directory) + ": already complete, showing its result\n");
     const auto result = trained(config, run);
-    write_report(directory + "/report.html", {directory});
+    const auto in_short = write_report(directory + "/report.html", {directory});
     if (json_) {
       const Json document{{"arm", result.arm}, {"seed", result.seed}, {"directory", directory}, {"metrics", result.metrics}};
       fmt::print("{}\n", dump_json(document));  // a directory's name need not be UTF-8
       return;
     }
+    fmt::print("\n{} seed {}\n{}", result.arm, result.seed, format_table(metric_rows(result.metrics)));
+    for (const auto& sentence : in_short) fmt::print("{}\n", shown(sentence));
+    fmt::print("report: {}/report.html\n", shown(directory));
+  }
+
+  /// Accuracies first, then the price; the worst case once.
+  static std::vector<std::vector<std::string>> metric_rows(const std::map<std::string, double>& metrics) {
+    std::vector<std::pair<int, std::string>> names;
+    for (const auto& item : metrics)
+      if (item.first != "robust.worst_case") names.emplace_back(metric_rank(item.first), item.first);
+    std::sort(names.begin(), names.end());
     std::vector<std::vector<std::string>> rows{{"metric", ">value"}};
-    for (const auto& [name, value] : result.metrics)
-      if (name != "robust.worst_case") rows.push_back({metric_heading(name), format_value(value, unit_of_metric(name))});
-    fmt::print("\n{} seed {}\n{}report: {}/report.html\n", result.arm, result.seed, format_table(rows), shown(directory));
+    for (const auto& item : names) rows.push_back({metric_heading(item.second), format_value(metrics.at(item.second), unit_of_metric(item.second))});
+    return rows;
   }
 
   std::string recipe_, size_ = "tiny", arm_, out_, resume_, replay_;
