@@ -166,11 +166,10 @@ double curvature_along(const std::vector<double>& direction, const Matrix& curva
 }
 
 /// Where classes are separated with a gap, the border may also turn or move within it: such directions are known by their information,
-/// which vanishes together with that of the ones that rise.
+/// which vanishes together with that of the ones that rise. `here`: the sums at the estimate.
 Directions directions_of(const FitResult& fit, const std::vector<FreeParameter>& list, const std::vector<double>& at, const Design& design,
-                         const SumsAt& sums_at) {
+                         Information here, const SumsAt& sums_at) {
   const size_t size = list.size();
-  auto here = sums_at(at);
   leave_out_overflow(here);
   auto axes = axes_of(fit, list, here.curvature, here.gradient, design);
   std::vector<bool> rising(size, false);
@@ -320,14 +319,14 @@ Inference infer(const FitResult& fit, const DataView& data, const std::vector<st
   const auto sums_at = [&](const std::vector<double>& vector) {
     return free_sums(fit, from_vector(fit.spec, data.d, vector), result.parameter, fixed, design);
   };
-  const auto robust_at = [&](const std::vector<double>& vector) {
-    auto at_vector = sums_at(vector);
-    std::swap(at_vector.curvature, at_vector.robust_curvature);
-    return at_vector;
+  const auto for_robust = [](Information both) {
+    std::swap(both.curvature, both.robust_curvature);
+    return both;
   };
-  const auto plain = directions_of(fit, result.parameter, at, design, sums_at);
+  const auto robust_at = [&](const std::vector<double>& vector) { return for_robust(sums_at(vector)); };
+  const auto plain = directions_of(fit, result.parameter, at, design, sums, sums_at);
   const bool kinked = fit.spec.family == Family::kLaplace;
-  const auto bread = kinked ? directions_of(fit, result.parameter, at, design, robust_at) : plain;
+  const auto bread = kinked ? directions_of(fit, result.parameter, at, design, for_robust(sums), robust_at) : plain;
   const auto missing = either(taking_part(map, plain.undetermined, size), fixed);
   result.factor = natural(map, plain.factor, result);
   result.covariance = product_transposed(result.factor, result.factor, size);
