@@ -14,12 +14,13 @@ namespace {
 
 using Kind = FreeParameter::Kind;
 
-constexpr double kRank = 1e-10;      // smallest curvature of a determined direction, in units of its coordinates
-constexpr double kOutside = 1e-4;    // squared share of a parameter in undetermined directions above which it has no error
-constexpr double kStillRises = 0.1;  // change of a score by a Newton step; at a separation it is about 1, at a maximum below 1e-3
-constexpr double kFurther = 3;       // Newton steps along what rises, after which information that vanishes has fallen by e^-3 = 0.05
-constexpr double kFarthest = 10;     // change of a score that a Newton step may make
-constexpr double kVanishes = 0.3;    // share of the information left there, below which a direction goes with what rises
+constexpr double kRank = 1e-10;       // smallest curvature of a determined direction, in units of its coordinates
+constexpr double kOutside = 1e-4;     // squared share of a parameter in undetermined directions above which it has no error
+constexpr double kStillRises = 0.1;   // change of a score by a Newton step; at a separation it is about 1, at a maximum below 1e-3
+constexpr double kFurther = 3;        // Newton steps along what rises, after which information that vanishes has fallen by e^-3 = 0.05
+constexpr double kFarthest = 10;      // change of a score that a Newton step may make
+constexpr double kNoScatter = 1e-10;  // variance of the scores over their information, below which rows tell nothing about the former
+constexpr double kVanishes = 0.3;     // share of the information left there, below which a direction goes with what rises
 
 bool linear_score(const MixtureSpec& spec, const FreeParameter& free) {
   const bool gate = free.kind == Kind::kGateBias || free.kind == Kind::kGateSlope;
@@ -278,6 +279,21 @@ std::vector<bool> either(std::vector<bool> a, const std::vector<bool>& b) {
   return a;
 }
 
+/// Parameters whose scatter the rows do not show. A direction that rests on one row alone (a level with one row) has a score of 0 there
+/// whatever the noise is: the sandwich takes that for certainty, and printed an error of 1e-8. `factor`: of the inverse information.
+std::vector<bool> without_scatter(const Matrix& factor, const Matrix& outer, const Matrix& natural_factor) {
+  const auto size = static_cast<size_t>(std::lround(std::sqrt(static_cast<double>(outer.size()))));
+  Matrix transposed(factor.size());
+  for (size_t i = 0; i < factor.size(); ++i) transposed[i] = factor[i % size * size + i / size];
+  const auto pairs = eigen_pairs(product(product(transposed, outer, size), factor, size), static_cast<int64_t>(size));
+  std::vector<std::vector<double>> silent;
+  for (size_t k = 0; k < size && pairs.values[k] < kNoScatter; ++k) {
+    auto& direction = silent.emplace_back(size);
+    for (size_t i = 0; i < size; ++i) direction[i] = pairs.vectors[i * size + k];
+  }
+  return taking_part(natural_factor, silent, size);
+}
+
 /// Undetermined directions in natural units.
 std::vector<std::vector<double>> natural_directions(const Matrix& map, const Directions& directions, const Inference& result) {
   const size_t size = result.parameter.size();
@@ -328,10 +344,13 @@ Inference infer(const FitResult& fit, const DataView& data, const std::vector<st
   const auto missing = either(taking_part(map, plain.undetermined, size), fixed);
   result.factor = natural(map, plain.factor, result);
   result.covariance = product_transposed(result.factor, result.factor, size);
-  const auto inverse = product_transposed(natural(map, bread.factor, result), bread.factor, size);
+  const auto crust = natural(map, bread.factor, result);
+  const auto inverse = product_transposed(crust, bread.factor, size);
   result.robust_covariance = product_transposed(product(inverse, sums.outer, size), inverse, size);
+  const auto robust_missing =
+      either(either(taking_part(map, bread.undetermined, size), missing), without_scatter(bread.factor, sums.outer, crust));
   errors_from(result.covariance, missing, result.estimate, result.error);
-  errors_from(result.robust_covariance, either(taking_part(map, bread.undetermined, size), missing), result.estimate, result.robust_error);
+  errors_from(result.robust_covariance, robust_missing, result.estimate, result.robust_error);
   result.undetermined = natural_directions(map, plain, result);
   warn(fit.spec, taking_part(map, rising_of(plain), size), missing, column_names, result);
   return result;
