@@ -14,12 +14,13 @@ namespace {
 
 using Kind = FreeParameter::Kind;
 
-constexpr double kRank = 1e-10;      // smallest curvature of a determined direction, in units of its coordinates
-constexpr double kOutside = 1e-4;    // squared share of a parameter in undetermined directions above which it has no error
-constexpr double kStillRises = 0.1;  // change of a score by a Newton step; at a separation it is about 1, at a maximum below 1e-3
-constexpr double kFurther = 3;       // Newton steps along what rises, after which information that vanishes has fallen by e^-3 = 0.05
-constexpr double kFarthest = 10;     // change of a score that a Newton step may make
-constexpr double kVanishes = 0.3;    // share of the information left there, below which a direction goes with what rises
+constexpr double kRank = 1e-10;       // smallest curvature of a determined direction, in units of its coordinates
+constexpr double kOutside = 1e-4;     // squared share of a parameter in undetermined directions above which it has no error
+constexpr double kStillRises = 0.1;   // change of a score by a Newton step; at a separation it is about 1, at a maximum below 1e-3
+constexpr double kFurther = 3;        // Newton steps along what rises, after which information that vanishes has fallen by e^-3 = 0.05
+constexpr double kFarthest = 10;      // change of a score that a Newton step may make
+constexpr double kNoScatter = 1e-10;  // variance of the scores over their information, below which rows tell nothing about the former
+constexpr double kVanishes = 0.3;     // share of the information left there, below which a direction goes with what rises
 
 bool linear_score(const MixtureSpec& spec, const FreeParameter& free) {
   const bool gate = free.kind == Kind::kGateBias || free.kind == Kind::kGateSlope;
@@ -43,27 +44,24 @@ void remove_rows(Matrix& matrix, const std::vector<bool>& remove) {
   }
 }
 
-/// With a linear score slope over temperature is all that counts: the direction along which both grow alike. The information is zero
-/// there at the maximum only, and 4e-8 beside it a curvature of 2e-9 was left: so it is taken out by name.
-std::vector<double> free_ratio(const MixtureSpec& spec, const std::vector<FreeParameter>& list, const std::vector<double>& values) {
-  std::vector<double> direction;
-  if (spec.gate.kind != GateKind::kDenseToSparse || spec.gate.activation != Activation::kIdentity) return direction;
-  double square = 1;
-  for (size_t i = 0; i < list.size(); ++i) {
-    direction.push_back(list[i].kind == Kind::kTemperature ? 1 : list[i].kind == Kind::kGateSlope ? values[i] : 0);
-    if (list[i].kind == Kind::kGateSlope) square += values[i] * values[i];
-  }
-  for (auto& value : direction) value /= std::sqrt(square);
-  return direction;
+/// With a linear score slope over temperature is all that counts. The temperature is held, and no information is asked of it: away from
+/// the exact maximum the likelihood's second derivatives along the ratio's direction hold a term of the gradient, which is not information
+/// (at 1e-8 of a maximum, errors of the bias were off by 5e-6, and Student's t lost all of them). Returns its place; the size if there is
+/// none.
+size_t held_temperature(const MixtureSpec& spec, const std::vector<FreeParameter>& list) {
+  const auto found = std::find_if(list.begin(), list.end(), [](const FreeParameter& free) { return free.kind == Kind::kTemperature; });
+  const bool linear = spec.gate.kind == GateKind::kDenseToSparse && spec.gate.activation == Activation::kIdentity;
+  return linear ? static_cast<size_t>(found - list.begin()) : list.size();
 }
 
-/// What is left of a symmetric matrix on the complement of a unit vector.
-void project_out(const std::vector<double>& unit, Matrix& matrix) {
-  const size_t size = unit.size();
-  if (size == 0) return;
-  Matrix projection(size * size);
-  for (size_t i = 0; i < size * size; ++i) projection[i] = (i / size == i % size ? 1.0 : 0.0) - unit[i / size] * unit[i % size];
-  matrix = product(product(projection, matrix, size), projection, size);
+/// The direction along which temperature and slopes grow alike, in place of the temperature alone.
+void turn_to_ratio(const MixtureSpec& spec, const std::vector<FreeParameter>& list, const std::vector<double>& at,
+                   std::vector<double>& direction) {
+  const size_t temperature = held_temperature(spec, list);
+  if (temperature == list.size()) return;
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (list[i].kind == Kind::kGateSlope) direction[i] += direction[temperature] * at[i];
+  }
 }
 
 /// Coordinates of comparable curvature. Scores of gates and classes are in natural units as they stand, so that a curvature that
@@ -166,11 +164,10 @@ double curvature_along(const std::vector<double>& direction, const Matrix& curva
 }
 
 /// Where classes are separated with a gap, the border may also turn or move within it: such directions are known by their information,
-/// which vanishes together with that of the ones that rise.
+/// which vanishes together with that of the ones that rise. `here`: the sums at the estimate.
 Directions directions_of(const FitResult& fit, const std::vector<FreeParameter>& list, const std::vector<double>& at, const Design& design,
-                         const SumsAt& sums_at) {
+                         Information here, const SumsAt& sums_at) {
   const size_t size = list.size();
-  auto here = sums_at(at);
   leave_out_overflow(here);
   auto axes = axes_of(fit, list, here.curvature, here.gradient, design);
   std::vector<bool> rising(size, false);
@@ -188,6 +185,7 @@ Directions directions_of(const FitResult& fit, const std::vector<FreeParameter>&
       for (size_t i = 0; i < size; ++i) result.factor[i * size + k] = direction[i] / std::sqrt(axes.value[k]);
       continue;
     }
+    turn_to_ratio(fit.spec, list, at, direction);
     const double length = std::sqrt(std::inner_product(direction.begin(), direction.end(), direction.begin(), 0.0));
     for (auto& entry : direction) entry /= length;
     result.undetermined.push_back(std::move(direction)), result.rising.push_back(rising[k]);
@@ -263,15 +261,15 @@ void errors_from(Matrix& covariance, const std::vector<bool>& missing, const std
 Information free_sums(const FitResult& fit, const MixtureParameters& standard, const std::vector<FreeParameter>& list,
                       const std::vector<bool>& fixed, const Design& design) {
   auto sums = information(fit.spec, standard, design);
-  const auto ratio = free_ratio(fit.spec, list, to_vector(fit.spec, standard));
+  std::vector<bool> left_out = fixed;
+  const size_t temperature = held_temperature(fit.spec, list);
+  if (temperature < list.size()) left_out[temperature] = true, sums.gradient[temperature] = 0;
   for (auto* matrix : {&sums.curvature, &sums.robust_curvature}) {
-    remove_rows(*matrix, fixed), project_out(ratio, *matrix);
+    remove_rows(*matrix, left_out);
     for (size_t i = 0; i < fixed.size(); ++i) {
       if (fixed[i]) (*matrix)[i * (fixed.size() + 1)] = 1;
     }
   }
-  const double along = std::inner_product(ratio.begin(), ratio.end(), sums.gradient.begin(), 0.0);
-  for (size_t i = 0; i < ratio.size(); ++i) sums.gradient[i] -= along * ratio[i];
   for (size_t i = 0; i < fixed.size(); ++i) sums.gradient[i] = fixed[i] ? 0 : sums.gradient[i];
   return sums;
 }
@@ -279,6 +277,21 @@ Information free_sums(const FitResult& fit, const MixtureParameters& standard, c
 std::vector<bool> either(std::vector<bool> a, const std::vector<bool>& b) {
   for (size_t i = 0; i < a.size(); ++i) a[i] = a[i] || b[i];
   return a;
+}
+
+/// Parameters whose scatter the rows do not show. A direction that rests on one row alone (a level with one row) has a score of 0 there
+/// whatever the noise is: the sandwich takes that for certainty, and printed an error of 1e-8. `factor`: of the inverse information.
+std::vector<bool> without_scatter(const Matrix& factor, const Matrix& outer, const Matrix& natural_factor) {
+  const auto size = static_cast<size_t>(std::lround(std::sqrt(static_cast<double>(outer.size()))));
+  Matrix transposed(factor.size());
+  for (size_t i = 0; i < factor.size(); ++i) transposed[i] = factor[i % size * size + i / size];
+  const auto pairs = eigen_pairs(product(product(transposed, outer, size), factor, size), static_cast<int64_t>(size));
+  std::vector<std::vector<double>> silent;
+  for (size_t k = 0; k < size && pairs.values[k] < kNoScatter; ++k) {
+    auto& direction = silent.emplace_back(size);
+    for (size_t i = 0; i < size; ++i) direction[i] = pairs.vectors[i * size + k];
+  }
+  return taking_part(natural_factor, silent, size);
 }
 
 /// Undetermined directions in natural units.
@@ -320,21 +333,24 @@ Inference infer(const FitResult& fit, const DataView& data, const std::vector<st
   const auto sums_at = [&](const std::vector<double>& vector) {
     return free_sums(fit, from_vector(fit.spec, data.d, vector), result.parameter, fixed, design);
   };
-  const auto robust_at = [&](const std::vector<double>& vector) {
-    auto at_vector = sums_at(vector);
-    std::swap(at_vector.curvature, at_vector.robust_curvature);
-    return at_vector;
+  const auto for_robust = [](Information both) {
+    std::swap(both.curvature, both.robust_curvature);
+    return both;
   };
-  const auto plain = directions_of(fit, result.parameter, at, design, sums_at);
+  const auto robust_at = [&](const std::vector<double>& vector) { return for_robust(sums_at(vector)); };
+  const auto plain = directions_of(fit, result.parameter, at, design, sums, sums_at);
   const bool kinked = fit.spec.family == Family::kLaplace;
-  const auto bread = kinked ? directions_of(fit, result.parameter, at, design, robust_at) : plain;
+  const auto bread = kinked ? directions_of(fit, result.parameter, at, design, for_robust(sums), robust_at) : plain;
   const auto missing = either(taking_part(map, plain.undetermined, size), fixed);
   result.factor = natural(map, plain.factor, result);
   result.covariance = product_transposed(result.factor, result.factor, size);
-  const auto inverse = product_transposed(natural(map, bread.factor, result), bread.factor, size);
+  const auto crust = natural(map, bread.factor, result);
+  const auto inverse = product_transposed(crust, bread.factor, size);
   result.robust_covariance = product_transposed(product(inverse, sums.outer, size), inverse, size);
+  const auto robust_missing =
+      either(either(taking_part(map, bread.undetermined, size), missing), without_scatter(bread.factor, sums.outer, crust));
   errors_from(result.covariance, missing, result.estimate, result.error);
-  errors_from(result.robust_covariance, either(taking_part(map, bread.undetermined, size), missing), result.estimate, result.robust_error);
+  errors_from(result.robust_covariance, robust_missing, result.estimate, result.robust_error);
   result.undetermined = natural_directions(map, plain, result);
   warn(fit.spec, taking_part(map, rising_of(plain), size), missing, column_names, result);
   return result;

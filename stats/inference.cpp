@@ -59,6 +59,22 @@ FitResult fit_outside(const DataView& part, const MixtureSpec& spec, int64_t fol
   }
 }
 
+/// A class that has rows with weight in the fold alone would get a probability of almost 0 there: one row ruins the mean.
+void check_classes(const DataView& data, const MixtureSpec& spec, const std::vector<double>& inside, int64_t fold) {
+  if (spec.family != Family::kMultinomial) return;
+  std::vector<bool> known(static_cast<size_t>(spec.classes), false);
+  for (int64_t i = 0; i < data.n; ++i)
+    if (inside[static_cast<size_t>(i)] > 0) known[static_cast<size_t>(data.y[i])] = true;
+  for (int64_t i = 0; i < data.n; ++i) {
+    const auto at = static_cast<size_t>(data.y[i]);
+    GW_CHECK(
+        known[at] || (data.weight != nullptr && data.weight[i] == 0),
+        "stats: fold {} holds every row of class {} of {}: a fit of the other rows does not know it; use fewer or other folds (the seed "
+        "decides), or merge rare classes",
+        fold, at + 1, spec.classes);
+  }
+}
+
 }  // namespace
 
 Criteria criteria(const FitResult& fit, const DataView& data) {
@@ -98,6 +114,7 @@ CrossValidation cross_validate(const DataView& data, const MixtureSpec& spec, in
       total += i % folds == f ? weight : 0;
     }
     GW_CHECK(total > 0, "stats: fold {} has no row with weight; use fewer folds", f + 1);
+    check_classes(data, spec, inside, f + 1);
     DataView part = data;
     part.weight = inside.data();
     const auto fitted = fit_outside(part, spec, f + 1, seed, options);

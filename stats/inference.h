@@ -17,7 +17,8 @@ struct Inference {
   std::vector<double> estimate;
   /// From the observed information, and the sandwich, which holds when the model is wrong. Absent for a parameter that the data do not
   /// determine (the steepness of a top-1 gate, temperature and slopes of a linear dense-to-sparse gate) and where the likelihood rises
-  /// without bound (a separated gate or class).
+  /// without bound (a separated gate or class). The sandwich is absent, too, for what rests on one row alone: its residual is 0 whatever
+  /// the noise is.
   std::vector<std::optional<double>> error, robust_error;
   Matrix covariance;         ///< [size, size] of estimates, 0 in rows without an error
   Matrix robust_covariance;  ///< likewise

@@ -44,4 +44,14 @@ class Command {
 /// For options that take a place: without it an empty text would silently mean the default.
 inline std::string not_empty(const std::string& text) { return text.empty() ? "expected a path, got an empty text" : ""; }
 
+/// For numbers without an upper end: CLI11's own checks print the largest double, 309 digits long.
+inline std::string at_least_zero(const std::string& text) {
+  double value = 0;
+  return CLI::detail::lexical_cast(text, value) && value >= 0 ? "" : "expected a number of 0 or more, got " + text;
+}
+inline std::string above_zero(const std::string& text) {
+  double value = 0;
+  return CLI::detail::lexical_cast(text, value) && value > 0 ? "" : "expected a number above 0, got " + text;
+}
+
 }  // namespace gw

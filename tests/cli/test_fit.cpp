@@ -106,6 +106,22 @@ TEST_F(FitCommand, SeparableClassesAndDyingExpertsAreNotedAndNeverNan) {
   for (const auto& answer : {classes, one, range}) EXPECT_EQ(answer.text.find("nan"), std::string::npos) << answer.text;
 }
 
+// What a user must know of the search, and what is refused before it begins.
+TEST_F(FitCommand, TellsHowTheSearchWentAndRefusesBeforeIt) {
+  const auto data = folder_ + "/data.csv", inputs = data + " --response y --inputs x ";
+  expect(cli("fit " + inputs + "--experts 2 --starts 4 --quiet"), 0, " of 4 starts ended at this maximum");
+  const auto few = write("few.csv", "y,x\n1,2\n3,1\n2,5\n4,4\n6,7\n5,3\n7,9\n8,6\n");
+  const auto range = cli("fit " + few + " --response y --experts 1..2 --quiet");
+  expect(range, 0, "note: 2 experts are out: an expert ");
+  expect(cli("fit " + inputs + "--experts 1..900"), 2, "expected no more experts than rows with weight (200), got 900");
+  expect(cli("fit " + inputs + "--folds 1"), 2, "one fold leaves no rows to fit");
+  for (const char* flag : {"--starts 0", "--starts -1", "--folds -1", "--least-rows -1", "--replacements -2", "--iterations 0"}) {
+    const auto answer = cli("fit " + inputs + flag);
+    EXPECT_EQ(answer.code, 2) << flag << ": " << answer.text;
+    EXPECT_LT(answer.text.size(), 160u) << answer.text;  // a range once ended at the largest double, in 309 digits
+  }
+}
+
 /// What docs/statistics.md prints after "$ gatewright ARGUMENTS", up to the next command or the end of the block.
 std::string documented(const std::string& text, const std::string& arguments) {
   const auto at = text.find("$ gatewright " + arguments + "\n");

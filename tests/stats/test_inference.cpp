@@ -225,4 +225,21 @@ TEST(CrossValidation, FoldsWithoutARareLevelLeaveItsColumnOut) {
   for (const double value : result.fold) EXPECT_TRUE(std::isfinite(value));
 }
 
+// One row of class 2 in 40: the fold that holds it cannot be judged, and says which one it is and what to do.
+TEST(CrossValidation, AFoldThatHoldsAllOfAClassIsRefusedByName) {
+  Sample sample = crossing_lines(40, 4);
+  for (size_t i = 0; i < 40; ++i) sample.y[i] = i == 7 ? 2 : static_cast<double>(i % 2);
+  MixtureSpec spec;
+  spec.experts = 1, spec.family = Family::kMultinomial, spec.classes = 3;
+  try {
+    cross_validate(sample.view(), spec, 5, 1);
+    FAIL() << "nothing was refused";
+  } catch (const gw::ValueError& error) {
+    const std::string text = error.what();
+    for (const char* part : {"fold ", "every row of class 3 of 3", "merge rare classes"}) {
+      EXPECT_NE(text.find(part), std::string::npos) << text;
+    }
+  }
+}
+
 }  // namespace

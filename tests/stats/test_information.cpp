@@ -117,12 +117,17 @@ TEST(Inference, ALevelWithOneRowAndResidualsOfOneSizeHaveTheErrorsOfLeastSquares
   const auto a = infer(fit(levels.view(), one_expert(), 1), levels.view());
   const double wanted[] = {0.7706, 0.8898, 0.8615};
   for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(a.error[i].value_or(0), wanted[i], 1e-4) << i;
+  // All three are against the level with one row, whose residual is 0: nothing tells how its rows would scatter.
+  for (size_t i = 0; i < 3; ++i) EXPECT_FALSE(a.robust_error[i]) << i;
+  EXPECT_TRUE(a.robust_error[3]);
   Sample equal;
   equal.x = {0, 0, 0, 0, 1, 1, 1, 1}, equal.y = {1, 2, 1, 2, 4, 5, 4, 5};
   const auto b = infer(fit(equal.view(), one_expert(), 1), equal.view());
   EXPECT_NEAR(b.error[0].value_or(0), 0.25, 1e-6);
   EXPECT_NEAR(b.error[1].value_or(0), std::sqrt(0.125), 1e-6);
   EXPECT_NEAR(b.error[2].value_or(0), 0.125, 1e-6);
+  EXPECT_TRUE(b.robust_error[0] && b.robust_error[1]);
+  EXPECT_FALSE(b.robust_error[2]);  // every row says the same of the scale
 }
 
 TEST(Separation, ClassesWithoutAMaximumHaveNoErrorsAndAreNamed) {

@@ -44,7 +44,7 @@ class AttackCommand : public Command {
     app.add_option("--set", overrides_, "override an evaluation value: attack_options.joint.steps=50");
     app.add_option("--epsilon", radius_, "radius of the ball, 0.03 or 8/255; default: the run's")->type_name("NUMBER")->check(is_radius);
     app.add_option("--images", images_, "the first so many test images; 0: all; default: as the run's recipe says")
-        ->check(CLI::NonNegativeNumber);
+        ->check(at_least_zero);
     app.add_option("--checkpoint", checkpoint_, "file in the run directory")->capture_default_str();
     app.add_flag("--json", json_, "print JSON");
   }

@@ -48,9 +48,9 @@ class FitCommand : public Command {
     app.add_option("--activation", activation_, "dense_to_sparse, modified: identity, tanh, sigmoid, gelu")->capture_default_str();
     app.add_option("--family", family_, "gaussian, laplace, student_t, multinomial")->capture_default_str();
     app.add_option("--criterion", request_.criterion, "aic, bic, icl, cv: which of several sizes is kept")->capture_default_str();
-    app.add_option("--folds", request_.folds, "cross-validate in so many folds")->check(CLI::NonNegativeNumber);
+    app.add_option("--folds", request_.folds, "cross-validate in so many folds")->check(at_least_zero);
     const auto number = [&](const char* flag, auto& value, const char* what) {
-      app.add_option(flag, value, what)->check(CLI::NonNegativeNumber)->capture_default_str();
+      app.add_option(flag, value, what)->check(at_least_zero)->capture_default_str();
     };
     app.add_option("--starts", request_.options.starts, "starts of each fit")->check(CLI::Range(1, 100000))->capture_default_str();
     app.add_option("--start", start_, "mixed, small_em, kmeans, random")->check(CLI::IsMember(kStarts))->capture_default_str();
@@ -61,7 +61,7 @@ class FitCommand : public Command {
     number("--least-rows", request_.options.least_rows, "an expert with fewer rows has died; 0: twice its parameters");
     app.add_option("--least-scale", request_.options.min_scale, "floor of an expert's scale, in deviations of the response")->capture_default_str();
     app.add_option("--gate-solver", solver_, "newton, mm")->check(CLI::IsMember({"newton", "mm"}))->capture_default_str();
-    app.add_option("--iterations", request_.options.max_iterations, "most iterations of a start")->check(CLI::PositiveNumber)->capture_default_str();
+    app.add_option("--iterations", request_.options.max_iterations, "most iterations of a start")->check(above_zero)->capture_default_str();
     app.add_option("--tolerance", request_.options.tolerance, "relative gain that ends a start")->capture_default_str();
     app.add_option("--ridge", request_.options.gate_ridge, "on squared gate slopes of standardised inputs")->capture_default_str();
     app.add_option("--seed", request_.seed, "seed of the starts and folds")->capture_default_str();

@@ -32,7 +32,7 @@ class InspectCommand : public Command {
     app.add_option("--attack", options_.attacks, "attack the test images of a checkpoint; flips are those of the first; --attack joint pgd")
         ->type_name("NAME");
     app.add_option("--images", options_.images, "the first so many test images of a checkpoint, 0: all; --images 200")
-        ->check(CLI::NonNegativeNumber);
+        ->check(at_least_zero);
     app.add_flag("--prometheus", prometheus_, "print Prometheus text; --prometheus > routes.prom");
     app.add_flag("--json", json_, "print JSON, with the load of every slice of training; --json | jq .layers[0].stats");
   }

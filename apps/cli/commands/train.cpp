@@ -33,7 +33,7 @@ class TrainCommand : public Command {
     fresh(app.add_option("recipe", recipe_, "name of a recipe, or a .toml file"));
     fresh(app.add_option("--size", size_, "size of the experiment: tiny, demo, small, paper …")->capture_default_str());
     fresh(app.add_option("--arm", arm_, "one arm; default: all of them"));
-    fresh(app.add_option("--seed", seed_, "default: the first seed of the size")->check(CLI::NonNegativeNumber));
+    fresh(app.add_option("--seed", seed_, "default: the first seed of the size")->check(at_least_zero));
     fresh(app.add_option("--set", overrides_, "override a value: epochs=3, objective.beta=1, clip={router = 1.0}"));
     fresh(app.add_option("--out", out_, "run directory; default runs/<recipe>-<size>-<arm>-seed<k>")->check(not_empty));
     auto* resume = app.add_option("--resume", resume_, "continue the run in this directory, bit for bit")
