@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "ops/cost.h"
 #include "ops/first_order.h"
 #include "ops/moe_ffn_call.h"
 #include "ops/team.h"
@@ -364,6 +365,7 @@ at::Tensor moe_ffn(const at::Tensor& x, const at::Tensor& token, const std::vect
   if (no_input + no_hidden > 0)
     return moe_ffn(padded(x, no_input, 0), token, offsets, weight, with_one_value(w, no_input, no_hidden), options);
   const bool glu = w.gate.defined();
+  CostRecorder::add(token.size(0) * w.up.size(1) * (w.up.size(2) * (glu ? 2 : 1) + w.down.size(1)));
   Call call{token, offsets, ffn_activation(options.activation), ffn_bounds(options, glu), glu, options.recompute, false, packed, {}};
   variable_list inputs;
   const variable_list all{x, weight, w.gate, w.up, w.down, w.gate_bias, w.up_bias, w.down_bias};  // in the order of Input
