@@ -142,3 +142,17 @@ TEST(Cli, DoctorReportsThreadsAndLibtorch) {
   std::istringstream lines(text.text);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 140u) << line;
 }
+
+TEST(Cli, ListSaysWhatGoesWithAPartAndWhyNot) {
+  std::map<std::string, std::string> why;
+  for (const auto& pair : nlohmann::json::parse(cli("list --compatible policies/hash --json").text)) {
+    EXPECT_EQ(pair.at("compatible").get<bool>(), pair.at("why_not").get<std::string>().empty()) << pair;
+    why[pair.at("with")] = pair.at("why_not");
+  }
+  EXPECT_GT(std::count_if(why.begin(), why.end(), [](const auto& item) { return item.second.empty(); }), 15);
+  EXPECT_EQ(why.at("banks/mlp"), "");
+  EXPECT_NE(why.at("gates/cnn").find("images"), std::string::npos) << why.at("gates/cnn");
+  EXPECT_NE(why.at("networks/image, one decision per image").find("token_id"), std::string::npos);
+  expect(cli("list --compatible policies/hsh"), 2, "did you mean \"hash\"?");
+  expect(cli("list --compatible datasets/bytes"), 2, "expected a part of a mixture as catalogue/name");
+}

@@ -4,7 +4,9 @@
 #include <map>
 
 #include "apps/cli/command.h"
+#include "base/shown.h"
 #include "routing/families.h"
+#include "train/compatible.h"
 
 namespace gw {
 namespace {
@@ -77,10 +79,12 @@ class ListCommand : public Command {
 
   void declare(CLI::App& app) override {
     app.add_option("kind", kind_, "a catalogue (gates, policies, balancers, datasets, …) with its options; families: published models as options");
+    app.add_option("--compatible", compatible_, "what goes with this gate, policy, balancer or bank, tried out: policies/hash")->type_name("PART");
     app.add_flag("--json", json_, "print JSON");
   }
 
   int run() override {
+    if (!compatible_.empty()) return print_pairings();
     const auto parts = kind_ == kFamilies ? families() : Registry::instance().list(kind_);
     if (json_) {
       Json all = Json::array();
@@ -103,7 +107,18 @@ class ListCommand : public Command {
   }
 
  private:
-  std::string kind_;
+  int print_pairings() const {
+    const auto pairings = pairings_of(compatible_);
+    Json all = Json::array();
+    for (const auto& pairing : pairings) {
+      all.push_back({{"with", pairing.with}, {"compatible", pairing.refusal.empty()}, {"why_not", pairing.refusal}});
+      if (!json_) fmt::print("{:<40} {}\n", pairing.with, pairing.refusal.empty() ? "yes" : "no: " + shown(pairing.refusal));
+    }
+    if (json_) fmt::print("{}\n", all.dump(2));
+    return 0;
+  }
+
+  std::string kind_, compatible_;
   bool json_ = false;
 };
 
