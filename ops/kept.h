@@ -20,8 +20,8 @@ namespace gw::ops {
 template <class T>
 class Kept {
  public:
-  /// `make` runs at most once per state of `sources`, without gradients, and its tensors are ordinary ones in InferenceMode too: an inference
-  /// tensor kept here could not be saved for a later gradient.
+  /// `make` runs at most once per state of `sources`, without gradients, and its tensors are ordinary ones in InferenceMode too: an
+  /// inference tensor kept here could not be saved for a later gradient.
   template <class Make>
   T get(const std::vector<at::Tensor>& sources, const Make& make) {
     const auto identity = identity_of(sources);

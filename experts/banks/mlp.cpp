@@ -31,7 +31,8 @@ class MlpBank : public Bank {
       v.flag("glu", glu, "multiply the activated gate product with a second one");
       v.flag("bias", bias, "add a bias after each product");
       v.flag("recompute", recompute, "keep no hidden values for the backward pass and compute them again");
-      v.flag("packed", packed, "keep a second copy of the weights in the order of the kernel, for passes without gradients inside ops::FrozenParameters");
+      v.flag("packed", packed,
+             "keep a second copy of the weights in the order of the kernel, for passes without gradients inside ops::FrozenParameters");
     }
   };
 

@@ -147,8 +147,19 @@ TEST(NetworkBatches, NoImagesAndOneImageGiveAsManyAnswers) {
     for (const bool train : {true, false}) {
       network.train(train);
       for (const int64_t n : {0, 1}) {
-        const auto logits = network.forward(gw::ops::uniform(gw::Rng(1), {n, 3, 32, 32}, 0, 1)).logits;
+        const auto x = gw::ops::uniform(gw::Rng(1), {n, 3, 32, 32}, 0, 1).requires_grad_(true);
+        const auto logits = network.forward(x).logits;
         EXPECT_EQ(logits.sizes(), (std::vector<int64_t>{n, 4})) << backbone << " train " << train;
+        auto inputs = network.parameters();
+        inputs.push_back(x);
+        const auto gradients = torch::autograd::grad({logits.square().sum()}, inputs, {}, false, false, /*allow_unused=*/true);
+        double sum = 0;
+        for (const auto& g : gradients) {
+          if (!g.defined()) continue;
+          EXPECT_TRUE(at::isfinite(g).all().item<bool>()) << backbone << ", " << n << " images, train " << train;
+          sum += g.abs().sum().item<double>();
+        }
+        EXPECT_TRUE(gradients.back().defined() && (sum > 0) == (n > 0)) << backbone << ", " << n << " images, train " << train;
       }
     }
   }

@@ -1,12 +1,11 @@
 // What is kept for weights follows them, however they are written, from however many threads it is asked for.
-#include "ops/kept.h"
-
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <thread>
 
+#include "ops/kept.h"
 #include "ops/random.h"
 #include "support/weight_writers.h"
 
@@ -24,11 +23,12 @@ struct KeptSum {
   gw::ops::Kept<at::Tensor> kept;
   int made = 0;
   double of(const Weights& w) {
-    return kept.get({w.first, {}, w.second},
-                    [&] {
-                      ++made;
-                      return w.first.detach().sum() + w.second.detach().sum();
-                    })
+    return kept
+        .get({w.first, {}, w.second},
+             [&] {
+               ++made;
+               return w.first.detach().sum() + w.second.detach().sum();
+             })
         .item<double>();
   }
 };
@@ -117,7 +117,8 @@ TEST(Kept, AScopeOfAnotherThreadIsNotThisOnes) {
     gw::test::scale_through_data(w, 3);
     const FrozenParameters later;
     EXPECT_EQ(kept.of(w), sum_of(w));
-  }).join();
+  })
+      .join();
 }
 
 TEST(Kept, HoldsOrdinaryTensorsWithoutGradients) {

@@ -49,7 +49,11 @@ inline std::vector<WeightWriter> weight_writers() {
       {"torch::optim::SGD", one_step<torch::optim::SGD, torch::optim::SGDOptions>, false},
       {"torch::optim::Adam", one_step<torch::optim::Adam, torch::optim::AdamOptions>, true},
       {"data()", [](Module& m) { scale_through_data(m, 1.5); }, false},
-      {"set_data()", [](Module& m) { for (auto& p : m.parameters()) p.set_data(p.detach() * 0.5); }, true},
+      {"set_data()",
+       [](Module& m) {
+         for (auto& p : m.parameters()) p.set_data(p.detach() * 0.5);
+       },
+       true},
       {"in place under NoGradGuard",
        [](Module& m) {
          const at::NoGradGuard guard;
@@ -63,7 +67,8 @@ inline std::vector<WeightWriter> weight_writers() {
        },
        true},
       {"torch::load", load_other_values, true},
-      {"one value of one tensor", [](Module& m) {
+      {"one value of one tensor",
+       [](Module& m) {
          auto value = m.parameters().front().data();
          while (value.dim() > 0) value = value[0];
          value.add_(5);
