@@ -47,6 +47,27 @@ void KernelFamilyBase::force(const std::string& level) {
   why_ = "best level that this CPU has";
 }
 
+namespace {
+
+// A near miss, or else one row per family.
+void check_level(const std::string& level) {
+  std::vector<std::string> known;
+  std::string rows;
+  for (const auto* family : families()) {
+    rows += fmt::format("\n  {}:", family->name());
+    for (const auto& l : family->levels()) {
+      rows += " " + l.name;
+      if (std::find(known.begin(), known.end(), l.name) == known.end()) known.push_back(l.name);
+    }
+  }
+  if (std::find(known.begin(), known.end(), level) != known.end()) return;
+  const auto close = near_miss(level, known);
+  fail("GATEWRIGHT_KERNELS: unknown level \"{}\"{}", level,
+       close.find("did you mean") != std::string::npos ? close : "; families and their levels:" + rows);
+}
+
+}  // namespace
+
 std::vector<KernelFamilyBase*> kernel_families() { return families(); }
 
 void force_kernels(const std::string& text) {
@@ -60,11 +81,7 @@ void force_kernels(const std::string& text) {
         const bool knows = std::any_of(levels.begin(), levels.end(), [&](const auto& l) { return l.name == part; });
         if (knows) family->force(part);
       }
-      std::vector<std::string> known;
-      for (const auto* family : families())
-        for (const auto& level : family->levels()) known.push_back(level.name);
-      GW_CHECK(std::find(known.begin(), known.end(), part) != known.end(), "GATEWRIGHT_KERNELS: unknown level \"{}\"{}", part,
-               near_miss(part, known));
+      check_level(part);
       continue;
     }
     const auto family_name = part.substr(0, equals);

@@ -34,8 +34,9 @@ class Parser : public OptionVisitor {
     GW_CHECK(given->is_number_integer(), "{}: expected an integer for \"{}\" ({}), got {}", part_, name, help, clipped(*given));
     const bool huge = given->is_number_unsigned() && given->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
     const int64_t number = huge ? INT64_MAX : given->get<int64_t>();
+    // Of a number beyond 64 bits the upper end is the news, which range_text leaves out.
     GW_CHECK(!huge && number >= lo && number <= hi, "{}: expected \"{}\" ({}) in {}, got {}", part_, name, help,
-             range_text(static_cast<double>(lo), static_cast<double>(hi)), clipped(*given));
+             huge ? fmt::format("{} … {}", lo, hi) : range_text(static_cast<double>(lo), static_cast<double>(hi)), clipped(*given));
     value = number;
   }
 

@@ -69,8 +69,9 @@ TrainValidation split_validation(const TensorSet& set, int64_t classes, double f
     for (int64_t i = 0; i < count; ++i) (i < kept ? train : validation).push_back(all[static_cast<size_t>(order[static_cast<size_t>(i)])]);
   }
   GW_CHECK(fraction == 0 || !validation.empty(),
-           "split_validation: expected a fraction that holds an example of some class, got {:g} of {} examples in {} classes", fraction,
-           set.size(), classes);
+           "split_validation: expected a fraction \"validation\" that holds an example of some class, got {:g} of {} examples in {} classes; "
+           "raise \"validation\", or set it to 0 for none",
+           fraction, set.size(), classes);
   return {select(set, std::move(train)), select(set, std::move(validation))};
 }
 

@@ -13,7 +13,31 @@
 namespace gw {
 namespace {
 constexpr size_t kMostPasses = 4096;  // micro-batches of one step: more are a forgotten end_step, and would fill the memory
-}
+
+/// The weights of planned experts, given back in any case: a store that counts would keep them for ever after an expert's error.
+class HeldWeights {
+ public:
+  HeldWeights(WeightStore& store, const std::vector<int64_t>& offsets) : store_(store), offsets_(offsets) { store_.acquire(offsets_); }
+  ~HeldWeights() {
+    try {
+      if (!released_) store_.release(offsets_);
+    } catch (...) {  // the error under way is the one to tell
+    }
+  }
+  HeldWeights(const HeldWeights&) = delete;
+  HeldWeights& operator=(const HeldWeights&) = delete;
+  void release() {
+    released_ = true;
+    store_.release(offsets_);
+  }
+
+ private:
+  WeightStore& store_;
+  const std::vector<int64_t>& offsets_;
+  bool released_ = false;
+};
+
+}  // namespace
 
 void MixtureOptions::fields(OptionVisitor& v) {
   v.integer("experts", experts, "routed experts E", 1, 1 << 20);
@@ -114,17 +138,17 @@ void Mixture::end_step() {
 
 at::Tensor Mixture::run(const at::Tensor& x, const RoutingPlan& plan) {
   if (exchange_ == nullptr && !plan.soft()) {
-    store_->acquire(plan.offsets);
+    HeldWeights held(*store_, plan.offsets);
     auto y = bank_->mix(x, plan.offsets, plan.token, plan.weight);
-    store_->release(plan.offsets);
+    held.release();
     return y;
   }
   std::vector<int64_t> offsets = plan.offsets;
   auto here = plan.soft() ? at::matmul(plan.dispatch.to(x.scalar_type()), x) : x.index_select(0, plan.token);
   if (exchange_ != nullptr) here = exchange_->dispatch(here, plan, offsets);
-  store_->acquire(offsets);
+  HeldWeights held(*store_, offsets);
   auto answers = bank_->forward(here, offsets);
-  store_->release(offsets);
+  held.release();
   if (exchange_ != nullptr) answers = exchange_->collect(answers, plan);
   return plan.soft() ? at::matmul(plan.combine.to(x.scalar_type()), answers) : scatter_rows(answers, plan.token, plan.weight, plan.tokens);
 }

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <c10/core/InferenceMode.h>
 #include <omp.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/grad_mode.h>
@@ -12,7 +11,6 @@
 
 #include "base/error.h"
 #include "ops/cost.h"
-#include "ops/fingerprint.h"
 #include "ops/first_order.h"
 
 namespace gw::ops {
@@ -127,19 +125,13 @@ at::Tensor masked_conv(const at::Tensor& x, const at::Tensor& expert_of_row, con
   return grouped.index({rows, expert_of_row}).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-FoldedConv FoldedConvCache::get(const at::Tensor& weight, const NormParameters& norm, int64_t experts) {
-  const uint64_t state = fingerprint({weight, norm.weight, norm.bias, norm.running_mean, norm.running_var});
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (!kept_.weight.empty() && state == state_) return kept_;
-  const at::NoGradGuard no_grad;
-  const c10::InferenceMode ordinary(false);  // an inference tensor kept here could not be saved for a later gradient of the images
+FoldedConv fold_norm(const at::Tensor& weight, const NormParameters& norm, int64_t experts) {
   const auto scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt();
   const auto folded = weight.detach() * scale.repeat({experts}).view({-1, 1, 1, 1});
   FoldedConv made;
   for (const auto& w : folded.split(weight.size(0) / experts, 0)) made.weight.push_back(w.contiguous(at::MemoryFormat::ChannelsLast));
   made.bias = norm.bias.detach() - norm.running_mean * scale;
-  kept_ = std::move(made), state_ = state;
-  return kept_;
+  return made;
 }
 
 at::Tensor FoldedConv::apply(const at::Tensor& x, int64_t expert, ConvShape shape) const {

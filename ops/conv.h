@@ -1,7 +1,6 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include <mutex>
 #include <vector>
 
 #include "ops/bucket_norm.h"
@@ -35,17 +34,8 @@ struct FoldedConv {
   at::Tensor shift() const;
 };
 
-/// The folded form of one layer, kept until a value of its sources changes, however it was written (ops/fingerprint.h).
-/// May be asked from several threads at once; what it returned stays whole while another thread folds anew.
-class FoldedConvCache {
- public:
-  FoldedConv get(const at::Tensor& weight, const NormParameters& norm, int64_t experts);
-
- private:
-  std::mutex mutex_;
-  FoldedConv kept_;
-  uint64_t state_ = 0;
-};
+/// The folded form of one layer, for all experts. Kept by ConvNorm while its sources do not change (ops/kept.h).
+FoldedConv fold_norm(const at::Tensor& weight, const NormParameters& norm, int64_t experts);
 
 /// conv2d that stays on oneDNN's path for single small images too: libtorch 1.13 leaves it for an im2col one there
 /// (16→16 channels at 32×32, batch 1: 1.3 GFLOP/s against 87).

@@ -30,7 +30,8 @@ std::vector<at::Tensor> ConvNorm::convolve(const std::vector<at::Tensor>& parts,
 
 std::vector<at::Tensor> ConvNorm::folded(const std::vector<at::Tensor>& parts, const PartRoutes& routes,
                                          const std::vector<at::Tensor>& residual) {
-  const FoldedConv fold = fold_.get(weight_, norm(), shape_.experts);
+  const FoldedConv fold = fold_.get({weight_, gamma_, beta_, running_mean_, running_var_},
+                                    [&] { return fold_norm(weight_, norm(), shape_.experts); });
   const bool recorded = torch::autograd::GradMode::is_enabled();
   std::vector<at::Tensor> out;
   out.reserve(parts.size());

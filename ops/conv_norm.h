@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "ops/conv.h"
+#include "ops/kept.h"
 
 namespace gw::ops {
 
@@ -48,7 +49,7 @@ class ConvNorm : public torch::nn::Module {
 
   ConvNormShape shape_;
   at::Tensor weight_, gamma_, beta_, running_mean_, running_var_;
-  FoldedConvCache fold_;
+  Kept<FoldedConv> fold_;
 };
 
 }  // namespace gw::ops

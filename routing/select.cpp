@@ -122,6 +122,18 @@ at::Tensor normalised_rows(const at::Tensor& weight) {
   return weight / at::where(sum.eq(0), at::ones_like(sum), sum);
 }
 
+at::Tensor chosen_softmax(const at::Tensor& logits, const at::Tensor& kept, const at::Tensor& over) {
+  const auto none = over.lt(0), empty = kept.lt(0);
+  const auto chosen = logits.gather(1, over.clamp_min(0));
+  if (over.size(1) == 0) return at::zeros(kept.sizes(), logits.options());
+  const auto largest = chosen.detach().masked_fill(none, kMaskedScore).amax(1, true);
+  const auto sum = (chosen - largest).masked_fill(none, kMaskedScore).exp().masked_fill(none, 0).sum(1, true);
+  const auto weight = (logits.gather(1, kept.clamp_min(0)) - largest).masked_fill(empty, kMaskedScore).exp().masked_fill(empty, 0);
+  return weight / at::where(sum.eq(0), at::ones_like(sum), sum);
+}
+
+at::Tensor sigmoid_shares(const at::Tensor& scores) { return at::softmax(at::log_sigmoid(scores), 1); }
+
 at::Tensor gumbel(const Rng& rng, at::IntArrayRef shape, at::ScalarType type) {
   const auto u = ops::uniform(rng, shape, 0, 1).to(type).clamp(1e-7, 1 - 1e-7);
   return u.log().neg().log().neg();

@@ -32,6 +32,13 @@ at::Tensor apply_score(const std::string& kind, const at::Tensor& scores);
 /// Rows scaled to sum one; a row of zeros stays zero.
 at::Tensor normalised_rows(const at::Tensor& weight);
 
+/// Softmax of logits [T, E] over the experts `over` [T, K'], at `kept` [T, K] (−1: no expert, weight 0). Relative to the largest logit
+/// among `over`: relative to the row's, experts 104 below it have weight 0 in f32, all of them perhaps.
+at::Tensor chosen_softmax(const at::Tensor& logits, const at::Tensor& kept, const at::Tensor& over);
+
+/// σ(s) over its sum per row, from log σ: the sigmoid itself is 0 in f32 below −104.
+at::Tensor sigmoid_shares(const at::Tensor& scores);
+
 /// Standard Gumbel draws −log(−log U), a pure function of the stream; U is kept off 0 and 1.
 at::Tensor gumbel(const Rng& rng, at::IntArrayRef shape, at::ScalarType type);
 

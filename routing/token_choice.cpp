@@ -33,8 +33,10 @@ void ChoiceOptions::fields(OptionVisitor& v) {
       0, 0.99);
 }
 
-TokenChoice::TokenChoice(const char* part, const PolicyTraits& traits, const ChoiceOptions& options, int64_t experts, int64_t k)
+TokenChoice::TokenChoice(const char* part, const PolicyTraits& traits, const ChoiceOptions& options, int64_t experts, int64_t k, bool fixed)
     : part_(part), traits_(traits), options_(options), experts_(experts), k_(k) {
+  GW_CHECK(!fixed || k <= experts, "{}: expected at least {} experts, as many as a token may have, got {}; raise experts", part, k,
+           experts);
   GW_CHECK(k <= experts, "{}: expected k <= experts ({}), got {}; lower k or raise experts", part, experts, k);
   GW_CHECK(k >= 1, "{}: expected at least one expert per token, got {}", part, k);
   if (options.selection_bias) bias_ = at::zeros({experts});
@@ -107,47 +109,43 @@ at::Tensor gathered(const at::Tensor& table, const at::Tensor& expert) {
   return weight.masked_fill(empty, 0);
 }
 
-// Softmax over the experts `over` [T, K], at `kept` (the same columns, some perhaps without an expert). Relative to the largest
-// logit among `over`: relative to the row's, a chosen expert that a bias, overflow or replay put 104 below it has weight 0 in f32.
-at::Tensor chosen_softmax(const at::Tensor& logits, const at::Tensor& kept, const at::Tensor& over) {
-  const auto none = over.lt(0);
-  const auto chosen = logits.gather(1, over.clamp_min(0));
-  const auto largest = chosen.detach().masked_fill(none, kMaskedScore).amax(1, true);
-  const auto sum = (chosen - largest).masked_fill(none, kMaskedScore).exp().masked_fill(none, 0).sum(1, true);
-  const auto empty = kept.lt(0);
-  const auto weight = (logits.gather(1, kept.clamp_min(0)) - largest).masked_fill(empty, kMaskedScore).exp().masked_fill(empty, 0);
-  return weight / at::where(sum.eq(0), at::ones_like(sum), sum);
-}
-
 }  // namespace
+
+at::Tensor TokenChoice::weigh(const Choice& choice, const at::Tensor& kept) const { return gathered(choice.table, kept); }
+
+at::Tensor TokenChoice::covering(const at::Tensor& pair, const at::Tensor& kept) {
+  const int64_t width = std::max(pair.size(1), kept.size(1)), tokens = kept.size(0);
+  const auto widened = [&](const at::Tensor& ids) {
+    return ids.size(1) == width ? ids : at::cat({ids, at::full({tokens, width - ids.size(1)}, -1, at::kLong)}, 1);
+  };
+  const auto inside = kept.unsqueeze(2).eq(pair.unsqueeze(1)).any(2).logical_or(kept.lt(0)).all(1, true);
+  return at::where(inside, widened(pair), widened(kept));
+}
 
 at::Tensor TokenChoice::fitted(const Choice& choice, const at::Tensor& ranking, bool train) const {
   const int64_t tokens = choice.expert.size(0), each = (tokens + options_.local_groups - 1) / options_.local_groups;
   if (tokens == 0 || capacity(each, train) >= each) return choice.expert;
+  // Priority is by the weight before renormalisation, which leaves every K = 1 at one. Never by the ranking: it may hold scores, whose
+  // offset differs from token to token, and the selection bias.
+  const auto largest = options_.drop_order == "priority" ? weigh(choice, choice.expert).detach().amax(1) : at::Tensor();
   std::vector<at::Tensor> kept;
   for (int64_t begin = 0; begin < tokens; begin += each) {
     const int64_t size = std::min(each, tokens - begin);  // the last group may be smaller, and so is its room
     const auto rank = ranking.narrow(0, begin, size);
-    const auto order = options_.drop_order == "priority" ? by_weight(choice, begin, size) : at::Tensor();
+    const auto order = largest.defined() ? by_priority(largest.narrow(0, begin, size)) : at::Tensor();
     kept.push_back(limit_rows(choice.expert.narrow(0, begin, size), experts_, capacity(size, train), order,
                               options_.overflow == "next" ? rank : at::Tensor()));
   }
   return kept.size() == 1 ? kept[0] : at::cat(kept);
 }
 
-// By the weight before renormalisation, which leaves every K = 1 at one. Never by the ranking: it may hold scores, whose offset
-// differs from token to token, and the selection bias.
-at::Tensor TokenChoice::by_weight(const Choice& choice, int64_t begin, int64_t size) {
-  return by_priority(gathered(choice.table.narrow(0, begin, size), choice.expert.narrow(0, begin, size)).amax(1));
-}
-
 at::Tensor TokenChoice::weights(const Choice& choice, const at::Tensor& kept, bool train, const Rng& rng) const {
-  auto weight = gathered(choice.table, kept);
+  auto weight = weigh(choice, kept);
   const bool after = options_.renormalise_when == "after_drop" || options_.overflow == "next";
   if (options_.renormalise && choice.logits.defined()) {
     weight = chosen_softmax(choice.logits, kept, after ? kept : choice.expert);
   } else if (options_.renormalise) {
-    const auto sum = (after ? weight : gathered(choice.table, choice.expert)).sum(1, true);
+    const auto sum = (after ? weight : weigh(choice, choice.expert)).sum(1, true);
     weight = weight / at::where(sum.eq(0), at::ones_like(sum), sum);
   }
   if (options_.scale != 1) weight = weight * options_.scale;
@@ -163,7 +161,7 @@ RoutingPlan TokenChoice::decided(const at::Tensor& scores, const at::Tensor& giv
   check_scores(part_, scores, columns());
   const auto seen = disturbed(scores, train, rng);
   auto choice = choose(seen, train, rng.fork("choose"));
-  if (given.defined()) choice.expert = given;
+  if (given.defined()) choice.expert = covering(choice.expert, given);
   const auto ranking = (choice.ranking.defined() ? choice.ranking : choice.table).detach();
   const auto kept = given.defined() ? given : fitted(choice, ranking, train);
   auto plan = make_plan(kept, weights(choice, kept, train, rng), experts_);
@@ -179,8 +177,10 @@ RoutingPlan TokenChoice::decided(const at::Tensor& scores, const at::Tensor& giv
     plan.extra["deviation"] = at::full_like(scores, options_.noise / static_cast<double>(experts_));
   }
   if (options_.overflow == "bypass" && kept.data_ptr() != choice.expert.data_ptr()) {
-    const auto lost = choice.expert.ge(0).logical_and(kept.lt(0));
-    plan.bypass = weights(choice, choice.expert, train, rng).mul(lost.to(scores.scalar_type())).sum(1);
+    const auto found = choice.expert.unsqueeze(2).eq(kept.unsqueeze(1)).any(2);
+    const auto lost = choice.expert.ge(0).logical_and(found.logical_not());
+    if (!given.defined() || lost.any().item<bool>())
+      plan.bypass = weights(choice, choice.expert, train, rng).mul(lost.to(scores.scalar_type())).sum(1);
   }
   return plan;
 }

@@ -29,6 +29,7 @@ struct Choice {
   at::Tensor expert;                      ///< [T, K] int64, −1: no expert
   at::Tensor table;                       ///< [T, E] weights before renormalisation; carries the gradient
   at::Tensor logits;                      ///< [T, E] renormalised weights are their softmax over the chosen; undefined: table over its sum
+  at::Tensor pair;                        ///< [T, K] experts that the part's own weights are relative to, for parts that override weigh()
   at::Tensor ranking;                     ///< [T, E] preference, for the choice and overflow; undefined: the table
   at::Tensor scores;                      ///< [T, E] what balancers see; undefined: the scores given
   at::Tensor probability;                 ///< [T, E] normalised; undefined: softmax of the scores
@@ -47,10 +48,17 @@ class TokenChoice : public Policy {
   NamedTensors state() const final;
 
  protected:
-  /// `k`: the most experts that a token may have. The shared options are copied: a part's own members do not exist yet.
-  TokenChoice(const char* part, const PolicyTraits& traits, const ChoiceOptions& options, int64_t experts, int64_t k);
+  /// `k`: the most experts that a token may have, by the option k or, with `fixed`, by definition. The shared options are copied: a part's
+  /// own members do not exist yet.
+  TokenChoice(const char* part, const PolicyTraits& traits, const ChoiceOptions& options, int64_t experts, int64_t k, bool fixed = false);
   /// Scores come checked, with noise and jitter applied. The stream is the part's own.
   virtual Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const = 0;
+  /// Weights of the `kept` experts [T, K] before options act (−1: 0). Parts whose weights are relative to the chosen ones form them here,
+  /// from those: over all experts a chosen one that a bias, overflow or replay put 104 below the best has 0 in f32. A weight that is a
+  /// probability over all experts is 0 there rightly: it lies below the smallest f32.
+  virtual at::Tensor weigh(const Choice& choice, const at::Tensor& kept) const;
+  /// Rows of `pair` where they hold all of `kept`, else of `kept`: what was not chosen (replay, overflow = next) is relative to itself.
+  static at::Tensor covering(const at::Tensor& pair, const at::Tensor& kept);
   /// Rows per expert for T tokens; INT64_MAX: no limit.
   virtual int64_t capacity(int64_t tokens, bool train) const;
   /// `rows` rounded up to the multiple; as it is from T on, where no row is dropped (rounding INT64_MAX would overflow).
@@ -66,8 +74,6 @@ class TokenChoice : public Policy {
   RoutingPlan decided(const at::Tensor& scores, const at::Tensor& given, bool train, const Rng& rng) const;
   at::Tensor disturbed(const at::Tensor& scores, bool train, const Rng& rng) const;
   at::Tensor fitted(const Choice& choice, const at::Tensor& ranking, bool train) const;
-  /// Tokens in the order in which they find room under drop_order = "priority".
-  static at::Tensor by_weight(const Choice& choice, int64_t begin, int64_t size);
   at::Tensor weights(const Choice& choice, const at::Tensor& kept, bool train, const Rng& rng) const;
 
   const char* part_;

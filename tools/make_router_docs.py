@@ -34,6 +34,10 @@ and refuses the others when it is made:
 *weights sum to one*. They are those of the default options; a capacity makes any policy batch dependent. What routers may look at beside
 the tokens is in `routing/inputs.h`.
 
+Weights that are relative to a token's chosen experts (renormalised ones, pairs) are formed from those alone: an expert that a bias, overflow
+or replay chose far below the best keeps its share in f32. A weight that is a probability over all experts is 0 in f32 where it lies below
+the smallest number, 1.4e-45, that is from a gap of scores of 104.
+
 """
 
 

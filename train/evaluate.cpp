@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/registry.h"
 #include "data/loader.h"
+#include "ops/frozen.h"
 #include "routing/load.h"
 #include "train/attack.h"
 #include "train/network_victim.h"
@@ -76,6 +77,7 @@ TensorSet first_images(const TensorSet& set, int64_t count) {
 /// Adds one batch's counts to `out`: clean and attacked answers, routes, and who stood every attack.
 void attack_batch(Network& network, const Batch& batch, const EvaluationConfig& config, double epsilon,
                   const std::function<Rng(const std::string&)>& stream, NetworkEvaluation& out) {
+  const ops::FrozenParameters constant;
   NetworkVictim victim(network);
   const auto options = Json::parse(config.attack_options);
   const auto on_clean = answers(network, batch.at("image"));

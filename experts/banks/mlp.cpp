@@ -1,13 +1,11 @@
 #include <ATen/ATen.h>
-#include <c10/core/InferenceMode.h>
-
-#include <mutex>
 
 #include "base/registry.h"
 #include "experts/bank.h"
 #include "ops/conv.h"
-#include "ops/fingerprint.h"
+#include "ops/frozen.h"
 #include "ops/init.h"
+#include "ops/kept.h"
 #include "ops/moe_ffn.h"
 
 namespace gw {
@@ -37,7 +35,8 @@ class MlpBank : public Bank {
       v.real("up_shift", up_shift, "glu: added to the second product after the limit (GPT-OSS: 1)", -1e30, 1e30);
       v.flag("bias", bias, "add a bias after each product");
       v.flag("recompute", recompute, "keep no hidden values for the backward pass and compute them again");
-      v.flag("packed", packed, "keep a second copy of the weights in the order of the kernel for passes without gradients");
+      v.flag("packed", packed,
+             "keep a second copy of the weights in the order of the kernel, for passes without gradients inside ops::FrozenParameters");
     }
   };
 
@@ -61,7 +60,8 @@ class MlpBank : public Bank {
 
   at::Tensor mix(const at::Tensor& x, const std::vector<int64_t>& offsets, const at::Tensor& token, const at::Tensor& weight) override {
     const auto w = current();
-    return ops::moe_ffn(x, token, offsets, weight, w, {options_.activation, options_.recompute, options_.limit, options_.up_shift}, panels(w, offsets));
+    return ops::moe_ffn(x, token, offsets, weight, w, {options_.activation, options_.recompute, options_.limit, options_.up_shift},
+                        panels(w));
   }
 
   // By libtorch's own operations: what the fused kernel is compared with.
@@ -100,23 +100,13 @@ class MlpBank : public Bank {
     return {find("wg"), find("w1"), find("w2"), find("bg"), find("b1"), find("b2")};
   }
 
-  // Packed once per state of the weights. Only the experts that have rows are compared with what was packed: with few tokens and many
-  // experts the others' weights would be read for nothing, and their panels are not used.
-  ops::PackedFfn panels(const ops::FfnWeights& w, const std::vector<int64_t>& offsets) {
-    if (!options_.packed || at::GradMode::is_enabled()) return {};
-    const auto state = [&](int64_t e) { return ops::fingerprint({w.gate.defined() ? w.gate[e] : w.gate, w.up[e], w.down[e]}); };
-    const std::lock_guard<std::mutex> lock(mutex_);
-    bool fresh = !packed_state_.empty() && packed_.level == ops::moe_ffn_level(w.up.scalar_type());
-    for (int64_t e = 0; e < context_.experts && fresh; ++e) {
-      const auto i = static_cast<size_t>(e);
-      if (offsets[i + 1] > offsets[i]) fresh = packed_state_[i] == state(e);
-    }
-    if (fresh) return packed_;
-    const c10::InferenceMode ordinary(false);  // the panels outlive the pass
-    std::vector<uint64_t> packed_state;
-    for (int64_t e = 0; e < context_.experts; ++e) packed_state.push_back(state(e));
-    packed_ = ops::pack_ffn(w), packed_state_ = std::move(packed_state);
-    return packed_;
+  // Only where the weights are stated to be constant: elsewhere they would have to be read once more per pass to know that the panels still
+  // hold, which takes longer than panels save (docs/performance.md), and weights read as they lie give the same bits.
+  ops::PackedFfn panels(const ops::FfnWeights& w) {
+    if (!options_.packed || at::GradMode::is_enabled() || !ops::FrozenParameters::active()) return {};
+    const auto level = ops::moe_ffn_level(w.up.scalar_type());
+    auto kept = packed_.get({w.gate, w.up, w.down}, [&] { return ops::pack_ffn(w); });
+    return kept.level == level ? kept : ops::PackedFfn{};  // another level since: forced in between
   }
 
   at::Tensor activate(const at::Tensor& x) const {
@@ -134,9 +124,7 @@ class MlpBank : public Bank {
 
   Options options_;
   Context context_;
-  std::mutex mutex_;
-  ops::PackedFfn packed_;
-  std::vector<uint64_t> packed_state_;  // of each expert
+  ops::Kept<ops::PackedFfn> packed_;
 };
 
 }  // namespace

@@ -27,8 +27,9 @@ class Importance : public Balancer {
     if (batch_tokens(plan) == 0) return zero_loss(plan);
     const auto importance = over_ranks(plan, probabilities(plan).sum(0));
     const auto mean = importance.mean();
-    // Policies may choose nobody (relu) or scores underflow: no importance is no imbalance, and 0/0 would end the training.
-    return options_.coefficient * (importance - mean).square().mean() / mean.clamp_min(1e-6).square();
+    // Policies may choose nobody (relu): no importance is no imbalance, and 0/0 would end the training. The floor lies below one token
+    // over 2^20 experts, the most there are (9.5e-7), and its square is a number in f32.
+    return options_.coefficient * (importance - mean).square().mean() / mean.clamp_min(1e-9).square();
   }
 
   double at_balance(int64_t, int64_t) const override { return 0; }

@@ -28,22 +28,27 @@ class Adaptive : public TokenChoice {
   };
 
   Adaptive(const Options& options, const Context& context)
-      : TokenChoice("policies/adaptive", kTraits, options, context.experts, 2), options_(options) {}
+      : TokenChoice("policies/adaptive", kTraits, options, context.experts, 2, /*fixed=*/true), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool, const Rng&) const override {
     Choice choice;
-    const auto p = at::softmax(scores, 1);
-    choice.ranking = biased(options_.selection_bias ? p : scores, scores);
+    choice.table = choice.probability = at::softmax(scores, 1);
+    choice.logits = scores;
+    choice.ranking = biased(options_.selection_bias ? choice.table : scores, scores);
     choice.expert = top_k(choice.ranking, 2);
-    const auto pair = p.gather(1, choice.expert.clamp_min(0)).masked_fill(choice.expert.lt(0), 0);
-    const auto top = pair.detach();
+    const auto top = choice.table.detach().gather(1, choice.expert.clamp_min(0));
     const auto single = (top.select(1, 0) - top.select(1, 1)).gt(options_.gap).logical_or(choice.expert.select(1, 1).lt(0));
     choice.expert.select(1, 1).masked_fill_(single, -1);
-    const auto sum = pair.sum(1, true);
-    choice.table = p / at::where(single.unsqueeze(1), at::ones_like(sum), sum);
-    choice.probability = p;
+    choice.pair = choice.expert;
     return choice;
+  }
+
+  // Of a pair relative to it, of a single expert its probability.
+  at::Tensor weigh(const Choice& choice, const at::Tensor& kept) const override {
+    const auto over = covering(choice.pair, kept);
+    const auto alone = over.ge(0).sum(1, true).lt(2);
+    return at::where(alone, TokenChoice::weigh(choice, kept), chosen_softmax(choice.logits, kept, over));
   }
 
  private:

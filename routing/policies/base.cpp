@@ -38,7 +38,8 @@ class Base : public TokenChoice {
   Choice choose(const at::Tensor& scores, bool train, const Rng&) const override {
     Choice choice;
     choice.table = at::sigmoid(scores);
-    choice.probability = normalised_rows(choice.table);
+    choice.logits = at::log_sigmoid(scores);
+    choice.probability = sigmoid_shares(scores);
     choice.ranking = biased(scores, scores);
     choice.expert = train ? balanced_assignment(choice.ranking, options_.precision).unsqueeze(1) : top_k(choice.ranking, 1);
     return choice;

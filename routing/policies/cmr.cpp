@@ -38,26 +38,42 @@ class Cmr : public TokenChoice {
   };
 
   Cmr(const Options& options, const Context& context)
-      : TokenChoice("policies/cmr", kTraits, options, context.experts, options.k + 1), options_(options) {}
+      : TokenChoice("policies/cmr", kTraits, options, context.experts, with_shared(options.k, context.experts)), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const override {
     const int64_t tokens = scores.size(0);
-    auto g = at::sigmoid(scores.narrow(1, 0, 1));
+    const auto gate = scores.narrow(1, 0, 1);
+    auto g = at::sigmoid(gate), rest = at::sigmoid(-gate);  // 1 - g would be 0 in f32 from a score of 17
     Choice choice;
     if (tokens > 0) choice.aux["cmr_budget"] = options_.budget_weight * (g.mean() - options_.budget).abs();
-    if (train && options_.drop > 0) g = g * ops::uniform(rng, {tokens, 1}, 0, 1).ge(options_.drop).to(g.scalar_type());
-    const auto routed = scores.narrow(1, 1, experts() - 1);
-    const auto p = at::softmax(routed, 1);
+    if (train && options_.drop > 0) {
+      const auto dropped = ops::uniform(rng, {tokens, 1}, 0, 1).lt(options_.drop);
+      g = g.masked_fill(dropped, 0), rest = rest.masked_fill(dropped, 1);
+    }
     choice.ranking = biased(scores, scores);
     const auto best = top_k(choice.ranking.narrow(1, 1, experts() - 1), options_.k);
-    const auto kept = p.gather(1, best.clamp_min(0)).masked_fill(best.lt(0), 0).sum(1, true);
-    choice.table = at::cat({1 - g, g * p / kept.clamp_min(1e-30)}, 1);
-    choice.expert = at::cat({at::zeros({tokens, 1}, at::kLong), best.masked_fill(best.lt(0), -2) + 1}, 1);
+    choice.pair = best.masked_fill(best.lt(0), -2) + 1;
+    choice.scores = scores;
+    choice.table = at::cat({rest, g.expand({tokens, experts() - 1})}, 1);  // shares of the two kinds
+    choice.expert = at::cat({at::zeros({tokens, 1}, at::kLong), choice.pair}, 1);
     return choice;
   }
 
+  at::Tensor weigh(const Choice& choice, const at::Tensor& kept) const override {
+    const auto routed = kept.masked_fill(kept.eq(0), -1);
+    const auto p = chosen_softmax(choice.scores, routed, covering(choice.pair, routed));
+    return TokenChoice::weigh(choice, kept) * at::where(kept.eq(0), at::ones_like(p), p);
+  }
+
  private:
+  static int64_t with_shared(int64_t k, int64_t experts) {
+    GW_CHECK(k<experts, "policies/cmr: expected k < experts ({}), one of which is shared, got {}; raise experts{}", experts, k, experts> 1
+                 ? " or lower k"
+                 : "");
+    return k + 1;
+  }
+
   Options options_;
 };
 

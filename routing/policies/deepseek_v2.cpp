@@ -41,6 +41,7 @@ class DeepseekV2 : public TokenChoice {
   Choice choose(const at::Tensor& scores, bool, const Rng&) const override {
     Choice choice;
     choice.table = at::softmax(scores, 1);
+    choice.logits = scores;
     const auto preference = biased(options_.selection_bias ? choice.table : scores, scores);
     choice.ranking = keep_groups("policies/deepseek_v2", preference, options_.groups, options_.kept_groups, 1, kMaskedScore);
     choice.expert = top_k(choice.ranking, options_.k);

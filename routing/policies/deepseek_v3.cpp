@@ -9,7 +9,7 @@ namespace {
 
 /// Sigmoid scores, chosen with a bias that a controller moves and weighted without it.
 /// Math:   g = σ(s); r = g + b; group score = sum of the two largest r inside; experts outside the best `kept_groups` groups are
-///         left out; the K largest r; weight = scale · g_e / (Σ kept g + 1e-20). b enters no weight and has no gradient.
+///         left out; the K largest r; weight = scale · g_e / Σ kept g. b enters no weight and has no gradient.
 /// Shapes: scores [T, E] → plan with N = T·K rows.
 /// Errors: ValueError if groups does not divide E, a group has less than two experts, or K exceeds the kept groups' experts.
 /// Source: DeepSeek-AI 2024, arXiv 2412.19437, section 2.1.2: 256 experts, 8 groups keep 4, K = 8, scale 2.5. `closed_groups =
@@ -48,7 +48,8 @@ class DeepseekV3 : public TokenChoice {
   Choice choose(const at::Tensor& scores, bool, const Rng&) const override {
     Choice choice;
     choice.table = at::sigmoid(scores);
-    choice.probability = normalised_rows(choice.table);
+    choice.logits = at::log_sigmoid(scores);
+    choice.probability = sigmoid_shares(scores);
     choice.ranking = limited(biased(choice.table, scores));
     choice.expert = top_k(choice.ranking, options_.k);
     return choice;

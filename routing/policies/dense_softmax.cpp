@@ -38,7 +38,10 @@ class DenseSoftmax : public TokenChoice {
     choice.table = apply_score(options_.score, scores);
     choice.ranking = biased(scores, scores);
     choice.expert = top_k(choice.ranking, experts());
-    if (options_.score != "softmax") choice.probability = normalised_rows(choice.table);
+    const bool sigmoid = options_.score == "sigmoid";
+    if (sigmoid || options_.score == "softmax" || options_.score == "exp") choice.logits = sigmoid ? at::log_sigmoid(scores) : scores;
+    if (sigmoid) choice.probability = sigmoid_shares(scores);
+    if (options_.score == "relu" || options_.score == "identity") choice.probability = normalised_rows(choice.table);
     return choice;
   }
 

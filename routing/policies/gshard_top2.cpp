@@ -14,7 +14,8 @@ namespace {
 /// Shapes: scores [T, E] → plan with N ≤ 2T rows.
 /// Errors: ValueError if E < 2.
 /// Grad:   through g1 and g2; both stay normalised over the pair when the second is dropped.
-/// Source: Lepikhin et al. 2020, arXiv 2006.16668, algorithm 1; its groups are `local_groups`; differs: in evaluation the second is always kept.
+/// Source: Lepikhin et al. 2020, arXiv 2006.16668, algorithm 1; its groups are `local_groups`; differs: in evaluation the second is always
+/// kept.
 class GshardTop2 : public TokenChoice {
  public:
   static constexpr const char* kSummary = "two experts, the second at random by its weight, with limited room";
@@ -34,23 +35,26 @@ class GshardTop2 : public TokenChoice {
   };
 
   GshardTop2(const Options& options, const Context& context)
-      : TokenChoice("policies/gshard_top2", PolicyTraits{}, options, context.experts, 2), options_(options) {}
+      : TokenChoice("policies/gshard_top2", PolicyTraits{}, options, context.experts, 2, /*fixed=*/true), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const override {
     Choice choice;
-    const auto p = at::softmax(scores, 1);
-    choice.ranking = biased(options_.selection_bias ? p : scores, scores);
+    choice.table = at::softmax(scores, 1);
+    choice.logits = scores;
+    choice.ranking = biased(options_.selection_bias ? choice.table : scores, scores);
     choice.expert = top_k(choice.ranking, 2);
-    // Over the pair, not over what is kept: the draw below must not change the first expert's weight.
-    const auto pair = p.gather(1, choice.expert.clamp_min(0)).masked_fill(choice.expert.lt(0), 0);
-    choice.table = p / pair.sum(1, true).clamp_min(1e-30);
+    choice.pair = choice.expert.clone();  // not what is kept: the draw below must not change the first expert's weight
     if (train && options_.random_second) {
-      const auto g2 = normalised_rows(pair.detach()).select(1, 1);
+      const auto g2 = weigh(choice, choice.pair).detach().select(1, 1);
       const auto keep = ops::uniform(rng, {scores.size(0)}, 0, 1).to(g2.scalar_type()).lt(2 * g2);
       choice.expert.select(1, 1).masked_fill_(keep.logical_not(), -1);
     }
     return choice;
+  }
+
+  at::Tensor weigh(const Choice& choice, const at::Tensor& kept) const override {
+    return chosen_softmax(choice.logits, kept, covering(choice.pair, kept));
   }
 
  private:

@@ -37,7 +37,7 @@ class NllbTop2 : public TokenChoice {
   };
 
   NllbTop2(const Options& options, const Context& context)
-      : TokenChoice("policies/nllb_top2", PolicyTraits{}, options, context.experts, 2), options_(options) {}
+      : TokenChoice("policies/nllb_top2", PolicyTraits{}, options, context.experts, 2, /*fixed=*/true), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const override {

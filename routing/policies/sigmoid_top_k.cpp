@@ -37,7 +37,8 @@ class SigmoidTopK : public TokenChoice {
   Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const override {
     Choice choice;
     choice.table = at::sigmoid(scores);
-    choice.probability = normalised_rows(choice.table);
+    choice.logits = at::log_sigmoid(scores);
+    choice.probability = sigmoid_shares(scores);
     choice.ranking = biased(options_.selection_bias ? choice.table : scores, scores);
     if (train && options_.expert_dropout > 0) {
       const auto out = ops::uniform(rng, {1, experts()}, 0, 1).lt(options_.expert_dropout);

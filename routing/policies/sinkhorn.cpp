@@ -47,7 +47,8 @@ class Sinkhorn : public TokenChoice {
   Choice choose(const at::Tensor& scores, bool train, const Rng&) const override {
     Choice choice;
     choice.table = apply_score(options_.score, scores);
-    if (options_.score == "sigmoid") choice.probability = normalised_rows(choice.table);
+    choice.logits = options_.score == "sigmoid" ? at::log_sigmoid(scores) : scores;
+    if (options_.score == "sigmoid") choice.probability = sigmoid_shares(scores);
     choice.ranking = biased(scores, scores);
     if (train) {
       const auto result = gw::sinkhorn(scores, options_.temperature, options_.iterations, options_.tolerance);

@@ -52,7 +52,8 @@ class SparseTransportPolicy : public TokenChoice {
   Choice choose(const at::Tensor& scores, bool train, const Rng&) const override {
     Choice choice;
     choice.table = apply_score(options_.score, scores);
-    if (options_.score == "sigmoid") choice.probability = normalised_rows(choice.table);
+    choice.logits = options_.score == "sigmoid" ? at::log_sigmoid(scores) : scores;
+    if (options_.score == "sigmoid") choice.probability = sigmoid_shares(scores);
     choice.ranking = biased(scores, scores);
     choice.expert = train && scores.size(0) > 0 ? planned(choice.ranking) : top_k(choice.ranking, options_.k);
     return choice;

@@ -30,7 +30,7 @@ class SparseMixer : public TokenChoice {
   };
 
   SparseMixer(const Options& options, const Context& context)
-      : TokenChoice("policies/sparsemixer", kTraits, options, context.experts, 2), options_(options) {}
+      : TokenChoice("policies/sparsemixer", kTraits, options, context.experts, 2, /*fixed=*/true), options_(options) {}
 
  protected:
   Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const override {

@@ -8,12 +8,13 @@
 namespace {
 
 struct Sample : gw::OptionSet {
-  int64_t k = 2;
+  int64_t k = 2, seed = 0;
   double jitter = 0;
   bool renormalise = true;
   std::string score = "softmax";
   void fields(gw::OptionVisitor& v) override {
     v.integer("k", k, "experts per token", 1, 64);
+    v.integer("seed", seed, "of the weights", 0, INT64_MAX);
     v.real("jitter", jitter, "a fraction", 0, 1);
     v.flag("renormalise", renormalise, "weights sum to one");
     v.text("score", score, "score function", {"softmax", "sigmoid"});
@@ -45,6 +46,8 @@ TEST(Options, NamesPartKeyValueAndRemedy) {
   EXPECT_NE(message_of({{"k", 0}}).find("1 … 64, got 0"), std::string::npos);
   EXPECT_NE(message_of({{"k", 1.5}}).find("expected an integer"), std::string::npos);
   EXPECT_NE(message_of({{"k", 18446744073709551615ull}}).find("got 18446744073709551615"), std::string::npos);
+  EXPECT_NE(message_of({{"seed", 18446744073709551615ull}}).find("in 0 … 9223372036854775807, got 18446744073709551615"), std::string::npos)
+      << message_of({{"seed", 18446744073709551615ull}});
   EXPECT_NE(message_of({{"score", "softmx"}}).find("did you mean \"softmax\"?"), std::string::npos);
   EXPECT_NE(message_of({{"renormalise", 1}}).find("true or false"), std::string::npos);
   EXPECT_NE(message_of(gw::Json::array({1})).find("expected a table"), std::string::npos);

@@ -219,6 +219,11 @@ TEST(SplitValidation, CutsTheSameShareOfEveryClassWithoutOverlap) {
   EXPECT_EQ(gw::split_validation(set, 3, 0, 7).train.size(), 90);
   EXPECT_EQ(gw::split_validation(set, 3, 0, 7).validation.size(), 0);
   for (const double bad : {-0.1, 1.0, std::nan(""), 0.01}) EXPECT_THROW(gw::split_validation(set, 3, bad, 7), gw::ValueError) << bad;
+  try {
+    gw::split_validation(set, 3, 0.01, 7);
+  } catch (const gw::ValueError& error) {
+    EXPECT_NE(std::string(error.what()).find("raise \"validation\", or set it to 0"), std::string::npos) << error.what();
+  }
 }
 
 }  // namespace

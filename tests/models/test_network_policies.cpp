@@ -3,7 +3,6 @@
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/grad_mode.h>
-#include <torch/optim/sgd.h>
 
 #include <thread>
 
@@ -11,6 +10,7 @@
 #include "models/network.h"
 #include "ops/frozen.h"
 #include "ops/random.h"
+#include "support/weight_writers.h"
 
 namespace {
 
@@ -82,20 +82,26 @@ at::Tensor unfolded(Network& network) {  // with recorded parameters batch norm 
   return network.forward(images()).logits.detach();
 }
 
-TEST(NetworkWeights, FoldedConvolutionsFollowWritesThatRaiseNoVersion) {
+TEST(NetworkWeights, FoldedConvolutionsFollowEveryWriter) {
+  for (const auto& writer : gw::test::weight_writers()) {
+    Network network(small(R"({"part":"top1_straight_through"})"), 3, 16, 16, 4);
+    network.eval();
+    const auto old = answer(network);
+    writer.write(network.backbone());
+    EXPECT_FALSE(at::allclose(old, unfolded(network), 1e-4, 1e-5)) << writer.name << " changed nothing: this test would prove nothing";
+    EXPECT_TRUE(at::allclose(answer(network), unfolded(network), 1e-4, 1e-5)) << writer.name;
+    const gw::ops::FrozenParameters constant;
+    EXPECT_TRUE(at::allclose(answer(network), unfolded(network), 1e-4, 1e-5)) << writer.name << ", inside a scope";
+  }
+}
+
+TEST(NetworkWeights, FoldedConvolutionsFollowRunningStatisticsAndType) {
   Network network(small(R"({"part":"top1_straight_through"})"), 3, 16, 16, 4);
   network.eval();
-  const auto check = [&](const char* how) { EXPECT_TRUE(at::allclose(answer(network), unfolded(network), 1e-4, 1e-5)) << how; };
   const auto old = answer(network);
-  for (auto& p : network.backbone_parameters()) p.data().mul_(1.5);
-  EXPECT_FALSE(at::allclose(old, unfolded(network), 1e-4, 1e-5)) << "the weights do not matter: this test would prove nothing";
-  check("data()");
-  for (auto& p : network.backbone_parameters()) p.set_data(p.detach() * 0.5);
-  check("set_data()");
-  torch::optim::SGD sgd(network.backbone_parameters(), torch::optim::SGDOptions(0.5));
-  network.forward(images()).logits.square().sum().backward();
-  sgd.step();
-  check("SGD");
+  for (auto& b : network.buffers()) b.data().add_(0.25);
+  EXPECT_FALSE(at::allclose(old, unfolded(network), 1e-4, 1e-5));
+  EXPECT_TRUE(at::allclose(answer(network), unfolded(network), 1e-4, 1e-5));
   network.to(at::kDouble);
   const at::NoGradGuard no_grad;
   EXPECT_EQ(network.forward(images().to(at::kDouble)).logits.scalar_type(), at::kDouble);
@@ -141,8 +147,19 @@ TEST(NetworkBatches, NoImagesAndOneImageGiveAsManyAnswers) {
     for (const bool train : {true, false}) {
       network.train(train);
       for (const int64_t n : {0, 1}) {
-        const auto logits = network.forward(gw::ops::uniform(gw::Rng(1), {n, 3, 32, 32}, 0, 1)).logits;
+        const auto x = gw::ops::uniform(gw::Rng(1), {n, 3, 32, 32}, 0, 1).requires_grad_(true);
+        const auto logits = network.forward(x).logits;
         EXPECT_EQ(logits.sizes(), (std::vector<int64_t>{n, 4})) << backbone << " train " << train;
+        auto inputs = network.parameters();
+        inputs.push_back(x);
+        const auto gradients = torch::autograd::grad({logits.square().sum()}, inputs, {}, false, false, /*allow_unused=*/true);
+        double sum = 0;
+        for (const auto& g : gradients) {
+          if (!g.defined()) continue;
+          EXPECT_TRUE(at::isfinite(g).all().item<bool>()) << backbone << ", " << n << " images, train " << train;
+          sum += g.abs().sum().item<double>();
+        }
+        EXPECT_TRUE(gradients.back().defined() && (sum > 0) == (n > 0)) << backbone << ", " << n << " images, train " << train;
       }
     }
   }

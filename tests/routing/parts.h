@@ -37,13 +37,14 @@ inline std::shared_ptr<Policy> policy(const std::string& name, const Json& optio
   return make_part<Policy>(name, options, {experts});
 }
 
-/// The call must be refused with an error of the library (scores that are not finite with NumericError), in words that hold `part`.
-template <class Call>
+/// The call must be refused with this kind of error (NumericError: values that are not finite), in words that hold `part`.
+template <class Kind = ValueError, class Call>
 void expect_refusal(const Call& call, const std::string& part) {
   try {
     call();
     ADD_FAILURE() << "accepted; expected: " << part;
   } catch (const Error& error) {
+    EXPECT_NE(dynamic_cast<const Kind*>(&error), nullptr) << "another kind of error: " << error.what();
     EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << "looked for: " << part << "\nin: " << error.what();
   }
 }

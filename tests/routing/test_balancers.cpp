@@ -43,6 +43,19 @@ TEST(Balancers, StayFiniteWhereNobodyIsChosenAndWhereLearnedNoiseVanishes) {
   }
 }
 
+// One token over as many experts as there may be: the floor under the mean must not act.
+TEST(Balancers, ImportanceIsRightAtTheSmallestMean) {
+  const int64_t experts = 1 << 20;
+  auto scores = at::zeros({1, experts});
+  scores[0][7] = 100;
+  scores.requires_grad_(true);
+  const auto part = gw::make_part<gw::Balancer>("importance", gw::Json{{"coefficient", 1.0}}, {experts});
+  const auto loss = part->loss(best_plan(scores));
+  EXPECT_NEAR(loss.item<double>() / static_cast<double>(experts - 1), 1, 1e-4);
+  loss.backward();
+  EXPECT_TRUE(at::isfinite(scores.grad()).all().item<bool>());
+}
+
 TEST_P(BalancerConformance, MeetsItsStatedValuesAtBalanceAndCollapse) {
   const auto part = balancer(GetParam());
   const double c = part->coefficient();

@@ -34,10 +34,19 @@ TEST(Sinkhorn, SaysAfterHowManyIterationsAndHowFarOff) {
     part->plan(scores, true, gw::Rng(1));
     FAIL() << "expected an error";
   } catch (const gw::ValueError& error) {
-    EXPECT_NE(std::string(error.what()).find("after 2 iterations"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("after 2 iterations; raise temperature, iterations or tolerance"), std::string::npos)
+        << error.what();
     EXPECT_NE(std::string(error.what()).find("column sums within 1e-09, got "), std::string::npos) << error.what();
   }
   EXPECT_NO_THROW(part->plan(scores, false, gw::Rng(1)));  // evaluation uses no plan
+  // The remedies work, each alone.
+  scores = distinct_scores(64, 3);
+  for (const auto& remedy : {gw::Json{{"temperature", 1e3}}, gw::Json{{"iterations", 100000}}, gw::Json{{"tolerance", 1.0}}}) {
+    gw::Json options{{"iterations", 2}, {"tolerance", 1e-3}, {"temperature", 0.5}};
+    EXPECT_THROW(policy("sinkhorn", options)->plan(scores, true, gw::Rng(1)), gw::ValueError);
+    options.update(remedy);
+    EXPECT_NO_THROW(policy("sinkhorn", options)->plan(scores, true, gw::Rng(1))) << remedy.dump();
+  }
   const auto lax = policy("sinkhorn", {{"iterations", 2}, {"tolerance", 1e-9}, {"temperature", 0.01}, {"strict", false}});
   EXPECT_NO_THROW(lax->plan(scores, true, gw::Rng(1)));
 }
@@ -115,7 +124,8 @@ TEST(SparseTransport, ATightLimitIsMetByASmallerPenalty) {
       for (const double factor : {1.1, 1.25, 1.5}) {
         const auto k = static_cast<int64_t>(std::ceil(static_cast<double>(tokens) / 8 * factor));
         for (const double gamma : {1.0, 16.0}) {
-          const auto fixed = gw::sparse_transport(scores, k, gamma, 400, 0.05), lowered = gw::sparse_transport(scores, k, gamma, 800, 0.05, true);
+          const auto fixed = gw::sparse_transport(scores, k, gamma, 400, 0.05),
+                     lowered = gw::sparse_transport(scores, k, gamma, 800, 0.05, true);
           EXPECT_EQ(fixed.gamma, gamma);
           EXPECT_LE(lowered.residual, 0.05) << tokens << " " << size << " " << k << " " << gamma << " → " << lowered.gamma;
           EXPECT_LE(lowered.plan.gt(0).sum(0).max().item<int64_t>(), k);

@@ -1,5 +1,7 @@
 #include <ATen/ATen.h>
 
+#include <optional>
+
 #include "base/registry.h"
 #include "ops/frozen.h"
 #include "train/objective.h"
@@ -80,7 +82,7 @@ class AdvMoe : public Objective {
 
   void bilevel_step(StepContext& c, const at::Tensor& adversarial, StepReport& report) {
     const EvaluationScope statistics(c.network().backbone());
-    const ops::FrozenParameters frozen;  // experts are constants here: batch norm folded, no weight gradients
+    std::optional<ops::FrozenParameters> frozen(std::in_place);  // experts are constants here: batch norm folded, no weight gradients
     const auto clean = c.network().forward(c.batch.at("image"), drawing_from(c.rng.fork("router_clean")));
     const auto attacked = c.network().forward(adversarial, drawing_from(c.rng.fork("router_attacked"), RoutePurpose::kAttacked));
     auto loss = at::cross_entropy_loss(clean.logits, c.batch.at("label")) + options_.beta * mean_kl(clean.logits, attacked.logits);
@@ -90,7 +92,9 @@ class AdvMoe : public Objective {
       loss = loss + balance;
     }
     note_reach(c, report, "router loss", loss);
-    c.router->step(parameter_gradients(loss, c.router->values(), "router loss"), c.lr);
+    const auto gradients = parameter_gradients(loss, c.router->values(), "router loss");
+    frozen.reset();  // the step writes weights
+    c.router->step(gradients, c.lr);
     report.values["router_loss"] = loss.item<double>();
   }
 
