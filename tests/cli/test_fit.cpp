@@ -97,7 +97,7 @@ TEST_F(FitCommand, SeparableClassesAndDyingExpertsAreNotedAndNeverNan) {
   for (int i = 0; i < 40; ++i) separable += std::string(i < 20 ? "a," : "b,") + std::to_string(i) + "\n";
   for (int i = 0; i < 30; ++i) few += std::to_string(0.1 * i + std::sin(12.9898 * i * i)) + "," + std::to_string(0.1 * i) + "\n";
   const auto classes = cli("fit " + write("s.csv", separable) + " --response y --family multinomial --experts 1..2 --quiet");
-  expect(classes, 0, "note: the inputs separate the classes: the likelihood rises without bound");
+  expect(classes, 0, "note: the inputs separate the classes completely: the likelihood rises without bound");
   const auto data = write("f.csv", few);
   const auto one = cli("fit " + data + " --response y --experts 8 --quiet"), range = cli("fit " + data + " --response y --experts 1..8 --quiet");
   expect(one, 0, "died: 2 rows are left to it");
