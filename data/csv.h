@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,10 +9,15 @@
 namespace gw {
 
 struct CsvOptions {
-  char separator = 0;  ///< 0: the one of , ; tab that is most frequent in the header
+  /// 0: what a first line "sep=;" says, as spreadsheets write it; else the one of , ; tab that is most frequent in the header, or | where
+  /// it holds none of these.
+  char separator = 0;
   uint64_t limit_bytes = uint64_t{4} << 30;
   int64_t limit_columns = 4096;
   char decimal = '.';  ///< . or ,
+  char comment = 0;    ///< lines that begin with it are skipped; 0: none are
+  /// Cells that are missing values, beside empty ones; absent: those of `is_missing`.
+  std::optional<std::vector<std::string>> missing = std::nullopt;
 };
 
 /// A table of text with a header. Quoted cells may hold separators, line ends and doubled quotes; blanks around the quotes of a cell and
@@ -38,6 +44,10 @@ class CsvTable {
   /// The cell is a number only with the other decimal sign: "1,5" where a point is expected.
   bool has_other_decimal(int64_t row, int64_t column) const;
   char decimal() const { return decimal_; }
+  /// The cell stands for a missing value.
+  bool missing(int64_t row, int64_t column) const;
+  /// The header gives the column no name, as R and pandas write their row names: it is called column1.
+  bool unnamed(int64_t column) const { return unnamed_[static_cast<size_t>(column)]; }
   /// The line of the file that a row starts on, counted from 1.
   int64_t line(int64_t row) const { return lines_[static_cast<size_t>(row)]; }
   /// Errors: ValueError with the near miss for a name that the header does not have.
@@ -45,6 +55,8 @@ class CsvTable {
 
  private:
   void parse(const CsvOptions& options);
+  char take_separator(const CsvOptions& options);
+  void skip_line();
   void read_record(char separator, std::vector<std::string_view>& cells);
   std::string_view read_quoted();
   size_t skip_blanks(size_t at, char separator) const;
@@ -56,6 +68,8 @@ class CsvTable {
   int64_t line_ = 1;
   char decimal_ = '.';
   std::vector<std::string> header_;
+  std::vector<bool> unnamed_;
+  std::optional<std::vector<std::string>> missing_;
   std::vector<std::string_view> cells_;
   std::vector<int64_t> lines_;
   std::deque<std::string> unquoted_;  // cells with doubled quotes, undoubled; a deque leaves its strings where they are

@@ -122,6 +122,19 @@ TEST_F(FitCommand, TellsHowTheSearchWentAndRefusesBeforeIt) {
   }
 }
 
+TEST_F(FitCommand, ReadsTablesAsOtherProgramsWriteThem) {
+  std::string rows;
+  for (int i = 0; i < 12; ++i) rows += std::to_string(i + 1) + "|" + std::to_string(2 * i + i % 3) + "|" + (i == 5 ? "?" : std::to_string(i)) + "\n";
+  const auto table = write("bars.csv", "# from a logger\n|y|\"length, cm\"\n" + rows);
+  const auto flags = " --response y --experts 1 --quiet --comment '#' --missing-marks '?' --missing drop ";
+  const auto all = cli("fit " + table + flags);
+  expect(all, 0, "length, cm");
+  expect(all, 0, "column \"column1\" has no name of its own (row names?) and is left out");
+  expect(cli("fit " + table + flags + "--inputs '\"length, cm\",column1' --gate-inputs '\"length, cm\"'"), 2, "column \"column1\" is determined");
+  expect(cli("fit " + table + flags + "--inputs '\"length, cm\"'"), 0, "(1 left out: missing values)");
+  expect(cli("fit " + table + " --response y --comment '##'"), 2, "expected one sign");
+}
+
 /// What docs/statistics.md prints after "$ gatewright ARGUMENTS", up to the next command or the end of the block.
 std::string documented(const std::string& text, const std::string& arguments) {
   const auto at = text.find("$ gatewright " + arguments + "\n");
