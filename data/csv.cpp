@@ -21,11 +21,15 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-/// The candidate that the first line that is not blank holds most often outside quotes; a comma if it holds none.
-char guess_separator(std::string_view text) {
+/// The candidate that the first line that is not blank holds most often outside quotes; a bar if it holds that alone; a comma if none.
+char guess_separator(std::string_view text, char comment) {
   text.remove_prefix(std::min(text.find_first_not_of(" \r\n"), text.size()));
-  std::array<int64_t, 3> count{};
-  constexpr std::string_view kCandidates = ",;\t";
+  while (comment != 0 && text.starts_with(comment)) {
+    text.remove_prefix(std::min(text.find('\n'), text.size()));
+    text.remove_prefix(std::min(text.find_first_not_of(" \r\n"), text.size()));
+  }
+  std::array<int64_t, 4> count{};
+  constexpr std::string_view kCandidates = ",;\t|";
   bool quoted = false;
   for (const char c : text) {
     if (c == '"') quoted = !quoted;
@@ -33,7 +37,8 @@ char guess_separator(std::string_view text) {
     const auto found = kCandidates.find(c);
     if (!quoted && found != std::string_view::npos) ++count[found];
   }
-  return kCandidates[static_cast<size_t>(std::max_element(count.begin(), count.end()) - count.begin())];
+  const auto most = std::max_element(count.begin(), count.end() - 1);
+  return *most == 0 && count.back() > 0 ? kCandidates.back() : kCandidates[static_cast<size_t>(most - count.begin())];
 }
 
 /// Of digits that no double holds: whether they are too small for one, not too large. The place of the first digit that is not zero tells.
@@ -88,7 +93,7 @@ bool is_missing(std::string_view text) {
 }
 
 CsvTable::CsvTable(std::string bytes, const std::string& name, const CsvOptions& options)
-    : name_(name), text_(std::move(bytes)), decimal_(options.decimal) {
+    : name_(name), text_(std::move(bytes)), decimal_(options.decimal), missing_(options.missing) {
   GW_CHECK(decimal_ == '.' || decimal_ == ',', "csv \"{}\": expected . or , for decimals, got {}", name, decimal_);
   GW_CHECK(text_.size() <= options.limit_bytes, "csv \"{}\": expected at most {} bytes, got {}", name, options.limit_bytes, text_.size());
   parse(options);
@@ -96,7 +101,8 @@ CsvTable::CsvTable(std::string bytes, const std::string& name, const CsvOptions&
 
 void CsvTable::refuse(const std::string& what) const { fail("csv \"{}\", line {}: {}", name_, line_, what); }
 
-void CsvTable::parse(const CsvOptions& options) {
+/// Text in UTF-8, without its byte order mark.
+void CsvTable::check_text() {
   if (text_.starts_with("\xEF\xBB\xBF")) at_ = 3;
   const auto zero = text_.find('\0');
   GW_CHECK(zero == std::string::npos, "csv \"{}\": byte {} is zero: this is no text; is it UTF-16 or a spreadsheet's own format?", name_,
@@ -109,11 +115,19 @@ void CsvTable::parse(const CsvOptions& options) {
         "iconv -f ISO-8859-1 -t UTF-8",
         static_cast<unsigned char>(text_[foreign])));
   }
+}
+
+void CsvTable::parse(const CsvOptions& options) {
+  check_text();
   if (text_.find('\n') == std::string::npos) std::replace(text_.begin(), text_.end(), '\r', '\n');
-  const char separator = options.separator != 0 ? options.separator : guess_separator(std::string_view(text_).substr(at_));
+  const char separator = take_separator(options);
   std::vector<std::string_view> record;
   while (at_ < text_.size()) {
     const int64_t first_line = line_;
+    if (options.comment != 0 && text_[at_] == options.comment) {
+      skip_line();
+      continue;
+    }
     read_record(separator, options.limit_columns, record);
     if (record.size() == 1 && record[0].empty()) continue;  // a blank line
     if (header_.empty()) {
@@ -146,6 +160,22 @@ void CsvTable::keep(const std::vector<std::string_view>& record, const CsvOption
     if (cell.size() > kMostLength) refuse(fmt::format("expected cells of at most {} bytes, got one of {}", kMostLength, cell.size()));
     cells_.push_back(cell.empty() ? 0 : static_cast<uint64_t>(cell.data() - text_.data()) << kLengthBits | cell.size());
   }
+}
+
+/// Spreadsheets write "sep=;" as a first line for themselves.
+char CsvTable::take_separator(const CsvOptions& options) {
+  const auto rest = std::string_view(text_).substr(at_);
+  const auto line = trim(rest.substr(0, rest.find('\n')));
+  const bool tells = line.starts_with("sep=") && line.size() == 5;
+  const bool tells_tab = line == "sep=" && rest.starts_with("sep=\t");
+  if (tells || tells_tab) skip_line();
+  if (options.separator != 0) return options.separator;
+  return tells ? line.back() : tells_tab ? '\t' : guess_separator(std::string_view(text_).substr(at_), options.comment);
+}
+
+void CsvTable::skip_line() {
+  at_ = std::min(text_.find('\n', at_), text_.size());
+  if (at_ < text_.size()) ++at_, ++line_;
 }
 
 void CsvTable::read_record(char separator, int64_t limit_columns, std::vector<std::string_view>& cells) {
@@ -201,13 +231,21 @@ void CsvTable::take_header(const std::vector<std::string_view>& cells) {
   std::set<std::string> seen;
   for (const auto cell : cells) {
     std::string text(trim(cell));
-    if (text.empty()) text = fmt::format("column{}", header_.size() + 1);  // R writes its row names under no name
+    // R and pandas write row names under no name; pandas calls such a column so when it has read it once.
+    unnamed_.push_back(text.empty() || text == "Unnamed: 0");
+    if (text.empty()) text = fmt::format("column{}", header_.size() + 1);
     GW_CHECK(seen.insert(text).second, "csv \"{}\": the header names \"{}\" twice", name_, shown(text));
     header_.push_back(std::move(text));
   }
 }
 
 bool CsvTable::number(int64_t row, int64_t column, double& value) const { return parse_number(cell(row, column), value, decimal_); }
+
+bool CsvTable::missing(int64_t row, int64_t column) const {
+  const auto text = trim(cell(row, column));
+  if (!missing_) return is_missing(text);
+  return text.empty() || std::find(missing_->begin(), missing_->end(), text) != missing_->end();
+}
 
 bool CsvTable::has_other_decimal(int64_t row, int64_t column) const {
   double value = 0;
@@ -220,7 +258,10 @@ int64_t CsvTable::column(const std::string& name) const {
     std::vector<std::string> known;
     for (const auto& one : header_) known.push_back(shown(one));
     fail("csv \"{}\": no column \"{}\"{}{}", name_, shown(name), near_miss(name, known),
-         header_.size() > 1 ? "" : "; the header is a single cell: name the separator, or is it none of comma, semicolon and tab?");
+         header_.front().starts_with('#') ? "; the first line begins with #: if such lines are comments, give the option comment"
+         : header_.size() > 1
+             ? ""
+             : "; the header is a single cell: name the separator, or is it none of comma, semicolon, tab and bar (blanks are none)?");
   }
   return found - header_.begin();
 }

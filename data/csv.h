@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -7,11 +8,16 @@
 namespace gw {
 
 struct CsvOptions {
-  char separator = 0;  ///< 0: the one of , ; tab that is most frequent in the header
+  /// 0: what a first line "sep=;" says, as spreadsheets write it; else the one of , ; tab that is most frequent in the header, or | where
+  /// it holds none of these.
+  char separator = 0;
   uint64_t limit_bytes = uint64_t{4} << 30;
   int64_t limit_columns = 4096;
   char decimal = '.';                      ///< . or ,
   int64_t limit_cells = int64_t{1} << 28;  ///< rows times columns; a cell takes 8 bytes beside its text
+  char comment = 0;    ///< lines that begin with it are skipped; 0: none are
+  /// Cells that are missing values, beside empty ones; absent: those of `is_missing`.
+  std::optional<std::vector<std::string>> missing = std::nullopt;
 };
 
 /// What a compressed file may become: deflate shrinks repetitions a thousandfold, so that one of 1 MB could fill the memory. Up to these
@@ -48,15 +54,22 @@ class CsvTable {
   /// The cell is a number only with the other decimal sign: "1,5" where a point is expected.
   bool has_other_decimal(int64_t row, int64_t column) const;
   char decimal() const { return decimal_; }
+  /// The cell stands for a missing value.
+  bool missing(int64_t row, int64_t column) const;
+  /// The header gives the column no name, as R and pandas write their row names: it is called column1.
+  bool unnamed(int64_t column) const { return unnamed_[static_cast<size_t>(column)]; }
   /// The line of the file that a row starts on, counted from 1.
   int64_t line(int64_t row) const { return lines_[static_cast<size_t>(row)]; }
   /// Errors: ValueError with the near miss for a name that the header does not have.
   int64_t column(const std::string& name) const;
 
  private:
+  void check_text();
   void parse(const CsvOptions& options);
   void read_record(char separator, int64_t limit_columns, std::vector<std::string_view>& cells);
   void keep(const std::vector<std::string_view>& record, const CsvOptions& options);
+  char take_separator(const CsvOptions& options);
+  void skip_line();
   std::string_view read_quoted();
   size_t skip_blanks(size_t at, char separator) const;
   void take_header(const std::vector<std::string_view>& cells);
@@ -71,6 +84,8 @@ class CsvTable {
   char decimal_ = '.';
   std::vector<std::string> header_;
   std::vector<uint64_t> cells_;  // place in the text and length: half of a string_view
+  std::vector<bool> unnamed_;
+  std::optional<std::vector<std::string>> missing_;
   std::vector<int64_t> lines_;
 };
 

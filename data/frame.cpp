@@ -1,6 +1,7 @@
 #include "data/frame.h"
 
 #include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
@@ -25,12 +26,36 @@ std::string shown_cell(std::string_view cell) { return shown(cell, 40); }
 
 using Rows = std::vector<int64_t>;
 
+/// The level that a cell stands for: numbers that are equal are one level however they are written (1, 1.0, 1e0). Digits after a leading 0
+/// (01234) and more than doubles hold are identifiers, which stay as they are.
+std::string level_of(const CsvTable& table, int64_t row, int64_t column) {
+  constexpr size_t kDigits = 15;
+  const auto cell = table.cell(row, column);
+  const auto digits = cell.substr(std::min(cell.find_first_not_of("+-"), cell.size()));
+  const bool identifier = digits.size() > 1 && digits[0] == '0' && std::isdigit(static_cast<unsigned char>(digits[1]));
+  double value = 0;
+  if (identifier || digits.size() > kDigits || !table.number(row, column, value)) return std::string(cell);
+  return fmt::format("{}", value == 0 ? 0.0 : value);
+}
+
+/// The place of a cell's level; the end if there is none. Model files of before name levels as cells were written.
+std::vector<std::string>::const_iterator find_level(const CsvTable& table, int64_t row, int64_t column,
+                                                    const std::vector<std::string>& levels) {
+  const auto as_written = std::find(levels.begin(), levels.end(), table.cell(row, column));
+  return as_written != levels.end() ? as_written : std::find(levels.begin(), levels.end(), level_of(table, row, column));
+}
+
+/// What people write for a value that is not there.
+bool looks_missing(std::string_view cell) {
+  static const std::set<std::string_view> kMarks{"?", "-", "--", "None", "none", "NONE", "#N/A", "N.A.", "n.a.", "missing", "NULL", "*"};
+  return kMarks.contains(cell);
+}
+
 /// Of `rows`.
 std::vector<std::string> levels_of(const CsvTable& table, int64_t column, const Rows& rows) {
   std::set<std::string> seen;
   for (const int64_t r : rows) {
-    const auto cell = table.cell(r, column);
-    if (!is_missing(cell)) seen.emplace(cell);
+    if (!table.missing(r, column)) seen.insert(level_of(table, r, column));
     GW_CHECK(seen.size() <= kMostLevels,
              "csv \"{}\", column \"{}\": expected a factor of at most {} levels, got more; is it an identifier? leave it out of "
              "the inputs",
@@ -65,7 +90,7 @@ Term make_term(const CsvTable& table, const std::string& name, bool factor, cons
   int64_t first = -1;
   for (const int64_t r : rows) {
     const auto cell = table.cell(r, column);
-    if (factor || is_missing(cell)) continue;
+    if (factor || table.missing(r, column)) continue;
     if (!any_cell) first = r;
     any_cell = true;
     any_number = table.number(r, column, value);
@@ -99,7 +124,7 @@ class RowReader {
         out.push_back(number(row, columns_[t], Role::kInput));
         continue;
       }
-      const auto found = std::find(levels.begin(), levels.end(), cell);
+      const auto found = find_level(table_, row, columns_[t], levels);
       GW_CHECK(found != levels.end(), "{}: unknown level \"{}\"{}", place(table_, row, columns_[t]), shown_cell(cell),
                near_miss(std::string(cell), levels));
       for (auto level = levels.begin() + 1; level != levels.end(); ++level) out.push_back(level == found ? 1 : 0);
@@ -108,7 +133,7 @@ class RowReader {
   }
 
   bool missing(int64_t row, int64_t column) const {
-    if (!is_missing(table_.cell(row, column))) return false;
+    if (!table_.missing(row, column)) return false;
     GW_CHECK(drop_, "{}: the value is missing; fill it in, or leave such rows out with --missing drop", place(table_, row, column));
     return true;
   }
@@ -123,6 +148,10 @@ class RowReader {
                                    ? ", or take the column as classes with --factor " + shown(table_.header()[static_cast<size_t>(column)])
                                : role == Role::kResponse ? ", or explain classes with --family multinomial"
                                                          : "";
+    const auto cell = table_.cell(row, column);
+    if (looks_missing(cell))
+      fail("{}: expected a number, got \"{}\"; if it stands for a missing value, name it among the missing marks{}",
+           place(table_, row, column), shown_cell(cell), remedy);
     fail("{}: expected a number, got \"{}\"; mend the cell{}", place(table_, row, column), shown_cell(table_.cell(row, column)), remedy);
   }
 
@@ -138,7 +167,7 @@ class RowReader {
 Rows used_rows(const CsvTable& table, const std::vector<int64_t>& columns, int64_t weight, bool drop_missing, Frame& frame) {
   Rows rows;
   for (int64_t r = 0; r < table.rows(); ++r) {
-    const auto missing = [&](int64_t column) { return is_missing(table.cell(r, column)); };
+    const auto missing = [&](int64_t column) { return table.missing(r, column); };
     double value = 1;
     if (weight >= 0 && table.number(r, weight, value) && value == 0) {
       ++frame.weightless;
@@ -166,7 +195,7 @@ void read_rows(const CsvTable& table, const Rows& rows, bool drop_missing, bool 
     }
     if (response >= 0 && schema.classes.empty()) frame.y.push_back(reader.number(r, response, RowReader::Role::kResponse));
     if (response >= 0 && !schema.classes.empty()) {
-      const auto found = std::find(schema.classes.begin(), schema.classes.end(), table.cell(r, response));
+      const auto found = find_level(table, r, response, schema.classes);
       if (found == schema.classes.end()) fail("{}: unknown class \"{}\"", place(table, r, response), shown_cell(table.cell(r, response)));
       frame.y.push_back(static_cast<double>(found - schema.classes.begin()));
     }
@@ -217,8 +246,10 @@ Frame make_frame(const CsvTable& table, const FrameOptions& o) {
   Schema& schema = frame.schema;
   schema.response = o.response;
   std::vector<std::string> inputs = o.inputs;
-  for (const auto& name : table.header()) {
-    if (o.inputs.empty() && name != o.response && name != o.weights) inputs.push_back(name);
+  for (int64_t column = 0; o.inputs.empty() && column < table.columns(); ++column) {
+    const auto& name = table.header()[static_cast<size_t>(column)];
+    if (name == o.response || name == o.weights) continue;
+    (table.unnamed(column) ? frame.unnamed : inputs).push_back(name);
   }
   std::vector<int64_t> columns{table.column(o.response)};
   for (const auto& name : inputs) {

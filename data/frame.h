@@ -41,6 +41,7 @@ struct Frame {
   std::vector<int64_t> row;          ///< rows of the table that are used
   int64_t dropped = 0;               ///< rows left out for a missing value
   int64_t weightless = 0;            ///< rows left out for their weight of 0: they say nothing
+  std::vector<std::string> unnamed;  ///< columns that no name was given for, which are no inputs unless they are named among them
   int64_t size() const { return static_cast<int64_t>(row.size()); }
 };
 

@@ -77,6 +77,9 @@ std::vector<std::string> notes_of(const FitOutcome& outcome) {
     if (c.degenerate && c.experts != fit.spec.experts)
       notes.push_back(fmt::format("{} experts are out: {}", c.experts, stats::name_of(c.exclusion)));
   }
+  for (const auto& name : outcome.frame.unnamed)
+    notes.push_back(
+        fmt::format("column \"{}\" has no name of its own (row names?) and is left out; name it among the inputs to use it", name));
   if (outcome.frame.weightless > 0) notes.push_back(fmt::format("{} rows of weight 0 are left out", outcome.frame.weightless));
   if (fit.at_best > 0) notes.push_back(fmt::format("{} of {} starts ended at this maximum", fit.at_best, fit.start_likelihood.size()));
   return notes;

@@ -3,10 +3,12 @@
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <optional>
 
 #include "base/error.h"
 #include "stats/inference.h"
 #include "stats/information.h"
+#include "stats/separation.h"
 #include "stats/steps.h"
 
 namespace gw::stats {
@@ -163,15 +165,38 @@ double curvature_along(const std::vector<double>& direction, const Matrix& curva
   return sum;
 }
 
+/// Class responses of one expert are asked exactly (stats/separation.h). Behind gates who belongs to which expert is not known but
+/// estimated, and no such question exists: there, the likelihood's own rise is the measure.
+std::optional<Separation> exact_separation(const MixtureSpec& spec, const Design& design) {
+  return spec.experts == 1 && spec.family == Family::kMultinomial ? std::optional(separation(spec, design)) : std::nullopt;
+}
+
+/// Takes the directions without a finite maximum out of the sums: their information is 0 in the limit.
+void take_out(const Separation& of, Information& sums) {
+  const size_t size = sums.gradient.size();
+  for (const auto& direction : of.directions) {
+    std::vector<double> unit(size - direction.size(), 0.0);  // a gate's temperature comes first
+    unit.insert(unit.end(), direction.begin(), direction.end());
+    Matrix rest(size * size);
+    for (size_t i = 0; i < size * size; ++i) rest[i] = (i / size == i % size ? 1.0 : 0.0) - unit[i / size] * unit[i % size];
+    sums.curvature = product(product(rest, sums.curvature, size), rest, size);
+    const double along = std::inner_product(unit.begin(), unit.end(), sums.gradient.begin(), 0.0);
+    for (size_t i = 0; i < size; ++i) sums.gradient[i] -= along * unit[i];
+  }
+}
+
 /// Where classes are separated with a gap, the border may also turn or move within it: such directions are known by their information,
 /// which vanishes together with that of the ones that rise. `here`: the sums at the estimate.
 Directions directions_of(const FitResult& fit, const std::vector<FreeParameter>& list, const std::vector<double>& at, const Design& design,
-                         Information here, const SumsAt& sums_at) {
+                         Information here, const SumsAt& sums_at, const std::optional<Separation>& exact) {
   const size_t size = list.size();
   leave_out_overflow(here);
+  if (exact) take_out(*exact, here);
   auto axes = axes_of(fit, list, here.curvature, here.gradient, design);
   std::vector<bool> rising(size, false);
-  if (std::any_of(axes.rise.begin(), axes.rise.end(), [](double step) { return step != 0; })) {
+  if (exact) {
+    for (size_t k = 0; k < size; ++k) rising[k] = !exact->directions.empty() && axes.value[k] <= kRank;
+  } else if (std::any_of(axes.rise.begin(), axes.rise.end(), [](double step) { return step != 0; })) {
     auto there = sums_at(further(axes, at));
     if (!finite(there.curvature)) there = here;
     axes = axes_of(fit, list, there.curvature, there.gradient, design);
@@ -215,7 +240,8 @@ std::string described(const MixtureSpec& spec, const FreeParameter& free, const 
 }
 
 void warn(const MixtureSpec& spec, const std::vector<bool>& rising, const std::vector<bool>& missing, const std::vector<std::string>& names,
-          Inference& result) {
+          const std::optional<Separation>& exact, Inference& result) {
+  const std::string how = !exact ? "" : exact->kind == Separation::Kind::kComplete ? " completely" : " in part (quasi-complete separation)";
   for (const bool gates : {false, true}) {
     std::string list;
     for (size_t i = 0; i < rising.size(); ++i) {
@@ -224,10 +250,11 @@ void warn(const MixtureSpec& spec, const std::vector<bool>& rising, const std::v
       if (rising[i] && linear_score(spec, free) && gate == gates) list += (list.empty() ? "" : "; ") + described(spec, free, names);
     }
     if (list.empty()) continue;
-    result.warnings.push_back(fmt::format(
-        "the inputs separate the {0}: the likelihood rises without bound, the ridge alone holds these coefficients, and they have no "
-        "standard errors: {1}; a larger gate_ridge, fewer columns or fewer {0} give a maximum",
-        gates ? "experts" : "classes", list));
+    result.warnings.push_back(
+        fmt::format("the inputs separate the {0}{2}: the likelihood rises without bound, the ridge alone holds these coefficients, which "
+                    "have no finite "
+                    "maximum and no standard errors: {1}; fewer columns or fewer {0} give a maximum",
+                    gates ? "experts" : "classes", list, gates ? "" : how));
   }
   size_t others = 0;
   for (size_t i = 0; i < missing.size(); ++i) others += missing[i] && !(rising[i] && linear_score(spec, result.parameter[i]));
@@ -327,20 +354,23 @@ Inference infer(const FitResult& fit, const DataView& data, const std::vector<st
   const Design design(data, fit.spec, column_names);
   const auto standard = design.to_standard(fit.parameters);
   const auto fixed = held(fit, result.parameter);
-  const auto sums = free_sums(fit, standard, result.parameter, fixed, design);
   const auto map = to_data_map(fit.spec, standard, design);
-  const auto at = to_vector(fit.spec, standard);
+  auto at = to_vector(fit.spec, standard);
+  const auto exact = exact_separation(fit.spec, design);
+  if (exact && !exact->to_limit.empty())
+    std::transform(exact->to_limit.rbegin(), exact->to_limit.rend(), at.rbegin(), at.rbegin(), std::plus<>());
   const auto sums_at = [&](const std::vector<double>& vector) {
     return free_sums(fit, from_vector(fit.spec, data.d, vector), result.parameter, fixed, design);
   };
+  const auto sums = sums_at(at);
   const auto for_robust = [](Information both) {
     std::swap(both.curvature, both.robust_curvature);
     return both;
   };
   const auto robust_at = [&](const std::vector<double>& vector) { return for_robust(sums_at(vector)); };
-  const auto plain = directions_of(fit, result.parameter, at, design, sums, sums_at);
+  const auto plain = directions_of(fit, result.parameter, at, design, sums, sums_at, exact);
   const bool kinked = fit.spec.family == Family::kLaplace;
-  const auto bread = kinked ? directions_of(fit, result.parameter, at, design, for_robust(sums), robust_at) : plain;
+  const auto bread = kinked ? directions_of(fit, result.parameter, at, design, for_robust(sums), robust_at, exact) : plain;
   const auto missing = either(taking_part(map, plain.undetermined, size), fixed);
   result.factor = natural(map, plain.factor, result);
   result.covariance = product_transposed(result.factor, result.factor, size);
@@ -352,7 +382,7 @@ Inference infer(const FitResult& fit, const DataView& data, const std::vector<st
   errors_from(result.covariance, missing, result.estimate, result.error);
   errors_from(result.robust_covariance, robust_missing, result.estimate, result.robust_error);
   result.undetermined = natural_directions(map, plain, result);
-  warn(fit.spec, taking_part(map, rising_of(plain), size), missing, column_names, result);
+  warn(fit.spec, taking_part(map, rising_of(plain), size), missing, column_names, exact, result);
   return result;
 }
 

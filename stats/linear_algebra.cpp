@@ -100,6 +100,14 @@ EigenPairs eigen_pairs(const Matrix& matrix, int64_t size) {
   return pairs;
 }
 
+std::vector<double> least_squares_by_columns(const std::vector<std::vector<double>>& columns, const std::vector<double>& target) {
+  Dense matrix(static_cast<Eigen::Index>(target.size()), static_cast<Eigen::Index>(columns.size()));
+  for (size_t k = 0; k < columns.size(); ++k)
+    matrix.col(static_cast<Eigen::Index>(k)) = Eigen::Map<const Vector>(columns[k].data(), static_cast<Eigen::Index>(target.size()));
+  const Vector x = matrix.colPivHouseholderQr().solve(Eigen::Map<const Vector>(target.data(), static_cast<Eigen::Index>(target.size())));
+  return {x.data(), x.data() + x.size()};
+}
+
 Matrix product(const Matrix& a, const Matrix& b, size_t size) {
   const auto n = static_cast<Eigen::Index>(size);
   Matrix result(size * size);

@@ -27,6 +27,9 @@ struct EigenPairs {
 };
 EigenPairs eigen_pairs(const Matrix& matrix, int64_t size);
 
+/// Coefficients of the columns whose combination is nearest to `target`, by orthogonal factors: no squared condition.
+std::vector<double> least_squares_by_columns(const std::vector<std::vector<double>>& columns, const std::vector<double>& target);
+
 /// a b, all [size, size]; and a b'.
 Matrix product(const Matrix& a, const Matrix& b, std::size_t size);
 Matrix product_transposed(const Matrix& a, const Matrix& b, std::size_t size);

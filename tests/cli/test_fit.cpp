@@ -97,7 +97,7 @@ TEST_F(FitCommand, SeparableClassesAndDyingExpertsAreNotedAndNeverNan) {
   for (int i = 0; i < 40; ++i) separable += std::string(i < 20 ? "a," : "b,") + std::to_string(i) + "\n";
   for (int i = 0; i < 30; ++i) few += std::to_string(0.1 * i + std::sin(12.9898 * i * i)) + "," + std::to_string(0.1 * i) + "\n";
   const auto classes = cli("fit " + write("s.csv", separable) + " --response y --family multinomial --experts 1..2 --quiet");
-  expect(classes, 0, "note: the inputs separate the classes: the likelihood rises without bound");
+  expect(classes, 0, "note: the inputs separate the classes completely: the likelihood rises without bound");
   const auto data = write("f.csv", few);
   const auto one = cli("fit " + data + " --response y --experts 8 --quiet"), range = cli("fit " + data + " --response y --experts 1..8 --quiet");
   expect(one, 0, "died: 2 rows are left to it");
@@ -120,6 +120,19 @@ TEST_F(FitCommand, TellsHowTheSearchWentAndRefusesBeforeIt) {
     EXPECT_EQ(answer.code, 2) << flag << ": " << answer.text;
     EXPECT_LT(answer.text.size(), 160u) << answer.text;  // a range once ended at the largest double, in 309 digits
   }
+}
+
+TEST_F(FitCommand, ReadsTablesAsOtherProgramsWriteThem) {
+  std::string rows;
+  for (int i = 0; i < 12; ++i) rows += std::to_string(i + 1) + "|" + std::to_string(2 * i + i % 3) + "|" + (i == 5 ? "?" : std::to_string(i)) + "\n";
+  const auto table = write("bars.csv", "# from a logger\n|y|\"length, cm\"\n" + rows);
+  const auto flags = " --response y --experts 1 --quiet --comment '#' --missing-marks '?' --missing drop ";
+  const auto all = cli("fit " + table + flags);
+  expect(all, 0, "length, cm");
+  expect(all, 0, "column \"column1\" has no name of its own (row names?) and is left out");
+  expect(cli("fit " + table + flags + "--inputs '\"length, cm\",column1' --gate-inputs '\"length, cm\"'"), 2, "column \"column1\" is determined");
+  expect(cli("fit " + table + flags + "--inputs '\"length, cm\"'"), 0, "(1 left out: missing values)");
+  expect(cli("fit " + table + " --response y --comment '##'"), 2, "expected one sign");
 }
 
 /// What docs/statistics.md prints after "$ gatewright ARGUMENTS", up to the next command or the end of the block.

@@ -280,6 +280,65 @@ TEST(Csv, FormsOfNumbers) {
   for (const auto* text : {"-na", "-", "-.", "-5"}) EXPECT_FALSE(gw::is_missing(text)) << text;
 }
 
+// What spreadsheets, R and pandas write around their tables.
+TEST(Csv, SeparatorLinesBarsAndComments) {
+  const CsvTable told("sep=;\r\ny;x,1\n1;2\n", "t.csv");
+  EXPECT_EQ(told.header(), (Names{"y", "x,1"}));
+  EXPECT_EQ(told.line(0), 3);
+  EXPECT_EQ(CsvTable("sep=\t\ny\tx\n1\t2\n", "t.csv").header(), (Names{"y", "x"}));
+  EXPECT_EQ(CsvTable("y|x\n1|2\n", "t.csv").header(), (Names{"y", "x"}));
+  EXPECT_EQ(CsvTable("y,a|b\n1,2\n", "t.csv").header(), (Names{"y", "a|b"}));
+  gw::CsvOptions options;
+  options.comment = '#';
+  const CsvTable commented("# a; b; c\n#x\ny,x\n1,2\n# 3,4\n5,6\n", "t.csv", options);
+  EXPECT_EQ(commented.header(), (Names{"y", "x"}));
+  EXPECT_EQ(commented.rows(), 2);
+  EXPECT_EQ(commented.line(1), 6);
+  const CsvTable plain("#y,x\n1,2\n", "t.csv");  // a name may begin so
+  EXPECT_NE(refusal([&] { plain.column("y"); }).find("give the option comment"), std::string::npos);
+  const CsvTable blanks("y x\n1 2\n", "t.csv");
+  EXPECT_NE(refusal([&] { blanks.column("y"); }).find("blanks are none"), std::string::npos);
+}
+
+TEST(Csv, ColumnsWithoutANameAreNoInputs) {
+  for (const char* head : {"", "\"\"", "Unnamed: 0"}) {
+    const CsvTable table(std::string(head) + ",y,x\n1,3,5\n2,4,7\n3,5,6\n", "t.csv");
+    FrameOptions options;
+    options.response = "y";
+    const auto frame = make_frame(table, options);
+    EXPECT_EQ(frame.schema.columns(), (Names{"x"}));
+    EXPECT_EQ(frame.unnamed.size(), 1u);
+    options.inputs = {frame.unnamed[0], "x"};
+    EXPECT_EQ(make_frame(table, options).schema.columns().size(), 2u);
+  }
+}
+
+TEST(Csv, MarksOfMissingValuesMayBeNamed) {
+  const std::string text = "y,x,g\n1,2,NA\n2,?,a\n3,4,NA\n4,5,a\n";
+  FrameOptions frame;
+  frame.response = "y", frame.drop_missing = true;
+  frame.inputs = {"x"};
+  EXPECT_NE(refusal([&] { make_frame(CsvTable(text, "t.csv"), frame); }).find("missing marks"), std::string::npos);
+  frame.inputs = {};
+  gw::CsvOptions options;
+  options.missing = Names{"?"};
+  const auto read = make_frame(CsvTable(text, "t.csv", options), frame);
+  EXPECT_EQ(read.dropped, 1);
+  EXPECT_EQ(read.schema.terms[1].levels, (Names{"NA", "a"}));  // NA is Namibia here
+}
+
+TEST(Csv, EqualNumbersAreOneLevel) {
+  FrameOptions options;
+  options.response = "y", options.factors = {"g", "zip"};
+  const CsvTable table("y,g,zip\n1,1,01\n2,1.0,1\n3,2,01\n4,2.00,1\n5,+1,1\n", "t.csv");
+  const auto frame = make_frame(table, options);
+  EXPECT_EQ(frame.schema.terms[0].levels, (Names{"1", "2"}));
+  EXPECT_EQ(frame.schema.terms[1].levels, (Names{"01", "1"}));  // digits after a 0 are an identifier
+  auto schema = frame.schema;
+  schema.terms[0].levels = {"1.0", "2"};  // a model file of before
+  EXPECT_EQ(gw::apply_schema(CsvTable("g,zip\n1.0,1\n2.0,01\n", "n.csv"), schema, false, false).x, (std::vector<double>{0, 1, 1, 0}));
+}
+
 TEST(Csv, NoEscapeSequenceReachesAMessage) {
   const auto header = refusal([] { CsvTable("\x1b]0;own\x07,x\n1,2\n", "t.csv").column("y\x1b[31m"); });
   const auto cell = refusal([] {

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <sstream>
@@ -9,6 +10,7 @@
 #include "stats/inference.h"
 #include "stats/information.h"
 #include "stats/predict.h"
+#include "stats/separation.h"
 #include "tests/stats/samples.h"
 
 namespace {
@@ -147,7 +149,74 @@ TEST(Separation, ClassesWithoutAMaximumHaveNoErrorsAndAreNamed) {
   EXPECT_TRUE(part.error[0]);
   EXPECT_FALSE(part.error[1]);
   EXPECT_TRUE(part.error[2]);
-  EXPECT_EQ(part.warnings.size(), 1u);
+  ASSERT_EQ(part.warnings.size(), 1u);
+  EXPECT_NE(all.warnings[0].find("classes completely:"), std::string::npos) << all.warnings[0];
+  EXPECT_NE(part.warnings[0].find("classes in part (quasi-complete separation):"), std::string::npos) << part.warnings[0];
+}
+
+/// Two columns and two classes that one row more, on the wrong side by `overlap`, keeps from being separated.
+Sample nearly_separated(double overlap) {
+  Sample sample;
+  for (int i = 0; i < 60; ++i) {
+    const double turn = std::sin(5.0 * i), x = 0.2 + std::abs(std::sin(3.0 * i));
+    sample.x.push_back(i % 2 ? x : -x), sample.x.push_back(turn);
+    sample.y.push_back(i % 2);
+  }
+  if (overlap > 0) sample.x.push_back(-0.2 - overlap), sample.x.push_back(-0.4), sample.y.push_back(1);
+  return sample;
+}
+
+// An exact criterion, not a numerical one: however steep the maximum is, it is one.
+TEST(Separation, IsExact) {
+  for (const double overlap : {0.0, 0.05, 0.4, 1.0}) {
+    const Sample sample = nearly_separated(overlap);
+    const auto spec = one_expert(Family::kMultinomial);
+    const auto found = separation(spec, Design(sample.view(), spec));
+    // The row is inside the other class from where its x is beyond a line that tells the others apart.
+    const bool apart = overlap < 0.01;
+    if (overlap == 0 || overlap == 1) {
+      EXPECT_EQ(found.kind, apart ? Separation::Kind::kComplete : Separation::Kind::kNone) << overlap;
+      const auto inference = infer(fit(sample.view(), spec, 1), sample.view());
+      for (const auto& error : inference.error) EXPECT_EQ(error.has_value(), !apart) << overlap;
+    }
+    for (const auto& direction : found.directions) EXPECT_EQ(direction.size(), 3u);
+  }
+}
+
+// Certificates over random tables: either a direction tells classes apart, which is checked row by row, or a positive combination of all
+// contrasts is 0. The likelihood is asked instead, by Newton's method without a ridge.
+TEST(Separation, AgreesWithTheLikelihoodOnRandomTables) {
+  int counts[3] = {0, 0, 0};
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    const gw::Rng rng(seed);
+    Sample sample;
+    const int rows = 8 + static_cast<int>(rng.below(0, 10));
+    for (int i = 0; i < rows; ++i) {
+      const auto at = static_cast<uint64_t>(i);
+      sample.x.push_back(static_cast<double>(rng.fork("a").below(at, 4))), sample.x.push_back(rng.fork("b").uniform(at));
+      sample.y.push_back(i < 3 ? i : static_cast<double>(rng.fork("y").below(at, 3)));
+      if (i >= 3 && rng.fork("z").uniform(at) < 0.7) sample.y.back() = std::min(2.0, std::floor(sample.x[2 * at] * 0.8));
+    }
+    auto spec = one_expert(Family::kMultinomial);
+    spec.classes = 3;
+    const Design design(sample.view(), spec);
+    const auto found = separation(spec, design);
+    ++counts[static_cast<int>(found.kind)];
+    // Where there is a maximum the steps die out; at a separation they go on by about 1 in some score for ever.
+    auto p = make_parameters(spec, 2);
+    auto at = to_vector(spec, p);
+    double last = 0;
+    for (int step = 0; step < 20; ++step) {
+      const auto sums = information(spec, from_vector(spec, 2, at), design);
+      auto move = solve(sums.curvature, sums.gradient);
+      double longest = 0;
+      for (const double value : move) longest = std::max(longest, std::abs(value));
+      for (size_t i = 0; i < at.size(); ++i) at[i] += move[i] * std::min(1.0, 3 / longest);
+      last = longest;
+    }
+    EXPECT_EQ(found.kind != Separation::Kind::kNone, last > 1e-3) << "seed " << seed << ": " << last;
+  }
+  for (const int count : counts) EXPECT_GE(count, 5);
 }
 
 TEST(Separation, AnInnocentClassKeepsItsErrors) {
@@ -214,6 +283,30 @@ TEST(Separation, AGateLeavesTheErrorsOfItsExpertsAlone) {
   EXPECT_GT(predict({}, result.parameters, &x, 0.95, &inference).mean_error.value_or(0), 0.02);
   EXPECT_FALSE(predict({}, result.parameters, &between, 0.95, &inference).mean_error);  // which expert it is depends on the gate
   EXPECT_EQ(inference.warnings.size(), 1u);
+}
+
+// From groups that lie apart to groups that overlap: the note names exactly the gate's coefficients that have no error in the table, and
+// where the maximum is finite, however steep, they have one.
+TEST(Separation, TheNoteAndTheTableOfAGateSayTheSame) {
+  int separated = 0, steep = 0;
+  for (const double gap : {1.0, 0.4, 0.1, 0.0, -0.1, -0.2, -0.3, -0.5}) {
+    Sample sample;
+    const gw::Rng rng(7);
+    for (uint64_t i = 0; i < 160; ++i) {
+      const bool first = i % 2 == 0;
+      const double x = (first ? -1 : 1) * (gap / 2 + 2 * rng.uniform(i));
+      sample.x.push_back(x), sample.y.push_back((first ? 1 + x : 8 - x) + 0.3 * gw::testing::normal(rng.fork("noise"), i));
+    }
+    const auto inference = infer(fit(sample.view(), {}, 1), sample.view(), {"dose"});
+    const std::string note = inference.warnings.empty() ? "" : inference.warnings[0];
+    for (size_t i = 0; i < 2; ++i) {
+      const bool named = note.find(i == 0 ? "gate 1 (intercept)" : "gate 1 dose") != std::string::npos;
+      EXPECT_NE(named, inference.error[i].has_value()) << gap << ": " << note;
+    }
+    separated += !inference.error[1], steep += inference.error[1].value_or(0) > 3;
+  }
+  EXPECT_GE(separated, 2);
+  EXPECT_GE(steep, 1);
 }
 
 TEST(Inference, WeightTwoIsTheRowTwice) {

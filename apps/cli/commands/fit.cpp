@@ -34,10 +34,10 @@ class FitCommand : public Command {
   void declare(CLI::App& app) override {
     app.add_option("data", data_, "table with a header (.csv, .csv.gz)")->required();
     app.add_option("--response", request_.frame.response, "column to be explained")->required();
-    app.add_option("--inputs", request_.frame.inputs, "columns that explain; default: all others")->delimiter(',');
-    app.add_option("--gate-inputs", gate_inputs_, "inputs that the gate sees; default: all; none for constant gates")->delimiter(',');
-    app.add_option("--expert-inputs", expert_inputs_, "inputs that the experts see; default: all")->delimiter(',');
-    app.add_option("--factor", request_.frame.factors, "columns of numbers to be taken as factors")->delimiter(',');
+    app.add_option("--inputs", request_.frame.inputs, "columns that explain; default: all others");
+    app.add_option("--gate-inputs", gate_inputs_, "inputs that the gate sees; default: all; none for constant gates");
+    app.add_option("--expert-inputs", expert_inputs_, "inputs that the experts see; default: all");
+    app.add_option("--factor", request_.frame.factors, "columns of numbers to be taken as factors");
     app.add_option("--weights", request_.frame.weights, "column of weights");
     app.add_option("--missing", missing_, "rows with missing values: refuse or drop")->check(CLI::IsMember({"refuse", "drop"}))->capture_default_str();
     csv_.declare(app);
@@ -94,6 +94,7 @@ class FitCommand : public Command {
  private:
   void fill_request() {
     std::tie(request_.least_experts, request_.most_experts) = parse_range(experts_);
+    for (auto* names : {&request_.frame.inputs, &request_.frame.factors, &gate_inputs_, &expert_inputs_}) split_names(*names);
     request_.spec.gate.kind = stats::gate_kind(gate_);
     request_.spec.gate.activation = stats::activation(activation_);
     request_.spec.gate.select_with_bias = !select_without_bias_;
@@ -120,7 +121,10 @@ class FitCommand : public Command {
   std::string command_line() const {
     std::string line = fmt::format("gatewright fit {} --response {}", data_, request_.frame.response);
     const auto add = [&](const char* flag, const std::vector<std::string>& names) {
-      if (!names.empty()) line += fmt::format(" {} {}", flag, fmt::join(names, ","));
+      if (names.empty()) return;
+      std::vector<std::string> quoted = names;
+      for (auto& name : quoted) name = name.find(',') == std::string::npos ? name : "\"" + name + "\"";
+      line += fmt::format(" {} {}", flag, fmt::join(quoted, ","));
     };
     add("--inputs", request_.frame.inputs), add("--gate-inputs", gate_inputs_), add("--expert-inputs", expert_inputs_);
     add("--factor", request_.frame.factors);
