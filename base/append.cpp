@@ -66,7 +66,8 @@ LogMark log_mark(const nlohmann::json& json, const std::string& name) {
   return mark;
 }
 
-LogFile::LogFile(std::string path) : path_(std::move(path)), file_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
+LogFile::LogFile(std::string path)
+    : path_(std::move(path)), file_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644)) {
   if (file_ < 0) fail_log(path_, "append to it", errno);
   struct stat info {};
   if (::fstat(file_, &info) == 0) bytes_ = static_cast<uint64_t>(info.st_size);
@@ -110,7 +111,7 @@ void check_log(const std::string& path, const LogMark& mark) {
 }
 
 void cut_log(const std::string& path, uint64_t bytes) {
-  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (file < 0) fail_log(path, "cut it", errno);
   const int result = ::ftruncate(file, static_cast<off_t>(bytes)), code = errno;
   ::close(file);

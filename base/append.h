@@ -21,7 +21,7 @@ LogMark log_mark(const nlohmann::json& json, const std::string& name);
 /// A file that is open for appending.
 class LogFile {
  public:
-  /// Creates the file if there is none. Errors: IoError with the system's reason.
+  /// Creates the file if there is none; a symbolic link is refused. Errors: IoError with the system's reason.
   explicit LogFile(std::string path);
   ~LogFile();
   LogFile(const LogFile&) = delete;

@@ -111,9 +111,14 @@ void write_in_place(const std::string& path, const std::function<void(FileWriter
   if (fd.close() != 0) fail_io(path, "close it", errno);
 }
 
+/// The place to write to: `path`, or what it points at where that is a device or a pipe or the link is the system's.
 std::string resolved(const std::string& path) {
-  struct stat link {};
+  struct stat link {
+  }, target_info{};
   if (::lstat(path.c_str(), &link) != 0 || !S_ISLNK(link.st_mode)) return path;
+  const bool of_system = path.rfind("/dev/", 0) == 0 || path.rfind("/proc/", 0) == 0;
+  const bool there = ::stat(path.c_str(), &target_info) == 0;
+  if (!of_system && (!there || S_ISREG(target_info.st_mode))) return path;
   const std::unique_ptr<char, decltype(&std::free)> target(::realpath(path.c_str(), nullptr), &std::free);
   if (target == nullptr) fail_io(path, "follow the link", errno);
   return target.get();
@@ -141,6 +146,8 @@ const char* remedy_of(int code, bool reading) {
       return "give the path of a file";
     case ENAMETOOLONG:
       return "choose a shorter name";
+    case ELOOP:
+      return "remove the symbolic link: outputs are not written through links";
     case EMFILE:
     case ENFILE:
       return "raise the limit on open files (ulimit -n)";
@@ -176,7 +183,7 @@ std::string read_file(const std::string& path, uint64_t limit_bytes) {
 void write_atomic(const std::string& path, const std::function<void(FileWriter&)>& content) {
   const std::string target = resolved(path);
   struct stat old {};
-  const bool exists = ::stat(target.c_str(), &old) == 0;
+  const bool exists = ::lstat(target.c_str(), &old) == 0 && !S_ISLNK(old.st_mode);
   if (exists && S_ISDIR(old.st_mode)) fail_io(path, "write it", EISDIR);
   if (exists && !S_ISREG(old.st_mode)) return write_in_place(target, content);
   Temporary temporary(target);

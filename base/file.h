@@ -20,8 +20,9 @@ class FileWriter {
 std::string read_file(const std::string& path, uint64_t limit_bytes);
 
 /// Replaces `path` by new content or leaves it as it was: temporary file in the same directory, fsync, rename, fsync of the
-/// directory. Keeps the mode of the old file; follows a symbolic link to its target. A device or a pipe (/dev/stdout) cannot
-/// be replaced and is written in place.
+/// directory. Keeps the mode of the old file. A symbolic link is replaced by the file, and what it pointed to stays as it is: in a directory of
+/// others it could point at anything. Links of /dev and /proc (/dev/stdout) are followed; a device or a pipe cannot be replaced and is
+/// written in place.
 /// Errors: IoError with the path, the system's reason and the remedy; the temporary file is gone by then. What `content` throws
 ///         passes through, likewise.
 void write_atomic(const std::string& path, const std::function<void(FileWriter&)>& content);

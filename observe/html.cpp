@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/shown.h"
 #include "observe/png.h"
 
 namespace gw {
@@ -67,7 +68,9 @@ std::string escape_html(std::string_view text) {
     } else if (size == 0 || (size == 2 && text[0] == '\xC2' && static_cast<unsigned char>(text[1]) < 0xA0)) {
       safe += "\uFFFD";  // not UTF-8, or a C1 control character
     } else {
-      safe += text.substr(0, size);
+      // Signs that turn the direction of writing, and line separators, would reorder what stands around them.
+      const auto sign = text.substr(0, size);
+      safe += shown(sign) == sign ? std::string(sign) : "\uFFFD";
     }
     text.remove_prefix(std::max<size_t>(size, 1));
   }

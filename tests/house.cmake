@@ -18,6 +18,9 @@ add_test(NAME budgets COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tools/check_bud
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND NOT GATEWRIGHT_SANITIZE)
   add_test(NAME baseline COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tools/check_baseline.py" "${CMAKE_BINARY_DIR}")
 endif()
+# Every installed header in a translation unit of its own: minutes the first time, later what changed.
+add_test(NAME headers COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tests/house/test_headers.py" "${CMAKE_BINARY_DIR}" CONFIGURATIONS slow)
+set_tests_properties(headers PROPERTIES LABELS slow)
 add_test(NAME checkers COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tests/house/test_checkers.py")
 
 # The CUDA levels compile, also where they are not built; skipped without nvcc.

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <malloc.h>
+#include <sys/mman.h>
 #include <torch/version.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "apps/cli/provenance.h"
 #include "base/cpu_info.h"
 #include "base/dispatch.h"
+#include "base/shown.h"
 
 namespace gw {
 namespace {
@@ -60,6 +62,21 @@ void warn_of_threads(int threads) {
   const std::string line = fmt::format("gatewright: {} threads on {} core{} wait for each other: --threads {} is faster\n", threads,
                                        cpu_info().cores, cpu_info().cores == 1 ? "" : "s", cpu_info().cores);
   std::fputs(line.c_str(), stderr);
+}
+
+// OpenBLAS answers a refused allocation with a crash or by asking again for ever (train under `ulimit -v 900000`). The tensor library
+// takes about 500 MB of address space beyond the 550 MB that a started program has.
+void require_memory(const std::string& command) {
+  constexpr size_t kNeeded_bytes = size_t{512} << 20;
+  const std::vector<std::string> computing{"train", "check", "attack", "inspect", "bench"};
+  if (std::find(computing.begin(), computing.end(), command) == computing.end()) return;
+  void* probe = ::mmap(nullptr, kNeeded_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (probe != MAP_FAILED) {
+    ::munmap(probe, kNeeded_bytes);
+    return;
+  }
+  throw IoError(fmt::format("out of memory: expected {} MiB of address space for \"{}\", got less; raise the limit (ulimit -v)",
+                            kNeeded_bytes >> 20, command));
 }
 
 struct Program {
@@ -127,7 +144,7 @@ struct Program {
 int usage_error(Program& program, const CLI::ParseError& error) {
   if (error.get_exit_code() == 0) return program.app.exit(error);  // --help and --version
   const bool extras = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
-  fmt::print(stderr, "gatewright: {}{}\n", error.what(), extras ? program.hint_for_extras() : "");
+  fmt::print(stderr, "gatewright: {}{}\n", shown(error.what()), extras ? program.hint_for_extras() : "");
   return 2;
 }
 
@@ -145,15 +162,18 @@ int run(int argc, char** argv) {
   }
   if (const char* levels = std::getenv("GATEWRIGHT_KERNELS")) force_kernels(levels);
   warn_of_threads(program.threads);
+  const std::string name = program.app.get_subcommands().front()->get_name();
+  require_memory(name);
   at::set_num_threads(program.threads);
-  const int code = program.commands.at(program.app.get_subcommands().front()->get_name())->run();
+  const int code = program.commands.at(name)->run();
   if (std::fflush(stdout) != 0) throw IoError("standard output: cannot write to file: is the disk full?");
   return code;
 }
 
 // Never throws: standard error may be full or closed, and the exit code still tells.
 int report(const std::string& message, int code, bool ours) {
-  const std::string line = fmt::format("gatewright: {}{}\n", message, ours ? " (a defect of gatewright: please report)" : "");
+  // File names, recipes and tables of others are in messages.
+  const std::string line = fmt::format("gatewright: {}{}\n", shown(message), ours ? " (a defect of gatewright: please report)" : "");
   std::fputs(line.c_str(), stderr);
   return code;
 }

@@ -11,6 +11,7 @@
 #include <functional>
 
 #include "base/error.h"
+#include "base/append.h"
 #include "base/file.h"
 
 namespace {
@@ -148,19 +149,24 @@ TEST_F(File, AnExceptionOfTheWriterKeepsTheOldFile) {
   EXPECT_EQ(entries(), 1u);
 }
 
-TEST_F(File, KeepsModeAndFollowsLinks) {
+TEST_F(File, KeepsModeAndReplacesLinks) {
   gw::write_atomic(path_, "old");
   ASSERT_EQ(::chmod(path_.c_str(), 0600), 0);
   const std::string link = directory_ + "/latest.bin";
   fs::create_symlink("model.bin", link);
   gw::write_atomic(link, "new");
-  EXPECT_TRUE(fs::is_symlink(link));
-  EXPECT_EQ(gw::read_file(path_, 10), "new");
+  EXPECT_FALSE(fs::is_symlink(link));
+  EXPECT_EQ(gw::read_file(link, 10), "new");
+  EXPECT_EQ(gw::read_file(path_, 10), "old") << "what the link pointed to is not ours";
+  gw::write_atomic(path_, "new");
   struct stat info {};
   ASSERT_EQ(::stat(path_.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0600u);
   fs::create_symlink("nowhere", directory_ + "/dangling");
-  EXPECT_NE(io_error_of([&] { gw::write_atomic(directory_ + "/dangling", "new"); }).find("follow the link"), std::string::npos);
+  gw::write_atomic(directory_ + "/dangling", "new");
+  EXPECT_FALSE(fs::exists(directory_ + "/nowhere"));
+  fs::create_symlink("model.bin", directory_ + "/log");
+  EXPECT_NE(io_error_of([&] { gw::LogFile(directory_ + "/log"); }).find("outputs are not written through links"), std::string::npos);
 }
 
 }  // namespace

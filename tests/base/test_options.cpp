@@ -53,6 +53,18 @@ TEST(Options, NamesPartKeyValueAndRemedy) {
   EXPECT_NE(message_of(gw::Json::array({1})).find("expected a table"), std::string::npos);
 }
 
+// Radii of attacks are quoted in steps of a pixel: 8/255.
+TEST(Options, NumbersMayBeFractions) {
+  Sample sample;
+  gw::parse_options("p", {{"jitter", "8/255"}}, sample);
+  EXPECT_EQ(sample.jitter, 8.0 / 255.0);
+  EXPECT_EQ(gw::option_from_text("p", sample, "jitter", "1/4"), (gw::Json{{"jitter", 0.25}}));
+  for (const char* wrong : {"8/0", "/255", "8/", "8/255/2", "a/b", "0.5", "nan/1", "1 /2", ""}) {
+    EXPECT_NE(message_of({{"jitter", wrong}}).find("expected a number for \"jitter\""), std::string::npos) << wrong;
+  }
+  EXPECT_NE(message_of({{"k", "4/2"}}).find("expected an integer"), std::string::npos);
+}
+
 TEST(Options, ReadsCommandLineText) {
   Sample sample;
   EXPECT_EQ(gw::option_from_text("p", sample, "k", "8"), (gw::Json{{"k", 8}}));

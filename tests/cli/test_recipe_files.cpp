@@ -17,6 +17,20 @@ using gw_test::write_file;
 
 }  // namespace
 
+// With too little address space OpenBLAS crashed or asked for memory for ever.
+TEST(Train, TooLittleMemoryIsSaidAtOnce) {
+  const auto answer = gw_test::shell("ulimit -v 900000; timeout 60 " GW_CLI " train advmoe --arm adv_moe --out /proc/none");
+  expect(answer, 2, "out of memory: expected 512 MiB of address space");
+  expect(gw_test::shell("ulimit -v 900000; " GW_CLI " list > /dev/null"), 0, "");
+}
+
+TEST(TrainInput, NoEscapeSequenceReachesTheTerminal) {
+  const auto answer = cli("train 'evil\x1b[31m\u202e.toml'");
+  expect(answer, 2, "\\x1b[31m");
+  EXPECT_EQ(answer.text.find('\x1b'), std::string::npos);
+  EXPECT_EQ(answer.text.find("\u202e"), std::string::npos);
+}
+
 TEST(TrainInput, MalformedRecipesAreNamedWithLineAndColumn) {
   const Scratch scratch;
   const auto path = scratch / "mine.toml";

@@ -9,6 +9,7 @@
 #include "base/cpu_info.h"
 #include "base/error.h"
 #include "observe/moe_bench.h"
+#include "observe/progress.h"
 #include "ops/moe_ffn.h"
 
 namespace gw {
@@ -100,8 +101,12 @@ class BenchCommand : public Command {
     Json cases = Json::array();
     std::vector<std::vector<std::string>> rows{{"case", ">ms", ">± %", ">GFLOP/s", ">GB/s", ">of the roof", ">× loop", ">mark", "verdict"}};
     bool holds = true;
+    const double started = now();
     for (const auto& test : chosen) {
-      fmt::print(stderr, "bench: {} ({} of {})\n", test.name, rows.size(), chosen.size());
+      const size_t done = rows.size() - 1;
+      const double left = done == 0 ? 0 : (now() - started) / static_cast<double>(done) * static_cast<double>(chosen.size() - done);
+      fmt::print(stderr, "bench: {} ({} of {}{})\n", test.name, rows.size(), chosen.size(),
+                 done == 0 ? ", how long all take is known after the first" : fmt::format(", about {} left", format_duration(left)));
       const auto result = run_moe_bench(test, probe, rounds_, now);
       cases.push_back(as_json(result)), rows.push_back(as_row(result));
       holds = holds && result.holds;
