@@ -229,9 +229,9 @@ std::string legend(const std::vector<LegendEntry>& entries) {
     std::string sign = entry.points ? "" : "<polyline points=\"1,5 25,5\"/>";
     if (!entry.area) sign += marker(entry.colour, entry.points ? 13 : 25 - 4, 5);  // a curve ends in its marker, points stand alone
     if (entry.area) sign = fmt::format("<rect class=\"band f{}\" width=\"26\" height=\"10\"/>", entry.colour % kPaletteSize);
-    html += fmt::format("<li><svg viewBox=\"0 0 26 10\" width=\"26\" height=\"10\" aria-hidden=\"true\"><g class=\"s{}{}\"{}>{}</g></svg>{}</li>",
-                        entry.colour % kPaletteSize, entry.dashed ? " dash" : "", entry.points ? " opacity=\"0.5\"" : "", sign,
-                        escape_html(entry.name));
+    html += fmt::format(
+        "<li><svg viewBox=\"0 0 26 10\" width=\"26\" height=\"10\" aria-hidden=\"true\"><g class=\"s{}{}\"{}>{}</g></svg>{}</li>",
+        entry.colour % kPaletteSize, entry.dashed ? " dash" : "", entry.points ? " opacity=\"0.5\"" : "", sign, escape_html(entry.name));
   }
   return html + "</ul>";
 }

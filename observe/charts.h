@@ -58,8 +58,8 @@ struct HeatMap {
   std::vector<std::vector<double>> values;  ///< [rows][columns]
   bool share_of_column = true;              ///< colour = value / sum of its column; otherwise value / largest value
   Unit unit = Unit::kCount;
-  double whole = 0;  ///< above 0: colour = value / whole, so that several maps can be compared
-  size_t letters = 1;    ///< values may become this long
+  double whole = 0;    ///< above 0: colour = value / whole, so that several maps can be compared
+  size_t letters = 1;  ///< values may become this long
 };
 /// Values are written into cells that are wide enough for all of them.
 /// Errors: InternalError if the names do not fit the values.

@@ -85,6 +85,24 @@ std::vector<std::string> notes_of(const FitOutcome& outcome) {
   return notes;
 }
 
+std::vector<std::vector<std::string>> size_rows(const FitOutcome& outcome, const std::string& criterion) {
+  const auto& sizes = outcome.candidates;
+  const bool held_out = std::any_of(sizes.begin(), sizes.end(), [](const FitCandidate& c) { return c.validation.has_value(); });
+  std::vector<std::vector<std::string>> rows{{"experts", ">log-likelihood", ">parameters", ">AIC", ">BIC", ">ICL"}};
+  if (held_out) rows[0].push_back(">held-out");
+  rows[0].push_back("");
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const auto& c = sizes[i];
+    const auto two = [](double value) { return fmt::format("{:.2f}", value); };
+    rows.push_back({fmt::format("{}", c.experts), fmt::format("{:.4f}", c.criteria.log_likelihood), fmt::format("{}", c.criteria.parameters),
+                    two(c.criteria.aic), two(c.criteria.bic), two(c.criteria.icl)});
+    if (held_out) rows.back().push_back(c.validation ? fmt::format("{:.4f}", c.validation->mean) : "");
+    const std::string out = c.degenerate ? fmt::format("out: {}", stats::name_of(c.exclusion)) : "";
+    rows.back().push_back(i == outcome.best ? "chosen by " + criterion : out);
+  }
+  return rows;
+}
+
 FitOutcome fit_mixtures(const CsvTable& table, const FitRequest& request) {
   check_request(request);
   FitOutcome outcome;

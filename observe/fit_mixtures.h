@@ -43,6 +43,9 @@ struct FitOutcome {
 /// the best.
 std::vector<std::string> notes_of(const FitOutcome& outcome);
 
+/// The sizes that were tried, for a terminal; headings that begin with ">" are of numbers. No column of what was not computed.
+std::vector<std::vector<std::string>> size_rows(const FitOutcome& outcome, const std::string& criterion);
+
 /// Errors: ValueError for a criterion that does not exist, a range of experts that is empty, and what reading and fitting refuse.
 FitOutcome fit_mixtures(const CsvTable& table, const FitRequest& request);
 

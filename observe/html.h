@@ -36,7 +36,7 @@ struct Table {
   std::vector<size_t> text_columns;
   std::string css_class;
   bool stacked = false;  ///< cells repeat their heading, for pages narrower than the table
-  std::string csv;  ///< the numbers at full precision, offered below as a file; "": none
+  std::string csv;       ///< the numbers at full precision, offered below as a file; "": none
 };
 std::string render_table(const Table& table);
 

@@ -102,7 +102,8 @@ std::string fitted_chart(const FitOutcome& outcome) {
     points[k].name = fmt::format("rows of expert {}", k + 1), points[k].colour = static_cast<int>(k), points[k].points = true;
     chart.series.push_back(points[k]);
   }
-  if (experts > 1) chart.note += fmt::format("{}an expert's line where its gate is above {:.0f} %", chart.note.empty() ? "" : "; ", 100 * kLeastGate);
+  if (experts > 1)
+    chart.note += fmt::format("{}an expert's line where its gate is above {:.0f} %", chart.note.empty() ? "" : "; ", 100 * kLeastGate);
   Series mean{"mean of the mixture", kPaletteSize - 2, true, walk.at, {}};
   std::vector<Series> lines(experts);
   for (const auto& x : walk.x) {
@@ -202,9 +203,11 @@ std::string residual_chart(const FitOutcome& outcome) {
   if (walk.column < 0 || fit.spec.family == stats::Family::kMultinomial) return "";
   const auto view = outcome.view();
   LineChart chart;
-  chart.title = "Quantile residuals", chart.note = "where each row lies in its fitted distribution, as a normal score", chart.x_label = walk.name;
+  chart.title = "Quantile residuals", chart.note = "where each row lies in its fitted distribution, as a normal score",
+  chart.x_label = walk.name;
   chart.legend = true;
-  chart.band = Band{"95 % of the rows, if the model holds", kPaletteSize - 2, {walk.at.front(), walk.at.back()}, {-1.96, -1.96}, {1.96, 1.96}};
+  chart.band =
+      Band{"95 % of the rows, if the model holds", kPaletteSize - 2, {walk.at.front(), walk.at.back()}, {-1.96, -1.96}, {1.96, 1.96}};
   Series rows{"rows", 0, false, {}, {}, true};
   for (const int64_t i : sampled_rows(view.n)) {
     rows.x.push_back(view.x[i * view.d + walk.column]);

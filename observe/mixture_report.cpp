@@ -89,8 +89,10 @@ std::string expert_table(const FitOutcome& outcome) {
   table.header = {"Expert", "Rows", "Sum of responsibilities"};
   for (size_t k = 0; k < shares.rows.size(); ++k)
     table.rows.push_back({fmt::format("{}", k + 1), fmt::format("{}", shares.rows[k]), fmt::format("{:.1f}", shares.responsibility[k])});
-  return render_table(table) + fmt::format("<p class=\"lead\">Entropy of the responsibilities: {:.3f} of its largest value (0: every row "
-                                           "belongs to one expert; 1: all rows belong to all alike).</p>", shares.entropy);
+  return render_table(table) + fmt::format(
+                                   "<p class=\"lead\">Entropy of the responsibilities: {:.3f} of its largest value (0: every row "
+                                   "belongs to one expert; 1: all rows belong to all alike).</p>",
+                                   shares.entropy);
 }
 
 std::string headline(const FitOutcome& outcome, const MixtureReport& about) {
@@ -116,7 +118,8 @@ std::string fact(const std::string& name, const std::string& value, bool code = 
 std::string fact_list(const FitOutcome& outcome, const MixtureReport& about) {
   const auto& fit = outcome.model.fit;
   const std::string dropped = outcome.frame.dropped > 0 ? fmt::format(" ({} left out: missing values)", outcome.frame.dropped) : "";
-  std::string facts = fact("Model", fmt::format("{} gate, {} experts", stats::name_of(fit.spec.gate.kind), stats::name_of(fit.spec.family)));
+  std::string facts =
+      fact("Model", fmt::format("{} gate, {} experts", stats::name_of(fit.spec.gate.kind), stats::name_of(fit.spec.family)));
   facts += fact("Rows", fmt::format("{}{}", fit.n, dropped)) + fact("Log-likelihood", fmt::format("{:.4f}", fit.log_likelihood));
   facts += fact("Command", about.command, true) + fact("Machine", about.machine) + fact("Date", about.date);
   return "<dl class=\"facts\">" + facts + "</dl>\n";
@@ -133,7 +136,8 @@ std::string render_mixture_report(const FitOutcome& outcome, const MixtureReport
   html += kReportPolicy;
   html += std::string("<style>") + kReportCss + "</style></head><body><main>\n";
   html += "<header><p class=\"kind\">Fitted mixture</p><h1>" + escape_html(title) + "</h1></header>\n";
-  html += headline(outcome, about) + fact_list(outcome, about) + coefficient_section(outcome) + comparison_section(outcome) + plots(outcome);
+  html +=
+      headline(outcome, about) + fact_list(outcome, about) + coefficient_section(outcome) + comparison_section(outcome) + plots(outcome);
   html += "</main><footer><p>Written by Gatewright " GW_VERSION ".</p></footer>";
   return html + "<script>" + kReportScript + "</script></body></html>\n";
 }

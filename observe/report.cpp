@@ -74,25 +74,34 @@ std::string fact(const std::string& name, const std::string& value, bool code = 
 
 std::string counted(size_t count, const char* what) { return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s"); }
 
+void add_once(std::vector<std::string>& list, const std::string& text) {
+  if (!text.empty() && std::find(list.begin(), list.end(), text) == list.end()) list.push_back(text);
+}
+
 /// What the runs share and a reader needs to judge the numbers: attack radius, epochs, seeds, attacks, test images.
 std::string settings(const ReportData& data) {
   std::vector<std::string> radii, epochs, seeds, images, attacks;
-  const auto add = [](std::vector<std::string>& list, const std::string& text) {
-    if (!text.empty() && std::find(list.begin(), list.end(), text) == list.end()) list.push_back(text);
-  };
   for (const RunData& run : data.runs) {
     const double radius = number_or_nan(run.recipe, "epsilon"), length = number_or_nan(run.recipe, "epochs");
-    if (std::isfinite(radius)) add(radii, fmt::format("{:.3g}", radius));
-    if (std::isfinite(length)) add(epochs, fmt::format("{:g}", length));
-    if (run.seed) add(seeds, fmt::format("{}", *run.seed));
-    if (run.evaluation && run.evaluation->images > 0) add(images, fmt::format("{}", run.evaluation->images));
+    if (std::isfinite(radius)) add_once(radii, fmt::format("{:.3g}", radius));
+    if (std::isfinite(length)) add_once(epochs, fmt::format("{:g}", length));
+    if (run.seed) add_once(seeds, fmt::format("{}", *run.seed));
+    if (run.evaluation && run.evaluation->images > 0) add_once(images, fmt::format("{}", run.evaluation->images));
     if (run.evaluation)
       for (const auto& item : run.evaluation->robust_accuracy)
-        if (item.first != kWorstCase) add(attacks, words(item.first));  // the lowest of the others is no attack of its own
+        if (item.first != kWorstCase) add_once(attacks, words(item.first));  // the lowest of the others is no attack of its own
   }
   const auto list = [](const std::vector<std::string>& texts) { return fmt::format("{}", fmt::join(texts, ", ")); };
   return fact("Attack radius ε", list(radii)) + fact("Attacks", list(attacks)) + fact("Epochs", list(epochs)) +
          fact(seeds.size() == 1 ? "Seed" : "Seeds", list(seeds)) + fact("Test images", list(images));
+}
+
+/// Where runs without a check come from; the commands of several stand in the section of runs.
+std::string origin(const ReportData& data) {
+  std::vector<std::string> machines, dates;
+  for (const RunData& run : data.runs) add_once(machines, run.about.machine), add_once(dates, run.about.date);
+  return fact("Command", data.runs.size() == 1 ? data.runs[0].about.command : "", true) +
+         fact("Machine", fmt::format("{}", fmt::join(machines, "; "))) + fact("Date", fmt::format("{}", fmt::join(dates, ", ")));
 }
 
 std::string header(const ReportData& data, const std::string& title) {
@@ -104,18 +113,14 @@ std::string header(const ReportData& data, const std::string& title) {
 std::string fact_list(const ReportData& data) {
   std::vector<std::string> datasets;
   for (const RunData& run : data.runs)
-    if (run.evaluation && !run.evaluation->dataset.empty() &&
-        std::find(datasets.begin(), datasets.end(), run.evaluation->dataset) == datasets.end())
-      datasets.push_back(run.evaluation->dataset);
+    if (run.evaluation) add_once(datasets, run.evaluation->dataset);
   std::string facts = fact("Paper", paper(data)) + fact("Data", fmt::format("{}", fmt::join(datasets, ", ")));
   if (data.runs.size() == 1) facts += fact("Arm", data.runs[0].name());
   if (data.runs.size() > 1) facts += fact("Runs", counted(data.arms.size(), "arm") + ", " + counted(data.runs.size(), "run"));
   facts += settings(data);
   for (const CheckResult& result : data.checks)
     facts += fact("Command", result.command, true) + fact("Machine", result.machine) + fact("Date", result.date);
-  if (data.checks.empty())
-    for (const RunData& run : data.runs)
-      facts += fact("Command", run.about.command, true) + fact("Machine", run.about.machine) + fact("Date", run.about.date);
+  if (data.checks.empty()) facts += origin(data);
   return facts.empty() ? "" : "<dl class=\"facts\">" + facts + "</dl>\n";
 }
 
@@ -146,8 +151,8 @@ ReportPage make_report(const std::vector<std::string>& run_directories, const Re
   html += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">";
   html += kReportPolicy;
   html += std::string("<style>") + kReportCss + "</style></head><body><main>\n" + header(data, title);
-  html += headline_section(data) + fact_list(data) + verdict_section(data) + result_section(data) + rate_section(data) + curve_section(data, options) +
-          routing_section(data, options);
+  html += headline_section(data) + fact_list(data) + verdict_section(data) + result_section(data) + rate_section(data) +
+          curve_section(data, options) + routing_section(data, options);
   html += route_section(data) + sample_section(data) + cost_section(data) + run_section(data);
   html += "</main><footer><p>Written by Gatewright " GW_VERSION
           ". Hover or touch a curve to read its values; every chart has its data folded below.</p></footer>";

@@ -199,7 +199,8 @@ double number_or_nan(const Json& object, const std::string& key) {
 }
 
 Json to_json(const About& about) {
-  return {{"title", about.title}, {"arm_title", about.arm_title}, {"command", about.command}, {"machine", about.machine}, {"date", about.date}};
+  return {
+      {"title", about.title}, {"arm_title", about.arm_title}, {"command", about.command}, {"machine", about.machine}, {"date", about.date}};
 }
 
 Json to_json(const Evaluation& e) {

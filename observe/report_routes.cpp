@@ -117,9 +117,8 @@ std::string together_map(const LayerView& layer) {
 std::string onward_map(const LayerView& layer, const std::string& next) {
   const auto found = layer.onward.find(layer.shown_phase());
   if (found == layer.onward.end() || found->second.empty() || found->second[0].empty()) return "";
-  return drawn({fmt::format("From {} to {}", layer.name, next), "", "from expert", "to expert",
-                numbered("E", found->second.size()), numbered("E", found->second[0].size()), as_counts(found->second), false,
-                Unit::kCount});
+  return drawn({fmt::format("From {} to {}", layer.name, next), "", "from expert", "to expert", numbered("E", found->second.size()),
+                numbered("E", found->second[0].size()), as_counts(found->second), false, Unit::kCount});
 }
 
 std::string load_map(const LayerView& layer) {
@@ -283,7 +282,8 @@ struct Figures {
         (shown++ < kOpenMaps ? open : rest) += map;
     }
     if (left_out > 0)
-      rest += fmt::format("<p class=\"lead\">{} more are left out: <code>gatewright inspect --json</code> has their numbers.</p>", left_out);
+      rest +=
+          fmt::format("<p class=\"lead\">{} more are left out: <code>gatewright inspect --json</code> has their numbers.</p>", left_out);
     if (!rest.empty())
       folded += fmt::format("<details class=\"more\"><summary>{}</summary><div class=\"grid\">{}</div></details>", what, rest);
   }

@@ -112,7 +112,8 @@ std::string draw(const Card& card) {
   if (card.runs.size() == 1) {
     html += "<div class=\"pair\">" + side(run, first, false) + (first.attacked.empty() ? "" : side(run, first, true));
   } else {
-    html += "<div class=\"pair arms\"><div>" + picture(first, first.clean, "clean image of " + name) + "<span class=\"side\">clean</span></div>";
+    html += "<div class=\"pair arms\"><div>" + picture(first, first.clean, "clean image of " + name) +
+            "<span class=\"side\">clean</span></div>";
     for (size_t i = 0; i < card.runs.size(); ++i) html += arm_side(*card.runs[i], *card.samples[i]);
   }
   return html + "</div></figure>";
@@ -120,10 +121,14 @@ std::string draw(const Card& card) {
 
 std::string lead(const std::vector<Card>& cards, size_t differ, size_t arms) {
   if (arms == 1)
-    return fmt::format("The attack changes prediction or route of {} of {} images. Above each pair the true class, below each picture the "
-                       "prediction and the experts that served it.", differ, cards.size());
-  return fmt::format("The arms differ on {} of {} images: the picture as each arm was attacked, with its prediction for the clean and the "
-                     "attacked one and the experts that served it.", differ, cards.size());
+    return fmt::format(
+        "The attack changes prediction or route of {} of {} images. Above each pair the true class, below each picture the "
+        "prediction and the experts that served it.",
+        differ, cards.size());
+  return fmt::format(
+      "The arms differ on {} of {} images: the picture as each arm was attacked, with its prediction for the clean and the "
+      "attacked one and the experts that served it.",
+      differ, cards.size());
 }
 
 }  // namespace

@@ -253,6 +253,7 @@ std::string run_section(const ReportData& data) {
     const std::string checkpoint = run.evaluation ? run.evaluation->checkpoint : "";
     body += fmt::format("<details><summary>{}</summary><p><code>{}</code>{}</p>", escape_html(run.label()), escape_html(run.directory),
                         checkpoint.empty() ? "" : ", checkpoint <code>" + escape_html(checkpoint) + "</code>");
+    if (!run.about.command.empty()) body += "<p><code>" + escape_html(run.about.command) + "</code></p>";
     if (!run.recipe.is_null()) body += "<pre>" + escape_html(dump_json(run.recipe, 2)) + "</pre>";
     body += "</details>\n";
   }

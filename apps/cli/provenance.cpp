@@ -5,12 +5,13 @@
 #include <torch/version.h>
 
 #include "base/cpu_info.h"
-#include "gatewright_commit.h"
 
 namespace gw {
 
+extern const char* const kCommit;  // written by cmake/commit.cmake at every build
+
 std::string version_with_commit() {
-  const std::string commit = GW_COMMIT;
+  const std::string commit = kCommit;
   return GW_VERSION + (commit.empty() ? commit : ", commit " + commit);
 }
 
@@ -22,7 +23,8 @@ std::string machine_text() {
 }
 
 std::string shell_word(const std::string& word) {
-  const bool plain = word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:@%+") == std::string::npos;
+  const bool plain =
+      word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:@%+") == std::string::npos;
   if (plain && !word.empty()) return word;
   std::string quoted = "'";
   for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);

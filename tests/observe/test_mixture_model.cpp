@@ -196,6 +196,20 @@ TEST(MixtureModel, ReportShowsTablesAndPlotsAndEscapesNames) {
   EXPECT_EQ(html.find(">nan<"), std::string::npos);
 }
 
+TEST(MixtureModel, SizesHaveAColumnOfHeldOutRowsWhereThereAreAny) {
+  const CsvTable table(table_text(200), "t.csv");
+  auto request = small_request();
+  request.least_experts = 1, request.most_experts = 2;
+  auto rows = gw::size_rows(gw::fit_mixtures(table, request), "bic");
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[0].size(), 7u);
+  EXPECT_EQ(rows[2].back(), "chosen by bic");
+  request.folds = 2;
+  rows = gw::size_rows(gw::fit_mixtures(table, request), "bic");
+  EXPECT_EQ(rows[0][6], ">held-out");
+  EXPECT_FALSE(rows[1][6].empty());
+}
+
 TEST(MixtureModel, RangesOfExperts) {
   EXPECT_EQ(gw::parse_range("3"), (std::pair<int64_t, int64_t>{3, 3}));
   EXPECT_EQ(gw::parse_range("2..6"), (std::pair<int64_t, int64_t>{2, 6}));

@@ -176,17 +176,7 @@ class FitCommand : public Command {
     for (const auto& term : outcome.model.schema.terms) {
       if (!term.levels.empty()) fmt::print("{}: against {}\n", gw::shown(term.name), gw::shown(term.levels.front()));
     }
-    std::vector<std::vector<std::string>> sizes{{"experts", ">log-likelihood", ">parameters", ">AIC", ">BIC", ">ICL"}};
-    if (request_.folds > 0) sizes[0].push_back(">held-out");
-    sizes[0].push_back("");
-    for (size_t i = 0; i < outcome.candidates.size(); ++i) {
-      const auto& c = outcome.candidates[i];
-      sizes.push_back({fmt::format("{}", c.experts), fmt::format("{:.4f}", c.criteria.log_likelihood), fmt::format("{}", c.criteria.parameters),
-                       fmt::format("{:.2f}", c.criteria.aic), fmt::format("{:.2f}", c.criteria.bic), fmt::format("{:.2f}", c.criteria.icl)});
-      if (request_.folds > 0) sizes.back().push_back(c.validation ? fmt::format("{:.4f}", c.validation->mean) : "");
-      sizes.back().push_back(i == outcome.best ? "chosen by " + request_.criterion : c.degenerate ? fmt::format("out: {}", stats::name_of(c.exclusion)) : "");
-    }
-    fmt::print("{}", format_table(sizes));
+    fmt::print("{}", format_table(size_rows(outcome, request_.criterion)));
     for (const auto& note : notes_of(outcome)) fmt::print("note: {}\n", note);
     if (!out_.empty()) fmt::print("model: {}\n", out_);
     if (!report_.empty()) fmt::print("report: {}\n", report_);
