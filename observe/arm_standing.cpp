@@ -31,7 +31,7 @@ void add_price(ArmStanding& arm, const std::vector<const Evaluation*>& runs) {
     const double router = std::isfinite(e->router_macs) ? e->router_macs : 0;
     add_finite(macs, (e->backbone_macs + router) / e->dense_macs);
     for (const auto& [batch, timing] : e->timing) add_finite(times[batch], timing.ms_per_image / timing.dense_ms_per_image);
-    arm.routed = arm.routed || router > 0;
+    arm.routed = arm.routed || router > 0 || e->affinity_clean.size() > 1;  // a linear gate has no counted multiply-adds
   }
   arm.macs_ratio = mean(macs);
   for (const auto& [batch, ratios] : times)

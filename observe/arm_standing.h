@@ -12,7 +12,7 @@ namespace gw {
 struct ArmStanding {
   std::string title;
   int colour = 0;
-  bool routed = false;  ///< it has a router that costs multiply-adds
+  bool routed = false;  ///< it chooses experts
   int64_t seeds = 0, images = 0;
   double accuracy = 0;                   ///< mean over seeds, of the weakest attack result or, where nobody attacked, of clean images
   double low = 0, high = 0;              ///< least and largest of several seeds; of one seed the 95 % interval over the test images

@@ -149,6 +149,16 @@ TEST(Report, TheLeadIsJudgedByWhatWasRepeated) {
   EXPECT_FALSE(contains(page("unknown", 1, 0), "may be chance"));
 }
 
+TEST(Report, ARouterWithoutCountedMultiplyAddsIsARouter) {
+  Scratch scratch;
+  const FixtureRun run = small_run();
+  write_fixture_run(scratch / "run", run);
+  auto evaluation = fixture_evaluation(run);
+  evaluation.router_macs = 0;  // a linear gate on pooled features
+  write_file(scratch / "run/evaluation.json", dump_json(to_json(evaluation)));
+  EXPECT_TRUE(contains(make_report({scratch / "run"}).in_short.back(), "0.26 of the dense network's multiply-adds"));
+}
+
 TEST(Report, TheWorstCaseIsNoAttack) {
   Scratch scratch;
   const FixtureRun run = small_run();
