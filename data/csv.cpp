@@ -105,14 +105,7 @@ void CsvTable::parse(const CsvOptions& options) {
   const auto zero = text_.find('\0');
   GW_CHECK(zero == std::string::npos, "csv \"{}\": byte {} is zero: this is no text; is it UTF-16 or a spreadsheet's own format?", name_,
            zero);
-  const auto foreign = invalid_utf8(text_);
-  if (foreign != std::string::npos) {
-    line_ = 1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(foreign), '\n');
-    refuse(fmt::format(
-        "expected text in UTF-8, got the byte {:#04x}; is the table in Latin-1 or a code page of Windows? Convert it, for example with "
-        "iconv -f ISO-8859-1 -t UTF-8",
-        static_cast<unsigned char>(text_[foreign])));
-  }
+  refuse_foreign_bytes();
   if (text_.find('\n') == std::string::npos) std::replace(text_.begin(), text_.end(), '\r', '\n');
   const char separator = take_separator(options);
   std::vector<std::string_view> record;
@@ -141,6 +134,16 @@ void CsvTable::parse(const CsvOptions& options) {
   }
   GW_CHECK(!header_.empty(), "csv \"{}\": expected a header and rows, got an empty file", name_);
   GW_CHECK(!lines_.empty(), "csv \"{}\": expected rows below the header, got none", name_);
+}
+
+void CsvTable::refuse_foreign_bytes() {
+  const auto foreign = invalid_utf8(text_);
+  if (foreign == std::string::npos) return;
+  line_ = 1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(foreign), '\n');
+  refuse(fmt::format(
+      "expected text in UTF-8, got the byte {:#04x}; is the table in Latin-1 or a code page of Windows? Convert it, for example with "
+      "iconv -f ISO-8859-1 -t UTF-8",
+      static_cast<unsigned char>(text_[foreign])));
 }
 
 /// Spreadsheets write "sep=;" as a first line for themselves.

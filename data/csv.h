@@ -57,6 +57,7 @@ class CsvTable {
   void parse(const CsvOptions& options);
   char take_separator(const CsvOptions& options);
   void skip_line();
+  void refuse_foreign_bytes();
   void read_record(char separator, std::vector<std::string_view>& cells);
   std::string_view read_quoted();
   size_t skip_blanks(size_t at, char separator) const;
