@@ -33,6 +33,13 @@ inline void split_names(std::vector<std::string>& arguments) {
   arguments = std::move(names);
 }
 
+/// The other way round.
+inline std::string join_names(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ",") + (name.find(',') == std::string::npos ? name : '"' + name + '"');
+  return text;
+}
+
 /// How a table is written, where the header does not tell.
 struct CsvFlags {
   std::string decimal = ".", separator = "auto", comment, missing_marks;

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <optional>
@@ -121,10 +120,7 @@ class FitCommand : public Command {
   std::string command_line() const {
     std::string line = fmt::format("gatewright fit {} --response {}", data_, request_.frame.response);
     const auto add = [&](const char* flag, const std::vector<std::string>& names) {
-      if (names.empty()) return;
-      std::vector<std::string> quoted = names;
-      for (auto& name : quoted) name = name.find(',') == std::string::npos ? name : "\"" + name + "\"";
-      line += fmt::format(" {} {}", flag, fmt::join(quoted, ","));
+      if (!names.empty()) line += fmt::format(" {} {}", flag, join_names(names));
     };
     add("--inputs", request_.frame.inputs), add("--gate-inputs", gate_inputs_), add("--expert-inputs", expert_inputs_);
     add("--factor", request_.frame.factors);
