@@ -64,7 +64,7 @@ void check_name(const std::string& where, const char* what, const std::string& n
 }
 
 void check_document(const std::string& path, const Json& document) {
-  check_keys(path, document, {"name", "title", "paper", "defaults", "sizes", "arms", "claims", "marks"});
+  check_keys(path, document, {"name", "title", "paper", "defaults", "sizes", "arms", "marks"});
   for (const char* table : {"sizes", "arms"}) {
     const auto it = document.find(table);
     const bool filled = it != document.end() && it->is_object() && !it->empty();
@@ -189,9 +189,8 @@ Json Recipe::merged(const std::string& arm, const std::string& size, int64_t see
   table["name"] = name, table["arm"] = arm, table["seed"] = seed;
   for (const auto& text : overrides) merge_override(table, text);
   for (const char* key : {"name", "arm"}) {
-    if (table[key].is_string())
-      check_name("override", std::string_view(key) == "name" ? "recipe" : "arm",
-                 table[key].get<std::string>());  // other types are refused when it is read
+    if (!table[key].is_string()) continue;  // refused when it is read
+    check_name("override", std::string_view(key) == "name" ? "recipe" : "arm", table[key].get<std::string>());
   }
   return table;
 }

@@ -157,3 +157,18 @@ TEST(Cli, ListSaysWhatGoesWithAPartAndWhyNot) {
   expect(cli("list --compatible policies/hsh"), 2, "did you mean \"hash\"?");
   expect(cli("list --compatible datasets/bytes"), 2, "expected a part of a mixture as catalogue/name");
 }
+
+// One more thread than cores costs time instead of saving it (10.5 s with one thread, 30.9 s with eight, on one core).
+TEST(Cli, ThreadsFollowTheEnvironmentAndTooManyAreSaid) {
+  const auto threads = [](const std::string& environment) {
+    return nlohmann::json::parse(cli("doctor --json 2> /dev/null", environment).text)["threads"].get<int>();
+  };
+  const auto cores = nlohmann::json::parse(cli("--threads 1 doctor --json").text)["cpu"]["cores"].get<int>();
+  EXPECT_EQ(threads("OMP_NUM_THREADS=1"), 1);
+  EXPECT_EQ(threads("OMP_NUM_THREADS=" + std::to_string(cores + 1) + ",2"), cores + 1);
+  for (const char* wrong : {"OMP_NUM_THREADS=0", "OMP_NUM_THREADS=abc", "OMP_NUM_THREADS=-3", "OMP_NUM_THREADS="}) EXPECT_EQ(threads(wrong), cores) << wrong;
+  const auto many = std::to_string(cores + 1);
+  expect(cli("--threads " + many + " list policies"), 0, many + " threads on " + std::to_string(cores) + " core");
+  expect(cli("list policies", "OMP_NUM_THREADS=" + many), 0, "wait for each other: --threads " + std::to_string(cores) + " is faster");
+  EXPECT_EQ(cli("--threads 1 list policies").text.find("wait for each other"), std::string::npos);
+}
