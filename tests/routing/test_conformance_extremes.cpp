@@ -49,7 +49,8 @@ TEST_P(PolicyExtremes, NoChosenExpertLosesItsWeightToF32) {
   for (const auto& options : {gw::Json::object(), renormalised(GetParam())}) {
     const auto part = policy(GetParam(), options);
     if (part->traits().soft) return;
-    const auto scores = (gw::ops::normal(gw::Rng(5), {40, part->columns()}, 0, 150)).to(at::kFloat);
+    const auto scores = gw::ops::normal(gw::Rng(5), {40, part->columns()}, 0, 150).to(at::kFloat);
+    scores.narrow(0, 0, 15).sub_(500);  // all of a token's sigmoids are 0 in f32
     const auto t = at::arange(40, at::kLong);
     const bool shared = GetParam() == "cmr";  // expert 0 belongs to every route of its
     const auto other = t.remainder(kExperts - 1) + 1;
@@ -65,7 +66,7 @@ TEST_P(PolicyExtremes, NoChosenExpertLosesItsWeightToF32) {
       const auto error = ((rounded - exact).abs() / exact.clamp_min(1e-37)).masked_fill(holds.logical_not(), 0);
       if (GetParam() == "adamole") return;  // a difference of two probabilities, never that of an expert far below the best
       EXPECT_LT(error.max().item<double>(), 1e-3) << options.dump();
-      EXPECT_GT(holds.sum().item<int64_t>(), options.value("renormalise", false) ? 40 : 0) << "this test would prove nothing";
+      EXPECT_GT(holds.sum().item<int64_t>(), options.value("renormalise", false) ? 20 : 0) << "this test would prove nothing";
     } catch (const gw::ValueError& error) {
       EXPECT_NE(std::string(error.what()).find("expected one that can weigh given routes"), std::string::npos) << error.what();
     }
