@@ -49,4 +49,36 @@ TEST(EnsembleOptions, OptionsOfOneMemberLeaveTheDefaultsOfAnother) {
   EXPECT_NO_THROW(passes({{"attacks", {"square"}}, {"options", {{"square", {{"queries", 5}}}}}}));
 }
 
+// The targeted ratio needs four classes, the other one three: said before the members ahead of it have worked for minutes.
+TEST(EnsembleOptions, TooFewClassesAreRefusedBeforeWorkWithTheRemedy) {
+  for (const int64_t classes : {2, 3}) {
+    struct Counted : gw::testing::LinearVictim {
+      using LinearVictim::LinearVictim;
+      int passes = 0;
+      Response respond(const at::Tensor& x) override {
+        ++passes;
+        return LinearVictim::respond(x);
+      }
+    } victim(classes, 3);
+    const auto x = gw::testing::some_images(4, 3);
+    const auto y = victim.respond(x).logits.argmax(1);
+    victim.passes = 0;
+    const auto message = [&](const gw::Json& given) -> std::string {
+      try {
+        gw::make_part<gw::Attack>("ensemble", given, {/*epsilon=*/1e-6})->run(victim, x, y, gw::Rng(1));
+      } catch (const gw::ValueError& error) {
+        return error.what();
+      }
+      return "";
+    };
+    const auto text = message(gw::Json::object());
+    EXPECT_NE(text.find("at least 4 classes for apgd_dlr"), std::string::npos) << text;
+    EXPECT_NE(text.find("leave apgd_dlr out of \"attacks\""), std::string::npos) << text;
+    EXPECT_EQ(victim.passes, 0);
+    const gw::Json quick{{"apgd_dlr", {{"targets", 0}, {"steps", 2}}}};
+    EXPECT_EQ(message({{"attacks", {"apgd_dlr"}}, {"options", quick}}).empty(), classes == 3);
+    EXPECT_EQ(message({{"attacks", {"square"}}, {"options", {{"square", {{"queries", 5}}}}}}), "");
+  }
+}
+
 }  // namespace

@@ -37,12 +37,17 @@ class Ensemble : public AttackBase {
     for (const auto& name : names_) {
       Json table = name == "apgd_dlr" ? Json{{"targets", 9}} : Json::object();  // the published set's
       if (tables.contains(name)) table.update(tables[name]);
+      if (name == "apgd_dlr") least_classes_ = table["targets"] == 0 ? 3 : 4;
       members_.push_back(make_part<Attack>(name, table, context));
     }
   }
 
  protected:
   at::Tensor search(Probe& probe, const at::Tensor& x, const at::Tensor& labels, const Rng& rng, AttackResult&) override {
+    const int64_t classes = probe.victim().classes();
+    GW_CHECK(classes >= least_classes_,  // before the members ahead of it have done their work
+             "{}: expected a victim of at least {} classes for apgd_dlr with these options, got {}; leave apgd_dlr out of \"attacks\"",
+             part(), least_classes_, classes);
     Candidates worst = probe.clean_candidates(margin_loss, labels);
     for (size_t i = 0; i < members_.size(); ++i) {
       const at::Tensor rows = unreached_rows(worst.margin);
@@ -55,6 +60,7 @@ class Ensemble : public AttackBase {
   }
 
  private:
+  int64_t least_classes_ = 2;
   std::vector<std::string> names_;
   std::vector<std::shared_ptr<Attack>> members_;
 };
