@@ -44,8 +44,8 @@ struct Criteria {
   double log_likelihood = 0;
   int64_t parameters = 0;
   double aic = 0;
-  double bic = 0;      ///< n is the sum of the weights
-  double icl = 0;      ///< bic + 2·entropy of the responsibilities (Biernacki, Celeux, Govaert 2000)
+  double bic = 0;  ///< n is the sum of the weights
+  double icl = 0;  ///< bic + 2·entropy of the responsibilities (Biernacki, Celeux, Govaert 2000)
   double entropy = 0;
 };
 Criteria criteria(const FitResult& fit, const DataView& data);
