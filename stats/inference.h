@@ -34,7 +34,8 @@ struct Inference {
 ///         to natural units by the linear map between the two; sandwich J⁻¹ (Σ w s s') J⁻¹. Logarithms by the delta method.
 ///         Laplace experts: their density has a kink, whose part of J is its expectation under the model, and a kernel estimate in the
 ///         sandwich. A direction counts as separated where one Newton step of the likelihood, without the ridge that ended the fit, would
-///         still move a score of the gate or a class by more than 0.1.
+///         still move a score of the gate or a class by more than 0.1; class responses of one expert are decided exactly
+///         (stats/separation.h).
 /// Cost:   one pass over the rows (two for Laplace), P² a row for P free parameters.
 Inference infer(const FitResult& fit, const DataView& data, const std::vector<std::string>& column_names = {});
 
@@ -43,8 +44,8 @@ struct Criteria {
   double log_likelihood = 0;
   int64_t parameters = 0;
   double aic = 0;
-  double bic = 0;      ///< n is the sum of the weights
-  double icl = 0;      ///< bic + 2·entropy of the responsibilities (Biernacki, Celeux, Govaert 2000)
+  double bic = 0;  ///< n is the sum of the weights
+  double icl = 0;  ///< bic + 2·entropy of the responsibilities (Biernacki, Celeux, Govaert 2000)
   double entropy = 0;
 };
 Criteria criteria(const FitResult& fit, const DataView& data);

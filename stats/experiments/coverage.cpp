@@ -109,7 +109,8 @@ class Coverage : public Experiment {
     double count = 0, misses = 0, robust = 0;
     for (size_t i = 0; i < inference.parameter.size(); ++i) {
       if (inference.parameter[i].kind != FreeParameter::Kind::kSlope || !inference.error[i] || !inference.robust_error[i]) continue;
-      const double off = std::abs(inference.estimate[i] - truth_.parameters.slope[best[static_cast<size_t>(inference.parameter[i].expert)]]);
+      const double off =
+          std::abs(inference.estimate[i] - truth_.parameters.slope[best[static_cast<size_t>(inference.parameter[i].expert)]]);
       ++count, misses += off > quantile * *inference.error[i], robust += off > quantile * *inference.robust_error[i];
     }
     if (count > 0) scalars[named("slope_miss", n)] = misses / count, scalars[named("slope_miss_robust", n)] = robust / count;
