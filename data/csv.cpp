@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -142,7 +143,9 @@ void CsvTable::parse(const CsvOptions& options) {
               ? ", or is the comma decimal? Then put numbers into quotes, or semicolons between cells, and read with --decimal ,"
               : "?"));
     }
+    const int64_t next_line = std::exchange(line_, first_line);  // for what it refuses
     keep(record, options);
+    line_ = next_line;
     lines_.push_back(first_line);
   }
   GW_CHECK(!header_.empty(), "csv \"{}\": expected a header and rows, got an empty file", name_);

@@ -228,7 +228,7 @@ TEST(Csv, ColumnsThatLookLikeNumbersAreNoFactors) {
 // Memory and time follow the limits, not the file: what would exceed them is refused with their number and the line.
 TEST(Csv, RefusesMoreThanTheLimits) {
   const auto read = [](const std::string& bytes, int64_t columns, int64_t cells) {
-    CsvOptions options;
+    gw::CsvOptions options;
     options.limit_columns = columns, options.limit_cells = cells;
     return refusal([&] { CsvTable(bytes, "t.csv", options); });
   };
