@@ -131,45 +131,6 @@ bool adv_moe(const Arguments& a, const std::string& routing) {
   batch.fields["label"] = at::arange(128).remainder(10);
   const auto task = gw::make_task(gw::TrainConfig());
   const auto step = [&](int64_t n) {
-    watched.all->begin({gw::RoutePhase::kTrain, n, 0, 0, {}, {}});
-    layer->forward(x);
-    watched.all->end();
-  };
-  step(1);
-  gw::RecordingReader reader(watched.directory + "/routes.bin");
-  reader.next(), reader.next();
-  GW_ENSURE(gw::decision_plan(reader.decision(), 64).token.equal(watched.all->last.token),
-            "bench_route_recorder: the recording is not the plan");
-  watched.all->spent_s = watched.policy->spent_s = 0;
-  const auto start = Clock::now();
-  for (int64_t n = 0; n < a.rounds; ++n) step(n + 2);
-  const double whole = seconds_since(start);
-  const auto bytes =
-      std::filesystem::file_size(watched.directory + "/routes.bin") * static_cast<uint64_t>(a.rounds) / static_cast<uint64_t>(a.rounds + 1);
-  return print(fmt::format("mixture forward, T {} E 64 K 8 D {} H {}{}", tokens, width, hidden, weights ? ", with weights" : ""),
-               watched.recorder_s(), whole, a.rounds, bytes, !a.narrow);
-}
-
-bool adv_moe(const Arguments& a, const std::string& routing) {
-  gw::NetworkOptions o;
-  o.experts = 2, o.ratio = 0.5, o.routing = routing;
-  o.gate = routing == "image" ? R"({"part":"cnn","arch":"small"})" : R"({"part":"pooled_linear"})";
-  gw::Network network(o, 1, 28, 28, 10);
-  const bool apart = routing == "image";
-  const auto context = [](const std::vector<at::Tensor>& parameters) {
-    gw::Optimizer::Context c;
-    for (size_t i = 0; i < parameters.size(); ++i) c.parameters.push_back({std::to_string(i), parameters[i]});
-    return c;
-  };
-  const auto objective = gw::make_part<gw::Objective>(apart ? "adv_moe" : "trades", gw::Json::object(), {0.1});
-  const auto experts =
-      gw::make_part<gw::Optimizer>("sgd", gw::Json::object(), context(apart ? network.backbone_parameters() : network.parameters()));
-  const auto router = apart ? gw::make_part<gw::Optimizer>("sgd", gw::Json::object(), context(network.router_parameters())) : nullptr;
-  Watched watched("training_" + routing, false);
-  network.set_tap(watched.all);
-  const gw::Batch batch{gw::ops::uniform(gw::Rng(1), {128, 1, 28, 28}, 0, 1).contiguous(at::MemoryFormat::ChannelsLast),
-                        at::arange(128).remainder(10), at::arange(128)};
-  const auto step = [&](int64_t n) {
     network.train();
     gw::StepContext c{network, *task, batch, *experts, router.get(), 1e-3, gw::Rng(static_cast<uint64_t>(n))};
     watched.all->begin({gw::RoutePhase::kTrain, n, 0, 0, batch.at("label"), batch.index});

@@ -69,8 +69,11 @@ MixtureBlocks::MixtureBlocks(const Options& options) : torch::nn::Module("Mixtur
 }
 
 at::Tensor MixtureBlocks::forward(int64_t index, const at::Tensor& x, RouterInputs& inputs, std::vector<SitedPlan>& plans) {
+  GW_CHECK(inputs.rng.has_value(), "mixture blocks: expected a stream of random numbers, got none; set RouterInputs::rng");
   const auto i = static_cast<size_t>(index);
-  auto out = mixtures_[i]->forward(norms_[i]->forward(x), inputs);
+  auto own = inputs;  // blocks draw apart
+  own.rng = inputs.rng->fork("block", static_cast<uint64_t>(index));
+  auto out = mixtures_[i]->forward(norms_[i]->forward(x), own);
   inputs.scores = out.next_scores;
   plans.push_back({"mixture" + std::to_string(index), std::move(out.plan)});
   return x + out.y;

@@ -13,7 +13,7 @@ namespace gw {
 struct SafetensorsFile {
   std::map<std::string, at::Tensor> tensors;    ///< F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL, on the CPU when read
   std::map<std::string, std::string> metadata;  ///< free text, "__metadata__" in the header
-  std::map<std::string, std::string> unread;    ///< tensors of types that libtorch 1.13 has not (U16 U32 U64 F8_…): their types by name
+  std::map<std::string, std::string> unread = {};  ///< tensors of types that libtorch 1.13 has not (U16 U32 U64 F8_…): their types by name
 
   /// Errors: ValueError with the near miss for a name that is not there, and for one of `unread`.
   const at::Tensor& tensor(const std::string& name) const;

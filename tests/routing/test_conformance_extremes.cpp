@@ -83,7 +83,7 @@ TEST_P(PolicyExtremes, ReplayOfItsOwnPlanIsThePlan) {
       const auto scores = scores_for(*part, 24, 8);
       const auto own = plan_of(*part, scores, train);
       try {
-        const auto again = part->plan_given(scores, slots_of(own), train, inputs_for(24).rng);
+        const auto again = part->plan_given(scores, slots_of(own), train, *inputs_for(24).rng);
         EXPECT_TRUE(own.token.equal(again.token) && own.offsets == again.offsets);
         EXPECT_LT((own.weight - again.weight).abs().max().item<double>(), 1e-15) << options.dump() << train;
         const auto passed = [](const gw::RoutingPlan& p) { return p.bypass.defined() ? p.bypass : at::zeros({p.tokens}, at::kDouble); };

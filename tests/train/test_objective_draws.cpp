@@ -5,7 +5,6 @@
 #include <set>
 
 #include "base/registry.h"
-#include "ops/random.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/small_run.h"
@@ -35,9 +34,9 @@ std::vector<double> load_of_step(const std::string& name, uint64_t seed) {
   };
   const auto experts = optimizer(network.backbone_parameters()), router = optimizer(network.router_parameters());
   const auto part = gw::make_part<gw::Objective>("objective", json, gw::Objective::Context{0.1}, 0);
-  const gw::Batch batch{gw::ops::uniform(gw::Rng(5), {12, 1, 8, 8}, 0, 1), at::arange(12, at::kLong).remainder(3),
-                        at::arange(12, at::kLong)};
-  gw::StepContext context{network, batch, *experts, router.get(), 0, gw::Rng(seed)};
+  auto batch = network.example(12, gw::Rng(5));
+  batch.fields["label"] = at::arange(12, at::kLong).remainder(3);
+  gw::StepContext context{network, image_task(), batch, *experts, router.get(), 0, gw::Rng(seed)};
   return part->step(context).load;
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
 
 #include "base/error.h"
 #include "base/registry.h"
@@ -143,6 +144,20 @@ TEST(Tasks, AnAdversarialObjectiveAsksForAnImageNetwork) {
   Recording recording;
   gw::Trainer trainer(config);
   EXPECT_THROW(trainer.run({scratch.path()}, recording), gw::ValueError);
+}
+
+TEST(Tasks, BlocksDrawApartAndEveryStepAnew) {
+  const Texts texts;
+  const auto config = token_config(texts, mixture_of("linear", Json{{"part", "random"}}, 4));
+  const gw::Trainer trainer(config);
+  auto model = gw::make_model(config, trainer.data());
+  const auto batch = model->example(4, gw::Rng(1));
+  std::set<std::string> loads;
+  for (uint64_t pass = 0; pass < 12; ++pass) {
+    const auto out = model->answer(batch, {gw::Rng(pass), 0, gw::RoutePurpose::kClean});
+    loads.insert(Json(out.plans[0].plan.offsets).dump() + Json(out.plans[1].plan.offsets).dump());
+  }
+  EXPECT_GE(loads.size(), 9u) << "of sixteen pairs of experts; four if the blocks shared their draws";
 }
 
 TEST(Tasks, ControllersActAfterEveryStep) {
