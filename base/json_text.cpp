@@ -37,11 +37,12 @@ class Builder {
     return true;
   }
 
-  bool parse_error(size_t position, const std::string& token, const nlohmann::detail::exception&) {
+  bool parse_error(size_t position, const std::string& /*token: from the last string on*/, const nlohmann::detail::exception&) {
     const size_t at = std::min(position == 0 ? 0 : position - 1, text_.size());
     const bool blank = text_.find_first_not_of(" \t\r\n") == std::string_view::npos, ended = at >= text_.size();
     const auto before = text_.substr(0, at);
     const size_t start = before.rfind('\n') == std::string_view::npos ? 0 : before.rfind('\n') + 1;
+    const std::string token(text_.substr(at, text_.find_first_of(" ,:}]\n", at) - at));
     const std::string got = blank ? "an empty text" : ended ? "its end; is it cut?" : "\"" + shown(token, 40) + "\"";
     fail("{}:{}:{}: expected JSON, got {}{}", where_, 1 + std::count(before.begin(), before.end(), '\n'), 1 + at - start, got,
          is_number_word(token) ? "; JSON has no word for what is not finite" : "");

@@ -84,6 +84,10 @@ class Parser : public OptionVisitor {
   void table(const char* name, std::string& json_text, const char* help) override {
     const Json* given = find(name);
     if (given == nullptr) return;
+    if (is_name(*given)) {
+      json_text = Json{{"part", *given}}.dump();
+      return;
+    }
     GW_CHECK(given->is_object(), "{}: expected a table for \"{}\" ({}), got {}", part_, name, help, clipped(*given));
     json_text = given->dump();
   }
@@ -96,6 +100,14 @@ class Parser : public OptionVisitor {
   }
 
  private:
+  /// A part at its defaults may be given by its name alone: gate = "cosine".
+  static bool is_name(const Json& value) {
+    if (!value.is_string()) return false;
+    const auto& name = value.get_ref<const std::string&>();
+    const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
+    return !name.empty() && std::all_of(name.begin(), name.end(), letter);
+  }
+
   double number(const char* name, const Json& given, const char* help, double lo, double hi) const {
     double value = 0;
     const bool fraction = given.is_string() && parse_fraction(given.get<std::string>(), value);

@@ -54,6 +54,18 @@ TEST(Options, NamesPartKeyValueAndRemedy) {
 }
 
 // Radii of attacks are quoted in steps of a pixel: 8/255.
+TEST(Options, APartMayBeGivenByItsNameAlone) {
+  struct Owner : gw::OptionSet {
+    std::string gate = R"({"part":"linear"})";
+    void fields(gw::OptionVisitor& v) override { v.table("gate", gate, "the router"); }
+  } owner;
+  gw::parse_options("p", {{"gate", "cosine"}}, owner);
+  EXPECT_EQ(gw::Json::parse(owner.gate), gw::Json({{"part", "cosine"}}));
+  for (const auto& wrong : {gw::Json("not a name"), gw::Json(""), gw::Json(3), gw::Json("{\"part\":\"cosine\"}")}) {
+    EXPECT_THROW(gw::parse_options("p", {{"gate", wrong}}, owner), gw::ValueError) << wrong;
+  }
+}
+
 TEST(Options, NumbersMayBeFractions) {
   Sample sample;
   gw::parse_options("p", {{"jitter", "8/255"}}, sample);

@@ -224,7 +224,7 @@ TEST(TrainInput, UnknownNamesGetTheNearMiss) {
   refused(with("epoch=3"), {"recipe advmoe: unknown option \"epoch\"; did you mean \"epochs\"?"});
   refused(with("data.part=syntetic"), {"datasets: unknown part \"syntetic\"; did you mean \"synthetic\"?"});
   refused(with("objective.bta=1"), {"objective", "unknown option \"bta\"; did you mean \"beta\"?"});
-  refused(with("network.experst=2"), {"network: unknown option \"experst\"; did you mean \"experts\"?"});
+  refused(with("network.experst=2"), {"networks/image: unknown option \"experst\"; did you mean \"experts\"?"});
   refused(with("evaluation.attacks='[\"jiont\"]'"), {"attacks: unknown part \"jiont\"; did you mean \"joint\"?"});
   refused(with("epochs"), {"override: expected key=value, got \"epochs\""});
   expect(cli("train"), 2, "train: expected a recipe or --resume DIR, got neither; try: gatewright train");
@@ -235,10 +235,10 @@ TEST(TrainInput, ValuesOutOfRangeNameThePartTheValueAndTheRange) {
   const auto with = [](const std::string& text) { return kTrain + "--set " + text; };
   refused(with("epsilon=-0.1"), {"recipe advmoe: expected \"epsilon\"", "in 0 … 1, got -0.1"});
   refused(with("batch=0"), {"recipe advmoe: expected \"batch\"", "got 0"});
-  refused(with("network.ratio=0"), {"network: expected \"ratio\"", "got 0"});
+  refused(with("network.ratio=0"), {"networks/image: expected \"ratio\"", "got 0"});
   refused(with("network.policy.part=softmax_top_k --set network.policy.k=3"), {"policies/softmax_top_k: expected k <= experts (2), got 3"});
   refused(with("data.train=3000000000000"), {"datasets/synthetic: expected \"train\""});
-  refused(with("train_per_class=1000"), {"expected at least 1000 images of every class, got 20 of class 0; ask for fewer"});
+  refused(with("train_per_class=1000"), {"expected at least 1000 examples of every class, got 20 of class 0; ask for fewer"});
 }
 
 TEST(TrainInput, RoutersSayWhatDoesNotFit) {
@@ -247,7 +247,7 @@ TEST(TrainInput, RoutersSayWhatDoesNotFit) {
     refused(with("gumbel_softmax --set network.policy.temperature=") + value, {"policies/gumbel_softmax: expected \"temperature\"", std::string("got ") + value});
   }
   refused(with("softmax_top_k --set network.policy.capacity=-1"), {"policies/softmax_top_k: expected \"capacity\"", "got -1"});
-  refused(with("softmax_top_k --set network.experts=0"), {"network: expected \"experts\"", "got 0"});
+  refused(with("softmax_top_k --set network.experts=0"), {"networks/image: expected \"experts\"", "got 0"});
   // What only a decision shows: seen before the run begins.
   refused(with("softmax_top_k --set network.policy.capacity=1"), {"expected a policy that gives every image one expert", "\"drops tokens\"", "options without a limit of rows"});
   refused(with("softmax_top_k --set network.policy.k=2"), {"network: expected one expert per image, got 64 rows for 32 images; take a policy of one expert per image"});

@@ -202,7 +202,7 @@ TEST(TakePerClass, TakesTheFirstOfEveryClassInFileOrder) {
   EXPECT_THROW(gw::take_per_class(set, 3, -1), gw::ValueError);
   EXPECT_THROW(gw::take_per_class(set, 2, 1), gw::ValueError);
   EXPECT_EQ(value_error_of([&] { gw::take_per_class(set, 3, 4); }),
-            "take_per_class: expected at least 4 images of every class, got 3 of class 0; ask for fewer");
+            "take_per_class: expected at least 4 examples of every class, got 3 of class 0; ask for fewer");
 }
 
 TEST(SplitValidation, CutsTheSameShareOfEveryClassWithoutOverlap) {

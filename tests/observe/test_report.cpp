@@ -310,7 +310,7 @@ TEST(Report, BrokenDocumentsSayWhere) {
   EXPECT_TRUE(contains(with("evaluation.json", "{\"clean_accuracy\": \"high\"}"), "expected a number at \"clean_accuracy\" of"));
   EXPECT_TRUE(contains(with("evaluation.json", "{\"affinity\": {\"clean\": [[1, 2], [3]]}}"), "one count per class"));
   EXPECT_TRUE(contains(with("evaluation.json", "{\"timing\": {\"-1\": {}}}"), "batch size"));
-  EXPECT_TRUE(contains(with("evaluation.json", "{"), "is the file cut?"));
+  EXPECT_TRUE(contains(with("evaluation.json", "{"), "is it cut?"));
   EXPECT_TRUE(
       contains(with("samples.json", R"({"samples": [{"channels": 3, "height": 2, "width": 2, "clean": "AAAA"}]})"), "expected 12 bytes"));
   EXPECT_TRUE(contains(with("samples.json", R"({"samples": [{"channels": 3, "height": 9000000000, "width": 2}]})"), "sides of 1 … 4096"));

@@ -204,7 +204,7 @@ TEST(Recording, RefusalsSayWhatIsWrong) {
                                                         {"expert_beyond", "expected values below 5, got 5"},
                                                         {"rows_wrong", "expected 4 rows, got 5"},
                                                         {"sites_many", "experts in all"},
-                                                        {"labels_huge", "expected 1073741824 values of 1 bits, got 1 bytes"},
+                                                        {"labels_huge", "expected samples of at most 16777216, got 1073741824"},
                                                         {"slots_huge", "got"},
                                                         {"cut", "accepted"},
                                                         {"zeros", "accepted"}}) {
