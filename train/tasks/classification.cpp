@@ -7,7 +7,8 @@ namespace gw {
 namespace {
 
 /// One class for each example: of a sequence, of a row of a table, of an image where no attack is asked for.
-/// Math:   cross-entropy in nats, mean over the batch.
+/// Math:   cross-entropy in nats, mean over the batch. It chooses the checkpoint too: the accuracy on a small validation set reaches its
+///         best value early and stands still (30 irises: 77 % of the test told by that checkpoint, 97 % by this one).
 class Classification : public Task {
  public:
   static constexpr const char* kSummary = "one class for each example: accuracy, cross-entropy";
@@ -29,7 +30,8 @@ class Classification : public Task {
     return {{"accuracy", right.to(at::kDouble).mean().item<double>()}, {"cross_entropy", loss(output, batch).item<double>()}};
   }
 
-  std::string best_by() const override { return "accuracy"; }
+  std::string best_by() const override { return "cross_entropy"; }
+  bool more_is_better() const override { return false; }
 };
 
 }  // namespace
