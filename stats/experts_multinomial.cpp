@@ -6,14 +6,14 @@
 namespace gw::stats {
 namespace {
 
-// On all coefficients but intercepts, in standardised units: keeps separable classes finite and shifts others by a millionth.
-constexpr double kRidge = 1e-6, kLongestStep = 5;
+constexpr double kLongestStep = 5;
 
 }  // namespace
 
-MultinomialStep::MultinomialStep(const MixtureSpec& spec, const Design& design)
+// The ridge is on all coefficients but intercepts, in standardised units: 1e-6 keeps separable classes finite and shifts others by a millionth.
+MultinomialStep::MultinomialStep(const MixtureSpec& spec, const Design& design, double ridge)
     : experts_(spec.experts), outputs_(spec.outputs()), columns_(static_cast<int64_t>(design.input.size()) + 1),
-      ridge_(kRidge / design.row_unit), logistic_(outputs_, columns_, true) {}
+      ridge_(ridge / design.row_unit), logistic_(outputs_, columns_, true) {}
 
 double MultinomialStep::ridge() const { return ridge_; }
 

@@ -7,7 +7,7 @@ namespace gw::stats {
 /// Multinomial logistic experts, the last class the reference: one Newton step each per iteration.
 class MultinomialStep : public ExpertStep {
  public:
-  MultinomialStep(const MixtureSpec& spec, const Design& design);
+  MultinomialStep(const MixtureSpec& spec, const Design& design, double ridge);
   int64_t sums() const override { return experts_ * logistic_.size(); }
   int64_t scratch() const override { return (experts_ + 1) * (outputs_ + 1) + LogisticSums::kScratch; }
   void densities(const Block& block, const MixtureParameters& parameters, double* joint, double* scratch) const override;

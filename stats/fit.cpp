@@ -24,6 +24,8 @@ void check_options(const FitOptions& o) {
   GW_CHECK(o.max_iterations >= 1, "stats: expected at least one iteration, got {}", o.max_iterations);
   GW_CHECK(o.tolerance >= 0 && o.tolerance < 1, "stats: expected a tolerance in [0, 1), got {}", o.tolerance);
   GW_CHECK(o.gate_ridge >= 0 && std::isfinite(o.gate_ridge), "stats: expected a ridge of 0 or more, got {}", o.gate_ridge);
+  GW_CHECK(o.class_ridge >= 1e-9 && std::isfinite(o.class_ridge),
+           "stats: expected a class ridge of at least 1e-9, got {}; separated classes have no maximum without", o.class_ridge);
   GW_CHECK(o.least_rows >= 0 && std::isfinite(o.least_rows), "stats: expected least_rows of 0 or more, got {}", o.least_rows);
   GW_CHECK(o.min_scale > 0 && o.min_scale < 1, "stats: expected min_scale in (0, 1), got {}", o.min_scale);
 }

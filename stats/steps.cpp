@@ -24,7 +24,7 @@ std::unique_ptr<ExpertStep> make_expert_step(const MixtureSpec& spec, const Desi
     case Family::kGaussian:
       return std::make_unique<GaussianStep>(spec, design, options);
     case Family::kMultinomial:
-      return std::make_unique<MultinomialStep>(spec, design);
+      return std::make_unique<MultinomialStep>(spec, design, options.class_ridge);
     default:
       return std::make_unique<RobustStep>(spec, design, options);
   }

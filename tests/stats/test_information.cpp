@@ -183,6 +183,29 @@ TEST(Separation, IsExact) {
   }
 }
 
+// The penalised fit of a separated table has a maximum; the reference is Newton's method on two numbers.
+TEST(Separation, ARidgeOnClassesIsThePenalisedFit) {
+  Sample sample;
+  for (const double x : {1, 2, 3, 4, 6, 7, 8, 9}) sample.x.push_back(x), sample.y.push_back(x > 5 ? 1 : 0);
+  FitOptions options;
+  options.class_ridge = 0.5;
+  const auto spec = one_expert(Family::kMultinomial);
+  const auto fitted = fit(sample.view(), spec, 1, options);
+  const double deviation = std::sqrt(7.5);  // of x
+  double a = 0, b = 0;  // class 0 against class 1 at z = (x - 5) / deviation
+  for (int step = 0; step < 50; ++step) {
+    double ga = 0, gb = -options.class_ridge * b, haa = 0, hab = 0, hbb = options.class_ridge;
+    for (const double x : sample.x) {
+      const double z = (x - 5) / deviation, p = 1 / (1 + std::exp(-(a + b * z))), y = x < 5 ? 1 : 0;
+      ga += y - p, gb += (y - p) * z, haa += p * (1 - p), hab += p * (1 - p) * z, hbb += p * (1 - p) * z * z;
+    }
+    const double det = haa * hbb - hab * hab;
+    a += (hbb * ga - hab * gb) / det, b += (haa * gb - hab * ga) / det;
+  }
+  EXPECT_NEAR(fitted.parameters.slope[0], b / deviation, 1e-6);
+  EXPECT_NEAR(fitted.parameters.intercept[0], a - 5 * b / deviation, 1e-5);
+}
+
 // Certificates over random tables: either a direction tells classes apart, which is checked row by row, or a positive combination of all
 // contrasts is 0. The likelihood is asked instead, by Newton's method without a ridge.
 TEST(Separation, AgreesWithTheLikelihoodOnRandomTables) {

@@ -63,6 +63,7 @@ class FitCommand : public Command {
     app.add_option("--iterations", request_.options.max_iterations, "most iterations of a start")->check(above_zero)->capture_default_str();
     app.add_option("--tolerance", request_.options.tolerance, "relative gain that ends a start")->capture_default_str();
     app.add_option("--ridge", request_.options.gate_ridge, "on squared gate slopes of standardised inputs")->capture_default_str();
+    app.add_option("--class-ridge", request_.options.class_ridge, "the same on slopes of classes; 0.1 to 1 where classes are separated")->capture_default_str();
     app.add_option("--seed", request_.seed, "seed of the starts and folds")->capture_default_str();
     app.add_option("--out", out_, "model file for `gatewright predict`");
     app.add_option("--report", report_, "HTML page with tables and plots");
