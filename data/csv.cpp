@@ -140,7 +140,7 @@ void CsvTable::parse(const CsvOptions& options) {
       refuse(fmt::format(
           "expected {} cells as in the header, got {}; is a quote or a separator missing{}", header_.size(), record.size(),
           separator == ',' && record.size() > header_.size()
-              ? ", or is the comma decimal? Then put numbers into quotes, or semicolons between cells, and read with --decimal ,"
+              ? ", or is the comma decimal? Then put numbers into quotes, or semicolons between cells, and read with decimal = \",\""
               : "?"));
     }
     const int64_t next_line = std::exchange(line_, first_line);  // for what it refuses

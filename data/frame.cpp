@@ -67,8 +67,8 @@ std::vector<std::string> levels_of(const CsvTable& table, int64_t column, const 
 [[noreturn]] void refuse_decimal(const CsvTable& table, int64_t row, int64_t column) {
   const bool comma = table.decimal() == '.';
   fail(
-      "{}: expected a number, got \"{}\": a {} stands where a {} is expected; if it is the decimal sign, read the table with --decimal "
-      "{}{}",
+      "{}: expected a number, got \"{}\": a {} stands where a {} is expected; if it is the decimal sign, read the table with "
+      "decimal = \"{}\"{}",
       place(table, row, column), shown_cell(table.cell(row, column)), comma ? "comma" : "point", comma ? "point" : "comma",
       comma ? "," : ".", comma ? "; if it separates thousands, leave it out" : "");
 }
@@ -134,7 +134,7 @@ class RowReader {
 
   bool missing(int64_t row, int64_t column) const {
     if (!table_.missing(row, column)) return false;
-    GW_CHECK(drop_, "{}: the value is missing; fill it in, or leave such rows out with --missing drop", place(table_, row, column));
+    GW_CHECK(drop_, "{}: the value is missing; fill it in, or leave such rows out (missing = drop)", place(table_, row, column));
     return true;
   }
 
@@ -145,8 +145,8 @@ class RowReader {
     if (table_.number(row, column, value)) return value;
     if (table_.has_other_decimal(row, column)) refuse_decimal(table_, row, column);
     const std::string remedy = role == Role::kInput
-                                   ? ", or take the column as classes with --factor " + shown(table_.header()[static_cast<size_t>(column)])
-                               : role == Role::kResponse ? ", or explain classes with --family multinomial"
+                                   ? ", or take the column as classes: make it a factor, " + shown(table_.header()[static_cast<size_t>(column)])
+                               : role == Role::kResponse ? ", or explain classes (family = multinomial)"
                                                          : "";
     const auto cell = table_.cell(row, column);
     if (looks_missing(cell))

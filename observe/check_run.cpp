@@ -63,13 +63,18 @@ ArmResult run_arm(const Recipe& recipe, const CheckOptions& options, const std::
     return {};
   }
   auto one = *run;
-  one.about = {recipe.document.value("title", recipe.name), arm_title(recipe, arm), options.command, options.machine, options.date};
+  one.about = about_arm(recipe, arm, options.command, options.machine, options.date);
   one.directory = fmt::format("{}/{}-seed{}", run->directory, arm, seed);
   one.resume = RunDirectory::holds_run(one.directory);
   return experiment ? run_experiment_arm(table, one) : run_training(recipe.resolve(arm, options.size, seed, options.overrides), one);
 }
 
 }  // namespace
+
+About about_arm(const Recipe& recipe, const std::string& arm, const std::string& command, const std::string& machine, const std::string& date) {
+  return {recipe.document.value("title", recipe.name), arm_title(recipe, arm), command, machine, date,
+          paper_text(recipe.document.value("paper", Json()))};
+}
 
 std::string arm_title(const Recipe& recipe, const std::string& arm) { return recipe.document["arms"][arm].value("title", arm); }
 

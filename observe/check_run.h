@@ -40,6 +40,8 @@ CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const 
 
 /// The recipe's title of an arm, its name where it has none.
 std::string arm_title(const Recipe& recipe, const std::string& arm);
+/// What a run of this arm says about itself.
+About about_arm(const Recipe& recipe, const std::string& arm, const std::string& command, const std::string& machine, const std::string& date);
 /// "pass" or "fail" for our marks, "shown" or "not shown" for the paper's claims.
 std::string verdict_text(const MarkResult& result);
 /// "0.42 … 0.47 over 3 seeds", "one seed", "" without a measurement; for tables.

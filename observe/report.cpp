@@ -50,19 +50,12 @@ std::string page_title(const ReportData& data, const ReportOptions& options) {
   return data.runs.empty() ? "Check" : data.runs.front().arm;
 }
 
-/// "Title (year), identifier" of the paper in the first recipe that names one.
+/// The paper of the first run that names one.
 std::string paper(const ReportData& data) {
   for (const RunData& run : data.runs) {
-    if (!run.recipe.is_object() || !run.recipe.contains("paper") || !run.recipe["paper"].is_object()) continue;
-    const Json& entry = run.recipe["paper"];
-    const auto part = [&](const char* key) {
-      if (!entry.contains(key)) return std::string();
-      return entry[key].is_string() ? entry[key].get<std::string>() : dump_json(entry[key]);
-    };
-    std::string text = part("title");
-    if (!part("year").empty()) text += " (" + part("year") + ")";
-    if (!part("identifier").empty()) text += (text.empty() ? "" : ", ") + part("identifier");
-    return text;
+    if (!run.about.paper.empty()) return run.about.paper;
+    const auto text = run.recipe.is_object() ? paper_text(run.recipe.value("paper", Json())) : "";
+    if (!text.empty()) return text;
   }
   return "";
 }

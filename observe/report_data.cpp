@@ -198,9 +198,21 @@ double number_or_nan(const Json& object, const std::string& key) {
   return found != object.end() && found->is_number() ? found->get<double>() : kNan;
 }
 
+std::string paper_text(const Json& paper) {
+  if (!paper.is_object()) return "";
+  const auto part = [&](const char* key) {
+    if (!paper.contains(key)) return std::string();
+    return paper[key].is_string() ? paper[key].get<std::string>() : dump_json(paper[key]);
+  };
+  std::string text = part("title");
+  if (!part("year").empty()) text += " (" + part("year") + ")";
+  if (!part("identifier").empty()) text += (text.empty() ? "" : ", ") + part("identifier");
+  return text;
+}
+
 Json to_json(const About& about) {
   return {
-      {"title", about.title}, {"arm_title", about.arm_title}, {"command", about.command}, {"machine", about.machine}, {"date", about.date}};
+      {"title", about.title}, {"arm_title", about.arm_title}, {"command", about.command}, {"machine", about.machine}, {"date", about.date}, {"paper", about.paper}};
 }
 
 Json to_json(const Evaluation& e) {
@@ -245,7 +257,7 @@ Json to_json(const std::vector<Sample>& samples) {
 
 About parse_about(const Json& document, const std::string& where) {
   const Reader reader(document, where);
-  return {reader.text("title"), reader.text("arm_title"), reader.text("command"), reader.text("machine"), reader.text("date")};
+  return {reader.text("title"), reader.text("arm_title"), reader.text("command"), reader.text("machine"), reader.text("date"), reader.text("paper")};
 }
 
 Evaluation parse_evaluation(const Json& document, const std::string& where) {

@@ -4,7 +4,7 @@
 //
 // <run>/recipe.json       the resolved recipe, any object. Read: "title", "name", "arm" (texts), "seed" (integer),
 //                         "paper" {"title", "year", "identifier"}. Shown whole, folded.
-// <run>/about.json        {"title": the recipe's title, "arm_title", "command", "machine", "date": texts}: what no number depends on
+// <run>/about.json        {"title": the recipe's title, "arm_title", "command", "machine", "date", "paper": texts}: what no number depends on
 // <run>/metrics.jsonl     one object a line, in the order of steps:
 //                         {"step": integer, "epoch": number, "kind": "train" | "validation",
 //                          "loss", "clean_accuracy", "robust_accuracy": numbers,
@@ -106,7 +106,7 @@ inline constexpr const char* kRatesFile = "rates.json";
 
 /// about.json: where a run comes from. Nothing that is computed depends on it.
 struct About {
-  std::string title, arm_title, command, machine, date;
+  std::string title, arm_title, command, machine, date, paper = {};  ///< paper: "Title (year), identifier"
 };
 inline constexpr const char* kAboutFile = "about.json";
 
@@ -127,6 +127,9 @@ struct RunData {
   /// "name" or "name, seed 3".
   std::string label() const;
 };
+
+/// "Title (year), identifier" of a recipe's table [paper]; empty for anything else.
+std::string paper_text(const Json& paper);
 
 /// Documents, for who writes them.
 Json to_json(const About& about);

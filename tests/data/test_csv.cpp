@@ -110,7 +110,7 @@ TEST(Csv, RefusesTextAmongNumbers) {
   FrameOptions weighted;
   weighted.response = "y", weighted.weights = "w";
   EXPECT_TRUE(
-      refusal([&] { make_frame(roles, weighted); }).ends_with("got \"low\"; mend the cell, or explain classes with --family multinomial"));
+      refusal([&] { make_frame(roles, weighted); }).ends_with("got \"low\"; mend the cell, or explain classes (family = multinomial)"));
   weighted.response = "x", weighted.factors = {"y"};
   EXPECT_TRUE(refusal([&] { make_frame(roles, weighted); }).ends_with("got \"many\"; mend the cell"));
   options.inputs = {"y"};
@@ -128,7 +128,7 @@ TEST(Csv, DecimalCommasAreNamedAndReadWhenAskedFor) {
   };
   const char *quoted = "y,x\n1,\"1,5\"\n2,\"2,25\"\n3,\"4,5\"\n", *semicolons = "y;x\n1;7\n2;2,25\n3;-4,5e1\n",
              *points = "y;x\n1,5;7.5\n2;3\n";
-  const std::string remedy = "a comma stands where a point is expected; if it is the decimal sign, read the table with --decimal ,";
+  const std::string remedy = "a comma stands where a point is expected; if it is the decimal sign, read the table with decimal = \",\"";
   for (const auto& [bytes, place] : {std::pair{quoted, "line 2, column \"x\": expected a number, got \"1,5\": "},
                                      {semicolons, "line 3, column \"x\": expected a number, got \"2,25\": "}}) {
     const auto message = refusal([&, of = bytes] { read(of, '.'); });

@@ -18,6 +18,10 @@ namespace {
 // The middle arm's weights grow a thousandfold with every step.
 constexpr const char* kBody = R"(
 title = "one arm diverges"
+[paper]
+title = "Arms that run away"
+year = 2026
+identifier = "made up"
 [defaults]
 data = { part = "synthetic", classes = 3, height = 8, width = 8, train = 60, test = 24 }
 network = { backbone = "small_cnn", backbone_options = { width = 4 } }
@@ -76,6 +80,16 @@ TEST(CheckRun, AnArmThatDivergesIsNamedAndTheOthersGoOn) {
   EXPECT_EQ(rows[0].at("measured"), "diverged");
   EXPECT_EQ(rows[0].at("verdict"), "fail");
   EXPECT_NE(render_report({scratch / "out"}).find("wild, seed 1"), std::string::npos);
+}
+
+TEST(CheckRun, ThePaperAndTheTitlesReachThePageOfARealRun) {
+  const Scratch scratch;
+  check_in(scratch, {"after"});
+  for (const char* page : {"out", "out/after-seed0"}) {
+    const auto html = render_report({scratch / page});
+    EXPECT_NE(html.find("Arms that run away (2026), made up"), std::string::npos) << page;
+    EXPECT_NE(html.find("one arm diverges"), std::string::npos) << page;
+  }
 }
 
 TEST(CheckRun, MarksOfOtherSizesAreMeasuredAndNotJudged) {

@@ -86,7 +86,7 @@ class TrainCommand : public Command {
   About about(const Recipe& recipe, const TrainConfig& config) const {
     std::string command = fmt::format("gatewright train {} --size {} --arm {} --seed {}", shell_word(recipe_), size_, config.arm, config.seed);
     for (const auto& item : overrides_) command += " --set " + shell_word(item);
-    return {recipe.document.value("title", recipe.name), arm_title(recipe, config.arm), command, machine_text(), today()};
+    return about_arm(recipe, config.arm, command, machine_text(), today());
   }
 
   void train_one(const TrainConfig& config, const std::string& directory, bool resume, const About& from) const {
