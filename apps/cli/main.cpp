@@ -66,7 +66,10 @@ void warn_of_threads(int threads) {
 
 // OpenBLAS answers a refused allocation with a crash or by asking again for ever (train under `ulimit -v 900000`). The tensor library
 // takes about 500 MB of address space beyond the 550 MB that a started program has.
-void require_memory(const std::string& command) {
+void require_machine(const std::string& command) {
+  // libtorch reads the processor's description there and aborts without it.
+  if (::access("/proc/cpuinfo", R_OK) != 0)
+    throw IoError("expected /proc to be mounted, got no /proc/cpuinfo; mount it: mount -t proc proc /proc");
   constexpr size_t kNeeded_bytes = size_t{512} << 20;
   const std::vector<std::string> computing{"train", "check", "attack", "inspect", "bench"};
   if (std::find(computing.begin(), computing.end(), command) == computing.end()) return;
@@ -163,7 +166,7 @@ int run(int argc, char** argv) {
   if (const char* levels = std::getenv("GATEWRIGHT_KERNELS")) force_kernels(levels);
   warn_of_threads(program.threads);
   const std::string name = program.app.get_subcommands().front()->get_name();
-  require_memory(name);
+  require_machine(name);
   at::set_num_threads(program.threads);
   const int code = program.commands.at(name)->run();
   if (std::fflush(stdout) != 0) throw IoError("standard output: cannot write to file: is the disk full?");
