@@ -385,7 +385,8 @@ TEST(TrainInput, NothingGivenIsIgnored) {
     expect(answer, 2, "excludes");
   }
   for (const char* command : {"train advmoe", "check advmoe", "report runs/x"}) expect(cli(std::string(command) + " --out ''"), 2, "empty text");
-  expect(cli("attack " + whole_run() + " --with fgsm --set images=5 --threads 1"), 0, "5 test images");
+  expect(cli("attack " + whole_run() + " --with fgsm --set images=5 --set epsilon=8/255 --threads 1"), 0, "5 test images, epsilon 0.0313");
+  expect(cli("attack " + whole_run() + " --with fgsm --images 5 --set epsilon=8/0"), 2, "expected a number from 0 to 1 or a fraction like 8/255");
   expect(cli(kTrain + "--replay-routes 123 --out " + (scratch / "new")), 2, "No such file");  // a file's name, no number
 }
 

@@ -41,7 +41,7 @@ class AttackCommand : public Command {
   void declare(CLI::App& app) override {
     app.add_option("run", run_, "run directory")->required();
     app.add_option("--with", attacks_, "parts of the attacks catalogue; default: those of the run's recipe");
-    app.add_option("--set", overrides_, "override an evaluation value: attack_options.joint.steps=50");
+    app.add_option("--set", overrides_, "override an evaluation value, or epsilon: attack_options.joint.steps=50, epsilon=8/255");
     app.add_option("--epsilon", radius_, "radius of the ball, 0.03 or 8/255; default: the run's")->type_name("NUMBER")->check(is_radius);
     app.add_option("--images", images_, "the first so many test images; 0: all; default: as the run's recipe says")
         ->check(at_least_zero);
@@ -53,6 +53,7 @@ class AttackCommand : public Command {
     catch_signals();
     TrainConfig config;
     parse_options("run " + run_, read_json(run_ + "/" + kRecipeFile), config);
+    take_radius();
     const auto evaluation = evaluation_config(config);
     const auto data = load_data(config);
     const auto network = make_network(config, data);
@@ -76,6 +77,22 @@ class AttackCommand : public Command {
   }
 
  private:
+  /// "--set epsilon=8/255" is "--epsilon 8/255".
+  void take_radius() {
+    constexpr std::string_view kKey = "epsilon=";
+    std::vector<std::string> rest;
+    for (const auto& item : overrides_) {
+      if (item.rfind(kKey, 0) != 0) {
+        rest.push_back(item);
+        continue;
+      }
+      radius_ = item.substr(kKey.size());
+      const auto wrong = is_radius(radius_);
+      GW_CHECK(wrong.empty(), "attack: epsilon: {}", wrong);
+    }
+    overrides_ = std::move(rest);
+  }
+
   EvaluationConfig evaluation_config(const TrainConfig& config) const {
     auto json = Json::parse(config.evaluation);
     if (!attacks_.empty()) json["attacks"] = attacks_;
