@@ -136,6 +136,7 @@ std::string metric_heading(const std::string& name) {
                                                               {"robust.", "robust, {}"},
                                                               {"dense_ms_per_image.", "dense network, time per image, batch {}"},
                                                               {"ms_per_image.", "time per image, batch {}"},
+                                                              {"ms_per_example.", "time per example, batch {}"},
                                                               {"time_ratio.", "time / dense, batch {} (above 1: slower)"}};
   if (const auto found = whole.find(name); found != whole.end()) return found->second;
   for (const auto& [start, format] : parts)

@@ -85,7 +85,8 @@ std::string settings(const ReportData& data) {
         if (item.first != kWorstCase) add_once(attacks, words(item.first));  // the lowest of the others is no attack of its own
   }
   const auto list = [](const std::vector<std::string>& texts) { return fmt::format("{}", fmt::join(texts, ", ")); };
-  return fact("Attack radius ε", list(radii)) + fact("Attacks", list(attacks)) + fact("Epochs", list(epochs)) +
+  const auto radius = attacks.empty() ? std::string() : fact("Attack radius ε", list(radii));  // every recipe has one, few use it
+  return radius + fact("Attacks", list(attacks)) + fact("Epochs", list(epochs)) +
          fact(seeds.size() == 1 ? "Seed" : "Seeds", list(seeds)) + fact("Test images", list(images));
 }
 
