@@ -44,6 +44,21 @@ class MixtureBlocks : public torch::nn::Module {
   int64_t experts_ = 0;
 };
 
+/// A model whose decisions are all made by its blocks.
+class BlockModel : public Model {
+ public:
+  using Model::Model;
+  void end_step() override { blocks_->end_step(); }
+  bool routed() const override { return blocks_->experts() > 1; }
+  void set_tap(std::shared_ptr<RouteTap> tap) override {
+    Model::set_tap(std::move(tap));
+    blocks_->set_tap(tap_);
+  }
+
+ protected:
+  std::shared_ptr<MixtureBlocks> blocks_;
+};
+
 /// Matrix product with bias, U(−1/√in, 1/√in) weights.
 class Linear : public torch::nn::Module {
  public:

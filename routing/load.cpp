@@ -2,7 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 
@@ -14,15 +16,24 @@ at::Tensor load(const RoutingPlan& plan) {
   return plan.scores.defined() ? counts.to(plan.scores.scalar_type()) : counts.to(at::kFloat);
 }
 
-double load_entropy(const RoutingPlan& plan) {
-  if (plan.experts() < 2 || plan.rows() == 0) return 1.0;
-  double entropy = 0;
-  for (int64_t e = 0; e < plan.experts(); ++e) {
-    const double share = static_cast<double>(plan.rows_of(e)) / static_cast<double>(plan.rows());
-    if (share > 0) entropy -= share * std::log(share);
-  }
-  return entropy / std::log(static_cast<double>(plan.experts()));
+std::vector<int64_t> rows_per_expert(const RoutingPlan& plan) {
+  std::vector<int64_t> rows;
+  for (int64_t e = 0; e < plan.experts(); ++e) rows.push_back(plan.rows_of(e));
+  return rows;
 }
+
+double load_entropy(const std::vector<int64_t>& rows) {
+  const int64_t all = std::accumulate(rows.begin(), rows.end(), int64_t{0});
+  if (rows.size() < 2 || all == 0) return 1;
+  double entropy = 0;
+  for (const int64_t n : rows) {
+    const double share = static_cast<double>(n) / static_cast<double>(all);
+    if (n > 0) entropy -= share * std::log(share);
+  }
+  return std::max(0.0, entropy) / std::log(static_cast<double>(rows.size()));
+}
+
+double load_entropy(const RoutingPlan& plan) { return load_entropy(rows_per_expert(plan)); }
 
 at::Tensor probabilities(const RoutingPlan& plan) {
   const auto published = plan.extra.find("probability");

@@ -6,7 +6,10 @@ namespace gw {
 
 /// Rows per expert, [E] float of the scores' type; a constant (no gradient).
 at::Tensor load(const RoutingPlan& plan);
+/// The same as a list of counts.
+std::vector<int64_t> rows_per_expert(const RoutingPlan& plan);
 /// Entropy of the load divided by ln E: 1 when even, 0 when all rows go to one expert; 1 for E = 1, 0 rows.
+double load_entropy(const std::vector<int64_t>& rows);
 double load_entropy(const RoutingPlan& plan);
 
 /// Probabilities [T, E] that balance losses act on: those the policy published (sigmoid scores normalised, shifted, …), else

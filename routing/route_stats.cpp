@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "routing/load.h"
 
 namespace gw {
 
@@ -52,16 +53,7 @@ double RouteStats::variation() const {
   return std::sqrt(squares / static_cast<double>(load.size())) / mean;
 }
 
-double RouteStats::entropy() const {
-  const int64_t all = rows();
-  if (all == 0 || load.size() < 2) return 1;
-  double sum = 0;
-  for (const int64_t n : load) {
-    const double share = static_cast<double>(n) / static_cast<double>(all);
-    if (n > 0) sum -= share * std::log(share);
-  }
-  return std::max(0.0, sum) / std::log(static_cast<double>(load.size()));
-}
+double RouteStats::entropy() const { return load_entropy(load); }
 
 int64_t RouteStats::dead() const { return std::count(load.begin(), load.end(), 0); }
 

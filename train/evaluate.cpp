@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include <numeric>
+
 #include "base/error.h"
 #include "base/registry.h"
 #include "data/loader.h"
@@ -38,14 +40,9 @@ void count(std::vector<std::vector<int64_t>>& table, const NetworkShape& shape, 
 }
 
 double entropy_of(const std::vector<std::vector<int64_t>>& table) {
-  RoutingPlan plan;
-  plan.offsets = {0};
-  for (const auto& row : table) {
-    int64_t total = plan.offsets.back();
-    for (const int64_t n : row) total += n;
-    plan.offsets.push_back(total);
-  }
-  return load_entropy(plan);
+  std::vector<int64_t> rows;
+  for (const auto& row : table) rows.push_back(std::accumulate(row.begin(), row.end(), int64_t{0}));
+  return load_entropy(rows);
 }
 
 std::vector<double> forced_accuracies(Network& network, const Loader& loader) {

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/registry.h"
+#include "routing/load.h"
 #include "routing/reach.h"
 
 namespace gw {
@@ -44,22 +45,12 @@ double accuracy(const at::Tensor& logits, const at::Tensor& labels) {
   return logits.detach().argmax(1).eq(labels).to(at::kDouble).mean().item<double>();
 }
 
-namespace {
-
-std::vector<double> load_of(const RoutingPlan& plan) {
-  std::vector<double> load;
-  for (int64_t e = 0; e < plan.experts(); ++e) load.push_back(static_cast<double>(plan.rows_of(e)));
-  return load;
+std::vector<int64_t> first_load(const NetworkOutput& output) {
+  return output.plans.empty() ? std::vector<int64_t>{} : rows_per_expert(output.plans.front());
 }
 
-}  // namespace
-
-std::vector<double> first_load(const NetworkOutput& output) {
-  return output.plans.empty() ? std::vector<double>{} : load_of(output.plans.front());
-}
-
-std::vector<double> first_load(const Output& output) {
-  return output.plans.empty() ? std::vector<double>{} : load_of(output.plans.front().plan);
+std::vector<int64_t> first_load(const Output& output) {
+  return output.plans.empty() ? std::vector<int64_t>{} : rows_per_expert(output.plans.front().plan);
 }
 
 }  // namespace gw

@@ -12,7 +12,7 @@ namespace gw {
 /// What one training step reports. Rates are over the batch.
 struct StepReport {
   std::map<std::string, double> values;  ///< "loss", "clean_accuracy", "robust_accuracy", "router_loss" …
-  std::vector<double> load;              ///< rows per expert, the first decision; empty when dense
+  std::vector<int64_t> load;             ///< rows per expert, the first decision; empty when dense
   std::map<std::string, double> reach;   ///< norm of each loss's gradient at the router; on the first step of a run only
 };
 
@@ -58,7 +58,7 @@ void note_reach(const StepContext& context, StepReport& report, const std::strin
 std::shared_ptr<Balancer> make_balancer(const std::string& table);
 double accuracy(const at::Tensor& logits, const at::Tensor& labels);
 /// Rows per expert of the first decision, empty when dense.
-std::vector<double> first_load(const NetworkOutput& output);
-std::vector<double> first_load(const Output& output);
+std::vector<int64_t> first_load(const NetworkOutput& output);
+std::vector<int64_t> first_load(const Output& output);
 
 }  // namespace gw

@@ -14,27 +14,13 @@ namespace {
 
 constexpr int64_t kBatch = 256;
 
-/// Rows per expert of the first layer that decides, summed over batches.
-class Load {
- public:
-  void add(const Output& output) {
-    if (output.plans.empty()) return;
-    const auto& plan = output.plans.front().plan;
-    rows_.resize(std::max(rows_.size(), static_cast<size_t>(plan.experts())), 0);
-    for (int64_t e = 0; e < plan.experts(); ++e) rows_[static_cast<size_t>(e)] += plan.rows_of(e);
-  }
-  void report(Measured& out) const {
-    if (rows_.size() < 2) return;
-    RoutingPlan plan;
-    plan.offsets = {0};
-    for (const int64_t n : rows_) plan.offsets.push_back(plan.offsets.back() + n);
-    out.metrics["load_entropy"] = load_entropy(plan);
-    out.details["load"] = rows_;
-  }
-
- private:
-  std::vector<int64_t> rows_;
-};
+/// Adds the rows per expert of the first layer that decides.
+void add_load(const Output& output, std::vector<int64_t>& load) {
+  if (output.plans.empty()) return;
+  const auto rows = rows_per_expert(output.plans.front().plan);
+  load.resize(rows.size(), 0);
+  for (size_t e = 0; e < rows.size(); ++e) load[e] += rows[e];
+}
 
 }  // namespace
 
@@ -59,7 +45,7 @@ Measured measure_set(const Task& task, const EvaluationPass& pass, int64_t size)
   pass.model.eval();
   const Loader loader(pass.set, size, {}, false, pass.rng);
   Measured out;
-  Load load;
+  std::vector<int64_t> load;
   for (int64_t b = 0; b < loader.batches(); ++b) {
     const auto batch = loader.get(0, b);
     auto frame = framed(pass.frame, batch);
@@ -67,13 +53,14 @@ Measured measure_set(const Task& task, const EvaluationPass& pass, int64_t size)
     pass.model.tap().begin(frame);
     const auto output = pass.model.answer(batch, {pass.rng.fork("batch", static_cast<uint64_t>(b)), pass.frame.step, RoutePurpose::kClean});
     pass.model.tap().end();
-    load.add(output);
-    for (const auto& [name, mean] : task.measure(output, batch)) out.metrics[name] += mean * static_cast<double>(batch.size());
+    add_load(output, load);
+    const double loss = task.loss(output, batch).item<double>();
+    for (const auto& [name, mean] : task.measure(output, batch, loss)) out.metrics[name] += mean * static_cast<double>(batch.size());
     if (pass.tick) pass.tick(std::min((b + 1) * size, pass.set.size()), pass.set.size());
   }
   for (auto& item : out.metrics) item.second /= static_cast<double>(pass.set.size());
   task.finish(out.metrics);
-  load.report(out);
+  if (load.size() > 1) out.metrics["load_entropy"] = load_entropy(load), out.details["load"] = load;
   out.details["examples"] = pass.set.size();
   return out;
 }

@@ -41,8 +41,8 @@ class Task {
   virtual AnswerSpec answer(const DataSpec& data) const = 0;
   /// Mean over the batch; differentiable.
   virtual at::Tensor loss(const Output& output, const Batch& batch) const = 0;
-  /// Means over the batch, by name: what training steps and evaluations report.
-  virtual std::map<std::string, double> measure(const Output& output, const Batch& batch) const = 0;
+  /// Means over the batch, by name: what training steps and evaluations report. `loss` is that of the same answer.
+  virtual std::map<std::string, double> measure(const Output& output, const Batch& batch, double loss) const = 0;
   /// The metric on which the best checkpoint is chosen, and whether more of it is better.
   virtual std::string best_by() const = 0;
   virtual bool more_is_better() const { return true; }

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <numeric>
 
 #include "base/registry.h"
 #include "base/shown.h"
@@ -52,10 +53,10 @@ std::shared_ptr<Task> make_task(const TrainConfig& config) {
 
 namespace {
 
-std::shared_ptr<Model> model_for(const TrainConfig& config, const DataSpec& data, const AnswerSpec& answer) {
+std::shared_ptr<Model> model_for(const TrainConfig& config, const DataSpec& data, const Task& task) {
   auto choice = Json::parse(config.network);
   if (!choice.contains("part")) choice["part"] = "image";
-  return make_part<Model>("network", choice, Model::Context{data, answer, static_cast<uint64_t>(config.seed)}, 0);
+  return make_part<Model>("network", choice, Model::Context{data, task.answer(data), static_cast<uint64_t>(config.seed)}, 0);
 }
 
 std::shared_ptr<Objective> make_objective(const TrainConfig& config) {
@@ -64,15 +65,13 @@ std::shared_ptr<Objective> make_objective(const TrainConfig& config) {
 
 }  // namespace
 
-std::shared_ptr<Model> make_model(const TrainConfig& config, const TaskData& data) {
-  const auto task = make_task(config);
-  check_fields(part_choice("task", Json::parse(config.task)).name, *task, data);
-  const auto spec = spec_of(data);
-  return model_for(config, spec, task->answer(spec));
+std::shared_ptr<Model> make_model(const TrainConfig& config, const TaskData& data, const Task& task) {
+  check_fields(part_choice("task", Json::parse(config.task)).name, task, data);
+  return model_for(config, spec_of(data), task);
 }
 
 std::shared_ptr<Network> make_network(const TrainConfig& config, const TaskData& data) {
-  auto model = make_model(config, data);
+  auto model = make_model(config, data, *make_task(config));
   image_network(*model, "network");
   return std::static_pointer_cast<Network>(model);
 }
@@ -83,7 +82,7 @@ void check_config(const TrainConfig& config) {
   made_up.vocabulary = 256, made_up.context = 16, made_up.inputs = 4, made_up.domains = 2;
   make_part<Dataset>("data", Json::parse(config.data), Dataset::Context{}, 0);
   const auto task = make_task(config);
-  const auto model = model_for(config, made_up, task->answer(made_up));
+  const auto model = model_for(config, made_up, *task);
   {  // a policy that the model cannot follow shows in the first batch only
     const at::NoGradGuard no_grad;
     model->answer(model->example(4, Rng(0)), {Rng(0), 0, RoutePurpose::kClean});
@@ -101,7 +100,7 @@ Trainer::Trainer(const TrainConfig& config)
   const auto split = split_validation(data_.train, data_.classes, config.validation, static_cast<uint64_t>(config.seed));
   train_ = split.train;
   validation_ = split.validation;
-  model_ = make_model(config, data_);
+  model_ = make_model(config, data_, *task_);
   objective_ = make_objective(config);
   const auto optimizer = Json::parse(config.optimizer);
   const auto* network = dynamic_cast<const Network*>(model_.get());
@@ -195,13 +194,11 @@ void Trainer::step(TrainObserver& observer) {
   for (const auto& [name, value] : report.values) record[name] = value;
   if (!report.reach.empty()) record["reach"] = report.reach;
   if (!report.load.empty()) {
-    RoutingPlan plan;
-    plan.offsets = {0};
-    for (const double rows : report.load) plan.offsets.push_back(plan.offsets.back() + static_cast<int64_t>(rows));
-    auto share = report.load;
-    for (auto& rows : share) rows /= static_cast<double>(std::max<int64_t>(plan.offsets.back(), 1));
+    const auto all = static_cast<double>(std::max<int64_t>(std::accumulate(report.load.begin(), report.load.end(), int64_t{0}), 1));
+    std::vector<double> share;
+    for (const int64_t rows : report.load) share.push_back(static_cast<double>(rows) / all);
     record["load"] = share;
-    record["entropy"] = load_entropy(plan);
+    record["entropy"] = load_entropy(report.load);
   }
   observer.on_step(record, at_.step, per_epoch * config_.epochs);
 }

@@ -93,7 +93,7 @@ class Trainer {
 void check_config(const TrainConfig& config);
 /// Task, model and data of a config without training anything: evaluation, benchmarks.
 std::shared_ptr<Task> make_task(const TrainConfig& config);
-std::shared_ptr<Model> make_model(const TrainConfig& config, const TaskData& data);
+std::shared_ptr<Model> make_model(const TrainConfig& config, const TaskData& data, const Task& task);
 /// Errors: ValueError if the config's model is no image network.
 std::shared_ptr<Network> make_network(const TrainConfig& config, const TaskData& data);
 TaskData load_data(const TrainConfig& config);

@@ -10,7 +10,7 @@ namespace {
 /// Rows of a table through mixtures: a linear embedding, residual blocks, a head.
 /// Math:   h = W x + b; per block h ← h + mixture(norm(h)); answer = head(norm(h)).
 /// Shapes: x [B, D] → [B, width].
-class Tabular : public Model {
+class Tabular : public BlockModel {
  public:
   static constexpr const char* kSummary = "linear embedding, blocks of mixture, head: rows of numbers";
   static constexpr const char* kSource = "";
@@ -24,7 +24,7 @@ class Tabular : public Model {
     }
   };
 
-  Tabular(const Options& options, const Context& context) : Model("Tabular"), options_(options), context_(context) {
+  Tabular(const Options& options, const Context& context) : BlockModel("Tabular"), options_(options), context_(context) {
     GW_CHECK(context.data.inputs > 0, "networks/tabular: expected data with the field \"x\", got none; take table");
     GW_CHECK(!context.answer.per_token, "networks/tabular: expected a task with one answer for each row, got one for each token");
     const Rng rng = Rng(context.seed).fork("networks/tabular");
@@ -56,18 +56,10 @@ class Tabular : public Model {
     return batch;
   }
 
-  void end_step() override { blocks_->end_step(); }
-  bool routed() const override { return blocks_->experts() > 1; }
-  void set_tap(std::shared_ptr<RouteTap> tap) override {
-    Model::set_tap(std::move(tap));
-    blocks_->set_tap(tap_);
-  }
-
  private:
   Options options_;
   Context context_;
   std::shared_ptr<Linear> embedding_, head_;
-  std::shared_ptr<MixtureBlocks> blocks_;
   std::shared_ptr<RmsNorm> norm_;
 };
 

@@ -16,7 +16,7 @@ namespace {
 /// Cost:   per token and block reach·D for the convolution and that of the mixture's bank.
 /// Routers see: "token_id", "sequence" (place in the batch), "position" (the place in the window on a circle), and, where the data have
 ///         domains, "task" and "route" (the domain, modulo the experts).
-class TokenMixer : public Model {
+class TokenMixer : public BlockModel {
  public:
   static constexpr const char* kSummary = "embedding, blocks of causal convolution and mixture, head: sequences of ids";
   static constexpr const char* kSource = "";
@@ -31,7 +31,7 @@ class TokenMixer : public Model {
     }
   };
 
-  TokenMixer(const Options& options, const Context& context) : Model("TokenMixer"), options_(options), context_(context) {
+  TokenMixer(const Options& options, const Context& context) : BlockModel("TokenMixer"), options_(options), context_(context) {
     const auto& data = context.data;
     GW_CHECK(data.vocabulary > 0 && data.context > 0, "networks/token_mixer: expected data with the field \"token\", got none; take bytes");
     const Rng rng = Rng(context.seed).fork("networks/token_mixer");
@@ -81,13 +81,6 @@ class TokenMixer : public Model {
     return batch;
   }
 
-  void end_step() override { blocks_->end_step(); }
-  bool routed() const override { return blocks_->experts() > 1; }
-  void set_tap(std::shared_ptr<RouteTap> tap) override {
-    Model::set_tap(std::move(tap));
-    blocks_->set_tap(tap_);
-  }
-
  private:
   /// Σ_j w_j ∘ x_{t−j}, nothing before the window.
   at::Tensor mixed(const at::Tensor& x, const at::Tensor& taps) const {
@@ -120,7 +113,6 @@ class TokenMixer : public Model {
   at::Tensor embedding_;
   std::vector<at::Tensor> taps_;
   std::vector<std::shared_ptr<RmsNorm>> norms_;
-  std::shared_ptr<MixtureBlocks> blocks_;
   std::shared_ptr<RmsNorm> last_;
   std::shared_ptr<Linear> head_;
 };

@@ -14,7 +14,7 @@ namespace {
 using namespace gw::testing;
 
 /// The load of the first decision of one step that moves nothing, on a network whose policy gives the whole batch one random expert.
-std::vector<double> load_of_step(const std::string& name, uint64_t seed) {
+std::vector<int64_t> load_of_step(const std::string& name, uint64_t seed) {
   auto json = small_objective(name);
   if (name == "adv_moe") json["router_target"] = "bilevel";
   const auto config = small_config(json, 4);
@@ -43,7 +43,7 @@ std::vector<double> load_of_step(const std::string& name, uint64_t seed) {
 class ObjectiveDraws : public testing::TestWithParam<std::string> {};
 
 TEST_P(ObjectiveDraws, AreThoseOfTheStep) {
-  std::set<std::vector<double>> seen;
+  std::set<std::vector<int64_t>> seen;
   for (uint64_t seed = 0; seed < 12; ++seed) seen.insert(load_of_step(GetParam(), seed));
   EXPECT_GE(seen.size(), 3u);  // of four experts
   EXPECT_EQ(load_of_step(GetParam(), 3), load_of_step(GetParam(), 3));

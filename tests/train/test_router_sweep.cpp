@@ -150,7 +150,7 @@ TEST(Tasks, BlocksDrawApartAndEveryStepAnew) {
   const Texts texts;
   const auto config = token_config(texts, mixture_of("linear", Json{{"part", "random"}}, 4));
   const gw::Trainer trainer(config);
-  auto model = gw::make_model(config, trainer.data());
+  auto model = gw::make_model(config, trainer.data(), trainer.task());
   const auto batch = model->example(4, gw::Rng(1));
   std::set<std::string> loads;
   for (uint64_t pass = 0; pass < 40; ++pass) {

@@ -22,7 +22,7 @@ class Natural : public Objective {
     const auto loss = balance.defined() ? task_loss + balance : task_loss;
     c.experts.step(parameter_gradients(loss, c.experts.values(), "loss"), c.lr);
     StepReport report;
-    report.values = c.task.measure(out, c.batch);
+    report.values = c.task.measure(out, c.batch, task_loss.item<double>());
     report.values["loss"] = loss.item<double>();
     if (balance.defined()) report.values["balance_loss"] = balance.item<double>();
     report.load = first_load(out);

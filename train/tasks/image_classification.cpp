@@ -28,7 +28,7 @@ class ImageClassification : public Task {
 
   at::Tensor loss(const Output& output, const Batch& batch) const override { return at::cross_entropy_loss(output.answer, batch.at("label")); }
 
-  std::map<std::string, double> measure(const Output& output, const Batch& batch) const override {
+  std::map<std::string, double> measure(const Output& output, const Batch& batch, double) const override {
     return {{"clean_accuracy", output.answer.detach().argmax(1).eq(batch.at("label")).to(at::kDouble).mean().item<double>()}};
   }
 

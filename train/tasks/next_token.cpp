@@ -24,10 +24,10 @@ class NextToken : public Task {
     return at::cross_entropy_loss(answer.reshape({-1, answer.size(-1)}), batch.at("target").reshape({-1}));
   }
 
-  std::map<std::string, double> measure(const Output& output, const Batch& batch) const override {
+  std::map<std::string, double> measure(const Output& output, const Batch& batch, double loss) const override {
     constexpr double kNatsInABit = 0.6931471805599453;
     const auto right = output.answer.detach().argmax(-1).eq(batch.at("target"));
-    return {{"bits_per_token", loss(output, batch).item<double>() / kNatsInABit}, {"accuracy", right.to(at::kDouble).mean().item<double>()}};
+    return {{"bits_per_token", loss / kNatsInABit}, {"accuracy", right.to(at::kDouble).mean().item<double>()}};
   }
 
   std::string best_by() const override { return "bits_per_token"; }
