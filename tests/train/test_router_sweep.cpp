@@ -222,6 +222,8 @@ TEST(Tasks, ATableOfNumbersIsLearnt) {
   Recording recording;
   trainer.run({scratch.path()}, recording);
   EXPECT_LT(trainer.evaluate_on_test(recording).metrics.at("rmse"), 0.2) << "predicting the mean gives 1";
+  const auto& first = recording.records.front();
+  EXPECT_NEAR(first.at("rmse").get<double>(), std::sqrt(first.at("loss").get<double>()), 1e-12) << "a root in the steps' records too";
 }
 
 }  // namespace

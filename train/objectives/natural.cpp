@@ -23,6 +23,7 @@ class Natural : public Objective {
     c.experts.step(parameter_gradients(loss, c.experts.values(), "loss"), c.lr);
     StepReport report;
     report.values = c.task.measure(out, c.batch, task_loss.item<double>());
+    c.task.finish(report.values);
     report.values["loss"] = loss.item<double>();
     if (balance.defined()) report.values["balance_loss"] = balance.item<double>();
     report.load = first_load(out);
