@@ -63,7 +63,7 @@ docs-check: all
 
 format:
 	@command -v clang-format >/dev/null || { echo 'clang-format is missing: apt-get install clang-format' >&2; exit 1; }
-	git ls-files '*.cpp' '*.h' '*.cu' | xargs clang-format -i
+	git ls-files '*.cpp' '*.h' '*.inl' '*.cu' '*.cuh' | xargs clang-format -i
 
 install: build
 	cmake --install $(BUILD) --prefix $(PREFIX)

@@ -1,8 +1,12 @@
-// Likelihood mixtures on the clock: one iteration over n, against the memory's speed, and side by side with R (bench/stats/run.sh).
-//   bench_mixture                     n = 100 000, d = 4, k = 4: time of 100 iterations, scaling over n, bytes per second; a Lasso path
+// Likelihood mixtures on the clock: one iteration over n, against the memory's speed, and side by side with R
+// (bench/likelihood/run.sh).
+//   bench_mixture                     n = 100 000, d = 4, k = 4: time of 100 iterations, scaling over n,
+//                                     bytes per second; a Lasso path
 //   bench_mixture --write OUT         the data of that case and a partition to start from, for R
-//   bench_mixture --compare OUT       what bench/stats/fit.R left: likelihoods and times; exit code 1 if a likelihood of ours is lower
-//                                     when both keep every expert that holds 5 % of the rows; what our own rules give stands beside it
+//   bench_mixture --compare OUT       what bench/likelihood/fit.R left: likelihoods and times; exit code 1 if
+//   a likelihood of ours is lower
+//                                     when both keep every expert that holds 5 % of the rows; what our own
+//                                     rules give stands beside it
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,17 +14,17 @@
 #include <cstring>
 #include <filesystem>
 
-#include "base/file.h"
-#include "base/rng.h"
 #include "bench/support.h"
-#include "data/frame.h"
-#include "stats/density.h"
-#include "stats/fit.h"
-#include "stats/lasso.h"
+#include "gatewright/base/file.h"
+#include "gatewright/base/rng.h"
+#include "gatewright/data/frame.h"
+#include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/fit.h"
+#include "gatewright/likelihood/lasso.h"
 
 namespace {
 
-using namespace gw::stats;
+using namespace gw::likelihood;
 using gw::bench::normal;
 
 /// Four experts in four dimensions.
@@ -33,9 +37,11 @@ struct Large {
     spec.experts = kExperts;
     truth = make_parameters(spec, kInputs);
     const gw::Rng rng(3);
-    for (size_t i = 0; i + kInputs < truth.gate_slope.size(); ++i) truth.gate_slope[i] = 3 * rng.fork("gate").uniform(i) - 1.5;
+    for (size_t i = 0; i + kInputs < truth.gate_slope.size(); ++i)
+      truth.gate_slope[i] = 3 * rng.fork("gate").uniform(i) - 1.5;
     for (size_t i = 0; i < truth.slope.size(); ++i) truth.slope[i] = 6 * rng.fork("slope").uniform(i) - 3;
-    for (size_t k = 0; k < kExperts; ++k) truth.intercept[k] = 2 * static_cast<double>(k) - 3, truth.scale[k] = 0.5;
+    for (size_t k = 0; k < kExperts; ++k)
+      truth.intercept[k] = 2 * static_cast<double>(k) - 3, truth.scale[k] = 0.5;
     std::vector<double> gates(kExperts);
     for (int64_t i = 0; i < n; ++i) {
       const auto draw = static_cast<uint64_t>(i);
@@ -61,7 +67,8 @@ struct Large {
 
 FitOptions hundred_iterations(int64_t iterations) {
   FitOptions options;
-  options.max_iterations = iterations, options.tolerance = 0, options.accelerate = false, options.all_iterations = true;
+  options.max_iterations = iterations, options.tolerance = 0, options.accelerate = false,
+  options.all_iterations = true;
   return options;
 }
 
@@ -72,7 +79,9 @@ double seconds_per_iteration(int64_t n, int64_t iterations) {
     int64_t done = 0;
     // Two lengths: their difference leaves out what a fit does once.
     const auto run = [&](int64_t length) {
-      return gw::bench::seconds([&] { done = fit_from(large.view(), large.spec, large.start(), hundred_iterations(length)).iterations; });
+      return gw::bench::seconds([&] {
+        done = fit_from(large.view(), large.spec, large.start(), hundred_iterations(length)).iterations;
+      });
     };
     const double brief = run(iterations / 5);
     const int64_t fewer = done;
@@ -108,7 +117,8 @@ double reading_speed() {
   return best;
 }
 
-/// A path of 50 penalties, n = 200 and p = 2000 of which 5 columns count, from the largest penalty down to a twentieth. Mark: 20 s.
+/// A path of 50 penalties, n = 200 and p = 2000 of which 5 columns count, from the largest penalty down to a
+/// twentieth. Mark: 20 s.
 void measure_lasso() {
   constexpr int64_t n = 200, p = 2000;
   MixtureSpec spec;
@@ -119,38 +129,45 @@ void measure_lasso() {
   for (int64_t i = 0; i < n; ++i) {
     const double *row = x.data() + i * p, draw = rng.fork("expert").uniform(static_cast<uint64_t>(i));
     const double sign = draw < 1 / (1 + std::exp(-3 * row[0])) ? 1 : -1;
-    y.push_back(sign * (1 + 2 * row[1] + 2 * row[2] - 2 * row[3] + row[4]) + 0.5 * normal(rng.fork("noise"), static_cast<uint64_t>(i)));
+    y.push_back(sign * (1 + 2 * row[1] + 2 * row[2] - 2 * row[3] + row[4]) +
+                0.5 * normal(rng.fork("noise"), static_cast<uint64_t>(i)));
   }
   const DataView data{n, p, x.data(), y.data(), nullptr};
   for (const int64_t starts : {LassoOptions{}.starts, int64_t{1}}) {
     LassoOptions options;
     options.starts = starts;
     std::vector<LassoFit> path;
-    const double seconds =
-        gw::bench::seconds([&] { path = lasso_path(data, spec, penalty_grid(largest_penalty(data, spec), 0.05, 50), 1, options); });
+    const double seconds = gw::bench::seconds([&] {
+      path = lasso_path(data, spec, penalty_grid(largest_penalty(data, spec), 0.05, 50), 1, options);
+    });
     const auto& slope = path.back().parameters.slope;
-    fmt::print("Lasso path, 50 penalties, n = 200, p = 2000, {} start(s): {:.2f} s; {} slopes at the smallest penalty\n", starts, seconds,
-               std::count_if(slope.begin(), slope.end(), [](double v) { return v != 0; }));
+    fmt::print(
+        "Lasso path, 50 penalties, n = 200, p = 2000, {} start(s): {:.2f} s; {} slopes at the smallest "
+        "penalty\n",
+        starts, seconds, std::count_if(slope.begin(), slope.end(), [](double v) { return v != 0; }));
   }
 }
 
 int measure() {
   const Large large(100000);
   FitResult result;
-  const double seconds = gw::bench::seconds([&] { result = fit_from(large.view(), large.spec, large.start(), hundred_iterations(100)); });
+  const double seconds = gw::bench::seconds(
+      [&] { result = fit_from(large.view(), large.spec, large.start(), hundred_iterations(100)); });
   // The answer first: the engine's likelihood is the plain one, and above the truth's.
   const double plain = log_likelihood(large.spec, result.parameters, large.view()),
                truth = log_likelihood(large.spec, large.truth, large.view());
   if (std::abs(plain - result.log_likelihood) > 1e-9 * std::abs(plain) || plain < truth) {
-    fmt::print("wrong answer: {} reported, {} by the densities, {} at the truth\n", result.log_likelihood, plain, truth);
+    fmt::print("wrong answer: {} reported, {} by the densities, {} at the truth\n", result.log_likelihood,
+               plain, truth);
     return 1;
   }
-  fmt::print("{}, {} cores\nn = 100 000, d = 4, k = 4: {} iterations in {:.3f} s, log-likelihood {:.4f}\n", gw::cpu_info().brand,
-             gw::cpu_info().cores, result.iterations, seconds, result.log_likelihood);
+  fmt::print("{}, {} cores\nn = 100 000, d = 4, k = 4: {} iterations in {:.3f} s, log-likelihood {:.4f}\n",
+             gw::cpu_info().brand, gw::cpu_info().cores, result.iterations, seconds, result.log_likelihood);
   std::vector<double> log_n, log_t;
   for (const int64_t n : {1000, 10000, 100000, 1000000}) {
     const double each = seconds_per_iteration(n, n >= 1000000 ? 20 : 100);
-    fmt::print("n = {:>8}: {:.4f} ms an iteration, {:.1f} ns a row\n", n, 1e3 * each, 1e9 * each / static_cast<double>(n));
+    fmt::print("n = {:>8}: {:.4f} ms an iteration, {:.1f} ns a row\n", n, 1e3 * each,
+               1e9 * each / static_cast<double>(n));
     log_n.push_back(std::log10(n)), log_t.push_back(std::log10(each));
   }
   double mean_n = 0, mean_t = 0, cross = 0, square = 0;
@@ -159,7 +176,8 @@ int measure() {
     cross += (log_n[i] - mean_n) * (log_t[i] - mean_t), square += (log_n[i] - mean_n) * (log_n[i] - mean_n);
   const double speed = reading_speed(), bound = 48.0 / speed, row = std::pow(10, log_t.back()) / 1e6;
   fmt::print(
-      "slope over n: {:.3f}\none reading of the data (48 bytes a row: 4 inputs, response, weight) at {:.1f} GB/s: {:.2f} ns a row; an "
+      "slope over n: {:.3f}\none reading of the data (48 bytes a row: 4 inputs, response, weight) at {:.1f} "
+      "GB/s: {:.2f} ns a row; an "
       "iteration takes {:.1f} times that\n",
       cross / square, speed / 1e9, 1e9 * bound, row / bound);
   measure_lasso();
@@ -172,32 +190,39 @@ int write_large(const std::string& out) {
   std::string text = "y,x1,x2,x3,x4,start\n";
   for (size_t i = 0; i < large.y.size(); ++i) {
     const auto first = posterior.begin() + static_cast<int64_t>(i) * Large::kExperts;
-    text += fmt::format("{},{},{},{},{},{}\n", large.y[i], large.x[4 * i], large.x[4 * i + 1], large.x[4 * i + 2], large.x[4 * i + 3],
-                        std::max_element(first, first + Large::kExperts) - first + 1);
+    text +=
+        fmt::format("{},{},{},{},{},{}\n", large.y[i], large.x[4 * i], large.x[4 * i + 1], large.x[4 * i + 2],
+                    large.x[4 * i + 3], std::max_element(first, first + Large::kExperts) - first + 1);
   }
   gw::write_atomic(out + "/large.data.csv", text);
   return 0;
 }
 
-/// One program on one set against ours: `ours` with the rules on experts that R's packages have, `ours_default` with our own.
+/// One program on one set against ours: `ours` with the rules on experts that R's packages have,
+/// `ours_default` with our own.
 struct Line {
   std::string data, program;
   int64_t rows = 0, seeds = 0, seeds_not_lower = 0;
-  bool degenerate = false;  ///< by our rules, every start of three or so experts on these few rows ends with one that means nothing
+  bool degenerate = false;  ///< by our rules, every start of three or so experts on these few rows ends with
+                            ///< one that means nothing
   double theirs = 0, ours = 0, ours_default = 0, their_seconds = 0, our_seconds = 0;
 
-  bool is_lower(double value) const { return std::isfinite(theirs) && value < theirs - 1e-6 * std::abs(theirs); }
+  bool is_lower(double value) const {
+    return std::isfinite(theirs) && value < theirs - 1e-6 * std::abs(theirs);
+  }
 };
 
 Line compare_one(const std::string& out, const std::string& name, const gw::CsvTable& result, int64_t row) {
   const auto text = [&](const char* column) { return std::string(result.cell(row, result.column(column))); };
   Line line{name, text("program")};
-  gw::parse_number(text("log_likelihood"), line.theirs), gw::parse_number(text("seconds"), line.their_seconds);
+  gw::parse_number(text("log_likelihood"), line.theirs),
+      gw::parse_number(text("seconds"), line.their_seconds);
   if (name == "large") {
     const Large large(100000);
     line.rows = 100000;
-    line.our_seconds =
-        gw::bench::seconds([&] { line.ours = fit_from(large.view(), large.spec, large.start(), hundred_iterations(100)).log_likelihood; });
+    line.our_seconds = gw::bench::seconds([&] {
+      line.ours = fit_from(large.view(), large.spec, large.start(), hundred_iterations(100)).log_likelihood;
+    });
     line.ours_default = line.ours;
     return line;
   }
@@ -216,15 +241,18 @@ Line compare_one(const std::string& out, const std::string& name, const gw::CsvT
   spec.gate.columns = frame.schema.columns_of(gate);
   FitOptions fit_options;
   fit_options.starts = std::stoll(text("starts"));
-  const DataView view{frame.size(), static_cast<int64_t>(frame.schema.columns().size()), frame.x.data(), frame.y.data(), nullptr};
+  const DataView view{frame.size(), static_cast<int64_t>(frame.schema.columns().size()), frame.x.data(),
+                      frame.y.data(), nullptr};
   line.rows = view.n;
   const auto by_default = fit(view, spec, 1, fit_options);
   line.ours_default = by_default.log_likelihood, line.degenerate = by_default.degenerate;
   // flexmix's own rule: a component below minprior, 5 % of the rows, is removed, and none for its width.
-  fit_options.narrow_experts = NarrowExperts::kKeep, fit_options.least_rows = 0.05 * static_cast<double>(view.n);
+  fit_options.narrow_experts = NarrowExperts::kKeep,
+  fit_options.least_rows = 0.05 * static_cast<double>(view.n);
   line.our_seconds = gw::bench::seconds([&] { line.ours = fit(view, spec, 1, fit_options).log_likelihood; });
   for (line.seeds = 0; line.seeds < 20; ++line.seeds) {
-    line.seeds_not_lower += !line.is_lower(fit(view, spec, static_cast<uint64_t>(line.seeds) + 1, fit_options).log_likelihood);
+    line.seeds_not_lower +=
+        !line.is_lower(fit(view, spec, static_cast<uint64_t>(line.seeds) + 1, fit_options).log_likelihood);
   }
   return line;
 }
@@ -239,18 +267,22 @@ int compare(const std::string& out) {
   std::sort(names.begin(), names.end());
   bool holds = !names.empty();
   fmt::print(
-      "| data | rows | program | its log-likelihood | ours, same rules | not lower, of 20 seeds | ours, default | its time, s | ours, s | "
+      "| data | rows | program | its log-likelihood | ours, same rules | not lower, of 20 seeds | ours, "
+      "default | its time, s | ours, s | "
       "ratio |\n|---|---|---|---|---|---|---|---|---|---|\n");
   for (const auto& name : names) {
     const auto result = gw::load_csv(out + "/" + name + ".result.csv");
     for (int64_t row = 0; row < result.rows(); ++row) {
       const auto line = compare_one(out, name, result, row);
       holds = holds && !line.is_lower(line.ours);
-      const auto shown = [&](double value) { return fmt::format("{:.5f}{}", value, line.is_lower(value) ? " LOWER" : ""); };
-      fmt::print("| {} | {} | {} | {:.5f} | {} | {} | {} | {:.3f} | {:.4f} | {:.0f} |\n", line.data, line.rows, line.program, line.theirs,
-                 shown(line.ours), line.seeds > 0 ? std::to_string(line.seeds_not_lower) : "–",
-                 shown(line.ours_default) + (line.degenerate ? " (degenerate)" : ""), line.their_seconds, line.our_seconds,
-                 line.their_seconds / line.our_seconds);
+      const auto shown = [&](double value) {
+        return fmt::format("{:.5f}{}", value, line.is_lower(value) ? " LOWER" : "");
+      };
+      fmt::print("| {} | {} | {} | {:.5f} | {} | {} | {} | {:.3f} | {:.4f} | {:.0f} |\n", line.data,
+                 line.rows, line.program, line.theirs, shown(line.ours),
+                 line.seeds > 0 ? std::to_string(line.seeds_not_lower) : "–",
+                 shown(line.ours_default) + (line.degenerate ? " (degenerate)" : ""), line.their_seconds,
+                 line.our_seconds, line.their_seconds / line.our_seconds);
     }
   }
   return holds ? 0 : 1;

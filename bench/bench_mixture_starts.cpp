@@ -1,16 +1,17 @@
-// How often one start of a fit, and the best of ten, reach the highest likelihood known, for each way to start: simulated data of several
-// kinds, many samples each; first the default, ten starts after which lines are replaced. The answer is the table; the highest likelihood of
-// a sample is the best that any start of any kind found there, experts that died or are there by chance left out.
+// How often one start of a fit, and the best of ten, reach the highest likelihood known, for each way to
+// start: simulated data of several kinds, many samples each; first the default, ten starts after which lines
+// are replaced. The answer is the table; the highest likelihood of a sample is the best that any start of any
+// kind found there, experts that died or are there by chance left out.
 #include <cmath>
 
-#include "base/rng.h"
 #include "bench/support.h"
-#include "stats/density.h"
-#include "stats/fit.h"
+#include "gatewright/base/rng.h"
+#include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/fit.h"
 
 namespace {
 
-using namespace gw::stats;
+using namespace gw::likelihood;
 using gw::bench::normal;
 
 enum class Noise { kNormal, kOneNarrow, kWide, kCurved, kHeavy };
@@ -22,22 +23,28 @@ struct Setting {
 };
 
 constexpr Setting kSettings[] = {
-    {"separated", 4, 1, 400, Noise::kNormal},          {"separated", 4, 3, 600, Noise::kNormal},   {"one narrow", 3, 1, 200, Noise::kOneNarrow},
-    {"one narrow", 3, 2, 150, Noise::kOneNarrow},      {"overlapping", 2, 1, 32, Noise::kWide},    {"overlapping", 2, 1, 50, Noise::kWide},
-    {"overlapping", 3, 1, 100, Noise::kWide},          {"overlapping", 3, 2, 150, Noise::kWide},   {"curved", 2, 1, 50, Noise::kCurved},
-    {"curved", 2, 1, 100, Noise::kCurved},             {"curved", 3, 2, 200, Noise::kCurved},      {"heavy tails", 2, 1, 60, Noise::kHeavy},
-    {"heavy tails", 3, 1, 150, Noise::kHeavy},         {"heavy tails", 2, 3, 150, Noise::kHeavy},
+    {"separated", 4, 1, 400, Noise::kNormal},     {"separated", 4, 3, 600, Noise::kNormal},
+    {"one narrow", 3, 1, 200, Noise::kOneNarrow}, {"one narrow", 3, 2, 150, Noise::kOneNarrow},
+    {"overlapping", 2, 1, 32, Noise::kWide},      {"overlapping", 2, 1, 50, Noise::kWide},
+    {"overlapping", 3, 1, 100, Noise::kWide},     {"overlapping", 3, 2, 150, Noise::kWide},
+    {"curved", 2, 1, 50, Noise::kCurved},         {"curved", 2, 1, 100, Noise::kCurved},
+    {"curved", 3, 2, 200, Noise::kCurved},        {"heavy tails", 2, 1, 60, Noise::kHeavy},
+    {"heavy tails", 3, 1, 150, Noise::kHeavy},    {"heavy tails", 2, 3, 150, Noise::kHeavy},
 };
 
 MixtureParameters draw_truth(const Setting& s, const MixtureSpec& spec, const gw::Rng& rng) {
   auto truth = make_parameters(spec, s.inputs);
-  const double steep = s.noise == Noise::kNormal && s.inputs == 1 ? 2 : 1, size = s.noise == Noise::kOneNarrow ? 0.3 : 1;
-  for (size_t i = 0; i + static_cast<size_t>(s.inputs) < truth.gate_slope.size(); ++i) truth.gate_slope[i] = steep * normal(rng.fork("gate"), i);
+  const double steep = s.noise == Noise::kNormal && s.inputs == 1 ? 2 : 1,
+               size = s.noise == Noise::kOneNarrow ? 0.3 : 1;
+  for (size_t i = 0; i + static_cast<size_t>(s.inputs) < truth.gate_slope.size(); ++i)
+    truth.gate_slope[i] = steep * normal(rng.fork("gate"), i);
   for (size_t i = 0; i < truth.slope.size(); ++i) truth.slope[i] = size * normal(rng.fork("slope"), i);
   for (size_t k = 0; k < truth.scale.size(); ++k) {
     truth.intercept[k] = size * normal(rng.fork("intercept"), k);
     const double u = rng.fork("scale").uniform(k);
-    truth.scale[k] = s.noise == Noise::kOneNarrow ? (k == 0 ? 0.01 : 0.5) : s.noise == Noise::kWide ? 0.3 + 0.7 * u : 0.05 * std::pow(10, u);
+    truth.scale[k] = s.noise == Noise::kOneNarrow ? (k == 0 ? 0.01 : 0.5)
+                     : s.noise == Noise::kWide    ? 0.3 + 0.7 * u
+                                                  : 0.05 * std::pow(10, u);
   }
   return truth;
 }
@@ -48,7 +55,8 @@ struct Sample {
   int64_t inputs;
   Sample(const Setting& s, uint64_t seed) : inputs(s.inputs) {
     spec.experts = s.experts;
-    const gw::Rng rng = gw::Rng(seed).fork(s.what, static_cast<uint64_t>(100 * s.experts + 10 * s.inputs + s.rows));
+    const gw::Rng rng =
+        gw::Rng(seed).fork(s.what, static_cast<uint64_t>(100 * s.experts + 10 * s.inputs + s.rows));
     const auto truth = draw_truth(s, spec, rng);
     std::vector<double> gates(static_cast<size_t>(s.experts)), row(static_cast<size_t>(s.inputs));
     for (uint64_t i = 0; i < static_cast<uint64_t>(s.rows); ++i) {
@@ -104,8 +112,10 @@ void compare(const Sample& sample, std::vector<Kind>& kinds) {
   for (size_t m = 0; m < kinds.size(); ++m) {
     for (int g = 0; g < kGroups; ++g) {
       const auto first = ends[m].begin() + g * kGroup;
-      const auto hits = std::count_if(first, first + kGroup, [&](double value) { return value > best - 1e-3; });
-      kinds[m].single += static_cast<double>(hits) / (kGroups * kGroup), kinds[m].ten += (hits > 0 ? 1.0 : 0.0) / kGroups;
+      const auto hits =
+          std::count_if(first, first + kGroup, [&](double value) { return value > best - 1e-3; });
+      kinds[m].single += static_cast<double>(hits) / (kGroups * kGroup),
+          kinds[m].ten += (hits > 0 ? 1.0 : 0.0) / kGroups;
     }
   }
 }
@@ -118,30 +128,43 @@ int main(int argc, char** argv) {
   gw::bench::add_arguments(app, arguments);
   int samples = 20;
   uint64_t seed = 1001;  // constants of the starts were chosen on seeds below 1000
-  app.add_option("--samples", samples, "samples of each setting")->check(CLI::Range(1, 100000))->capture_default_str();
+  app.add_option("--samples", samples, "samples of each setting")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
   app.add_option("--seed", seed, "of the first sample")->capture_default_str();
   return gw::bench::run_main(app, arguments, argc, argv, [&] {
-    const std::vector<Kind> all{{"mixed, lines replaced", StartKind::kMixed, true}, {"mixed", StartKind::kMixed}, {"small_em", StartKind::kSmallEm}, {"kmeans", StartKind::kKMeans}, {"random", StartKind::kRandom}};
+    const std::vector<Kind> all{{"mixed, lines replaced", StartKind::kMixed, true},
+                                {"mixed", StartKind::kMixed},
+                                {"small_em", StartKind::kSmallEm},
+                                {"kmeans", StartKind::kKMeans},
+                                {"random", StartKind::kRandom}};
     std::vector<Kind> total = all;
     std::string head = "| data | experts | inputs | rows |", rule = "|---|---|---|---|";
     for (const auto& kind : all) head += fmt::format(" {} |", kind.name), rule += "---|";
-    fmt::print("One start / the best of ten reach the highest likelihood known, {} samples\n{}\n{}\n", samples, head, rule);
+    fmt::print("One start / the best of ten reach the highest likelihood known, {} samples\n{}\n{}\n",
+               samples, head, rule);
     for (const auto& setting : kSettings) {
       std::vector<Kind> kinds = all;
       for (int i = 0; i < samples; ++i) compare(Sample(setting, seed + static_cast<uint64_t>(i)), kinds);
       fmt::print("| {} | {} | {} | {} |", setting.what, setting.experts, setting.inputs, setting.rows);
       for (size_t m = 0; m < kinds.size(); ++m) {
-        fmt::print(" {} / {:.2f} |", kinds[m].replaced ? "–" : fmt::format("{:.2f}", kinds[m].single / samples), kinds[m].ten / samples);
-        total[m].single += kinds[m].single, total[m].ten += kinds[m].ten, total[m].seconds += kinds[m].seconds;
+        fmt::print(" {} / {:.2f} |",
+                   kinds[m].replaced ? "–" : fmt::format("{:.2f}", kinds[m].single / samples),
+                   kinds[m].ten / samples);
+        total[m].single += kinds[m].single, total[m].ten += kinds[m].ten,
+            total[m].seconds += kinds[m].seconds;
       }
       fmt::print("\n");
     }
     const double count = samples * static_cast<double>(std::size(kSettings));
     fmt::print("| all | | | |");
-    for (const auto& kind : total) fmt::print(" {} / {:.3f} |", kind.replaced ? "–" : fmt::format("{:.3f}", kind.single / count), kind.ten / count);
+    for (const auto& kind : total)
+      fmt::print(" {} / {:.3f} |", kind.replaced ? "–" : fmt::format("{:.3f}", kind.single / count),
+                 kind.ten / count);
     fmt::print("\n| ms a start | | | |");
     for (const auto& kind : total) fmt::print(" {:.2f} |", 1e3 * kind.seconds / count / 40);
     fmt::print("\n");
-    return total[0].ten >= total[1].ten && total[1].ten >= total[2].ten;  // the default must not be the worse one
+    return total[0].ten >= total[1].ten &&
+           total[1].ten >= total[2].ten;  // the default must not be the worse one
   });
 }

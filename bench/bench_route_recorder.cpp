@@ -1,6 +1,8 @@
-// What recording costs: the recorder's own time beside the time of the step that it records, files and summary lines included.
+// What recording costs: the recorder's own time beside the time of the step that it records, files and
+// summary lines included.
 // The recording is read back and compared with the plans before anything is timed.
-//   bench_route_recorder [--assert] [--threads N] [--rounds N] [--narrow]     --narrow: a mixture an eighth as wide, for slow machines
+//   bench_route_recorder [--assert] [--threads N] [--rounds N] [--narrow]     --narrow: a mixture an eighth
+//   as wide, for slow machines
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
@@ -8,13 +10,13 @@
 #include <chrono>
 #include <filesystem>
 
-#include "base/registry.h"
 #include "bench/support.h"
-#include "mixture/mixture.h"
-#include "ops/random.h"
-#include "routing/recorder.h"
-#include "routing/recording_reader.h"
-#include "train/trainer.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/recorder.h"
+#include "gatewright/routing/recording_reader.h"
+#include "gatewright/train/trainer.h"
 
 namespace {
 
@@ -24,7 +26,9 @@ struct Arguments : gw::bench::Arguments {
   bool narrow = false;
 };
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// Adds up the time of the tap inside it.
 class TimedTap : public gw::RouteTap {
@@ -65,7 +69,8 @@ struct Watched {
     gw::RecordingOptions options;
     options.weights = weights;
     all = std::make_shared<TimedTap>(std::make_shared<gw::RouteRecorder>(
-        gw::RouteRecorder::Files{directory + "/routes.bin", directory + "/routes.jsonl"}, gw::Json::object(), options, policy));
+        gw::RouteRecorder::Files{directory + "/routes.bin", directory + "/routes.jsonl"}, gw::Json::object(),
+        options, policy));
   }
   ~Watched() { std::filesystem::remove_all(directory); }
   Watched(const Watched&) = delete;
@@ -73,18 +78,22 @@ struct Watched {
   double recorder_s() const { return all->spent_s - policy->spent_s; }
 };
 
-bool print(const std::string& name, double recorder_s, double step_s, int64_t steps, uint64_t bytes, bool bounded) {
+bool print(const std::string& name, double recorder_s, double step_s, int64_t steps, uint64_t bytes,
+           bool bounded) {
   const double share = recorder_s / step_s;
   const bool holds = share < 0.01;
-  fmt::print("{:<64} {:>10.3f} {:>10.3f} {:>9.3f} {:>10}  {}\n", name, 1e3 * step_s / static_cast<double>(steps),
-             1e3 * recorder_s / static_cast<double>(steps), 100 * share, bytes / static_cast<uint64_t>(steps), holds ? "holds" : "MISSED");
+  fmt::print("{:<64} {:>10.3f} {:>10.3f} {:>9.3f} {:>10}  {}\n", name,
+             1e3 * step_s / static_cast<double>(steps), 1e3 * recorder_s / static_cast<double>(steps),
+             100 * share, bytes / static_cast<uint64_t>(steps), holds ? "holds" : "MISSED");
   return holds || !bounded;
 }
 
 bool mixture(const Arguments& a, bool weights) {
   const int64_t tokens = 4096, width = a.narrow ? 128 : 1024, hidden = a.narrow ? 256 : 2048;
-  const auto layer = gw::Mixture::from_json(
-      {{"experts", 64}, {"in", width}, {"policy", {{"part", "softmax_top_k"}, {"k", 8}}}, {"bank", {{"part", "mlp"}, {"hidden", hidden}}}});
+  const auto layer = gw::Mixture::from_json({{"experts", 64},
+                                             {"in", width},
+                                             {"policy", {{"part", "softmax_top_k"}, {"k", 8}}},
+                                             {"bank", {{"part", "mlp"}, {"hidden", hidden}}}});
   layer->eval();
   Watched watched(weights ? "mixture_weights" : "mixture", weights);
   layer->set_tap(watched.all, "layer");
@@ -104,9 +113,10 @@ bool mixture(const Arguments& a, bool weights) {
   const auto start = Clock::now();
   for (int64_t n = 0; n < a.rounds; ++n) step(n + 2);
   const double whole = seconds_since(start);
-  const auto bytes =
-      std::filesystem::file_size(watched.directory + "/routes.bin") * static_cast<uint64_t>(a.rounds) / static_cast<uint64_t>(a.rounds + 1);
-  return print(fmt::format("mixture forward, T {} E 64 K 8 D {} H {}{}", tokens, width, hidden, weights ? ", with weights" : ""),
+  const auto bytes = std::filesystem::file_size(watched.directory + "/routes.bin") *
+                     static_cast<uint64_t>(a.rounds) / static_cast<uint64_t>(a.rounds + 1);
+  return print(fmt::format("mixture forward, T {} E 64 K 8 D {} H {}{}", tokens, width, hidden,
+                           weights ? ", with weights" : ""),
                watched.recorder_s(), whole, a.rounds, bytes, !a.narrow);
 }
 
@@ -121,10 +131,13 @@ bool adv_moe(const Arguments& a, const std::string& routing) {
     for (size_t i = 0; i < parameters.size(); ++i) c.parameters.push_back({std::to_string(i), parameters[i]});
     return c;
   };
-  const auto objective = gw::make_part<gw::Objective>(apart ? "adv_moe" : "trades", gw::Json::object(), {0.1});
-  const auto experts =
-      gw::make_part<gw::Optimizer>("sgd", gw::Json::object(), context(apart ? network.backbone_parameters() : network.parameters()));
-  const auto router = apart ? gw::make_part<gw::Optimizer>("sgd", gw::Json::object(), context(network.router_parameters())) : nullptr;
+  const auto objective =
+      gw::make_part<gw::Objective>(apart ? "adv_moe" : "trades", gw::Json::object(), {0.1});
+  const auto experts = gw::make_part<gw::Optimizer>(
+      "sgd", gw::Json::object(), context(apart ? network.backbone_parameters() : network.parameters()));
+  const auto router =
+      apart ? gw::make_part<gw::Optimizer>("sgd", gw::Json::object(), context(network.router_parameters()))
+            : nullptr;
   Watched watched("training_" + routing, false);
   network.set_tap(watched.all);
   auto batch = network.example(128, gw::Rng(1));
@@ -143,15 +156,17 @@ bool adv_moe(const Arguments& a, const std::string& routing) {
   const auto start = Clock::now();
   for (int64_t n = 0; n < rounds; ++n) step(n + 2);
   const double whole = seconds_since(start);
-  const auto bytes =
-      std::filesystem::file_size(watched.directory + "/routes.bin") * static_cast<uint64_t>(rounds) / static_cast<uint64_t>(rounds + 1);
-  return print(fmt::format("training step, {} on small_cnn, batch 128, one decision per {}", apart ? "adv_moe" : "trades", routing),
+  const auto bytes = std::filesystem::file_size(watched.directory + "/routes.bin") *
+                     static_cast<uint64_t>(rounds) / static_cast<uint64_t>(rounds + 1);
+  return print(fmt::format("training step, {} on small_cnn, batch 128, one decision per {}",
+                           apart ? "adv_moe" : "trades", routing),
                watched.recorder_s(), whole, rounds, bytes, true);
 }
 
 bool run(const Arguments& a) {
   at::set_num_threads(a.threads);
-  fmt::print("{}, {} threads; mark: the recorder takes less than 1 % of the step\n\n", gw::cpu_info().brand, a.threads);
+  fmt::print("{}, {} threads; mark: the recorder takes less than 1 % of the step\n\n", gw::cpu_info().brand,
+             a.threads);
   fmt::print("{:<64} {:>10} {:>10} {:>9} {:>10}\n", "case", "step ms", "rec. ms", "share %", "bytes/step");
   bool holds = adv_moe(a, "image");
   holds = adv_moe(a, "layer") && holds;

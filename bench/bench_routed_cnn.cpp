@@ -1,13 +1,13 @@
-// Does the saving of a routed CNN show on the clock? Ratios within one run, measured in turns; answers are compared with
-// the masked-dense reference before anything is timed.
+// Does the saving of a routed CNN show on the clock? Ratios within one run, measured in turns; answers are
+// compared with the masked-dense reference before anything is timed.
 //   bench_routed_cnn [--assert] [--threads N] [--rounds N] [--backbone resnet18]
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include "bench/support.h"
-#include "models/network.h"
-#include "ops/random.h"
+#include "gatewright/models/network.h"
+#include "gatewright/ops/random.h"
 
 namespace {
 
@@ -25,7 +25,9 @@ std::shared_ptr<Network> make(const std::string& backbone, int64_t experts, doub
   return std::make_shared<Network>(o, 3, 32, 32, 10);
 }
 
-at::Tensor images(int64_t n) { return gw::ops::uniform(gw::Rng(1), {n, 3, 32, 32}, 0, 1).contiguous(at::MemoryFormat::ChannelsLast); }
+at::Tensor images(int64_t n) {
+  return gw::ops::uniform(gw::Rng(1), {n, 3, 32, 32}, 0, 1).contiguous(at::MemoryFormat::ChannelsLast);
+}
 
 // Half of the images to each expert, whatever the untrained router thinks: both paths must do the same work.
 at::Tensor even_scores(int64_t n) { return at::one_hot(at::arange(n).remainder(2), 2).to(at::kFloat); }
@@ -48,13 +50,15 @@ void assert_equal_answers(Network& moe) {
   const auto x = images(16);
   const auto a = moe.forward(x).logits, b = moe.forward(x, masked).logits;
   const double error = ((a - b).abs().max() / b.abs().max()).item<double>();
-  GW_CHECK(error < 1e-5, "bench_routed_cnn: expected the sparse answer to equal the masked one to 1e-5, got {:.2e}", error);
+  GW_CHECK(error < 1e-5,
+           "bench_routed_cnn: expected the sparse answer to equal the masked one to 1e-5, got {:.2e}", error);
 }
 
 bool print(const std::string& name, double ours, double theirs, double mark) {
   const double ratio = ours / theirs;
   const bool holds = ratio <= mark;
-  fmt::print("{:<52} {:>10.3f} {:>10.3f} {:>8.3f} {:>8.3f}  {}\n", name, ours * 1e3, theirs * 1e3, ratio, mark, holds ? "holds" : "MISSED");
+  fmt::print("{:<52} {:>10.3f} {:>10.3f} {:>8.3f} {:>8.3f}  {}\n", name, ours * 1e3, theirs * 1e3, ratio,
+             mark, holds ? "holds" : "MISSED");
   return holds;
 }
 
@@ -62,10 +66,12 @@ bool run(const Arguments& a) {
   at::set_num_threads(a.threads);
   const auto dense = make(a.backbone, 1, 1.0), moe = make(a.backbone, 2, 0.5);
   assert_equal_answers(*moe);
-  fmt::print("{} at 3x32x32, 2 experts, ratio 0.5; {}, {} threads\n", a.backbone, gw::cpu_info().brand, a.threads);
+  fmt::print("{} at 3x32x32, 2 experts, ratio 0.5; {}, {} threads\n", a.backbone, gw::cpu_info().brand,
+             a.threads);
   const auto cost = moe->cost(), full = dense->cost();
-  fmt::print("multiply-adds: dense {:.1f} M, pathway {:.1f} M, router {:.1f} M, ratio {:.3f}\n\n", static_cast<double>(full.total()) / 1e6,
-             static_cast<double>(cost.backbone) / 1e6, static_cast<double>(cost.router) / 1e6,
+  fmt::print("multiply-adds: dense {:.1f} M, pathway {:.1f} M, router {:.1f} M, ratio {:.3f}\n\n",
+             static_cast<double>(full.total()) / 1e6, static_cast<double>(cost.backbone) / 1e6,
+             static_cast<double>(cost.router) / 1e6,
              static_cast<double>(cost.total()) / static_cast<double>(full.total()));
   fmt::print("{:<52} {:>10} {:>10} {:>8} {:>8}\n", "case", "ms", "against ms", "ratio", "mark");
   bool holds = true;
@@ -73,22 +79,26 @@ bool run(const Arguments& a) {
     dense->eval(), moe->eval();
     const at::NoGradGuard no_grad;
     const auto x = images(batch);
-    const auto t = medians({[&] { moe->forward(x); }, [&] { dense->forward(x); }}, batch == 1 ? 20 * a.rounds : a.rounds);
-    holds &= print(fmt::format("inference, batch {}: mixture / dense", batch), t[0], t[1], batch == 1 ? 0.55 : 0.45);
+    const auto t = medians({[&] { moe->forward(x); }, [&] { dense->forward(x); }},
+                           batch == 1 ? 20 * a.rounds : a.rounds);
+    holds &= print(fmt::format("inference, batch {}: mixture / dense", batch), t[0], t[1],
+                   batch == 1 ? 0.55 : 0.45);
   }
   moe->train();
   const auto x = images(128);
   const auto scores = even_scores(128);
   const auto plan = gw::make_plan(scores.argmax(1, true), at::ones({128, 1}), 2);
-  const auto steps = medians({[&] { train_step(*moe, x, Execution::kSparse); }, [&] { train_step(*moe, x, Execution::kMasked); }},
-                             std::max(3, a.rounds / 3));
+  const auto steps = medians(
+      {[&] { train_step(*moe, x, Execution::kSparse); }, [&] { train_step(*moe, x, Execution::kMasked); }},
+      std::max(3, a.rounds / 3));
   holds &= print("training step, batch 128: sparse / masked dense", steps[0], steps[1], 0.62);
-  const auto bucketing = medians({[&] {
-                                   const auto fresh = gw::make_plan(scores.argmax(1, true), at::ones({128, 1}), 2);
-                                   const auto flow = gw::enter(x, gw::arrange(fresh, Execution::kSparse));
-                                   gw::leave(gw::map(flow, [](const at::Tensor& part) { return part.narrow(1, 0, 1).mean({2, 3}); }));
-                                 }},
-                                 20 * a.rounds);
+  const auto bucketing = medians(
+      {[&] {
+        const auto fresh = gw::make_plan(scores.argmax(1, true), at::ones({128, 1}), 2);
+        const auto flow = gw::enter(x, gw::arrange(fresh, Execution::kSparse));
+        gw::leave(gw::map(flow, [](const at::Tensor& part) { return part.narrow(1, 0, 1).mean({2, 3}); }));
+      }},
+      20 * a.rounds);
   holds &= print("plan + bucketing + un-bucketing / training step", bucketing[0], steps[0], 0.02);
   return holds;
 }

@@ -1,5 +1,5 @@
-// What routing costs beside the experts it feeds: each policy's share of a mixture's forward pass, which must stay below 5 %
-// where every token chooses for itself. Answers are checked before they are timed.
+// What routing costs beside the experts it feeds: each policy's share of a mixture's forward pass, which must
+// stay below 5 % where every token chooses for itself. Answers are checked before they are timed.
 //   bench_routers [--assert] [--threads N] [--rounds N] [--tokens T] [--only POLICY]
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -7,11 +7,11 @@
 
 #include <algorithm>
 
-#include "base/registry.h"
 #include "bench/support.h"
-#include "mixture/mixture.h"
-#include "ops/random.h"
-#include "routing/load.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/load.h"
 
 namespace {
 
@@ -51,7 +51,8 @@ double mixture_s(const Arguments& a) {
   const auto x = gw::ops::normal(gw::Rng(2), {a.tokens, kWidth}, 0, 1);
   const at::NoGradGuard no_grad;
   const auto out = mixture->forward(x);
-  GW_CHECK(out.plan.rows() == a.tokens * kChosen && out.y.isfinite().all().item<bool>(), "bench_routers: the mixture's answer is wrong");
+  GW_CHECK(out.plan.rows() == a.tokens * kChosen && out.y.isfinite().all().item<bool>(),
+           "bench_routers: the mixture's answer is wrong");
   return gw::bench::median([&] { mixture->forward(x); }, std::max(1, a.rounds / 2));
 }
 
@@ -67,17 +68,18 @@ bool measure(const std::string& name, const Arguments& a, double whole) {
   // Those that look at the whole batch solve a problem first: their time is published, not bounded.
   const bool bounded = !traits.balanced_training && !traits.soft;
   const bool holds = !bounded || std::max(train, evaluation) / whole <= kMark;
-  fmt::print("{:<24} {:>12.2f} {:>12.2f} {:>10.2f} %  {}\n", name, train * 1e3, evaluation * 1e3, 100 * train / whole,
-             bounded ? (holds ? "holds" : "MISSED") : "published");
+  fmt::print("{:<24} {:>12.2f} {:>12.2f} {:>10.2f} %  {}\n", name, train * 1e3, evaluation * 1e3,
+             100 * train / whole, bounded ? (holds ? "holds" : "MISSED") : "published");
   return holds;
 }
 
 bool run(const Arguments& a) {
   at::set_num_threads(a.threads);
-  fmt::print("T = {}, E = {}, K = {}, D = {}, H = {}; {}, {} threads\n", a.tokens, kExperts, kChosen, kWidth, kHidden, gw::cpu_info().brand,
-             a.threads);
+  fmt::print("T = {}, E = {}, K = {}, D = {}, H = {}; {}, {} threads\n", a.tokens, kExperts, kChosen, kWidth,
+             kHidden, gw::cpu_info().brand, a.threads);
   const double whole = mixture_s(a);
-  fmt::print("mixture, forward: {:.1f} ms\n\n{:<24} {:>12} {:>12} {:>12}\n", whole * 1e3, "policy", "training ms", "else ms", "share");
+  fmt::print("mixture, forward: {:.1f} ms\n\n{:<24} {:>12} {:>12} {:>12}\n", whole * 1e3, "policy",
+             "training ms", "else ms", "share");
   bool holds = true;
   for (const auto& part : gw::Registry::instance().list("policies")) {
     if (a.only.empty() || part.name == a.only) holds &= measure(part.name, a, whole);
@@ -91,7 +93,9 @@ int main(int argc, char** argv) {
   CLI::App app("Time of each routing policy beside that of the mixture it routes for");
   Arguments a;
   gw::bench::add_arguments(app, a);
-  app.add_option("--tokens", a.tokens, "rows of a batch")->check(CLI::Range(1, 1 << 24))->capture_default_str();
+  app.add_option("--tokens", a.tokens, "rows of a batch")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
   app.add_option("--only", a.only, "one policy instead of all");
   return gw::bench::run_main(app, a, argc, argv, [&a] { return run(a); });
 }

@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "base/cpu_info.h"
-#include "base/error.h"
-#include "base/rng.h"
+#include "gatewright/base/cpu_info.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/rng.h"
 
 namespace gw::bench {
 
@@ -27,10 +27,12 @@ inline double seconds(const std::function<void()>& work) {
 
 /// The i-th standard normal of a stream.
 inline double normal(const Rng& rng, uint64_t i) {
-  return std::sqrt(-2 * std::log(1 - rng.uniform(2 * i))) * std::cos(2 * std::numbers::pi * rng.uniform(2 * i + 1));
+  return std::sqrt(-2 * std::log(1 - rng.uniform(2 * i))) *
+         std::cos(2 * std::numbers::pi * rng.uniform(2 * i + 1));
 }
 
-/// Medians of several works, taken in turns so that a disturbance hits all alike; two rounds before the first that counts.
+/// Medians of several works, taken in turns so that a disturbance hits all alike; two rounds before the first
+/// that counts.
 inline std::vector<double> medians(const std::vector<std::function<void()>>& works, int rounds) {
   std::vector<std::vector<double>> times(works.size());
   for (const auto& work : works) work(), work();
@@ -53,11 +55,15 @@ struct Arguments {
 inline void add_arguments(CLI::App& app, Arguments& a) {
   app.add_flag("--assert", a.enforce, "exit with 1 if a mark is missed");
   app.add_option("--threads", a.threads, "threads")->check(CLI::Range(1, 4096))->capture_default_str();
-  app.add_option("--rounds", a.rounds, "timed rounds, of which the median counts")->check(CLI::Range(1, 100000))->capture_default_str();
+  app.add_option("--rounds", a.rounds, "timed rounds, of which the median counts")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
 }
 
-/// Reads the arguments, runs, and turns an error into its text and exit code. `run` says whether all marks hold.
-inline int run_main(CLI::App& app, const Arguments& a, int argc, char** argv, const std::function<bool()>& run) {
+/// Reads the arguments, runs, and turns an error into its text and exit code. `run` says whether all marks
+/// hold.
+inline int run_main(CLI::App& app, const Arguments& a, int argc, char** argv,
+                    const std::function<bool()>& run) {
   mallopt(M_MMAP_THRESHOLD, 1 << 30), mallopt(M_TRIM_THRESHOLD, 1 << 30);  // as the command line does
   try {
     app.parse(argc, argv);

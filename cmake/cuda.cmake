@@ -1,4 +1,4 @@
-# The CUDA kernel levels (docs/cuda.md): library gw_cuda from kernels/**/*.cu, compiled by nvcc for sm_90 with warnings as errors.
+# The CUDA kernel levels (docs/cuda.md): library gw_cuda from gatewright/kernels/**/*.cu, compiled by nvcc for sm_90 with warnings as errors.
 # It is built when GATEWRIGHT_CUDA=ON, else only on demand (the test cuda_compiles). CMake's own CUDA language is not used: it wants a toolkit with the
 # folders of NVIDIA's installer, and the wheels have others.
 #   GATEWRIGHT_NVCC = <path of nvcc>, or empty: looked for in CMAKE_CUDA_COMPILER, CUDACXX, PATH, /usr/local/cuda and where
@@ -47,7 +47,7 @@ set(cuda_flags -std=c++20 -O2 -fmad=false "-gencode=arch=compute_${GATEWRIGHT_CU
     -Werror all-warnings "-Xptxas=--warn-on-spills,--warn-on-local-memory-usage,--warning-as-error"
     "-Xcompiler=-fPIC,-Wall,-Wextra,-Wno-unused-parameter,-Werror" -ccbin "${CMAKE_CXX_COMPILER}" "-I${CMAKE_SOURCE_DIR}")
 set(cuda_objects "")
-file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/kernels/*.cu")
+file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/gatewright/kernels/*.cu")
 foreach(source IN LISTS cuda_sources)
   file(RELATIVE_PATH name "${CMAKE_SOURCE_DIR}" "${source}")
   set(object "${CMAKE_BINARY_DIR}/cuda/${name}.o")
@@ -63,6 +63,6 @@ find_package(Threads REQUIRED)
 target_link_libraries(gw_cuda INTERFACE "${GW_CUDART}" Threads::Threads ${CMAKE_DL_LIBS} rt)
 if(GATEWRIGHT_CUDA)
   target_link_libraries(gw_flags INTERFACE gw_cuda)
-  set_source_files_properties(kernels/cuda/level.cpp PROPERTIES COMPILE_DEFINITIONS GW_CUDA)
+  set_source_files_properties(gatewright/kernels/cuda/level.cpp PROPERTIES COMPILE_DEFINITIONS GW_CUDA)
 endif()
 message(STATUS "nvcc ${nvcc_version}: ${GW_NVCC_FOUND} (CUDA levels: GATEWRIGHT_CUDA=${GATEWRIGHT_CUDA})")

@@ -1,9 +1,9 @@
 # The install tree: the program, the shared library, the headers by floor, and a package for find_package(gatewright).
-# Consumers write the repository's paths: #include "mixture/mixture.h".
+# Consumers write the repository's paths: #include "gatewright/mixture/mixture.h".
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(gw_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/gatewright")
-set(gw_header_dir "${CMAKE_INSTALL_INCLUDEDIR}/gatewright")
+set(gw_header_dir "${CMAKE_INSTALL_INCLUDEDIR}")
 
 target_compile_features(gatewright PUBLIC cxx_std_20)
 target_include_directories(gatewright INTERFACE "$<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>" "$<INSTALL_INTERFACE:${gw_header_dir}>")
@@ -15,8 +15,8 @@ if(TARGET gatewright_cli)
 endif()
 
 foreach(floor IN LISTS GW_FLOORS)
-  if(EXISTS "${CMAKE_SOURCE_DIR}/${floor}" AND NOT floor STREQUAL "kernels")  # kernels' headers are for ops alone
-    install(DIRECTORY "${CMAKE_SOURCE_DIR}/${floor}" DESTINATION "${gw_header_dir}" FILES_MATCHING PATTERN "*.h"
+  if(NOT floor STREQUAL "kernels")  # kernels' headers are for ops alone
+    install(DIRECTORY "${CMAKE_SOURCE_DIR}/gatewright/${floor}" DESTINATION "${gw_header_dir}/gatewright" FILES_MATCHING PATTERN "*.h"
             PATTERN "ops/team.h" EXCLUDE PATTERN "ops/moe_ffn_call.h" EXCLUDE)  # between ops and kernels, whose headers stay here
   endif()
 endforeach()

@@ -1,11 +1,11 @@
-// A router of your own: tokens go to the expert whose learned prototype is nearest. One class, one registration; from
-// then on recipes, options, errors and `gatewright list` know it like any built-in part.
+// A router of your own: tokens go to the expert whose learned prototype is nearest. One class, one
+// registration; from then on recipes, options, errors and `gatewright list` know it like any built-in part.
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include "base/registry.h"
-#include "mixture/mixture.h"
-#include "ops/random.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/ops/random.h"
 
 namespace {
 
@@ -16,11 +16,14 @@ class PrototypeGate : public gw::Gate {
   static constexpr const char* kSource = "";
   struct Options : gw::OptionSet {
     double temperature = 1;
-    void fields(gw::OptionVisitor& v) override { v.real("temperature", temperature, "divides the distances", 1e-6, 1e6); }
+    void fields(gw::OptionVisitor& v) override {
+      v.real("temperature", temperature, "divides the distances", 1e-6, 1e6);
+    }
   };
 
   PrototypeGate(const Options& options, const Context& context) : temperature_(options.temperature) {
-    prototypes_ = register_parameter("prototypes", gw::ops::normal(gw::Rng(context.seed), {context.experts, context.width}, 0, 1));
+    prototypes_ = register_parameter(
+        "prototypes", gw::ops::normal(gw::Rng(context.seed), {context.experts, context.width}, 0, 1));
   }
 
   at::Tensor forward(const at::Tensor& x) override {
@@ -37,7 +40,9 @@ const bool registered = gw::register_part<gw::Gate, PrototypeGate>("custom_route
 }  // namespace
 
 int main() {
-  auto layer = gw::Mixture::from_json({{"in", 4}, {"experts", 3}, {"gate", {{"part", "prototype"}, {"temperature", 0.5}}},
+  auto layer = gw::Mixture::from_json({{"in", 4},
+                                       {"experts", 3},
+                                       {"gate", {{"part", "prototype"}, {"temperature", 0.5}}},
                                        {"policy", {{"part", "softmax_top_k"}, {"k", 1}}}});
   const auto x = gw::ops::normal(gw::Rng(1), {12, 4}, 0, 1);
   const auto out = layer->forward(x);

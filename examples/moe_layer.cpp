@@ -2,14 +2,17 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include "base/registry.h"
-#include "mixture/mixture.h"
-#include "ops/random.h"
-#include "train/optimizer.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/train/optimizer.h"
 
 int main() {
-  auto layer = gw::Mixture::from_json({{"in", 8}, {"experts", 8}, {"bank", {{"part", "mlp"}, {"hidden", 32}}},
-                                       {"policy", {{"part", "softmax_top_k"}, {"k", 2}}}, {"balancers", {"switch_loss"}}});
+  auto layer = gw::Mixture::from_json({{"in", 8},
+                                       {"experts", 8},
+                                       {"bank", {{"part", "mlp"}, {"hidden", 32}}},
+                                       {"policy", {{"part", "softmax_top_k"}, {"k", 2}}},
+                                       {"balancers", {"switch_loss"}}});
   gw::Optimizer::Context parameters;
   for (const auto& p : layer->named_parameters()) parameters.parameters.push_back({p.key(), p.value()});
   auto adam = gw::make_part<gw::Optimizer>("adam", gw::Json::object(), parameters);

@@ -52,7 +52,7 @@ def check(build):
             problems += [f"{source}: a level's file has the external inline function {name}; make it static or put it in the unnamed namespace"
                          for name in EXTERNAL_INLINE.findall(output("nm", "--defined-only", str(path)))]
         else:
-            problems += [f"{source}: {name} uses registers wider than the baseline's; compile it as a level (kernels/levels.cmake)"
+            problems += [f"{source}: {name} uses registers wider than the baseline's; compile it as a level (gatewright/kernels/levels.cmake)"
                          for name in wide_functions(path)]
     if not all(counts):
         problems.append(f"expected objects of the baseline and of levels, found {counts[0]} and {counts[1]}")

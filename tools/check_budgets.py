@@ -10,10 +10,11 @@ import pathlib
 import re
 import sys
 
-from floors import FLOORS, is_part, read_lines, sources, report
+from floors import HOME, floor_of, is_part, read_lines, report, sources
 
 CATALOGUE_LINES, SOURCE_LINES, HEADER_LINES = 200, 400, 200
 FUNCTION_LINES, KERNEL_FUNCTION_LINES = 40, 120
+COLUMNS = 110  # of a line of code; the text of a raw string may be wider
 COMMENT_SHARE = (0.06, 0.30)  # of the floors together; the aim is 10-25 %
 
 TOKENS = re.compile(
@@ -105,18 +106,30 @@ def measured(root):
         yield str(path), kind, len(lines), limit
         if path.parts[0] in ("tests", "fuzz"):
             continue
-        limit = KERNEL_FUNCTION_LINES if path.parts[0] == "kernels" else FUNCTION_LINES
+        limit = KERNEL_FUNCTION_LINES if floor_of(path) == "kernels" else FUNCTION_LINES
         for name, first, length in functions("\n".join(lines)):
             yield f"{path}:{name}", f"function at line {first}", length, limit
 
 
 def comment_share(root):
     comments = total = 0
-    for path in sources(root, FLOORS):
+    for path in sources(root, [HOME]):
         for line in read_lines(root, path):
             total += bool(line.strip())
             comments += "//" in line
     return comments / total if total else 0.1
+
+
+def wide_lines(root):
+    """Lines with more than COLUMNS characters, raw strings aside."""
+    raw = re.compile(r'R"(?P<tag>[^(\s]*)\(.*?\)(?P=tag)"', re.S)
+    for path in sources(root):
+        text = (root / path).read_text(encoding="utf-8")
+        if any(len(line) > COLUMNS for line in text.splitlines()):
+            text = raw.sub(lambda found: re.sub(r"[^\n]", "", found[0]), text)
+        for number, line in enumerate(text.splitlines(), 1):
+            if len(line) > COLUMNS:
+                yield f"{path}:{number}: {len(line)} columns, the width is {COLUMNS}"
 
 
 def check(root):
@@ -131,6 +144,7 @@ def check(root):
         if length > allowed:
             problems.append(f"{key}: {what} has {length} lines, the budget is {allowed}; shorten it or give a reason in tools/budgets.txt")
     problems += [f"tools/budgets.txt: {key} no longer needs an exception" for key in exceptions if key not in used]
+    problems += wide_lines(root)
     share = comment_share(root)
     if not COMMENT_SHARE[0] <= share <= COMMENT_SHARE[1]:
         problems.append(f"comments are on {share:.0%} of the floors' lines, expected {COMMENT_SHARE[0]:.0%} to {COMMENT_SHARE[1]:.0%}")

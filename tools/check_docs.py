@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Keeps the documentation true: snippets become programs, links lead somewhere, examples stay short.
+"""Keeps the documentation true: snippets become programs, links lead somewhere, examples stay short, prose stays
+within 100 columns.
 
 Usage: tools/check_docs.py check [ROOT]            exit code 0: all true, 1: problems (one per line)
        tools/check_docs.py extract OUT [ROOT]      writes OUT/<program>/<file>.cpp, prints one line `program;file;file…` each
@@ -12,6 +13,7 @@ import re
 import sys
 
 from floors import report
+from prose import COLUMNS, wide_lines
 
 BLOCK = re.compile(r"^<!-- compiled: (\w+)(?:/(\w+)\.cpp)? -->\n```cpp\n(.*?)^```$", re.M | re.S)
 MARKER = re.compile(r"<!-- compiled:")
@@ -52,6 +54,8 @@ def document_problems(root, document):
         yield f"{name}: two versions of a merge are left in it"
     if len(MARKER.findall(text)) != len(BLOCK.findall(text)):
         yield f"{name}: a `compiled:` marker without a cpp block right below it"
+    for number in wide_lines(text):
+        yield f"{name}:{number}: prose wider than {COLUMNS} columns"
     for target in LINK.findall(FENCE.sub("", text)):
         if "://" not in target and not target.startswith("mailto:") and not (document.parent / target).exists():
             yield f"{name}: the link to {target} leads nowhere"

@@ -7,32 +7,31 @@ import pathlib
 import re
 import sys
 
-from floors import FLOORS, INCLUDE, REGISTER, SUFFIXES, TOP, catalogue_folders, is_part, read_lines, sources, report
+from floors import FLOORS, HOME, INCLUDE, REGISTER, SUFFIXES, TOP, catalogue_folders, floor_of, is_part, read_lines, report, sources
 
 TENSOR_HEADER = re.compile(r"^\s*#\s*include\s*<(ATen|c10|torch)/")
 
 
 def included_problem(root, path, name):
     """What is wrong with `#include "name"` in `path`, or None."""
-    floor = path.parts[0]
-    target = pathlib.PurePosixPath(name)
-    if floor == "tests" and any((folder / target).is_file() for folder in (root / "tests", (root / path).parent)):
-        return None
+    floor, target = floor_of(path), pathlib.PurePosixPath(name)
+    if floor not in FLOORS and floor not in TOP:
+        return f"lies on no floor; the floors are folders of {HOME}/: {', '.join(FLOORS)}"
     if not (root / target).is_file():
-        return f'includes "{name}", which is no file of the repository; includes are repository paths ("base/error.h")'
-    if floor in TOP or target.parts[0] == floor:
+        return f'includes "{name}", which is no file of the repository; includes are repository paths ("{HOME}/base/error.h")'
+    if floor in TOP or floor_of(target) == floor:
         return None
-    if target.parts[0] not in FLOORS:
+    if floor_of(target) not in FLOORS:
         return f'includes "{name}", which is on no floor'
-    if target.parts[0] not in FLOORS[floor]:
-        return f'floor {floor} may not include floor {target.parts[0]} ("{name}"); it may include: {", ".join(FLOORS[floor]) or "nothing"}'
+    if floor_of(target) not in FLOORS[floor]:
+        return f'floor {floor} may not include floor {floor_of(target)} ("{name}"); it may include: {", ".join(FLOORS[floor]) or "nothing"}'
     return None
 
 
 def include_problems(root, path, lines, folders):
     for number, line in enumerate(lines, 1):
-        if path.parts[0] in ("base", "kernels") and TENSOR_HEADER.match(line):
-            yield f"{path}:{number}: floor {path.parts[0]} knows no tensors: {line.strip()}"
+        if floor_of(path) in ("base", "kernels") and TENSOR_HEADER.match(line):
+            yield f"{path}:{number}: floor {floor_of(path)} knows no tensors: {line.strip()}"
         found = INCLUDE.match(line)
         if not found:
             continue

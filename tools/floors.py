@@ -11,25 +11,30 @@ FLOORS = {
     "routing": ["base", "ops"],
     "experts": ["base", "ops"],
     "mixture": ["base", "ops", "routing", "experts"],
-    "stats": ["base", "ops"],
     "data": ["base", "ops"],
+    "likelihood": ["base", "ops", "data"],
     "models": ["base", "ops", "routing", "experts", "mixture", "data"],
     "train": ["base", "ops", "routing", "experts", "mixture", "models", "data"],
-    "surgery": ["base", "ops", "routing", "experts", "mixture", "models", "data", "train"],
-    "infer": ["base", "ops", "routing", "experts", "mixture", "data", "models"],
-    "dist": ["base", "ops", "routing", "experts", "mixture", "models", "data", "train", "infer"],
-    "observe": ["base", "ops", "routing", "experts", "mixture", "stats", "data", "models", "train", "surgery", "infer", "dist"],
+    "runs": ["base", "ops", "routing", "experts", "mixture", "data", "likelihood", "models", "train"],
+    "report": ["base", "ops", "routing", "experts", "mixture", "data", "likelihood", "models", "train", "runs"],
 }
+HOME = "gatewright"  # the folder of the floors, and the first word of every include of theirs
 TOP = ["apps", "bench", "examples", "python", "tests", "fuzz"]  # may include every floor; no floor may include them
-SUFFIXES = {".cpp", ".h", ".cu", ".cuh"}
+SUFFIXES = {".cpp", ".h", ".inl", ".cu", ".cuh"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 REGISTER = re.compile(r"^GW_REGISTER\((\w+(?:::\w+)*),\s*\w+(?:::\w+)*\);$")
+
+
+def floor_of(path):
+    """The floor that a path relative to the root lies on, else its first folder ("tests", "apps", …)."""
+    parts = pathlib.PurePosixPath(path).parts
+    return parts[1] if parts[0] == HOME and len(parts) > 1 else parts[0]
 
 
 def sources(root, folders=None):
     """Source files under the floors and the top folders, sorted, as paths relative to the root."""
     root = pathlib.Path(root)
-    for folder in folders or [*FLOORS, *TOP]:
+    for folder in folders or [HOME, *TOP]:
         for path in sorted((root / folder).rglob("*")):
             if path.suffix in SUFFIXES and path.is_file():
                 yield path.relative_to(root)

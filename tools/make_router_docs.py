@@ -12,6 +12,8 @@ import re
 import subprocess
 import sys
 
+from prose import filled
+
 KINDS = {"gates": "Gates: who is wanted", "policies": "Policies: who is chosen", "balancers": "Balancers: what keeps the load even"}
 LINE = re.compile(r"^/// (Math|Shapes|Grad|Balance[^:]*|Collapse[^:]*|Errors|Cost|Needs|Ties):\s*(.*)$")
 SHOWN = ("Math", "Balance", "Collapse", "Needs")
@@ -32,7 +34,7 @@ and refuses the others when it is made:
 (it is a chosen gradient, not the derivative of the values), *drops tokens* (a token may be left without an expert), *batch dependent*
 (other tokens change a token's experts, so the answer depends on how a batch is cut), *order dependent* (so does the order of tokens),
 *weights sum to one*. They are those of the default options; a capacity makes any policy batch dependent. What routers may look at beside
-the tokens is in `routing/inputs.h`.
+the tokens is in `gatewright/routing/inputs.h`.
 
 Weights that are relative to a token's chosen experts (renormalised ones, pairs) are formed from those alone: an expert that a bias, overflow
 or replay chose far below the best keeps its share in f32. A weight that is a probability over all experts is 0 in f32 where it lies below
@@ -94,8 +96,8 @@ def shared_section(shared):
 
 
 def family_section(root):
-    """The table of routing/families.cpp."""
-    text = (root / "routing" / "families.cpp").read_text(encoding="utf-8")
+    """The table of gatewright/routing/families.cpp."""
+    text = (root / "gatewright" / "routing" / "families.cpp").read_text(encoding="utf-8")
     rows = re.findall(r'\{"(\w+)",\s*R"\((.*?)\)",\s*(\d+),\s*(true|false),\s*R"\((.*?)\)",\s*(?:R"\((.*?)\)"|"\{\}"),\s*"(.*?)"\}', text, re.S)
     yield "### Model families\n\nPublished models as options: the router (`gw::family_policy`), or the whole layer with its experts and what runs beside them (`gw::family_mixture`). Weights of routers are held to 1e-12 against a transcription of the published formulas into PyTorch (`tests/routing/make_family_golden.py`), whole layers against the formulas of their experts (`tests/mixture/test_families.cpp`); the models themselves were not run. Where a checkpoint's tensors go is in [layers](layers.md#weights-of-published-models).\n"
     yield "| family | policy | experts | banks/mlp | beside the routed experts | source |\n|---|---|---|---|---|---|"
@@ -135,7 +137,7 @@ def page(root, parts):
             out += [*shared_section(shared), *family_section(root)]
         for part in mine:
             out += part_section(root, part, shared)
-    return "\n".join(out).rstrip() + "\n"
+    return filled("\n".join(out).rstrip() + "\n")
 
 
 def main(arguments):

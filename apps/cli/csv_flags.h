@@ -3,7 +3,7 @@
 #include <map>
 #include <string>
 
-#include "data/csv.h"
+#include "gatewright/data/csv.h"
 
 namespace gw {
 
@@ -36,7 +36,8 @@ inline void split_names(std::vector<std::string>& arguments) {
 /// The other way round.
 inline std::string join_names(const std::vector<std::string>& names) {
   std::string text;
-  for (const auto& name : names) text += (text.empty() ? "" : ",") + (name.find(',') == std::string::npos ? name : '"' + name + '"');
+  for (const auto& name : names)
+    text += (text.empty() ? "" : ",") + (name.find(',') == std::string::npos ? name : '"' + name + '"');
   return text;
 }
 
@@ -46,19 +47,24 @@ struct CsvFlags {
   const CLI::Option* marks_given = nullptr;
 
   void declare(CLI::App& app) {
-    app.add_option("--decimal", decimal, "decimal sign of the table: . or ,")->check(CLI::IsMember({".", ","}))->capture_default_str();
-    app.add_option("--separator", separator, "between cells: auto (by the header), comma, semicolon, tab, bar")
+    app.add_option("--decimal", decimal, "decimal sign of the table: . or ,")
+        ->check(CLI::IsMember({".", ","}))
+        ->capture_default_str();
+    app.add_option("--separator", separator,
+                   "between cells: auto (by the header), comma, semicolon, tab, bar")
         ->check(CLI::IsMember({"auto", "comma", "semicolon", "tab", "bar"}))
         ->capture_default_str();
-    app.add_option("--comment", comment, "one sign; lines that begin with it are skipped")->check([](const std::string& text) {
-      return text.size() == 1 ? "" : "expected one sign, got \"" + text + "\"";
-    });
-    marks_given = app.add_option(
-        "--missing-marks", missing_marks,
-        "what stands for a missing value beside an empty cell, in place of NA, NaN, null and . : ?,None; \"\" for nothing else");
+    app.add_option("--comment", comment, "one sign; lines that begin with it are skipped")
+        ->check([](const std::string& text) {
+          return text.size() == 1 ? "" : "expected one sign, got \"" + text + "\"";
+        });
+    marks_given = app.add_option("--missing-marks", missing_marks,
+                                 "what stands for a missing value beside an empty cell, in place of NA, NaN, "
+                                 "null and . : ?,None; \"\" for nothing else");
   }
   CsvOptions options() const {
-    static const std::map<std::string, char> kSigns{{"auto", '\0'}, {"comma", ','}, {"semicolon", ';'}, {"tab", '\t'}, {"bar", '|'}};
+    static const std::map<std::string, char> kSigns{
+        {"auto", '\0'}, {"comma", ','}, {"semicolon", ';'}, {"tab", '\t'}, {"bar", '|'}};
     CsvOptions result;
     result.separator = kSigns.at(separator), result.decimal = decimal.front();
     if (!comment.empty()) result.comment = comment.front();

@@ -1,5 +1,5 @@
-// The command line: one subcommand per file of commands/. Exit codes: 0 success, 1 a verdict that does not hold or a
-// defect of ours, 2 the caller's or the environment's fault, 130 interrupted.
+// The command line: one subcommand per file of commands/. Exit codes: 0 success, 1 a verdict that does not
+// hold or a defect of ours, 2 the caller's or the environment's fault, 130 interrupted.
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
 #include <fcntl.h>
@@ -17,36 +17,40 @@
 
 #include "apps/cli/command.h"
 #include "apps/cli/provenance.h"
-#include "base/cpu_info.h"
-#include "base/dispatch.h"
-#include "base/shown.h"
+#include "gatewright/base/cpu_info.h"
+#include "gatewright/base/dispatch.h"
+#include "gatewright/base/shown.h"
 
 namespace gw {
 namespace {
 
 constexpr int kMostThreads = 1024;
 
-// Activations are tens of megabytes and live for one layer. With glibc's defaults each is a fresh mmap whose page faults
-// cost more than the work: 10.9 ms instead of 1.6 ms for a batch norm over 33 MB.
+// Activations are tens of megabytes and live for one layer. With glibc's defaults each is a fresh mmap whose
+// page faults cost more than the work: 10.9 ms instead of 1.6 ms for a batch norm over 33 MB.
 void tune_malloc() {
 #ifdef __GLIBC__
   constexpr int kGigabyte = 1 << 30, kOldLimit = 32 << 20, kTopPad = 64 << 20;
-  if (mallopt(M_MMAP_THRESHOLD, kGigabyte) == 0) mallopt(M_MMAP_THRESHOLD, kOldLimit);  // glibc before 2.35 refuses more
+  if (mallopt(M_MMAP_THRESHOLD, kGigabyte) == 0)
+    mallopt(M_MMAP_THRESHOLD, kOldLimit);  // glibc before 2.35 refuses more
   mallopt(M_TRIM_THRESHOLD, kGigabyte);
   mallopt(M_TOP_PAD, kTopPad);
 #endif
 }
 
-// A file opened later would take the number of a closed descriptor, and progress would be written into it. Standard output is opened for
-// reading: what is printed there is lost, so writing must fail and the exit code must say so. Runs before any file is opened.
+// A file opened later would take the number of a closed descriptor, and progress would be written into it.
+// Standard output is opened for reading: what is printed there is lost, so writing must fail and the exit
+// code must say so. Runs before any file is opened.
 void open_closed_descriptors() {
   for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (::fcntl(number, F_GETFD) < 0) (void)::open("/dev/null", number == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+    if (::fcntl(number, F_GETFD) < 0)
+      (void)::open("/dev/null", number == STDERR_FILENO ? O_WRONLY : O_RDONLY);
   }
 }
 
 std::string version_text() {
-  return fmt::format("gatewright {}\nlibtorch {} ({}: {})", version_with_commit(), TORCH_VERSION, GW_TORCH_ORIGIN, GW_TORCH_LIBDIR);
+  return fmt::format("gatewright {}\nlibtorch {} ({}: {})", version_with_commit(), TORCH_VERSION,
+                     GW_TORCH_ORIGIN, GW_TORCH_LIBDIR);
 }
 
 // What OMP_NUM_THREADS says (the first number of a list "4,2"), or every core.
@@ -56,16 +60,19 @@ int default_threads() {
   return number >= 1 ? static_cast<int>(std::min<long>(number, kMostThreads)) : cpu_info().cores;
 }
 
-// 81 small steps on one core: 10.5 s with 1 thread, 15.8, 19.6 and 30.9 s with 2, 4 and 8; with 64 only 77 steps in 120 s.
+// 81 small steps on one core: 10.5 s with 1 thread, 15.8, 19.6 and 30.9 s with 2, 4 and 8; with 64 only 77
+// steps in 120 s.
 void warn_of_threads(int threads) {
   if (threads <= cpu_info().cores) return;
-  const std::string line = fmt::format("gatewright: {} threads on {} core{} wait for each other: --threads {} is faster\n", threads,
-                                       cpu_info().cores, cpu_info().cores == 1 ? "" : "s", cpu_info().cores);
+  const std::string line =
+      fmt::format("gatewright: {} threads on {} core{} wait for each other: --threads {} is faster\n",
+                  threads, cpu_info().cores, cpu_info().cores == 1 ? "" : "s", cpu_info().cores);
   std::fputs(line.c_str(), stderr);
 }
 
-// OpenBLAS answers a refused allocation with a crash or by asking again for ever (train under `ulimit -v 900000`). The tensor library
-// takes about 500 MB of address space beyond the 550 MB that a started program has.
+// OpenBLAS answers a refused allocation with a crash or by asking again for ever (train under `ulimit -v
+// 900000`). The tensor library takes about 500 MB of address space beyond the 550 MB that a started program
+// has.
 void require_machine(const std::string& command) {
   // libtorch reads the processor's description there and aborts without it.
   if (::access("/proc/cpuinfo", R_OK) != 0)
@@ -73,13 +80,15 @@ void require_machine(const std::string& command) {
   constexpr size_t kNeeded_bytes = size_t{512} << 20;
   const std::vector<std::string> computing{"train", "check", "attack", "inspect", "bench"};
   if (std::find(computing.begin(), computing.end(), command) == computing.end()) return;
-  void* probe = ::mmap(nullptr, kNeeded_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* probe = ::mmap(nullptr, kNeeded_bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (probe != MAP_FAILED) {
     ::munmap(probe, kNeeded_bytes);
     return;
   }
-  throw IoError(fmt::format("out of memory: expected {} MiB of address space for \"{}\", got less; raise the limit (ulimit -v)",
-                            kNeeded_bytes >> 20, command));
+  throw IoError(fmt::format(
+      "out of memory: expected {} MiB of address space for \"{}\", got less; raise the limit (ulimit -v)",
+      kNeeded_bytes >> 20, command));
 }
 
 struct Program {
@@ -89,7 +98,9 @@ struct Program {
 
   Program() {
     app.set_version_flag("--version", version_text(), "print the versions of gatewright and libtorch");
-    app.add_option("--threads", threads, "threads to compute with; default: OMP_NUM_THREADS, or every core that this process may use")
+    app.add_option(
+           "--threads", threads,
+           "threads to compute with; default: OMP_NUM_THREADS, or every core that this process may use")
         ->check(CLI::Range(1, kMostThreads))
         ->type_name("N");
     app.require_subcommand(0, 1);
@@ -120,7 +131,8 @@ struct Program {
       if (argument == "--threads") ++i;
       if (flag && argument.rfind("--threads", 0) != 0) return;  // CLI11 knows it or refuses it
       if (flag) continue;
-      GW_CHECK(commands.count(argument) != 0, "unknown command \"{}\"{}", argument.substr(0, 80), near_miss(argument, names()));
+      GW_CHECK(commands.count(argument) != 0, "unknown command \"{}\"{}", argument.substr(0, 80),
+               near_miss(argument, names()));
       return;
     }
   }
@@ -176,7 +188,8 @@ int run(int argc, char** argv) {
 // Never throws: standard error may be full or closed, and the exit code still tells.
 int report(const std::string& message, int code, bool ours) {
   // File names, recipes and tables of others are in messages.
-  const std::string line = fmt::format("gatewright: {}{}\n", shown(message), ours ? " (a defect of gatewright: please report)" : "");
+  const std::string line = fmt::format("gatewright: {}{}\n", shown(message),
+                                       ours ? " (a defect of gatewright: please report)" : "");
   std::fputs(line.c_str(), stderr);
   return code;
 }
@@ -197,8 +210,11 @@ int guarded_run(int argc, char** argv) {
       return report("out of memory; a smaller batch needs less: " + text, 1, false);
     return report("libtorch: " + text, 1, true);
   } catch (const std::bad_alloc&) {
-    return report("out of memory; a smaller batch or model needs less; if the size was modest, please report it", 1, false);
-  } catch (const std::system_error& error) {  // a full disk, a file that cannot be read: the environment's fault
+    return report(
+        "out of memory; a smaller batch or model needs less; if the size was modest, please report it", 1,
+        false);
+  } catch (
+      const std::system_error& error) {  // a full disk, a file that cannot be read: the environment's fault
     return report(error.what(), 2, false);
   } catch (const std::exception& error) {
     return report(error.what(), 1, true);

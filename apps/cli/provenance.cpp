@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <torch/version.h>
 
-#include "base/cpu_info.h"
+#include "gatewright/base/cpu_info.h"
 
 namespace gw {
 
@@ -18,13 +18,15 @@ std::string version_with_commit() {
 std::string machine_text() {
   const auto& cpu = cpu_info();
   const int threads = at::get_num_threads();
-  return fmt::format("{}, {} core{}, {} thread{}, libtorch {}, Gatewright {}", cpu.brand, cpu.cores, cpu.cores == 1 ? "" : "s", threads,
-                     threads == 1 ? "" : "s", TORCH_VERSION, version_with_commit());
+  return fmt::format("{}, {} core{}, {} thread{}, libtorch {}, Gatewright {}", cpu.brand, cpu.cores,
+                     cpu.cores == 1 ? "" : "s", threads, threads == 1 ? "" : "s", TORCH_VERSION,
+                     version_with_commit());
 }
 
 std::string shell_word(const std::string& word) {
   const bool plain =
-      word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:@%+") == std::string::npos;
+      word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:@%+") ==
+      std::string::npos;
   if (plain && !word.empty()) return word;
   std::string quoted = "'";
   for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "base/shown.h"
-#include "observe/progress.h"
+#include "gatewright/base/shown.h"
+#include "gatewright/runs/progress.h"
 
 namespace gw {
 
@@ -11,7 +11,8 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows) {
   if (rows.empty()) return "";
   std::vector<std::vector<std::string>> cells = rows;
   for (auto& row : cells) {
-    for (auto& cell : row) cell = shown(cell);  // names and levels come from files: no escape sequence may reach the terminal
+    for (auto& cell : row)
+      cell = shown(cell);  // names and levels come from files: no escape sequence may reach the terminal
   }
   std::vector<bool> right;
   for (auto& head : cells[0]) {
@@ -20,7 +21,8 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows) {
   }
   std::vector<int> widths(cells[0].size(), 0);
   for (const auto& row : cells) {
-    for (size_t c = 0; c < row.size() && c < widths.size(); ++c) widths[c] = std::max(widths[c], display_width(row[c]));
+    for (size_t c = 0; c < row.size() && c < widths.size(); ++c)
+      widths[c] = std::max(widths[c], display_width(row[c]));
   }
   std::string out;
   const auto line = [&](const std::vector<std::string>& row) {

@@ -1,6 +1,6 @@
 #pragma once
-// Times the CUDA level of moe_ffn on a device, after its answer for a few tokens was compared with the CPU's. A template over the device,
-// so that the emulator of the tests can run it on small shapes.
+// Times the CUDA level of moe_ffn on a device, after its answer for a few tokens was compared with the CPU's.
+// A template over the device, so that the emulator of the tests can run it on small shapes.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -8,11 +8,11 @@
 #include <memory>
 #include <vector>
 
-#include "base/error.h"
-#include "base/rng.h"
-#include "kernels/cuda/call.h"
-#include "kernels/moe_ffn/cuda.h"
-#include "kernels/moe_ffn/family.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/rng.h"
+#include "gatewright/kernels/cuda/call.h"
+#include "gatewright/kernels/moe_ffn/cuda.h"
+#include "gatewright/kernels/moe_ffn/family.h"
 
 namespace gw::bench {
 
@@ -28,9 +28,12 @@ struct CudaTiming {
 };
 
 inline void put(double v, float& to) { to = static_cast<float>(v); }
-inline void put(double v, kernels::Bf16& to) { to.bits = static_cast<uint16_t>(__builtin_bit_cast(uint32_t, static_cast<float>(v)) >> 16); }
+inline void put(double v, kernels::Bf16& to) {
+  to.bits = static_cast<uint16_t>(__builtin_bit_cast(uint32_t, static_cast<float>(v)) >> 16);
+}
 
-/// `count` numbers in [-scale, scale), a million different ones: drawing 400 million would take longer than the timing.
+/// `count` numbers in [-scale, scale), a million different ones: drawing 400 million would take longer than
+/// the timing.
 template <class T>
 std::vector<T> numbers(uint64_t seed, int64_t count, double scale) {
   const Rng rng(seed);
@@ -54,10 +57,12 @@ class HostMemory : public kernels::Memory {
 };
 
 inline const kernels::FfnLevel<float>& cpu_level(float) { return kernels::moe_ffn_family()(); }
-inline const kernels::FfnLevel<kernels::Bf16>& cpu_level(kernels::Bf16) { return kernels::moe_ffn_bf16_family()(); }
+inline const kernels::FfnLevel<kernels::Bf16>& cpu_level(kernels::Bf16) {
+  return kernels::moe_ffn_bf16_family()();
+}
 
-/// A layer and its rows, on the host: token t goes to the experts (t + j·stride) mod E, which is balanced and gives every token k different
-/// ones.
+/// A layer and its rows, on the host: token t goes to the experts (t + j·stride) mod E, which is balanced and
+/// gives every token k different ones.
 template <class T>
 struct CudaLayer {
   CudaShape s;
@@ -66,8 +71,10 @@ struct CudaLayer {
   std::vector<int64_t> offsets{0}, token;
 
   CudaLayer(const CudaShape& shape, int64_t tokens) : s(shape) {
-    const double inner = 1 / std::sqrt(static_cast<double>(s.in)), outer = 1 / std::sqrt(static_cast<double>(s.hidden));
-    gate = numbers<T>(1, s.experts * s.hidden * s.in, inner), up = numbers<T>(2, s.experts * s.hidden * s.in, inner);
+    const double inner = 1 / std::sqrt(static_cast<double>(s.in)),
+                 outer = 1 / std::sqrt(static_cast<double>(s.hidden));
+    gate = numbers<T>(1, s.experts * s.hidden * s.in, inner),
+    up = numbers<T>(2, s.experts * s.hidden * s.in, inner);
     down = numbers<T>(3, s.experts * s.in * s.hidden, outer), x = numbers<T>(4, tokens * s.in, 1);
     for (int64_t e = 0; e < s.experts; ++e) {
       for (int64_t t = 0; t < tokens; ++t) {
@@ -87,7 +94,8 @@ struct CudaLayer {
   }
 };
 
-/// Errors: InternalError unless y's first tokens are the CPU's within 2 % (bf16) or 1e-5 (f32) of the largest value.
+/// Errors: InternalError unless y's first tokens are the CPU's within 2 % (bf16) or 1e-5 (f32) of the largest
+///         value.
 template <class T>
 void check_first_tokens(const CudaLayer<T>& layer, int64_t tokens, const std::vector<float>& y) {
   std::vector<int64_t> token, offsets{0};
@@ -109,12 +117,12 @@ void check_first_tokens(const CudaLayer<T>& layer, int64_t tokens, const std::ve
     largest = std::max(largest, std::abs(want[i]));
     worst = std::max(worst, y[i] == y[i] ? std::abs(y[i] - want[i]) : INFINITY);
   }
-  GW_ENSURE(worst <= largest * (sizeof(T) == 4 ? 1e-5f : 0.02f), "bench_cuda: {}'s answer is off by {} of {}", layer.s.name, worst,
-            largest);
+  GW_ENSURE(worst <= largest * (sizeof(T) == 4 ? 1e-5f : 0.02f), "bench_cuda: {}'s answer is off by {} of {}",
+            layer.s.name, worst, largest);
 }
 
-/// Seconds per call over `rounds` calls in a row, after one that does not count. The launches of a call wait for nothing, so calls queue
-/// up.
+/// Seconds per call over `rounds` calls in a row, after one that does not count. The launches of a call wait
+/// for nothing, so calls queue up.
 template <class Device, class Work>
 double seconds(Device& device, int rounds, const Work& work) {
   work();
@@ -136,11 +144,13 @@ CudaTiming time_ffn(Device& device, const CudaShape& shape, int64_t tokens, int 
     return to;
   };
   auto p = layer.problem(tokens);
-  p.offsets = upload(layer.offsets), p.token = upload(layer.token), p.weight = upload(layer.weight), p.x = upload(layer.x);
+  p.offsets = upload(layer.offsets), p.token = upload(layer.token), p.weight = upload(layer.weight),
+  p.x = upload(layer.x);
   p.gate.data = upload(layer.gate), p.up.data = upload(layer.up), p.down.data = upload(layer.down);
-  const int64_t rows = layer.rows(), inner = rows * shape.hidden, weights = shape.experts * shape.hidden * shape.in;
-  auto *y = memory.template take<float>(tokens * shape.in), *dx = memory.template take<float>(tokens * shape.in),
-       *dw = memory.template take<float>(rows);
+  const int64_t rows = layer.rows(), inner = rows * shape.hidden,
+                weights = shape.experts * shape.hidden * shape.in;
+  auto *y = memory.template take<float>(tokens * shape.in),
+       *dx = memory.template take<float>(tokens * shape.in), *dw = memory.template take<float>(rows);
   const kernels::FfnKept<T> kept{memory.template take<T>(inner), memory.template take<T>(inner)};
   T* gradient[3];
   for (auto& g : gradient) g = memory.template take<T>(weights);
@@ -153,7 +163,8 @@ CudaTiming time_ffn(Device& device, const CudaShape& shape, int64_t tokens, int 
   check_first_tokens(layer, std::min<int64_t>(tokens, 8), first);
   out.training_s = seconds(device, rounds, [&] {
     kernels::cuda::ffn_forward<T>(device, p, rows, y, kept);
-    kernels::cuda::ffn_backward<T>(device, p, rows, {kept.gate, kept.up}, p.x, to);  // x for dy: numbers like any
+    kernels::cuda::ffn_backward<T>(device, p, rows, {kept.gate, kept.up}, p.x,
+                                   to);  // x for dy: numbers like any
   });
   return out;
 }

@@ -1,9 +1,9 @@
 #include <gtest/gtest.h>
 
-#include "base/bytes.h"
-#include "base/crc32c.h"
-#include "base/error.h"
-#include "base/rng.h"
+#include "gatewright/base/bytes.h"
+#include "gatewright/base/crc32c.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/rng.h"
 
 namespace {
 
@@ -54,7 +54,8 @@ TEST(Bytes, PackedValuesOfEveryWidthComeBack) {
   for (int width = 1; width <= 56; ++width) {
     for (const size_t count : {0, 1, 7, 8, 9, 100}) {
       std::vector<int64_t> values;
-      for (size_t i = 0; i < count; ++i) values.push_back(static_cast<int64_t>(gw::Rng(1).bits(i) >> (64 - width)));
+      for (size_t i = 0; i < count; ++i)
+        values.push_back(static_cast<int64_t>(gw::Rng(1).bits(i) >> (64 - width)));
       ByteWriter out;
       out.packed(values);
       EXPECT_LE(out.bytes.size(), 1 + (count * static_cast<size_t>(width) + 7) / 8);
@@ -65,7 +66,8 @@ TEST(Bytes, PackedValuesOfEveryWidthComeBack) {
   }
 }
 
-// A length that lies must cost nothing: it is compared with the bytes that are there before anything is reserved.
+// A length that lies must cost nothing: it is compared with the bytes that are there before anything is
+// reserved.
 TEST(Bytes, LengthsAreCheckedFirst) {
   const auto refused = [](const std::string& bytes, auto&& read) {
     ByteReader in(bytes, "test");

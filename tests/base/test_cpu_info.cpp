@@ -3,15 +3,15 @@
 
 #include <filesystem>
 
-#include "base/cpu_info.h"
-#include "observe/scratch.h"
+#include "gatewright/base/cpu_info.h"
+#include "tests/runs/scratch.h"
 
 namespace {
 
 namespace fs = std::filesystem;
 using gw::quota_cores;
-using gw_test::Scratch;
-using gw_test::write_file;
+using gw::test::Scratch;
+using gw::test::write_file;
 
 }  // namespace
 
@@ -27,7 +27,8 @@ TEST(CpuInfo, QuotasOfControlGroupsLimitTheCores) {
   EXPECT_EQ(quota_cores("0::/a/b\n", scratch.path()), 1) << "the least counts";
   write_file(scratch / "cpu.max", "50000 100000\n");
   EXPECT_EQ(quota_cores("0::/\n", scratch.path()), 1) << "in a container its own group is the root";
-  for (const char* damaged : {"", "x", "0:", "0::", "a:b:c\n", ":::\n"}) EXPECT_LE(quota_cores(damaged, scratch / "none"), 0) << damaged;
+  for (const char* damaged : {"", "x", "0:", "0::", "a:b:c\n", ":::\n"})
+    EXPECT_LE(quota_cores(damaged, scratch / "none"), 0) << damaged;
 }
 
 TEST(CpuInfo, QuotasOfTheFirstVersion) {

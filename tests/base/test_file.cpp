@@ -10,9 +10,9 @@
 #include <fstream>
 #include <functional>
 
-#include "base/error.h"
-#include "base/append.h"
-#include "base/file.h"
+#include "gatewright/base/append.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/file.h"
 
 namespace {
 
@@ -30,7 +30,9 @@ class File : public ::testing::Test {
     fs::permissions(directory_, fs::perms::owner_all);
     fs::remove_all(directory_);
   }
-  size_t entries() const { return static_cast<size_t>(std::distance(fs::directory_iterator(directory_), fs::directory_iterator())); }
+  size_t entries() const {
+    return static_cast<size_t>(std::distance(fs::directory_iterator(directory_), fs::directory_iterator()));
+  }
   std::string directory_, path_;
 };
 
@@ -62,14 +64,16 @@ TEST_F(File, RefusesMoreThanTheLimit) {
   gw::write_atomic(path_, "12345");
   EXPECT_EQ(gw::read_file(path_, 5), "12345");
   EXPECT_THROW(gw::read_file(path_, 4), gw::ValueError);
-  EXPECT_THROW(gw::read_file("/dev/zero", 1 << 20), gw::ValueError) << "a device has no size: the limit must hold while reading";
+  EXPECT_THROW(gw::read_file("/dev/zero", 1 << 20), gw::ValueError)
+      << "a device has no size: the limit must hold while reading";
   EXPECT_FALSE(gw::read_file("/proc/self/status", 1 << 20).empty()) << "files of /proc report size 0";
 }
 
 TEST_F(File, ReadErrorsNamePathReasonAndRemedy) {
   EXPECT_EQ(io_error_of([&] { gw::read_file(path_, 10); }),
             "file \"" + path_ + "\": expected to open it, got \"No such file or directory\"; check the path");
-  EXPECT_NE(io_error_of([&] { gw::read_file(directory_, 1 << 20); }).find("Is a directory"), std::string::npos);
+  EXPECT_NE(io_error_of([&] { gw::read_file(directory_, 1 << 20); }).find("Is a directory"),
+            std::string::npos);
 }
 
 TEST_F(File, MissingDirectoryIsAnError) {
@@ -77,9 +81,11 @@ TEST_F(File, MissingDirectoryIsAnError) {
   EXPECT_NE(message.find(directory_ + "/none/model.bin"), std::string::npos) << message;
   EXPECT_NE(message.find("No such file or directory"), std::string::npos) << message;
   EXPECT_NE(message.find("create its directory"), std::string::npos) << message;
-  EXPECT_NE(io_error_of([&] { gw::write_atomic(directory_, "new"); }).find("Is a directory"), std::string::npos);
+  EXPECT_NE(io_error_of([&] { gw::write_atomic(directory_, "new"); }).find("Is a directory"),
+            std::string::npos);
   gw::write_atomic(path_, "old");
-  EXPECT_NE(io_error_of([&] { gw::write_atomic(path_ + "/x", "new"); }).find("Not a directory"), std::string::npos);
+  EXPECT_NE(io_error_of([&] { gw::write_atomic(path_ + "/x", "new"); }).find("Not a directory"),
+            std::string::npos);
   EXPECT_EQ(entries(), 1u);
 }
 
@@ -166,7 +172,9 @@ TEST_F(File, KeepsModeAndReplacesLinks) {
   gw::write_atomic(directory_ + "/dangling", "new");
   EXPECT_FALSE(fs::exists(directory_ + "/nowhere"));
   fs::create_symlink("model.bin", directory_ + "/log");
-  EXPECT_NE(io_error_of([&] { gw::LogFile(directory_ + "/log"); }).find("outputs are not written through links"), std::string::npos);
+  EXPECT_NE(
+      io_error_of([&] { gw::LogFile(directory_ + "/log"); }).find("outputs are not written through links"),
+      std::string::npos);
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/error.h"
-#include "base/options.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/options.h"
 
 namespace {
 
@@ -42,11 +42,14 @@ TEST(Options, FillsFields) {
 }
 
 TEST(Options, NamesPartKeyValueAndRemedy) {
-  EXPECT_EQ(message_of({{"jiter", 0.1}}), "policies/top_k: unknown option \"jiter\"; did you mean \"jitter\"?");
+  EXPECT_EQ(message_of({{"jiter", 0.1}}),
+            "policies/top_k: unknown option \"jiter\"; did you mean \"jitter\"?");
   EXPECT_NE(message_of({{"k", 0}}).find("1 … 64, got 0"), std::string::npos);
   EXPECT_NE(message_of({{"k", 1.5}}).find("expected an integer"), std::string::npos);
   EXPECT_NE(message_of({{"k", 18446744073709551615ull}}).find("got 18446744073709551615"), std::string::npos);
-  EXPECT_NE(message_of({{"seed", 18446744073709551615ull}}).find("in 0 … 9223372036854775807, got 18446744073709551615"), std::string::npos)
+  EXPECT_NE(message_of({{"seed", 18446744073709551615ull}})
+                .find("in 0 … 9223372036854775807, got 18446744073709551615"),
+            std::string::npos)
       << message_of({{"seed", 18446744073709551615ull}});
   EXPECT_NE(message_of({{"score", "softmx"}}).find("did you mean \"softmax\"?"), std::string::npos);
   EXPECT_NE(message_of({{"renormalise", 1}}).find("true or false"), std::string::npos);
@@ -61,7 +64,8 @@ TEST(Options, APartMayBeGivenByItsNameAlone) {
   } owner;
   gw::parse_options("p", {{"gate", "cosine"}}, owner);
   EXPECT_EQ(gw::Json::parse(owner.gate), gw::Json({{"part", "cosine"}}));
-  for (const auto& wrong : {gw::Json("not a name"), gw::Json(""), gw::Json(3), gw::Json("{\"part\":\"cosine\"}")}) {
+  for (const auto& wrong :
+       {gw::Json("not a name"), gw::Json(""), gw::Json(3), gw::Json("{\"part\":\"cosine\"}")}) {
     EXPECT_THROW(gw::parse_options("p", {{"gate", wrong}}, owner), gw::ValueError) << wrong;
   }
 }
@@ -72,7 +76,8 @@ TEST(Options, NumbersMayBeFractions) {
   EXPECT_EQ(sample.jitter, 8.0 / 255.0);
   EXPECT_EQ(gw::option_from_text("p", sample, "jitter", "1/4"), (gw::Json{{"jitter", 0.25}}));
   for (const char* wrong : {"8/0", "/255", "8/", "8/255/2", "a/b", "0.5", "nan/1", "1 /2", ""}) {
-    EXPECT_NE(message_of({{"jitter", wrong}}).find("expected a number for \"jitter\""), std::string::npos) << wrong;
+    EXPECT_NE(message_of({{"jitter", wrong}}).find("expected a number for \"jitter\""), std::string::npos)
+        << wrong;
   }
   EXPECT_NE(message_of({{"k", "4/2"}}).find("expected an integer"), std::string::npos);
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/rng.h"
+#include "gatewright/base/rng.h"
 
 namespace {
 

@@ -12,7 +12,7 @@
 #include <string>
 #include <thread>
 
-namespace gw_test {
+namespace gw::test {
 
 struct Answer {
   int code;
@@ -29,14 +29,17 @@ inline Answer shell(const std::string& command) {
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
 }
 
-inline Answer cli(const std::string& arguments, const std::string& environment = "") { return shell(environment + " " GW_CLI " " + arguments); }
+inline Answer cli(const std::string& arguments, const std::string& environment = "") {
+  return shell(environment + " " GW_CLI " " + arguments);
+}
 
 inline void expect(const Answer& answer, int code, const std::string& part) {
   EXPECT_EQ(answer.code, code) << answer.text;
   EXPECT_NE(answer.text.find(part), std::string::npos) << "looked for: " << part << "\nin: " << answer.text;
 }
 
-/// The program as a process that can be signalled; its output goes to a file. Killed at the end of the scope if it still runs.
+/// The program as a process that can be signalled; its output goes to a file. Killed at the end of the scope
+/// if it still runs.
 class Process {
  public:
   /// `file_limit_bytes` > 0: no file may grow beyond it, as on a full disk.
@@ -74,7 +77,8 @@ class Process {
   /// Waits until `done()` or the end of the process; false after two minutes.
   template <class Done>
   bool wait_until(Done done) {
-    for (int i = 0; i < 120000 && running() && !done(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    for (int i = 0; i < 120000 && running() && !done(); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return !running() || done();
   }
 
@@ -83,4 +87,4 @@ class Process {
   int status_ = 0;
 };
 
-}  // namespace gw_test
+}  // namespace gw::test

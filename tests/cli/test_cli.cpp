@@ -8,10 +8,10 @@
 #include <sstream>
 #include <string>
 
-#include "cli/shell.h"
+#include "tests/cli/shell.h"
 
-using gw_test::cli;
-using gw_test::expect;
+using gw::test::cli;
+using gw::test::expect;
 
 TEST(Cli, AnswersVersionAndHelp) {
   expect(cli("--version"), 0, std::string("gatewright ") + GW_VERSION);
@@ -26,7 +26,8 @@ TEST(Cli, RefusesWithTwoAndANearMiss) {
   expect(cli("list --jsn"), 2, "did you mean \"--json\"?");
   expect(cli("--threads 0 list"), 2, "--threads");
   expect(cli(""), 2, "Usage:");
-  expect(cli("doctor", "GATEWRIGHT_KERNELS=no_such_level"), 2, "GATEWRIGHT_KERNELS: unknown level \"no_such_level\"");
+  expect(cli("doctor", "GATEWRIGHT_KERNELS=no_such_level"), 2,
+         "GATEWRIGHT_KERNELS: unknown level \"no_such_level\"");
   expect(cli("list > /dev/full"), 2, "cannot write to file");
 }
 
@@ -58,7 +59,8 @@ TEST(Cli, ExamplesNameFilesThatExistOrThatAnotherExampleMakes) {
   for (const auto& words : examples) {
     for (const auto& word : words) {
       const auto extension = std::filesystem::path(word).extension();
-      const bool file = word.find('/') != std::string::npos || extension == ".csv" || extension == ".json" || extension == ".html";
+      const bool file = word.find('/') != std::string::npos || extension == ".csv" || extension == ".json" ||
+                        extension == ".html";
       EXPECT_TRUE(!file || made.count(word) > 0 || std::filesystem::exists(GW_SOURCE_ROOT + word)) << word;
     }
   }
@@ -85,8 +87,10 @@ TEST(Cli, ListsEveryPartWithAFileThatExists) {
     EXPECT_TRUE(std::filesystem::exists(GW_SOURCE_ROOT + file)) << file;
     EXPECT_FALSE(part["summary"].get<std::string>().empty()) << file;
     EXPECT_EQ(std::filesystem::path(file).stem().string(), part["name"].get<std::string>());
-    const auto folder = std::filesystem::path(file).parent_path();  // of the catalogue's name, except that models live in a zoo
-    EXPECT_TRUE(folder.filename() == part["kind"].get<std::string>() || folder == "models/zoo") << file;
+    const auto folder = std::filesystem::path(file)
+                            .parent_path();  // of the catalogue's name, except that models live in a zoo
+    EXPECT_TRUE(folder.filename() == part["kind"].get<std::string>() || folder == "gatewright/models/zoo")
+        << file;
   }
 }
 
@@ -109,7 +113,8 @@ TEST(Cli, ListsTheRoutersOfPublishedModels) {
     EXPECT_FALSE(family["source"].get<std::string>().empty()) << family;
     EXPECT_NE(family["summary"].get<std::string>().find("policy {\"part\":\""), std::string::npos) << family;
   }
-  for (const auto* name : {"mixtral", "olmoe", "qwen2_moe", "qwen3_moe", "granite", "gpt_oss", "jetmoe", "deepseek_v2", "deepseek_v3", "phimoe"}) {
+  for (const auto* name : {"mixtral", "olmoe", "qwen2_moe", "qwen3_moe", "granite", "gpt_oss", "jetmoe",
+                           "deepseek_v2", "deepseek_v3", "phimoe"}) {
     EXPECT_TRUE(names.count(name)) << name;
   }
 }
@@ -138,7 +143,8 @@ TEST(Cli, DoctorReportsThreadsAndLibtorch) {
   EXPECT_EQ(nlohmann::json::parse(cli("doctor --json").text)["threads"], report["cpu"]["cores"]);
   const auto text = cli("doctor");
   expect(text, 0, "oneDNN");
-  EXPECT_LT(text.text.find("fashion_mnist"), text.text.find("BLAS")) << "first what one looks for: the data, the libraries";
+  EXPECT_LT(text.text.find("fashion_mnist"), text.text.find("BLAS"))
+      << "first what one looks for: the data, the libraries";
   EXPECT_LT(text.text.find("BLAS"), text.text.find("kernels  "));
   std::istringstream lines(text.text);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 140u) << line;
@@ -158,7 +164,8 @@ TEST(Cli, ListSaysWhatGoesWithAPartAndWhyNot) {
   expect(cli("list --compatible datasets/bytes"), 2, "expected a part of a mixture as catalogue/name");
 }
 
-// One more thread than cores costs time instead of saving it (10.5 s with one thread, 30.9 s with eight, on one core).
+// One more thread than cores costs time instead of saving it (10.5 s with one thread, 30.9 s with eight, on
+// one core).
 TEST(Cli, ThreadsFollowTheEnvironmentAndTooManyAreSaid) {
   const auto threads = [](const std::string& environment) {
     return nlohmann::json::parse(cli("doctor --json 2> /dev/null", environment).text)["threads"].get<int>();
@@ -166,9 +173,13 @@ TEST(Cli, ThreadsFollowTheEnvironmentAndTooManyAreSaid) {
   const auto cores = nlohmann::json::parse(cli("--threads 1 doctor --json").text)["cpu"]["cores"].get<int>();
   EXPECT_EQ(threads("OMP_NUM_THREADS=1"), 1);
   EXPECT_EQ(threads("OMP_NUM_THREADS=" + std::to_string(cores + 1) + ",2"), cores + 1);
-  for (const char* wrong : {"OMP_NUM_THREADS=0", "OMP_NUM_THREADS=abc", "OMP_NUM_THREADS=-3", "OMP_NUM_THREADS="}) EXPECT_EQ(threads(wrong), cores) << wrong;
+  for (const char* wrong :
+       {"OMP_NUM_THREADS=0", "OMP_NUM_THREADS=abc", "OMP_NUM_THREADS=-3", "OMP_NUM_THREADS="})
+    EXPECT_EQ(threads(wrong), cores) << wrong;
   const auto many = std::to_string(cores + 1);
-  expect(cli("--threads " + many + " list policies"), 0, many + " threads on " + std::to_string(cores) + " core");
-  expect(cli("list policies", "OMP_NUM_THREADS=" + many), 0, "wait for each other: --threads " + std::to_string(cores) + " is faster");
+  expect(cli("--threads " + many + " list policies"), 0,
+         many + " threads on " + std::to_string(cores) + " core");
+  expect(cli("list policies", "OMP_NUM_THREADS=" + many), 0,
+         "wait for each other: --threads " + std::to_string(cores) + " is faster");
   EXPECT_EQ(cli("--threads 1 list policies").text.find("wait for each other"), std::string::npos);
 }

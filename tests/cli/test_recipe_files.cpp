@@ -4,24 +4,25 @@
 #include <filesystem>
 #include <string>
 
-#include "cli/shell.h"
-#include "observe/scratch.h"
+#include "tests/cli/shell.h"
+#include "tests/runs/scratch.h"
 
 namespace {
 
 namespace fs = std::filesystem;
-using gw_test::cli;
-using gw_test::expect;
-using gw_test::Scratch;
-using gw_test::write_file;
+using gw::test::cli;
+using gw::test::expect;
+using gw::test::Scratch;
+using gw::test::write_file;
 
 }  // namespace
 
 // With too little address space OpenBLAS crashed or asked for memory for ever.
 TEST(Train, TooLittleMemoryIsSaidAtOnce) {
-  const auto answer = gw_test::shell("ulimit -v 900000; timeout 60 " GW_CLI " train advmoe --arm adv_moe --out /proc/none");
+  const auto answer =
+      gw::test::shell("ulimit -v 900000; timeout 60 " GW_CLI " train advmoe --arm adv_moe --out /proc/none");
   expect(answer, 2, "out of memory: expected 512 MiB of address space");
-  expect(gw_test::shell("ulimit -v 900000; " GW_CLI " list > /dev/null"), 0, "");
+  expect(gw::test::shell("ulimit -v 900000; " GW_CLI " list > /dev/null"), 0, "");
 }
 
 TEST(TrainInput, NoEscapeSequenceReachesTheTerminal) {
@@ -46,7 +47,9 @@ TEST(TrainInput, NamesThatLeadOutOfTheDirectoryAreRefused) {
   const Scratch scratch;
   const auto path = scratch / "evil.toml";
   write_file(path, "name = \"../../elsewhere/trav\"\n[sizes.tiny]\n[arms.a]\n");
-  for (const char* command : {"train ", "check "}) expect(cli(command + path), 2, "expected the name of the recipe");
+  for (const char* command : {"train ", "check "})
+    expect(cli(command + path), 2, "expected the name of the recipe");
   write_file(path, "[=");
-  for (const char* command : {"train ", "check "}) expect(cli(command + path), 2, "evil.toml:1:2: expected TOML");
+  for (const char* command : {"train ", "check "})
+    expect(cli(command + path), 2, "evil.toml:1:2: expected TOML");
 }

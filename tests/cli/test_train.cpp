@@ -9,29 +9,35 @@
 #include <regex>
 #include <string>
 
-#include "cli/shell.h"
-#include "observe/scratch.h"
+#include "tests/cli/shell.h"
+#include "tests/runs/scratch.h"
 
 namespace {
 
 namespace fs = std::filesystem;
-using gw_test::cli;
-using gw_test::expect;
-using gw_test::Process;
-using gw_test::read_file;
-using gw_test::Scratch;
-using gw_test::shell;
-using gw_test::write_file;
+using gw::test::cli;
+using gw::test::expect;
+using gw::test::Process;
+using gw::test::read_file;
+using gw::test::Scratch;
+using gw::test::shell;
+using gw::test::write_file;
 
 // 54 images of 8x8 in batches of 8: 7 steps per epoch, some milliseconds each.
 const std::string kSmall =
-    "--quiet --threads 1 --set data.part=synthetic --set data.classes=3 --set data.height=8 --set data.width=8 --set data.train=60"
-    " --set data.test=20 --set train_per_class=0 --set test_per_class=0 --set network.backbone_options.width=4 --set network.gate.width=2"
+    "--quiet --threads 1 --set data.part=synthetic --set data.classes=3 --set data.height=8 --set "
+    "data.width=8 --set data.train=60"
+    " --set data.test=20 --set train_per_class=0 --set test_per_class=0 --set "
+    "network.backbone_options.width=4 --set network.gate.width=2"
     " --set batch=8 --set checkpoint_steps=3 --set routes.record=true ";
 const std::string kTrain = "train advmoe --size tiny --arm adv_moe " + kSmall;
 
-std::string started(const std::string& directory, int epochs) { return kTrain + "--set epochs=" + std::to_string(epochs) + " --out " + directory; }
-std::string resumed(const std::string& directory) { return "train --quiet --threads 1 --resume " + directory; }
+std::string started(const std::string& directory, int epochs) {
+  return kTrain + "--set epochs=" + std::to_string(epochs) + " --out " + directory;
+}
+std::string resumed(const std::string& directory) {
+  return "train --quiet --threads 1 --resume " + directory;
+}
 
 int64_t lines(const std::string& path) {
   const auto text = read_file(path);
@@ -39,7 +45,8 @@ int64_t lines(const std::string& path) {
 }
 
 void expect_same_run(const std::string& a, const std::string& b) {
-  for (const char* file : {"/best.safetensors", "/last.safetensors", "/metrics.jsonl", "/recipe.json", "/routes.bin", "/routes.jsonl", "/routes.prom"}) {
+  for (const char* file : {"/best.safetensors", "/last.safetensors", "/metrics.jsonl", "/recipe.json",
+                           "/routes.bin", "/routes.jsonl", "/routes.prom"}) {
     const auto expected = read_file(a + file);
     EXPECT_FALSE(expected.empty()) << file;
     EXPECT_TRUE(read_file(b + file) == expected) << file << " differs";
@@ -94,7 +101,7 @@ void write_fashion(const std::string& directory, char label) {
     write_file(directory + "/" + set + "-images-idx3-ubyte", idx({20, 28, 28}, 20 * 28 * 28, '\x40'));
     write_file(directory + "/" + set + "-labels-idx1-ubyte", idx({20}, 20, label));
   }
-  gw_test::shell("gzip -n " + directory + "/*ubyte");
+  gw::test::shell("gzip -n " + directory + "/*ubyte");
 }
 
 }  // namespace
@@ -122,14 +129,18 @@ TEST(Train, KilledAnywhereItResumesToTheSameBytes) {
 
 TEST(Train, TheTableIsInWordsAndSaysThatNothingWasLearnt) {
   const auto answer = cli(started(whole_run(), 3));  // complete: shows its result
-  for (const char* part : {"clean accuracy", "robust, worst case", "time / dense, batch 1 (above 1: slower)", " ms\n", " %\n",
-                           "21 training steps: a test of the plumbing, the networks are untrained; guessing gives 33.3 %."})
+  for (const char* part :
+       {"clean accuracy", "robust, worst case", "time / dense, batch 1 (above 1: slower)", " ms\n", " %\n",
+        "21 training steps: a test of the plumbing, the networks are untrained; guessing gives 33.3 %."})
     expect(answer, 0, part);
-  for (const char* key : {"clean_accuracy", "robust.", "flip_rate", "macs_ratio"}) EXPECT_EQ(answer.text.find(key), std::string::npos) << key;
+  for (const char* key : {"clean_accuracy", "robust.", "flip_rate", "macs_ratio"})
+    EXPECT_EQ(answer.text.find(key), std::string::npos) << key;
   const auto about = nlohmann::json::parse(read_file(whole_run() + "/about.json"));
   EXPECT_EQ(about.at("title"), "AdvMoE: robust mixture-of-experts training for CNNs");
   EXPECT_EQ(about.at("arm_title"), "AdvMoE");
-  EXPECT_EQ(about.at("command").get<std::string>().rfind("gatewright train advmoe --size tiny --arm adv_moe --seed 0 --set ", 0), 0u);
+  EXPECT_EQ(about.at("command").get<std::string>().rfind(
+                "gatewright train advmoe --size tiny --arm adv_moe --seed 0 --set ", 0),
+            0u);
   EXPECT_NE(about.at("machine").get<std::string>().find(", Gatewright " GW_VERSION), std::string::npos);
 }
 
@@ -152,12 +163,14 @@ TEST(Train, SignalsSaveAndSayHowToGoOn) {
     process.signal(number);
     EXPECT_EQ(process.wait(), 130);
     const auto text = read_file(scratch / "log");
-    EXPECT_NE(text.find("can be resumed. Go on with: gatewright train --resume " + run), std::string::npos) << text;
+    EXPECT_NE(text.find("can be resumed. Go on with: gatewright train --resume " + run), std::string::npos)
+        << text;
     std::smatch found;
     ASSERT_TRUE(std::regex_search(text, found, std::regex("interrupted at step ([0-9]+)"))) << text;
     const auto records = read_file(run + "/metrics.jsonl");
     const auto last = nlohmann::json::parse(records.substr(records.rfind('\n', records.size() - 2) + 1));
-    EXPECT_EQ(std::to_string(last.at("step").get<int64_t>()), found[1]) << "everything that was done was saved";
+    EXPECT_EQ(std::to_string(last.at("step").get<int64_t>()), found[1])
+        << "everything that was done was saved";
     before = lines(run + "/metrics.jsonl");
   }
 }
@@ -187,7 +200,8 @@ TEST(Train, ClosedDescriptorsKeepProgressOutOfTheFiles) {
 }
 
 TEST(Train, AFullDiskKeepsTheLastGoodCheckpoint) {
-  const auto limit = fs::file_size(whole_run() + "/last.safetensors") * 3 / 4;  // the first has no momentum and fits, the second does not
+  const auto limit = fs::file_size(whole_run() + "/last.safetensors") * 3 /
+                     4;  // the first has no momentum and fits, the second does not
   const Scratch scratch;
   const auto run = scratch / "run";
   Process process(started(run, 3), scratch / "log", limit);
@@ -202,7 +216,8 @@ TEST(Train, AFullDiskKeepsTheLastGoodCheckpoint) {
 TEST(Train, RefusesPlacesThatCannotBeWritten) {
   const Scratch scratch;
   write_file(scratch / "file", "");
-  expect(cli(kTrain + "--out /proc/gatewright_run"), 2, "run directory: expected to create /proc/gatewright_run");
+  expect(cli(kTrain + "--out /proc/gatewright_run"), 2,
+         "run directory: expected to create /proc/gatewright_run");
   expect(cli(kTrain + "--out " + (scratch / "file/run")), 2, "choose another place");
   write_file(scratch / "other", "");
   expect(cli(kTrain + "--out " + scratch.path()), 2, "expected an empty directory, got " + scratch.path());
@@ -220,12 +235,15 @@ TEST(TrainInput, UnknownNamesGetTheNearMiss) {
   const auto with = [](const std::string& text) { return kTrain + "--set " + text; };
   refused("train advmo", {"recipe: unknown recipe \"advmo\"; did you mean \"advmoe\"?"});
   refused("train advmoe --arm adv_mo " + kSmall, {"unknown arm \"adv_mo\"; did you mean \"adv_moe\"?"});
-  refused("train advmoe --arm adv_moe --size tny " + kSmall, {"unknown size \"tny\"; did you mean \"tiny\"?"});
+  refused("train advmoe --arm adv_moe --size tny " + kSmall,
+          {"unknown size \"tny\"; did you mean \"tiny\"?"});
   refused(with("epoch=3"), {"recipe advmoe: unknown option \"epoch\"; did you mean \"epochs\"?"});
   refused(with("data.part=syntetic"), {"datasets: unknown part \"syntetic\"; did you mean \"synthetic\"?"});
   refused(with("objective.bta=1"), {"objective", "unknown option \"bta\"; did you mean \"beta\"?"});
-  refused(with("network.experst=2"), {"networks/image: unknown option \"experst\"; did you mean \"experts\"?"});
-  refused(with("evaluation.attacks='[\"jiont\"]'"), {"attacks: unknown part \"jiont\"; did you mean \"joint\"?"});
+  refused(with("network.experst=2"),
+          {"networks/image: unknown option \"experst\"; did you mean \"experts\"?"});
+  refused(with("evaluation.attacks='[\"jiont\"]'"),
+          {"attacks: unknown part \"jiont\"; did you mean \"joint\"?"});
   refused(with("epochs"), {"override: expected key=value, got \"epochs\""});
   expect(cli("train"), 2, "train: expected a recipe or --resume DIR, got neither; try: gatewright train");
   refused("train advmoe " + kSmall, {"expected one --arm with --out, got 4 arms"});
@@ -236,28 +254,40 @@ TEST(TrainInput, ValuesOutOfRangeNameThePartTheValueAndTheRange) {
   refused(with("epsilon=-0.1"), {"recipe advmoe: expected \"epsilon\"", "in 0 … 1, got -0.1"});
   refused(with("batch=0"), {"recipe advmoe: expected \"batch\"", "got 0"});
   refused(with("network.ratio=0"), {"networks/image: expected \"ratio\"", "got 0"});
-  refused(with("network.policy.part=softmax_top_k --set network.policy.k=3"), {"policies/softmax_top_k: expected k <= experts (2), got 3"});
+  refused(with("network.policy.part=softmax_top_k --set network.policy.k=3"),
+          {"policies/softmax_top_k: expected k <= experts (2), got 3"});
   refused(with("data.train=3000000000000"), {"datasets/synthetic: expected \"train\""});
-  refused(with("train_per_class=1000"), {"expected at least 1000 examples of every class, got 20 of class 0; ask for fewer"});
+  refused(with("train_per_class=1000"),
+          {"expected at least 1000 examples of every class, got 20 of class 0; ask for fewer"});
 }
 
 TEST(TrainInput, RoutersSayWhatDoesNotFit) {
   const auto with = [](const std::string& text) { return kTrain + "--set network.policy.part=" + text; };
   for (const auto* value : {"-1", "0"}) {
-    refused(with("gumbel_softmax --set network.policy.temperature=") + value, {"policies/gumbel_softmax: expected \"temperature\"", std::string("got ") + value});
+    refused(with("gumbel_softmax --set network.policy.temperature=") + value,
+            {"policies/gumbel_softmax: expected \"temperature\"", std::string("got ") + value});
   }
-  refused(with("softmax_top_k --set network.policy.capacity=-1"), {"policies/softmax_top_k: expected \"capacity\"", "got -1"});
+  refused(with("softmax_top_k --set network.policy.capacity=-1"),
+          {"policies/softmax_top_k: expected \"capacity\"", "got -1"});
   refused(with("softmax_top_k --set network.experts=0"), {"networks/image: expected \"experts\"", "got 0"});
   // What only a decision shows: seen before the run begins.
-  refused(with("softmax_top_k --set network.policy.capacity=1"), {"expected a policy that gives every image one expert", "\"drops tokens\"", "options without a limit of rows"});
-  refused(with("softmax_top_k --set network.policy.k=2"), {"network: expected one expert per image, got 64 rows for 32 images; take a policy of one expert per image"});
-  refused(with("sinkhorn --set network.policy.iterations=1 --set network.policy.tolerance=0"), {"network: expected routing weights of 1, got 0.5", "take a policy of one expert per image"});
+  refused(with("softmax_top_k --set network.policy.capacity=1"),
+          {"expected a policy that gives every image one expert", "\"drops tokens\"",
+           "options without a limit of rows"});
+  refused(with("softmax_top_k --set network.policy.k=2"),
+          {"network: expected one expert per image, got 64 rows for 32 images; take a policy of one expert "
+           "per image"});
+  refused(with("sinkhorn --set network.policy.iterations=1 --set network.policy.tolerance=0"),
+          {"network: expected routing weights of 1, got 0.5", "take a policy of one expert per image"});
   refused(with("hash"), {"network: expected a policy that reads scores alone, got one that needs token_id"});
 }
 
 TEST(TrainInput, DamagedDataIsNamedWithItsFile) {
-  const auto with = [](const std::string& path) { return "train advmoe --arm adv_moe --quiet --set data.path=" + path; };
-  refused(with("/nonexistent"), {"datasets/fashion_mnist: expected train-images-idx3-ubyte in /nonexistent", "install Debian's package"});
+  const auto with = [](const std::string& path) {
+    return "train advmoe --arm adv_moe --quiet --set data.path=" + path;
+  };
+  refused(with("/nonexistent"), {"datasets/fashion_mnist: expected train-images-idx3-ubyte in /nonexistent",
+                                 "install Debian's package"});
   const Scratch scratch;
   write_fashion(scratch.path(), '\x09');
   const auto images = scratch / "train-images-idx3-ubyte.gz";
@@ -272,7 +302,8 @@ TEST(TrainInput, DamagedDataIsNamedWithItsFile) {
   write_file(images, good);
   fs::remove(scratch / "t10k-labels-idx1-ubyte.gz");
   write_file(scratch / "t10k-labels-idx1-ubyte", idx({20}, 20, '\x0a'));
-  refused(with(scratch.path()), {"expected labels below 10 in \"" + (scratch / "t10k-labels-idx1-ubyte"), "got 10 at image 0"});
+  refused(with(scratch.path()),
+          {"expected labels below 10 in \"" + (scratch / "t10k-labels-idx1-ubyte"), "got 10 at image 0"});
 }
 
 TEST(TrainInput, ForeignAndDamagedCheckpointsAreRefusedAndKept) {
@@ -306,7 +337,8 @@ TEST(TrainInput, ForeignAndDamagedCheckpointsAreRefusedAndKept) {
   length[6] = '\x7f';
   refuse(length, "");
   fs::remove(path);
-  expect(cli(resumed(run)), 2, "expected the checkpoint " + path + " beside best.safetensors, got none; restore it from a copy");
+  expect(cli(resumed(run)), 2,
+         "expected the checkpoint " + path + " beside best.safetensors, got none; restore it from a copy");
   fs::rename(run + "/best.safetensors", scratch / "best");
   expect(cli(resumed(run)), 2, "expected a checkpoint in " + run);  // the records show that there was one
   fs::rename(scratch / "best", run + "/best.safetensors");
@@ -319,7 +351,9 @@ TEST(TrainInput, ForeignAndDamagedCheckpointsAreRefusedAndKept) {
 TEST(TrainInput, DamagedLogsAreRefusedAndKept) {
   const Scratch scratch;
   const auto run = unfinished(scratch);
-  const auto refuse = [&](const std::string& file, const std::function<std::string(const std::string&)>& damage, const std::string& part) {
+  const auto refuse = [&](const std::string& file,
+                          const std::function<std::string(const std::string&)>& damage,
+                          const std::string& part) {
     const auto path = run + "/" + file, good = read_file(path), bytes = damage(good);
     fs::remove(path);
     if (!bytes.empty()) write_file(path, bytes);
@@ -363,7 +397,8 @@ TEST(TrainInput, PlacesToGoOnFromCanBePasted) {
   process.signal(SIGINT);
   EXPECT_EQ(process.wait(), 130);
   const auto text = read_file(scratch / "log");
-  EXPECT_NE(text.find("gatewright train --resume '" + (scratch / "my run; it'\\''s'")), std::string::npos) << text;
+  EXPECT_NE(text.find("gatewright train --resume '" + (scratch / "my run; it'\\''s'")), std::string::npos)
+      << text;
 }
 
 TEST(TrainInput, ResumingNeedsARunAndItsOwnRecipe) {
@@ -379,15 +414,20 @@ TEST(TrainInput, ResumingNeedsARunAndItsOwnRecipe) {
 TEST(TrainInput, NothingGivenIsIgnored) {
   const Scratch scratch;
   const auto run = unfinished(scratch);
-  for (const char* more : {"advmoe", "--arm at_dense", "--seed 4", "--out elsewhere", "--set epochs=6", "--size small", "--record-routes"}) {
+  for (const char* more : {"advmoe", "--arm at_dense", "--seed 4", "--out elsewhere", "--set epochs=6",
+                           "--size small", "--record-routes"}) {
     const auto answer = cli(resumed(run) + " " + more);
     expect(answer, 2, "--resume");
     expect(answer, 2, "excludes");
   }
-  for (const char* command : {"train advmoe", "check advmoe", "report runs/x"}) expect(cli(std::string(command) + " --out ''"), 2, "empty text");
-  expect(cli("attack " + whole_run() + " --with fgsm --set images=5 --set epsilon=8/255 --threads 1"), 0, "5 test images, epsilon 0.0313");
-  expect(cli("attack " + whole_run() + " --with fgsm --images 5 --set epsilon=8/0"), 2, "expected a number from 0 to 1 or a fraction like 8/255");
-  expect(cli(kTrain + "--replay-routes 123 --out " + (scratch / "new")), 2, "No such file");  // a file's name, no number
+  for (const char* command : {"train advmoe", "check advmoe", "report runs/x"})
+    expect(cli(std::string(command) + " --out ''"), 2, "empty text");
+  expect(cli("attack " + whole_run() + " --with fgsm --set images=5 --set epsilon=8/255 --threads 1"), 0,
+         "5 test images, epsilon 0.0313");
+  expect(cli("attack " + whole_run() + " --with fgsm --images 5 --set epsilon=8/0"), 2,
+         "expected a number from 0 to 1 or a fraction like 8/255");
+  expect(cli(kTrain + "--replay-routes 123 --out " + (scratch / "new")), 2,
+         "No such file");  // a file's name, no number
 }
 
 TEST(CheckInput, NothingTrainsBeforeEverythingIsKnownToBeRight) {
@@ -396,5 +436,6 @@ TEST(CheckInput, NothingTrainsBeforeEverythingIsKnownToBeRight) {
   refused("check advmoe --size tny " + kSmall, {"unknown size \"tny\"; did you mean \"tiny\"?"});
   refused("check advmoe --seeds=-1 " + kSmall, {"expected \"seed\"", "got -1"});
   refused("check advmoe " + kSmall + "--set evaluation.attacks='[\"jiont\"]'", {"did you mean \"joint\"?"});
-  refused("check advmoe " + kSmall + "--set objective.alpha=1", {"unknown option \"alpha\""});  // known to the last arm alone
+  refused("check advmoe " + kSmall + "--set objective.alpha=1",
+          {"unknown option \"alpha\""});  // known to the last arm alone
 }

@@ -3,10 +3,10 @@
 
 #include <cstdio>
 
-#include "base/error.h"
-#include "base/registry.h"
-#include "data/dataset.h"
-#include "ops/random.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/data/dataset.h"
+#include "gatewright/ops/random.h"
 
 namespace gw {
 namespace {
@@ -23,7 +23,8 @@ class Pixels : public Dataset {
   Pixels(Options options, const Context&) : classes_(options.classes) {}
   TaskData load() override {
     TaskData data;
-    data.train = data.test = labelled_images(at::arange(classes_, at::kByte).reshape({classes_, 1, 1, 1}), at::arange(classes_, at::kLong));
+    data.train = data.test = labelled_images(at::arange(classes_, at::kByte).reshape({classes_, 1, 1, 1}),
+                                             at::arange(classes_, at::kLong));
     data.classes = classes_, data.origin = "made up";
     return data;
   }

@@ -3,10 +3,10 @@
 
 #include <cstdio>
 
-#include "kernels/cuda/device.h"
-#include "support/cuda_cases.h"
-#include "support/cuda_ffn_cases.h"
-#include "support/cuda_product_cases.h"
+#include "gatewright/kernels/cuda/device.h"
+#include "tests/support/cuda_cases.h"
+#include "tests/support/cuda_ffn_cases.h"
+#include "tests/support/cuda_product_cases.h"
 
 namespace {
 
@@ -23,13 +23,23 @@ TEST_F(Device, TopKTakesTheLowestOfMasked) { top_k_takes_the_lowest_of_masked(de
 TEST_F(Device, TopKSplits) { top_k_splits(device); }
 TEST_F(Device, PlanEqualsTheReference) { plan_equals_the_reference(device); }
 TEST_F(Device, PlanFindsFaults) { plan_finds_faults(device); }
-TEST_F(Device, ProductsAgreeWithLoops) { products_agree_with_loops<float>(device), products_agree_with_loops<Bf16>(device); }
-TEST_F(Device, FfnAgreesWithDoublePrecision) { ffn_agrees_with_double_precision<float>(device), ffn_agrees_with_double_precision<Bf16>(device); }
-TEST_F(Device, FfnKnowsEveryActivation) { ffn_knows_every_activation<float>(device), ffn_knows_every_activation<Bf16>(device); }
+TEST_F(Device, ProductsAgreeWithLoops) {
+  products_agree_with_loops<float>(device), products_agree_with_loops<Bf16>(device);
+}
+TEST_F(Device, FfnAgreesWithDoublePrecision) {
+  ffn_agrees_with_double_precision<float>(device), ffn_agrees_with_double_precision<Bf16>(device);
+}
+TEST_F(Device, FfnKnowsEveryActivation) {
+  ffn_knows_every_activation<float>(device), ffn_knows_every_activation<Bf16>(device);
+}
 TEST_F(Device, FfnHasTheBitsOfTheReference) { ffn_has_the_bits_of_the_reference(device); }
-TEST_F(Device, FfnSplitsAndPermutes) { ffn_splits_and_permutes<float>(device), ffn_splits_and_permutes<Bf16>(device); }
+TEST_F(Device, FfnSplitsAndPermutes) {
+  ffn_splits_and_permutes<float>(device), ffn_splits_and_permutes<Bf16>(device);
+}
 TEST_F(Device, FfnTakesAnyRows) { ffn_takes_any_rows<float>(device), ffn_takes_any_rows<Bf16>(device); }
-TEST_F(Device, FfnKeepsNanToItsToken) { ffn_keeps_nan_to_its_token<float>(device), ffn_keeps_nan_to_its_token<Bf16>(device); }
+TEST_F(Device, FfnKeepsNanToItsToken) {
+  ffn_keeps_nan_to_its_token<float>(device), ffn_keeps_nan_to_its_token<Bf16>(device);
+}
 
 }  // namespace
 

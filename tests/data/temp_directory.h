@@ -7,10 +7,10 @@
 #include <string>
 #include <string_view>
 
-#include "base/error.h"
-#include "base/file.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/file.h"
 
-namespace gw::testing {
+namespace gw::test {
 
 /// A directory of its own per test, gone afterwards.
 class TempDirectory : public ::testing::Test {
@@ -62,4 +62,4 @@ std::string value_error_of(Call call) {
   return "";
 }
 
-}  // namespace gw::testing
+}  // namespace gw::test

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "data/frame.h"
+#include "gatewright/data/frame.h"
 #include "tests/data/temp_directory.h"
 #include "tests/fuzz/check_csv.h"
 #include "tests/fuzz/replay.h"
@@ -33,7 +33,8 @@ void expect_refused(const std::string& bytes, const std::string& part) {
 }
 
 TEST(Csv, ReadsQuotesSeparatorsAndLineEnds) {
-  const CsvTable table("\xEF\xBB\xBFname;\"a \"\"b\"\"\";z\r\n\"x;\r\ny\"; 2 ;\"\"\r\n\r\n\"\"\"\";3;4", "t.csv");
+  const CsvTable table("\xEF\xBB\xBFname;\"a \"\"b\"\"\";z\r\n\"x;\r\ny\"; 2 ;\"\"\r\n\r\n\"\"\"\";3;4",
+                       "t.csv");
   EXPECT_EQ(table.header(), (Names{"name", "a \"b\"", "z"}));
   ASSERT_EQ(table.rows(), 2);
   EXPECT_EQ(table.cell(0, 0), "x;\r\ny");
@@ -60,7 +61,8 @@ TEST(Csv, NumbersAndMissingValues) {
   double value = 0;
   EXPECT_TRUE(gw::parse_number(" +1.5e3 ", value));
   EXPECT_EQ(value, 1500);
-  for (const auto* text : {"", "1,5", "12a", "inf", "nan", "1e999", "0x10", "--1"}) EXPECT_FALSE(gw::parse_number(text, value)) << text;
+  for (const auto* text : {"", "1,5", "12a", "inf", "nan", "1e999", "0x10", "--1"})
+    EXPECT_FALSE(gw::parse_number(text, value)) << text;
   for (const auto* text : {"", "NA", "n/a", "NaN", "null", "."}) EXPECT_TRUE(gw::is_missing(text)) << text;
   EXPECT_FALSE(gw::is_missing("nasty"));
 }
@@ -82,7 +84,9 @@ TEST(Csv, FactorsBecomeColumnsAndNameTheirReference) {
   EXPECT_EQ(gw::apply_schema(other, schema, false, false).x, (std::vector<double>{9, 0, 1}));
   const CsvTable unknown("colour,x\nrod,9\n", "u.csv");
   const auto message = refusal([&] { gw::apply_schema(unknown, schema, false, false); });
-  EXPECT_NE(message.find("line 2, column \"colour\": unknown level \"rod\"; did you mean \"red\"?"), std::string::npos) << message;
+  EXPECT_NE(message.find("line 2, column \"colour\": unknown level \"rod\"; did you mean \"red\"?"),
+            std::string::npos)
+      << message;
 }
 
 TEST(Csv, MissingValuesAreRefusedOrDropped) {
@@ -102,15 +106,17 @@ TEST(Csv, RefusesTextAmongNumbers) {
   FrameOptions options;
   options.response = "y";
   const auto message = refusal([&] { make_frame(table, options); });
-  EXPECT_NE(message.find("line 4, column \"x\": expected a number, got \"4O\""), std::string::npos) << message;
+  EXPECT_NE(message.find("line 4, column \"x\": expected a number, got \"4O\""), std::string::npos)
+      << message;
   options.factors = {"x"};
   EXPECT_EQ(make_frame(table, options).schema.columns().size(), 2u);
   // A response and weights are no factors: each has a remedy of its own.
   const CsvTable roles("y,x,w\n1,2,1\nlow,3,1\n3,4,many\n", "t.csv");
   FrameOptions weighted;
   weighted.response = "y", weighted.weights = "w";
-  EXPECT_TRUE(
-      refusal([&] { make_frame(roles, weighted); }).ends_with("got \"low\"; mend the cell, or explain classes (family = multinomial)"));
+  EXPECT_TRUE(refusal([&] {
+                make_frame(roles, weighted);
+              }).ends_with("got \"low\"; mend the cell, or explain classes (family = multinomial)"));
   weighted.response = "x", weighted.factors = {"y"};
   EXPECT_TRUE(refusal([&] { make_frame(roles, weighted); }).ends_with("got \"many\"; mend the cell"));
   options.inputs = {"y"};
@@ -126,25 +132,32 @@ TEST(Csv, DecimalCommasAreNamedAndReadWhenAskedFor) {
     csv.decimal = decimal;
     return make_frame(CsvTable(bytes, "t.csv", csv), options);
   };
-  const char *quoted = "y,x\n1,\"1,5\"\n2,\"2,25\"\n3,\"4,5\"\n", *semicolons = "y;x\n1;7\n2;2,25\n3;-4,5e1\n",
-             *points = "y;x\n1,5;7.5\n2;3\n";
-  const std::string remedy = "a comma stands where a point is expected; if it is the decimal sign, read the table with decimal = \",\"";
-  for (const auto& [bytes, place] : {std::pair{quoted, "line 2, column \"x\": expected a number, got \"1,5\": "},
-                                     {semicolons, "line 3, column \"x\": expected a number, got \"2,25\": "}}) {
+  const char *quoted = "y,x\n1,\"1,5\"\n2,\"2,25\"\n3,\"4,5\"\n",
+             *semicolons = "y;x\n1;7\n2;2,25\n3;-4,5e1\n", *points = "y;x\n1,5;7.5\n2;3\n";
+  const std::string remedy =
+      "a comma stands where a point is expected; if it is the decimal sign, read the table with decimal = "
+      "\",\"";
+  for (const auto& [bytes, place] :
+       {std::pair{quoted, "line 2, column \"x\": expected a number, got \"1,5\": "},
+        {semicolons, "line 3, column \"x\": expected a number, got \"2,25\": "}}) {
     const auto message = refusal([&, of = bytes] { read(of, '.'); });
     EXPECT_NE(message.find(place + remedy), std::string::npos) << message;
   }
   EXPECT_EQ(read(quoted, ',').x, (std::vector<double>{1.5, 2.25, 4.5}));
   EXPECT_EQ(read(semicolons, ',').x, (std::vector<double>{7, 2.25, -45}));
   const auto message = refusal([&] { read(points, ','); });
-  EXPECT_NE(message.find("line 2, column \"x\": expected a number, got \"7.5\": a point stands where a comma is expected"),
-            std::string::npos)
+  EXPECT_NE(
+      message.find(
+          "line 2, column \"x\": expected a number, got \"7.5\": a point stands where a comma is expected"),
+      std::string::npos)
       << message;
-  EXPECT_NE(refusal([&] { read("y;x\n1;2\n2;1.234,5\n", ','); }).find("expected a number, got \"1.234,5\"; mend"), std::string::npos);
+  EXPECT_NE(
+      refusal([&] { read("y;x\n1;2\n2;1.234,5\n", ','); }).find("expected a number, got \"1.234,5\"; mend"),
+      std::string::npos);
   // Cells without quotes fall apart; the separator can be told where the header misleads.
-  EXPECT_NE(refusal([&] {
-              read("y,x\n1,5,2,5\n", '.');
-            }).find("line 2: expected 2 cells as in the header, got 4; is a quote or a separator missing, or is the comma decimal?"),
+  EXPECT_NE(refusal([&] { read("y,x\n1,5,2,5\n", '.'); })
+                .find("line 2: expected 2 cells as in the header, got 4; is a quote or a separator missing, "
+                      "or is the comma decimal?"),
             std::string::npos);
   const CsvTable misleading("weight, kg;height, cm\n1;2\n", "t.csv", {';'});
   EXPECT_EQ(misleading.header(), (Names{"weight, kg", "height, cm"}));
@@ -171,12 +184,15 @@ TEST(Csv, RefusesIdentifiersAsFactors) {
   EXPECT_NE(refusal([&] { make_frame(table, options); }).find("is it an identifier?"), std::string::npos);
 }
 
-// Levels and classes are those of rows that are read: one of a dropped row would be a constant column, or a class that nobody has.
+// Levels and classes are those of rows that are read: one of a dropped row would be a constant column, or a
+// class that nobody has.
 TEST(Csv, RowsLeftOutGiveNoLevelsAndNoClasses) {
   FrameOptions options;
   options.response = "y", options.drop_missing = true;
-  EXPECT_EQ(make_frame(CsvTable("y,g\n1,a\n2,b\n4,b\nNA,c\n", "t.csv"), options).schema.columns(), (Names{"g=b"}));
-  EXPECT_EQ(make_frame(CsvTable("y,g\n1,b\n2,c\n4,b\nNA,a\n", "t.csv"), options).schema.columns(), (Names{"g=c"}));
+  EXPECT_EQ(make_frame(CsvTable("y,g\n1,a\n2,b\n4,b\nNA,c\n", "t.csv"), options).schema.columns(),
+            (Names{"g=b"}));
+  EXPECT_EQ(make_frame(CsvTable("y,g\n1,b\n2,c\n4,b\nNA,a\n", "t.csv"), options).schema.columns(),
+            (Names{"g=c"}));
   FrameOptions weighted;
   weighted.response = "y", weighted.weights = "w";
   const Frame frame = make_frame(CsvTable("y,g,w\n1,a,1\n2,b,1\n4,b,2\n9,c,0\n,a,0\n", "t.csv"), weighted);
@@ -186,7 +202,8 @@ TEST(Csv, RowsLeftOutGiveNoLevelsAndNoClasses) {
   EXPECT_EQ(frame.dropped, 0);
   FrameOptions classes;
   classes.response = "k", classes.classes = true, classes.drop_missing = true;
-  EXPECT_EQ(make_frame(CsvTable("k,x\nlow,1\nmid,2\nhigh,NA\n", "t.csv"), classes).schema.classes, (Names{"low", "mid"}));
+  EXPECT_EQ(make_frame(CsvTable("k,x\nlow,1\nmid,2\nhigh,NA\n", "t.csv"), classes).schema.classes,
+            (Names{"low", "mid"}));
 }
 
 TEST(Csv, ColumnsThatLookLikeNumbersAreNoFactors) {
@@ -211,7 +228,8 @@ TEST(Csv, ColumnsThatLookLikeNumbersAreNoFactors) {
                                                       {"0x10", "0x11"}};
   for (const auto& cells : refused) {
     const auto message = refusal([&] { frame_of(cells); });
-    EXPECT_NE(message.find("line 2, column \"x\": expected a number, got \"" + cells[0] + "\": every value of the column looks like"),
+    EXPECT_NE(message.find("line 2, column \"x\": expected a number, got \"" + cells[0] +
+                           "\": every value of the column looks like"),
               std::string::npos)
         << message;
     EXPECT_NE(message.find("name the column among the factors"), std::string::npos) << message;
@@ -219,13 +237,14 @@ TEST(Csv, ColumnsThatLookLikeNumbersAreNoFactors) {
     EXPECT_EQ(frame_of(cells).schema.columns().size(), 1u);
     options.factors.clear();
   }
-  for (const auto& cells :
-       std::vector<std::vector<std::string>>{{"10-19", "20-29"}, {"1st", "2nd"}, {"A1", "A2"}, {"18+", "65+"}, {"low", "high"}}) {
+  for (const auto& cells : std::vector<std::vector<std::string>>{
+           {"10-19", "20-29"}, {"1st", "2nd"}, {"A1", "A2"}, {"18+", "65+"}, {"low", "high"}}) {
     EXPECT_EQ(frame_of(cells).schema.columns().size(), 1u) << cells[0];
   }
 }
 
-// Memory and time follow the limits, not the file: what would exceed them is refused with their number and the line.
+// Memory and time follow the limits, not the file: what would exceed them is refused with their number and
+// the line.
 TEST(Csv, RefusesMoreThanTheLimits) {
   const auto read = [](const std::string& bytes, int64_t columns, int64_t cells) {
     gw::CsvOptions options;
@@ -233,13 +252,15 @@ TEST(Csv, RefusesMoreThanTheLimits) {
     return refusal([&] { CsvTable(bytes, "t.csv", options); });
   };
   EXPECT_EQ(read("y,x\n1,2\n3,4\n", 2, 4), "accepted");
-  EXPECT_NE(read("y,x\n1,2\n3,4\n5,6\n", 2, 4).find("line 4: expected a table of at most 4 cells (2 rows of 2 columns), got more"),
+  EXPECT_NE(read("y,x\n1,2\n3,4\n5,6\n", 2, 4)
+                .find("line 4: expected a table of at most 4 cells (2 rows of 2 columns), got more"),
             std::string::npos)
       << read("y,x\n1,2\n3,4\n5,6\n", 2, 4);
   EXPECT_NE(read("y,x,z\n1,2,3\n", 2, 99).find("expected at most 2 columns, got more"), std::string::npos);
   EXPECT_NE(read("y,x\n1,2,3\n", 2, 99).find("expected at most 2 columns, got more"), std::string::npos);
   const std::string longest(size_t{1} << 24, 'a');
-  EXPECT_NE(read("y,x\n" + longest + ",2\n", 2, 99).find("expected cells of at most 16777215 bytes"), std::string::npos);
+  EXPECT_NE(read("y,x\n" + longest + ",2\n", 2, 99).find("expected cells of at most 16777215 bytes"),
+            std::string::npos);
   const CsvTable doubled("y,x\n\"a\"\"b\"\"\",\"\"\n", "t.csv");
   EXPECT_EQ(doubled.cell(0, 0), "a\"b\"");
   EXPECT_EQ(doubled.cell(0, 1), "");
@@ -274,7 +295,8 @@ TEST(Csv, FormsOfNumbers) {
     EXPECT_TRUE(gw::parse_number(text, value)) << text;
     EXPECT_EQ(value, 0) << text;
   }
-  for (const auto* text : {"+-5", "1e400", "1e99999999999999999999", "+"}) EXPECT_FALSE(gw::parse_number(text, value)) << text;
+  for (const auto* text : {"+-5", "1e400", "1e99999999999999999999", "+"})
+    EXPECT_FALSE(gw::parse_number(text, value)) << text;
   EXPECT_FALSE(gw::parse_number("1" + std::string(400, '0') + "e-1", value));
   for (const auto* text : {"-nan", "-NaN", "+nan"}) EXPECT_TRUE(gw::is_missing(text)) << text;
   for (const auto* text : {"-na", "-", "-.", "-5"}) EXPECT_FALSE(gw::is_missing(text)) << text;
@@ -318,7 +340,8 @@ TEST(Csv, MarksOfMissingValuesMayBeNamed) {
   FrameOptions frame;
   frame.response = "y", frame.drop_missing = true;
   frame.inputs = {"x"};
-  EXPECT_NE(refusal([&] { make_frame(CsvTable(text, "t.csv"), frame); }).find("missing marks"), std::string::npos);
+  EXPECT_NE(refusal([&] { make_frame(CsvTable(text, "t.csv"), frame); }).find("missing marks"),
+            std::string::npos);
   frame.inputs = {};
   gw::CsvOptions options;
   options.missing = Names{"?"};
@@ -336,7 +359,8 @@ TEST(Csv, EqualNumbersAreOneLevel) {
   EXPECT_EQ(frame.schema.terms[1].levels, (Names{"01", "1"}));  // digits after a 0 are an identifier
   auto schema = frame.schema;
   schema.terms[0].levels = {"1.0", "2"};  // a model file of before
-  EXPECT_EQ(gw::apply_schema(CsvTable("g,zip\n1.0,1\n2.0,01\n", "n.csv"), schema, false, false).x, (std::vector<double>{0, 1, 1, 0}));
+  EXPECT_EQ(gw::apply_schema(CsvTable("g,zip\n1.0,1\n2.0,01\n", "n.csv"), schema, false, false).x,
+            (std::vector<double>{0, 1, 1, 0}));
 }
 
 TEST(Csv, NoEscapeSequenceReachesAMessage) {
@@ -350,34 +374,41 @@ TEST(Csv, NoEscapeSequenceReachesAMessage) {
   EXPECT_NE(cell.find("\\x1b[31mred\\xe2\\x80\\xae"), std::string::npos) << cell;
 }
 
-class CsvFile : public gw::testing::TempDirectory {};
+class CsvFile : public gw::test::TempDirectory {};
 
 TEST_F(CsvFile, PlainAndCompressedAreTheSame) {
   const std::string bytes = "y,x\n1,2\n3,4\n";
-  const auto plain = gw::load_csv(file("a.csv", bytes)), packed = gw::load_csv(file("a.csv.gz", gw::testing::gzip(bytes)));
+  const auto plain = gw::load_csv(file("a.csv", bytes)),
+             packed = gw::load_csv(file("a.csv.gz", gw::test::gzip(bytes)));
   EXPECT_EQ(plain.cell(1, 1), packed.cell(1, 1));
   EXPECT_THROW(gw::load_csv(directory_ + "/none.csv"), gw::IoError);
   EXPECT_THROW(gw::load_csv(file("b.csv", bytes), {0, 5, 10}), gw::ValueError);
 }
 
-// 0.3 MB that stand for 300 MB, as one member and as three hundred: refused at the limit of 256 MiB, and rows before they fill the memory.
+// 0.3 MB that stand for 300 MB, as one member and as three hundred: refused at the limit of 256 MiB, and rows
+// before they fill the memory.
 TEST_F(CsvFile, SlowABombIsRefusedInBoundedTime) {
   std::string piece, whole = "y,x\n";
   while (piece.size() < 1000000) piece += "1,2\n";
-  const std::string header = gw::testing::gzip(whole), member = gw::testing::gzip(piece);
+  const std::string header = gw::test::gzip(whole), member = gw::test::gzip(piece);
   std::string many = header, rows = header;
   for (int i = 0; i < 300; ++i) whole += piece, many += member, rows += i < 40 ? member : "";
-  for (const auto& path : {file("one.gz", gw::testing::gzip(whole)), file("many.gz", many)}) {
+  for (const auto& path : {file("one.gz", gw::test::gzip(whole)), file("many.gz", many)}) {
     const auto started = std::chrono::steady_clock::now();
-    EXPECT_NE(refusal([&] { gw::load_csv(path); }).find("expected at most 268435456 bytes of content, got more"), std::string::npos);
+    EXPECT_NE(
+        refusal([&] { gw::load_csv(path); }).find("expected at most 268435456 bytes of content, got more"),
+        std::string::npos);
     EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(10));
   }
   const auto message = refusal([&] { gw::load_csv(file("rows.gz", rows)); });
-  EXPECT_NE(message.find("expected a table of at most 16777216 cells (8388608 rows of 2 columns)"), std::string::npos) << message;
+  EXPECT_NE(message.find("expected a table of at most 16777216 cells (8388608 rows of 2 columns)"),
+            std::string::npos)
+      << message;
 }
 
 TEST(Csv, SurvivesTheCorpusAndItsMutants) {
-  const auto counts = gw::testing::replay("csv", 10000, [](std::string_view bytes) { return gw::testing::check_csv(bytes); });
+  const auto counts =
+      gw::test::replay("csv", 10000, [](std::string_view bytes) { return gw::test::check_csv(bytes); });
   EXPECT_GT(counts.accepted, 500);
   EXPECT_GT(counts.refused, 500);
 }

@@ -2,17 +2,17 @@
 
 #include <cstdlib>
 
-#include "base/registry.h"
-#include "base/rng.h"
-#include "data/dataset.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/base/rng.h"
+#include "gatewright/data/dataset.h"
 #include "tests/data/temp_directory.h"
 
 namespace {
 
-using gw::testing::gzip;
-using gw::testing::idx;
-using gw::testing::TempDirectory;
-using gw::testing::value_error_of;
+using gw::test::gzip;
+using gw::test::idx;
+using gw::test::TempDirectory;
+using gw::test::value_error_of;
 
 std::shared_ptr<gw::Dataset> dataset(const std::string& name, const gw::Json& options = gw::Json::object()) {
   return gw::make_part<gw::Dataset>(name, options, {});
@@ -38,7 +38,7 @@ TEST(Datasets, EveryPartHasASummaryAndItsFilesStem) {
   ASSERT_GE(parts.size(), 3u);
   for (const auto& part : parts) {
     EXPECT_FALSE(part.summary.empty()) << part.name;
-    EXPECT_EQ(part.file, "data/datasets/" + part.name + ".cpp");
+    EXPECT_EQ(part.file, "gatewright/data/datasets/" + part.name + ".cpp");
     EXPECT_THROW(dataset(part.name, {{"no_such_option", 1}}), gw::ValueError) << part.name;
   }
 }
@@ -57,7 +57,8 @@ class FashionMnist : public TempDirectory {
 };
 
 TEST_F(FashionMnist, ReadsPlainAndPackedFiles) {
-  write(idx({2, 28, 28}, std::string(784, 'a') + std::string(784, 'b')), idx({2}, std::string("\x03\x00", 2)));
+  write(idx({2, 28, 28}, std::string(784, 'a') + std::string(784, 'b')),
+        idx({2}, std::string("\x03\x00", 2)));
   const auto data = dataset("fashion_mnist", {{"path", directory_}})->load();
   EXPECT_EQ(data.train.at("image").sizes(), (std::vector<int64_t>{2, 1, 28, 28}));
   EXPECT_EQ(data.train.at("image")[1].min().item<int>(), 'b');
@@ -80,7 +81,8 @@ TEST_F(FashionMnist, RefusesFilesThatDoNotFit) {
 
 TEST_F(FashionMnist, SaysWhereItLookedAndHowToGetTheFiles) {
   const auto part = dataset("fashion_mnist", {{"path", directory_ + "/none"}});
-  EXPECT_NE(part->missing().find("train-images-idx3-ubyte in " + directory_ + "/none"), std::string::npos) << part->missing();
+  EXPECT_NE(part->missing().find("train-images-idx3-ubyte in " + directory_ + "/none"), std::string::npos)
+      << part->missing();
   EXPECT_NE(part->missing().find("dataset-fashion-mnist"), std::string::npos);
   EXPECT_EQ(part->missing().find('\n'), std::string::npos);
   EXPECT_THROW(part->load(), gw::IoError);
@@ -114,7 +116,8 @@ class Cifar10 : public TempDirectory {
     return label + std::string(1024, red) + std::string(1024, 'g') + std::string(1024, 'b');
   }
   void write() {
-    for (int i = 1; i <= 5; ++i) file("data_batch_" + std::to_string(i) + ".bin", record(static_cast<char>(i), 'r'));
+    for (int i = 1; i <= 5; ++i)
+      file("data_batch_" + std::to_string(i) + ".bin", record(static_cast<char>(i), 'r'));
     file("test_batch.bin", record(0, 'x') + record(9, 'y'));
   }
 };
@@ -130,9 +133,12 @@ TEST_F(Cifar10, ReadsRecords) {
 
 TEST_F(Cifar10, RefusesWhatIsNoBatch) {
   EXPECT_THROW(dataset("cifar10", {{"path", directory_}})->load(), gw::IoError);
-  EXPECT_NE(dataset("cifar10", {{"path", directory_}})->missing().find("cifar-10-binary.tar.gz"), std::string::npos);
+  EXPECT_NE(dataset("cifar10", {{"path", directory_}})->missing().find("cifar-10-binary.tar.gz"),
+            std::string::npos);
   write();
-  const auto error = [&] { return value_error_of([&] { dataset("cifar10", {{"path", directory_}})->load(); }); };
+  const auto error = [&] {
+    return value_error_of([&] { dataset("cifar10", {{"path", directory_}})->load(); });
+  };
   file("data_batch_3.bin", record(1, 'a') + "cut");
   EXPECT_NE(error().find("(3 left over)"), std::string::npos) << error();
   file("data_batch_3.bin", record(1, 'a') + record(10, 'a'));
@@ -144,26 +150,31 @@ TEST_F(Cifar10, RefusesWhatIsNoBatch) {
 gw::TaskData synthetic(gw::Json options) { return dataset("synthetic", options)->load(); }
 
 TEST(Synthetic, IsAPureFunctionOfItsOptions) {
-  const auto a = synthetic({{"train", 40}}), b = synthetic({{"train", 40}}), c = synthetic({{"train", 40}, {"seed", 1}}),
-             d = synthetic({{"train", 60}});
+  const auto a = synthetic({{"train", 40}}), b = synthetic({{"train", 40}}),
+             c = synthetic({{"train", 40}, {"seed", 1}}), d = synthetic({{"train", 60}});
   EXPECT_TRUE(a.train.at("image").equal(b.train.at("image")));
   EXPECT_FALSE(a.train.at("image").equal(c.train.at("image")));
-  EXPECT_TRUE(d.train.at("image").slice(0, 0, 40).equal(a.train.at("image"))) << "more images must not change the first ones";
+  EXPECT_TRUE(d.train.at("image").slice(0, 0, 40).equal(a.train.at("image")))
+      << "more images must not change the first ones";
   EXPECT_FALSE(a.train.at("image").equal(a.test.at("image").slice(0, 0, 40)));
   EXPECT_TRUE(at::bincount(a.train.at("label")).eq(4).all().item<bool>());
 }
 
 /// Share of test images that ridge regression on `features` classifies right.
-double ridge_accuracy(const at::Tensor& train, const at::Tensor& train_labels, const at::Tensor& test, const at::Tensor& test_labels,
-                      int64_t classes) {
-  const auto with_one = [](const at::Tensor& x) { return at::cat({x, at::ones({x.size(0), 1}, x.options())}, 1); };
+double ridge_accuracy(const at::Tensor& train, const at::Tensor& train_labels, const at::Tensor& test,
+                      const at::Tensor& test_labels, int64_t classes) {
+  const auto with_one = [](const at::Tensor& x) {
+    return at::cat({x, at::ones({x.size(0), 1}, x.options())}, 1);
+  };
   const at::Tensor x = with_one(train), y = at::one_hot(train_labels, classes).to(at::kDouble) * 2 - 1;
-  const at::Tensor gram = x.t().mm(x) + 1e-2 * static_cast<double>(x.size(0)) * at::eye(x.size(1), x.options());
+  const at::Tensor gram =
+      x.t().mm(x) + 1e-2 * static_cast<double>(x.size(0)) * at::eye(x.size(1), x.options());
   const at::Tensor weights = at::cholesky_solve(x.t().mm(y), at::linalg_cholesky(gram));
   return with_one(test).mm(weights).argmax(1).eq(test_labels).to(at::kDouble).mean().item<double>();
 }
 
-/// One layer of 64 random 5 x 5 filters, rectified and averaged: what the simplest convolutional network sees before training.
+/// One layer of 64 random 5 x 5 filters, rectified and averaged: what the simplest convolutional network sees
+/// before training.
 at::Tensor filter_energy(const at::Tensor& images) {
   const gw::Rng rng(5);
   const at::Tensor filters = at::empty({64, images.size(1), 5, 5}, at::kDouble);
@@ -177,11 +188,16 @@ at::Tensor filter_energy(const at::Tensor& images) {
 TEST(Synthetic, NeedsMoreThanALinearClassifierAndIsLearnable) {
   for (const int64_t channels : {1, 3}) {
     const auto data = synthetic({{"train", 1000}, {"test", 500}, {"channels", channels}});
-    const auto flat = [](const gw::TensorSet& set) { return set.at("image").flatten(1).to(at::kDouble) / 255 - 0.5; };
-    const double linear = ridge_accuracy(flat(data.train), data.train.at("label"), flat(data.test), data.test.at("label"), data.classes);
-    const double convolutional = ridge_accuracy(filter_energy(data.train.at("image")), data.train.at("label"), filter_energy(data.test.at("image")),
-                                                data.test.at("label"), data.classes);
-    EXPECT_LT(linear, 0.5) << "a score that favours an image disfavours its negative, which is as frequent in the class";
+    const auto flat = [](const gw::TensorSet& set) {
+      return set.at("image").flatten(1).to(at::kDouble) / 255 - 0.5;
+    };
+    const double linear = ridge_accuracy(flat(data.train), data.train.at("label"), flat(data.test),
+                                         data.test.at("label"), data.classes);
+    const double convolutional =
+        ridge_accuracy(filter_energy(data.train.at("image")), data.train.at("label"),
+                       filter_energy(data.test.at("image")), data.test.at("label"), data.classes);
+    EXPECT_LT(linear, 0.5)
+        << "a score that favours an image disfavours its negative, which is as frequent in the class";
     EXPECT_GT(convolutional, 0.9);
     RecordProperty("linear" + std::to_string(channels), std::to_string(linear));
     RecordProperty("convolutional" + std::to_string(channels), std::to_string(convolutional));
@@ -189,7 +205,9 @@ TEST(Synthetic, NeedsMoreThanALinearClassifierAndIsLearnable) {
 }
 
 gw::TensorSet small_set(const std::vector<int64_t>& labels) {
-  auto set = gw::labelled_images(at::arange(static_cast<int64_t>(labels.size()), at::kByte).view({-1, 1, 1, 1}), at::tensor(labels, at::kLong));
+  auto set =
+      gw::labelled_images(at::arange(static_cast<int64_t>(labels.size()), at::kByte).view({-1, 1, 1, 1}),
+                          at::tensor(labels, at::kLong));
   return set;
 }
 
@@ -212,17 +230,22 @@ TEST(SplitValidation, CutsTheSameShareOfEveryClassWithoutOverlap) {
   const auto split = gw::split_validation(set, 3, 0.1, 7);
   EXPECT_TRUE(at::bincount(split.validation.at("label")).eq(3).all().item<bool>());
   EXPECT_TRUE(at::bincount(split.train.at("label")).eq(27).all().item<bool>());
-  const at::Tensor all = std::get<0>(at::cat({split.train.at("image"), split.validation.at("image")}).flatten().sort());
+  const at::Tensor all =
+      std::get<0>(at::cat({split.train.at("image"), split.validation.at("image")}).flatten().sort());
   EXPECT_TRUE(all.equal(set.at("image").flatten()));
-  EXPECT_TRUE(gw::split_validation(set, 3, 0.1, 7).validation.at("image").equal(split.validation.at("image")));
-  EXPECT_FALSE(gw::split_validation(set, 3, 0.1, 8).validation.at("image").equal(split.validation.at("image")));
+  EXPECT_TRUE(
+      gw::split_validation(set, 3, 0.1, 7).validation.at("image").equal(split.validation.at("image")));
+  EXPECT_FALSE(
+      gw::split_validation(set, 3, 0.1, 8).validation.at("image").equal(split.validation.at("image")));
   EXPECT_EQ(gw::split_validation(set, 3, 0, 7).train.size(), 90);
   EXPECT_EQ(gw::split_validation(set, 3, 0, 7).validation.size(), 0);
-  for (const double bad : {-0.1, 1.0, std::nan(""), 0.01}) EXPECT_THROW(gw::split_validation(set, 3, bad, 7), gw::ValueError) << bad;
+  for (const double bad : {-0.1, 1.0, std::nan(""), 0.01})
+    EXPECT_THROW(gw::split_validation(set, 3, bad, 7), gw::ValueError) << bad;
   try {
     gw::split_validation(set, 3, 0.01, 7);
   } catch (const gw::ValueError& error) {
-    EXPECT_NE(std::string(error.what()).find("raise \"validation\", or set it to 0"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("raise \"validation\", or set it to 0"), std::string::npos)
+        << error.what();
   }
 }
 

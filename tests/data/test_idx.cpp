@@ -4,19 +4,19 @@
 #include <fstream>
 #include <new>
 
-#include "base/rng.h"
-#include "data/gzip.h"
-#include "data/idx.h"
+#include "gatewright/base/rng.h"
+#include "gatewright/data/gzip.h"
+#include "gatewright/data/idx.h"
 #include "tests/data/temp_directory.h"
 #include "tests/fuzz/check_idx.h"
 #include "tests/fuzz/replay.h"
 
 namespace {
 
-using gw::testing::gzip;
-using gw::testing::idx;
-using gw::testing::TempDirectory;
-using gw::testing::value_error_of;
+using gw::test::gzip;
+using gw::test::idx;
+using gw::test::TempDirectory;
+using gw::test::value_error_of;
 
 class Gzip : public TempDirectory {};
 class Idx : public TempDirectory {};
@@ -30,7 +30,9 @@ std::string noise(size_t size) {
 TEST_F(Gzip, InflatesWhatZlibDeflated) {
   for (const auto& content : {std::string(), std::string("a"), std::string(300000, 'a'), noise(200000)}) {
     EXPECT_EQ(gw::inflate_gzip(gzip(content), content.size(), "t"), content);
-    EXPECT_EQ(gw::inflate_gzip(gzip(content) + gzip("tail") + std::string(512, '\0'), content.size() + 4, "t"), content + "tail");
+    EXPECT_EQ(
+        gw::inflate_gzip(gzip(content) + gzip("tail") + std::string(512, '\0'), content.size() + 4, "t"),
+        content + "tail");
   }
   EXPECT_EQ(gw::inflate_gzip("plain", 5, "t"), "plain");
   EXPECT_EQ(gw::read_gzip(file("a.gz", gzip("hello")), 100), "hello");
@@ -40,7 +42,8 @@ TEST_F(Gzip, InflatesWhatZlibDeflated) {
 TEST_F(Gzip, EveryTruncationIsNamed) {
   const std::string packed = gzip(noise(1000));
   for (size_t size = 2; size < packed.size(); ++size) {
-    const std::string message = value_error_of([&] { gw::inflate_gzip(packed.substr(0, size), 4000, "train.gz"); });
+    const std::string message =
+        value_error_of([&] { gw::inflate_gzip(packed.substr(0, size), 4000, "train.gz"); });
     EXPECT_NE(message.find("gzip \"train.gz\""), std::string::npos);
     EXPECT_NE(message.find("cut short"), std::string::npos) << size << ": " << message;
   }
@@ -48,10 +51,13 @@ TEST_F(Gzip, EveryTruncationIsNamed) {
 
 TEST_F(Gzip, CorruptionIsNamed) {
   const std::string packed = gzip(noise(1000));
-  for (const size_t position : {size_t{2}, size_t{3}, packed.size() / 2, packed.size() - 5, packed.size() - 1}) {
+  for (const size_t position :
+       {size_t{2}, size_t{3}, packed.size() / 2, packed.size() - 5, packed.size() - 1}) {
     std::string bad = packed;
     bad[position] = static_cast<char>(bad[position] ^ 0xFF);
-    EXPECT_NE(value_error_of([&] { gw::inflate_gzip(bad, 4000, "train.gz"); }).find("gzip \"train.gz\""), std::string::npos) << position;
+    EXPECT_NE(value_error_of([&] { gw::inflate_gzip(bad, 4000, "train.gz"); }).find("gzip \"train.gz\""),
+              std::string::npos)
+        << position;
   }
   const std::string trailing = value_error_of([&] { gw::inflate_gzip(packed + "junk", 4000, "train.gz"); });
   EXPECT_NE(trailing.find("got 4 bytes"), std::string::npos) << trailing;
@@ -107,7 +113,9 @@ TEST_F(Idx, NamesWhatIsWrong) {
   const auto message = [](const std::string& bytes, int64_t dims = 0) {
     return value_error_of([&] { gw::parse_idx(bytes, dims, "train"); });
   };
-  const auto expect = [&](const std::string& text, const std::string& part) { EXPECT_NE(text.find(part), std::string::npos) << text; };
+  const auto expect = [&](const std::string& text, const std::string& part) {
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+  };
   expect(message(""), "idx \"train\": expected at least 4 bytes, got 0");
   expect(message("PNG..."), "got 50 4e");
   expect(message(std::string("\0\0\x0d\x01\0\0\0\x01....", 12)), "got 0x0d");
@@ -121,15 +129,18 @@ TEST_F(Idx, NamesWhatIsWrong) {
 }
 
 TEST_F(Idx, AbsurdSizesAllocateNothing) {
-  const std::string huge =
-      idx({4294967295u, 4294967295u, 4294967295u, 4294967295u, 4294967295u, 4294967295u, 4294967295u, 4294967295u}, "abc");
+  const std::string huge = idx({4294967295u, 4294967295u, 4294967295u, 4294967295u, 4294967295u, 4294967295u,
+                                4294967295u, 4294967295u},
+                               "abc");
   EXPECT_THROW(gw::parse_idx(huge, 0, "t"), gw::ValueError);
-  EXPECT_THROW(gw::parse_idx(idx({65536, 65536, 65536, 65536}, ""), 0, "t"), gw::ValueError) << "the product is 0 modulo 2^64";
+  EXPECT_THROW(gw::parse_idx(idx({65536, 65536, 65536, 65536}, ""), 0, "t"), gw::ValueError)
+      << "the product is 0 modulo 2^64";
   EXPECT_THROW(gw::parse_idx(idx({2147483648u}, "abc"), 0, "t"), gw::ValueError);
 }
 
 TEST(IdxFuzz, CorpusAndItsMutationsAreReadOrRefused) {
-  const auto counts = gw::testing::replay("idx", 2000, [](std::string_view bytes) { return gw::testing::check_idx(bytes); });
+  const auto counts =
+      gw::test::replay("idx", 2000, [](std::string_view bytes) { return gw::test::check_idx(bytes); });
   EXPECT_GE(counts.accepted, 20) << "mutations that are still valid exercise the reader beyond its header";
   EXPECT_GE(counts.refused, 500);
 }

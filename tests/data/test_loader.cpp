@@ -5,15 +5,17 @@
 #include <set>
 #include <thread>
 
-#include "base/error.h"
-#include "data/loader.h"
+#include "gatewright/base/error.h"
+#include "gatewright/data/loader.h"
 
 namespace {
 
 gw::TensorSet images_of(int64_t count, int64_t channels, int64_t height, int64_t width) {
-  auto set = gw::labelled_images(at::empty({count, channels, height, width}, at::kByte), at::arange(count, at::kLong) % 7);
+  auto set = gw::labelled_images(at::empty({count, channels, height, width}, at::kByte),
+                                 at::arange(count, at::kLong) % 7);
   auto* pixels = set.at("image").data_ptr<uint8_t>();
-  for (int64_t i = 0; i < set.at("image").numel(); ++i) pixels[i] = static_cast<uint8_t>(gw::Rng(1).bits(static_cast<uint64_t>(i)));
+  for (int64_t i = 0; i < set.at("image").numel(); ++i)
+    pixels[i] = static_cast<uint8_t>(gw::Rng(1).bits(static_cast<uint64_t>(i)));
   return set;
 }
 
@@ -34,7 +36,8 @@ TEST(Loader, GivesTheImagesChannelsLastInUnitRange) {
       EXPECT_TRUE(batch.index.equal(at::arange(4 * b, end, at::kLong)));
       EXPECT_TRUE(batch.at("label").equal(set.at("label").slice(0, 4 * b, end)));
       EXPECT_TRUE(batch.at("image").is_contiguous(at::MemoryFormat::ChannelsLast));
-      EXPECT_TRUE(batch.at("image").equal(set.at("image").slice(0, 4 * b, end).to(at::kFloat) / 255)) << "uint8 / 255 must be exact";
+      EXPECT_TRUE(batch.at("image").equal(set.at("image").slice(0, 4 * b, end).to(at::kFloat) / 255))
+          << "uint8 / 255 must be exact";
     }
   }
 }
@@ -61,7 +64,8 @@ TEST(Loader, AnEpochHoldsEveryImageOnceInAnOrderOfItsOwn) {
   }
   EXPECT_FALSE(orders[0].equal(orders[1]));
   const gw::Loader again(set, 10, augment(2, true), true, gw::Rng(3));
-  EXPECT_TRUE(again.get(1, 7).at("image").equal(loader.get(1, 7).at("image"))) << "resuming in the middle needs no earlier batch";
+  EXPECT_TRUE(again.get(1, 7).at("image").equal(loader.get(1, 7).at("image")))
+      << "resuming in the middle needs no earlier batch";
   EXPECT_TRUE(loader.get(0, 3).index.equal(orders[0].slice(0, 30, 40))) << "going back to an earlier epoch";
 }
 
@@ -88,7 +92,9 @@ TEST(Loader, AugmentsByPaddedCropsAndFlips) {
   std::vector<int> places(50, 0);
   for (int64_t i = 0; i < 400; ++i) {
     int64_t place = 0;
-    ASSERT_TRUE(is_augmented(batch.at("image")[i], set.at("image")[batch.index[i].item<int64_t>()], 2, true, place)) << i;
+    ASSERT_TRUE(
+        is_augmented(batch.at("image")[i], set.at("image")[batch.index[i].item<int64_t>()], 2, true, place))
+        << i;
     ++places[static_cast<size_t>(place)];
   }
   EXPECT_EQ(std::count(places.begin(), places.end(), 0), 0)
@@ -106,23 +112,27 @@ TEST(Loader, PaddingAboveTheImageIsBlackNotACrash) {
 
 TEST(Loader, NeitherBatchSizeNorThreadsChangeABit) {
   const auto set = images_of(100, 3, 8, 8);
-  const gw::Loader whole(set, 100, augment(2, true), true, gw::Rng(3)), parts(set, 7, augment(2, true), true, gw::Rng(3));
+  const gw::Loader whole(set, 100, augment(2, true), true, gw::Rng(3)),
+      parts(set, 7, augment(2, true), true, gw::Rng(3));
   const auto all = whole.get(2, 0);
   std::vector<at::Tensor> pieces(static_cast<size_t>(parts.batches()));
   std::vector<std::thread> threads;
   for (int t = 0; t < 2; ++t) {
     threads.emplace_back([&, t] {
-      for (auto b = static_cast<size_t>(t); b < pieces.size(); b += 2) pieces[b] = parts.get(2, static_cast<int64_t>(b)).at("image");
+      for (auto b = static_cast<size_t>(t); b < pieces.size(); b += 2)
+        pieces[b] = parts.get(2, static_cast<int64_t>(b)).at("image");
     });
   }
   for (auto& thread : threads) thread.join();
   EXPECT_TRUE(at::cat(pieces).equal(all.at("image")));
   const auto unshuffled = gw::Loader(set, 100, augment(2, true), false, gw::Rng(3)).get(2, 0);
-  EXPECT_TRUE(unshuffled.at("image").index_select(0, all.index).equal(all.at("image"))) << "draws belong to the position in the set";
+  EXPECT_TRUE(unshuffled.at("image").index_select(0, all.index).equal(all.at("image")))
+      << "draws belong to the position in the set";
 }
 
 TEST(Loader, ABatchLargeEnoughForTwoThreadsIsTheSame) {
-  const auto set = images_of(600, 1, 64, 64);  // 2.4 million pixels: the loader splits the work at one million
+  const auto set =
+      images_of(600, 1, 64, 64);  // 2.4 million pixels: the loader splits the work at one million
   const gw::Loader loader(set, 600, augment(4, true), true, gw::Rng(3));
   const int threads = at::get_num_threads();
   at::set_num_threads(1);
@@ -137,9 +147,16 @@ TEST(Loader, RefusesWhatItCannotLoad) {
   const auto set = images_of(4, 1, 2, 2);
   EXPECT_THROW(gw::Loader(set, 0, {}, true, gw::Rng(1)), gw::ValueError);
   EXPECT_THROW(gw::Loader({}, 1, {}, true, gw::Rng(1)), gw::ValueError);
-  EXPECT_THROW(gw::Loader(gw::labelled_images(set.at("image").to(at::kFloat), set.at("label")), 1, {}, true, gw::Rng(1)), gw::ValueError);
-  EXPECT_THROW(gw::Loader(gw::labelled_images(set.at("image").slice(2, 0, 0), set.at("label")), 1, {}, true, gw::Rng(1)), gw::ValueError) << "images without pixels";
-  EXPECT_THROW(gw::Loader(gw::labelled_images(set.at("image"), set.at("label").slice(0, 0, 3)), 1, {}, true, gw::Rng(1)), gw::ValueError);
+  EXPECT_THROW(gw::Loader(gw::labelled_images(set.at("image").to(at::kFloat), set.at("label")), 1, {}, true,
+                          gw::Rng(1)),
+               gw::ValueError);
+  EXPECT_THROW(gw::Loader(gw::labelled_images(set.at("image").slice(2, 0, 0), set.at("label")), 1, {}, true,
+                          gw::Rng(1)),
+               gw::ValueError)
+      << "images without pixels";
+  EXPECT_THROW(gw::Loader(gw::labelled_images(set.at("image"), set.at("label").slice(0, 0, 3)), 1, {}, true,
+                          gw::Rng(1)),
+               gw::ValueError);
   const gw::Loader loader(set, 2, {}, true, gw::Rng(1));
   EXPECT_THROW(loader.get(0, 2), gw::ValueError);
   EXPECT_THROW(loader.get(0, -1), gw::ValueError);

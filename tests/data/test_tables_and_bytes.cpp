@@ -3,14 +3,16 @@
 
 #include <fstream>
 
-#include "base/error.h"
-#include "base/registry.h"
-#include "data/dataset.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/data/dataset.h"
 #include "tests/data/temp_directory.h"
 
 namespace {
 
-gw::TaskData load(const char* part, const gw::Json& options) { return gw::make_part<gw::Dataset>(part, options, {})->load(); }
+gw::TaskData load(const char* part, const gw::Json& options) {
+  return gw::make_part<gw::Dataset>(part, options, {})->load();
+}
 
 template <class Call>
 void expect_refused(const Call& call, const std::string& words) {
@@ -31,21 +33,34 @@ TEST(Bytes, WindowsFollowEachOtherAndTheTargetIsTheNextByte) {
   EXPECT_EQ(data.vocabulary, 256);
   EXPECT_EQ(data.class_names, (std::vector<std::string>{"constitution", "declaration"}));
   EXPECT_EQ(token[0][0].item<int64_t>(), 'T') << "The Constitution …";
-  EXPECT_TRUE(data.test.at("label").min().equal(at::scalar_tensor(0, at::kLong)) && data.test.at("label").max().item<int64_t>() == 1)
+  EXPECT_TRUE(data.test.at("label").min().equal(at::scalar_tensor(0, at::kLong)) &&
+              data.test.at("label").max().item<int64_t>() == 1)
       << "the test holds windows of both files";
 }
 
-class BytesOfAFile : public gw::testing::TempDirectory {};
+class BytesOfAFile : public gw::test::TempDirectory {};
 
 TEST_F(BytesOfAFile, ShorterThanTheContextAreRefused) {
   const auto path = directory_ + "/short.txt";
   for (const char* text : {"", "a few words"}) {
     std::ofstream(path, std::ios::trunc) << text;
-    expect_refused([&] { load("bytes", {{"files", {path}}, {"context", 64}}); }, "expected more than 64 bytes");
+    expect_refused(
+        [&] {
+          load("bytes", {{"files", {path}}, {"context", 64}});
+        },
+        "expected more than 64 bytes");
   }
   std::ofstream(path, std::ios::trunc) << std::string(70, 'x');
-  expect_refused([&] { load("bytes", {{"files", {path}}, {"context", 64}}); }, "expected at least 2 windows of 64 bytes");
-  expect_refused([&] { load("bytes", {{"files", {"no/such.txt"}}}); }, "expected the file \"no/such.txt\" here or in");
+  expect_refused(
+      [&] {
+        load("bytes", {{"files", {path}}, {"context", 64}});
+      },
+      "expected at least 2 windows of 64 bytes");
+  expect_refused(
+      [&] {
+        load("bytes", {{"files", {"no/such.txt"}}});
+      },
+      "expected the file \"no/such.txt\" here or in");
   expect_refused([&] { load("bytes", {{"files", gw::Json::array()}}); }, "expected at least one file");
 }
 
@@ -57,11 +72,15 @@ TEST(Table, InputsAreStandardisedOverTheTrainingRowsAlone) {
   EXPECT_LT(x.mean(0).abs().max().item<double>(), 1e-6);
   EXPECT_LT((x.square().mean(0) - 1).abs().max().item<double>(), 1e-5);
   EXPECT_EQ(data.class_names, (std::vector<std::string>{"setosa", "versicolor", "virginica"}));
-  EXPECT_TRUE(at::bincount(at::cat({data.train.at("label"), data.test.at("label")})).eq(50).all().item<bool>());
+  EXPECT_TRUE(
+      at::bincount(at::cat({data.train.at("label"), data.test.at("label")})).eq(50).all().item<bool>());
 }
 
 TEST(Table, NumbersAreScaledBackByTheDeviation) {
-  const auto data = load("table", {{"path", "iris.csv"}, {"response", "petal_length"}, {"classes", false}, {"inputs", {"petal_width", "species"}}});
+  const auto data = load("table", {{"path", "iris.csv"},
+                                   {"response", "petal_length"},
+                                   {"classes", false},
+                                   {"inputs", {"petal_width", "species"}}});
   EXPECT_EQ(data.train.at("x").size(1), 3) << "one number, two levels beside the reference";
   EXPECT_NEAR(data.train.at("y").to(at::kDouble).square().mean().item<double>(), 1, 1e-5);
   EXPECT_NEAR(data.y_scale, 1.76, 0.1);
@@ -75,7 +94,8 @@ TEST(TensorSet, AMissingFieldIsNamedWithThoseThatAreThere) {
   const gw::TensorSet set{{{"x", at::zeros({2, 1})}, {"y", at::zeros({2})}}};
   expect_refused([&] { set.at("label"); }, "expected the field \"label\", got x, y");
   const gw::TensorSet uneven{{{"x", at::zeros({2, 1})}, {"y", at::zeros({3})}}};
-  expect_refused([&] { uneven.check("loader"); }, "loader: expected 2 rows in the field \"y\", as in \"x\", got 3");
+  expect_refused([&] { uneven.check("loader"); },
+                 "loader: expected 2 rows in the field \"y\", as in \"x\", got 3");
 }
 
 }  // namespace

@@ -2,18 +2,20 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "base/error.h"
-#include "data/frame.h"
+#include "gatewright/base/error.h"
+#include "gatewright/data/frame.h"
 
-namespace gw::testing {
+namespace gw::test {
 
-/// The property that fuzzing attacks: any bytes are either refused with a ValueError or become a table whose cells lie in memory and a
-/// frame of finite numbers. Returns whether they became a frame; aborts if the property fails.
+/// The property that fuzzing attacks: any bytes are either refused with a ValueError or become a table whose
+/// cells lie in memory and a frame of finite numbers. Returns whether they became a frame; aborts if the
+/// property fails.
 inline bool check_csv(std::string_view bytes, char decimal) {
   try {
     const CsvOptions limits{0, 1 << 20, 64, decimal, 1 << 14};
     const CsvTable table(std::string(bytes), "fuzz", limits);
-    if (table.columns() > limits.limit_columns || table.rows() * table.columns() > limits.limit_cells) std::abort();
+    if (table.columns() > limits.limit_columns || table.rows() * table.columns() > limits.limit_cells)
+      std::abort();
     size_t letters = 0;
     for (int64_t r = 0; r < table.rows(); ++r) {
       for (int64_t c = 0; c < table.columns(); ++c) letters += table.cell(r, c).size();
@@ -23,7 +25,9 @@ inline bool check_csv(std::string_view bytes, char decimal) {
     options.response = table.header().front();
     options.drop_missing = true;
     const Frame frame = make_frame(table, options);
-    if (frame.x.size() != frame.row.size() * frame.schema.columns().size() || frame.y.size() != frame.row.size()) std::abort();
+    if (frame.x.size() != frame.row.size() * frame.schema.columns().size() ||
+        frame.y.size() != frame.row.size())
+      std::abort();
     for (const double value : frame.x) {
       if (!(value - value == 0)) std::abort();
     }
@@ -39,4 +43,4 @@ inline bool check_csv(std::string_view bytes) {
   return with_points || with_commas;
 }
 
-}  // namespace gw::testing
+}  // namespace gw::test

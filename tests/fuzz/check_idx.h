@@ -5,14 +5,14 @@
 #include <cstring>
 #include <string_view>
 
-#include "base/error.h"
-#include "data/gzip.h"
-#include "data/idx.h"
+#include "gatewright/base/error.h"
+#include "gatewright/data/gzip.h"
+#include "gatewright/data/idx.h"
 
-namespace gw::testing {
+namespace gw::test {
 
-/// The property that fuzzing attacks: any bytes are either refused with a ValueError or become an array that holds every
-/// byte after the header. Returns whether they were accepted; aborts if the property fails.
+/// The property that fuzzing attacks: any bytes are either refused with a ValueError or become an array that
+/// holds every byte after the header. Returns whether they were accepted; aborts if the property fails.
 inline bool check_idx(std::string_view bytes) {
   try {
     const std::string content = inflate_gzip(bytes, 1 << 20, "fuzz");
@@ -26,4 +26,4 @@ inline bool check_idx(std::string_view bytes) {
   }
 }
 
-}  // namespace gw::testing
+}  // namespace gw::test

@@ -3,13 +3,14 @@
 #include <cstring>
 #include <string_view>
 
-#include "base/error.h"
-#include "models/safetensors.h"
+#include "gatewright/base/error.h"
+#include "gatewright/models/safetensors.h"
 
-namespace gw::testing {
+namespace gw::test {
 
-/// The property that fuzzing attacks: any bytes are either refused with a ValueError or become tensors that hold no more bytes than
-/// the file, and that come back the same after writing and reading. Returns whether they were accepted; aborts if it fails.
+/// The property that fuzzing attacks: any bytes are either refused with a ValueError or become tensors that
+/// hold no more bytes than the file, and that come back the same after writing and reading. Returns whether
+/// they were accepted; aborts if it fails.
 inline bool check_safetensors(std::string_view bytes) {
   SafetensorsFile file;
   try {
@@ -20,15 +21,17 @@ inline bool check_safetensors(std::string_view bytes) {
   size_t held = 0;
   for (const auto& [name, tensor] : file.tensors) held += tensor.nbytes();
   if (held > bytes.size()) std::abort();
-  if (!file.unread.empty()) return true;                                             // cannot be written again
-  const SafetensorsFile again = parse_safetensors(write_safetensors(file), "fuzz");  // what was accepted must be writable: no catch
+  if (!file.unread.empty()) return true;  // cannot be written again
+  const SafetensorsFile again =
+      parse_safetensors(write_safetensors(file), "fuzz");  // what was accepted must be writable: no catch
   if (again.metadata != file.metadata || again.tensors.size() != file.tensors.size()) std::abort();
   for (const auto& [name, tensor] : file.tensors) {
     const at::Tensor& other = again.tensors.at(name);
     if (other.scalar_type() != tensor.scalar_type() || other.sizes() != tensor.sizes()) std::abort();
-    if (tensor.numel() > 0 && std::memcmp(other.data_ptr(), tensor.data_ptr(), tensor.nbytes()) != 0) std::abort();
+    if (tensor.numel() > 0 && std::memcmp(other.data_ptr(), tensor.data_ptr(), tensor.nbytes()) != 0)
+      std::abort();
   }
   return true;
 }
 
-}  // namespace gw::testing
+}  // namespace gw::test

@@ -4,12 +4,13 @@
 #include <string>
 #include <string_view>
 
-#include "base/error.h"
-#include "train/toml.h"
+#include "gatewright/base/error.h"
+#include "gatewright/train/toml.h"
 
-namespace gw::testing {
+namespace gw::test {
 
-/// The property that fuzzing attacks: any bytes are either refused with a ValueError that has a line and a column, or become a table.
+/// The property that fuzzing attacks: any bytes are either refused with a ValueError that has a line and a
+/// column, or become a table.
 /// Returns whether they became one; aborts if the property fails.
 inline bool check_toml(std::string_view bytes) {
   try {
@@ -23,4 +24,4 @@ inline bool check_toml(std::string_view bytes) {
   }
 }
 
-}  // namespace gw::testing
+}  // namespace gw::test

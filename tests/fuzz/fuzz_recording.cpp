@@ -5,6 +5,6 @@
 #include "tests/fuzz/check_recording.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  gw::testing::check_recording({reinterpret_cast<const char*>(data), size});
+  gw::test::check_recording({reinterpret_cast<const char*>(data), size});
   return 0;
 }

@@ -1,5 +1,6 @@
 #pragma once
-// Replays a corpus and deterministic mutations of it, so that every test run exercises what the fuzzers found.
+// Replays a corpus and deterministic mutations of it, so that every test run exercises what the fuzzers
+// found.
 #include <algorithm>
 #include <filesystem>
 #include <functional>
@@ -7,12 +8,13 @@
 #include <string_view>
 #include <vector>
 
-#include "base/file.h"
-#include "base/rng.h"
+#include "gatewright/base/file.h"
+#include "gatewright/base/rng.h"
 
-namespace gw::testing {
+namespace gw::test {
 
-/// One mutant: a flipped bit, an interesting byte, a cut, a repeated piece or a piece of another entry, one to four times over.
+/// One mutant: a flipped bit, an interesting byte, a cut, a repeated piece or a piece of another entry, one
+/// to four times over.
 inline std::string mutate(const std::vector<std::string>& corpus, const Rng& rng) {
   uint64_t draw = 0;
   const auto below = [&](uint64_t n) { return n == 0 ? 0 : rng.below(draw++, n); };
@@ -49,10 +51,12 @@ struct ReplayCounts {
 };
 
 /// Calls `check` on every file of tests/fuzz/corpus/<name> and on `mutants` mutants.
-inline ReplayCounts replay(const std::string& name, int mutants, const std::function<bool(std::string_view)>& check) {
+inline ReplayCounts replay(const std::string& name, int mutants,
+                           const std::function<bool(std::string_view)>& check) {
   std::vector<std::string> files, corpus;
   const std::string directory = std::string(GW_SOURCE_ROOT) + "tests/fuzz/corpus/" + name;
-  for (const auto& entry : std::filesystem::directory_iterator(directory)) files.push_back(entry.path().string());
+  for (const auto& entry : std::filesystem::directory_iterator(directory))
+    files.push_back(entry.path().string());
   std::sort(files.begin(), files.end());  // a directory has no order: mutants must not depend on it
   for (const auto& file : files) corpus.push_back(read_file(file, 1 << 20));
   ReplayCounts counts;
@@ -62,4 +66,4 @@ inline ReplayCounts replay(const std::string& name, int mutants, const std::func
   return counts;
 }
 
-}  // namespace gw::testing
+}  // namespace gw::test

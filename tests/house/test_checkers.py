@@ -16,7 +16,7 @@ import check_docs  # noqa: E402
 import check_floors  # noqa: E402
 from floors import FLOORS  # noqa: E402
 
-GOOD_PART = '#include "routing/gate.h"\n\nGW_REGISTER(gw::Gate, Linear);\n'
+GOOD_PART = '#include "gatewright/routing/gate.h"\n\nGW_REGISTER(gw::Gate, Linear);\n'
 
 
 class Tree(unittest.TestCase):
@@ -25,9 +25,9 @@ class Tree(unittest.TestCase):
         self.addCleanup(self.folder.cleanup)
         self.root = pathlib.Path(self.folder.name)
         self.write("CMakeLists.txt", f"set(GW_FLOORS {' '.join(FLOORS)})\n")
-        self.write("base/error.h", "#pragma once\n// why\n")
-        self.write("routing/gate.h", '#pragma once\n// why\n#include "base/error.h"\n')
-        self.write("routing/gates/linear.cpp", GOOD_PART)
+        self.write("gatewright/base/error.h", "#pragma once\n// why\n")
+        self.write("gatewright/routing/gate.h", '#pragma once\n// why\n#include "gatewright/base/error.h"\n')
+        self.write("gatewright/routing/gates/linear.cpp", GOOD_PART)
 
     def write(self, path, text):
         file = self.root / path
@@ -78,52 +78,52 @@ class Floors(Tree):
         self.assertEqual(check_floors.check(self.root), [])
 
     def test_upward_include(self):
-        self.write("base/bad.cpp", '#include "routing/gate.h"\n')
-        self.refuses(check_floors, "base/bad.cpp:1", "floor base may not include floor routing")
+        self.write("gatewright/base/bad.cpp", '#include "gatewright/routing/gate.h"\n')
+        self.refuses(check_floors, "gatewright/base/bad.cpp:1", "floor base may not include floor routing")
 
     def test_sideways_include(self):
-        self.write("experts/bad.h", '#pragma once\n#  include "routing/gate.h"\n')
-        self.refuses(check_floors, "experts/bad.h:2", "floor experts may not include floor routing")
+        self.write("gatewright/experts/bad.h", '#pragma once\n#  include "gatewright/routing/gate.h"\n')
+        self.refuses(check_floors, "gatewright/experts/bad.h:2", "floor experts may not include floor routing")
 
     def test_floor_includes_program(self):
         self.write("apps/cli/command.h", "")
-        self.write("train/bad.cpp", '#include "apps/cli/command.h"\n')
-        self.refuses(check_floors, "train/bad.cpp:1", "on no floor")
+        self.write("gatewright/train/bad.cpp", '#include "apps/cli/command.h"\n')
+        self.refuses(check_floors, "gatewright/train/bad.cpp:1", "on no floor")
 
     def test_include_that_is_no_repository_path(self):
-        self.write("routing/bad.cpp", '#include "gate.h"\n')
-        self.refuses(check_floors, "routing/bad.cpp:1", "repository paths")
+        self.write("gatewright/routing/bad.cpp", '#include "gate.h"\n')
+        self.refuses(check_floors, "gatewright/routing/bad.cpp:1", "repository paths")
 
     def test_tensors_below_ops(self):
-        self.write("kernels/bad.cpp", "#include <ATen/ATen.h>\n")
-        self.refuses(check_floors, "kernels/bad.cpp:1", "no tensors")
+        self.write("gatewright/kernels/bad.cpp", "#include <ATen/ATen.h>\n")
+        self.refuses(check_floors, "gatewright/kernels/bad.cpp:1", "no tensors")
 
     def test_part_includes_part(self):
-        self.write("routing/gates/other.cpp", '#include "routing/gates/linear.cpp"\n' + GOOD_PART)
-        self.refuses(check_floors, "routing/gates/other.cpp:1", "includes another part")
+        self.write("gatewright/routing/gates/other.cpp", '#include "gatewright/routing/gates/linear.cpp"\n' + GOOD_PART)
+        self.refuses(check_floors, "gatewright/routing/gates/other.cpp:1", "includes another part")
 
     def test_header_among_parts(self):
-        self.write("routing/gates/shared.h", "#pragma once\n")
-        self.refuses(check_floors, "routing/gates/shared.h", "only parts live")
+        self.write("gatewright/routing/gates/shared.h", "#pragma once\n")
+        self.refuses(check_floors, "gatewright/routing/gates/shared.h", "only parts live")
 
     def test_part_that_does_not_end_in_its_registration(self):
-        self.write("routing/gates/late.cpp", GOOD_PART + "int after();\n")
-        self.refuses(check_floors, "routing/gates/late.cpp", "ends in GW_REGISTER")
+        self.write("gatewright/routing/gates/late.cpp", GOOD_PART + "int after();\n")
+        self.refuses(check_floors, "gatewright/routing/gates/late.cpp", "ends in GW_REGISTER")
 
     def test_file_without_registration_among_parts(self):
-        self.write("routing/gates/helper.cpp", "int helper();\n")
-        self.refuses(check_floors, "routing/gates/helper.cpp", "ends in GW_REGISTER")
+        self.write("gatewright/routing/gates/helper.cpp", "int helper();\n")
+        self.refuses(check_floors, "gatewright/routing/gates/helper.cpp", "ends in GW_REGISTER")
 
     def test_two_registrations(self):
-        self.write("routing/gates/two.cpp", GOOD_PART + "GW_REGISTER(gw::Gate, Other);\n")
+        self.write("gatewright/routing/gates/two.cpp", GOOD_PART + "GW_REGISTER(gw::Gate, Other);\n")
         self.refuses(check_floors, "one file registers one part")
 
     def test_two_interfaces_in_one_catalogue(self):
-        self.write("routing/gates/policy.cpp", "GW_REGISTER(gw::Policy, Top);\n")
+        self.write("gatewright/routing/gates/policy.cpp", "GW_REGISTER(gw::Policy, Top);\n")
         self.refuses(check_floors, "one catalogue holds one interface")
 
     def test_name_that_is_no_stem(self):
-        self.write("routing/gates/Linear-2.cpp", GOOD_PART)
+        self.write("gatewright/routing/gates/Linear-2.cpp", GOOD_PART)
         self.refuses(check_floors, "snake_case")
 
     def test_cmake_order_differs(self):
@@ -133,7 +133,7 @@ class Floors(Tree):
     def test_exit_codes(self):
         program = [sys.executable, str(ROOT / "tools/check_floors.py"), str(self.root)]
         self.assertEqual(subprocess.run(program, capture_output=True).returncode, 0)
-        self.write("base/bad.cpp", '#include "routing/gate.h"\n')
+        self.write("gatewright/base/bad.cpp", '#include "gatewright/routing/gate.h"\n')
         self.assertEqual(subprocess.run(program, capture_output=True).returncode, 1)
         self.assertEqual(subprocess.run([*program[:2], "/no/such/tree"], capture_output=True).returncode, 2)
 
@@ -147,39 +147,45 @@ class Budgets(Tree):
         return {name: length for name, _, length in check_budgets.functions(code)}
 
     def test_a_good_tree_stands(self):
-        self.write("base/fits.cpp", "// why\n" * 5 + function_of(40))
+        self.write("gatewright/base/fits.cpp", "// why\n" * 5 + function_of(40))
         self.assertEqual(check_budgets.check(self.root), [])
 
     def test_long_function(self):
-        self.write("base/bad.cpp", "// why\n" * 5 + function_of(41))
-        self.refuses(check_budgets, "base/bad.cpp:long_one", "41 lines, the budget is 40")
+        self.write("gatewright/base/bad.cpp", "// why\n" * 5 + function_of(41))
+        self.refuses(check_budgets, "gatewright/base/bad.cpp:long_one", "41 lines, the budget is 40")
 
     def test_long_files(self):
-        for path, lines in {"base/bad.h": 201, "base/bad.cpp": 401, "tests/base/bad.cpp": 401}.items():
+        for path, lines in {"gatewright/base/bad.h": 201, "gatewright/base/bad.cpp": 401, "tests/base/bad.cpp": 401}.items():
             with self.subTest(path):
                 self.write(path, "// why\n" * (lines // 10) + "int a;\n" * (lines - lines // 10))
                 self.refuses(check_budgets, path, "the budget is")
                 (self.root / path).unlink()
-        self.write("routing/gates/linear.cpp", "// why\n" * 30 + "int a;\n" * 170 + GOOD_PART)
-        self.refuses(check_budgets, "routing/gates/linear.cpp", "catalogue file", "200")
+        self.write("gatewright/routing/gates/linear.cpp", "// why\n" * 30 + "int a;\n" * 170 + GOOD_PART)
+        self.refuses(check_budgets, "gatewright/routing/gates/linear.cpp", "catalogue file", "200")
 
     def test_kernels_may_be_longer(self):
-        self.write("kernels/family/fits.cpp", "// why\n" * 15 + function_of(120))
+        self.write("gatewright/kernels/family/fits.cpp", "// why\n" * 15 + function_of(120))
         self.assertEqual(check_budgets.check(self.root), [])
 
     def test_exceptions_have_reasons_and_do_not_rot(self):
-        self.write("base/long.cpp", "// why\n" * 5 + function_of(50))
-        self.write("tools/budgets.txt", "# comment\nbase/long.cpp:long_one 50 one table, read top to bottom\n")
+        self.write("gatewright/base/long.cpp", "// why\n" * 5 + function_of(50))
+        self.write("tools/budgets.txt", "# comment\ngatewright/base/long.cpp:long_one 50 one table, read top to bottom\n")
         self.assertEqual(check_budgets.check(self.root), [])
-        self.write("base/long.cpp", "// why\n" * 5 + function_of(51))
+        self.write("gatewright/base/long.cpp", "// why\n" * 5 + function_of(51))
         self.refuses(check_budgets, "51 lines, the budget is 50")
-        self.write("base/long.cpp", "// why\n" * 5 + function_of(30))
+        self.write("gatewright/base/long.cpp", "// why\n" * 5 + function_of(30))
         self.refuses(check_budgets, "no longer needs an exception")
-        self.write("tools/budgets.txt", "base/long.cpp:long_one 50\n")
+        self.write("tools/budgets.txt", "gatewright/base/long.cpp:long_one 50\n")
         self.assertEqual(check_budgets.main([str(self.root)]), 1)
 
+    def test_wide_lines(self):
+        self.write("gatewright/base/wide.cpp", "// why\n" + "int a;" + " " * 104 + "\n" + 'auto text = R"(' + "x" * 200 + ')";\n')
+        self.assertEqual(check_budgets.check(self.root), [])
+        self.write("gatewright/base/wide.cpp", "int a;\n" * 9 + "int a;  // " + "é" * 100 + "\n")
+        self.refuses(check_budgets, "gatewright/base/wide.cpp:10: 111 columns, the width is 110")
+
     def test_code_without_comments(self):
-        self.write("base/bare.cpp", "int a;\n" * 100)
+        self.write("gatewright/base/bare.cpp", "int a;\n" * 100)
         self.refuses(check_budgets, "comments are on")
 
     def test_functions_are_found_in_all_their_shapes(self):
@@ -227,6 +233,13 @@ class Docs(Tree):
     def test_dead_link(self):
         self.write("docs/a.md", "[gone](nowhere.md)")
         self.refuses(check_docs, "docs/a.md", "nowhere.md")
+
+    def test_wide_prose(self):
+        long = "word " * 21
+        self.write("docs/a.md", f"| {long} |\n\n    {long}\n\n```\n{long}\n```\n")
+        self.assertEqual(check_docs.check(self.root), [])
+        self.write("docs/a.md", f"one\n\n* {long}\n")
+        self.refuses(check_docs, "docs/a.md:3", "100 columns")
 
     def test_conflict_left_behind(self):
         self.write("docs/a.md", "one\n<<<<<<< HEAD\ntwo\n=======\nthree\n>>>>>>> other\n")

@@ -18,23 +18,22 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PRIVATE = ("tests", "build", "bench", "examples", "cmake", "tools", "apps", "kernels")  # those of kernels are for ops alone
-BETWEEN = ("ops/team.h", "ops/moe_ffn_call.h")
+BETWEEN = ("gatewright/ops/team.h", "gatewright/ops/moe_ffn_call.h")
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
 
 def headers():
-    for path in sorted(ROOT.rglob("*.h")):
+    for path in sorted((ROOT / "gatewright").rglob("*.h")):
         name = path.relative_to(ROOT).as_posix()
-        # Bodies for nvcc and what GPU kernels are made of are no headers for a host compiler.
-        if name.split("/")[0] not in PRIVATE and "cuda" not in name and not name.startswith(".") and name not in BETWEEN:
+        # The headers of kernels are for ops alone. What GPU kernels are made of is no header for a host compiler.
+        if not name.startswith("gatewright/kernels/") and "cuda" not in name and name not in BETWEEN:
             yield name
 
 
 def flags_of(build):
-    """Compiler and flags of a source of the floor `observe`, which sees all floors below."""
+    """Compiler and flags of a source of the floor `report`, which sees all floors below."""
     commands = json.loads((build / "compile_commands.json").read_text())
-    words = shlex.split(next(c["command"] for c in commands if c["file"].endswith("observe/inspect.cpp")))
+    words = shlex.split(next(c["command"] for c in commands if c["file"].endswith("gatewright/report/inspect.cpp")))
     kept, skip = [], False
     for i, word in enumerate(words):
         if skip or word in ("-include", "-o", "-c", "-Winvalid-pch") or word.endswith("cache"):

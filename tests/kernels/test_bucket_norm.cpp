@@ -2,9 +2,9 @@
 
 #include <cmath>
 
-#include "base/error.h"
-#include "base/rng.h"
-#include "kernels/bucket_norm/family.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/rng.h"
+#include "gatewright/kernels/bucket_norm/family.h"
 
 namespace {
 
@@ -37,24 +37,30 @@ Floats guarded(int64_t count) {
 Answer run(const gw::kernels::BucketNormTable<float>& table, int64_t rows, int64_t c) {
   const auto n = rows * c;
   const auto x = random_values(1, n, 3), residual = random_values(2, n), g = random_values(3, n);
-  const auto mean = random_values(4, c, 3), scale = random_values(5, c, 1), bias = random_values(6, c), b = random_values(7, c),
-             k = random_values(8, c);
-  Answer a{guarded(c), guarded(c), guarded(n), guarded(n), guarded(c), guarded(c), guarded(n), guarded(n), guarded(n), {}};
+  const auto mean = random_values(4, c, 3), scale = random_values(5, c, 1), bias = random_values(6, c),
+             b = random_values(7, c), k = random_values(8, c);
+  Answer a{guarded(c), guarded(c), guarded(n), guarded(n), guarded(c),
+           guarded(c), guarded(n), guarded(n), guarded(n), {}};
   a.mask.assign(static_cast<size_t>(rows * bucket_norm_mask_bytes(c)) + 16, 0xaa);
   table.accumulate(x.data(), rows, c, mean.data(), a.sum.data(), a.square.data());
-  table.apply(x.data(), residual.data(), rows, c, mean.data(), scale.data(), bias.data(), true, a.y.data(), a.mask.data());
-  table.apply(x.data(), nullptr, rows, c, mean.data(), scale.data(), bias.data(), false, a.y_plain.data(), nullptr);
-  table.reduce_gradient(g.data(), x.data(), a.mask.data(), rows, c, mean.data(), a.sum_g.data(), a.product.data());
+  table.apply(x.data(), residual.data(), rows, c, mean.data(), scale.data(), bias.data(), true, a.y.data(),
+              a.mask.data());
+  table.apply(x.data(), nullptr, rows, c, mean.data(), scale.data(), bias.data(), false, a.y_plain.data(),
+              nullptr);
+  table.reduce_gradient(g.data(), x.data(), a.mask.data(), rows, c, mean.data(), a.sum_g.data(),
+                        a.product.data());
   table.reduce_gradient(g.data(), x.data(), nullptr, rows, c, mean.data(), a.sum_g.data(), a.product.data());
-  table.input_gradient(g.data(), x.data(), a.mask.data(), rows, c, mean.data(), scale.data(), b.data(), k.data(), a.dx.data(),
-                       a.dresidual.data());
-  table.input_gradient(g.data(), nullptr, nullptr, rows, c, mean.data(), scale.data(), b.data(), k.data(), a.dx_fixed.data(), nullptr);
+  table.input_gradient(g.data(), x.data(), a.mask.data(), rows, c, mean.data(), scale.data(), b.data(),
+                       k.data(), a.dx.data(), a.dresidual.data());
+  table.input_gradient(g.data(), nullptr, nullptr, rows, c, mean.data(), scale.data(), b.data(), k.data(),
+                       a.dx_fixed.data(), nullptr);
   return a;
 }
 
 void expect_near(const Floats& got, const Floats& want, const char* what) {
   ASSERT_EQ(got.size(), want.size());
-  for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], want[i], 2e-5 * (1 + std::abs(want[i]))) << what << " at " << i;
+  for (size_t i = 0; i < got.size(); ++i)
+    ASSERT_NEAR(got[i], want[i], 2e-5 * (1 + std::abs(want[i]))) << what << " at " << i;
 }
 
 struct ForEveryLevel : testing::TestWithParam<std::string> {
@@ -96,7 +102,8 @@ TEST_P(ForEveryLevel, CutAnywhereGivesTheSameBits) {
     table.accumulate(x.data(), cut, c, shift.data(), s.data(), q.data());
     table.accumulate(x.data() + cut * c, rows - cut, c, shift.data(), s.data(), q.data());
     table.reduce_gradient(g.data(), x.data(), nullptr, cut, c, shift.data(), gs.data(), p.data());
-    table.reduce_gradient(g.data() + cut * c, x.data() + cut * c, nullptr, rows - cut, c, shift.data(), gs.data(), p.data());
+    table.reduce_gradient(g.data() + cut * c, x.data() + cut * c, nullptr, rows - cut, c, shift.data(),
+                          gs.data(), p.data());
     EXPECT_EQ(s, sum);
     EXPECT_EQ(q, square);
     EXPECT_EQ(gs, g_sum);

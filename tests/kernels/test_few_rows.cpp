@@ -1,13 +1,13 @@
-// Products of few rows, which read a matrix as it lies, and of two panels of rows at once against tiles of packed columns: the same bits. Sums of few
-// rows likewise.
+// Products of few rows, which read a matrix as it lies, and of two panels of rows at once against tiles of
+// packed columns: the same bits. Sums of few rows likewise.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "kernels/moe_ffn/blocks.h"
-#include "support/ffn_case.h"
+#include "gatewright/kernels/moe_ffn/blocks.h"
+#include "tests/support/ffn_case.h"
 
 namespace {
 
@@ -36,7 +36,9 @@ template <class T>
 std::vector<T> mixed(uint64_t stream, int64_t count) {
   auto out = values<T>(stream, count, 1);
   for (size_t i = 0; i < out.size(); ++i) {
-    const double scale = i % 11 == 0 ? 0 : i % 13 == 0 ? 1e-39 : std::pow(2.0, static_cast<double>(i % 7) - 3);
+    const double scale = i % 11 == 0   ? 0
+                         : i % 13 == 0 ? 1e-39
+                                       : std::pow(2.0, static_cast<double>(i % 7) - 3);
     set(get(out[i]) * scale, out[i]);
   }
   return out;
@@ -47,7 +49,8 @@ template <class T>
 std::vector<T> packed(const GemmTable<T>& gemm, const std::vector<T>& from, int64_t k) {
   const auto lanes = static_cast<int64_t>(from.size()) / k;
   std::vector<T> panel(from.size());
-  pack_panel(gemm, Columns<T>{from.data(), k, lanes, k, true, nullptr, nullptr}, 0, lanes, 0, k, panel.data());
+  pack_panel(gemm, Columns<T>{from.data(), k, lanes, k, true, nullptr, nullptr}, 0, lanes, 0, k,
+             panel.data());
   return panel;
 }
 
@@ -59,11 +62,14 @@ struct Product {
 
 template <class T>
 void expect_bits_of_tiles(const GemmTable<T>& gemm, const Product<T>& p) {
-  SCOPED_TRACE(testing::Message() << p.m << " rows, " << p.lanes << " lanes, " << p.k << " k" << (p.contiguous ? ", k contiguous" : "") << (p.fresh ? ", fresh" : ""));
-  const int64_t stride = (p.contiguous ? p.k : p.lanes) + gemm.few.deep, strides = p.contiguous ? p.lanes : p.k, panels = ceil_div(p.lanes, gemm.cols);
+  SCOPED_TRACE(testing::Message() << p.m << " rows, " << p.lanes << " lanes, " << p.k << " k"
+                                  << (p.contiguous ? ", k contiguous" : "") << (p.fresh ? ", fresh" : ""));
+  const int64_t stride = (p.contiguous ? p.k : p.lanes) + gemm.few.deep,
+                strides = p.contiguous ? p.lanes : p.k, panels = ceil_div(p.lanes, gemm.cols);
   const auto matrix = mixed<T>(1, strides * stride), left = mixed<T>(2, gemm.rows * p.k);
   std::vector<T> a(static_cast<size_t>(gemm.rows * p.k)), b(static_cast<size_t>(gemm.cols * p.k));
-  pack_panel(gemm, Columns<T>{left.data(), p.k, p.m, p.k, true, nullptr, nullptr}, 0, gemm.rows, 0, p.k, a.data());
+  pack_panel(gemm, Columns<T>{left.data(), p.k, p.m, p.k, true, nullptr, nullptr}, 0, gemm.rows, 0, p.k,
+             a.data());
   const int64_t tile = gemm.rows * gemm.cols, units = p.k / gemm.group;
   auto want = values<float>(3, panels * tile, 1), got = want;
   const Columns<T> columns{matrix.data(), stride, p.lanes, p.k, p.contiguous, nullptr, nullptr};
@@ -92,7 +98,8 @@ int compare_levels(gw::KernelFamily<FfnLevel<T>>& family) {
       for (const int64_t lanes : {gemm.few.lanes, gemm.cols + gemm.few.lanes, 3 * gemm.cols}) {
         for (const int64_t k : {gemm.few.deep, 3 * gemm.few.deep, 35 * gemm.few.deep}) {
           for (const bool contiguous : {false, true}) {
-            for (const bool fresh : {false, true}) expect_bits_of_tiles<T>(gemm, {m, lanes, k, contiguous, fresh}), ++compared;
+            for (const bool fresh : {false, true})
+              expect_bits_of_tiles<T>(gemm, {m, lanes, k, contiguous, fresh}), ++compared;
           }
         }
       }
@@ -115,7 +122,8 @@ void expect_bits_of_two_tiles(const GemmTable<T>& gemm, int64_t m, int64_t units
   gemm.tile(a.data(), columns.data(), units, gemm.rows, {want.data(), gemm.cols, fresh}, {});
   gemm.tile(a.data() + unit_a, columns.data(), units, m, {want.data() + tile, gemm.cols, fresh}, {});
   const void* const ask[] = {a.data(), columns.data(), want.data()};
-  gemm.pair(a.data(), a.data() + unit_a, columns.data(), units, m, {got.data(), gemm.cols, fresh}, {got.data() + tile, gemm.cols, fresh}, {ask, 3});
+  gemm.pair(a.data(), a.data() + unit_a, columns.data(), units, m, {got.data(), gemm.cols, fresh},
+            {got.data() + tile, gemm.cols, fresh}, {ask, 3});
   // Rows beyond m are not touched by either.
   EXPECT_EQ(std::memcmp(got.data(), want.data(), got.size() * sizeof(float)), 0);
 }
@@ -145,13 +153,17 @@ template <class T>
 void expect_rows_of_full_tiles(const GemmTable<T>& gemm, int64_t m, int64_t units, bool fresh) {
   SCOPED_TRACE(testing::Message() << m << " rows, " << units << " units" << (fresh ? ", fresh" : ""));
   const int64_t k = gemm.group * units;
-  const auto panel = packed(gemm, mixed<T>(1, gemm.rows * k), k), columns = packed(gemm, mixed<T>(2, gemm.cols * k), k);
+  const auto panel = packed(gemm, mixed<T>(1, gemm.rows * k), k),
+             columns = packed(gemm, mixed<T>(2, gemm.cols * k), k);
   auto want = values<float>(3, gemm.rows * gemm.cols, 1), got = want;
   const auto before = want;
   gemm.tile(panel.data(), columns.data(), units, gemm.rows, {want.data(), gemm.cols, fresh}, {});
-  gemm.tile(panel.data(), columns.data(), units, m, {got.data(), gemm.cols, fresh}, {nullptr, 0, true, columns.data()});
+  gemm.tile(panel.data(), columns.data(), units, m, {got.data(), gemm.cols, fresh},
+            {nullptr, 0, true, columns.data()});
   EXPECT_EQ(std::memcmp(got.data(), want.data(), static_cast<size_t>(m * gemm.cols) * sizeof(float)), 0);
-  EXPECT_EQ(std::memcmp(got.data() + m * gemm.cols, before.data() + m * gemm.cols, static_cast<size_t>((gemm.rows - m) * gemm.cols) * sizeof(float)), 0);
+  EXPECT_EQ(std::memcmp(got.data() + m * gemm.cols, before.data() + m * gemm.cols,
+                        static_cast<size_t>((gemm.rows - m) * gemm.cols) * sizeof(float)),
+            0);
 }
 
 template <class T>
@@ -190,7 +202,8 @@ void expect_sums_of_the_reference(const FfnRowsTable<T>& table, const FfnRowsTab
           return to;
         };
         // Untouched values are the pattern with which the memory begins: these must agree as well.
-        EXPECT_EQ(std::memcmp(answer(table), answer(reference), static_cast<size_t>(4 * kStride) * sizeof(T)), 0);
+        EXPECT_EQ(std::memcmp(answer(table), answer(reference), static_cast<size_t>(4 * kStride) * sizeof(T)),
+                  0);
       }
     }
   }
@@ -213,7 +226,8 @@ TEST(FewRows, SumsPassNanAndInfinity) {
     std::vector<Bf16> row(64), to(64), factor(1);
     set(1, factor[0]);
     for (auto& v : row) set(1.5, v);
-    set(std::numeric_limits<double>::quiet_NaN(), row[3]), set(std::numeric_limits<double>::infinity(), row[40]);
+    set(std::numeric_limits<double>::quiet_NaN(), row[3]),
+        set(std::numeric_limits<double>::infinity(), row[40]);
     const Bf16* rows[] = {row.data()};
     level.table->rows->combine(factor.data(), 1, rows, 1, 64, to.data(), 64, false);
     EXPECT_TRUE(std::isnan(get(to[3])));

@@ -1,8 +1,8 @@
 // What is said about levels that nobody knows.
 #include <gtest/gtest.h>
 
-#include "base/dispatch.h"
-#include "base/error.h"
+#include "gatewright/base/dispatch.h"
+#include "gatewright/base/error.h"
 
 namespace {
 
@@ -17,7 +17,9 @@ std::string message_of(const std::string& text) {
 
 TEST(KernelLevels, AnUnknownOneIsAnsweredByOneRowPerFamily) {
   const auto text = message_of("no_such_level");
-  EXPECT_EQ(text.find("GATEWRIGHT_KERNELS: unknown level \"no_such_level\"; families and their levels:\n"), 0u) << text;
+  EXPECT_EQ(text.find("GATEWRIGHT_KERNELS: unknown level \"no_such_level\"; families and their levels:\n"),
+            0u)
+      << text;
   for (const auto* family : gw::kernel_families()) {
     std::string row = "\n  " + family->name() + ":";
     for (const auto& level : family->levels()) row += " " + level.name;

@@ -7,9 +7,9 @@
 #include <numeric>
 #include <thread>
 
-#include "base/error.h"
-#include "kernels/moe_ffn/family.h"
-#include "support/ffn_case.h"
+#include "gatewright/base/error.h"
+#include "gatewright/kernels/moe_ffn/family.h"
+#include "tests/support/ffn_case.h"
 
 namespace {
 
@@ -45,7 +45,8 @@ bool unavailable(Family& family, const std::string& name) {
   return true;
 }
 
-// Written out by plain loops in f64, one row at a time, with a derivative by its formula: knows nothing of panels.
+// Written out by plain loops in f64, one row at a time, with a derivative by its formula: knows nothing of
+// panels.
 double silu(double v) { return v / (1 + std::exp(-v)); }
 double silu_slope(double v) { return (1 + std::exp(-v) * (1 + v)) / std::pow(1 + std::exp(-v), 2); }
 
@@ -54,15 +55,21 @@ TEST(MoeFfnReference, EqualsTheFormulaWrittenOut) {
   const auto& s = c.s;
   SerialTeam team;
   const auto got = run(moe_ffn_ref_f64, c, team);
-  std::vector<double> y(static_cast<size_t>(s.tokens * s.out)), dx(static_cast<size_t>(s.tokens * s.in)), dw(c.token.size()), dgate(c.gate.size());
+  std::vector<double> y(static_cast<size_t>(s.tokens * s.out)), dx(static_cast<size_t>(s.tokens * s.in)),
+      dw(c.token.size()), dgate(c.gate.size());
   for (int64_t e = 0; e < s.experts; ++e) {
     for (int64_t r = c.offsets[static_cast<size_t>(e)]; r < c.offsets[static_cast<size_t>(e) + 1]; ++r) {
       const auto row = static_cast<size_t>(r);
       const int64_t t = c.token[row];
       for (int64_t h = 0; h < s.hidden; ++h) {
-        const auto at = [&](const std::vector<double>& w, int64_t d) { return w[static_cast<size_t>((e * s.hidden + h) * s.in + d)]; };
-        double g = c.gate_bias[static_cast<size_t>(e * s.hidden + h)], u = c.up_bias[static_cast<size_t>(e * s.hidden + h)], dh = 0;
-        for (int64_t d = 0; d < s.in; ++d) g += at(c.gate, d) * c.x[static_cast<size_t>(t * s.in + d)], u += at(c.up, d) * c.x[static_cast<size_t>(t * s.in + d)];
+        const auto at = [&](const std::vector<double>& w, int64_t d) {
+          return w[static_cast<size_t>((e * s.hidden + h) * s.in + d)];
+        };
+        double g = c.gate_bias[static_cast<size_t>(e * s.hidden + h)],
+               u = c.up_bias[static_cast<size_t>(e * s.hidden + h)], dh = 0;
+        for (int64_t d = 0; d < s.in; ++d)
+          g += at(c.gate, d) * c.x[static_cast<size_t>(t * s.in + d)],
+              u += at(c.up, d) * c.x[static_cast<size_t>(t * s.in + d)];
         for (int64_t o = 0; o < s.out; ++o) {
           const double w = c.down[static_cast<size_t>((e * s.out + o) * s.hidden + h)];
           y[static_cast<size_t>(t * s.out + o)] += c.weight[row] * silu(g) * u * w;
@@ -72,7 +79,8 @@ TEST(MoeFfnReference, EqualsTheFormulaWrittenOut) {
         const double dg = c.weight[row] * dh * u * silu_slope(g), du = c.weight[row] * dh * silu(g);
         for (int64_t d = 0; d < s.in; ++d) {
           dx[static_cast<size_t>(t * s.in + d)] += dg * at(c.gate, d) + du * at(c.up, d);
-          dgate[static_cast<size_t>((e * s.hidden + h) * s.in + d)] += dg * c.x[static_cast<size_t>(t * s.in + d)];
+          dgate[static_cast<size_t>((e * s.hidden + h) * s.in + d)] +=
+              dg * c.x[static_cast<size_t>(t * s.in + d)];
         }
       }
       for (int64_t o = 0; o < s.out; ++o) {
@@ -82,7 +90,8 @@ TEST(MoeFfnReference, EqualsTheFormulaWrittenOut) {
       }
     }
   }
-  expect_close({got[0], got[1], got[2], got[3]}, {{"y", y}, {"dx", dx}, {"dweight", dw}, {"dgate", dgate}}, 1e-13);
+  expect_close({got[0], got[1], got[2], got[3]}, {{"y", y}, {"dx", dx}, {"dweight", dw}, {"dgate", dgate}},
+               1e-13);
 }
 
 struct Float : testing::TestWithParam<std::string> {
@@ -103,29 +112,37 @@ struct Half : testing::TestWithParam<std::string> {
 // f32 sums of up to 1100 products: 2e-6 of the largest value. bf16 rounds h, dgate and dup to 8 bits: 2 %.
 TEST_P(Float, AgreesWithDoublePrecision) {
   SerialTeam team;
-  for (const auto& shape : kShapes) expect_close(run(moe_ffn_family()(), Case<float>(shape), team), run(moe_ffn_ref_f64, Case<double>(shape), team), 3e-6);
+  for (const auto& shape : kShapes)
+    expect_close(run(moe_ffn_family()(), Case<float>(shape), team),
+                 run(moe_ffn_ref_f64, Case<double>(shape), team), 3e-6);
 }
 TEST_P(Half, AgreesWithDoublePrecision) {
   SerialTeam team;
-  for (const auto& shape : kShapes) expect_close(run(moe_ffn_bf16_family()(), Case<Bf16>(shape), team), run(moe_ffn_ref_f64, Case<double>(shape), team), 0.02);
+  for (const auto& shape : kShapes)
+    expect_close(run(moe_ffn_bf16_family()(), Case<Bf16>(shape), team),
+                 run(moe_ffn_ref_f64, Case<double>(shape), team), 0.02);
 }
 
 TEST_P(Float, EveryActivationAgreesWithDoublePrecision) {
   SerialTeam team;
   for (int a = 0; a <= static_cast<int>(Activation::gelu_tanh); ++a) {
     for (const int form : {0, 1, 2}) {  // plain, gated, gated with bounds
-      const Shape shape{2, 24, 40, 24, 30, 1, form > 0, true, static_cast<Activation>(a), {form == 2, 0.5, 1}};
+      const Shape shape{
+          2, 24, 40, 24, 30, 1, form > 0, true, static_cast<Activation>(a), {form == 2, 0.5, 1}};
       SCOPED_TRACE(a);
-      expect_close(run(moe_ffn_family()(), Case<float>(shape), team), run(moe_ffn_ref_f64, Case<double>(shape), team), 3e-6);
+      expect_close(run(moe_ffn_family()(), Case<float>(shape), team),
+                   run(moe_ffn_ref_f64, Case<double>(shape), team), 3e-6);
     }
   }
 }
 
-// A gate product that rounding takes over its bound has no derivative there: single terms of sums over 15 rows may be missing.
+// A gate product that rounding takes over its bound has no derivative there: single terms of sums over 15
+// rows may be missing.
 TEST_P(Half, BoundsAgreeWithDoublePrecision) {
   SerialTeam team;
   const Shape shape{2, 24, 40, 24, 30, 1, true, true, Activation::quick_gelu, {true, 0.5, 1}};
-  expect_close(run(moe_ffn_bf16_family()(), Case<Bf16>(shape), team), run(moe_ffn_ref_f64, Case<double>(shape), team), 0.1);
+  expect_close(run(moe_ffn_bf16_family()(), Case<Bf16>(shape), team),
+               run(moe_ffn_ref_f64, Case<double>(shape), team), 0.1);
 }
 
 TEST_P(Float, ThreadsAndPackedWeightsGiveTheSameBits) {
@@ -166,9 +183,11 @@ TEST_P(Float, SaturatesAndPassesNan) {
 }
 
 INSTANTIATE_TEST_SUITE_P(MoeFfn, Float, testing::Values("ref", "avx2", "avx512"), name_of);
-INSTANTIATE_TEST_SUITE_P(MoeFfn, Half, testing::Values("ref", "avx2", "avx512", "avx512_bf16", "amx"), name_of);
+INSTANTIATE_TEST_SUITE_P(MoeFfn, Half, testing::Values("ref", "avx2", "avx512", "avx512_bf16", "amx"),
+                         name_of);
 
-// Products are summed by fused multiply-add in the order of k at every level, so whole f32 products have equal bits at all of them.
+// Products are summed by fused multiply-add in the order of k at every level, so whole f32 products have
+// equal bits at all of them.
 TEST(MoeFfn, ProductsHaveTheSameBitsAtEveryLevel) {
   const Shape shape{3, 70, 48, 33, 40, 2, false, true, Activation::identity};
   const Case<float> c(shape);
@@ -208,8 +227,8 @@ TEST(MoeFfn, MemoryIsWhatTheHeaderSays) {
   EXPECT_LE(memory.bytes(), 4 * padded * (shape.in + shape.hidden) + (3 << 20));
 }
 
-// Few rows an expert and a wide layer, where a task wants long rows of weights: what it holds stays within the header's 3 MB all the same, also
-// when one expert among them is full.
+// Few rows an expert and a wide layer, where a task wants long rows of weights: what it holds stays within
+// the header's 3 MB all the same, also when one expert among them is full.
 TEST(MoeFfn, BackwardMemoryOfFewRowsIsWhatTheHeaderSays) {
   for (const int64_t full : {0, 500}) {
     const Shape shape{5, 32, 8192, 256, 8 + full, 1, true, false};
@@ -219,13 +238,17 @@ TEST(MoeFfn, BackwardMemoryOfFewRowsIsWhatTheHeaderSays) {
     std::iota(c.token.begin(), c.token.end(), 0);
     c.weight = values<float>(9, shape.tokens, 1);
     const auto kept = values<float>(10, c.rows() * shape.hidden, 1);
-    std::vector<float> dx(c.x.size()), dw(c.weight.size()), dgate(c.gate.size()), dup(c.up.size()), ddown(c.down.size());
+    std::vector<float> dx(c.x.size()), dw(c.weight.size()), dgate(c.gate.size()), dup(c.up.size()),
+        ddown(c.down.size());
     SerialTeam team;
     StrictMemory memory;
     const auto& level = moe_ffn_family()();
-    ffn_backward<float>(level, c.problem(), {kept.data(), kept.data()}, c.dy.data(),
-                        {dx.data(), dw.data(), dgate.data(), dup.data(), ddown.data(), nullptr, nullptr, nullptr}, team, memory);
-    const int64_t padded = c.rows() + shape.experts * level.gemm->rows, dots = c.rows() * ceil_div(shape.hidden, level.gemm->cols);
+    ffn_backward<float>(
+        level, c.problem(), {kept.data(), kept.data()}, c.dy.data(),
+        {dx.data(), dw.data(), dgate.data(), dup.data(), ddown.data(), nullptr, nullptr, nullptr}, team,
+        memory);
+    const int64_t padded = c.rows() + shape.experts * level.gemm->rows,
+                  dots = c.rows() * ceil_div(shape.hidden, level.gemm->cols);
     EXPECT_LE(memory.bytes(), 4 * (padded * (shape.out + 5 * shape.hidden) + dots) + (3 << 20)) << full;
   }
 }

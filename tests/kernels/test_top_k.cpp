@@ -3,9 +3,9 @@
 #include <cmath>
 #include <limits>
 
-#include "base/rng.h"
-#include "kernels/plan/plan.h"
-#include "kernels/top_k/family.h"
+#include "gatewright/base/rng.h"
+#include "gatewright/kernels/plan/plan.h"
+#include "gatewright/kernels/top_k/family.h"
 
 namespace {
 
@@ -23,7 +23,8 @@ struct TopKLevel : testing::TestWithParam<std::string> {
 
 std::vector<float> scores(int64_t count, int64_t distinct) {
   std::vector<float> out(static_cast<size_t>(count));
-  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(std::floor(gw::Rng(3).uniform(i) * static_cast<double>(distinct))) / 7 - 3;
+  for (size_t i = 0; i < out.size(); ++i)
+    out[i] = static_cast<float>(std::floor(gw::Rng(3).uniform(i) * static_cast<double>(distinct))) / 7 - 3;
   return out;
 }
 
@@ -38,8 +39,12 @@ TEST_P(TopKLevel, AgreesWithTheReference) {
         if (experts > 1) s[1] = -std::numeric_limits<float>::infinity();
         std::vector<int64_t> e(static_cast<size_t>(rows * k)), want_e = e;
         std::vector<float> w(e.size()), want_w = w;
-        EXPECT_EQ(top_k_family()().run(s.data(), rows, experts, k, f, f != Score::identity, e.data(), w.data()), -1);
-        EXPECT_EQ(top_k_ref.run(s.data(), rows, experts, k, f, f != Score::identity, want_e.data(), want_w.data()), -1);
+        EXPECT_EQ(
+            top_k_family()().run(s.data(), rows, experts, k, f, f != Score::identity, e.data(), w.data()),
+            -1);
+        EXPECT_EQ(
+            top_k_ref.run(s.data(), rows, experts, k, f, f != Score::identity, want_e.data(), want_w.data()),
+            -1);
         ASSERT_EQ(e, want_e) << experts << " experts, k " << k;
         for (size_t i = 0; i < w.size(); ++i) {
           if (w[i] == want_w[i]) continue;  // equal infinities have no difference
@@ -101,9 +106,11 @@ TEST(Plan, ParallelEqualsReference) {
   BackwardTeam team;
   for (const int64_t tokens : {0, 1, 5000, 12289}) {
     const int64_t k = 3, experts = 37;
-    std::vector<int64_t> ids(static_cast<size_t>(tokens * k)), offsets(38), slots(ids.size()), want_offsets(38), want(ids.size());
+    std::vector<int64_t> ids(static_cast<size_t>(tokens * k)), offsets(38), slots(ids.size()),
+        want_offsets(38), want(ids.size());
     for (size_t i = 0; i < ids.size(); ++i) {
-      ids[i] = static_cast<int64_t>(gw::Rng(1).uniform(i / 3) * 12) * 3 + static_cast<int64_t>(i % 3);  // distinct within a token
+      ids[i] = static_cast<int64_t>(gw::Rng(1).uniform(i / 3) * 12) * 3 +
+               static_cast<int64_t>(i % 3);  // distinct within a token
       if (gw::Rng(2).uniform(i) < 0.1) ids[i] = -1;
     }
     EXPECT_EQ(sort_slots(ids.data(), tokens, k, experts, offsets.data(), slots.data(), team).slot, -1);

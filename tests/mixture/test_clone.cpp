@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 #include <torch/nn/cloneable.h>
 
-#include "base/registry.h"
-#include "mixture/mixture.h"
-#include "ops/random.h"
-#include "routing/load.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/load.h"
 
 namespace {
 
@@ -32,7 +32,9 @@ std::shared_ptr<gw::Mixture> trained() {
   return layer;
 }
 
-std::shared_ptr<gw::Mixture> copied(const gw::Mixture& layer) { return std::dynamic_pointer_cast<gw::Mixture>(layer.clone()); }
+std::shared_ptr<gw::Mixture> copied(const gw::Mixture& layer) {
+  return std::dynamic_pointer_cast<gw::Mixture>(layer.clone());
+}
 
 void expect_equal(gw::Mixture& a, gw::Mixture& b) {
   const auto check = [](const auto& mine, const auto& theirs) {
@@ -53,7 +55,8 @@ TEST(Clone, AnswersAsTheOriginalAndSharesNothing) {
   ASSERT_NE(copy, nullptr);
   expect_equal(*layer, *copy);
   EXPECT_GT(copy->named_buffers()["policy_selection_bias"].abs().sum().item<double>(), 0);
-  for (uint64_t pass = 0; pass < 3; ++pass) EXPECT_TRUE(layer->forward(tokens()).y.equal(copy->forward(tokens()).y)) << pass;  // draws too
+  for (uint64_t pass = 0; pass < 3; ++pass)
+    EXPECT_TRUE(layer->forward(tokens()).y.equal(copy->forward(tokens()).y)) << pass;  // draws too
   const auto before = copy->forward(tokens(), gw::Rng(1)).y;
   const at::NoGradGuard no_grad;
   for (auto& p : layer->parameters()) p.add_(1);
@@ -86,7 +89,8 @@ TEST(Clone, KeepsTypesAndModes) {
   EXPECT_FALSE(copy->gate().is_training());
   EXPECT_TRUE(copy->bank().is_training());
   EXPECT_EQ(copy->named_buffers()["policy_selection_bias"].scalar_type(), at::kFloat);
-  EXPECT_TRUE(copy->forward(tokens().to(at::kBFloat16), gw::Rng(1)).y.equal(layer->forward(tokens().to(at::kBFloat16), gw::Rng(1)).y));
+  EXPECT_TRUE(copy->forward(tokens().to(at::kBFloat16), gw::Rng(1))
+                  .y.equal(layer->forward(tokens().to(at::kBFloat16), gw::Rng(1)).y));
 }
 
 TEST(Clone, ForEveryBankAndPolicy) {

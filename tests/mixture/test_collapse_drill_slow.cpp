@@ -1,14 +1,15 @@
-// The collapse drill: a router that sends everything to expert 0, one remedy at a time, and the table in docs/collapse.md.
+// The collapse drill: a router that sends everything to expert 0, one remedy at a time, and the table in
+// docs/collapse.md.
 #include <gtest/gtest.h>
 
 #include <fstream>
 #include <map>
 #include <sstream>
 
-#include "base/registry.h"
-#include "mixture/mixture.h"
-#include "ops/random.h"
-#include "routing/load.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/load.h"
 
 namespace {
 
@@ -28,7 +29,9 @@ gw::Json top1(gw::Json more = gw::Json::object()) {
   return json;
 }
 
-std::string weighted(const std::string& part, double coefficient) { return gw::Json{{"part", part}, {"coefficient", coefficient}}.dump(); }
+std::string weighted(const std::string& part, double coefficient) {
+  return gw::Json{{"part", part}, {"coefficient", coefficient}}.dump();
+}
 
 std::vector<Remedy> remedies() {
   return {
@@ -74,22 +77,31 @@ void step_down(const at::Tensor& loss, const std::vector<at::Tensor>& parameters
 }
 
 double first_choice_entropy(const gw::RoutingPlan& plan) {
-  auto counts = gw::counts_of(plan.scores.argmax(1), kExperts, at::kDouble) / static_cast<double>(plan.tokens);
-  return (-(counts * counts.clamp_min(1e-30).log()).sum() / std::log(static_cast<double>(kExperts))).item<double>();
+  auto counts =
+      gw::counts_of(plan.scores.argmax(1), kExperts, at::kDouble) / static_cast<double>(plan.tokens);
+  return (-(counts * counts.clamp_min(1e-30).log()).sum() / std::log(static_cast<double>(kExperts)))
+      .item<double>();
 }
 
 struct Outcome {
-  int64_t load = -1, wish = -1;  ///< first step with an even evaluation load, and with even best scores; −1: never
+  int64_t load = -1,
+          wish = -1;  ///< first step with an even evaluation load, and with even best scores; −1: never
   double loss = 0;
 };
 
 Outcome drill(const Remedy& remedy) {
-  const gw::Json json{{"experts", kExperts}, {"in", kWidth}, {"seed", 1}, {"gate", {{"part", "linear"}, {"bias", true}}},
-                      {"policy", remedy.policy}, {"balancers", remedy.balancers}, {"bank", {{"part", "mlp"}}}};
+  const gw::Json json{{"experts", kExperts},
+                      {"in", kWidth},
+                      {"seed", 1},
+                      {"gate", {{"part", "linear"}, {"bias", true}}},
+                      {"policy", remedy.policy},
+                      {"balancers", remedy.balancers},
+                      {"bank", {{"part", "mlp"}}}};
   const auto mixture = gw::Mixture::from_json(json);
   {
     const at::NoGradGuard no_grad;
-    mixture->gate().named_parameters()["bias"][0].add_(2);  // e² : the others share 7 / (7 + 7.4) of the probability
+    mixture->gate().named_parameters()["bias"][0].add_(
+        2);  // e² : the others share 7 / (7 + 7.4) of the probability
   }
   const Task task;
   at::Tensor x, y, label;
@@ -126,14 +138,16 @@ std::map<std::string, std::vector<std::string>> table() {
     if (line.rfind("| ", 0) != 0) continue;
     std::vector<std::string> cells;
     std::stringstream row(line.substr(2));
-    for (std::string cell; std::getline(row, cell, '|');) cells.push_back(cell.substr(0, cell.find_last_not_of(' ') + 1));
+    for (std::string cell; std::getline(row, cell, '|');)
+      cells.push_back(cell.substr(0, cell.find_last_not_of(' ') + 1));
     for (auto& text : cells) text = text.substr(std::min(text.size(), text.find_first_not_of(' ')));
     if (cells.size() >= 4) rows[cells[0]] = {cells[1], cells[2], cells[3]};
   }
   return rows;
 }
 
-// A step count of the page against ours: other libraries add in another order, which moves a crossing a little.
+// A step count of the page against ours: other libraries add in another order, which moves a crossing a
+// little.
 bool near(const std::string& stated, int64_t step) {
   if (stated == "never" || step < 0) return (stated == "never") == (step < 0);
   const double s = std::stod(stated), d = std::abs(s - static_cast<double>(step));
@@ -147,15 +161,18 @@ TEST(CollapseDrill, SlowTheTableInTheDocumentsHolds) {
   std::map<std::string, Outcome> outcomes;
   for (const auto& remedy : remedies()) {
     const auto outcome = outcomes[remedy.name] = drill(remedy);
-    page += fmt::format("| {} | {} | {} | {:.2f} |\n", remedy.name, cell(outcome.load), cell(outcome.wish), outcome.loss);
+    page += fmt::format("| {} | {} | {} | {:.2f} |\n", remedy.name, cell(outcome.load), cell(outcome.wish),
+                        outcome.loss);
     const auto row = stated.find(remedy.name);
-    holds = holds && row != stated.end() && near(row->second[0], outcome.load) && near(row->second[1], outcome.wish) &&
+    holds = holds && row != stated.end() && near(row->second[0], outcome.load) &&
+            near(row->second[1], outcome.wish) &&
             std::abs(std::stod(row->second[2]) - outcome.loss) <= 0.1 * outcome.loss + 0.02;
   }
   EXPECT_TRUE(holds) << "docs/collapse.md should say:" << page;
   // What the page claims in words.
   EXPECT_LT(outcomes["nothing"].load, 0);
-  for (const auto* works : {"bias_update, 0.01", "Sinkhorn", "BASE", "labels"}) EXPECT_GE(outcomes[works].load, 0) << works;
+  for (const auto* works : {"bias_update, 0.01", "Sinkhorn", "BASE", "labels"})
+    EXPECT_GE(outcomes[works].load, 0) << works;
 }
 
 }  // namespace

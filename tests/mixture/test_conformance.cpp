@@ -1,11 +1,12 @@
-// Every policy, every bank, both executors: the plan's weights multiply the experts' answers, and what was acquired is released.
+// Every policy, every bank, both executors: the plan's weights multiply the experts' answers, and what was
+// acquired is released.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
-#include "mixture/mixture.h"
-#include "ops/random.h"
-#include "routing/parts.h"
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/ops/random.h"
+#include "tests/routing/parts.h"
 
 namespace {
 
@@ -16,7 +17,9 @@ struct ScaleWeights : gw::RouteTap {
   gw::RoutingPlan seen;
   gw::RoutingPlan decide(const gw::RouteQuery& query) override {
     auto plan = query.chosen();
-    const auto factor = [](at::IntArrayRef shape) { return gw::ops::uniform(gw::Rng(8), shape, 0.5, 3).to(at::kDouble); };
+    const auto factor = [](at::IntArrayRef shape) {
+      return gw::ops::uniform(gw::Rng(8), shape, 0.5, 3).to(at::kDouble);
+    };
     if (plan.soft()) {
       plan.combine = plan.combine * factor(plan.combine.sizes());
     } else {
@@ -28,17 +31,23 @@ struct ScaleWeights : gw::RouteTap {
 };
 
 gw::Json table(const std::string& policy, const std::string& bank) {
-  gw::Json json{{"experts", kExperts}, {"in", kWidth}, {"seed", 3}, {"policy", {{"part", policy}}}, {"bank", {{"part", bank}}}};
+  gw::Json json{{"experts", kExperts},
+                {"in", kWidth},
+                {"seed", 3},
+                {"policy", {{"part", policy}}},
+                {"bank", {{"part", bank}}}};
   json["gate"] = {{"part", bank == "conv" ? "pooled_linear" : "linear"}};
   return json;
 }
 
 at::Tensor batch(const std::string& bank, int64_t tokens) {
-  const std::vector<int64_t> shape = bank == "conv" ? std::vector<int64_t>{tokens, kWidth, 5, 5} : std::vector<int64_t>{tokens, kWidth};
+  const std::vector<int64_t> shape =
+      bank == "conv" ? std::vector<int64_t>{tokens, kWidth, 5, 5} : std::vector<int64_t>{tokens, kWidth};
   return gw::ops::normal(gw::Rng(1), shape, 0, 1).to(at::kDouble);
 }
 
-// y_t = Σ_e w_te · expert_e(x_t), by the bank's run_one; soft plans: Σ_n combine_tn · expert(Σ_t dispatch_nt x_t).
+// y_t = Σ_e w_te · expert_e(x_t), by the bank's run_one; soft plans: Σ_n combine_tn · expert(Σ_t dispatch_nt
+// x_t).
 at::Tensor written_out(gw::Mixture& layer, const gw::RoutingPlan& plan, const at::Tensor& x) {
   at::Tensor y;
   const auto add = [&](const at::Tensor& part) { y = y.defined() ? y + part : part; };
@@ -61,7 +70,8 @@ class WeightsConformance : public testing::TestWithParam<std::string> {};
 
 TEST_P(WeightsConformance, EveryBankAndExecutorMultipliesByThem) {
   for (const auto& bank : names("banks")) {
-    if (bank == "conv" && has_trait("policies", GetParam(), "soft slots")) continue;  // slots mix tokens, not maps: refused
+    if (bank == "conv" && has_trait("policies", GetParam(), "soft slots"))
+      continue;  // slots mix tokens, not maps: refused
     const auto layer = gw::Mixture::from_json(table(GetParam(), bank));
     layer->to(at::kDouble), layer->eval();
     const auto x = batch(bank, 9);
@@ -74,7 +84,8 @@ TEST_P(WeightsConformance, EveryBankAndExecutorMultipliesByThem) {
       layer->set_exchange(exchanged ? std::make_shared<gw::TokenExchange>() : nullptr);
       const auto y = layer->forward(x, inputs).y, want = written_out(*layer, tap->seen, x);
       EXPECT_GT(want.abs().max().item<double>(), 1e-3) << bank;
-      EXPECT_LT((y - want).abs().max().item<double>(), 1e-10) << bank << (exchanged ? ", with an exchange" : "");
+      EXPECT_LT((y - want).abs().max().item<double>(), 1e-10)
+          << bank << (exchanged ? ", with an exchange" : "");
     }
   }
 }

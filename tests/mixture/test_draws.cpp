@@ -4,9 +4,9 @@
 
 #include <sstream>
 
-#include "mixture/mixture.h"
-#include "ops/random.h"
-#include "routing/load.h"
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/load.h"
 
 namespace {
 
@@ -53,7 +53,9 @@ TEST_P(Draws, DifferFromPassToPassAndRepeatFromTheSameStart) {
   }
   int differing = 0;
   for (size_t pass = 1; pass < seen.size(); ++pass) differing += seen[pass].equal(seen[pass - 1]) ? 0 : 1;
-  EXPECT_GE(differing, GetParam() == "random" ? 2 : 5);  // one draw of 4 experts for the whole batch may come twice in a row
+  EXPECT_GE(differing, GetParam() == "random"
+                           ? 2
+                           : 5);  // one draw of 4 experts for the whole batch may come twice in a row
 }
 
 TEST_P(Draws, OfAGivenStreamStayAsTheyAre) {
@@ -69,7 +71,8 @@ TEST_P(Draws, OfAGivenStreamStayAsTheyAre) {
 TEST_P(Draws, InputsWithoutAStreamDrawAnewToo) {
   const auto made = layer(GetParam());
   std::vector<at::Tensor> seen;
-  for (int pass = 0; pass < 8; ++pass) seen.push_back(gw::dense_weights(made->forward(tokens(), gw::RouterInputs{}).plan).detach());
+  for (int pass = 0; pass < 8; ++pass)
+    seen.push_back(gw::dense_weights(made->forward(tokens(), gw::RouterInputs{}).plan).detach());
   EXPECT_TRUE(std::any_of(seen.begin(), seen.end(), [&](const at::Tensor& w) { return !w.equal(seen[0]); }));
 }
 
@@ -81,12 +84,14 @@ std::vector<std::string> choices() {
 const auto kName = [](const auto& choice) { return choice.param; };
 INSTANTIATE_TEST_SUITE_P(Policies, Draws, testing::ValuesIn(choices()), kName);
 
-// One draw for all passes gave one expert all of the rows, and the first token of a batch never kept its second expert.
+// One draw for all passes gave one expert all of the rows, and the first token of a batch never kept its
+// second expert.
 TEST(LayerDraws, ReachEveryExpertAndEveryToken) {
   const auto random = layer("random");
   auto rows = at::zeros({kExperts});
   for (int pass = 0; pass < 200; ++pass) rows += gw::load(random->forward(tokens()).plan).to(at::kFloat);
-  for (int64_t e = 0; e < kExperts; ++e) EXPECT_NEAR(rows[e].item<double>() / (200 * kTokens), 0.25, 0.12) << e;  // four deviations
+  for (int64_t e = 0; e < kExperts; ++e)
+    EXPECT_NEAR(rows[e].item<double>() / (200 * kTokens), 0.25, 0.12) << e;  // four deviations
   const auto gshard = layer("gshard_top2");
   auto seconds = at::zeros({kTokens});
   for (int pass = 0; pass < 100; ++pass) seconds += weights(*gshard).gt(0).sum(1).eq(2);
@@ -95,7 +100,9 @@ TEST(LayerDraws, ReachEveryExpertAndEveryToken) {
   EXPECT_LT((seconds / 100 - kept).abs().max().item<double>(), 0.2);  // four deviations of a share of 100
 }
 
-TEST(LayerDraws, OfTwoLayersDiffer) { EXPECT_FALSE(weights(*layer("random_per_token", 1)).equal(weights(*layer("random_per_token", 2)))); }
+TEST(LayerDraws, OfTwoLayersDiffer) {
+  EXPECT_FALSE(weights(*layer("random_per_token", 1)).equal(weights(*layer("random_per_token", 2))));
+}
 
 TEST(LayerDraws, OfTrainingDoNotDependOnEvaluations) {
   const auto one = layer("random_per_token"), two = layer("random_per_token");

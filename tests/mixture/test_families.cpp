@@ -1,11 +1,12 @@
-// Whole layers of published families against their experts' formulas, written out from the papers' models and not from our options.
+// Whole layers of published families against their experts' formulas, written out from the papers' models and
+// not from our options.
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "mixture/mixture.h"
-#include "ops/random.h"
-#include "routing/families.h"
-#include "routing/plan.h"
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/families.h"
+#include "gatewright/routing/plan.h"
 
 namespace {
 
@@ -25,22 +26,25 @@ at::Tensor swigluoai(const at::Tensor& x) { return x * at::sigmoid(1.702 * x); }
 const std::map<std::string, Published>& published() {
   static const std::map<std::string, Published> all = [] {
     std::map<std::string, Published> out;
-    const std::map<std::string, int64_t> widths{{"mixtral", 14336}, {"olmoe", 1024},       {"qwen2_moe", 1408},   {"qwen3_moe", 768},
-                                                {"granite", 512},   {"gpt_oss", 2880},     {"jetmoe", 5632},      {"switch", 3072},
-                                                {"nllb", 8192},     {"deepseek_v2", 1536}, {"deepseek_v3", 2048}, {"phimoe", 6400}};
+    const std::map<std::string, int64_t> widths{
+        {"mixtral", 14336}, {"olmoe", 1024},       {"qwen2_moe", 1408},   {"qwen3_moe", 768},
+        {"granite", 512},   {"gpt_oss", 2880},     {"jetmoe", 5632},      {"switch", 3072},
+        {"nllb", 8192},     {"deepseek_v2", 1536}, {"deepseek_v3", 2048}, {"phimoe", 6400}};
     for (const auto& [name, width] : widths) out[name].width = width;
     auto &qwen2 = out["qwen2_moe"], &v2 = out["deepseek_v2"], &v3 = out["deepseek_v3"], &oss = out["gpt_oss"];
     qwen2.shared = 1, qwen2.shared_width = 5632, qwen2.shared_gate = true;
     v2.shared = 2, v2.shared_width = 1536, v3.shared = 1, v3.shared_width = 2048;
     oss.bias = oss.clamped = true, oss.f = swigluoai;
     out["jetmoe"].output_bias = true;
-    out["switch"].gated = out["nllb"].gated = false, out["switch"].f = out["nllb"].f = relu, out["nllb"].bias = true;
+    out["switch"].gated = out["nllb"].gated = false, out["switch"].f = out["nllb"].f = relu,
+    out["nllb"].bias = true;
     return out;
   }();
   return all;
 }
 
-at::Tensor expert(const Published& p, gw::Mixture& layer, const std::string& bank, int64_t e, const at::Tensor& x) {
+at::Tensor expert(const Published& p, gw::Mixture& layer, const std::string& bank, int64_t e,
+                  const at::Tensor& x) {
   const auto all = layer.named_parameters();
   const auto product = [&](const char* weight, const char* bias, const at::Tensor& in) {
     const auto y = at::matmul(in, all[bank + weight][e].t());
@@ -57,12 +61,15 @@ at::Tensor expert(const Published& p, gw::Mixture& layer, const std::string& ban
   return product("w2", "b2", h);
 }
 
-at::Tensor written_out(const Published& p, gw::Mixture& layer, const gw::RoutingPlan& plan, const at::Tensor& x) {
+at::Tensor written_out(const Published& p, gw::Mixture& layer, const gw::RoutingPlan& plan,
+                       const at::Tensor& x) {
   const auto weight = gw::dense_weights(plan);
   auto y = at::zeros_like(x), shared = at::zeros_like(x);
-  for (int64_t e = 0; e < weight.size(1); ++e) y = y + weight.narrow(1, e, 1) * expert(p, layer, "bank.", e, x);
+  for (int64_t e = 0; e < weight.size(1); ++e)
+    y = y + weight.narrow(1, e, 1) * expert(p, layer, "bank.", e, x);
   for (int64_t s = 0; s < p.shared; ++s) shared = shared + expert(p, layer, "shared.", s, x);
-  if (p.shared_gate) shared = shared * at::sigmoid(at::matmul(x, layer.named_parameters()["shared_gate"].t()));
+  if (p.shared_gate)
+    shared = shared * at::sigmoid(at::matmul(x, layer.named_parameters()["shared_gate"].t()));
   if (p.output_bias) y = y + layer.named_parameters()["output_bias"];
   return y + shared;
 }
@@ -80,10 +87,12 @@ TEST_P(Family, EqualsItsFormulaForwardAndBackward) {
   const auto layer = gw::Mixture::from_json(narrow(GetParam()));
   layer->to(at::kDouble);
   layer->eval();
-  // Products around 6: a limit of 7 holds some of them and lets others pass. Biases start at zero and would hide.
+  // Products around 6: a limit of 7 holds some of them and lets others pass. Biases start at zero and would
+  // hide.
   const at::NoGradGuard no_grad;
   for (auto& item : layer->named_parameters()) {
-    if (item.key().rfind("gate.", 0) != 0) item.value().copy_(gw::ops::normal(gw::Rng(5).fork(item.key()), item.value().sizes(), 0, 1));
+    if (item.key().rfind("gate.", 0) != 0)
+      item.value().copy_(gw::ops::normal(gw::Rng(5).fork(item.key()), item.value().sizes(), 0, 1));
   }
   const at::AutoGradMode grad(true);
   auto x = (3 * gw::ops::normal(gw::Rng(1), {kTokens, kWidth}, 0, 1)).to(at::kDouble).requires_grad_(true);
@@ -96,7 +105,9 @@ TEST_P(Family, EqualsItsFormulaForwardAndBackward) {
   const auto wanted = torch::autograd::grad({want.square().sum()}, inputs, {}, true, false, true);
   for (size_t i = 0; i < got.size(); ++i) {
     if (!got[i].defined()) continue;
-    EXPECT_LT((got[i] - wanted[i]).abs().max().item<double>(), 1e-11 * (1 + wanted[i].abs().max().item<double>())) << i;
+    EXPECT_LT((got[i] - wanted[i]).abs().max().item<double>(),
+              1e-11 * (1 + wanted[i].abs().max().item<double>()))
+        << i;
   }
 }
 
@@ -127,7 +138,8 @@ const auto kName = [](const auto& family) { return family.param; };
 INSTANTIATE_TEST_SUITE_P(All, Family, testing::ValuesIn(families()), kName);
 
 TEST(FamilyChanges, AreMergedIntoTables) {
-  const auto one = gw::family_mixture("deepseek_v3", {{"policy", {{"k", 4}}}, {"gate", {{"bias", true}}}, {"bank", {{"hidden", 64}}}});
+  const auto one = gw::family_mixture(
+      "deepseek_v3", {{"policy", {{"k", 4}}}, {"gate", {{"bias", true}}}, {"bank", {{"hidden", 64}}}});
   auto policy = gw::family_policy("deepseek_v3");
   policy["k"] = 4;
   EXPECT_EQ(one["policy"], policy);
@@ -136,9 +148,12 @@ TEST(FamilyChanges, AreMergedIntoTables) {
   EXPECT_EQ(one["bank"]["activation"], "silu");
   EXPECT_EQ(gw::family_mixture("gpt_oss", {{"gate", {{"init_scale", 1.0}}}})["gate"]["bias"], true);
   // Another part has other options: none of the family's are left.
-  EXPECT_EQ(gw::family_mixture("deepseek_v3", {{"policy", {{"part", "softmax_top_k"}, {"k", 2}}}})["policy"].size(), 2u);
+  EXPECT_EQ(
+      gw::family_mixture("deepseek_v3", {{"policy", {{"part", "softmax_top_k"}, {"k", 2}}}})["policy"].size(),
+      2u);
   EXPECT_EQ(gw::family_mixture("deepseek_v3", {{"gate", "cosine"}})["gate"], "cosine");
-  EXPECT_THROW(gw::Mixture::from_json(gw::family_mixture("mixtral", {{"in", 6}, {"bank", {{"hiden", 5}}}})), gw::ValueError);
+  EXPECT_THROW(gw::Mixture::from_json(gw::family_mixture("mixtral", {{"in", 6}, {"bank", {{"hiden", 5}}}})),
+               gw::ValueError);
 }
 
 }  // namespace

@@ -5,11 +5,11 @@
 
 #include <sstream>
 
-#include "base/registry.h"
-#include "mixture/mixture.h"
-#include "ops/random.h"
-#include "routing/load.h"
-#include "routing/parts.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/load.h"
+#include "tests/routing/parts.h"
 
 namespace {
 
@@ -21,13 +21,18 @@ constexpr int64_t kTokens = 24, kWidth = 6;
 
 /// Tokens or maps whose numbers bf16 holds.
 at::Tensor numbers(bool images) {
-  const auto shape = images ? std::vector<int64_t>{kTokens, kWidth, 5, 5} : std::vector<int64_t>{kTokens, kWidth};
+  const auto shape =
+      images ? std::vector<int64_t>{kTokens, kWidth, 5, 5} : std::vector<int64_t>{kTokens, kWidth};
   return gw::ops::normal(gw::Rng(1), shape, 0, 1).to(at::kBFloat16).to(at::kFloat);
 }
 
 Json options(const std::string& gate, const std::string& policy) {
   const bool images = has_trait("gates", gate, "images"), two = has_trait("gates", gate, "2 experts only");
-  Json json{{"experts", two ? 2 : 4}, {"in", kWidth}, {"seed", 3}, {"gate", {{"part", gate}}}, {"policy", {{"part", policy}}}};
+  Json json{{"experts", two ? 2 : 4},
+            {"in", kWidth},
+            {"seed", 3},
+            {"gate", {{"part", gate}}},
+            {"policy", {{"part", policy}}}};
   json["bank"] = images ? Json{{"part", "conv"}} : Json{{"part", "mlp"}, {"hidden", 16}};
   return json;
 }
@@ -50,7 +55,8 @@ Pair both(const Json& json) {
 }
 
 /// The plan to the bit, and the answer within bf16's rounding of h and y (2^-8 each) times two rows.
-void expect_same_route_and_close_answer(const Json& json, const at::Tensor& x, const gw::RouterInputs& inputs) {
+void expect_same_route_and_close_answer(const Json& json, const at::Tensor& x,
+                                        const gw::RouterInputs& inputs) {
   const auto pair = both(json);
   for (const bool train : {true, false}) {
     pair.f32->train(train), pair.bf16->train(train);
@@ -61,7 +67,8 @@ void expect_same_route_and_close_answer(const Json& json, const at::Tensor& x, c
     EXPECT_EQ(got.plan.offsets, want.plan.offsets);
     EXPECT_TRUE(got.plan.token.equal(want.plan.token));
     EXPECT_TRUE(got.plan.weight.equal(want.plan.weight));
-    EXPECT_LT((got.y.to(at::kFloat) - want.y).abs().max().item<double>(), 0.02 * want.y.abs().max().item<double>() + 1e-6);
+    EXPECT_LT((got.y.to(at::kFloat) - want.y).abs().max().item<double>(),
+              0.02 * want.y.abs().max().item<double>() + 1e-6);
   }
 }
 
@@ -69,7 +76,9 @@ void expect_same_route_and_close_answer(const Json& json, const at::Tensor& x, c
 std::vector<std::string> plain_gates() {
   std::vector<std::string> out;
   for (const auto& gate : names("gates")) {
-    if (!has_trait("gates", gate, "per pixel") && gate != "feature" && gate != "adamole" && gate != "early_exit") out.push_back(gate);
+    if (!has_trait("gates", gate, "per pixel") && gate != "feature" && gate != "adamole" &&
+        gate != "early_exit")
+      out.push_back(gate);
   }
   return out;
 }
@@ -104,10 +113,12 @@ TEST(Bf16, GatesStayInF32) {
     for (const auto& p : two->parameters()) EXPECT_EQ(p.scalar_type(), at::kFloat) << name;
     const auto x = numbers(one->takes_images());
     const auto inputs = gw::test::inputs_for(kTokens);
-    const auto want = gw::gate_scores(*one, x, inputs), got = gw::gate_scores(*two, x.to(at::kBFloat16), inputs);
+    const auto want = gw::gate_scores(*one, x, inputs),
+               got = gw::gate_scores(*two, x.to(at::kBFloat16), inputs);
     EXPECT_TRUE(got.equal(want)) << name;
     two->to(at::kHalf);
-    EXPECT_TRUE(gw::gate_scores(*two, x.to(at::kHalf).to(at::kBFloat16), inputs).scalar_type() == at::kFloat) << name;
+    EXPECT_TRUE(gw::gate_scores(*two, x.to(at::kHalf).to(at::kBFloat16), inputs).scalar_type() == at::kFloat)
+        << name;
     two->to(at::kDouble);
     EXPECT_EQ(gw::gate_scores(*two, x.to(at::kDouble), inputs).scalar_type(), at::kDouble) << name;
   }
@@ -124,16 +135,18 @@ TEST(Bf16, GradientsReachEveryWeight) {
   for (const auto& item : got) {
     const auto g = item.value().grad(), w = want[item.key()].grad();
     ASSERT_TRUE(g.defined()) << item.key();
-    EXPECT_LT((g.to(at::kFloat) - w).abs().max().item<double>(), 0.05 * w.abs().max().item<double>()) << item.key();
+    EXPECT_LT((g.to(at::kFloat) - w).abs().max().item<double>(), 0.05 * w.abs().max().item<double>())
+        << item.key();
   }
 }
 
 // Steps of 0.001 on a bias of 0.5, and counts of 1024 apart by one: in bf16 neither moves anything.
 TEST(Bf16, SelectionBiasAndCountsStayInF32) {
-  const auto made = gw::Mixture::from_json({{"experts", 4},
-                                            {"in", kWidth},
-                                            {"policy", {{"part", "deepseek_v3"}, {"k", 1}}},
-                                            {"balancers", {R"({"part": "bias_update", "rate": 0.001})", "relu_l1"}}});
+  const auto made =
+      gw::Mixture::from_json({{"experts", 4},
+                              {"in", kWidth},
+                              {"policy", {{"part", "deepseek_v3"}, {"k", 1}}},
+                              {"balancers", {R"({"part": "bias_update", "rate": 0.001})", "relu_l1"}}});
   made->named_buffers()["policy_selection_bias"].fill_(0.5);
   const auto coefficient = made->named_buffers()["relu_l1_coefficient"].item<double>();
   made->to(at::kBFloat16);
@@ -143,7 +156,8 @@ TEST(Bf16, SelectionBiasAndCountsStayInF32) {
   const auto step = [&](const std::vector<int64_t>& rows, int times) {
     std::vector<at::Tensor> scores;
     for (size_t e = 0; e < rows.size(); ++e)
-      scores.push_back(at::one_hot(at::full({rows[e]}, static_cast<int64_t>(e), at::kLong), 4).to(at::kFloat) * 20);
+      scores.push_back(
+          at::one_hot(at::full({rows[e]}, static_cast<int64_t>(e), at::kLong), 4).to(at::kFloat) * 20);
     gw::RouterInputs inputs;
     inputs.scores = at::cat(scores);
     for (int i = 0; i < times; ++i) {
@@ -159,10 +173,11 @@ TEST(Bf16, SelectionBiasAndCountsStayInF32) {
   EXPECT_TRUE(at::allclose(bias, at::tensor({-0.001f, 0.f, 0.f, 0.001f}), 0, 1e-8)) << bias;
   std::stringstream file;
   torch::save(made, file);
-  const auto loaded = gw::Mixture::from_json({{"experts", 4},
-                                              {"in", kWidth},
-                                              {"policy", {{"part", "deepseek_v3"}, {"k", 1}}},
-                                              {"balancers", {R"({"part": "bias_update", "rate": 0.001})", "relu_l1"}}});
+  const auto loaded =
+      gw::Mixture::from_json({{"experts", 4},
+                              {"in", kWidth},
+                              {"policy", {{"part", "deepseek_v3"}, {"k", 1}}},
+                              {"balancers", {R"({"part": "bias_update", "rate": 0.001})", "relu_l1"}}});
   loaded->to(at::kBFloat16);
   torch::load(loaded, file);
   EXPECT_TRUE(loaded->named_buffers()["policy_selection_bias"].equal(bias));
@@ -176,7 +191,9 @@ TEST(Bf16, AutocastRunsTheLayerInTheTypeOfItsWeights) {
   const auto plain = pair.f32->forward(x), low = pair.bf16->forward(x.to(at::kBFloat16));
   struct Autocast {
     Autocast() { at::autocast::set_cpu_enabled(true), at::autocast::increment_nesting(); }
-    ~Autocast() { at::autocast::clear_cache(), at::autocast::decrement_nesting(), at::autocast::set_cpu_enabled(false); }
+    ~Autocast() {
+      at::autocast::clear_cache(), at::autocast::decrement_nesting(), at::autocast::set_cpu_enabled(false);
+    }
   } autocast;
   for (const auto type : {at::kFloat, at::kBFloat16}) {
     EXPECT_TRUE(pair.f32->forward(x.to(type)).y.equal(plain.y)) << c10::toString(type);
@@ -190,17 +207,22 @@ TEST(Tokens, OfTheWrongKindAreRefusedInWords) {
   half->to(at::kHalf), bf16->to(at::kBFloat16);
   f32->set_tap(nullptr, "block 3");
   const auto x = numbers(false);
-  const auto refused = [](gw::Mixture& layer, const at::Tensor& tokens, const std::vector<std::string>& words) {
+  const auto refused = [](gw::Mixture& layer, const at::Tensor& tokens,
+                          const std::vector<std::string>& words) {
     try {
       layer.forward(tokens);
       ADD_FAILURE() << "accepted; expected: " << words[0];
     } catch (const gw::ValueError& error) {
-      for (const auto& word : words) EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << word << "\nin: " << error.what();
+      for (const auto& word : words)
+        EXPECT_NE(std::string(error.what()).find(word), std::string::npos)
+            << word << "\nin: " << error.what();
     }
   };
-  refused(*f32, x.to(at::kDouble), {"mixture \"block 3\"", "torch::kFloat", "torch::kDouble", "x.to(torch::kFloat)"});
+  refused(*f32, x.to(at::kDouble),
+          {"mixture \"block 3\"", "torch::kFloat", "torch::kDouble", "x.to(torch::kFloat)"});
   refused(*f32, x.to(at::kHalf), {"torch::kHalf", "x.to(torch::kFloat)"});
-  refused(*f32, x.to(at::kBFloat16), {"torch::kBFloat16", "x.to(torch::kFloat)", "layer->to(torch::kBFloat16)"});
+  refused(*f32, x.to(at::kBFloat16),
+          {"torch::kBFloat16", "x.to(torch::kFloat)", "layer->to(torch::kBFloat16)"});
   refused(*f32, at::ones({3, kWidth}, at::kLong), {"torch::kLong", "x.to(torch::kFloat)"});
   refused(*bf16, x, {"torch::kBFloat16", "x.to(torch::kBFloat16)"});
   refused(*half, x.to(at::kHalf), {"torch::kHalf", "layer->to(torch::kBFloat16)"});
@@ -209,7 +231,8 @@ TEST(Tokens, OfTheWrongKindAreRefusedInWords) {
   refused(*f32, x.to_sparse(), {"Sparse", "to_dense()"});
   refused(*f32, at::empty({3, kWidth}, at::TensorOptions().device(at::kMeta)), {"meta"});
   refused(*f32, x.view({2, kTokens / 2, kWidth}), {"flatten to [B*T, D]", "x.flatten(0, 1)"});
-  refused(*f32, x.view({kTokens / kWidth, kWidth, kWidth}), {"flatten to [B*T, D]"});  // T = D: the second size fits by chance
+  refused(*f32, x.view({kTokens / kWidth, kWidth, kWidth}),
+          {"flatten to [B*T, D]"});  // T = D: the second size fits by chance
   refused(*f32, x[0], {"x.unsqueeze(0)"});
   refused(*f32, at::ones({3, 7}), {"[3, 7]", "[T, 6]"});
   EXPECT_EQ(f32->forward(x.view({2, kTokens / 2, kWidth}).flatten(0, 1)).y.size(0), kTokens);

@@ -1,9 +1,9 @@
 #include <gtest/gtest.h>
 
-#include "base/registry.h"
-#include "mixture/mixture.h"
-#include "ops/random.h"
-#include "routing/load.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/load.h"
 
 namespace {
 
@@ -14,7 +14,8 @@ gw::Json base(const std::string& bank) {
 }
 
 at::Tensor rows(const std::string& bank, int64_t n) {
-  const auto x = gw::ops::normal(gw::Rng(1), bank == "conv" ? std::vector<int64_t>{n, 6, 5, 5} : std::vector<int64_t>{n, 6}, 0, 1);
+  const auto x = gw::ops::normal(
+      gw::Rng(1), bank == "conv" ? std::vector<int64_t>{n, 6, 5, 5} : std::vector<int64_t>{n, 6}, 0, 1);
   return x.to(at::kDouble);
 }
 
@@ -35,7 +36,8 @@ TEST_P(BankConformance, EqualsTheSumOverExpertsWrittenOut) {
   auto expected = at::zeros_like(out.y);
   for (int64_t e = 0; e < 4; ++e) {
     const auto y = mixture->bank().run_one(x, e);
-    for (int64_t r = out.plan.offsets[static_cast<size_t>(e)]; r < out.plan.offsets[static_cast<size_t>(e) + 1]; ++r) {
+    for (int64_t r = out.plan.offsets[static_cast<size_t>(e)];
+         r < out.plan.offsets[static_cast<size_t>(e) + 1]; ++r) {
       const int64_t t = out.plan.token[r].item<int64_t>();
       expected[t] += out.plan.weight[r] * y[t];
     }
@@ -51,7 +53,9 @@ TEST_P(BankConformance, PermutationAndSplit) {
   const auto x = rows(GetParam(), 11);
   const auto y = mixture->forward(x).y;
   const auto order = at::randperm(11, at::kLong);
-  EXPECT_LT((mixture->forward(x.index_select(0, order)).y - y.index_select(0, order)).abs().max().item<double>(), 1e-12);
+  EXPECT_LT(
+      (mixture->forward(x.index_select(0, order)).y - y.index_select(0, order)).abs().max().item<double>(),
+      1e-12);
   const auto split = at::cat({mixture->forward(x.narrow(0, 0, 3)).y, mixture->forward(x.narrow(0, 3, 8)).y});
   EXPECT_LT((split - y).abs().max().item<double>(), 1e-12);
 }
@@ -90,13 +94,16 @@ std::vector<std::string> banks() {
   for (const auto& part : gw::Registry::instance().list("banks")) out.push_back(part.name);
   return out;
 }
-const auto kName = [](const auto& bank) { return bank.param; };  // not inside the macro: its own "info" would be shadowed
+const auto kName = [](const auto& bank) {
+  return bank.param;
+};  // not inside the macro: its own "info" would be shadowed
 INSTANTIATE_TEST_SUITE_P(All, BankConformance, testing::ValuesIn(banks()), kName);
 
 class CountingExchange : public gw::TokenExchange {
  public:
   int dispatched = 0, collected = 0;
-  at::Tensor dispatch(const at::Tensor& rows, const gw::RoutingPlan& plan, std::vector<int64_t>& offsets) override {
+  at::Tensor dispatch(const at::Tensor& rows, const gw::RoutingPlan& plan,
+                      std::vector<int64_t>& offsets) override {
     ++dispatched;
     return TokenExchange::dispatch(rows, plan, offsets);
   }
@@ -153,7 +160,8 @@ TEST(Mixture, BalancersTrainACollapsedRouterBack) {
 }
 
 TEST(Mixture, RefusesWhatDoesNotFit) {
-  EXPECT_THROW(make({{"in", 6}, {"experts", 2}, {"policy", {{"part", "softmax_top_k"}, {"k", 3}}}}), gw::ValueError);
+  EXPECT_THROW(make({{"in", 6}, {"experts", 2}, {"policy", {{"part", "softmax_top_k"}, {"k", 3}}}}),
+               gw::ValueError);
   EXPECT_THROW(make({{"experts", 2}}), gw::ValueError);
   EXPECT_THROW(make({{"in", 6}, {"gate", {{"part", "liner"}}}}), gw::ValueError);
   const auto mixture = make(base("mlp"));

@@ -3,19 +3,22 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
-#include "mixture/mixture.h"
-#include "observe/scratch.h"
-#include "ops/random.h"
-#include "routing/recorder.h"
-#include "routing/replayer.h"
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/recorder.h"
+#include "gatewright/routing/replayer.h"
+#include "tests/runs/scratch.h"
 
 namespace {
 
-using gw_test::Scratch;
+using gw::test::Scratch;
 
 std::shared_ptr<gw::Mixture> mixture(const gw::Json& policy) {
-  const auto layer =
-      gw::Mixture::from_json({{"experts", 8}, {"in", 6}, {"seed", 3}, {"policy", policy}, {"bank", {{"part", "mlp"}, {"hidden", 5}}}});
+  const auto layer = gw::Mixture::from_json({{"experts", 8},
+                                             {"in", 6},
+                                             {"seed", 3},
+                                             {"policy", policy},
+                                             {"bank", {{"part", "mlp"}, {"hidden", 5}}}});
   layer->eval();
   return layer;
 }
@@ -33,13 +36,15 @@ TEST(MixtureRoutes, ReplayGivesTheSameBitsWithAnotherRouter) {
   options.weights = true;
   const auto layer = mixture({{"part", "softmax_top_k"}, {"k", 3}, {"renormalise", true}});
   std::vector<at::Tensor> answers;
-  layer->set_tap(std::make_shared<gw::RouteRecorder>(gw::RouteRecorder::Files{scratch / "routes.bin", scratch / "routes.jsonl"},
-                                                     gw::Json::object(), options),
+  layer->set_tap(std::make_shared<gw::RouteRecorder>(
+                     gw::RouteRecorder::Files{scratch / "routes.bin", scratch / "routes.jsonl"},
+                     gw::Json::object(), options),
                  "block 0");
   for (uint64_t i = 0; i < 3; ++i) answers.push_back(layer->forward(tokens(i)).y);
   layer->set_tap(nullptr, "");  // closes the recording
   scramble(*layer);
-  EXPECT_FALSE(layer->forward(tokens(0)).y.equal(answers[0])) << "the other router routes the same: this test would prove nothing";
+  EXPECT_FALSE(layer->forward(tokens(0)).y.equal(answers[0]))
+      << "the other router routes the same: this test would prove nothing";
   gw::ReplayOptions recorded;
   recorded.weights = "recorded";
   layer->set_tap(std::make_shared<gw::RouteReplayer>(scratch / "routes.bin", recorded), "block 0");
@@ -52,9 +57,9 @@ TEST(MixtureRoutes, ReplayGivesTheSameBitsWithAnotherRouter) {
 TEST(MixtureRoutes, AnUntouchedRouterIsReplayedToTheBit) {
   const Scratch scratch;
   const auto layer = mixture({{"part", "top1_straight_through"}});
-  layer->set_tap(
-      std::make_shared<gw::RouteRecorder>(gw::RouteRecorder::Files{scratch / "routes.bin", ""}, gw::Json::object(), gw::RecordingOptions{}),
-      "block");
+  layer->set_tap(std::make_shared<gw::RouteRecorder>(gw::RouteRecorder::Files{scratch / "routes.bin", ""},
+                                                     gw::Json::object(), gw::RecordingOptions{}),
+                 "block");
   const auto gradients = [&] {
     const auto out = layer->forward(tokens(0));
     auto all = torch::autograd::grad({out.y.square().sum()}, layer->parameters());

@@ -2,10 +2,10 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "mixture/mixture.h"
-#include "ops/frozen.h"
-#include "ops/random.h"
-#include "support/weight_writers.h"
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/ops/frozen.h"
+#include "gatewright/ops/random.h"
+#include "tests/support/weight_writers.h"
 
 namespace {
 
@@ -30,7 +30,8 @@ TEST(PackedWeights, FollowEveryWriter) {
     const auto old = served(*made, x);
     EXPECT_TRUE(old.equal(made->forward(x).y.detach())) << "panels have the same bits";
     writer.write(made->bank());
-    EXPECT_FALSE(old.equal(made->forward(x).y.detach())) << writer.name << " changed nothing: this test would prove nothing";
+    EXPECT_FALSE(old.equal(made->forward(x).y.detach()))
+        << writer.name << " changed nothing: this test would prove nothing";
     EXPECT_TRUE(served(*made, x).equal(made->forward(x).y.detach())) << writer.name;
     const at::NoGradGuard no_grad;
     EXPECT_TRUE(made->forward(x).y.equal(served(*made, x))) << writer.name << ", outside of a scope";
@@ -46,7 +47,8 @@ TEST(PackedWeights, FollowAnotherType) {
   EXPECT_TRUE(served(*made, x.to(at::kDouble)).equal(made->forward(x.to(at::kDouble)).y.detach()));
 }
 
-// A write that the scope excludes and that leaves no trace: the old panels answer, which shows that they are used.
+// A write that the scope excludes and that leaves no trace: the old panels answer, which shows that they are
+// used.
 TEST(PackedWeights, ServeInsideAScope) {
   const auto made = layer();
   made->eval();

@@ -1,10 +1,10 @@
 // Every policy inside a mixture: the answer is the one its plan stands for, and losses reach the router.
 #include <gtest/gtest.h>
 
-#include "base/registry.h"
-#include "mixture/mixture.h"
-#include "ops/random.h"
-#include "routing/load.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/load.h"
 
 namespace {
 
@@ -17,14 +17,19 @@ std::vector<std::string> policies() {
 }
 
 std::shared_ptr<gw::Mixture> make(const gw::Json& more) {
-  gw::Json json{{"experts", kExperts}, {"in", kWidth}, {"seed", 3}, {"gate", {{"part", "linear"}, {"init_scale", 2.0}}}};
+  gw::Json json{{"experts", kExperts},
+                {"in", kWidth},
+                {"seed", 3},
+                {"gate", {{"part", "linear"}, {"init_scale", 2.0}}}};
   json.update(more);
   auto mixture = gw::Mixture::from_json(json);
   mixture->to(at::kDouble);
   return mixture;
 }
 
-at::Tensor tokens(int64_t count = kTokens) { return gw::ops::normal(gw::Rng(1), {count, kWidth}, 0, 1).to(at::kDouble); }
+at::Tensor tokens(int64_t count = kTokens) {
+  return gw::ops::normal(gw::Rng(1), {count, kWidth}, 0, 1).to(at::kDouble);
+}
 
 gw::RouterInputs inputs() {
   gw::RouterInputs inputs;
@@ -47,11 +52,13 @@ TEST_P(EveryPolicy, AnswersWhatItsPlanSays) {
       const auto slots = at::matmul(out.plan.dispatch, x);
       for (int64_t r = 0; r < out.plan.rows(); ++r) {
         const auto expert = gw::expert_of_rows(out.plan)[r].item<int64_t>();
-        expected += at::matmul(out.plan.combine.narrow(1, r, 1), mixture->bank().run_one(slots.narrow(0, r, 1), expert));
+        expected += at::matmul(out.plan.combine.narrow(1, r, 1),
+                               mixture->bank().run_one(slots.narrow(0, r, 1), expert));
       }
     } else {
       const auto dense = gw::dense_weights(out.plan);
-      for (int64_t e = 0; e < kExperts; ++e) expected += dense.narrow(1, e, 1) * mixture->bank().run_one(x, e);
+      for (int64_t e = 0; e < kExperts; ++e)
+        expected += dense.narrow(1, e, 1) * mixture->bank().run_one(x, e);
     }
     EXPECT_LT((out.y - expected).abs().max().item<double>(), 1e-12);
   }
@@ -76,7 +83,8 @@ TEST(Mixture, KEqualsEWithoutLimitIsTheDenseMixture) {
   const auto dense = make({{"policy", {{"part", "dense_softmax"}}}});
   for (const auto* part : {"softmax_top_k", "top_k_softmax"}) {
     const auto sparse = make({{"policy", {{"part", part}, {"k", kExperts}}}});
-    EXPECT_LT((sparse->forward(tokens()).y - dense->forward(tokens()).y).abs().max().item<double>(), 1e-12) << part;
+    EXPECT_LT((sparse->forward(tokens()).y - dense->forward(tokens()).y).abs().max().item<double>(), 1e-12)
+        << part;
   }
 }
 
@@ -111,7 +119,8 @@ TEST(Mixture, PreGatedBlocksHandTheirScoresOn) {
 }
 
 TEST(Mixture, ControllersActBetweenStepsOnTheWholeBatchAndAreSaved) {
-  const gw::Json json{{"policy", {{"part", "deepseek_v3"}, {"k", 1}}}, {"balancers", {R"({"part": "bias_update", "rate": 0.5})"}}};
+  const gw::Json json{{"policy", {{"part", "deepseek_v3"}, {"k", 1}}},
+                      {"balancers", {R"({"part": "bias_update", "rate": 0.5})"}}};
   const auto mixture = make(json), halves = make(json);
   const auto bias = [](gw::Mixture& m) { return m.named_buffers()["policy_selection_bias"].clone(); };
   const auto x = tokens(64);
@@ -135,8 +144,10 @@ TEST(Mixture, ControllersActBetweenStepsOnTheWholeBatchAndAreSaved) {
 
 TEST(Mixture, BalancersTakeOptions) {
   EXPECT_THROW(make({{"balancers", {R"({"part": "switch_loss", "coeficient": 1})"}}}), gw::ValueError);
-  const auto one = make({{"balancers", {R"({"part": "switch_loss", "coefficient": 2.0})"}}}), two = make({{"balancers", {"switch_loss"}}});
-  const auto a = one->forward(tokens()).plan.aux.at("switch_loss"), b = two->forward(tokens()).plan.aux.at("switch_loss");
+  const auto one = make({{"balancers", {R"({"part": "switch_loss", "coefficient": 2.0})"}}}),
+             two = make({{"balancers", {"switch_loss"}}});
+  const auto a = one->forward(tokens()).plan.aux.at("switch_loss"),
+             b = two->forward(tokens()).plan.aux.at("switch_loss");
   EXPECT_NEAR(a.item<double>(), 200 * b.item<double>(), 1e-12);
 }
 

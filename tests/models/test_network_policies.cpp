@@ -6,11 +6,11 @@
 
 #include <thread>
 
-#include "base/registry.h"
-#include "models/network.h"
-#include "ops/frozen.h"
-#include "ops/random.h"
-#include "support/weight_writers.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/models/network.h"
+#include "gatewright/ops/frozen.h"
+#include "gatewright/ops/random.h"
+#include "tests/support/weight_writers.h"
 
 namespace {
 
@@ -28,7 +28,9 @@ at::Tensor images(int64_t n = 9) { return gw::ops::uniform(gw::Rng(1), {n, 3, 16
 
 TEST(NetworkPolicies, AnExpertsChoiceWithAsManyRowsAsImagesIsRefused) {
   for (const std::string routing : {"image", "layer"}) {
-    EXPECT_THROW(Network(small(R"({"part":"expert_choice","capacity_factor":1})", routing), 3, 16, 16, 4), gw::ValueError) << routing;
+    EXPECT_THROW(Network(small(R"({"part":"expert_choice","capacity_factor":1})", routing), 3, 16, 16, 4),
+                 gw::ValueError)
+        << routing;
   }
 }
 
@@ -65,7 +67,8 @@ TEST(NetworkPolicies, EveryPolicyIsRightOrRefused) {
       forced.forced_expert = e;
       const auto rows = expert.eq(e).nonzero().flatten();
       const auto alone = network->forward(images(), forced).logits;
-      EXPECT_TRUE(at::allclose(out.logits.index_select(0, rows), alone.index_select(0, rows), 1e-5, 1e-6)) << part;
+      EXPECT_TRUE(at::allclose(out.logits.index_select(0, rows), alone.index_select(0, rows), 1e-5, 1e-6))
+          << part;
     }
     ++right;
   }
@@ -88,10 +91,12 @@ TEST(NetworkWeights, FoldedConvolutionsFollowEveryWriter) {
     network.eval();
     const auto old = answer(network);
     writer.write(network.backbone());
-    EXPECT_FALSE(at::allclose(old, unfolded(network), 1e-4, 1e-5)) << writer.name << " changed nothing: this test would prove nothing";
+    EXPECT_FALSE(at::allclose(old, unfolded(network), 1e-4, 1e-5))
+        << writer.name << " changed nothing: this test would prove nothing";
     EXPECT_TRUE(at::allclose(answer(network), unfolded(network), 1e-4, 1e-5)) << writer.name;
     const gw::ops::FrozenParameters constant;
-    EXPECT_TRUE(at::allclose(answer(network), unfolded(network), 1e-4, 1e-5)) << writer.name << ", inside a scope";
+    EXPECT_TRUE(at::allclose(answer(network), unfolded(network), 1e-4, 1e-5))
+        << writer.name << ", inside a scope";
   }
 }
 
@@ -152,14 +157,17 @@ TEST(NetworkBatches, NoImagesAndOneImageGiveAsManyAnswers) {
         EXPECT_EQ(logits.sizes(), (std::vector<int64_t>{n, 4})) << backbone << " train " << train;
         auto inputs = network.parameters();
         inputs.push_back(x);
-        const auto gradients = torch::autograd::grad({logits.square().sum()}, inputs, {}, false, false, /*allow_unused=*/true);
+        const auto gradients =
+            torch::autograd::grad({logits.square().sum()}, inputs, {}, false, false, /*allow_unused=*/true);
         double sum = 0;
         for (const auto& g : gradients) {
           if (!g.defined()) continue;
-          EXPECT_TRUE(at::isfinite(g).all().item<bool>()) << backbone << ", " << n << " images, train " << train;
+          EXPECT_TRUE(at::isfinite(g).all().item<bool>())
+              << backbone << ", " << n << " images, train " << train;
           sum += g.abs().sum().item<double>();
         }
-        EXPECT_TRUE(gradients.back().defined() && (sum > 0) == (n > 0)) << backbone << ", " << n << " images, train " << train;
+        EXPECT_TRUE(gradients.back().defined() && (sum > 0) == (n > 0))
+            << backbone << ", " << n << " images, train " << train;
       }
     }
   }

@@ -3,16 +3,16 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
-#include "models/network.h"
-#include "observe/scratch.h"
-#include "ops/random.h"
-#include "routing/recorder.h"
-#include "routing/replayer.h"
+#include "gatewright/models/network.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/recorder.h"
+#include "gatewright/routing/replayer.h"
+#include "tests/runs/scratch.h"
 
 namespace {
 
 using gw::Network;
-using gw_test::Scratch;
+using gw::test::Scratch;
 
 std::shared_ptr<Network> network(const std::string& routing, const std::string& backbone = "small_cnn") {
   gw::NetworkOptions o;
@@ -24,7 +24,9 @@ std::shared_ptr<Network> network(const std::string& routing, const std::string& 
   return made;
 }
 
-at::Tensor images(uint64_t seed, int64_t n = 10) { return gw::ops::uniform(gw::Rng(seed), {n, 3, 16, 16}, 0, 1); }
+at::Tensor images(uint64_t seed, int64_t n = 10) {
+  return gw::ops::uniform(gw::Rng(seed), {n, 3, 16, 16}, 0, 1);
+}
 
 void scramble_router(Network& network) {
   const at::NoGradGuard no_grad;
@@ -39,8 +41,8 @@ TEST_P(NetworkRoutes, ReplayGivesTheSameBitsWithAnotherRouter) {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> logits;
   size_t sites = 0;
-  made->set_tap(std::make_shared<gw::RouteRecorder>(gw::RouteRecorder::Files{scratch / "routes.bin", ""}, gw::Json::object(),
-                                                    gw::RecordingOptions{}));
+  made->set_tap(std::make_shared<gw::RouteRecorder>(gw::RouteRecorder::Files{scratch / "routes.bin", ""},
+                                                    gw::Json::object(), gw::RecordingOptions{}));
   for (uint64_t i = 0; i < 3; ++i) {
     const auto out = made->forward(images(i));
     sites = out.plans.size();
@@ -59,7 +61,8 @@ TEST_P(NetworkRoutes, ReplayGivesTheSameBitsWithAnotherRouter) {
   EXPECT_EQ(reader.sites().size(), sites);
 
   scramble_router(*made);
-  EXPECT_FALSE(made->forward(images(0)).logits.equal(logits[0])) << "the other router routes the same: this test would prove nothing";
+  EXPECT_FALSE(made->forward(images(0)).logits.equal(logits[0]))
+      << "the other router routes the same: this test would prove nothing";
   made->set_tap(std::make_shared<gw::RouteReplayer>(scratch / "routes.bin", gw::ReplayOptions{}));
   for (uint64_t i = 0; i < 3; ++i) EXPECT_TRUE(made->forward(images(i)).logits.equal(logits[i])) << i;
   made->set_tap(std::make_shared<gw::RouteReplayer>(scratch / "routes.bin", gw::ReplayOptions{}));
@@ -67,7 +70,10 @@ TEST_P(NetworkRoutes, ReplayGivesTheSameBitsWithAnotherRouter) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Routings, NetworkRoutes,
-                         testing::Values(std::pair("image", "small_cnn"), std::pair("layer", "small_cnn"), std::pair("layer", "resnet18")),
-                         [](const auto& test) { return std::string(test.param.first) + "_" + test.param.second; });
+                         testing::Values(std::pair("image", "small_cnn"), std::pair("layer", "small_cnn"),
+                                         std::pair("layer", "resnet18")),
+                         [](const auto& test) {
+                           return std::string(test.param.first) + "_" + test.param.second;
+                         });
 
 }  // namespace

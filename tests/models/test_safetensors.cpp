@@ -7,9 +7,9 @@
 #include <filesystem>
 #include <map>
 
-#include "base/error.h"
-#include "base/file.h"
-#include "models/safetensors.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/file.h"
+#include "gatewright/models/safetensors.h"
 #include "tests/fuzz/check_safetensors.h"
 #include "tests/fuzz/replay.h"
 
@@ -52,9 +52,11 @@ void expect_same(const at::Tensor& got, const at::Tensor& want, const std::strin
 
 std::map<std::string, at::Tensor> every_dtype() {
   const std::map<std::string, at::ScalarType> types = {
-      {"f64", at::kDouble}, {"f32", at::kFloat}, {"f16", at::kHalf}, {"bf16", at::kBFloat16}, {"i64", at::kLong},
-      {"i32", at::kInt},    {"i16", at::kShort}, {"i8", at::kChar},  {"u8", at::kByte},       {"bool", at::kBool}};
-  std::map<std::string, at::Tensor> tensors = {{"b.weight", ramp(at::kFloat, {2, 2})}, {"a.bias", ramp(at::kByte, {3})}};
+      {"f64", at::kDouble}, {"f32", at::kFloat}, {"f16", at::kHalf},  {"bf16", at::kBFloat16},
+      {"i64", at::kLong},   {"i32", at::kInt},   {"i16", at::kShort}, {"i8", at::kChar},
+      {"u8", at::kByte},    {"bool", at::kBool}};
+  std::map<std::string, at::Tensor> tensors = {{"b.weight", ramp(at::kFloat, {2, 2})},
+                                               {"a.bias", ramp(at::kByte, {3})}};
   for (const auto& [name, type] : types) tensors["z_" + name] = ramp(type, {3, 1, 5});
   return tensors;
 }
@@ -69,13 +71,16 @@ TEST(Safetensors, ReadsWhatThePythonPackageWrote) {
   expect_same(shapes.tensors.at("scalar"), ramp(at::kFloat, {}), "scalar");
   expect_same(shapes.tensors.at("none"), ramp(at::kFloat, {0, 4}), "none");
   const auto odd = gw::load_safetensors(kGolden + "odd_names.safetensors");
-  expect_same(odd.tensors.at("quote \" back \\ tab \t line \n bell \x07 del \x7f umlaut \xc3\xa4 rocket \xf0\x9f\x9a\x80"),
-              ramp(at::kInt, {2}), "odd");
+  expect_same(
+      odd.tensors.at(
+          "quote \" back \\ tab \t line \n bell \x07 del \x7f umlaut \xc3\xa4 rocket \xf0\x9f\x9a\x80"),
+      ramp(at::kInt, {2}), "odd");
   EXPECT_EQ(odd.metadata.at("note"), "caf\xc3\xa9 \"\\\n\x01");
 }
 
 TEST(Safetensors, WritesByteForByteWhatThePythonPackageWrites) {
-  EXPECT_EQ(gw::write_safetensors({every_dtype(), {{"format", "pt"}}}), bytes_of(kGolden + "every_dtype.safetensors"));
+  EXPECT_EQ(gw::write_safetensors({every_dtype(), {{"format", "pt"}}}),
+            bytes_of(kGolden + "every_dtype.safetensors"));
   for (const std::string name : {"empty_shapes", "odd_names", "no_tensors"}) {
     const std::string golden = bytes_of(kGolden + name + ".safetensors");
     EXPECT_EQ(gw::write_safetensors(gw::parse_safetensors(golden, name)), golden) << name;
@@ -84,7 +89,9 @@ TEST(Safetensors, WritesByteForByteWhatThePythonPackageWrites) {
 
 TEST(Safetensors, WritesViewsAndTensorsWithGradients) {
   const at::Tensor base = at::arange(12, at::kFloat).view({3, 4});
-  const gw::SafetensorsFile file{{{"transposed", base.t()}, {"column", base.select(1, 2)}, {"leaf", base.clone().set_requires_grad(true)}},
+  const gw::SafetensorsFile file{{{"transposed", base.t()},
+                                  {"column", base.select(1, 2)},
+                                  {"leaf", base.clone().set_requires_grad(true)}},
                                  {}};
   const auto again = gw::parse_safetensors(gw::write_safetensors(file), "t");
   for (const auto& [name, tensor] : file.tensors) expect_same(again.tensors.at(name), tensor, name);
@@ -144,14 +151,14 @@ TEST(Safetensors, NamesWhatIsWrongWithAFile) {
 
 // Quantised models carry packed integers beside their scales: whoever asks for the scales alone gets them.
 TEST(Safetensors, TypesThatLibtorchHasNotAreLeftAloneUntilAskedFor) {
-  for (const auto& [dtype, bytes] :
-       std::vector<std::pair<std::string, int>>{{"U16", 2}, {"U32", 4}, {"U64", 8}, {"F8_E4M3", 1}, {"F8_E5M2", 1}}) {
-    const auto file =
-        gw::parse_safetensors(file_of(R"({"packed":{"dtype":")" + dtype + R"(","shape":[3],"data_offsets":[0,)" +
-                                          std::to_string(3 * bytes) + R"(]},"scale":{"dtype":"U8","shape":[1],"data_offsets":[)" +
-                                          std::to_string(3 * bytes) + "," + std::to_string(3 * bytes + 1) + "]}}",
-                                      std::string(static_cast<size_t>(3 * bytes), '\0') + "\x07"),
-                              "model");
+  for (const auto& [dtype, bytes] : std::vector<std::pair<std::string, int>>{
+           {"U16", 2}, {"U32", 4}, {"U64", 8}, {"F8_E4M3", 1}, {"F8_E5M2", 1}}) {
+    const auto file = gw::parse_safetensors(
+        file_of(R"({"packed":{"dtype":")" + dtype + R"(","shape":[3],"data_offsets":[0,)" +
+                    std::to_string(3 * bytes) + R"(]},"scale":{"dtype":"U8","shape":[1],"data_offsets":[)" +
+                    std::to_string(3 * bytes) + "," + std::to_string(3 * bytes + 1) + "]}}",
+                std::string(static_cast<size_t>(3 * bytes), '\0') + "\x07"),
+        "model");
     EXPECT_EQ(file.tensor("scale").item<int>(), 7);
     EXPECT_EQ(file.unread.at("packed"), dtype);
     const auto message = [](const auto& call) {
@@ -162,16 +169,19 @@ TEST(Safetensors, TypesThatLibtorchHasNotAreLeftAloneUntilAskedFor) {
       }
       return std::string("accepted");
     };
-    EXPECT_NE(message([&] { file.tensor("packed"); }).find("got " + dtype + ", which libtorch 1.13 has not"), std::string::npos);
+    EXPECT_NE(message([&] { file.tensor("packed"); }).find("got " + dtype + ", which libtorch 1.13 has not"),
+              std::string::npos);
     EXPECT_NE(message([&] { file.tensor("scales"); }).find("did you mean \"scale\"?"), std::string::npos);
-    EXPECT_NE(message([&] { gw::write_safetensors(file); }).find("\"packed\" of type " + dtype), std::string::npos);
+    EXPECT_NE(message([&] { gw::write_safetensors(file); }).find("\"packed\" of type " + dtype),
+              std::string::npos);
   }
 }
 
 TEST(Safetensors, OtherFormatsAreCalledWhatTheyAre) {
   using namespace std::string_literals;
   for (const auto& [bytes, what] : std::vector<std::pair<std::string, std::string>>{
-           {"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "got a pointer of Git LFS"},
+           {"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+            "got a pointer of Git LFS"},
            {"PK\x03\x04\x14\0\0\0\0\0"s, "got a zip archive, as .pt"},
            {"\x80\x02}q\0X\x01\0\0\0a"s, "got a pickle"},
            {"\x80\x04\x95\x10\0\0\0\0\0\0\0"s, "got a pickle"},
@@ -183,12 +193,14 @@ TEST(Safetensors, OtherFormatsAreCalledWhatTheyAre) {
 
 TEST(Safetensors, EveryTruncationOfAFileIsRefused) {
   const std::string golden = bytes_of(kGolden + "every_dtype.safetensors");
-  for (size_t size = 0; size < golden.size(); ++size) EXPECT_NE(error_of(golden.substr(0, size)), "accepted") << size;
+  for (size_t size = 0; size < golden.size(); ++size)
+    EXPECT_NE(error_of(golden.substr(0, size)), "accepted") << size;
 }
 
 TEST(Safetensors, HostileTextStaysOutOfMessages) {
-  const std::string message =
-      error_of(file_of("{\"" + std::string(100000, 'n') + "\\u0007\\n\":{\"dtype\":\"" + std::string(100000, 'd') + "\"}}", ""));
+  const std::string message = error_of(file_of(
+      "{\"" + std::string(100000, 'n') + "\\u0007\\n\":{\"dtype\":\"" + std::string(100000, 'd') + "\"}}",
+      ""));
   EXPECT_LT(message.size(), 400u);
   EXPECT_EQ(message.find_first_of("\n\x07"), std::string::npos);
 }
@@ -196,7 +208,8 @@ TEST(Safetensors, HostileTextStaysOutOfMessages) {
 TEST(Safetensors, DeepNestingNeedsNoStack) {
   for (const std::string piece : {"[", "{\"a\":"}) {
     std::string header = "{\"a\":{\"shape\":";
-    while (header.size() < 20'000'000) header += piece;  // 20 MB of nesting would take gigabytes of stack in a recursive parser
+    while (header.size() < 20'000'000)
+      header += piece;  // 20 MB of nesting would take gigabytes of stack in a recursive parser
     EXPECT_NE(error_of(file_of(header, "")).find("expected a list of whole numbers"), std::string::npos);
   }
 }
@@ -206,7 +219,8 @@ TEST(Safetensors, AnEmptyTensorWithHugeOtherSizesIsRefused) {
     return error_of(file_of(R"({"a":{"dtype":"F32","shape":)" + shape + R"(,"data_offsets":[0,0]}})", ""));
   };
   EXPECT_EQ(empty("[0,1000]"), "accepted");
-  EXPECT_NE(empty("[0,4294967296,4294967296]").find("below 2^63"), std::string::npos) << "its strides would overflow";
+  EXPECT_NE(empty("[0,4294967296,4294967296]").find("below 2^63"), std::string::npos)
+      << "its strides would overflow";
   EXPECT_NE(empty("[0,18446744073709551615]").find("below 2^63"), std::string::npos);
 }
 
@@ -225,15 +239,17 @@ TEST(Safetensors, SavesAtomicallyAndKeepsTheOldFileOnAFullDisk) {
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, handler);
   EXPECT_EQ(gw::load_safetensors(path).tensors.size(), every_dtype().size());
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory), std::filesystem::directory_iterator()), 1);
+  EXPECT_EQ(
+      std::distance(std::filesystem::directory_iterator(directory), std::filesystem::directory_iterator()),
+      1);
   EXPECT_THROW(gw::load_safetensors(path, 100), gw::ValueError);
   EXPECT_THROW(gw::load_safetensors(directory + "/none"), gw::IoError);
   std::filesystem::remove_all(directory);
 }
 
 TEST(SafetensorsFuzz, CorpusAndItsMutationsAreReadOrRefused) {
-  const auto counts =
-      gw::testing::replay("safetensors", 10000, [](std::string_view bytes) { return gw::testing::check_safetensors(bytes); });
+  const auto counts = gw::test::replay(
+      "safetensors", 10000, [](std::string_view bytes) { return gw::test::check_safetensors(bytes); });
   EXPECT_GE(counts.accepted, 50) << "mutations that are still valid exercise the reader beyond its header";
   EXPECT_GE(counts.refused, 5000);
 }

@@ -3,18 +3,19 @@
 
 #include <map>
 
-#include "base/registry.h"
-#include "models/network.h"
-#include "ops/cost.h"
-#include "ops/frozen.h"
-#include "ops/random.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/models/network.h"
+#include "gatewright/ops/cost.h"
+#include "gatewright/ops/frozen.h"
+#include "gatewright/ops/random.h"
 
 namespace {
 
 using gw::Execution;
 using gw::Network;
 
-/// Narrow and shallow forms: at its default size one f64 step of a WRN-28-10 takes minutes. A new backbone may do without an entry.
+/// Narrow and shallow forms: at its default size one f64 step of a WRN-28-10 takes minutes. A new backbone
+/// may do without an entry.
 std::string small_options(const std::string& backbone) {
   static const std::map<std::string, std::string> table{{"densenet_bc", R"({"depth":16,"growth":8})"},
                                                         {"resnet18", R"({"width":16})"},
@@ -24,7 +25,8 @@ std::string small_options(const std::string& backbone) {
   return found == table.end() ? "{}" : found->second;
 }
 
-gw::NetworkOptions options_for(const std::string& backbone, int64_t experts, const std::string& routing = "image") {
+gw::NetworkOptions options_for(const std::string& backbone, int64_t experts,
+                               const std::string& routing = "image") {
   gw::NetworkOptions o;
   o.backbone = backbone, o.experts = experts, o.ratio = 0.5, o.routing = routing, o.seed = 5;
   o.backbone_options = small_options(backbone);
@@ -38,7 +40,9 @@ std::shared_ptr<Network> network_f64(const gw::NetworkOptions& o, int64_t size =
   return network;
 }
 
-at::Tensor images(int64_t batch, int64_t size = 16) { return gw::ops::uniform(gw::Rng(2), {batch, 3, size, size}, 0, 1).to(at::kDouble); }
+at::Tensor images(int64_t batch, int64_t size = 16) {
+  return gw::ops::uniform(gw::Rng(2), {batch, 3, size, size}, 0, 1).to(at::kDouble);
+}
 
 struct Answer {
   at::Tensor logits;
@@ -50,12 +54,15 @@ Answer run(Network& network, const at::Tensor& x, Execution execution, const at:
   o.execution = execution, o.scores = scores;
   const auto out = network.forward(x, o);
   const auto loss = at::cross_entropy_loss(out.logits, at::arange(x.size(0)).remainder(10));
-  Answer answer{out.logits.detach(), torch::autograd::grad({loss}, network.parameters(), {}, c10::nullopt, false, true), {}};
+  Answer answer{out.logits.detach(),
+                torch::autograd::grad({loss}, network.parameters(), {}, c10::nullopt, false, true),
+                {}};
   for (const auto& b : network.buffers()) answer.buffers.push_back(b.clone());
   return answer;
 }
 
-/// Gradients relative to `floor` + the largest: behind an N(0, 0.01) head all are small, so f64 asks for more than f32 can give.
+/// Gradients relative to `floor` + the largest: behind an N(0, 0.01) head all are small, so f64 asks for more
+/// than f32 can give.
 void expect_equal(const Answer& a, const Answer& b, double tolerance, double floor) {
   EXPECT_LT((a.logits - b.logits).abs().max().item<double>(), tolerance);
   ASSERT_EQ(a.gradients.size(), b.gradients.size());
@@ -65,21 +72,27 @@ void expect_equal(const Answer& a, const Answer& b, double tolerance, double flo
     const double scale = floor + b.gradients[i].abs().max().item<double>();
     EXPECT_LT((a.gradients[i] - b.gradients[i]).abs().max().item<double>() / scale, tolerance) << i;
   }
-  for (size_t i = 0; i < a.buffers.size(); ++i) EXPECT_LT((a.buffers[i] - b.buffers[i]).abs().max().item<double>(), tolerance) << i;
+  for (size_t i = 0; i < a.buffers.size(); ++i)
+    EXPECT_LT((a.buffers[i] - b.buffers[i]).abs().max().item<double>(), tolerance) << i;
 }
 
 void compare(const gw::NetworkOptions& o, bool train, const at::Tensor& scores = {}, int64_t batch = 12) {
   const auto sparse = network_f64(o), masked = network_f64(o);
   sparse->train(train), masked->train(train);
   const auto x = images(batch);
-  expect_equal(run(*sparse, x, Execution::kSparse, scores), run(*masked, x, Execution::kMasked, scores), 1e-9, 1e-3);
+  expect_equal(run(*sparse, x, Execution::kSparse, scores), run(*masked, x, Execution::kMasked, scores), 1e-9,
+               1e-3);
 }
 
 class SparseExecution : public testing::TestWithParam<std::string> {};
 
-TEST_P(SparseExecution, TrainingEqualsMaskedDenseWithGradientsAndStatistics) { compare(options_for(GetParam(), 2), true); }
+TEST_P(SparseExecution, TrainingEqualsMaskedDenseWithGradientsAndStatistics) {
+  compare(options_for(GetParam(), 2), true);
+}
 TEST_P(SparseExecution, EvaluationEqualsMaskedDense) { compare(options_for(GetParam(), 2), false); }
-TEST_P(SparseExecution, LayerLevelDecisionsEqualMaskedDense) { compare(options_for(GetParam(), 3, "layer"), true); }
+TEST_P(SparseExecution, LayerLevelDecisionsEqualMaskedDense) {
+  compare(options_for(GetParam(), 3, "layer"), true);
+}
 
 TEST_P(SparseExecution, EmptyAndOneSampleBucketsAndAllToOneWork) {
   const auto one = at::zeros({12, 4}, at::kDouble);
@@ -140,7 +153,8 @@ std::vector<std::string> backbones() {
   for (const auto& part : gw::Registry::instance().list("models")) out.push_back(part.name);
   return out;
 }
-INSTANTIATE_TEST_SUITE_P(All, SparseExecution, testing::ValuesIn(backbones()), [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(All, SparseExecution, testing::ValuesIn(backbones()),
+                         [](const auto& test) { return test.param; });
 
 TEST(SparseExecutionF32, EqualsMaskedDense) {
   const auto o = options_for("small_cnn", 2);

@@ -1,4 +1,5 @@
-// Sizes of the zoo against closed formulas (make_zoo_golden.py) and the published table; structure against plain ATen.
+// Sizes of the zoo against closed formulas (make_zoo_golden.py) and the published table; structure against
+// plain ATen.
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -6,18 +7,20 @@
 #include <fstream>
 #include <map>
 
-#include "base/registry.h"
-#include "models/network.h"
-#include "ops/random.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/models/network.h"
+#include "gatewright/ops/random.h"
 
 namespace {
 
 using gw::Json;
 using gw::Network;
 
-gw::NetworkOptions options_for(const std::string& backbone, int64_t experts, double ratio, const std::string& backbone_options = "{}") {
+gw::NetworkOptions options_for(const std::string& backbone, int64_t experts, double ratio,
+                               const std::string& backbone_options = "{}") {
   gw::NetworkOptions o;
-  o.backbone = backbone, o.experts = experts, o.ratio = ratio, o.backbone_options = backbone_options, o.seed = 3;
+  o.backbone = backbone, o.experts = experts, o.ratio = ratio, o.backbone_options = backbone_options,
+  o.seed = 3;
   return o;
 }
 
@@ -54,14 +57,16 @@ TEST_P(ZooCounts, EqualTheClosedFormulas) {
 
 std::string count_name(const testing::TestParamInfo<size_t>& info) {
   const auto& r = golden_rows()[info.param];
-  return fmt::format("{}_{}x{}x{}_{}experts_{}", r["backbone"].get<std::string>(), r["channels"].get<int>(), r["height"].get<int>(),
-                     r["width"].get<int>(), r["experts"].get<int>(), static_cast<int>(100 * r["ratio"].get<double>()));
+  return fmt::format("{}_{}x{}x{}_{}experts_{}", r["backbone"].get<std::string>(), r["channels"].get<int>(),
+                     r["height"].get<int>(), r["width"].get<int>(), r["experts"].get<int>(),
+                     static_cast<int>(100 * r["ratio"].get<double>()));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ZooCounts, testing::Range<size_t>(0, golden_rows().size()), count_name);
 
-/// Dense, pathway and pathway + router in G multiply-adds; dense and MoE + router in M weights (convolutions and matrix products), as
-/// the table of Zhang et al. 2023, recounted from their code, has them; 0: not in the table.
+/// Dense, pathway and pathway + router in G multiply-adds; dense and MoE + router in M weights (convolutions
+/// and matrix products), as the table of Zhang et al. 2023, recounted from their code, has them; 0: not in
+/// the table.
 struct Published {
   const char* backbone;
   const char *dense, *pathway, *with_router;
@@ -71,7 +76,8 @@ struct Published {
 TEST(Zoo, CountsRoundToThePublishedTable) {
   const auto find = [&](const std::string& backbone, int experts, double ratio) {
     for (const auto& r : golden_rows()) {
-      if (r["backbone"] == backbone && r["height"] == 32 && r["experts"] == experts && r["ratio"] == ratio) return r;
+      if (r["backbone"] == backbone && r["height"] == 32 && r["experts"] == experts && r["ratio"] == ratio)
+        return r;
     }
     return Json();
   };
@@ -99,14 +105,17 @@ TEST(Zoo, TheRouterHasThePublishedSize) {
   for (const auto& item : network.router()->named_parameters()) {
     (item.key().find("norm") == std::string::npos ? weights : norms) += item.value().numel();
   }
-  EXPECT_EQ(weights, 267826);  // published: 0.268 M; 27·16 + 54·16² + 9·16·32 + 45·32² + 9·32·64 + 45·64² + 65·2
+  EXPECT_EQ(weights,
+            267826);  // published: 0.268 M; 27·16 + 54·16² + 9·16·32 + 45·32² + 9·32·64 + 45·64² + 65·2
   EXPECT_EQ(norms, 1376);
   EXPECT_EQ(network.cost().router, 40550528);
 }
 
-std::string refusal(const std::string& backbone, int64_t height, int64_t width, const std::string& backbone_options = "{}") {
+std::string refusal(const std::string& backbone, int64_t height, int64_t width,
+                    const std::string& backbone_options = "{}") {
   try {
-    Network(options_for(backbone, 1, 1, backbone_options), 3, height, width, 10).cost();  // builds, and passes one image
+    Network(options_for(backbone, 1, 1, backbone_options), 3, height, width, 10)
+        .cost();  // builds, and passes one image
   } catch (const gw::ValueError& e) {
     return e.what();
   }
@@ -116,12 +125,16 @@ std::string refusal(const std::string& backbone, int64_t height, int64_t width, 
 TEST(Zoo, TooSmallImagesAndImpossibleDepthsAreRefused) {
   for (const auto& part : gw::Registry::instance().list("models")) {
     const auto wanted = "models/" + part.name + ": expected images of at least 8x8, got ";
-    EXPECT_NE(refusal(part.name, 7, 32).find(wanted + "7x32"), std::string::npos) << refusal(part.name, 7, 32);
-    EXPECT_NE(refusal(part.name, 32, 7).find(wanted + "32x7"), std::string::npos) << refusal(part.name, 32, 7);
+    EXPECT_NE(refusal(part.name, 7, 32).find(wanted + "7x32"), std::string::npos)
+        << refusal(part.name, 7, 32);
+    EXPECT_NE(refusal(part.name, 32, 7).find(wanted + "32x7"), std::string::npos)
+        << refusal(part.name, 32, 7);
     EXPECT_EQ(refusal(part.name, 8, 8), "accepted");
   }
-  EXPECT_NE(refusal("wrn28_10", 32, 32, R"({"depth":27})").find("expected a depth of 6·n + 4, got 27"), std::string::npos);
-  EXPECT_NE(refusal("densenet_bc", 32, 32, R"({"depth":41})").find("expected a depth of 6·n + 4, got 41"), std::string::npos);
+  EXPECT_NE(refusal("wrn28_10", 32, 32, R"({"depth":27})").find("expected a depth of 6·n + 4, got 27"),
+            std::string::npos);
+  EXPECT_NE(refusal("densenet_bc", 32, 32, R"({"depth":41})").find("expected a depth of 6·n + 4, got 41"),
+            std::string::npos);
 }
 
 /// A network's tensors by name, and its layers in plain ATen, evaluation mode.
@@ -137,8 +150,8 @@ class Reference {
     return at::conv2d(x, w, {}, stride, w.size(2) / 2);
   }
   at::Tensor norm(const at::Tensor& x, const std::string& prefix, const std::string& names = "") const {
-    return at::batch_norm(x, get(prefix + names + "weight"), get(prefix + names + "bias"), get(prefix + "running_mean"),
-                          get(prefix + "running_var"), false, 0, 1e-5, false);
+    return at::batch_norm(x, get(prefix + names + "weight"), get(prefix + names + "bias"),
+                          get(prefix + "running_mean"), get(prefix + "running_var"), false, 0, 1e-5, false);
   }
   /// Convolution, norm, ReLU.
   at::Tensor block(const at::Tensor& x, const std::string& name, int64_t stride = 1) const {
@@ -192,19 +205,23 @@ at::Tensor vgg(const Reference& r, at::Tensor x) {
 
 /// Trains the statistics away from 0 and 1, then compares evaluation with `reference`, f64.
 template <class F>
-void expect_structure(const std::string& backbone, const std::string& backbone_options, int64_t size, F&& reference) {
+void expect_structure(const std::string& backbone, const std::string& backbone_options, int64_t size,
+                      F&& reference) {
   Network network(options_for(backbone, 1, 1, backbone_options), 3, size, size, 10);
   network.to(at::kDouble);
   const at::NoGradGuard no_grad;
   const auto x = images(4, 3, size, size).to(at::kDouble);
   for (auto& p : network.parameters()) {
-    if (p.dim() == 1) p.add_(gw::ops::uniform(gw::Rng(9), p.sizes(), 0, 0.5).to(at::kDouble));  // norms that are no identity
+    if (p.dim() == 1)
+      p.add_(gw::ops::uniform(gw::Rng(9), p.sizes(), 0, 0.5).to(at::kDouble));  // norms that are no identity
   }
   network.train();
   network.forward(x);
   network.eval();
   const auto wanted = reference(Reference(network), x);
-  EXPECT_LT((network.forward(x).logits - wanted).abs().max().template item<double>() / wanted.abs().max().template item<double>(), 1e-10);
+  EXPECT_LT((network.forward(x).logits - wanted).abs().max().template item<double>() /
+                wanted.abs().max().template item<double>(),
+            1e-10);
 }
 
 TEST(Zoo, WideResNetIsThePublishedStructure) {

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 
-#include "ops/blas_info.h"
+#include "gatewright/ops/blas_info.h"
 
 using gw::ops::judge_blas;
 
 TEST(BlasInfo, WarnsOfTheReferenceBlas) {
-  const auto info = judge_blas({"/usr/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/x86_64-linux-gnu/blas/libblas.so.3.11.0"}, false);
+  const auto info = judge_blas(
+      {"/usr/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/x86_64-linux-gnu/blas/libblas.so.3.11.0"}, false);
   EXPECT_EQ(info.name, "reference");
   EXPECT_NE(info.warning.find("libopenblas0-pthread"), std::string::npos) << info.warning;
 }

@@ -1,10 +1,10 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
-#include "base/error.h"
-#include "base/rng.h"
-#include "ops/bucket_norm.h"
-#include "ops/random.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/rng.h"
+#include "gatewright/ops/bucket_norm.h"
+#include "gatewright/ops/random.h"
 #include "tests/support/gradcheck.h"
 
 namespace {
@@ -49,11 +49,13 @@ TEST_P(AgainstTorch, ForwardBackwardAndRunningStatistics) {
     const auto all = image(1, {9, channels, 7, 6}, type, 2), also = image(2, {9, channels, 7, 6}, type),
                up = image(3, {9, channels, 7, 6}, type);
     List x{all.slice(0, 0, 5).clone().requires_grad_(true), all.slice(0, 5).clone().requires_grad_(true)}, r;
-    if (residual) r = {also.slice(0, 0, 5).clone().requires_grad_(true), also.slice(0, 5).clone().requires_grad_(true)};
+    if (residual)
+      r = {also.slice(0, 0, 5).clone().requires_grad_(true), also.slice(0, 5).clone().requires_grad_(true)};
     const auto y = gw::ops::bucket_norm(x, ours, train, relu, r);
     EXPECT_TRUE(y[0].is_contiguous(at::MemoryFormat::ChannelsLast));
     const auto x2 = all.clone().requires_grad_(true), r2 = also.clone().requires_grad_(true);
-    auto y2 = at::batch_norm(x2, theirs.weight, theirs.bias, theirs.running_mean, theirs.running_var, train, 0.1, 1e-5, false);
+    auto y2 = at::batch_norm(x2, theirs.weight, theirs.bias, theirs.running_mean, theirs.running_var, train,
+                             0.1, 1e-5, false);
     if (residual) y2 = y2 + r2;
     if (relu) y2 = y2.relu();
     EXPECT_LT(distance(at::cat(y), y2), tolerance);
@@ -87,8 +89,9 @@ TEST(BucketNorm, GradientsMatchCentralDifferences) {
       p.weight = in[3], p.bias = in[4];
       return gw::ops::bucket_norm({in[0], in[1], in[2]}, p, train, true, {in[5], in[6], in[7]});
     };
-    const List inputs{image(1, {2, 3, 3, 2}), values(2, {0, 3, 3, 2}), image(3, {3, 3, 1, 1}),  values(4, {3}),
-                      values(5, {3}),         image(6, {2, 3, 3, 2}),  values(7, {0, 3, 3, 2}), image(8, {3, 3, 1, 1})};
+    const List inputs{image(1, {2, 3, 3, 2}),  values(2, {0, 3, 3, 2}), image(3, {3, 3, 1, 1}),
+                      values(4, {3}),          values(5, {3}),          image(6, {2, 3, 3, 2}),
+                      values(7, {0, 3, 3, 2}), image(8, {3, 3, 1, 1})};
     EXPECT_LT(gw::test::gradient_error(f, inputs), 1e-7) << "train = " << train;
   }
 }
@@ -113,26 +116,31 @@ List step(const List& x, const List& residual, const List& up) {
   List dx, dr;
   for (const auto& t : in) dx.push_back(t.grad());
   for (const auto& t : r) dr.push_back(t.grad());
-  return {at::cat(y), at::cat(dx), at::cat(dr), p.weight.grad(), p.bias.grad(), p.running_mean, p.running_var};
+  return {at::cat(y),    at::cat(dx),    at::cat(dr),  p.weight.grad(),
+          p.bias.grad(), p.running_mean, p.running_var};
 }
 
 List split(const Tensor& x, const std::vector<int64_t>& sizes) {
   List parts;
-  for (const auto& part : x.split_with_sizes(sizes)) parts.push_back(part.contiguous(at::MemoryFormat::ChannelsLast));
+  for (const auto& part : x.split_with_sizes(sizes))
+    parts.push_back(part.contiguous(at::MemoryFormat::ChannelsLast));
   return parts;
 }
 
 TEST(BucketNorm, BitsDoNotDependOnThreadsOrOnTheSplit) {
   const std::vector<int64_t> shape{61, 20, 11, 9};
-  const auto x = image(1, shape, at::kFloat, 5), r = image(2, shape, at::kFloat), up = image(3, shape, at::kFloat);
+  const auto x = image(1, shape, at::kFloat, 5), r = image(2, shape, at::kFloat),
+             up = image(3, shape, at::kFloat);
   const auto threads = at::get_num_threads();
   at::set_num_threads(1);
   const auto want = step({x}, {r}, {up});
   for (const int count : {1, 2, 3}) {
     at::set_num_threads(count);
-    for (const auto& sizes : std::vector<std::vector<int64_t>>{{61}, {30, 31}, {0, 1, 0, 17, 3, 40, 0}, {60, 1}}) {
+    for (const auto& sizes :
+         std::vector<std::vector<int64_t>>{{61}, {30, 31}, {0, 1, 0, 17, 3, 40, 0}, {60, 1}}) {
       const auto got = step(split(x, sizes), split(r, sizes), split(up, sizes));
-      for (size_t i = 0; i < want.size(); ++i) EXPECT_TRUE(at::equal(got[i], want[i])) << "value " << i << ", " << count << " threads";
+      for (size_t i = 0; i < want.size(); ++i)
+        EXPECT_TRUE(at::equal(got[i], want[i])) << "value " << i << ", " << count << " threads";
     }
   }
   at::set_num_threads(threads);
@@ -143,10 +151,11 @@ TEST(BucketNorm, MeanOf1000CostsNoDigits) {
   auto p = parameters(5, at::kFloat), exact = parameters(5);
   for (auto* t : {&p.weight, &p.bias, &p.running_mean, &p.running_var})
     t->copy_(t == &p.running_var || t == &p.weight ? at::ones({5}) : at::zeros({5}));
-  exact = {p.weight.to(at::kDouble), p.bias.to(at::kDouble), p.running_mean.to(at::kDouble), p.running_var.to(at::kDouble)};
+  exact = {p.weight.to(at::kDouble), p.bias.to(at::kDouble), p.running_mean.to(at::kDouble),
+           p.running_var.to(at::kDouble)};
   const auto y = gw::ops::bucket_norm({x}, p, true, false)[0];
-  const auto want =
-      at::batch_norm(x.to(at::kDouble), exact.weight, exact.bias, exact.running_mean, exact.running_var, true, 0.1, 1e-5, false);
+  const auto want = at::batch_norm(x.to(at::kDouble), exact.weight, exact.bias, exact.running_mean,
+                                   exact.running_var, true, 0.1, 1e-5, false);
   EXPECT_LT((y.to(at::kDouble) - want).abs().max().item<double>(), 2e-6);
   EXPECT_LT(distance(p.running_var.to(at::kDouble), exact.running_var), 1e-6);
   EXPECT_LT(distance(p.running_mean.to(at::kDouble), exact.running_mean), 1e-6);
@@ -158,7 +167,8 @@ TEST(BucketNorm, OutlierInTheFirstRowKeepsTheVariance) {
   NormParameters p{at::ones({3}), at::zeros({3}), at::zeros({3}), at::zeros({3})};
   p.momentum = 1;
   gw::ops::bucket_norm({x}, p, true, false);
-  // One value at 10^4 deviations costs a factor 257 of f32's 6e-8, times the growth of a sum of 256 equal terms.
+  // One value at 10^4 deviations costs a factor 257 of f32's 6e-8, times the growth of a sum of 256 equal
+  // terms.
   EXPECT_LT(distance(p.running_var.to(at::kDouble), x.to(at::kDouble).var(0)), 4e-4);
 }
 
@@ -182,8 +192,10 @@ TEST(BucketNorm, UnusedBucketCountsAsZeroGradient) {
 TEST(BucketNorm, OtherLayoutsGiveTheSame) {
   const auto x = values(1, {4, 6, 5, 5}, at::kFloat);
   auto p = parameters(6, at::kFloat), q = parameters(6, at::kFloat);
-  const auto plain = x.clone().requires_grad_(true), last = x.contiguous(at::MemoryFormat::ChannelsLast).requires_grad_(true);
-  const auto a = gw::ops::bucket_norm({plain}, p, true, true)[0], b = gw::ops::bucket_norm({last}, q, true, true)[0];
+  const auto plain = x.clone().requires_grad_(true),
+             last = x.contiguous(at::MemoryFormat::ChannelsLast).requires_grad_(true);
+  const auto a = gw::ops::bucket_norm({plain}, p, true, true)[0],
+             b = gw::ops::bucket_norm({last}, q, true, true)[0];
   EXPECT_TRUE(at::equal(a, b));
   a.sum().backward(), b.sum().backward();  // an expanded gradient with strides 0
   EXPECT_TRUE(at::equal(plain.grad(), last.grad()));

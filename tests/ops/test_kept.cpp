@@ -5,9 +5,9 @@
 #include <atomic>
 #include <thread>
 
-#include "ops/kept.h"
-#include "ops/random.h"
-#include "support/weight_writers.h"
+#include "gatewright/ops/kept.h"
+#include "gatewright/ops/random.h"
+#include "tests/support/weight_writers.h"
 
 namespace {
 
@@ -62,7 +62,8 @@ TEST(Kept, FollowsAnotherTypeAndShape) {
   EXPECT_EQ(get().stride(0), 1);
 }
 
-// One value in each place, and pairs of values that change against each other: a sum of values would not tell them.
+// One value in each place, and pairs of values that change against each other: a sum of values would not tell
+// them.
 TEST(Kept, NoPlaceIsOutOfSight) {
   for (const int64_t count : {1, 2, 31, 32, 33, 1000, 40000}) {
     auto x = gw::ops::normal(gw::Rng(3), {count}, 0, 1);
@@ -88,7 +89,8 @@ TEST(Kept, NoPlaceIsOutOfSight) {
   EXPECT_NE(gw::ops::fingerprint({at::zeros({0})}), gw::ops::fingerprint({}));
 }
 
-// A scope states that nobody writes. What changes a storage or a version counter is seen there too; the next scope sees all.
+// A scope states that nobody writes. What changes a storage or a version counter is seen there too; the next
+// scope sees all.
 TEST(Kept, AScopeIsComparedOnceAndTheNextOneAnew) {
   for (const auto& writer : gw::test::weight_writers()) {
     Weights w;
@@ -142,7 +144,8 @@ TEST(Kept, HoldsOrdinaryTensorsWithoutGradients) {
   EXPECT_EQ(sum.of(*made), sum_of(*made));
 }
 
-// The first pass from several threads, and passes while each thread opens scopes of its own. For the thread sanitizer.
+// The first pass from several threads, and passes while each thread opens scopes of its own. For the thread
+// sanitizer.
 TEST(Kept, SeveralThreadsAskAtOnce) {
   Weights w;
   KeptSum kept;

@@ -1,15 +1,14 @@
-#include "ops/moe_ffn.h"
-
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <numeric>
 
-#include "base/error.h"
-#include "kernels/moe_ffn/family.h"
-#include "ops/moe_ffn_call.h"
-#include "ops/random.h"
-#include "support/gradcheck.h"
+#include "gatewright/base/error.h"
+#include "gatewright/kernels/moe_ffn/family.h"
+#include "gatewright/ops/moe_ffn.h"
+#include "gatewright/ops/moe_ffn_call.h"
+#include "gatewright/ops/random.h"
+#include "tests/support/gradcheck.h"
 
 namespace {
 
@@ -35,7 +34,9 @@ struct Case {
     w.up_bias = normal(6, {4, 6}, type), w.down_bias = normal(7, {4, 4}, type);
     if (glu) w.gate_bias = normal(8, {4, 6}, type);
   }
-  at::Tensor operator()(const FfnOptions& options = {}) const { return moe_ffn(x, token, offsets, weight, w, options); }
+  at::Tensor operator()(const FfnOptions& options = {}) const {
+    return moe_ffn(x, token, offsets, weight, w, options);
+  }
 };
 
 /// By libtorch's operations, row by row.
@@ -84,7 +85,9 @@ TEST(MoeFfn, GradientsOfEveryInputMatchFiniteDifferences) {
       const FfnWeights w{in[2], in[3], in[4], in[5], in[6], in[7]};
       return std::vector<at::Tensor>{moe_ffn(in[0], c.token, c.offsets, in[1], w, {"silu", recompute})};
     };
-    EXPECT_LT(gw::test::gradient_error(f, {c.x, c.weight, c.w.gate, c.w.up, c.w.down, c.w.gate_bias, c.w.up_bias, c.w.down_bias}), 1e-8);
+    EXPECT_LT(gw::test::gradient_error(
+                  f, {c.x, c.weight, c.w.gate, c.w.up, c.w.down, c.w.gate_bias, c.w.up_bias, c.w.down_bias}),
+              1e-8);
   }
 }
 
@@ -92,7 +95,8 @@ TEST(MoeFfn, GradientsOfEveryActivationMatchFiniteDifferences) {
   const Case c(at::kDouble, false);
   for (const auto& name : gw::ops::activation_names()) {
     const auto f = [&](const std::vector<at::Tensor>& in) {
-      return std::vector<at::Tensor>{moe_ffn(in[0], c.token, c.offsets, c.weight, {{}, in[1], c.w.down, {}, c.w.up_bias, {}}, {name, false})};
+      return std::vector<at::Tensor>{moe_ffn(in[0], c.token, c.offsets, c.weight,
+                                             {{}, in[1], c.w.down, {}, c.w.up_bias, {}}, {name, false})};
     };
     EXPECT_LT(gw::test::gradient_error(f, {c.x, c.w.up}), 1e-7) << name;
   }
@@ -108,24 +112,29 @@ TEST(MoeFfn, EmptyExpertsGetExactZerosAndUnaskedGradientsAreNotComputed) {
   EXPECT_FALSE(c.x.grad().defined());
 }
 
-// Gradients beyond 32 MB are written past the caches: with no, few and many rows, aligned and not. One expert alone stays below.
+// Gradients beyond 32 MB are written past the caches: with no, few and many rows, aligned and not. One expert
+// alone stays below.
 TEST(MoeFfn, GradientsLargerThanTheCachesHaveTheBitsOfSmallOnes) {
   const std::vector<int64_t> rows{0, 3, 12, 13, 40, 1, 2, 15};
   const int64_t experts = static_cast<int64_t>(rows.size()), tokens = 40;
   for (const auto type : {at::kFloat, at::kBFloat16}) {
-    const int64_t d = 2048, h = type == at::kFloat ? 328 : 656;  // 43 MB; rows of `down` are 1312 bytes: every other one begins inside a line
+    const int64_t d = 2048, h = type == at::kFloat ? 328 : 656;  // 43 MB; rows of `down` are 1312 bytes:
+                                                                 // every other one begins inside a line
     const auto part = [&](uint64_t seed, int64_t e, int64_t m, int64_t n) {
-      return gw::ops::uniform(gw::Rng(seed).fork("expert", static_cast<uint64_t>(e)), {1, m, n}, -0.05, 0.05).to(type);
+      return gw::ops::uniform(gw::Rng(seed).fork("expert", static_cast<uint64_t>(e)), {1, m, n}, -0.05, 0.05)
+          .to(type);
     };
     const auto x = normal(1, {tokens, d}, type), dy = normal(2, {tokens, d}, type);
     const auto gradients = [&](const std::vector<int64_t>& which) {
       std::vector<at::Tensor> up, down, token;
       std::vector<int64_t> offsets{0};
       for (const auto e : which) {
-        up.push_back(part(3, e, h, d)), down.push_back(part(4, e, d, h)), token.push_back(at::arange(rows[static_cast<size_t>(e)], at::kLong));
+        up.push_back(part(3, e, h, d)), down.push_back(part(4, e, d, h)),
+            token.push_back(at::arange(rows[static_cast<size_t>(e)], at::kLong));
         offsets.push_back(offsets.back() + rows[static_cast<size_t>(e)]);
       }
-      const FfnWeights w{{}, at::cat(up).requires_grad_(true), at::cat(down).requires_grad_(true), {}, {}, {}};
+      const FfnWeights w{{}, at::cat(up).requires_grad_(true), at::cat(down).requires_grad_(true), {}, {},
+                         {}};
       moe_ffn(x, at::cat(token), offsets, at::full({offsets.back()}, 0.5), w).backward(dy);
       return std::pair{w.up.grad(), w.down.grad()};
     };
@@ -135,7 +144,8 @@ TEST(MoeFfn, GradientsLargerThanTheCachesHaveTheBitsOfSmallOnes) {
     for (const auto e : all) {
       const auto alone = gradients({e});
       EXPECT_TRUE(at::equal(together.first[e], alone.first[0])) << c10::toString(type) << " up, expert " << e;
-      EXPECT_TRUE(at::equal(together.second[e], alone.second[0])) << c10::toString(type) << " down, expert " << e;
+      EXPECT_TRUE(at::equal(together.second[e], alone.second[0]))
+          << c10::toString(type) << " down, expert " << e;
       EXPECT_EQ(alone.first.abs().max().item<double>() > 0, rows[static_cast<size_t>(e)] > 0);
     }
   }
@@ -146,15 +156,22 @@ TEST(MoeFfn, SameBitsForAnyThreadsAndAnySplit) {
   const int64_t tokens = 90, experts = 3, d = 40;
   for (const auto type : {at::kFloat, at::kBFloat16}) {
     const auto x = normal(1, {tokens, d}, type), weight = normal(2, {tokens * experts}, at::kFloat);
-    const FfnWeights w{normal(3, {experts, 50, d}, type), normal(4, {experts, 50, d}, type), normal(5, {experts, d, 50}, type), {}, {}, {}};
+    const FfnWeights w{normal(3, {experts, 50, d}, type),
+                       normal(4, {experts, 50, d}, type),
+                       normal(5, {experts, d, 50}, type),
+                       {},
+                       {},
+                       {}};
     const auto part = [&](int64_t begin, int64_t end) {  // every token to every expert
       const auto n = end - begin;
       std::vector<at::Tensor> weights;
       for (int64_t e = 0; e < experts; ++e) weights.push_back(weight.narrow(0, e * tokens + begin, n));
-      return moe_ffn(x.narrow(0, begin, n), at::arange(n, at::kLong).repeat({experts}), {0, n, 2 * n, 3 * n}, at::cat(weights), w);
+      return moe_ffn(x.narrow(0, begin, n), at::arange(n, at::kLong).repeat({experts}), {0, n, 2 * n, 3 * n},
+                     at::cat(weights), w);
     };
     const auto whole = part(0, tokens);
-    for (const int64_t cut : {1, 13, 14, 57}) EXPECT_TRUE(at::equal(at::cat({part(0, cut), part(cut, tokens)}), whole)) << "cut at " << cut;
+    for (const int64_t cut : {1, 13, 14, 57})
+      EXPECT_TRUE(at::equal(at::cat({part(0, cut), part(cut, tokens)}), whole)) << "cut at " << cut;
     at::set_num_threads(1);
     EXPECT_TRUE(at::equal(part(0, tokens), whole));
     at::set_num_threads(threads);
@@ -181,7 +198,8 @@ TEST(MoeFfn, NothingToDoIsDefined) {
   EXPECT_EQ(y.abs().max().item<double>(), 0);
   y.sum().backward();
   EXPECT_EQ(c.w.up.grad().abs().max().item<double>(), 0);
-  EXPECT_EQ(moe_ffn(c.x.narrow(0, 0, 0), none, {0, 0, 0, 0, 0}, at::empty({0}, at::kDouble), c.w).sizes(), (std::vector<int64_t>{0, 4}));
+  EXPECT_EQ(moe_ffn(c.x.narrow(0, 0, 0), none, {0, 0, 0, 0, 0}, at::empty({0}, at::kDouble), c.w).sizes(),
+            (std::vector<int64_t>{0, 4}));
   const FfnWeights thin{{}, at::empty({4, 0, 5}, at::kDouble), at::empty({4, 4, 0}, at::kDouble), {}, {}, {}};
   EXPECT_EQ(moe_ffn(c.x, c.token, c.offsets, c.weight, thin).abs().max().item<double>(), 0);
 }
@@ -191,7 +209,10 @@ TEST(MoeFfn, NanStaysInItsToken) {
   c.x[1][2] = NAN;
   const auto y = c();
   EXPECT_TRUE(y[1].isnan().all().item<bool>());
-  EXPECT_FALSE(y.index_select(0, at::tensor(std::vector<int64_t>{0, 2, 3, 4, 5, 6}, at::kLong)).isnan().any().item<bool>());
+  EXPECT_FALSE(y.index_select(0, at::tensor(std::vector<int64_t>{0, 2, 3, 4, 5, 6}, at::kLong))
+                   .isnan()
+                   .any()
+                   .item<bool>());
 }
 
 TEST(MoeFfn, StridedInputsAreTakenAsTheyAre) {
@@ -214,7 +235,8 @@ TEST(MoeFfn, MistakesAreNamed) {
   };
   expect([](Case& c) { c.x = c.x.unsqueeze(0); }, "x [T, D]");
   expect([](Case& c) { c.x = c.x.to(at::kMeta); }, "x on the CPU, got it on meta; move it with x.cpu()");
-  EXPECT_NE(gw::ops::device_remedy(at::Device(at::kCUDA, 0)).find("kernels/moe_ffn/cuda.h"), std::string::npos);
+  EXPECT_NE(gw::ops::device_remedy(at::Device(at::kCUDA, 0)).find("gatewright/kernels/moe_ffn/cuda.h"),
+            std::string::npos);
   expect([](Case& c) { c.x = c.x.to(at::kInt); }, "f32, bf16 or f64");
   expect([](Case& c) { c.x = c.x.narrow(1, 0, 4); }, "x [T, 5]");
   expect([](Case& c) { c.w.gate = c.w.gate.narrow(0, 0, 3); }, "gate of shape [4, 6, 5]");

@@ -1,13 +1,14 @@
-// Calls with one to three mistakes drawn at random: each is refused by name or has a defined answer. The sanitizers watch what it reads.
+// Calls with one to three mistakes drawn at random: each is refused by name or has a defined answer. The
+// sanitizers watch what it reads.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <functional>
 
-#include "base/error.h"
-#include "ops/moe_ffn.h"
-#include "ops/quantised.h"
-#include "ops/random.h"
+#include "gatewright/base/error.h"
+#include "gatewright/ops/moe_ffn.h"
+#include "gatewright/ops/quantised.h"
+#include "gatewright/ops/random.h"
 
 namespace {
 
@@ -15,14 +16,18 @@ using gw::Rng;
 
 /// A call and all that goes into it; sound until something is done to it.
 struct FuzzedCall {
-  at::Tensor x = normal(1, {6, 20}), weight = normal(2, {11}), token = at::tensor({0, 1, 2, 3, 4, 0, 5, 2, 3, 4, 1}, at::kLong);
+  at::Tensor x = normal(1, {6, 20}), weight = normal(2, {11}),
+             token = at::tensor({0, 1, 2, 3, 4, 0, 5, 2, 3, 4, 1}, at::kLong);
   std::vector<int64_t> offsets{0, 5, 5, 11};
-  gw::ops::FfnWeights w{normal(3, {3, 10, 20}), normal(4, {3, 10, 20}), normal(5, {3, 7, 10}), normal(6, {3, 10}), normal(7, {3, 10}), normal(8, {3, 7})};
+  gw::ops::FfnWeights w{normal(3, {3, 10, 20}), normal(4, {3, 10, 20}), normal(5, {3, 7, 10}),
+                        normal(6, {3, 10}),     normal(7, {3, 10}),     normal(8, {3, 7})};
   gw::ops::FfnOptions options;
   gw::ops::PackedFfn packed = gw::ops::pack_ffn(w);
   gw::ops::QuantisedFfn quantised = gw::ops::quantise_ffn(w, 8, 64);
 
-  static at::Tensor normal(uint64_t seed, std::vector<int64_t> shape) { return gw::ops::normal(Rng(seed), std::move(shape), 0, 1); }
+  static at::Tensor normal(uint64_t seed, std::vector<int64_t> shape) {
+    return gw::ops::normal(Rng(seed), std::move(shape), 0, 1);
+  }
 };
 
 /// Something is done to one tensor.
@@ -38,21 +43,29 @@ const std::vector<Change> kChanges{
     [](at::Tensor& t) { t = t.narrow(0, 0, 0); },
     [](at::Tensor& t) { t = t.narrow(t.dim() - 1, 0, t.size(t.dim() - 1) / 2); },
     [](at::Tensor& t) { t = t.transpose(0, t.dim() - 1); },
-    [](at::Tensor& t) { t = at::cat({t, t}); },
-    [](at::Tensor& t) { t = t.repeat_interleave(2, t.dim() - 1).slice(t.dim() - 1, 0, c10::nullopt, 2); },  // the same, strided
+    [](at::Tensor& t) {
+      t = at::cat({t, t});
+    },
+    [](at::Tensor& t) {
+      t = t.repeat_interleave(2, t.dim() - 1).slice(t.dim() - 1, 0, c10::nullopt, 2);
+    },  // the same, strided
     [](at::Tensor& t) { t = t.is_floating_point() ? t * NAN : t; },
     [](at::Tensor& t) { t = t.is_floating_point() ? t * 1e38 : t + (int64_t{1} << 40); },
     [](at::Tensor& t) { t = -t - 1; },
 };
 
 void change_numbers(FuzzedCall& c, const Rng& rng) {
-  static const std::vector<int64_t> odd{-1, 0, 1, 2, 4, 7, 63, 64, 128, int64_t{1} << 40, INT64_MAX, INT64_MIN};
+  static const std::vector<int64_t> odd{-1,        0,        1, 2, 4, 7, 63, 64, 128, int64_t{1} << 40,
+                                        INT64_MAX, INT64_MIN};
   const auto value = odd[static_cast<size_t>(rng.uniform(1) * static_cast<double>(odd.size()))];
   auto& q = c.quantised;
   const std::vector<std::function<void()>> changes{
       [&] { c.offsets.insert(c.offsets.begin(), value); },
       [&] { c.offsets.resize(static_cast<size_t>(rng.uniform(2) * 7)); },
-      [&] { c.token = at::tensor({0, 1, 2, 3, 4, 0, 5, 2, 3, 4, static_cast<int>(std::clamp<int64_t>(value, -9, 9))}, at::kLong); },
+      [&] {
+        c.token = at::tensor(
+            {0, 1, 2, 3, 4, 0, 5, 2, 3, 4, static_cast<int>(std::clamp<int64_t>(value, -9, 9))}, at::kLong);
+      },
       [&] { c.options.activation = value < 0 ? "" : "silo"; },
       [&] { c.packed.level = "other"; },
       [&] { q.experts = value; },
@@ -70,11 +83,14 @@ void spoil(FuzzedCall& c, const Rng& rng) {
   auto& w = c.w;
   auto& p = c.packed;
   auto& q = c.quantised;
-  const std::vector<at::Tensor*> tensors{&c.x,      &c.weight, &c.token, &w.gate, &w.up,   &w.down, &w.gate_bias,   &w.up_bias,   &w.down_bias,   &p.gate,      &p.up,
-                                         &p.down,   &q.gate,   &q.up,    &q.down, &q.gate_scales,   &q.up_scales,   &q.down_scales, &q.gate_bias, &q.up_bias, &q.down_bias};
+  const std::vector<at::Tensor*> tensors{
+      &c.x,       &c.weight,      &c.token,     &w.gate,        &w.up,        &w.down,    &w.gate_bias,
+      &w.up_bias, &w.down_bias,   &p.gate,      &p.up,          &p.down,      &q.gate,    &q.up,
+      &q.down,    &q.gate_scales, &q.up_scales, &q.down_scales, &q.gate_bias, &q.up_bias, &q.down_bias};
   if (rng.uniform(0) < 0.3) return change_numbers(c, rng);
   auto& tensor = *tensors[static_cast<size_t>(rng.uniform(4) * static_cast<double>(tensors.size()))];
-  if (tensor.defined() && tensor.dim() > 0 && tensor.numel() > 0) kChanges[static_cast<size_t>(rng.uniform(5) * static_cast<double>(kChanges.size()))](tensor);
+  if (tensor.defined() && tensor.dim() > 0 && tensor.numel() > 0)
+    kChanges[static_cast<size_t>(rng.uniform(5) * static_cast<double>(kChanges.size()))](tensor);
 }
 
 /// 1: answered, 0: refused. Anything but gw::Error fails the test.
@@ -101,7 +117,10 @@ TEST(MoeFfnFuzz, EveryMistakeIsRefusedOrAnswered) {
     for (const auto& call : std::vector<std::function<at::Tensor()>>{
              [&] { return gw::ops::moe_ffn(c.x, c.token, c.offsets, c.weight, c.w, c.options); },
              [&] { return gw::ops::moe_ffn(c.x, c.token, c.offsets, c.weight, c.w, c.options, c.packed); },
-             [&] { return gw::ops::moe_ffn_quantised(c.x, c.token, c.offsets, c.weight, c.quantised, {c.options.activation}); }}) {
+             [&] {
+               return gw::ops::moe_ffn_quantised(c.x, c.token, c.offsets, c.weight, c.quantised,
+                                                 {c.options.activation});
+             }}) {
       (outcome(c, call) == 1 ? answered : refused) += 1;
       if (HasFailure()) FAIL() << "call " << i;
     }

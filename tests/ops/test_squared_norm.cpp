@@ -2,9 +2,9 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
-#include "base/rng.h"
-#include "ops/random.h"
-#include "ops/squared_norm.h"
+#include "gatewright/base/rng.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/ops/squared_norm.h"
 
 namespace {
 
@@ -19,7 +19,8 @@ TEST(SquaredNorm, OfAnyShapeLayoutAndType) {
   EXPECT_EQ(squared_norm(at::scalar_tensor(-3.0)), 9);
   EXPECT_EQ(squared_norm(at::empty({0, 4})), 0);
   EXPECT_EQ(squared_norm(at::Tensor()), 0);
-  EXPECT_EQ(squared_norm(at::full({3}, 1e30, at::kFloat)), 3 * std::pow(static_cast<double>(1e30f), 2)) << "summed in f64";
+  EXPECT_EQ(squared_norm(at::full({3}, 1e30, at::kFloat)), 3 * std::pow(static_cast<double>(1e30f), 2))
+      << "summed in f64";
 }
 
 TEST(SquaredNorm, TheSameBitsForAnyNumberOfThreads) {

@@ -3,10 +3,10 @@
 
 #include <limits>
 
-#include "base/error.h"
-#include "base/rng.h"
-#include "ops/random.h"
-#include "ops/straight_through.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/rng.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/ops/straight_through.h"
 #include "tests/support/gradcheck.h"
 
 namespace {
@@ -38,7 +38,8 @@ TEST(StraightThrough, OneHotPassesTheGradientUnchanged) {
 TEST(StraightThrough, OneHotRefusesNanAndOddShapes) {
   const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
   EXPECT_THROW(straight_through_one_hot(at::tensor({1.0, nan}).view({1, 2})), gw::ValueError);
-  EXPECT_TRUE(at::equal(straight_through_one_hot(at::tensor({-inf, 1.0}).view({1, 2})), at::tensor({0.0, 1.0}).view({1, 2})));
+  EXPECT_TRUE(at::equal(straight_through_one_hot(at::tensor({-inf, 1.0}).view({1, 2})),
+                        at::tensor({0.0, 1.0}).view({1, 2})));
   EXPECT_EQ(straight_through_one_hot(at::empty({0, 3})).size(0), 0);
   EXPECT_THROW(straight_through_one_hot(at::empty({3, 0})), gw::ValueError);
   EXPECT_THROW(straight_through_one_hot(at::empty({3})), gw::ValueError);
@@ -49,14 +50,15 @@ TEST(RouteWeight, GradientsMatchCentralDifferences) {
   const auto f = [](const List& in) { return List{apply_route_weight(in[0], in[1], false)}; };
   const auto image = values(1, {3, 5, 2, 3});
   EXPECT_LT(gw::test::gradient_error(f, {image, values(2, {3})}), 1e-8);
-  EXPECT_LT(gw::test::gradient_error(f, {image.contiguous(at::MemoryFormat::ChannelsLast), values(2, {3})}), 1e-8);
+  EXPECT_LT(gw::test::gradient_error(f, {image.contiguous(at::MemoryFormat::ChannelsLast), values(2, {3})}),
+            1e-8);
   EXPECT_LT(gw::test::gradient_error(f, {values(3, {4, 21}), values(4, {4})}), 1e-8);
 }
 
 TEST(RouteWeight, OneReturnsTheSameMemoryAndTheSameGradients) {
   for (const auto type : {at::kFloat, at::kDouble}) {
-    const auto x = values(1, {3, 5, 4, 3}, type).contiguous(at::MemoryFormat::ChannelsLast), one = at::ones({3}, type),
-               up = values(2, {3, 5, 4, 3}, type);
+    const auto x = values(1, {3, 5, 4, 3}, type).contiguous(at::MemoryFormat::ChannelsLast),
+               one = at::ones({3}, type), up = values(2, {3, 5, 4, 3}, type);
     EXPECT_TRUE(apply_route_weight(x, one, true).is_same(x));
     List gradients[2];
     for (const bool is_one : {false, true}) {
@@ -101,7 +103,8 @@ TEST(RouteWeight, NoRowsAndWrongArguments) {
 }
 
 TEST(RouteWeight, BitsDoNotDependOnThreads) {
-  const auto x = values(1, {16, 3000}, at::kFloat), w = values(2, {16}, at::kFloat), up = values(3, {16, 3000}, at::kFloat);
+  const auto x = values(1, {16, 3000}, at::kFloat), w = values(2, {16}, at::kFloat),
+             up = values(3, {16, 3000}, at::kFloat);
   const auto threads = at::get_num_threads();
   List got;
   for (const int count : {1, 2}) {

@@ -1,7 +1,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "ops/team.h"
+#include "gatewright/ops/team.h"
 
 namespace {
 
@@ -15,11 +15,13 @@ TEST(Pool, ALargeBlockThatWasLentBackIsUsedAgain) {
   auto second = gw::ops::pooled_empty({kValues}, at::kFloat);
   EXPECT_EQ(second.data_ptr(), where);
   second.fill_(5);
-  EXPECT_EQ(second.sum(at::kDouble).item<double>(), 5.0 * kValues) << "what is written stays: the system may take pages of free blocks only";
+  EXPECT_EQ(second.sum(at::kDouble).item<double>(), 5.0 * kValues)
+      << "what is written stays: the system may take pages of free blocks only";
 }
 
 TEST(Pool, BlocksInUseAreNobodyElses) {
-  const auto a = gw::ops::pooled_empty({kValues}, at::kFloat).fill_(1), b = gw::ops::pooled_empty({kValues}, at::kFloat).fill_(2);
+  const auto a = gw::ops::pooled_empty({kValues}, at::kFloat).fill_(1),
+             b = gw::ops::pooled_empty({kValues}, at::kFloat).fill_(2);
   EXPECT_EQ(a.sum(at::kDouble).item<double>(), 1.0 * kValues);
   EXPECT_EQ(b.sum(at::kDouble).item<double>(), 2.0 * kValues);
 }

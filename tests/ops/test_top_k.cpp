@@ -1,10 +1,9 @@
-#include "ops/top_k.h"
-
 #include <gtest/gtest.h>
 
-#include "base/error.h"
-#include "ops/random.h"
-#include "support/gradcheck.h"
+#include "gatewright/base/error.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/ops/top_k.h"
+#include "tests/support/gradcheck.h"
 
 namespace {
 
@@ -13,16 +12,20 @@ TEST(TopK, EqualsLibtorch) {
   const auto got = gw::ops::top_k(s, 4, "softmax", true);
   const auto want = at::softmax(s, 1).topk(4, 1);
   EXPECT_TRUE(at::equal(got.expert, std::get<1>(want)));
-  EXPECT_LT((got.weight - std::get<0>(want) / std::get<0>(want).sum(1, true)).abs().max().item<double>(), 1e-6);
+  EXPECT_LT((got.weight - std::get<0>(want) / std::get<0>(want).sum(1, true)).abs().max().item<double>(),
+            1e-6);
   const auto part = gw::ops::top_k(s.narrow(0, 17, 5), 4, "softmax", true);
-  EXPECT_TRUE(at::equal(part.weight, got.weight.narrow(0, 17, 5))) << "the same bits however the tokens are split";
+  EXPECT_TRUE(at::equal(part.weight, got.weight.narrow(0, 17, 5)))
+      << "the same bits however the tokens are split";
 }
 
 TEST(TopK, GradientsMatchFiniteDifferences) {
   const auto s = gw::ops::normal(gw::Rng(2), {6, 9}, 0, 1).to(at::kDouble);
   for (const auto* f : {"identity", "softmax", "sigmoid"}) {
     for (const bool renormalise : {false, true}) {
-      const auto one = [&](const std::vector<at::Tensor>& in) { return std::vector<at::Tensor>{gw::ops::top_k(in[0], 3, f, renormalise).weight}; };
+      const auto one = [&](const std::vector<at::Tensor>& in) {
+        return std::vector<at::Tensor>{gw::ops::top_k(in[0], 3, f, renormalise).weight};
+      };
       EXPECT_LT(gw::test::gradient_error(one, {s}), 1e-8) << f << renormalise;
     }
   }
@@ -61,8 +64,10 @@ TEST(TopK, MistakesAreNamed) {
     return std::string("no error");
   };
   std::vector<int64_t> begins;
-  EXPECT_NE(message([&] { gw::ops::top_k(s.to(at::kMeta), 1); }).find("got [4, 5] of Float on meta"), std::string::npos);
-  EXPECT_NE(message([&] { gw::ops::sort_slots(s, 2, begins); }).find("got [4, 5] of Float on cpu"), std::string::npos);
+  EXPECT_NE(message([&] { gw::ops::top_k(s.to(at::kMeta), 1); }).find("got [4, 5] of Float on meta"),
+            std::string::npos);
+  EXPECT_NE(message([&] { gw::ops::sort_slots(s, 2, begins); }).find("got [4, 5] of Float on cpu"),
+            std::string::npos);
   s[2][1] = NAN;
   try {
     gw::ops::top_k(s, 1);
@@ -71,8 +76,12 @@ TEST(TopK, MistakesAreNamed) {
     EXPECT_NE(std::string(error.what()).find("token 2"), std::string::npos);
   }
   std::vector<int64_t> offsets;
-  EXPECT_THROW(gw::ops::sort_slots(at::tensor(std::vector<int64_t>{0, 0}, at::kLong).view({1, 2}), 2, offsets), gw::ValueError);
-  EXPECT_THROW(gw::ops::sort_slots(at::tensor(std::vector<int64_t>{0, 2}, at::kLong).view({1, 2}), 2, offsets), gw::ValueError);
+  EXPECT_THROW(
+      gw::ops::sort_slots(at::tensor(std::vector<int64_t>{0, 0}, at::kLong).view({1, 2}), 2, offsets),
+      gw::ValueError);
+  EXPECT_THROW(
+      gw::ops::sort_slots(at::tensor(std::vector<int64_t>{0, 2}, at::kLong).view({1, 2}), 2, offsets),
+      gw::ValueError);
   EXPECT_EQ(gw::ops::top_k(s.narrow(0, 0, 0), 2).expert.sizes(), (std::vector<int64_t>{0, 2}));
 }
 

@@ -1,16 +1,17 @@
 #pragma once
-// What the suites of this folder share: parts by name, scores without ties, and facts about tokens for whoever asks.
+// What the suites of this folder share: parts by name, scores without ties, and facts about tokens for
+// whoever asks.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "base/registry.h"
-#include "ops/random.h"
-#include "routing/balancer.h"
-#include "routing/gate.h"
-#include "routing/load.h"
-#include "routing/policy.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/balancer.h"
+#include "gatewright/routing/gate.h"
+#include "gatewright/routing/load.h"
+#include "gatewright/routing/policy.h"
 
 namespace gw::test {
 
@@ -33,11 +34,13 @@ inline bool has_option(const char* kind, const std::string& name, const std::str
   return std::any_of(options.begin(), options.end(), [&](const OptionInfo& o) { return o.name == option; });
 }
 
-inline std::shared_ptr<Policy> policy(const std::string& name, const Json& options = Json::object(), int64_t experts = kExperts) {
+inline std::shared_ptr<Policy> policy(const std::string& name, const Json& options = Json::object(),
+                                      int64_t experts = kExperts) {
   return make_part<Policy>(name, options, {experts});
 }
 
-/// The call must be refused with this kind of error (NumericError: values that are not finite), in words that hold `part`.
+/// The call must be refused with this kind of error (NumericError: values that are not finite), in words that
+/// hold `part`.
 template <class Kind = ValueError, class Call>
 void expect_refusal(const Call& call, const std::string& part) {
   try {
@@ -45,7 +48,8 @@ void expect_refusal(const Call& call, const std::string& part) {
     ADD_FAILURE() << "accepted; expected: " << part;
   } catch (const Error& error) {
     EXPECT_NE(dynamic_cast<const Kind*>(&error), nullptr) << "another kind of error: " << error.what();
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << "looked for: " << part << "\nin: " << error.what();
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos)
+        << "looked for: " << part << "\nin: " << error.what();
   }
 }
 
@@ -89,7 +93,8 @@ inline RoutingPlan plan_of(const Policy& policy, const at::Tensor& scores, bool 
 
 /// A plan in which token t goes to its best score with weight one.
 inline RoutingPlan best_plan(const at::Tensor& scores) {
-  auto plan = make_plan(scores.detach().argmax(1, true), at::ones({scores.size(0), 1}, scores.options()), scores.size(1));
+  auto plan = make_plan(scores.detach().argmax(1, true), at::ones({scores.size(0), 1}, scores.options()),
+                        scores.size(1));
   plan.scores = scores;
   return plan;
 }

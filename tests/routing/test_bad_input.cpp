@@ -1,9 +1,9 @@
-// What callers get wrong beside scores (test_conformance.cpp has those), over every part that it can happen to: each refusal says who, what
-// was expected, what came, and what to do.
+// What callers get wrong beside scores (test_conformance.cpp has those), over every part that it can happen
+// to: each refusal says who, what was expected, what came, and what to do.
 #include <gtest/gtest.h>
 
-#include "routing/parts.h"
-#include "routing/select.h"
+#include "gatewright/routing/select.h"
+#include "tests/routing/parts.h"
 
 namespace {
 
@@ -16,8 +16,10 @@ gw::RouterInputs with_task(int64_t id) {
   return inputs;
 }
 
-std::string out_of_range(const std::string& part, const std::string& field, const std::string& limit, int64_t id) {
-  return fmt::format("{}: expected {} ids in [0, {}), got {} for token 3; number them from 0", part, field, limit, id);
+std::string out_of_range(const std::string& part, const std::string& field, const std::string& limit,
+                         int64_t id) {
+  return fmt::format("{}: expected {} ids in [0, {}), got {} for token 3; number them from 0", part, field,
+                     limit, id);
 }
 
 TEST(BadInput, TaskIdsOutOfRange) {
@@ -33,14 +35,17 @@ TEST(BadInput, TaskIdsOutOfRange) {
     }
     auto few = with_task(0);
     few.task = few.task.narrow(0, 0, 5);
-    expect_refusal([&] { part->score(x, few); }, "gates/" + name + ": expected task [6] of int64, got 5 values of Long");
+    expect_refusal([&] { part->score(x, few); },
+                   "gates/" + name + ": expected task [6] of int64, got 5 values of Long");
   }
   EXPECT_EQ(gates, 2);  // multi_gate, task_aware
   const auto balancer = gw::make_part<gw::Balancer>("mutual_information", {{"by", "task"}}, {kExperts});
-  for (const int64_t id : {int64_t{-1}, INT64_MAX}) {  // a hash in place of an id must not ask for a table of that size
+  for (const int64_t id :
+       {int64_t{-1}, INT64_MAX}) {  // a hash in place of an id must not ask for a table of that size
     auto plan = plan_of(*policy("softmax_top_k"), distinct_scores(6, 1), true);
     plan.extra["task"] = with_task(id).task;
-    expect_refusal([&] { balancer->loss(plan); }, out_of_range("balancers/mutual_information", "task", "1048576", id));
+    expect_refusal([&] { balancer->loss(plan); },
+                   out_of_range("balancers/mutual_information", "task", "1048576", id));
   }
 }
 
@@ -51,7 +56,11 @@ TEST(BadInput, OtherIdsOutOfRange) {
                  out_of_range("policies/hash", "token_id", "…", -4));
   inputs.sequence[3] = 6;
   const auto gate = gw::make_part<gw::Gate>("sequence", Json::object(), {kWidth, kExperts, 1});
-  expect_refusal([&] { gate->score(at::zeros({6, kWidth}), inputs); }, out_of_range("gates/sequence", "sequence", "6", 6));
+  expect_refusal(
+      [&] {
+        gate->score(at::zeros({6, kWidth}), inputs);
+      },
+      out_of_range("gates/sequence", "sequence", "6", 6));
   inputs.route[3] = kExperts;
   expect_refusal([&] { policy("given")->plan_for(distinct_scores(6, 1), inputs, true); },
                  "expected expert ids in [-1, 4), got 4 for token 3");
@@ -83,7 +92,8 @@ TEST(BadInput, TransportThatDoesNotConverge) {
   const Json hurried{{"iterations", 2}, {"tolerance", 1e-9}, {"strict", true}};
   const auto message = [&](const std::string& name) {
     auto options = hurried;
-    if (name == "sparse_transport") options["buffer"] = 1.5;  // with the least room its plan is an assignment, which needs no rounds
+    if (name == "sparse_transport")
+      options["buffer"] = 1.5;  // with the least room its plan is an assignment, which needs no rounds
     try {
       policy(name, options)->plan(scores, true, gw::Rng(1));
     } catch (const gw::ValueError& error) {
@@ -97,7 +107,8 @@ TEST(BadInput, TransportThatDoesNotConverge) {
     EXPECT_NE(text.find(" after 2 iterations"), std::string::npos) << text;
     const auto got = text.find(", got ");
     ASSERT_NE(got, std::string::npos) << text;
-    EXPECT_GT(std::stod(text.substr(got + 6)), 1e-9) << text;  // the residual, a number above what was asked for
+    EXPECT_GT(std::stod(text.substr(got + 6)), 1e-9)
+        << text;  // the residual, a number above what was asked for
     EXPECT_NE(text.find("; raise "), std::string::npos) << text;
   }
 }
@@ -114,14 +125,19 @@ TEST(BadInput, CapacityZeroIsNoLimitAndNegativeIsRefused) {
     expect_refusal([&] { policy(name, options); }, "policies/" + name + ": expected \"capacity\"");
   }
   for (const double factor : {0.0, -1.0}) {
-    expect_refusal([&] { policy("expert_choice", {{"capacity_factor", factor}}); }, "policies/expert_choice: expected \"capacity_factor\"");
+    expect_refusal(
+        [&] {
+          policy("expert_choice", {{"capacity_factor", factor}});
+        },
+        "policies/expert_choice: expected \"capacity_factor\"");
   }
 }
 
 // Every expert takes a token although there are fewer tokens than experts; none takes one twice.
 TEST(BadInput, FewerTokensThanExperts) {
   for (const int64_t tokens : {0, 1, 2, 3}) {
-    const auto plan = plan_of(*policy("expert_choice", {{"capacity_factor", 1.0}}), distinct_scores(tokens, 4), true);
+    const auto plan =
+        plan_of(*policy("expert_choice", {{"capacity_factor", 1.0}}), distinct_scores(tokens, 4), true);
     gw::validate_plan(plan);
     for (int64_t e = 0; e < kExperts; ++e) EXPECT_EQ(plan.rows_of(e), std::min<int64_t>(tokens, 1)) << tokens;
   }

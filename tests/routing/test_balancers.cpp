@@ -1,8 +1,8 @@
 // Every registered balancer: its stated values, its gradient, its indifference to how a batch was cut.
 #include <gtest/gtest.h>
 
-#include "routing/parts.h"
-#include "support/gradcheck.h"
+#include "tests/routing/parts.h"
+#include "tests/support/gradcheck.h"
 
 namespace {
 
@@ -10,15 +10,17 @@ using namespace gw::test;
 
 class BalancerConformance : public testing::TestWithParam<std::string> {};
 
-std::shared_ptr<gw::Balancer> balancer(const std::string& name, const gw::Json& options = gw::Json::object()) {
+std::shared_ptr<gw::Balancer> balancer(const std::string& name,
+                                       const gw::Json& options = gw::Json::object()) {
   return gw::make_part<gw::Balancer>(name, options, {kExperts});
 }
 
-// Uniform scores, rows dealt in turn: the same number of rows per expert, and per expert and sequence of four.
+// Uniform scores, rows dealt in turn: the same number of rows per expert, and per expert and sequence of
+// four.
 gw::RoutingPlan even_plan(const at::Tensor& scores, int64_t k = 1) {
   const auto t = at::arange(scores.size(0), at::kLong).unsqueeze(1);
-  auto plan =
-      gw::make_plan((t * k + at::arange(k, at::kLong)).remainder(kExperts), at::full({scores.size(0), k}, 1.0, scores.options()), kExperts);
+  auto plan = gw::make_plan((t * k + at::arange(k, at::kLong)).remainder(kExperts),
+                            at::full({scores.size(0), k}, 1.0, scores.options()), kExperts);
   plan.scores = scores;
   plan.extra["first"] = t.squeeze(1).remainder(kExperts);
   plan.extra["sequence"] = at::div(t.squeeze(1), 4, "floor");
@@ -32,7 +34,8 @@ void expect_finite(const std::string& name, const std::string& chosen_by, const 
   const auto loss = balancer(name)->loss(plan);
   EXPECT_TRUE(at::isfinite(loss).all().item<bool>()) << name << " over " << chosen_by;
   loss.sum().backward();
-  EXPECT_TRUE(!scores.grad().defined() || at::isfinite(scores.grad()).all().item<bool>()) << name << " over " << chosen_by;
+  EXPECT_TRUE(!scores.grad().defined() || at::isfinite(scores.grad()).all().item<bool>())
+      << name << " over " << chosen_by;
 }
 
 TEST(Balancers, StayFiniteWhereNobodyIsChosenAndWhereLearnedNoiseVanishes) {
@@ -61,7 +64,8 @@ TEST_P(BalancerConformance, MeetsItsStatedValuesAtBalanceAndCollapse) {
   const double c = part->coefficient();
   ASSERT_GT(c, 0);
   for (const int64_t k : {1, 2}) {
-    EXPECT_NEAR(part->loss(even_plan(at::zeros({8, kExperts}, at::kDouble), k)).item<double>() / c, part->at_balance(kExperts, k), 1e-9)
+    EXPECT_NEAR(part->loss(even_plan(at::zeros({8, kExperts}, at::kDouble), k)).item<double>() / c,
+                part->at_balance(kExperts, k), 1e-9)
         << k;
   }
   if (has_trait("balancers", GetParam(), "about the size of scores")) {
@@ -83,10 +87,13 @@ TEST_P(BalancerConformance, GradientIsRightAndReachesTheRouter) {
     return;
   }
   // The choice is a constant: no score is shifted by more than its gap to the runner-up.
-  const auto loss = [&](const std::vector<at::Tensor>& x) { return std::vector{part->loss(best_plan(x[0])) / c}; };
+  const auto loss = [&](const std::vector<at::Tensor>& x) {
+    return std::vector{part->loss(best_plan(x[0])) / c};
+  };
   EXPECT_LT(gradient_error(loss, {scores}, 1e-6), 1e-6);
   auto leaf = scores.clone().requires_grad_(true);
-  EXPECT_GT((torch::autograd::grad({part->loss(best_plan(leaf)) / c}, {leaf})[0]).norm().item<double>(), 1e-4);
+  EXPECT_GT((torch::autograd::grad({part->loss(best_plan(leaf)) / c}, {leaf})[0]).norm().item<double>(),
+            1e-4);
 }
 
 TEST_P(BalancerConformance, IsTheSameForAnyCutOfTheBatch) {
@@ -100,9 +107,11 @@ TEST_P(BalancerConformance, IsTheSameForAnyCutOfTheBatch) {
     begin += size;
   }
   const auto merged = part->loss(gw::merge_plans(parts));
-  EXPECT_NEAR(whole.item<double>(), merged.item<double>(), 1e-12 * std::max(1.0, std::abs(whole.item<double>())));
+  EXPECT_NEAR(whole.item<double>(), merged.item<double>(),
+              1e-12 * std::max(1.0, std::abs(whole.item<double>())));
   if (!whole.requires_grad()) return;
-  const auto a = torch::autograd::grad({whole}, {scores})[0], b = torch::autograd::grad({merged}, {scores})[0];
+  const auto a = torch::autograd::grad({whole}, {scores})[0],
+             b = torch::autograd::grad({merged}, {scores})[0];
   EXPECT_LT((a - b).abs().max().item<double>(), 1e-12);
 }
 
@@ -135,12 +144,14 @@ TEST_P(BalancerConformance, TakesThePlansOfEveryPolicy) {
 INSTANTIATE_TEST_SUITE_P(All, BalancerConformance, testing::ValuesIn(names("balancers")), kPartName);
 
 TEST(SwitchLoss, CountsSingleTokensOnlyWhenAsked) {
-  // Tokens 0 and 1 go to expert 0 alone; token 2 to experts 0 and 1: only the single ones make the share (1, 0, 0, 0).
+  // Tokens 0 and 1 go to expert 0 alone; token 2 to experts 0 and 1: only the single ones make the share (1,
+  // 0, 0, 0).
   const auto ids = at::tensor({0, -1, 0, -1, 0, 1}, at::kLong).view({3, 2});
   auto plan = gw::make_plan(ids, at::ones({3, 2}, at::kDouble), kExperts);
   plan.scores = distinct_scores(3, 4);
   const auto p = at::softmax(plan.scores, 1).mean(0);
-  const auto single = balancer("switch_loss", {{"coefficient", 1.0}, {"count", "single"}})->loss(plan).item<double>();
+  const auto single =
+      balancer("switch_loss", {{"coefficient", 1.0}, {"count", "single"}})->loss(plan).item<double>();
   EXPECT_NEAR(single, 4 * p[0].item<double>(), 1e-12);
   const auto rows = balancer("switch_loss", {{"coefficient", 1.0}})->loss(plan).item<double>();
   EXPECT_NEAR(rows, 4 * (p[0] + p[1] / 3).item<double>(), 1e-12);
@@ -151,7 +162,9 @@ TEST(MutualInformation, IsZeroLossWhenEvenAndSure) {
   for (const auto* by : {"token", "task"}) {
     auto plan = best_plan(sure);
     plan.extra["task"] = at::arange(8).remainder(kExperts);  // each task its own expert
-    EXPECT_NEAR(balancer("mutual_information", {{"by", by}, {"coefficient", 1.0}})->loss(plan).item<double>(), 0, 1e-9) << by;
+    EXPECT_NEAR(balancer("mutual_information", {{"by", by}, {"coefficient", 1.0}})->loss(plan).item<double>(),
+                0, 1e-9)
+        << by;
   }
   EXPECT_NEAR(balancer("diversity", {{"coefficient", 1.0}})->loss(best_plan(sure)).item<double>(), 0, 1e-8);
   auto missing = best_plan(sure);
@@ -159,7 +172,8 @@ TEST(MutualInformation, IsZeroLossWhenEvenAndSure) {
 }
 
 TEST(SequenceWise, SeesWhatTheBatchHides) {
-  // Two sequences, each collapsed on an expert of its own: even over the batch of two experts, collapsed in each sequence.
+  // Two sequences, each collapsed on an expert of its own: even over the batch of two experts, collapsed in
+  // each sequence.
   auto scores = at::zeros({8, kExperts}, at::kDouble);
   for (int64_t t = 0; t < 8; ++t) scores[t][t / 4] = 60;
   auto plan = best_plan(scores);
@@ -175,8 +189,10 @@ TEST(Device, CountsWorkAndTraffic) {
   plan.scores = distinct_scores(4, 4);
   const auto p = at::softmax(plan.scores, 1).mean(0);
   const double p0 = (p[0] + p[1]).item<double>(), p1 = (p[2] + p[3]).item<double>();
-  EXPECT_NEAR(balancer("device", {{"coefficient", 1.0}})->loss(plan).item<double>(), 2 * (4.0 / 6 * p0 + 2.0 / 6 * p1), 1e-12);
-  const auto traffic = balancer("device", {{"coefficient", 1.0}, {"kind", "communication"}})->loss(plan).item<double>();
+  EXPECT_NEAR(balancer("device", {{"coefficient", 1.0}})->loss(plan).item<double>(),
+              2 * (4.0 / 6 * p0 + 2.0 / 6 * p1), 1e-12);
+  const auto traffic =
+      balancer("device", {{"coefficient", 1.0}, {"kind", "communication"}})->loss(plan).item<double>();
   EXPECT_NEAR(traffic, 2 * (4.0 / 6 * p0 + 2.0 / 6 * p1), 1e-12);
   EXPECT_THROW(balancer("device", {{"groups", 3}}), gw::ValueError);
 }
@@ -185,14 +201,17 @@ TEST(LoadCv, MatchesTheProbabilityOfBeingChosenUnderFreshNoise) {
   const auto router = policy("noisy_top_k", {{"k", 2}});
   const auto scores = scores_for(*router, 1, 21);
   const auto plan = router->plan(scores, true, gw::Rng(5));
-  // Redraw the noise of one expert at a time, the others' noise as it was: the share of draws in which it is among the two best.
+  // Redraw the noise of one expert at a time, the others' noise as it was: the share of draws in which it is
+  // among the two best.
   const auto clean = plan.extra.at("clean"), deviation = plan.extra.at("deviation");
   std::vector<double> chance;
   const auto draws = gw::ops::normal(gw::Rng(77), {20000}, 0, 1).to(at::kDouble);
   for (int64_t e = 0; e < kExperts; ++e) {
-    const auto others = at::cat({plan.scores[0].narrow(0, 0, e), plan.scores[0].narrow(0, e + 1, kExperts - e - 1)});
+    const auto others =
+        at::cat({plan.scores[0].narrow(0, 0, e), plan.scores[0].narrow(0, e + 1, kExperts - e - 1)});
     const double second = std::get<0>(others.topk(2))[1].item<double>();
-    chance.push_back((clean[0][e] + draws * deviation[0][e]).gt(second).to(at::kDouble).mean().item<double>());
+    chance.push_back(
+        (clean[0][e] + draws * deviation[0][e]).gt(second).to(at::kDouble).mean().item<double>());
   }
   const auto load = at::tensor(chance, at::kDouble);
   const double expected = ((load - load.mean()).square().mean() / load.mean().square()).item<double>();
@@ -225,7 +244,8 @@ TEST(ReluL1, HoldsTheNumberOfExpertsPerToken) {
   auto scores = (distinct_scores(128, 6) + 1).requires_grad_(true);
   double rows = 0;
   int64_t seen = 0;
-  for (int step = 0; step < 400; ++step) {  // gradient descent on the scores themselves, against a task that wants them at 1
+  for (int step = 0; step < 400;
+       ++step) {  // gradient descent on the scores themselves, against a task that wants them at 1
     const auto plan = router->plan(scores, true, gw::Rng(1));
     const auto loss = controller->loss(plan) * 128 + 0.01 * (scores - 1).square().sum();
     const auto g = torch::autograd::grad({loss}, {scores})[0];

@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "routing/parts.h"
-#include "support/gradcheck.h"
+#include "tests/routing/parts.h"
+#include "tests/support/gradcheck.h"
 
 namespace {
 
@@ -14,7 +14,8 @@ class PolicyConformance : public testing::TestWithParam<std::string> {};
 class GateConformance : public testing::TestWithParam<std::string> {};
 
 TEST_P(PolicyConformance, DeclaresTheTraitsOfItsDefaults) {
-  EXPECT_EQ(gw::Registry::instance().info("policies", GetParam()).traits, policy(GetParam())->traits().words());
+  EXPECT_EQ(gw::Registry::instance().info("policies", GetParam()).traits,
+            policy(GetParam())->traits().words());
 }
 
 TEST_P(PolicyConformance, PlansAreValidFiniteAndRepeatable) {
@@ -40,7 +41,8 @@ TEST_P(PolicyConformance, ASingleExpertGetsEverything) {
   std::shared_ptr<gw::Policy> part;
   try {
     part = policy(GetParam(), options, 1);
-  } catch (const gw::ValueError& error) {  // pairs need two experts, cmr a routed one beside the shared one; no option would help
+  } catch (const gw::ValueError& error) {  // pairs need two experts, cmr a routed one beside the shared one;
+                                           // no option would help
     const std::string what = error.what();
     EXPECT_NE(what.find("raise experts"), std::string::npos) << what;
     EXPECT_EQ(what.find("lower"), std::string::npos) << what;
@@ -48,7 +50,8 @@ TEST_P(PolicyConformance, ASingleExpertGetsEverything) {
   }
   auto inputs = inputs_for(5);
   inputs.route = at::zeros({5}, at::kLong);
-  const auto plan = part->plan_for(scores_for(*part, 5, 1).abs(), inputs, false);  // positive: ReLU keeps the expert
+  const auto plan =
+      part->plan_for(scores_for(*part, 5, 1).abs(), inputs, false);  // positive: ReLU keeps the expert
   gw::validate_plan(plan);
   EXPECT_TRUE(gw::chosen_experts(plan).eq(0).all().item<bool>());
 }
@@ -74,7 +77,8 @@ TEST_P(PolicyConformance, PermutedTokensPermuteThePlan) {
   const auto a = part->plan_for(scores, inputs, false);
   const auto b = part->plan_for(scores.index_select(0, order), selected(inputs, order), false);
   EXPECT_TRUE(gw::chosen_experts(a).index_select(0, order).equal(gw::chosen_experts(b)));
-  EXPECT_LT((gw::dense_weights(a).index_select(0, order) - gw::dense_weights(b)).abs().max().item<double>(), 1e-12);
+  EXPECT_LT((gw::dense_weights(a).index_select(0, order) - gw::dense_weights(b)).abs().max().item<double>(),
+            1e-12);
 }
 
 TEST_P(PolicyConformance, ASplitBatchDecidesAlike) {
@@ -96,7 +100,8 @@ TEST_P(PolicyConformance, TiesGoToTheLowestIndex) {
   const auto part = policy(GetParam());
   const auto traits = part->traits();
   if (traits.batch_dependent || traits.random || *traits.needs != '\0') return;
-  const auto plan = part->plan(at::full({5, part->columns()}, 1.0), false, gw::Rng(3));  // one, not zero: ReLU chooses
+  const auto plan =
+      part->plan(at::full({5, part->columns()}, 1.0), false, gw::Rng(3));  // one, not zero: ReLU chooses
   EXPECT_EQ(gw::chosen_experts(plan).sum().item<int64_t>(), 0);
 }
 
@@ -105,7 +110,8 @@ TEST_P(PolicyConformance, EveryTokenHasAnExpertUnlessItSaysOtherwise) {
   if (part->traits().drops_tokens) return;
   auto scores = scores_for(*part, 40, 8);
   scores.select(1, 2).add_(10);  // crowded: whatever limits an expert must send the rest elsewhere
-  for (const bool train : {true, false}) EXPECT_GE(gw::chosen_experts(plan_of(*part, scores, train)).min().item<int64_t>(), 0);
+  for (const bool train : {true, false})
+    EXPECT_GE(gw::chosen_experts(plan_of(*part, scores, train)).min().item<int64_t>(), 0);
 }
 
 TEST_P(PolicyConformance, WeightsSumToOneWhereItSaysSo) {
@@ -142,26 +148,30 @@ TEST_P(PolicyConformance, RefusesWhatIsNotFiniteOrAllMasked) {
       auto scores = scores_for(*part, 3, 5).to(type);
       scores[1][2] = bad;
       for (const bool train : {true, false}) {
-        expect_refusal<gw::NumericError>([&] { plan_of(*part, scores, train); },
-                                         "policies/" + GetParam() + ": expected finite scores, got NaN or infinity for token 1; look at ");
+        expect_refusal<gw::NumericError>(
+            [&] { plan_of(*part, scores, train); },
+            "policies/" + GetParam() + ": expected finite scores, got NaN or infinity for token 1; look at ");
       }
     }
   }
   const int64_t columns = part->columns();
   const auto wrong = at::zeros({3, columns + 1});
   expect_refusal([&] { plan_of(*part, wrong, false); },
-                 fmt::format("policies/{}: expected scores [T, {}], got 2 dimensions, last of size {}", GetParam(), columns, columns + 1));
+                 fmt::format("policies/{}: expected scores [T, {}], got 2 dimensions, last of size {}",
+                             GetParam(), columns, columns + 1));
   auto masked = scores_for(*part, 3, 5);
   masked[1].fill_(gw::kMaskedScore);
   expect_refusal([&] { plan_of(*part, masked, false); },
-                 fmt::format("policies/{}: expected an expert that token 1 may see, got all {} masked; ", GetParam(), columns));
+                 fmt::format("policies/{}: expected an expert that token 1 may see, got all {} masked; ",
+                             GetParam(), columns));
 }
 
 TEST_P(PolicyConformance, AMaskedExpertIsNotChosen) {
   const auto part = policy(GetParam());
   const auto traits = part->traits();
-  if (traits.random || *traits.needs != '\0') return;                            // do not look at scores
-  if (traits.soft || GetParam() == "early_exit" || GetParam() == "cmr") return;  // slots, exits and the shared expert are never left out
+  if (traits.random || *traits.needs != '\0') return;  // do not look at scores
+  if (traits.soft || GetParam() == "early_exit" || GetParam() == "cmr")
+    return;  // slots, exits and the shared expert are never left out
   auto scores = scores_for(*part, 12, 5).abs();
   scores.select(1, 1).fill_(gw::kMaskedScore);
   const auto plan = plan_of(*part, scores, false);
@@ -187,8 +197,11 @@ TEST_P(PolicyConformance, UnknownOptionsAreRefused) {
   EXPECT_THROW(policy(GetParam(), {{"k", kExperts + 1}}), gw::ValueError);
 }
 
-// Near one another, so that policies which only compare rivals have some; gaps are a thousand times the steps below.
-at::Tensor close_scores(const gw::Policy& part, int64_t tokens) { return scores_for(part, tokens, 6) * 0.002 + 1; }
+// Near one another, so that policies which only compare rivals have some; gaps are a thousand times the steps
+// below.
+at::Tensor close_scores(const gw::Policy& part, int64_t tokens) {
+  return scores_for(part, tokens, 6) * 0.002 + 1;
+}
 
 TEST_P(PolicyConformance, GradientReachesTheScores) {
   const auto part = policy(GetParam());
@@ -208,7 +221,9 @@ TEST_P(PolicyConformance, GradientIsThatOfTheWeights) {
   const auto part = policy(GetParam());
   const auto traits = part->traits();
   if (!traits.differentiable || traits.straight_through) return;
-  const auto weights = [&](const std::vector<at::Tensor>& x) { return std::vector{gw::dense_weights(plan_of(*part, x[0], false))}; };
+  const auto weights = [&](const std::vector<at::Tensor>& x) {
+    return std::vector{gw::dense_weights(plan_of(*part, x[0], false))};
+  };
   EXPECT_LT(gradient_error(weights, {close_scores(*part, 6)}, 1e-6), 1e-6);
   EXPECT_LT(gradient_error(weights, {scores_for(*part, 6, 6)}, 1e-6), 1e-6);
 }
@@ -254,7 +269,8 @@ TEST_P(GateConformance, TheLossReachesEveryParameter) {
   // Some parameters wait behind a zero (low-rank maps): one step away from the start all must be reached.
   {
     const at::NoGradGuard no_grad;
-    for (size_t i = 0; i < parameters.size(); ++i) parameters[i].add_(gw::ops::normal(gw::Rng(40 + i), parameters[i].sizes(), 0, 0.05));
+    for (size_t i = 0; i < parameters.size(); ++i)
+      parameters[i].add_(gw::ops::normal(gw::Rng(40 + i), parameters[i].sizes(), 0, 0.05));
   }
   const auto scores = part->score(x, gate_inputs(8));
   auto loss = (scores * gw::ops::normal(gw::Rng(2), scores.sizes(), 0, 1)).sum();
@@ -282,7 +298,8 @@ TEST_P(GateConformance, NamesWhatItNeeds) {
       part->forward(gate_input(*part, 3, 1));
       FAIL() << "expected an error";
     } catch (const gw::ValueError& error) {
-      EXPECT_NE(std::string(error.what()).find("RouterInputs::" + word.substr(6)), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("RouterInputs::" + word.substr(6)), std::string::npos)
+          << error.what();
     }
   }
 }

@@ -1,10 +1,11 @@
-// The routers of the model families against numbers that PyTorch computed (make_family_golden.py), and against one-flag variants.
+// The routers of the model families against numbers that PyTorch computed (make_family_golden.py), and
+// against one-flag variants.
 #include <gtest/gtest.h>
 
 #include <fstream>
 
-#include "routing/families.h"
-#include "routing/parts.h"
+#include "gatewright/routing/families.h"
+#include "tests/routing/parts.h"
 
 namespace {
 
@@ -17,9 +18,11 @@ const Json& golden() {
 }
 
 at::Tensor matrix(const Json& rows) {
-  auto out = at::empty({static_cast<int64_t>(rows.size()), static_cast<int64_t>(rows[0].size())}, at::kDouble);
+  auto out =
+      at::empty({static_cast<int64_t>(rows.size()), static_cast<int64_t>(rows[0].size())}, at::kDouble);
   for (size_t i = 0; i < rows.size(); ++i) {
-    for (size_t j = 0; j < rows[i].size(); ++j) out.data_ptr<double>()[i * rows[i].size() + j] = rows[i][j].get<double>();
+    for (size_t j = 0; j < rows[i].size(); ++j)
+      out.data_ptr<double>()[i * rows[i].size() + j] = rows[i][j].get<double>();
   }
   return out;
 }
@@ -39,7 +42,8 @@ at::Tensor weights(const std::string& family, Json changes = Json::object()) {
   const auto router = policy(choice.name, choice.options, 16);
   for (const auto& [name, bias] : router->state()) bias.copy_(matrix(Json::array({golden()["bias"]}))[0]);
   // The router's bias is f32 in checkpoints too; rounding it moves no choice, and no weight at all.
-  return gw::dense_weights(router->plan(matrix(golden()[family == "phimoe" ? "close" : "scores"]), false, gw::Rng(1)));
+  return gw::dense_weights(
+      router->plan(matrix(golden()[family == "phimoe" ? "close" : "scores"]), false, gw::Rng(1)));
 }
 
 class Family : public testing::TestWithParam<std::string> {};
@@ -90,12 +94,15 @@ TEST(Families, OneFlagMakesAnotherRouter) {
 TEST(Families, SoftmaxTopKRenormalisedIsTopKSoftmax) {
   for (const int64_t k : {1, 2, 5, 16}) {
     const auto scores = distinct_scores(50, 31, 16) * 4;
-    const auto a = gw::dense_weights(policy("softmax_top_k", {{"k", k}, {"renormalise", true}}, 16)->plan(scores, false, gw::Rng(1)));
-    const auto b = gw::dense_weights(policy("top_k_softmax", {{"k", k}}, 16)->plan(scores, false, gw::Rng(1)));
+    const auto a = gw::dense_weights(
+        policy("softmax_top_k", {{"k", k}, {"renormalise", true}}, 16)->plan(scores, false, gw::Rng(1)));
+    const auto b =
+        gw::dense_weights(policy("top_k_softmax", {{"k", k}}, 16)->plan(scores, false, gw::Rng(1)));
     EXPECT_LT((a - b).abs().max().item<double>(), 1e-14) << k;
     // And both are the softmax over the chosen scores alone, written out.
     const auto chosen = scores.topk(k, 1);
-    const auto c = at::zeros_like(scores).scatter(1, std::get<1>(chosen), at::softmax(std::get<0>(chosen), 1));
+    const auto c =
+        at::zeros_like(scores).scatter(1, std::get<1>(chosen), at::softmax(std::get<0>(chosen), 1));
     EXPECT_LT((b - c).abs().max().item<double>(), 1e-14) << k;
   }
 }
@@ -105,10 +112,12 @@ TEST(Families, ClosedGroupsOfScoreZeroAreTheTransformersPort) {
   options["closed_groups"] = "zero";
   const auto choice = gw::part_choice("family", gw::family_policy("deepseek_v3", options));
   const auto router = policy(choice.name, choice.options, 16);
-  router->state()[0].second.copy_(matrix(Json::array({golden()["bias"]}))[0] - 2);  // all biased scores negative: zero wins
+  router->state()[0].second.copy_(matrix(Json::array({golden()["bias"]}))[0] -
+                                  2);  // all biased scores negative: zero wins
   const auto got = gw::dense_weights(router->plan(matrix(golden()["scores"]), false, gw::Rng(1)));
   const auto expected = matrix(golden()["weights"]["deepseek_v3_zero"]);
-  // Among equal zeros PyTorch picks any and we the lowest: only the number of experts and the sum are the port's.
+  // Among equal zeros PyTorch picks any and we the lowest: only the number of experts and the sum are the
+  // port's.
   EXPECT_TRUE(got.gt(0).sum(1).equal(expected.gt(0).sum(1)));
   EXPECT_LT((got.sum(1) - expected.sum(1)).abs().max().item<double>(), 1e-12);
   EXPECT_THROW(gw::family_policy("mixtrl"), gw::ValueError);

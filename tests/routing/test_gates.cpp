@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "routing/parts.h"
+#include "tests/routing/parts.h"
 
 namespace {
 
@@ -18,7 +18,9 @@ std::shared_ptr<gw::Gate> f64(const std::string& name, const Json& options, int6
   return part;
 }
 
-at::Tensor tokens(int64_t count, int64_t width, uint64_t seed = 1) { return gw::ops::normal(gw::Rng(seed), {count, width}, 0, 1).to(at::kDouble); }
+at::Tensor tokens(int64_t count, int64_t width, uint64_t seed = 1) {
+  return gw::ops::normal(gw::Rng(seed), {count, width}, 0, 1).to(at::kDouble);
+}
 
 void set(gw::Gate& gate, const char* name, const at::Tensor& value) {
   const at::NoGradGuard no_grad;
@@ -62,7 +64,9 @@ TEST(DenseToSparse, OnlyTheActivationIdentifiesTheTemperature) {
 TEST(ModifiedSoftmax, IsLinearInTheMap) {
   const auto x = tokens(9, 6);
   const auto gate = f64("modified_softmax", {{"map", "sigmoid"}, {"slope", 2.0}}, 6, 4);
-  EXPECT_LT(gap(gate->forward(x), at::matmul(at::sigmoid(2 * x), parameter(*gate, "weight").t()) + parameter(*gate, "bias")), 1e-12);
+  EXPECT_LT(gap(gate->forward(x),
+                at::matmul(at::sigmoid(2 * x), parameter(*gate, "weight").t()) + parameter(*gate, "bias")),
+            1e-12);
 }
 
 TEST(TaskAware, EachFormReadsTheTaskInItsWay) {
@@ -77,14 +81,17 @@ TEST(TaskAware, EachFormReadsTheTaskInItsWay) {
   }
   const auto embedding = f64("task_aware", {{"tasks", 3}, {"embedding", 2}}, 5, 4);
   const auto e = parameter(*embedding, "task").index_select(0, inputs.task);
-  EXPECT_LT(gap(embedding->score(x, inputs), at::matmul(at::cat({x, e}, 1), parameter(*embedding, "weight").t())), 1e-12);
+  EXPECT_LT(
+      gap(embedding->score(x, inputs), at::matmul(at::cat({x, e}, 1), parameter(*embedding, "weight").t())),
+      1e-12);
   EXPECT_NO_THROW(f64("task_aware", {{"form", "none"}}, 5, 4)->forward(x));
   inputs.task = at::tensor({0, 3, 1, 0, 2, 2}, at::kLong);
   try {
     separate->score(x, inputs);
     FAIL() << "expected an error";
   } catch (const gw::ValueError& error) {
-    EXPECT_NE(std::string(error.what()).find("task ids in [0, 3), got 3 for token 1"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("task ids in [0, 3), got 3 for token 1"), std::string::npos)
+        << error.what();
   }
 }
 
@@ -92,9 +99,13 @@ TEST(MultiGate, TasksSeeSharedExpertsAndTheirOwn) {
   const auto x = tokens(4, 5);
   gw::RouterInputs inputs;
   inputs.task = at::tensor({0, 1, 0, 1}, at::kLong);
-  const auto gate = f64("multi_gate", {{"tasks", 2}, {"own", 2}}, 5, 6);  // experts 0, 1 shared; 2, 3 of task 0; 4, 5 of task 1
+  const auto gate = f64("multi_gate", {{"tasks", 2}, {"own", 2}}, 5,
+                        6);  // experts 0, 1 shared; 2, 3 of task 0; 4, 5 of task 1
   const auto p = at::softmax(gate->score(x, inputs), 1).gt(0);
-  const auto expected = at::tensor({1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1}, at::kLong).view({4, 6}).to(at::kBool);
+  const auto expected =
+      at::tensor({1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1}, at::kLong)
+          .view({4, 6})
+          .to(at::kBool);
   EXPECT_TRUE(p.equal(expected));
   // HoME: weights are the main softmax plus a softmax over the own experts; they sum to two.
   const auto self = f64("multi_gate", {{"tasks", 2}, {"own", 2}, {"self_gate", true}}, 5, 6);
@@ -102,26 +113,34 @@ TEST(MultiGate, TasksSeeSharedExpertsAndTheirOwn) {
   const auto plan = policy("dense_softmax", {{"score", "exp"}}, 6)->plan(scores, false, gw::Rng(1));
   const auto weight = gw::dense_weights(plan);
   EXPECT_LT(gap(weight.sum(1), at::full({4}, 2.0, at::kDouble)), 1e-9);
-  EXPECT_GE(weight.select(0, 0).narrow(0, 2, 2).sum().item<double>(), 1.0);  // own experts: at least the self gate's share
+  EXPECT_GE(weight.select(0, 0).narrow(0, 2, 2).sum().item<double>(),
+            1.0);  // own experts: at least the self gate's share
   EXPECT_EQ(weight.select(0, 0).narrow(0, 4, 2).sum().item<double>(), 0);
   EXPECT_THROW(f64("multi_gate", {{"tasks", 2}, {"own", 4}}, 5, 6), gw::ValueError);
   EXPECT_THROW(f64("multi_gate", {{"self_gate", true}}, 5, 6), gw::ValueError);
 }
 
 TEST(DenseToSparse, TheTemperatureFallsWithTheStepAndStays) {
-  const gw::Json options{{"activation", "none"}, {"learn", false}, {"temperature", 2.0}, {"anneal_to", 0.3}, {"anneal_steps", 100}};
-  const auto gate = f64("dense_to_sparse", options, 6, 4), constant = f64("dense_to_sparse", {{"activation", "none"}, {"learn", false}}, 6, 4);
+  const gw::Json options{{"activation", "none"},
+                         {"learn", false},
+                         {"temperature", 2.0},
+                         {"anneal_to", 0.3},
+                         {"anneal_steps", 100}};
+  const auto gate = f64("dense_to_sparse", options, 6, 4),
+             constant = f64("dense_to_sparse", {{"activation", "none"}, {"learn", false}}, 6, 4);
   const auto x = tokens(9, 6), at_one = constant->forward(x);  // the same weights at τ = 1
   gw::RouterInputs inputs;
   gate->train();
   EXPECT_THROW(gate->score(x, inputs), gw::ValueError);
-  for (const auto& [step, tau] : std::vector<std::pair<int64_t, double>>{{0, 2.0}, {50, 1.15}, {100, 0.3}, {1000, 0.3}, {20, 1.66}}) {
+  for (const auto& [step, tau] :
+       std::vector<std::pair<int64_t, double>>{{0, 2.0}, {50, 1.15}, {100, 0.3}, {1000, 0.3}, {20, 1.66}}) {
     inputs.step = step;
     EXPECT_LT(gap(gate->score(x, inputs), at_one / tau), 1e-12) << step;
   }
   gate->eval();
   inputs.step = 1000;
-  EXPECT_LT(gap(gate->score(x, inputs), at_one / 1.66), 1e-12);  // of the last training pass, as a checkpoint has it
+  EXPECT_LT(gap(gate->score(x, inputs), at_one / 1.66),
+            1e-12);  // of the last training pass, as a checkpoint has it
   EXPECT_LT(gap(gate->forward(x), at_one / 1.66), 1e-12);
   EXPECT_THROW(f64("dense_to_sparse", {{"anneal_to", 0.3}}, 6, 4), gw::ValueError);  // τ is learned
 }
@@ -143,7 +162,8 @@ TEST(Confidence, ReadsTheTwoDispersions) {
     set(*gate, "weight", at::eye(2)[which].unsqueeze(0));
     return gate->forward(p.log())[0][0].item<double>();
   };
-  const auto uniform = at::full({1, 3}, 1.0 / 3, at::kDouble), sure = at::tensor({1 - 2e-9, 1e-9, 1e-9}, at::kDouble).view({1, 3});
+  const auto uniform = at::full({1, 3}, 1.0 / 3, at::kDouble),
+             sure = at::tensor({1 - 2e-9, 1e-9, 1e-9}, at::kDouble).view({1, 3});
   const auto some = at::tensor({0.5, 0.3, 0.2}, at::kDouble).view({1, 3});
   EXPECT_NEAR(read(0, uniform), 0, 1e-9);
   EXPECT_NEAR(read(1, uniform), 0, 1e-9);
@@ -153,7 +173,8 @@ TEST(Confidence, ReadsTheTwoDispersions) {
   const double entropy = -(0.5 * std::log(0.5) + 0.3 * std::log(0.3) + 0.2 * std::log(0.2));
   EXPECT_NEAR(read(1, some), 1 - entropy / std::log(3.0), 1e-12);
   auto leaf = some.log().requires_grad_(true);
-  EXPECT_GT(torch::autograd::grad({gate->forward(leaf).sum()}, {leaf})[0].norm().item<double>(), 1e-3);  // the weak expert learns from it
+  EXPECT_GT(torch::autograd::grad({gate->forward(leaf).sum()}, {leaf})[0].norm().item<double>(),
+            1e-3);  // the weak expert learns from it
   EXPECT_THROW(f64("confidence", Json::object(), 3, 4), gw::ValueError);
 }
 
@@ -214,14 +235,17 @@ double spline(int64_t i, int64_t order, double x, double first, double step) {
   const auto knot = [&](int64_t j) { return first + static_cast<double>(j) * step; };
   if (order == 0) return x >= knot(i) && x < knot(i + 1) ? 1 : 0;
   const double width = static_cast<double>(order) * step;
-  return (x - knot(i)) / width * spline(i, order - 1, x, first, step) + (knot(i + order + 1) - x) / width * spline(i + 1, order - 1, x, first, step);
+  return (x - knot(i)) / width * spline(i, order - 1, x, first, step) +
+         (knot(i + order + 1) - x) / width * spline(i + 1, order - 1, x, first, step);
 }
 
-at::Tensor kan(const at::Tensor& x, const at::Tensor& activated, const at::Tensor& base, const at::Tensor& splines) {
+at::Tensor kan(const at::Tensor& x, const at::Tensor& activated, const at::Tensor& base,
+               const at::Tensor& splines) {
   auto basis = at::zeros({x.size(0), x.size(1) * 6}, at::kDouble);
   for (int64_t t = 0; t < x.size(0); ++t) {
     for (int64_t f = 0; f < x.size(1); ++f) {
-      for (int64_t i = 0; i < 6; ++i) basis[t][f * 6 + i] = spline(i, 3, x[t][f].item<double>(), -3.0, 2.0 / 3);
+      for (int64_t i = 0; i < 6; ++i)
+        basis[t][f * 6 + i] = spline(i, 3, x[t][f].item<double>(), -3.0, 2.0 / 3);
     }
   }
   return at::matmul(activated, base.t()) + at::matmul(basis, splines.t());
@@ -236,7 +260,8 @@ TEST(Grkan, MatchesTheRecursionWrittenOut) {
   const auto gated = at::matmul(u, of("value").t()) * at::sigmoid(at::matmul(u, of("gate").t()));
   const auto expected = at::layer_norm(at::matmul(x, of("skip").t()) + gated, 4);
   EXPECT_LT(gap(gate->forward(x), expected), 1e-10);
-  EXPECT_TRUE(gate->forward(at::full({1, 3}, 1.0, at::kDouble)).isfinite().all().item<bool>());  // the grid's right edge
+  EXPECT_TRUE(gate->forward(at::full({1, 3}, 1.0, at::kDouble)).isfinite().all().item<bool>());  // the grid's
+                                                                                                 // right edge
   EXPECT_THROW(f64("grkan", Json::object(), 3, 1), gw::ValueError);
 }
 

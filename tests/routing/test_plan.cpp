@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
-#include "base/error.h"
-#include "routing/load.h"
-#include "routing/plan.h"
+#include "gatewright/base/error.h"
+#include "gatewright/routing/load.h"
+#include "gatewright/routing/plan.h"
 
 namespace {
 

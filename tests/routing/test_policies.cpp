@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "routing/parts.h"
-#include "routing/select.h"
+#include "gatewright/routing/select.h"
+#include "tests/routing/parts.h"
 
 namespace {
 
@@ -21,7 +21,8 @@ TEST(TopK, TiesGoToTheLowestIndexForShortAndLongLists) {
   const auto scores = at::tensor({1.0, 3.0, 3.0, 2.0, 3.0}).view({1, 5});
   EXPECT_TRUE(gw::top_k(scores, 3).equal(at::tensor({1, 2, 4}, at::kLong).view({1, 3})));
   EXPECT_TRUE(gw::top_k(scores, 5).equal(at::tensor({1, 2, 4, 3, 0}, at::kLong).view({1, 5})));
-  auto many = gw::ops::uniform(gw::Rng(1), {20, 64}, 0, 8).floor();  // full of ties, and K on both sides of the two algorithms
+  auto many = gw::ops::uniform(gw::Rng(1), {20, 64}, 0, 8)
+                  .floor();  // full of ties, and K on both sides of the two algorithms
   for (const int64_t k : {1, 2, 16, 17, 40, 64}) {
     const auto sorted = std::get<1>(many.sort(/*stable=*/true, 1, /*descending=*/true)).narrow(1, 0, k);
     EXPECT_TRUE(gw::top_k(many, k).equal(sorted)) << k;
@@ -31,7 +32,8 @@ TEST(TopK, TiesGoToTheLowestIndexForShortAndLongLists) {
 }
 
 TEST(LimitRows, FirstChoicesComeBeforeSecondOnes) {
-  // Tokens 0, 1 want (0, 1); token 2 wants (1, 0). Room for two: token 2's first choice beats the others' second ones.
+  // Tokens 0, 1 want (0, 1); token 2 wants (1, 0). Room for two: token 2's first choice beats the others'
+  // second ones.
   const auto wanted = at::tensor({0, 1, 0, 1, 1, 0}, at::kLong).view({3, 2});
   const auto kept = gw::limit_rows(wanted, 2, 2, {}, {});
   EXPECT_TRUE(kept.equal(at::tensor({0, 1, 0, -1, 1, -1}, at::kLong).view({3, 2})));
@@ -45,7 +47,9 @@ TEST(LimitRows, FirstChoicesComeBeforeSecondOnes) {
 TEST(SharedOptions, CapacityIsRoundedUpAndAtLeastOne) {
   auto scores = distinct_scores(10, 1);
   scores.select(1, 3).add_(20);
-  const auto rows = [&](const Json& options) { return plan_of(*policy("softmax_top_k", options), scores, true).rows_of(3); };
+  const auto rows = [&](const Json& options) {
+    return plan_of(*policy("softmax_top_k", options), scores, true).rows_of(3);
+  };
   EXPECT_EQ(rows({{"capacity_factor", 1.0}}), 3);  // 10 / 4 = 2.5
   EXPECT_EQ(rows({{"capacity_factor", 1.2}}), 3);  // exactly 3: not 4 by rounding noise
   EXPECT_EQ(rows({{"capacity_factor", 1e-3}}), 1);
@@ -60,8 +64,9 @@ TEST(SharedOptions, CapacityIsRoundedUpAndAtLeastOne) {
 TEST(SharedOptions, OverflowToTheNextChoiceKeepsEveryTokenAndItsSum) {
   auto scores = distinct_scores(16, 1);
   scores.select(1, 3).add_(20);
-  const auto plan =
-      plan_of(*policy("softmax_top_k", {{"k", 1}, {"capacity", 4}, {"overflow", "next"}, {"renormalise", true}}), scores, false);
+  const auto plan = plan_of(
+      *policy("softmax_top_k", {{"k", 1}, {"capacity", 4}, {"overflow", "next"}, {"renormalise", true}}),
+      scores, false);
   for (int64_t e = 0; e < kExperts; ++e) EXPECT_EQ(plan.rows_of(e), 4);
   EXPECT_LT(gap(gw::dense_weights(plan).sum(1), at::ones({16}, at::kDouble)), 1e-12);
 }
@@ -83,11 +88,13 @@ TEST(SharedOptions, PriorityComparesWeightsNotScores) {
   // Largest probabilities 0.525 and 0.982: the offset of a token's scores says nothing.
   const auto scores = at::tensor({10.0, 9.9, 1.0, -3.0}, at::kDouble).view({2, 2});
   for (const char* name : {"softmax_top_k", "top_k_softmax", "batch_priority"}) {
-    const auto plan = plan_of(*policy(name, {{"k", 1}, {"capacity", 1}, {"drop_order", "priority"}}, 2), scores, false);
+    const auto plan =
+        plan_of(*policy(name, {{"k", 1}, {"capacity", 1}, {"drop_order", "priority"}}, 2), scores, false);
     EXPECT_TRUE(plan.token.equal(at::tensor({1}, at::kLong))) << name;
   }
   const Json options{{"capacity", 1}, {"drop_order", "priority"}};
-  EXPECT_TRUE(plan_of(*policy("switch_top1", options, 2), scores, false).token.equal(at::tensor({1}, at::kLong)));
+  EXPECT_TRUE(
+      plan_of(*policy("switch_top1", options, 2), scores, false).token.equal(at::tensor({1}, at::kLong)));
 }
 
 TEST(SharedOptions, WeightsOverTheChosenDoNotUnderflow) {
@@ -95,7 +102,8 @@ TEST(SharedOptions, WeightsOverTheChosenDoNotUnderflow) {
   const auto expert = at::tensor({1, 2}, at::kLong).view({1, 2});
   for (const Json& options : {Json{{"k", 2}}, Json{{"k", 2}, {"renormalise", true}}}) {
     const auto* name = options.contains("renormalise") ? "softmax_top_k" : "top_k_softmax";
-    const auto weight = gw::dense_weights(policy(name, options, 3)->plan_given(scores, expert, false, gw::Rng(0)));
+    const auto weight =
+        gw::dense_weights(policy(name, options, 3)->plan_given(scores, expert, false, gw::Rng(0)));
     EXPECT_NEAR(weight[0][1].item<double>(), 0.7310586, 1e-6) << name;
     EXPECT_NEAR(weight[0][2].item<double>(), 0.2689414, 1e-6) << name;
   }
@@ -105,7 +113,9 @@ TEST(SharedOptions, HugeCapacityKeepsEveryRowAndNllbHonoursItsFactors) {
   const auto scores = at::zeros({8, kExperts}, at::kDouble);
   const Json huge{{"capacity", INT64_MAX}, {"capacity_multiple", 8}};
   EXPECT_EQ(plan_of(*policy("softmax_top_k", huge), scores, false).rows(), 8);
-  const auto rows = [&](const Json& options) { return plan_of(*policy("nllb_top2", options), scores, true).rows_of(0); };
+  const auto rows = [&](const Json& options) {
+    return plan_of(*policy("nllb_top2", options), scores, true).rows_of(0);
+  };
   EXPECT_EQ(rows({{"second", "all"}}), 4);  // 2·ceil(8 / 4)
   EXPECT_EQ(rows({{"second", "all"}, {"capacity_factor", 0.5}}), 2);
   EXPECT_EQ(rows({{"second", "all"}, {"capacity_factor", 0.5}, {"capacity_multiple", 3}}), 3);
@@ -123,8 +133,12 @@ TEST(SharedOptions, SparsemixerChoosesByTheSelectionBias) {
 TEST(SharedOptions, ScaleBiasMaskingAndNoise) {
   const auto scores = distinct_scores(50, 2);
   const Json plain{{"k", 2}};
-  EXPECT_LT(gap(dense("softmax_top_k", {{"k", 2}, {"scale", 2.5}}, scores), dense("softmax_top_k", plain, scores) * 2.5), 1e-12);
-  EXPECT_LT(gap(dense("softmax_top_k", {{"k", 2}, {"expert_masking", 0.2}}, scores), dense("softmax_top_k", plain, scores) * 0.8), 1e-12);
+  EXPECT_LT(gap(dense("softmax_top_k", {{"k", 2}, {"scale", 2.5}}, scores),
+                dense("softmax_top_k", plain, scores) * 2.5),
+            1e-12);
+  EXPECT_LT(gap(dense("softmax_top_k", {{"k", 2}, {"expert_masking", 0.2}}, scores),
+                dense("softmax_top_k", plain, scores) * 0.8),
+            1e-12);
   const auto masked = plan_of(*policy("softmax_top_k", {{"k", 2}, {"expert_masking", 0.2}}), scores, true);
   const double zeros = masked.weight.eq(0).to(at::kDouble).mean().item<double>();
   EXPECT_NEAR(zeros, 0.2, 0.12);  // 100 rows: three standard deviations
@@ -134,7 +148,8 @@ TEST(SharedOptions, ScaleBiasMaskingAndNoise) {
   const auto drawn = noisy.scores - scores;
   EXPECT_NEAR(drawn.std().item<double>(), 0.25, 0.05);
   EXPECT_TRUE(noisy.extra.at("clean").equal(scores));
-  EXPECT_TRUE(plan_of(*policy("softmax_top_k", {{"k", 2}, {"noise", 1.0}}), scores, false).scores.equal(scores));
+  EXPECT_TRUE(
+      plan_of(*policy("softmax_top_k", {{"k", 2}, {"noise", 1.0}}), scores, false).scores.equal(scores));
 }
 
 TEST(SoftmaxOverTheChosen, IsRefusedWithoutItsSum) {
@@ -143,25 +158,32 @@ TEST(SoftmaxOverTheChosen, IsRefusedWithoutItsSum) {
       policy(name, {{"renormalise", false}});
       FAIL() << name << " took weights that are no softmax";
     } catch (const gw::ValueError& error) {
-      EXPECT_NE(std::string(error.what()).find(std::string("policies/") + name + ": expected renormalise = true"), std::string::npos)
+      EXPECT_NE(
+          std::string(error.what()).find(std::string("policies/") + name + ": expected renormalise = true"),
+          std::string::npos)
           << error.what();
     }
   }
 }
 
 TEST(SharedOptions, LocalGroupsHaveTheirOwnRoom) {
-  // Ten tokens that all want expert 0, then expert 1: one group of room 5 keeps the first five; groups of 4, 4 and 2 keep 2, 2 and 1.
+  // Ten tokens that all want expert 0, then expert 1: one group of room 5 keeps the first five; groups of 4,
+  // 4 and 2 keep 2, 2 and 1.
   auto scores = at::zeros({10, kExperts}, at::kDouble);
   scores.select(1, 0).fill_(3), scores.select(1, 1).fill_(2);
   const auto kept = [&](int64_t groups, const char* overflow) {
-    const auto part = policy("softmax_top_k", {{"k", 1}, {"capacity_factor", 2.0}, {"local_groups", groups}, {"overflow", overflow}});
+    const auto part =
+        policy("softmax_top_k",
+               {{"k", 1}, {"capacity_factor", 2.0}, {"local_groups", groups}, {"overflow", overflow}});
     return gw::chosen_experts(part->plan(scores, true, gw::Rng(1)));
   };
   EXPECT_TRUE(kept(1, "drop").equal(at::tensor({0, 0, 0, 0, 0, -1, -1, -1, -1, -1}, at::kLong)));
   EXPECT_TRUE(kept(3, "drop").equal(at::tensor({0, 0, -1, -1, 0, 0, -1, -1, 0, -1}, at::kLong)));
   EXPECT_TRUE(kept(3, "next").equal(at::tensor({0, 0, 1, 1, 0, 0, 1, 1, 0, 1}, at::kLong)));
   EXPECT_TRUE(kept(1000, "drop").eq(0).all().item<bool>());  // a token by itself always finds room
-  EXPECT_TRUE(policy("softmax_top_k", {{"capacity", 4}, {"local_groups", 2}, {"drop_order", "priority"}})->traits().order_dependent);
+  EXPECT_TRUE(policy("softmax_top_k", {{"capacity", 4}, {"local_groups", 2}, {"drop_order", "priority"}})
+                  ->traits()
+                  .order_dependent);
   // What a group decides is what it would decide alone.
   const auto router = policy("gshard_top2", {{"random_second", false}, {"local_groups", 4}}),
              alone = policy("gshard_top2", {{"random_second", false}});
@@ -192,7 +214,8 @@ TEST(GshardTop2, KeepsTheSecondExpertInProportionToItsWeight) {
   const auto plan = part->plan(scores, true, gw::Rng(1));
   EXPECT_EQ(plan.rows_of(0), 4000);
   EXPECT_NEAR(static_cast<double>(plan.rows_of(1)) / 4000, 0.4, 0.03);
-  EXPECT_LT((plan.weight.narrow(0, 0, 4000) - 0.8).abs().max().item<double>(), 1e-9);  // whether the second stayed or not
+  EXPECT_LT((plan.weight.narrow(0, 0, 4000) - 0.8).abs().max().item<double>(),
+            1e-9);  // whether the second stayed or not
   EXPECT_EQ(part->plan(scores, false, gw::Rng(1)).rows_of(1), 4000);
 }
 
@@ -202,7 +225,8 @@ TEST(NllbTop2, WeightsAreNormalisedAfterDrops) {
   const auto plan = plan_of(*policy("nllb_top2"), scores, false);
   EXPECT_EQ(plan.rows_of(0), 2);
   const auto weight = gw::dense_weights(plan);
-  for (int64_t t = 2; t < 8; ++t) {  // dropped at their first choice: the second carries weight one, if it found room
+  for (int64_t t = 2; t < 8;
+       ++t) {  // dropped at their first choice: the second carries weight one, if it found room
     const double sum = weight[t].sum().item<double>();
     EXPECT_TRUE(sum == 0 || std::abs(sum - 1) < 1e-12);
     EXPECT_EQ(weight[t][0].item<double>(), 0);
@@ -218,9 +242,12 @@ TEST(ExpertChoice, ExpertsTakeTheirBestTokens) {
     ASSERT_EQ(plan.rows_of(e), 3);
     const auto mine = plan.token.narrow(0, plan.offsets[static_cast<size_t>(e)], 3);
     EXPECT_TRUE(mine.equal(std::get<0>(std::get<1>(p.select(1, e).topk(3)).sort())));
-    EXPECT_LT(gap(plan.weight.narrow(0, plan.offsets[static_cast<size_t>(e)], 3), p.select(1, e).index_select(0, mine)), 1e-15);
+    EXPECT_LT(gap(plan.weight.narrow(0, plan.offsets[static_cast<size_t>(e)], 3),
+                  p.select(1, e).index_select(0, mine)),
+              1e-15);
   }
-  EXPECT_EQ(plan_of(*policy("expert_choice"), distinct_scores(1, 4), true).rows(), kExperts);  // T < E: each takes the one
+  EXPECT_EQ(plan_of(*policy("expert_choice"), distinct_scores(1, 4), true).rows(),
+            kExperts);  // T < E: each takes the one
 }
 
 TEST(TopP, TakesTheSmallestSetThatHoldsTheShare) {
@@ -238,7 +265,10 @@ TEST(TopP, TakesTheSmallestSetThatHoldsTheShare) {
 TEST(Adaptive, TakesASecondExpertOnlyWhereTheGapIsSmall) {
   const auto p = at::tensor({0.6, 0.3, 0.05, 0.05, 0.4, 0.35, 0.2, 0.05}, at::kDouble).view({2, 4});
   const auto weight = dense("adaptive", {{"gap", 0.1}}, p.log());
-  EXPECT_LT(gap(weight, at::tensor({0.6, 0.0, 0.0, 0.0, 0.4 / 0.75, 0.35 / 0.75, 0.0, 0.0}, at::kDouble).view({2, 4})), 1e-12);
+  EXPECT_LT(
+      gap(weight,
+          at::tensor({0.6, 0.0, 0.0, 0.0, 0.4 / 0.75, 0.35 / 0.75, 0.0, 0.0}, at::kDouble).view({2, 4})),
+      1e-12);
   const auto scores = distinct_scores(200, 8);
   int64_t before = 0;
   for (const double limit : {0.0, 0.05, 0.2, 1.0}) {
@@ -254,7 +284,9 @@ TEST(AdaMole, WeightsAreTheShiftedProbabilities) {
   const auto scores = distinct_scores(30, 9, kExperts + 1);
   const auto part = policy("adamole");
   const auto weight = gw::dense_weights(part->plan(scores, false, gw::Rng(1)));
-  const auto q = (at::softmax(scores.narrow(1, 0, kExperts), 1) - at::sigmoid(scores.narrow(1, kExperts, 1)) / kExperts).clamp_min(0);
+  const auto q =
+      (at::softmax(scores.narrow(1, 0, kExperts), 1) - at::sigmoid(scores.narrow(1, kExperts, 1)) / kExperts)
+          .clamp_min(0);
   EXPECT_LT(gap(weight, q / q.sum(1, true)), 1e-12);
   const auto open = policy("adamole", {{"threshold", 0.0}})->plan(scores, false, gw::Rng(1));
   EXPECT_LT(gap(gw::dense_weights(open), at::softmax(scores.narrow(1, 0, kExperts), 1)), 1e-12);
@@ -295,17 +327,22 @@ TEST(GumbelSoftmax, DrawsFollowTheSoftmaxAndAveragingShrinksTheSpread) {
   const auto scores = at::tensor({0.0, 1.0, 2.0, -1.0}, at::kDouble).expand({20000, 4}).contiguous();
   const auto hard = policy("gumbel_softmax", {{"hard", true}})->plan(scores, true, gw::Rng(2));
   const auto p = at::softmax(scores[0], 0);
-  for (int64_t e = 0; e < 4; ++e) EXPECT_NEAR(static_cast<double>(hard.rows_of(e)) / 20000, p[e].item<double>(), 0.012);
+  for (int64_t e = 0; e < 4; ++e)
+    EXPECT_NEAR(static_cast<double>(hard.rows_of(e)) / 20000, p[e].item<double>(), 0.012);
   EXPECT_TRUE(hard.weight.eq(1).all().item<bool>());
-  const auto spread = [&](int64_t samples) { return dense("gumbel_softmax", {{"samples", samples}}, scores).std(0)[1].item<double>(); };
+  const auto spread = [&](int64_t samples) {
+    return dense("gumbel_softmax", {{"samples", samples}}, scores).std(0)[1].item<double>();
+  };
   EXPECT_NEAR(spread(10) / spread(1), std::sqrt(0.1), 0.03);
-  EXPECT_LT(gap(dense("gumbel_softmax", {{"temperature", 2.0}}, scores), at::softmax(scores / 2, 1)), 1e-15);  // repeats
+  EXPECT_LT(gap(dense("gumbel_softmax", {{"temperature", 2.0}}, scores), at::softmax(scores / 2, 1)),
+            1e-15);  // repeats
   EXPECT_THROW(policy("gumbel_softmax", {{"temperature", -1.0}}), gw::ValueError);
   EXPECT_THROW(policy("gumbel_softmax", {{"temperature", 0.0}}), gw::ValueError);
 }
 
 TEST(Hash, BalancesByFrequencyAndRefusesUnknownIds) {
-  const auto part = policy("hash", {{"table", "balanced"}, {"frequencies", {8.0, 4.0, 3.0, 1.0, 1.0, 1.0}}}, 2);
+  const auto part =
+      policy("hash", {{"table", "balanced"}, {"frequencies", {8.0, 4.0, 3.0, 1.0, 1.0, 1.0}}}, 2);
   auto inputs = inputs_for(6);
   inputs.token_id = at::arange(6, at::kLong);
   const auto plan = part->plan_for(at::zeros({6, 2}), inputs, false);
@@ -337,8 +374,10 @@ TEST(Given, EnforcesRoutesAndChecksThem) {
   inputs.route = at::tensor({2, -1, 0, 1, -1, -1}, at::kLong).view({3, 2});
   const auto scores = distinct_scores(3, 5);
   const auto one = gw::dense_weights(policy("given")->plan_for(scores, inputs, true));
-  EXPECT_LT(gap(one, at::tensor({0., 0., 1., 0., .5, .5, 0., 0., 0., 0., 0., 0.}, at::kDouble).view({3, 4})), 1e-15);
-  const auto soft = gw::dense_weights(policy("given", {{"weight", "softmax"}})->plan_for(scores, inputs, true));
+  EXPECT_LT(gap(one, at::tensor({0., 0., 1., 0., .5, .5, 0., 0., 0., 0., 0., 0.}, at::kDouble).view({3, 4})),
+            1e-15);
+  const auto soft =
+      gw::dense_weights(policy("given", {{"weight", "softmax"}})->plan_for(scores, inputs, true));
   EXPECT_LT(gap(soft, at::softmax(scores, 1) * one.gt(0)), 1e-15);
   inputs.route = at::tensor({0, 4, 1}, at::kLong);
   EXPECT_THROW(policy("given")->plan_for(scores, inputs, true), gw::ValueError);
@@ -368,14 +407,19 @@ TEST(Cmr, SplitsBetweenTheSharedExpertAndTheRouted) {
 }
 
 TEST(EarlyExit, LeavesAtTheFirstSureExit) {
-  // g = (0.3, 0.6, 0.9): P = (0.3, 0.6, 0.1), rest 0; q = (0.3, 0.6/0.7, …): the second exit is the first with q ≥ 0.5.
+  // g = (0.3, 0.6, 0.9): P = (0.3, 0.6, 0.1), rest 0; q = (0.3, 0.6/0.7, …): the second exit is the first
+  // with q ≥ 0.5.
   const auto g = at::tensor({0.3, 0.6, 0.9, 0.5}, at::kDouble);
   const auto scores = (g / (1 - g)).log().view({1, 4});
   const auto weight = dense("early_exit", Json::object(), scores, true);
   EXPECT_LT(gap(weight, at::tensor({0.3, 0.6, 0.1, 0.0}, at::kDouble).view({1, 4})), 1e-12);
   EXPECT_EQ(gw::chosen_experts(plan_of(*policy("early_exit"), scores, false)).item<int64_t>(), 1);
-  EXPECT_EQ(gw::chosen_experts(plan_of(*policy("early_exit", {{"threshold", 0.2}}), scores, false)).item<int64_t>(), 0);
-  EXPECT_EQ(gw::chosen_experts(plan_of(*policy("early_exit"), at::full({1, 4}, -9.0, at::kDouble), false)).item<int64_t>(), 3);
+  EXPECT_EQ(
+      gw::chosen_experts(plan_of(*policy("early_exit", {{"threshold", 0.2}}), scores, false)).item<int64_t>(),
+      0);
+  EXPECT_EQ(gw::chosen_experts(plan_of(*policy("early_exit"), at::full({1, 4}, -9.0, at::kDouble), false))
+                .item<int64_t>(),
+            3);
 }
 
 TEST(Top1StraightThrough, WeightIsOneAndOnlyTheWinnerHearsOfTheLoss) {
@@ -391,7 +435,8 @@ TEST(Deepseek, GroupsMustFit) {
   EXPECT_THROW(policy("deepseek_v2", {{"groups", 3}}), gw::ValueError);
   EXPECT_THROW(policy("deepseek_v2", {{"groups", 2}, {"kept_groups", 3}}), gw::ValueError);
   EXPECT_THROW(policy("deepseek_v2", {{"groups", 4}, {"kept_groups", 1}, {"k", 2}}), gw::ValueError);
-  EXPECT_THROW(policy("deepseek_v3", {{"groups", 4}}), gw::ValueError);  // one expert per group: no sum of two
+  EXPECT_THROW(policy("deepseek_v3", {{"groups", 4}}),
+               gw::ValueError);  // one expert per group: no sum of two
 }
 
 }  // namespace

@@ -1,9 +1,10 @@
-// A batch that is spread over ranks: every rank's loss is the whole batch's, and the ranks' gradients are its pieces.
+// A batch that is spread over ranks: every rank's loss is the whole batch's, and the ranks' gradients are its
+// pieces.
 #include <gtest/gtest.h>
 
-#include "routing/parts.h"
-#include "support/gradcheck.h"
-#include "support/ranks.h"
+#include "tests/routing/parts.h"
+#include "tests/support/gradcheck.h"
+#include "tests/support/ranks.h"
 
 namespace {
 
@@ -14,13 +15,17 @@ const std::vector<int64_t> kSizes = {8, 0, 12, 4};  // a rank without tokens tak
 constexpr int64_t kTokens = 24;
 
 std::vector<Case> cases() {
-  std::vector<Case> out = {{"switch_loss", {{"count", "single"}}}, {"entropy", {{"of", "token"}}}, {"mutual_information", {{"by", "task"}}},
-                           {"device", {{"kind", "communication"}}}, {"relu_l1", {{"balanced", false}}}};
+  std::vector<Case> out = {{"switch_loss", {{"count", "single"}}},
+                           {"entropy", {{"of", "token"}}},
+                           {"mutual_information", {{"by", "task"}}},
+                           {"device", {{"kind", "communication"}}},
+                           {"relu_l1", {{"balanced", false}}}};
   for (const auto& name : names("balancers")) out.emplace_back(name, gw::Json::object());
   return out;
 }
 
-/// Tokens [begin, begin + size) of a batch in which every third token has two experts; the last task lives on the last rank alone.
+/// Tokens [begin, begin + size) of a batch in which every third token has two experts; the last task lives on
+/// the last rank alone.
 gw::RoutingPlan part_of(const at::Tensor& scores, int64_t begin, int64_t size, bool sequences) {
   const auto token = at::arange(begin, begin + size, at::kLong), own = scores.narrow(0, begin, size);
   auto expert = std::get<1>(own.detach().topk(2, 1));
@@ -68,9 +73,11 @@ TEST(Ranks, EveryBalancerCountsTheWholeBatch) {
 }
 
 TEST(Ranks, WithoutTheSumTheLossIsAnother) {
-  // The mistake that the seam is for: the mean of the ranks' own losses rewards a batch whose ranks are each collapsed.
+  // The mistake that the seam is for: the mean of the ranks' own losses rewards a batch whose ranks are each
+  // collapsed.
   auto scores = at::zeros({8, kExperts}, at::kDouble);
-  for (int64_t t = 0; t < 8; ++t) scores[t][t / 2] = 60;  // two tokens a rank, every rank at an expert of its own
+  for (int64_t t = 0; t < 8; ++t)
+    scores[t][t / 2] = 60;  // two tokens a rank, every rank at an expert of its own
   const auto part = gw::make_part<gw::Balancer>("switch_loss", {{"coefficient", 1.0}}, {kExperts});
   EXPECT_NEAR(part->loss(best_plan(scores)).item<double>(), 1, 1e-9);
   EXPECT_NEAR(part->loss(best_plan(scores.narrow(0, 0, 2))).item<double>(), 4, 1e-9);
@@ -86,7 +93,8 @@ TEST(Ranks, ControllersMoveAlike) {
   scores.select(1, 2).add_(3);
   const auto state_after = [&](const std::string& name, const gw::RoutingPlan& plan) {
     const auto router = policy("deepseek_v3", {{"k", 1}});
-    const auto controller = gw::make_part<gw::Balancer>(name, name == "bias_update" ? gw::Json{{"rule", "proportional"}} : gw::Json::object(), {kExperts});
+    const auto controller = gw::make_part<gw::Balancer>(
+        name, name == "bias_update" ? gw::Json{{"rule", "proportional"}} : gw::Json::object(), {kExperts});
     controller->update(plan, *router);
     return name == "bias_update" ? router->state()[0].second : controller->state()[0].second;
   };

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include "routing/parts.h"
-#include "routing/reach.h"
+#include "gatewright/routing/reach.h"
+#include "tests/routing/parts.h"
 
 namespace {
 
@@ -23,11 +23,13 @@ TEST(RouterReach, TellsALivingLossFromTheThreeDeadKinds) {
   const auto part = policy("softmax_top_k");
   const auto loss = balance->loss(part->plan(router->forward(x), true, gw::Rng(1)));
   EXPECT_GT(gw::router_reach("balance", loss, router->parameters()), 0);
-  EXPECT_NEAR(gw::gradient_norm(loss * 2, router->parameters()), 2 * gw::gradient_norm(loss, router->parameters()), 1e-9);  // the graph is kept
+  EXPECT_NEAR(gw::gradient_norm(loss * 2, router->parameters()),
+              2 * gw::gradient_norm(loss, router->parameters()), 1e-9);  // the graph is kept
   const auto detached = balance->loss(part->plan(router->forward(x).detach(), true, gw::Rng(1)));
   EXPECT_NE(complaint(detached, router->parameters()).find("detached from the scores"), std::string::npos);
   EXPECT_NE(complaint(loss * 0, router->parameters()).find("coefficient zero"), std::string::npos);
-  EXPECT_NE(complaint(gate("linear")->forward(x).sum(), router->parameters()).find("gradient norm 0"), std::string::npos);  // another router's
+  EXPECT_NE(complaint(gate("linear")->forward(x).sum(), router->parameters()).find("gradient norm 0"),
+            std::string::npos);  // another router's
   EXPECT_NE(complaint(loss, {}).find("without one"), std::string::npos);
   EXPECT_EQ(complaint(loss, router->parameters()), "");
 }

@@ -7,20 +7,20 @@
 #include <csignal>
 #include <thread>
 
-#include "base/file.h"
-#include "base/registry.h"
-#include "observe/scratch.h"
-#include "ops/random.h"
-#include "routing/policy.h"
-#include "routing/recorder.h"
-#include "routing/replayer.h"
+#include "gatewright/base/file.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/policy.h"
+#include "gatewright/routing/recorder.h"
+#include "gatewright/routing/replayer.h"
+#include "tests/runs/scratch.h"
 
 namespace {
 
 using gw::RoutePhase;
 using gw::RoutePurpose;
 using gw::RouteRecorder;
-using gw_test::Scratch;
+using gw::test::Scratch;
 
 std::shared_ptr<gw::Policy> top1(int64_t experts) {
   return gw::make_part<gw::Policy>("top1_straight_through", gw::Json::object(), {experts});
@@ -35,7 +35,8 @@ gw::RouteFrame frame_at(int64_t step, RoutePhase phase = RoutePhase::kTrain) {
 }
 
 /// A batch of two layers, clean and attacked; returns the plans.
-std::vector<gw::RoutingPlan> batch(gw::RouteTap& tap, int64_t step, const at::Tensor& scores, RoutePhase phase = RoutePhase::kTrain) {
+std::vector<gw::RoutingPlan> batch(gw::RouteTap& tap, int64_t step, const at::Tensor& scores,
+                                   RoutePhase phase = RoutePhase::kTrain) {
   const auto policy = top1(4);
   const gw::Rng rng(0);
   std::vector<gw::RoutingPlan> plans;
@@ -49,7 +50,9 @@ std::vector<gw::RoutingPlan> batch(gw::RouteTap& tap, int64_t step, const at::Te
   return plans;
 }
 
-RouteRecorder::Files files_in(const Scratch& scratch) { return {scratch / "routes.bin", scratch / "routes.jsonl"}; }
+RouteRecorder::Files files_in(const Scratch& scratch) {
+  return {scratch / "routes.bin", scratch / "routes.jsonl"};
+}
 std::string bytes_of(const std::string& path) { return gw::read_file(path, 1 << 24); }
 
 void record(const Scratch& scratch, int64_t steps) {
@@ -67,7 +70,9 @@ std::string refusal(F&& action) {
   return "accepted";
 }
 
-void expect_part(const std::string& text, const std::string& part) { EXPECT_NE(text.find(part), std::string::npos) << text; }
+void expect_part(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << text;
+}
 
 }  // namespace
 
@@ -112,7 +117,8 @@ TEST(Recorder, WritesEveryDecisionAndASummaryOfEveryLayer) {
   ASSERT_EQ(reader.sites().size(), 2u);
   EXPECT_EQ(reader.sites()[1].name, "second");
   const auto lines = bytes_of(scratch / "routes.jsonl");
-  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 12);  // 3 batches, 2 layers, clean and attacked: searches do not count
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'),
+            12);  // 3 batches, 2 layers, clean and attacked: searches do not count
   const auto line = gw::Json::parse(lines.substr(0, lines.find('\n')));
   EXPECT_EQ(line["site"], "first");
   EXPECT_EQ(line["purpose"], "clean");
@@ -129,7 +135,8 @@ TEST(Recorder, ResumedEqualsUninterrupted) {
     record(whole, 6);
     record(cut, 5);
     for (const char* name : {"routes.bin", "routes.jsonl"})
-      std::filesystem::resize_file(cut / name, std::filesystem::file_size(cut / name) - static_cast<uintmax_t>(lost));
+      std::filesystem::resize_file(cut / name,
+                                   std::filesystem::file_size(cut / name) - static_cast<uintmax_t>(lost));
     {
       const auto recorder = RouteRecorder::resume(files_in(cut), gw::Json::object(), {}, 3);
       batch(*recorder, 4, scores_at(4), RoutePhase::kTest);  // what an evaluation left is done again
@@ -183,7 +190,8 @@ TEST(Recorder, ThreadsMayShareIt) {
       const auto policy = top1(4);
       const gw::Rng rng(0);
       const auto scores = scores_at(seed);
-      for (int i = 0; i < 50; ++i) recorder.decide(gw::policy_query("layer", RoutePurpose::kClean, *policy, scores, false, rng));
+      for (int i = 0; i < 50; ++i)
+        recorder.decide(gw::policy_query("layer", RoutePurpose::kClean, *policy, scores, false, rng));
     };
     std::thread other(work, 1);
     work(2);
@@ -213,7 +221,8 @@ TEST(Replay, ForcesTheRecordedRoutesWhateverTheScores) {
       EXPECT_TRUE(forced[i].weight.eq(1).all().item<bool>());
     }
     const auto gradient = torch::autograd::grad({(forced[0].weight * at::arange(1, 13)).sum()}, {other})[0];
-    EXPECT_EQ(gradient.count_nonzero().item<int64_t>(), 12);  // straight through to the forced expert of every token
+    EXPECT_EQ(gradient.count_nonzero().item<int64_t>(),
+              12);  // straight through to the forced expert of every token
     EXPECT_TRUE(gradient.gather(1, gw::chosen_experts(forced[0]).unsqueeze(1)).ne(0).all().item<bool>());
   }
 }
@@ -252,7 +261,8 @@ TEST(Replay, SaysWhatDoesNotFit) {
   const auto path = scratch / "routes.bin";
   const auto policy = top1(4), wide = top1(5);
   const gw::Rng rng(0);
-  const auto ask = [&](const std::string& site, RoutePurpose purpose, const at::Tensor& scores, const gw::Policy& by) {
+  const auto ask = [&](const std::string& site, RoutePurpose purpose, const at::Tensor& scores,
+                       const gw::Policy& by) {
     return refusal([&] {
       gw::RouteReplayer replayer(path, {});
       replayer.begin(frame_at(1));
@@ -262,23 +272,31 @@ TEST(Replay, SaysWhatDoesNotFit) {
   EXPECT_EQ(ask("first", RoutePurpose::kClean, scores_at(1), *policy), "accepted");
   expect_part(ask("second", RoutePurpose::kClean, scores_at(1), *policy),
               "layer \"first\" (clean pass, 12 tokens, 4 experts), got layer \"second\"");
-  expect_part(ask("first", RoutePurpose::kAttacked, scores_at(1), *policy), "got layer \"first\" (attacked pass, 12 tokens, 4 experts)");
-  expect_part(ask("first", RoutePurpose::kClean, scores_at(1, 11), *policy), "got layer \"first\" (clean pass, 11 tokens");
+  expect_part(ask("first", RoutePurpose::kAttacked, scores_at(1), *policy),
+              "got layer \"first\" (attacked pass, 12 tokens, 4 experts)");
+  expect_part(ask("first", RoutePurpose::kClean, scores_at(1, 11), *policy),
+              "got layer \"first\" (clean pass, 11 tokens");
   expect_part(ask("first", RoutePurpose::kClean, scores_at(1, 12, 5), *wide), "12 tokens, 5 experts)");
   gw::RouteReplayer replayer(path, {});
   expect_part(refusal([&] { batch(replayer, 3, scores_at(3)); }),
               "expected train step 3 batch 0 in " + path + ", got none: it has train of steps 1 to 2");
   auto moved = frame_at(1);
   moved.index = moved.index + 5;
-  expect_part(refusal([&] { replayer.begin(moved); }), "expected the positions of train step 1: 1 at place 0, got 6");
+  expect_part(refusal([&] { replayer.begin(moved); }),
+              "expected the positions of train step 1: 1 at place 0, got 6");
   moved = frame_at(1);
   moved.labels = moved.labels.narrow(0, 0, 5);
-  expect_part(refusal([&] { replayer.begin(moved); }), "expected the labels of train step 1: 12 of them, got 5");
+  expect_part(refusal([&] { replayer.begin(moved); }),
+              "expected the labels of train step 1: 12 of them, got 5");
   replayer.begin(frame_at(1));
-  expect_part(refusal([&] { replayer.end(); }), "expected more decisions after train step 1 batch 0, decision 0");
+  expect_part(refusal([&] { replayer.end(); }),
+              "expected more decisions after train step 1 batch 0, decision 0");
   batch(replayer, 2, scores_at(2));
-  expect_part(refusal([&] { replayer.decide(gw::policy_query("first", RoutePurpose::kClean, *policy, scores_at(1), true, rng)); }),
-              "expected no further decision");
+  expect_part(
+      refusal([&] {
+        replayer.decide(gw::policy_query("first", RoutePurpose::kClean, *policy, scores_at(1), true, rng));
+      }),
+      "expected no further decision");
   EXPECT_EQ(refusal([&] { replayer.expect_network({{"experts", 4}}); }), "accepted");
   expect_part(refusal([&] { replayer.expect_network({{"experts", 8}}); }), "whose \"experts\" is 4, got 8");
   expect_part(refusal([&] { gw::RouteReplayer(scratch / "absent", {}); }), "No such file");

@@ -1,9 +1,10 @@
-// The format: every plan comes back, whatever its shape; every hostile file is refused or read up to its damage.
+// The format: every plan comes back, whatever its shape; every hostile file is refused or read up to its
+// damage.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "ops/random.h"
-#include "routing/recording_reader.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/recording_reader.h"
 #include "tests/fuzz/check_recording.h"
 #include "tests/fuzz/replay.h"
 
@@ -14,9 +15,13 @@ using gw::RoutingPlan;
 
 /// Token choice with gaps: each of T tokens takes `k` of E experts, a share of the slots stays empty.
 RoutingPlan random_plan(int64_t tokens, int64_t experts, int64_t k, double empty, uint64_t seed) {
-  const auto order = gw::ops::uniform(gw::Rng(seed), {tokens, experts}, 0, 1).argsort(int64_t{1}).narrow(1, 0, k).contiguous();
+  const auto order = gw::ops::uniform(gw::Rng(seed), {tokens, experts}, 0, 1)
+                         .argsort(int64_t{1})
+                         .narrow(1, 0, k)
+                         .contiguous();
   const auto gone = gw::ops::uniform(gw::Rng(seed + 1), {tokens, k}, 0, 1).lt(empty);
-  auto plan = gw::make_plan(order.masked_fill(gone, -1), gw::ops::uniform(gw::Rng(seed + 2), {tokens, k}, 0, 1), experts);
+  auto plan = gw::make_plan(order.masked_fill(gone, -1),
+                            gw::ops::uniform(gw::Rng(seed + 2), {tokens, k}, 0, 1), experts);
   plan.scores = gw::ops::normal(gw::Rng(seed + 3), {tokens, experts}, 0, 1);
   return plan;
 }
@@ -44,7 +49,8 @@ gw::RecordingOptions everything() {
 
 void expect_back(const RoutingPlan& plan) {
   const std::vector<gw::RouteSite> sites{{"a", 3}, {"b", plan.experts()}};
-  const auto decision = gw::decode_decision(gw::encode_decision(1, gw::RoutePurpose::kAttacked, plan, everything()), sites);
+  const auto decision =
+      gw::decode_decision(gw::encode_decision(1, gw::RoutePurpose::kAttacked, plan, everything()), sites);
   const auto back = gw::decision_plan(decision, plan.experts());
   gw::validate_plan(back);
   EXPECT_EQ(decision.site, 1);
@@ -56,7 +62,8 @@ void expect_back(const RoutingPlan& plan) {
   if (plan.scores.defined()) {
     EXPECT_TRUE(at::tensor(decision.scores).view_as(plan.scores).equal(plan.scores));
   }
-  const auto again = gw::make_plan(gw::decision_slots(decision), at::ones(gw::decision_slots(decision).sizes()), plan.experts());
+  const auto again = gw::make_plan(gw::decision_slots(decision),
+                                   at::ones(gw::decision_slots(decision).sizes()), plan.experts());
   EXPECT_EQ(again.offsets, plan.offsets);
   EXPECT_TRUE(again.token.equal(plan.token));
 }
@@ -81,14 +88,19 @@ TEST(Recording, EveryPlanComesBack) {
 
 TEST(Recording, IsCompact) {
   const gw::RecordingOptions routes_only;
-  const auto bytes = [&](const RoutingPlan& plan) { return gw::encode_decision(0, gw::RoutePurpose::kClean, plan, routes_only).size(); };
+  const auto bytes = [&](const RoutingPlan& plan) {
+    return gw::encode_decision(0, gw::RoutePurpose::kClean, plan, routes_only).size();
+  };
   EXPECT_LE(bytes(random_plan(4096, 63, 8, 0, 1)), 4096u * 8 * 6 / 8 + 16);  // six bits per choice
-  EXPECT_LE(bytes(gw::make_plan(at::arange(128).remainder(2).view({128, 1}), at::ones({128, 1}), 2)), 128u * 2 / 8 + 16);
-  EXPECT_LE(bytes(expert_choice_plan(4000, 64, 6)), 64u * 6 + 3 * 64 + 16);  // 64 slots for each of 4000 tokens would be 224 kB
+  EXPECT_LE(bytes(gw::make_plan(at::arange(128).remainder(2).view({128, 1}), at::ones({128, 1}), 2)),
+            128u * 2 / 8 + 16);
+  EXPECT_LE(bytes(expert_choice_plan(4000, 64, 6)),
+            64u * 6 + 3 * 64 + 16);  // 64 slots for each of 4000 tokens would be 224 kB
 }
 
 TEST(Recording, FramesComeBack) {
-  gw::RouteFrame frame{gw::RoutePhase::kValidation, 70000, 3, 2, at::tensor({4, 0, 9}, at::kLong), at::tensor({59999, 0, 7}, at::kLong)};
+  gw::RouteFrame frame{gw::RoutePhase::kValidation,         70000, 3, 2, at::tensor({4, 0, 9}, at::kLong),
+                       at::tensor({59999, 0, 7}, at::kLong)};
   const auto back = gw::decode_frame(gw::encode_frame(frame, true));
   EXPECT_EQ(back.phase, frame.phase);
   EXPECT_EQ(back.step, 70000);
@@ -113,7 +125,8 @@ std::string small_recording(size_t frames, std::vector<size_t>& ends) {
     bytes += gw::frame_record(gw::RecordType::kFrame, gw::encode_frame(frame, true));
     ends.push_back(bytes.size());
     bytes +=
-        gw::frame_record(gw::RecordType::kDecision, gw::encode_decision(0, gw::RoutePurpose::kClean, random_plan(9, 5, 2, 0.1, i), {}));
+        gw::frame_record(gw::RecordType::kDecision,
+                         gw::encode_decision(0, gw::RoutePurpose::kClean, random_plan(9, 5, 2, 0.1, i), {}));
     ends.push_back(bytes.size());
   }
   return bytes;
@@ -132,11 +145,13 @@ TEST(Recording, ACutFileReadsUpToTheCut) {
   const auto bytes = small_recording(4, ends);
   for (size_t size = ends[0]; size <= bytes.size(); ++size) {
     gw::RecordingEnd end;
-    const auto whole = static_cast<int64_t>(std::upper_bound(ends.begin(), ends.end(), size) - ends.begin()) - 1;
+    const auto whole =
+        static_cast<int64_t>(std::upper_bound(ends.begin(), ends.end(), size) - ends.begin()) - 1;
     EXPECT_EQ(records_in(std::string_view(bytes).substr(0, size), end), whole) << size;
     EXPECT_EQ(end.good_bytes, ends[static_cast<size_t>(whole)]) << size;
     EXPECT_EQ(end.lost_bytes, size - end.good_bytes) << size;
-    EXPECT_EQ(end.kind, end.lost_bytes == 0 ? gw::RecordingEnd::Kind::kWhole : gw::RecordingEnd::Kind::kCut) << size;
+    EXPECT_EQ(end.kind, end.lost_bytes == 0 ? gw::RecordingEnd::Kind::kWhole : gw::RecordingEnd::Kind::kCut)
+        << size;
   }
 }
 
@@ -176,14 +191,16 @@ TEST(Recording, SearchesAnyBatch) {
 }
 
 TEST(Recording, HostileFilesAreRefusedOrReadUpToTheDamage) {
-  const auto counts = gw::testing::replay("recording", 10000, [](std::string_view bytes) { return gw::testing::check_recording(bytes); });
+  const auto counts = gw::test::replay(
+      "recording", 10000, [](std::string_view bytes) { return gw::test::check_recording(bytes); });
   EXPECT_GT(counts.accepted, 100);
   EXPECT_GT(counts.refused, 100);
 }
 
 TEST(Recording, RefusalsSayWhatIsWrong) {
   const auto refusal = [](const std::string& file) {
-    const auto bytes = gw::read_file(std::string(GW_SOURCE_ROOT) + "tests/fuzz/corpus/recording/" + file, 1 << 20);
+    const auto bytes =
+        gw::read_file(std::string(GW_SOURCE_ROOT) + "tests/fuzz/corpus/recording/" + file, 1 << 20);
     try {
       RecordingReader reader(gw::memory_source(bytes), file);
       while (reader.next() != RecordingReader::Item::kEnd) {
@@ -193,21 +210,21 @@ TEST(Recording, RefusalsSayWhatIsWrong) {
     }
     return std::string("accepted");
   };
-  for (const auto& [file, part] :
-       std::vector<std::pair<std::string, std::string>>{{"magic", "give the routes.bin of a run"},
-                                                        {"version", "expected version 1, got 2"},
-                                                        {"header_cut", "it was cut"},
-                                                        {"header_sum", "the checksum of its description"},
-                                                        {"header_deep", "expected a JSON object"},
-                                                        {"site_none", "expected a site below 0, got 0"},
-                                                        {"duplicate", "expected ascending experts of a token, got 1 after 1"},
-                                                        {"expert_beyond", "expected values below 5, got 5"},
-                                                        {"rows_wrong", "expected 4 rows, got 5"},
-                                                        {"sites_many", "experts in all"},
-                                                        {"labels_huge", "expected samples of at most 16777216, got 1073741824"},
-                                                        {"slots_huge", "got"},
-                                                        {"cut", "accepted"},
-                                                        {"zeros", "accepted"}}) {
+  for (const auto& [file, part] : std::vector<std::pair<std::string, std::string>>{
+           {"magic", "give the routes.bin of a run"},
+           {"version", "expected version 1, got 2"},
+           {"header_cut", "it was cut"},
+           {"header_sum", "the checksum of its description"},
+           {"header_deep", "expected a JSON object"},
+           {"site_none", "expected a site below 0, got 0"},
+           {"duplicate", "expected ascending experts of a token, got 1 after 1"},
+           {"expert_beyond", "expected values below 5, got 5"},
+           {"rows_wrong", "expected 4 rows, got 5"},
+           {"sites_many", "experts in all"},
+           {"labels_huge", "expected samples of at most 16777216, got 1073741824"},
+           {"slots_huge", "got"},
+           {"cut", "accepted"},
+           {"zeros", "accepted"}}) {
     EXPECT_NE(refusal(file).find(part), std::string::npos) << file << ": " << refusal(file);
   }
 }

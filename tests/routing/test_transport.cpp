@@ -1,11 +1,12 @@
-// Balanced plans: marginals, optimality against brute force, and what is said when a solver does not converge.
+// Balanced plans: marginals, optimality against brute force, and what is said when a solver does not
+// converge.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <numeric>
 
-#include "routing/parts.h"
-#include "routing/transport.h"
+#include "gatewright/routing/transport.h"
+#include "tests/routing/parts.h"
 
 namespace {
 
@@ -34,24 +35,31 @@ TEST(Sinkhorn, SaysAfterHowManyIterationsAndHowFarOff) {
     part->plan(scores, true, gw::Rng(1));
     FAIL() << "expected an error";
   } catch (const gw::ValueError& error) {
-    EXPECT_NE(std::string(error.what()).find("after 2 iterations; raise temperature, iterations or tolerance"), std::string::npos)
+    EXPECT_NE(
+        std::string(error.what()).find("after 2 iterations; raise temperature, iterations or tolerance"),
+        std::string::npos)
         << error.what();
-    EXPECT_NE(std::string(error.what()).find("column sums within 1e-09, got "), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("column sums within 1e-09, got "), std::string::npos)
+        << error.what();
   }
   EXPECT_NO_THROW(part->plan(scores, false, gw::Rng(1)));  // evaluation uses no plan
   // The remedies work, each alone.
   scores = distinct_scores(64, 3);
-  for (const auto& remedy : {gw::Json{{"temperature", 1e3}}, gw::Json{{"iterations", 100000}}, gw::Json{{"tolerance", 1.0}}}) {
+  for (const auto& remedy :
+       {gw::Json{{"temperature", 1e3}}, gw::Json{{"iterations", 100000}}, gw::Json{{"tolerance", 1.0}}}) {
     gw::Json options{{"iterations", 2}, {"tolerance", 1e-3}, {"temperature", 0.5}};
     EXPECT_THROW(policy("sinkhorn", options)->plan(scores, true, gw::Rng(1)), gw::ValueError);
     options.update(remedy);
     EXPECT_NO_THROW(policy("sinkhorn", options)->plan(scores, true, gw::Rng(1))) << remedy.dump();
   }
-  const auto lax = policy("sinkhorn", {{"iterations", 2}, {"tolerance", 1e-9}, {"temperature", 0.01}, {"strict", false}});
+  const auto lax =
+      policy("sinkhorn", {{"iterations", 2}, {"tolerance", 1e-9}, {"temperature", 0.01}, {"strict", false}});
   EXPECT_NO_THROW(lax->plan(scores, true, gw::Rng(1)));
 }
 
-double value_of(const at::Tensor& scores, const at::Tensor& expert) { return scores.gather(1, expert.unsqueeze(1)).sum().item<double>(); }
+double value_of(const at::Tensor& scores, const at::Tensor& expert) {
+  return scores.gather(1, expert.unsqueeze(1)).sum().item<double>();
+}
 
 TEST(BalancedAssignment, IsTheBestAmongAllPermutations) {
   for (const uint64_t seed : {1u, 2u, 3u, 4u, 5u}) {
@@ -87,7 +95,10 @@ TEST(SparseTransport, ColumnsAreSparseAndRowsCarryTheirMass) {
     EXPECT_LE(result.plan.gt(0).sum(0).max().item<int64_t>(), k);
     EXPECT_LT((result.plan.sum(0) - 8).abs().max().item<double>(), 1e-9);  // columns are exact
     EXPECT_NEAR((result.plan.sum(1) - 1).abs().max().item<double>(), result.residual, 1e-9);
-    EXPECT_LE(result.residual, k == 8 ? 0 : k >= 16 ? 0.02 : 0.1) << k;  // between T/E and what γ wants the best α lies on a kink
+    EXPECT_LE(result.residual, k == 8    ? 0
+                               : k >= 16 ? 0.02
+                                         : 0.1)
+        << k;  // between T/E and what γ wants the best α lies on a kink
     // Cost ⟨−s, plan⟩/T plus the squared penalty falls as more tokens are allowed.
     const auto plan = result.plan / static_cast<double>(tokens);
     const double cost = (-(scores * plan).sum() + 2.0 * plan.square().sum()).item<double>();
@@ -106,9 +117,11 @@ TEST(SparseTransport, TheLeastRoomIsTheBestAssignment) {
   for (const double gamma : {0.1, 100.0}) {
     const auto plan = gw::sparse_transport(scores, 2, gamma, 10, 1e-3).plan;
     EXPECT_TRUE(plan.eq(0).logical_or(plan.eq(1)).all().item<bool>());
-    EXPECT_NEAR((plan * scores).sum().item<double>(), best, 6e-4 * (scores.max() - scores.min()).item<double>());
+    EXPECT_NEAR((plan * scores).sum().item<double>(), best,
+                6e-4 * (scores.max() - scores.min()).item<double>());
   }
-  // Ten tokens over eight experts need 10 + 8 − 2 = 16 entries, two per expert; eleven need 18, so three, although two have room.
+  // Ten tokens over eight experts need 10 + 8 − 2 = 16 entries, two per expert; eleven need 18, so three,
+  // although two have room.
   EXPECT_EQ(gw::least_room(7, 3), 3);
   EXPECT_EQ(gw::least_room(10, 8), 2);
   EXPECT_EQ(gw::least_room(11, 8), 3);
@@ -127,7 +140,8 @@ TEST(SparseTransport, ATightLimitIsMetByASmallerPenalty) {
           const auto fixed = gw::sparse_transport(scores, k, gamma, 400, 0.05),
                      lowered = gw::sparse_transport(scores, k, gamma, 800, 0.05, true);
           EXPECT_EQ(fixed.gamma, gamma);
-          EXPECT_LE(lowered.residual, 0.05) << tokens << " " << size << " " << k << " " << gamma << " → " << lowered.gamma;
+          EXPECT_LE(lowered.residual, 0.05)
+              << tokens << " " << size << " " << k << " " << gamma << " → " << lowered.gamma;
           EXPECT_LE(lowered.plan.gt(0).sum(0).max().item<int64_t>(), k);
           if (fixed.residual <= 0.05) continue;
           ++stalled;
@@ -140,13 +154,15 @@ TEST(SparseTransport, ATightLimitIsMetByASmallerPenalty) {
 }
 
 TEST(SparseTransport, WithoutALimitItSolvesTheQuadraticProblem) {
-  // Optimality of min ⟨−s, P⟩ + (γ/2)‖P‖² with given marginals: γ P = s + α + β on the support, and s + α + β ≤ 0 off it.
+  // Optimality of min ⟨−s, P⟩ + (γ/2)‖P‖² with given marginals: γ P = s + α + β on the support, and s + α + β
+  // ≤ 0 off it.
   const int64_t tokens = 12, experts = 3;
   const auto scores = distinct_scores(tokens, 5, experts) * 0.1;
   const double gamma = 2.0;
   const auto result = gw::sparse_transport(scores, tokens, gamma, 5000, 1e-9);
   ASSERT_LE(result.residual, 1e-8);
-  const auto excess = gamma * result.plan / static_cast<double>(tokens) - scores;  // = α_t + β_e on the support
+  const auto excess =
+      gamma * result.plan / static_cast<double>(tokens) - scores;  // = α_t + β_e on the support
   const auto support = result.plan.gt(0);
   for (int64_t e = 1; e < experts; ++e) {  // differences of β do not depend on the token
     const auto both = support.select(1, e).logical_and(support.select(1, 0));
@@ -169,7 +185,10 @@ TEST(BalancedPolicies, LoadIsEvenWhileTrainingAndFreeAfterwards) {
   for (int64_t e = 0; e < kExperts; ++e) EXPECT_EQ(base.rows_of(e), 16);
   const auto sparse = policy("sparse_transport")->plan(scores, true, gw::Rng(1));
   for (int64_t e = 0; e < kExperts; ++e) EXPECT_LE(sparse.rows_of(e), 16);
-  const gw::Json hasty{{"strict", true}, {"iterations", 1}, {"tolerance", 1e-9}, {"buffer", 1.25}};  // at buffer = 1 the plan is exact
+  const gw::Json hasty{{"strict", true},
+                       {"iterations", 1},
+                       {"tolerance", 1e-9},
+                       {"buffer", 1.25}};  // at buffer = 1 the plan is exact
   EXPECT_THROW(policy("sparse_transport", hasty)->plan(scores, true, gw::Rng(1)), gw::ValueError);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// What the CUDA levels must do, said once: on the emulator in every build (tests/kernels/test_cuda_host.cpp), on a GPU where there is one (tests/cuda).
+// What the CUDA levels must do, said once: on the emulator in every build (tests/kernels/test_cuda_host.cpp),
+// on a GPU where there is one (tests/cuda).
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,9 +8,9 @@
 #include <limits>
 #include <vector>
 
-#include "base/rng.h"
-#include "kernels/plan/cuda.h"
-#include "kernels/top_k/cuda.h"
+#include "gatewright/base/rng.h"
+#include "gatewright/kernels/plan/cuda.h"
+#include "gatewright/kernels/top_k/cuda.h"
 
 namespace gw::test {
 
@@ -17,7 +18,10 @@ namespace gw::test {
 template <class T, class Device>
 class Array {
  public:
-  Array(Device& device, size_t count) : device_(device), count_(count), place_(static_cast<T*>(count == 0 ? nullptr : device.allocate(bytes()))) {}
+  Array(Device& device, size_t count)
+      : device_(device),
+        count_(count),
+        place_(static_cast<T*>(count == 0 ? nullptr : device.allocate(bytes()))) {}
   Array(Device& device, const std::vector<T>& from) : Array(device, from.size()) {
     if (count_ > 0) device_.copy(place_, from.data(), bytes());
   }
@@ -47,18 +51,21 @@ struct TopKAnswer {
 };
 
 template <class Device>
-TopKAnswer run_top_k(Device& device, const std::vector<float>& scores, int64_t rows, int64_t experts, int64_t k, kernels::Score f, bool renormalise) {
+TopKAnswer run_top_k(Device& device, const std::vector<float>& scores, int64_t rows, int64_t experts,
+                     int64_t k, kernels::Score f, bool renormalise) {
   const auto n = static_cast<size_t>(rows * k);
   const Array<float, Device> in(device, scores), weight(device, n);
   const Array<int64_t, Device> expert(device, n), fault(device, 1);
-  kernels::cuda::top_k(device, in.data(), rows, experts, k, f, renormalise, expert.data(), weight.data(), fault.data());
+  kernels::cuda::top_k(device, in.data(), rows, experts, k, f, renormalise, expert.data(), weight.data(),
+                       fault.data());
   return {expert.host(), weight.host(), fault.host()[0]};
 }
 
 /// Multiples of 1/7 with `distinct` different values: few of them tie often.
 inline std::vector<float> tied_scores(int64_t count, int64_t distinct) {
   std::vector<float> out(static_cast<size_t>(count));
-  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(std::floor(Rng(3).uniform(i) * static_cast<double>(distinct))) / 7 - 3;
+  for (size_t i = 0; i < out.size(); ++i)
+    out[i] = static_cast<float>(std::floor(Rng(3).uniform(i) * static_cast<double>(distinct))) / 7 - 3;
   return out;
 }
 
@@ -69,7 +76,8 @@ void top_k_agrees_with_the_reference(Device& device) {
     for (const int64_t k : {int64_t{1}, int64_t{2}, std::min<int64_t>(experts, 8), experts}) {
       if (k > experts || (experts > 100 && k > 8)) continue;
       for (const auto f : {Score::identity, Score::softmax, Score::sigmoid}) {
-        SCOPED_TRACE(testing::Message() << experts << " experts, k " << k << ", function " << static_cast<int>(f));
+        SCOPED_TRACE(testing::Message()
+                     << experts << " experts, k " << k << ", function " << static_cast<int>(f));
         const int64_t rows = 9;
         auto s = tied_scores(rows * experts, experts == 64 ? 5 : 100000);
         if (experts > 1) s[1] = -std::numeric_limits<float>::infinity();
@@ -77,7 +85,9 @@ void top_k_agrees_with_the_reference(Device& device) {
         const auto got = run_top_k(device, s, rows, experts, k, f, renormalise);
         std::vector<int64_t> expert(got.expert.size());
         std::vector<float> weight(expert.size());
-        ASSERT_EQ(kernels::top_k_ref.run(s.data(), rows, experts, k, f, renormalise, expert.data(), weight.data()), -1);
+        ASSERT_EQ(
+            kernels::top_k_ref.run(s.data(), rows, experts, k, f, renormalise, expert.data(), weight.data()),
+            -1);
         EXPECT_EQ(got.fault, kernels::cuda::kNoFault);
         ASSERT_EQ(got.expert, expert);
         for (size_t i = 0; i < weight.size(); ++i) {
@@ -89,7 +99,8 @@ void top_k_agrees_with_the_reference(Device& device) {
   }
 }
 
-/// The first row with a NaN is named; rows beside it are as ever, which the reference, which stops there, does not promise.
+/// The first row with a NaN is named; rows beside it are as ever, which the reference, which stops there,
+/// does not promise.
 template <class Device>
 void top_k_names_the_row_with_nan(Device& device) {
   auto s = tied_scores(5 * 20, 1000);
@@ -107,9 +118,11 @@ void top_k_names_the_row_with_nan(Device& device) {
 template <class Device>
 void top_k_takes_the_lowest_of_masked(Device& device) {
   const std::vector<float> s(6, -std::numeric_limits<float>::infinity());
-  EXPECT_EQ(run_top_k(device, s, 1, 6, 3, kernels::Score::identity, false).expert, (std::vector<int64_t>{0, 1, 2}));
+  EXPECT_EQ(run_top_k(device, s, 1, 6, 3, kernels::Score::identity, false).expert,
+            (std::vector<int64_t>{0, 1, 2}));
   for (const bool renormalise : {false, true}) {
-    EXPECT_EQ(run_top_k(device, s, 1, 6, 3, kernels::Score::softmax, renormalise).weight, (std::vector<float>{0, 0, 0}));
+    EXPECT_EQ(run_top_k(device, s, 1, 6, 3, kernels::Score::softmax, renormalise).weight,
+              (std::vector<float>{0, 0, 0}));
   }
 }
 
@@ -118,7 +131,8 @@ template <class Device>
 void top_k_splits(Device& device) {
   const auto s = tied_scores(11 * 70, 1000);
   const auto whole = run_top_k(device, s, 11, 70, 4, kernels::Score::softmax, true);
-  const auto part = run_top_k(device, std::vector<float>(s.begin() + 6 * 70, s.end()), 5, 70, 4, kernels::Score::softmax, true);
+  const auto part = run_top_k(device, std::vector<float>(s.begin() + 6 * 70, s.end()), 5, 70, 4,
+                              kernels::Score::softmax, true);
   EXPECT_TRUE(std::equal(part.weight.begin(), part.weight.end(), whole.weight.begin() + 6 * 4));
   EXPECT_TRUE(std::equal(part.expert.begin(), part.expert.end(), whole.expert.begin() + 6 * 4));
 }
@@ -130,8 +144,10 @@ struct Sorted {
 
 template <class Device>
 Sorted run_sort(Device& device, const std::vector<int64_t>& ids, int64_t k, int64_t experts) {
-  const Array<int64_t, Device> in(device, ids), offsets(device, static_cast<size_t>(experts + 1)), slots(device, ids.size()), fault(device, 1);
-  kernels::cuda::sort_slots(device, in.data(), static_cast<int64_t>(ids.size()) / k, k, experts, offsets.data(), slots.data(), fault.data());
+  const Array<int64_t, Device> in(device, ids), offsets(device, static_cast<size_t>(experts + 1)),
+      slots(device, ids.size()), fault(device, 1);
+  kernels::cuda::sort_slots(device, in.data(), static_cast<int64_t>(ids.size()) / k, k, experts,
+                            offsets.data(), slots.data(), fault.data());
   Sorted out{offsets.host(), slots.host(), kernels::cuda::fault_of(fault.host()[0])};
   if (out.fault.slot < 0) out.slots.resize(static_cast<size_t>(out.offsets.back()));
   return out;
@@ -142,12 +158,15 @@ void plan_equals_the_reference(Device& device) {
   for (const int64_t tokens : {0, 1, 341, 342, 5000}) {
     for (const int64_t experts : {37, 300}) {
       const int64_t k = 3;
-      std::vector<int64_t> ids(static_cast<size_t>(tokens * k)), offsets(static_cast<size_t>(experts + 1)), slots(ids.size());
+      std::vector<int64_t> ids(static_cast<size_t>(tokens * k)), offsets(static_cast<size_t>(experts + 1)),
+          slots(ids.size());
       for (size_t i = 0; i < ids.size(); ++i) {
-        ids[i] = static_cast<int64_t>(Rng(1).uniform(i / 3) * static_cast<double>(experts / 3)) * 3 + static_cast<int64_t>(i % 3);  // distinct within a token
+        ids[i] = static_cast<int64_t>(Rng(1).uniform(i / 3) * static_cast<double>(experts / 3)) * 3 +
+                 static_cast<int64_t>(i % 3);  // distinct within a token
         if (Rng(2).uniform(i) < 0.1) ids[i] = -1;
       }
-      ASSERT_EQ(kernels::sort_slots_ref(ids.data(), tokens, k, experts, offsets.data(), slots.data()).slot, -1);
+      ASSERT_EQ(kernels::sort_slots_ref(ids.data(), tokens, k, experts, offsets.data(), slots.data()).slot,
+                -1);
       slots.resize(static_cast<size_t>(offsets.back()));
       const auto got = run_sort(device, ids, k, experts);
       EXPECT_EQ(got.fault.slot, -1);

@@ -1,6 +1,8 @@
 #pragma once
-// Runs the bodies of the CUDA levels (kernels/cuda/block.h) on the host: blocks, phases and threads one after the other, in an order that the test chooses.
-// Shared and private memory begin as NaN, device memory too and exactly as large as asked for. What it cannot show: divergence, memory models, real speed.
+// Runs the bodies of the CUDA levels (gatewright/kernels/cuda/block.h) on the host: blocks, phases and
+// threads one after the other, in an order that the test chooses.
+// Shared and private memory begin as NaN, device memory too and exactly as large as asked for. What it cannot
+// show: divergence, memory models, real speed.
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -9,12 +11,12 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernels/cuda/block.h"
+#include "gatewright/kernels/cuda/block.h"
 
 namespace gw::test {
 
-/// Who goes first. A phase that reads what another thread writes in the same phase, or a block that reads what another block of the launch writes,
-/// gives another answer in one of the orders.
+/// Who goes first. A phase that reads what another thread writes in the same phase, or a block that reads
+/// what another block of the launch writes, gives another answer in one of the orders.
 enum class Order { rising, falling, odd_first };
 
 inline int64_t nth(Order order, int64_t i, int64_t count) {
@@ -30,7 +32,8 @@ class EmulatedBlock {
  public:
   using Shared = typename Body::Shared;
   using Private = typename Body::Private;
-  static_assert(std::is_trivially_copyable_v<Shared> && std::is_trivially_copyable_v<Private> && Body::kThreads % kernels::cuda::kWarp == 0);
+  static_assert(std::is_trivially_copyable_v<Shared> && std::is_trivially_copyable_v<Private> &&
+                Body::kThreads % kernels::cuda::kWarp == 0);
 
   EmulatedBlock(int64_t index, Order order) : index_(index), order_(order), mine_(Body::kThreads) {
     std::memset(static_cast<void*>(&shared_), 0xff, sizeof shared_);
@@ -61,14 +64,16 @@ class EmulatedBlock {
   std::vector<Private> mine_;
 };
 
-/// The Device of kernels/cuda/call.h. Fails where it is told to.
+/// The Device of gatewright/kernels/cuda/call.h. Fails where it is told to.
 class EmulatedDevice {
  public:
   Order order = Order::rising;
   bool present = true;
   int fail_allocation = -1, fail_launch = -1;  ///< which one from now on, counted from 0
 
-  int64_t held() const { return static_cast<int64_t>(blocks_.size()); }  ///< blocks of memory that were not given back
+  int64_t held() const {
+    return static_cast<int64_t>(blocks_.size());
+  }  ///< blocks of memory that were not given back
   int64_t bytes() const { return bytes_; }
   int64_t most_bytes() const { return most_; }
   int launches() const { return launches_; }
@@ -93,7 +98,8 @@ class EmulatedDevice {
   }
   template <class Body>
   std::string launch(int64_t blocks, const Body& body) {
-    static_assert(std::is_trivially_copyable_v<Body> && sizeof(Body) <= 4096 && sizeof(typename Body::Shared) <= 48 << 10);
+    static_assert(std::is_trivially_copyable_v<Body> && sizeof(Body) <= 4096 &&
+                  sizeof(typename Body::Shared) <= 48 << 10);
     ++launches_;
     if (fail_launch-- == 0) return "invalid configuration argument";
     for (int64_t i = 0; i < blocks; ++i) {

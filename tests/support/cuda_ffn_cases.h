@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "kernels/moe_ffn/cuda.h"
-#include "support/cuda_cases.h"
-#include "support/ffn_case.h"
+#include "gatewright/kernels/moe_ffn/cuda.h"
+#include "tests/support/cuda_cases.h"
+#include "tests/support/ffn_case.h"
 
 namespace gw::test {
 
@@ -20,14 +20,26 @@ template <class T, class Device>
 class FfnOnDevice {
  public:
   FfnOnDevice(Device& device, const Case<T>& c)
-      : device_(device), c_(c), x_(device, c.x), gate_(device, c.gate), up_(device, c.up), down_(device, c.down), dy_(device, c.dy),
-        weight_(device, c.weight), gate_bias_(device, c.gate_bias), up_bias_(device, c.up_bias), down_bias_(device, c.down_bias),
-        offsets_(device, c.offsets), token_(device, c.token) {}
+      : device_(device),
+        c_(c),
+        x_(device, c.x),
+        gate_(device, c.gate),
+        up_(device, c.up),
+        down_(device, c.down),
+        dy_(device, c.dy),
+        weight_(device, c.weight),
+        gate_bias_(device, c.gate_bias),
+        up_bias_(device, c.up_bias),
+        down_bias_(device, c.down_bias),
+        offsets_(device, c.offsets),
+        token_(device, c.token) {}
 
   FfnProblem<T> problem() const {
     auto p = c_.problem();
     p.offsets = offsets_.data(), p.token = token_.data(), p.weight = weight_.data(), p.x = x_.data();
-    const auto side = [](FfnWeight<T>& w, const Array<T, Device>& data, const Array<float, Device>& bias) { w = {data.data(), bias.data(), nullptr}; };
+    const auto side = [](FfnWeight<T>& w, const Array<T, Device>& data, const Array<float, Device>& bias) {
+      w = {data.data(), bias.data(), nullptr};
+    };
     side(p.up, up_, up_bias_), side(p.down, down_, down_bias_);
     if (c_.s.glu) side(p.gate, gate_, gate_bias_);
     return p;
@@ -40,18 +52,27 @@ class FfnOnDevice {
     const auto p = problem();
     using Sums = Array<float, Device>;
     using Values = Array<T, Device>;
-    const Sums y(device_, n(s.tokens * s.out)), dx(device_, n(s.tokens * s.in)), dw(device_, n(c_.rows())), dbg(device_, c_.gate_bias.size()),
-        dbu(device_, c_.up_bias.size()), dbd(device_, c_.down_bias.size());
-    const Values kept_gate(device_, n(s.glu ? c_.rows() * s.hidden : 0)), kept_up(device_, n(c_.rows() * s.hidden)),
-        dgate(device_, n(s.glu ? s.experts * s.hidden * s.in : 0)), dup(device_, c_.up.size()), ddown(device_, c_.down.size());
+    const Sums y(device_, n(s.tokens * s.out)), dx(device_, n(s.tokens * s.in)), dw(device_, n(c_.rows())),
+        dbg(device_, c_.gate_bias.size()), dbu(device_, c_.up_bias.size()), dbd(device_, c_.down_bias.size());
+    const Values kept_gate(device_, n(s.glu ? c_.rows() * s.hidden : 0)),
+        kept_up(device_, n(c_.rows() * s.hidden)), dgate(device_, n(s.glu ? s.experts * s.hidden * s.in : 0)),
+        dup(device_, c_.up.size()), ddown(device_, c_.down.size());
     const FfnKept<T> kept{kept_gate.data(), kept_up.data()};
     kernels::cuda::ffn_forward<T>(device_, p, rows, y.data(), way.recompute ? FfnKept<T>{} : kept);
     if (way.recompute) kernels::cuda::ffn_recompute<T>(device_, p, rows, kept);
-    const FfnGradients<T> to{dx.data(), dw.data(), dgate.data(), dup.data(), ddown.data(), s.glu ? dbg.data() : nullptr, dbu.data(), dbd.data()};
+    const FfnGradients<T> to{dx.data(),  dw.data(),    dgate.data(),
+                             dup.data(), ddown.data(), s.glu ? dbg.data() : nullptr,
+                             dbu.data(), dbd.data()};
     kernels::cuda::ffn_backward<T>(device_, p, rows, {kept.gate, kept.up}, dy_.data(), to);
-    return {{"y", wide(y.host())},           {"dx", wide(dx.host())},   {"dweight", wide(dw.host())},
-            {"dgate", wide(dgate.host())},   {"dup", wide(dup.host())}, {"ddown", wide(ddown.host())},
-            {"dgate_bias", s.glu ? wide(dbg.host()) : std::vector<double>()}, {"dup_bias", wide(dbu.host())}, {"ddown_bias", wide(dbd.host())}};
+    return {{"y", wide(y.host())},
+            {"dx", wide(dx.host())},
+            {"dweight", wide(dw.host())},
+            {"dgate", wide(dgate.host())},
+            {"dup", wide(dup.host())},
+            {"ddown", wide(ddown.host())},
+            {"dgate_bias", s.glu ? wide(dbg.host()) : std::vector<double>()},
+            {"dup_bias", wide(dbu.host())},
+            {"ddown_bias", wide(dbd.host())}};
   }
 
  private:
@@ -74,7 +95,8 @@ void ffn_agrees_with_double_precision(Device& device) {
   auto shapes = kShapes;
   shapes.push_back({3, 40, 130, 70, 150, 2, true, true});  // several tiles of rows, hidden and outputs
   for (const auto& shape : shapes) {
-    SCOPED_TRACE(testing::Message() << shape.experts << " experts, " << shape.in << " → " << shape.hidden << ", " << shape.tokens << " tokens");
+    SCOPED_TRACE(testing::Message() << shape.experts << " experts, " << shape.in << " → " << shape.hidden
+                                    << ", " << shape.tokens << " tokens");
     const Case<T> c(shape);
     const auto want = run(moe_ffn_ref_f64, Case<double>(shape), team);
     expect_close(run_ffn(device, c), want, sizeof(T) == 4 ? 3e-6 : 0.02);
@@ -86,14 +108,19 @@ void ffn_knows_every_activation(Device& device) {
   SerialTeam team;
   for (int a = 0; a <= static_cast<int>(Activation::gelu_tanh); ++a) {
     for (const int form : {0, 1, 2}) {  // plain, gated, gated with bounds (bf16: rounding may cross one)
-      const Shape shape{2, 24, 40, 24, 30, 1, form > 0, true, static_cast<Activation>(a), {form == 2, 0.5, 1}};
+      const Shape shape{
+          2, 24, 40, 24, 30, 1, form > 0, true, static_cast<Activation>(a), {form == 2, 0.5, 1}};
       SCOPED_TRACE(a);
-      expect_close(run_ffn(device, Case<T>(shape)), run(moe_ffn_ref_f64, Case<double>(shape), team), sizeof(T) == 4 ? 3e-6 : form == 2 ? 0.1 : 0.02);
+      expect_close(run_ffn(device, Case<T>(shape)), run(moe_ffn_ref_f64, Case<double>(shape), team),
+                   sizeof(T) == 4 ? 3e-6
+                   : form == 2    ? 0.1
+                                  : 0.02);
     }
   }
 }
 
-/// Without exp and erf, f32 has the bits of the reference in everything but the routing weights' gradients, whose sums have another shape.
+/// Without exp and erf, f32 has the bits of the reference in everything but the routing weights' gradients,
+/// whose sums have another shape.
 template <class Device>
 void ffn_has_the_bits_of_the_reference(Device& device) {
   SerialTeam team;
@@ -108,7 +135,8 @@ void ffn_has_the_bits_of_the_reference(Device& device) {
   }
 }
 
-/// The tokens that `keep` names, in that order, as a case of their own; which row of the whole each of its rows is.
+/// The tokens that `keep` names, in that order, as a case of their own; which row of the whole each of its
+/// rows is.
 template <class T>
 std::pair<Case<T>, std::vector<size_t>> of_tokens(const Case<T>& c, const std::vector<int64_t>& keep) {
   Case<T> part = c;
@@ -122,7 +150,9 @@ std::pair<Case<T>, std::vector<size_t>> of_tokens(const Case<T>& c, const std::v
   for (size_t e = 0; e + 1 < c.offsets.size(); ++e) {
     for (size_t at = 0; at < keep.size(); ++at) {
       for (auto r = static_cast<size_t>(c.offsets[e]); r < static_cast<size_t>(c.offsets[e + 1]); ++r) {
-        if (c.token[r] == keep[at]) part.token.push_back(static_cast<int64_t>(at)), part.weight.push_back(c.weight[r]), from.push_back(r);
+        if (c.token[r] == keep[at])
+          part.token.push_back(static_cast<int64_t>(at)), part.weight.push_back(c.weight[r]),
+              from.push_back(r);
       }
     }
     part.offsets.push_back(static_cast<int64_t>(part.token.size()));
@@ -130,7 +160,8 @@ std::pair<Case<T>, std::vector<size_t>> of_tokens(const Case<T>& c, const std::v
   return {part, from};
 }
 
-/// A token's y and dx, and a row's dweight, do not depend on which other tokens are in the call, in which order.
+/// A token's y and dx, and a row's dweight, do not depend on which other tokens are in the call, in which
+/// order.
 template <class T, class Device>
 void ffn_splits_and_permutes(Device& device) {
   const Case<T> c({3, 40, 130, 70, 150, 2, true, true});
@@ -144,8 +175,10 @@ void ffn_splits_and_permutes(Device& device) {
     for (size_t i = 0; i < 2; ++i) {
       const auto width = static_cast<size_t>(i == 0 ? c.s.out : c.s.in);
       for (size_t t = 0; t < keep.size(); ++t) {
-        const auto begin = whole[i].second.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(keep[t]) * width);
-        ASSERT_TRUE(std::equal(begin, begin + static_cast<std::ptrdiff_t>(width), got[i].second.begin() + static_cast<std::ptrdiff_t>(t * width)))
+        const auto begin =
+            whole[i].second.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(keep[t]) * width);
+        ASSERT_TRUE(std::equal(begin, begin + static_cast<std::ptrdiff_t>(width),
+                               got[i].second.begin() + static_cast<std::ptrdiff_t>(t * width)))
             << whole[i].first << " of token " << keep[t] << " among " << keep.size();
       }
     }
@@ -153,7 +186,8 @@ void ffn_splits_and_permutes(Device& device) {
   }
 }
 
-/// Rows of an expert in any order, a token twice in one expert, a bound above N, recomputing: nothing of this is in the way.
+/// Rows of an expert in any order, a token twice in one expert, a bound above N, recomputing: nothing of this
+/// is in the way.
 template <class T, class Device>
 void ffn_takes_any_rows(Device& device) {
   SerialTeam team;
@@ -170,7 +204,8 @@ void ffn_takes_any_rows(Device& device) {
   EXPECT_EQ(run_ffn(device, c, {false, 1000}), got);
 }
 
-/// A NaN in a token's x stays in that token, and so does one in a routing weight; experts without rows have zero gradients.
+/// A NaN in a token's x stays in that token, and so does one in a routing weight; experts without rows have
+/// zero gradients.
 template <class T, class Device>
 void ffn_keeps_nan_to_its_token(Device& device) {
   Case<T> c({3, 20, 70, 33, 90, 2, true, true});
@@ -183,7 +218,9 @@ void ffn_keeps_nan_to_its_token(Device& device) {
   for (int64_t i = 0; i < c.s.tokens * c.s.out; ++i) {
     const double y = got[0].second[static_cast<size_t>(i)];
     const int64_t t = i / c.s.out;
-    ASSERT_TRUE(t == with_x || t == with_weight ? std::isnan(y) : y == whole[0].second[static_cast<size_t>(i)]) << "token " << t;
+    ASSERT_TRUE(t == with_x || t == with_weight ? std::isnan(y)
+                                                : y == whole[0].second[static_cast<size_t>(i)])
+        << "token " << t;
   }
   for (const size_t gradient : {3u, 4u, 5u}) {  // the last expert has no rows
     const auto& g = got[gradient].second;

@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/rng.h"
-#include "kernels/moe_ffn/family.h"
+#include "gatewright/base/rng.h"
+#include "gatewright/kernels/moe_ffn/family.h"
 
 namespace gw::test {
 
@@ -81,13 +81,18 @@ struct Case {
       return out;
     };
     x = exact(1, s.tokens * s.in, 1), gate = exact(2, s.experts * s.hidden * s.in, 1 / std::sqrt(s.in));
-    up = exact(3, s.experts * s.hidden * s.in, 1 / std::sqrt(s.in)), down = exact(4, s.experts * s.out * s.hidden, 1 / std::sqrt(s.hidden));
+    up = exact(3, s.experts * s.hidden * s.in, 1 / std::sqrt(s.in)),
+    down = exact(4, s.experts * s.out * s.hidden, 1 / std::sqrt(s.hidden));
     dy = exact(5, s.tokens * s.out, 1);
-    if (s.bias) gate_bias = values<Sum>(6, s.experts * s.hidden, 1), up_bias = values<Sum>(7, s.experts * s.hidden, 1), down_bias = values<Sum>(8, s.experts * s.out, 1);
+    if (s.bias)
+      gate_bias = values<Sum>(6, s.experts * s.hidden, 1), up_bias = values<Sum>(7, s.experts * s.hidden, 1),
+      down_bias = values<Sum>(8, s.experts * s.out, 1);
     const gw::Rng rng(11);
     for (int64_t e = 0; e < s.experts; ++e) {
       for (int64_t t = 0; t < s.tokens; ++t) {  // the last expert stays empty when there is more than one
-        const bool takes = s.experts == 1 || (e + 1 < s.experts && rng.uniform(static_cast<uint64_t>(e * s.tokens + t)) < static_cast<double>(s.k) / static_cast<double>(s.experts));
+        const bool takes = s.experts == 1 || (e + 1 < s.experts &&
+                                              rng.uniform(static_cast<uint64_t>(e * s.tokens + t)) <
+                                                  static_cast<double>(s.k) / static_cast<double>(s.experts));
         if (takes) token.push_back(t);
       }
       offsets.push_back(static_cast<int64_t>(token.size()));
@@ -98,8 +103,10 @@ struct Case {
   FfnProblem<T> problem() const {
     FfnProblem<T> p;
     p.experts = s.experts, p.in = s.in, p.hidden = s.hidden, p.out = s.out, p.tokens = s.tokens;
-    p.offsets = offsets.data(), p.token = token.data(), p.weight = weight.data(), p.x = x.data(), p.activation = s.activation, p.bounds = s.bounds;
-    p.up = {up.data(), s.bias ? up_bias.data() : nullptr, nullptr}, p.down = {down.data(), s.bias ? down_bias.data() : nullptr, nullptr};
+    p.offsets = offsets.data(), p.token = token.data(), p.weight = weight.data(), p.x = x.data(),
+    p.activation = s.activation, p.bounds = s.bounds;
+    p.up = {up.data(), s.bias ? up_bias.data() : nullptr, nullptr},
+    p.down = {down.data(), s.bias ? down_bias.data() : nullptr, nullptr};
     if (s.glu) p.gate = {gate.data(), s.bias ? gate_bias.data() : nullptr, nullptr};
     return p;
   }
@@ -131,16 +138,25 @@ Answer run(const FfnLevel<T>& level, const Case<T>& c, Team& team, bool packed =
     if (s.glu) pack(panels[2], p.gate, s.hidden, s.in);
   }
   const auto n = [](int64_t count) { return static_cast<size_t>(count); };
-  std::vector<Sum> y(n(s.tokens * s.out)), dx(n(s.tokens * s.in)), dw(n(c.rows())), dbg(c.gate_bias.size()), dbu(c.up_bias.size()), dbd(c.down_bias.size());
-  std::vector<T> kept_gate(n(s.glu ? c.rows() * s.hidden : 0)), kept_up(n(c.rows() * s.hidden)), dgate(n(s.glu ? s.experts * s.hidden * s.in : 0)),
-      dup(c.up.size()), ddown(c.down.size());
+  std::vector<Sum> y(n(s.tokens * s.out)), dx(n(s.tokens * s.in)), dw(n(c.rows())), dbg(c.gate_bias.size()),
+      dbu(c.up_bias.size()), dbd(c.down_bias.size());
+  std::vector<T> kept_gate(n(s.glu ? c.rows() * s.hidden : 0)), kept_up(n(c.rows() * s.hidden)),
+      dgate(n(s.glu ? s.experts * s.hidden * s.in : 0)), dup(c.up.size()), ddown(c.down.size());
   StrictMemory forward, backward;
   ffn_forward<T>(level, p, y.data(), {s.glu ? kept_gate.data() : nullptr, kept_up.data()}, team, forward);
-  FfnGradients<T> to{dx.data(), dw.data(), s.glu ? dgate.data() : nullptr, dup.data(), ddown.data(), nullptr, nullptr, nullptr};
+  FfnGradients<T> to{dx.data(), dw.data(), s.glu ? dgate.data() : nullptr, dup.data(), ddown.data(), nullptr,
+                     nullptr,   nullptr};
   if (s.bias) to.gate_bias = s.glu ? dbg.data() : nullptr, to.up_bias = dbu.data(), to.down_bias = dbd.data();
   ffn_backward<T>(level, p, {kept_gate.data(), kept_up.data()}, c.dy.data(), to, team, backward);
-  return {{"y", wide(y)}, {"dx", wide(dx)}, {"dweight", wide(dw)}, {"dgate", wide(dgate)}, {"dup", wide(dup)}, {"ddown", wide(ddown)},
-          {"dgate_bias", s.glu ? wide(dbg) : std::vector<double>()}, {"dup_bias", wide(dbu)}, {"ddown_bias", wide(dbd)}};
+  return {{"y", wide(y)},
+          {"dx", wide(dx)},
+          {"dweight", wide(dw)},
+          {"dgate", wide(dgate)},
+          {"dup", wide(dup)},
+          {"ddown", wide(ddown)},
+          {"dgate_bias", s.glu ? wide(dbg) : std::vector<double>()},
+          {"dup_bias", wide(dbu)},
+          {"ddown_bias", wide(dbd)}};
 }
 
 inline void expect_close(const Answer& got, const Answer& want, double tolerance) {
@@ -158,8 +174,15 @@ inline void expect_close(const Answer& got, const Answer& want, double tolerance
 }
 
 inline const std::vector<Shape> kShapes{
-    {4, 33, 70, 45, 57, 2, true, true},  {3, 64, 32, 64, 100, 1, false, true}, {8, 17, 19, 23, 5, 3, true, false}, {1, 20, 24, 20, 600, 1, true, false},
-    {2, 1, 1, 1, 3, 1, false, false},    {5, 1100, 37, 9, 31, 2, true, false}, {3, 8, 1030, 8, 20, 2, false, true}, {2, 16, 16, 16, 0, 1, true, true},
-    {6, 64, 96, 64, 40, 2, true, true},  {5, 1088, 64, 96, 9, 2, true, false}};  // experts with few rows and with many, in whole vectors
+    {4, 33, 70, 45, 57, 2, true, true},
+    {3, 64, 32, 64, 100, 1, false, true},
+    {8, 17, 19, 23, 5, 3, true, false},
+    {1, 20, 24, 20, 600, 1, true, false},
+    {2, 1, 1, 1, 3, 1, false, false},
+    {5, 1100, 37, 9, 31, 2, true, false},
+    {3, 8, 1030, 8, 20, 2, false, true},
+    {2, 16, 16, 16, 0, 1, true, true},
+    {6, 64, 96, 64, 40, 2, true, true},
+    {5, 1088, 64, 96, 9, 2, true, false}};  // experts with few rows and with many, in whole vectors
 
 }  // namespace gw::test

@@ -1,11 +1,12 @@
-// GATEWRIGHT_KERNELS for the tests too: every suite can run at a forced kernel level. A level that this processor lacks skips the run.
+// GATEWRIGHT_KERNELS for the tests too: every suite can run at a forced kernel level. A level that this
+// processor lacks skips the run.
 #include <gtest/gtest.h>
 
 #include <cstdio>
 #include <cstdlib>
 
-#include "base/dispatch.h"
-#include "base/error.h"
+#include "gatewright/base/dispatch.h"
+#include "gatewright/base/error.h"
 
 namespace {
 

@@ -9,13 +9,14 @@
 #include <thread>
 #include <vector>
 
-#include "routing/rank_sum.h"
+#include "gatewright/routing/rank_sum.h"
 
 namespace gw::test {
 
 class ThreadRanks {
  public:
-  explicit ThreadRanks(size_t count) : parts_(count), numbers_(count), meet_(static_cast<std::ptrdiff_t>(count)) {}
+  explicit ThreadRanks(size_t count)
+      : parts_(count), numbers_(count), meet_(static_cast<std::ptrdiff_t>(count)) {}
 
   /// Runs `work(rank, sum)` on every rank at once; the first exception of a rank is thrown again.
   void run(const std::function<void(size_t, std::shared_ptr<const RankSum>)>& work) {
@@ -45,7 +46,8 @@ class ThreadRanks {
       all_.parts_[rank_] = local;
       all_.meet_.arrive_and_wait();
       auto total = all_.parts_[0].clone();
-      for (size_t other = 1; other < all_.parts_.size(); ++other) total += all_.parts_[other];  // in one order: the same bits everywhere
+      for (size_t other = 1; other < all_.parts_.size(); ++other)
+        total += all_.parts_[other];  // in one order: the same bits everywhere
       all_.meet_.arrive_and_wait();
       return total;
     }

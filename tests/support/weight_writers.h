@@ -1,5 +1,6 @@
 #pragma once
-// Every way in which a program changes the weights of a module: what is kept for weights must follow all of them.
+// Every way in which a program changes the weights of a module: what is kept for weights must follow all of
+// them.
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 #include <torch/csrc/autograd/grad_mode.h>

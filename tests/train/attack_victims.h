@@ -7,11 +7,11 @@
 #include <stdexcept>
 #include <vector>
 
-#include "base/rng.h"
-#include "ops/random.h"
-#include "train/victim.h"
+#include "gatewright/base/rng.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/train/robust/victim.h"
 
-namespace gw::testing {
+namespace gw::test {
 
 constexpr int64_t kChannels = 3, kHeight = 5, kWidth = 4, kPixels = kChannels * kHeight * kWidth;
 
@@ -64,7 +64,8 @@ struct RoutedVictim : Victim {
   Response respond(const at::Tensor& x) override {
     const at::Tensor scores = at::matmul(flat(x), router) + router_bias, choice = scores.argmax(1);
     at::Tensor logits = respond_forced(x, 0);
-    for (int64_t e = 1; e < experts(); ++e) logits = at::where((choice == e).unsqueeze(1), respond_forced(x, e), logits);
+    for (int64_t e = 1; e < experts(); ++e)
+      logits = at::where((choice == e).unsqueeze(1), respond_forced(x, e), logits);
     return {logits, scores};
   }
   int64_t experts() const override { return static_cast<int64_t>(weights.size()); }
@@ -77,7 +78,9 @@ struct MlpVictim : Victim {
   MlpVictim(int64_t hidden, int64_t classes, uint64_t seed)
       : first(ops::normal(Rng(seed).fork("first"), {kPixels, hidden}, 0, 0.5)),
         second(ops::normal(Rng(seed).fork("second"), {hidden, classes}, 0, 0.5)) {}
-  Response respond(const at::Tensor& x) override { return {at::matmul(at::relu(at::matmul(flat(x) - 0.5, first)), second), {}}; }
+  Response respond(const at::Tensor& x) override {
+    return {at::matmul(at::relu(at::matmul(flat(x) - 0.5, first)), second), {}};
+  }
   at::Tensor respond_forced(const at::Tensor& x, int64_t) override { return respond(x).logits; }
   int64_t classes() const override { return second.size(1); }
 };
@@ -86,7 +89,8 @@ struct MlpVictim : Victim {
 struct HookedVictim : Victim {
   Victim& inner;
   std::function<void(const at::Tensor& x, Response&)> hook;
-  HookedVictim(Victim& v, std::function<void(const at::Tensor&, Response&)> h) : inner(v), hook(std::move(h)) {}
+  HookedVictim(Victim& v, std::function<void(const at::Tensor&, Response&)> h)
+      : inner(v), hook(std::move(h)) {}
   Response respond(const at::Tensor& x) override {
     Response response = inner.respond(x);
     hook(x, response);
@@ -106,4 +110,4 @@ inline at::Tensor answers(Victim& victim, const at::Tensor& images) {
   return victim.respond(images).logits.argmax(1);
 }
 
-}  // namespace gw::testing
+}  // namespace gw::test

@@ -5,12 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "observe/scratch.h"
-#include "train/trainer.h"
+#include "gatewright/train/trainer.h"
+#include "tests/runs/scratch.h"
 
-namespace gw::testing {
+namespace gw::test {
 
-using gw_test::Scratch;
+using gw::test::Scratch;
 
 inline Json small_objective(const std::string& part) {
   if (part == "natural" || part == "thor") return {{"part", part}};
@@ -21,9 +21,15 @@ inline Json small_objective(const std::string& part) {
 inline TrainConfig small_config(const Json& objective, int64_t experts = 2) {
   TrainConfig config;
   config.name = "small", config.arm = objective.at("part");
-  config.data = Json{{"part", "synthetic"}, {"classes", 3}, {"height", 8}, {"width", 8}, {"train", 60}, {"test", 24}}.dump();
-  config.network = Json{{"backbone", "small_cnn"}, {"backbone_options", {{"width", 4}}}, {"experts", experts}, {"ratio", experts > 1 ? 0.5 : 1.0},
-                        {"gate", {{"part", "cnn"}, {"arch", "small"}, {"width", 2}}}}.dump();
+  config.data =
+      Json{{"part", "synthetic"}, {"classes", 3}, {"height", 8}, {"width", 8}, {"train", 60}, {"test", 24}}
+          .dump();
+  config.network = Json{{"backbone", "small_cnn"},
+                        {"backbone_options", {{"width", 4}}},
+                        {"experts", experts},
+                        {"ratio", experts > 1 ? 0.5 : 1.0},
+                        {"gate", {{"part", "cnn"}, {"arch", "small"}, {"width", 2}}}}
+                       .dump();
   config.objective = objective.dump();
   config.schedule = Json{{"lr", 0.05}}.dump();
   config.augment = Json{{"pad", 1}, {"flip", true}}.dump();
@@ -56,4 +62,4 @@ struct Recording : TrainObserver {
   }
 };
 
-}  // namespace gw::testing
+}  // namespace gw::test

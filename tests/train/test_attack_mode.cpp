@@ -2,12 +2,12 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "base/registry.h"
-#include "ops/random.h"
-#include "train/attack.h"
-#include "train/attack_victims.h"
-#include "train/network_victim.h"
-#include "train/trades.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/train/robust/attack.h"
+#include "gatewright/train/robust/network_victim.h"
+#include "gatewright/train/robust/trades.h"
+#include "tests/train/attack_victims.h"
 
 namespace {
 
@@ -37,11 +37,13 @@ TEST(AttackMode, AnEvaluationScopeRestoresWhatWas) {
 }
 
 TEST(EnsembleOptions, OptionsOfOneMemberLeaveTheDefaultsOfAnother) {
-  gw::testing::LinearVictim victim(12, 3);
-  const auto x = gw::testing::some_images(4, 3);
+  gw::test::LinearVictim victim(12, 3);
+  const auto x = gw::test::some_images(4, 3);
   const auto y = victim.respond(x).logits.argmax(1);
   const auto passes = [&](const gw::Json& given) {
-    return gw::make_part<gw::Attack>("ensemble", given, {/*epsilon=*/1e-6})->run(victim, x, y, gw::Rng(1)).queries;
+    return gw::make_part<gw::Attack>("ensemble", given, {/*epsilon=*/1e-6})
+        ->run(victim, x, y, gw::Rng(1))
+        .queries;
   };
   const gw::Json attacks = {"apgd_dlr"}, ten = {{"steps", 10}}, ten_of_nine = {{"steps", 10}, {"targets", 9}};
   EXPECT_EQ(passes({{"attacks", attacks}, {"options", {{"apgd_dlr", ten}}}}),
@@ -49,10 +51,11 @@ TEST(EnsembleOptions, OptionsOfOneMemberLeaveTheDefaultsOfAnother) {
   EXPECT_NO_THROW(passes({{"attacks", {"square"}}, {"options", {{"square", {{"queries", 5}}}}}}));
 }
 
-// The targeted ratio needs four classes, the other one three: said before the members ahead of it have worked for minutes.
+// The targeted ratio needs four classes, the other one three: said before the members ahead of it have worked
+// for minutes.
 TEST(EnsembleOptions, TooFewClassesAreRefusedBeforeWorkWithTheRemedy) {
   for (const int64_t classes : {2, 3}) {
-    struct Counted : gw::testing::LinearVictim {
+    struct Counted : gw::test::LinearVictim {
       using LinearVictim::LinearVictim;
       int passes = 0;
       Response respond(const at::Tensor& x) override {
@@ -60,7 +63,7 @@ TEST(EnsembleOptions, TooFewClassesAreRefusedBeforeWorkWithTheRemedy) {
         return LinearVictim::respond(x);
       }
     } victim(classes, 3);
-    const auto x = gw::testing::some_images(4, 3);
+    const auto x = gw::test::some_images(4, 3);
     const auto y = victim.respond(x).logits.argmax(1);
     victim.passes = 0;
     const auto message = [&](const gw::Json& given) -> std::string {

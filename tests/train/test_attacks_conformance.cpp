@@ -4,14 +4,14 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/registry.h"
-#include "train/attack.h"
-#include "train/attack_loop.h"
-#include "train/attack_victims.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/train/robust/attack.h"
+#include "gatewright/train/robust/attack_loop.h"
+#include "tests/train/attack_victims.h"
 
 namespace {
 
-using namespace gw::testing;
+using namespace gw::test;
 using gw::Json;
 
 constexpr double kEpsilon = 0.06;
@@ -23,7 +23,8 @@ Json quick(const std::string& name) {
     if (option.name == "steps") options["steps"] = 6;
     if (option.name == "queries") options["queries"] = 40;
     if (option.name == "restarts") options["restarts"] = 2;
-    if (option.name == "attacks") options["options"] = Json{{"apgd_ce", quick("apgd_ce")}, {"square", quick("square")}};
+    if (option.name == "attacks")
+      options["options"] = Json{{"apgd_ce", quick("apgd_ce")}, {"square", quick("square")}};
   }
   return options;
 }
@@ -111,15 +112,16 @@ TEST_P(AttackConformance, DoesNotDependOnTheSplitOfTheBatch) {
   const auto whole = attack()->run(victim_, x_, y_, gw::Rng(1));
   std::vector<at::Tensor> images;
   for (const auto& [first, size] : std::vector<std::pair<int64_t, int64_t>>{{0, 1}, {1, 5}, {6, 3}}) {
-    images.push_back(attack()->run(victim_, x_.narrow(0, first, size), y_.narrow(0, first, size), gw::Rng(1)).images);
+    images.push_back(
+        attack()->run(victim_, x_.narrow(0, first, size), y_.narrow(0, first, size), gw::Rng(1)).images);
   }
   // The victim's own products may round differently for another batch size: 1e-6, not bits.
   EXPECT_TRUE(at::allclose(at::cat(images), whole.images, 0, 1e-6));
 }
 
 TEST_P(AttackConformance, WorksInDoublePrecision) {
-  for (auto* tensor :
-       {&victim_.router, &victim_.router_bias, &victim_.weights[0], &victim_.weights[1], &victim_.biases[0], &victim_.biases[1]}) {
+  for (auto* tensor : {&victim_.router, &victim_.router_bias, &victim_.weights[0], &victim_.weights[1],
+                       &victim_.biases[0], &victim_.biases[1]}) {
     *tensor = tensor->detach().to(at::kDouble).requires_grad_(true);
   }
   const auto result = attack()->run(victim_, x_.to(at::kDouble), y_, gw::Rng(1));
@@ -137,7 +139,9 @@ TEST_P(AttackConformance, RefusesWhatItCannotUse) {
   expect_refused(victim_, x_, y_ - 5);
   expect_refused(victim_, x_, y_.narrow(0, 0, 3));
   expect_refused(victim_, x_, y_.to(at::kInt));
-  HookedVictim broken(victim_, [](const at::Tensor&, gw::Victim::Response& response) { response.logits = response.logits * NAN; });
+  HookedVictim broken(victim_, [](const at::Tensor&, gw::Victim::Response& response) {
+    response.logits = response.logits * NAN;
+  });
   expect_refused<gw::NumericError>(broken, x_, y_);
   EXPECT_THROW(gw::make_part<gw::Attack>(name(), {{"no_such_option", 1}}, {kEpsilon}), gw::ValueError);
   EXPECT_THROW(attack(-0.1), gw::ValueError);
@@ -155,7 +159,7 @@ TEST_P(AttackConformance, AttacksDenseVictimsOrSaysWhyNot) {
 
 TEST_P(AttackConformance, IsNamedAfterItsFile) {
   const auto& info = gw::Registry::instance().info("attacks", name());
-  EXPECT_EQ(info.file, "train/attacks/" + name() + ".cpp");
+  EXPECT_EQ(info.file, "gatewright/train/robust/attacks/" + name() + ".cpp");
   EXPECT_FALSE(info.summary.empty());
 }
 
@@ -165,13 +169,15 @@ std::vector<std::string> all_attacks() {
   return names;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, AttackConformance, ::testing::ValuesIn(all_attacks()), [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(All, AttackConformance, ::testing::ValuesIn(all_attacks()),
+                         [](const auto& test) { return test.param; });
 
 TEST(AttackCatalogue, HoldsWhatIsDocumented) {
   const std::vector<std::string> expected = {"apgd_ce", "apgd_dlr",    "ensemble", "fgsm",   "joint",
                                              "noise",   "per_pathway", "pgd",      "router", "square"};
   const auto names = all_attacks();
-  for (const auto& name : expected) EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
+  for (const auto& name : expected)
+    EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
 }
 
 }  // namespace

@@ -5,16 +5,17 @@
 #include <cmath>
 #include <functional>
 
-#include "base/error.h"
-#include "base/file.h"
-#include "train/small_run.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/file.h"
+#include "tests/train/small_run.h"
 
 namespace {
 
-using namespace gw::testing;
+using namespace gw::test;
 using gw::Json;
 
-std::shared_ptr<gw::Network> network_of(int64_t experts, int64_t width = 4, int64_t classes = 3, int64_t seed = 0) {
+std::shared_ptr<gw::Network> network_of(int64_t experts, int64_t width = 4, int64_t classes = 3,
+                                        int64_t seed = 0) {
   gw::NetworkOptions options;
   options.experts = experts, options.ratio = 0.5, options.seed = seed;
   options.backbone_options = Json{{"width", width}}.dump();
@@ -39,12 +40,17 @@ std::vector<at::Tensor> tensors_of(const gw::Network& network) {
 }
 
 bool same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](const auto& x, const auto& y) { return at::equal(x, y); });
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
+                                            [](const auto& x, const auto& y) { return at::equal(x, y); });
 }
 
-gw::SafetensorsFile packed(const gw::Network& network) { return gw::pack_checkpoint(network, nullptr, nullptr, {1, 2, 3, 0.5}, {{"epochs", 4}}); }
+gw::SafetensorsFile packed(const gw::Network& network) {
+  return gw::pack_checkpoint(network, nullptr, nullptr, {1, 2, 3, 0.5}, {{"epochs", 4}});
+}
 
-void expect_part(const std::string& text, const std::string& part) { EXPECT_NE(text.find(part), std::string::npos) << text; }
+void expect_part(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << text;
+}
 
 }  // namespace
 
@@ -66,10 +72,14 @@ TEST(Checkpoint, HoldsWeightsPositionAndConfig) {
 TEST(Checkpoint, AnotherArchitectureListsTheTensorsAndChangesNothing) {
   const auto network = network_of(2);
   const auto before = tensors_of(*network);
-  const auto load = [&](const gw::SafetensorsFile& file) { return refusal([&] { gw::load_model(*network, file, "old.safetensors"); }); };
+  const auto load = [&](const gw::SafetensorsFile& file) {
+    return refusal([&] { gw::load_model(*network, file, "old.safetensors"); });
+  };
 
   const auto dense = load(packed(*network_of(1)));
-  expect_part(dense, "checkpoint old.safetensors: expected the tensors of this network, got another architecture; missing: model/router.");
+  expect_part(dense,
+              "checkpoint old.safetensors: expected the tensors of this network, got another architecture; "
+              "missing: model/router.");
   expect_part(dense, "of another shape or type: model/backbone.");
   const auto wide = load(packed(*network_of(2, 8)));
   expect_part(wide, "of another shape or type");
@@ -103,21 +113,26 @@ TEST(Checkpoint, OneFlippedBitIsRefusedAndChangesNothing) {
   for (const size_t at : {content, content + (bytes.size() - content) / 2, bytes.size() - 1}) {
     auto damaged = bytes;
     damaged[at] = static_cast<char>(damaged[at] ^ 1);
-    expect_part(refusal([&] { gw::load_model(*network, gw::parse_safetensors(damaged, "f"), "f"); }), "the file is damaged: restore it");
+    expect_part(refusal([&] { gw::load_model(*network, gw::parse_safetensors(damaged, "f"), "f"); }),
+                "the file is damaged: restore it");
   }
   auto file = packed(*other);
   file.metadata["progress"] = R"({"epoch":1,"batch":2,"step":4,"best":0.5})";
-  expect_part(refusal([&] { gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f"); }), "the file is damaged: restore it");
+  expect_part(refusal([&] { gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f"); }),
+              "the file is damaged: restore it");
   EXPECT_TRUE(same(tensors_of(*network), before));
   gw::seal_checkpoint(file);
   EXPECT_EQ(gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f").step, 4) << "changed on purpose";
 }
 
-// Without its checksum a file could pass for one of a time that had none; with names changed, for one of another network.
+// Without its checksum a file could pass for one of a time that had none; with names changed, for one of
+// another network.
 TEST(Checkpoint, FilesThatCannotShowTheyAreIntactAreRefusedFirst) {
   const auto network = network_of(2);
   const auto before = tensors_of(*network);
-  const auto load = [&](const gw::SafetensorsFile& file) { return refusal([&] { gw::load_model(*network, file, "f"); }); };
+  const auto load = [&](const gw::SafetensorsFile& file) {
+    return refusal([&] { gw::load_model(*network, file, "f"); });
+  };
   auto file = packed(*network_of(2, 4, 3, 7));
   auto bare = file;
   bare.metadata.erase("crc32c");
@@ -142,7 +157,8 @@ TEST(Checkpoint, FilesThatCannotShowTheyAreIntactAreRefusedFirst) {
 TEST(Checkpoint, EmptyCutAndForeignFilesNameTheRemedy) {
   const Scratch scratch;
   const auto bytes = gw::write_safetensors(packed(*network_of(2)));
-  for (const auto& content : {std::string(), bytes.substr(0, 4), bytes.substr(0, bytes.size() / 2), std::string("not a checkpoint at all")}) {
+  for (const auto& content : {std::string(), bytes.substr(0, 4), bytes.substr(0, bytes.size() / 2),
+                              std::string("not a checkpoint at all")}) {
     gw::write_atomic(scratch / "c", content);
     const auto text = refusal([&] { gw::load_checkpoint(scratch / "c"); });
     expect_part(text, scratch / "c");
@@ -175,10 +191,12 @@ TEST(Checkpoint, ADamagedHeaderIsNamed) {
   };
   expect_part(unpack("format", ""), "expected the field \"format\" in the header, got none");
   expect_part(unpack("format", "pt"), "expected the format gatewright-checkpoint-2, got \"pt\"");
-  for (const char* damaged : {"{", "[]", "{}", "null", R"({"epoch":1,"batch":2,"step":3})", R"({"epoch":"1","batch":2,"step":3,"best":0})"}) {
+  for (const char* damaged : {"{", "[]", "{}", "null", R"({"epoch":1,"batch":2,"step":3})",
+                              R"({"epoch":"1","batch":2,"step":3,"best":0})"}) {
     expect_part(unpack("progress", damaged), "the file is damaged");
   }
-  expect_part(unpack("progress", R"({"epoch":-1,"batch":2,"step":3,"best":0})"), "expected positions of at least 0, got epoch -1");
+  expect_part(unpack("progress", R"({"epoch":-1,"batch":2,"step":3,"best":0})"),
+              "expected positions of at least 0, got epoch -1");
   EXPECT_TRUE(same(tensors_of(*network), before));
   auto file = packed(*network);
   file.metadata["config"] = "[1]";

@@ -3,13 +3,13 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
-#include "base/error.h"
-#include "train/evaluate.h"
-#include "train/small_run.h"
+#include "gatewright/base/error.h"
+#include "gatewright/train/evaluate.h"
+#include "tests/train/small_run.h"
 
 namespace {
 
-using namespace gw::testing;
+using namespace gw::test;
 using gw::Json;
 
 constexpr double kEpsilon = 0.15;
@@ -32,12 +32,14 @@ gw::Trainer& trained() {
 gw::EvaluationConfig with(std::vector<std::string> attacks) {
   gw::EvaluationConfig config;
   config.attacks = std::move(attacks);
-  config.attack_options = R"({"joint":{"steps":4,"step_size":0.06},"pgd":{"steps":4,"step_size":0.06},"router":{"steps":4}})";
+  config.attack_options =
+      R"({"joint":{"steps":4,"step_size":0.06},"pgd":{"steps":4,"step_size":0.06},"router":{"steps":4}})";
   config.batch = 10;
   return config;
 }
 
-gw::NetworkEvaluation measure(gw::Network& network, const gw::EvaluationConfig& config, double epsilon = kEpsilon) {
+gw::NetworkEvaluation measure(gw::Network& network, const gw::EvaluationConfig& config,
+                              double epsilon = kEpsilon) {
   return gw::evaluate(network, trained().data().test, config, epsilon, gw::Rng(1));
 }
 
@@ -69,7 +71,8 @@ TEST(Evaluate, WorstCaseIsBelowEveryAttackAndAllIsCounted) {
 }
 
 TEST(Evaluate, IsDeterministic) {
-  const auto a = gw::evaluation_json(measure(trained().network(), with({"joint", "pgd"}))), b = gw::evaluation_json(measure(trained().network(), with({"joint", "pgd"})));
+  const auto a = gw::evaluation_json(measure(trained().network(), with({"joint", "pgd"}))),
+             b = gw::evaluation_json(measure(trained().network(), with({"joint", "pgd"})));
   EXPECT_EQ(a, b);
   EXPECT_FALSE(trained().network().is_training());
 }
@@ -119,14 +122,17 @@ TEST(Evaluate, TakesTheFirstImagesAndStopsWhereTheTickThrows) {
     if (n == 10 && done.size() == 1) return;
     throw gw::Interrupted("enough");
   };
-  EXPECT_THROW(gw::evaluate(trained().network(), trained().data().test, config, kEpsilon, gw::Rng(1), tick), gw::Interrupted);
+  EXPECT_THROW(gw::evaluate(trained().network(), trained().data().test, config, kEpsilon, gw::Rng(1), tick),
+               gw::Interrupted);
   EXPECT_EQ(done, (std::vector<int64_t>{10, 15}));
 }
 
 TEST(SampleImages, AreBytesWithTheirAnswers) {
   const auto s = gw::sample_images(trained().network(), trained().data().test, 5, kEpsilon, gw::Rng(1));
-  EXPECT_TRUE(at::equal(s.clean, trained().data().test.at("image").narrow(0, 0, 5))) << "pixels survive the way through floats";
-  EXPECT_LE((s.clean.to(at::kInt) - s.attacked.to(at::kInt)).abs().max().item<int>(), 39) << "0.15 of 255, rounded";
+  EXPECT_TRUE(at::equal(s.clean, trained().data().test.at("image").narrow(0, 0, 5)))
+      << "pixels survive the way through floats";
+  EXPECT_LE((s.clean.to(at::kInt) - s.attacked.to(at::kInt)).abs().max().item<int>(), 39)
+      << "0.15 of 255, rounded";
   EXPECT_EQ(s.label, (std::vector<int64_t>{0, 1, 2, 0, 1}));
   EXPECT_EQ(s.route_clean.size(), 5u);
 }

@@ -1,19 +1,21 @@
-// Objectives hand the step's stream on: under a policy that draws, every step has draws of its own, and a repeated step the same.
+// Objectives hand the step's stream on: under a policy that draws, every step has draws of its own, and a
+// repeated step the same.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <set>
 
-#include "base/registry.h"
-#include "train/objective.h"
-#include "train/optimizer.h"
-#include "train/small_run.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/train/objective.h"
+#include "gatewright/train/optimizer.h"
+#include "tests/train/small_run.h"
 
 namespace {
 
-using namespace gw::testing;
+using namespace gw::test;
 
-/// The load of the first decision of one step that moves nothing, on a network whose policy gives the whole batch one random expert.
+/// The load of the first decision of one step that moves nothing, on a network whose policy gives the whole
+/// batch one random expert.
 std::vector<int64_t> load_of_step(const std::string& name, uint64_t seed) {
   auto json = small_objective(name);
   if (name == "adv_moe") json["router_target"] = "bilevel";
@@ -32,7 +34,8 @@ std::vector<int64_t> load_of_step(const std::string& name, uint64_t seed) {
     }
     return gw::make_part<gw::Optimizer>("sgd", gw::Json::object(), context);
   };
-  const auto experts = optimizer(network.backbone_parameters()), router = optimizer(network.router_parameters());
+  const auto experts = optimizer(network.backbone_parameters()),
+             router = optimizer(network.router_parameters());
   const auto part = gw::make_part<gw::Objective>("objective", json, gw::Objective::Context{0.1}, 0);
   auto batch = network.example(12, gw::Rng(5));
   batch.fields["label"] = at::arange(12, at::kLong).remainder(3);

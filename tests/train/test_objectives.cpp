@@ -9,15 +9,15 @@
 #include <limits>
 #include <set>
 
-#include "base/error.h"
-#include "base/registry.h"
-#include "ops/random.h"
-#include "train/small_run.h"
-#include "train/trades.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/train/robust/trades.h"
+#include "tests/train/small_run.h"
 
 namespace {
 
-using namespace gw::testing;
+using namespace gw::test;
 using gw::Json;
 
 constexpr double kEpsilon = 0.1, kLr = 0.05;
@@ -34,7 +34,8 @@ std::shared_ptr<gw::Network> small_network(int64_t experts, const std::string& r
 
 gw::Batch small_batch(int64_t n = 12) {
   gw::Batch batch;
-  batch.fields = {{"image", gw::ops::uniform(gw::Rng(5), {n, 1, 8, 8}, 0, 1)}, {"label", at::arange(n, at::kLong).remainder(3)}};
+  batch.fields = {{"image", gw::ops::uniform(gw::Rng(5), {n, 1, 8, 8}, 0, 1)},
+                  {"label", at::arange(n, at::kLong).remainder(3)}};
   batch.index = at::arange(n, at::kLong);
   return batch;
 }
@@ -74,11 +75,12 @@ std::vector<at::Tensor> copies(const std::vector<at::Tensor>& tensors) {
 }
 
 bool same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](const auto& x, const auto& y) { return at::equal(x, y); });
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
+                                            [](const auto& x, const auto& y) { return at::equal(x, y); });
 }
 
-gw::StepReport step(const Json& objective, gw::Network& network, gw::Optimizer& experts, gw::Optimizer* router = nullptr,
-                    double epsilon = kEpsilon) {
+gw::StepReport step(const Json& objective, gw::Network& network, gw::Optimizer& experts,
+                    gw::Optimizer* router = nullptr, double epsilon = kEpsilon) {
   const auto part = gw::make_part<gw::Objective>("objective", objective, gw::Objective::Context{epsilon}, 0);
   const auto batch = small_batch();
   gw::StepContext context{network, image_task(), batch, experts, router, kLr, gw::Rng(9)};
@@ -87,7 +89,8 @@ gw::StepReport step(const Json& objective, gw::Network& network, gw::Optimizer& 
 
 /// Mean over rows of Σ p (log p − log q) and of −log p[label], from the logits, in double.
 double kl_by_hand(const at::Tensor& reference, const at::Tensor& logits) {
-  const auto p = at::softmax(reference.detach().to(at::kDouble), 1), q = at::softmax(logits.detach().to(at::kDouble), 1);
+  const auto p = at::softmax(reference.detach().to(at::kDouble), 1),
+             q = at::softmax(logits.detach().to(at::kDouble), 1);
   return (p * (p / q).log()).sum().item<double>() / static_cast<double>(p.size(0));
 }
 
@@ -111,8 +114,8 @@ TEST(Thor, IsRightTwiceAndAgrees) {
     for (const double alpha : {0.0, 3.0}) {
       Spy spy(*network, network->parameters(), [] {});
       spy.frozen = true;
-      const auto part =
-          gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", alpha}}, gw::Objective::Context{kEpsilon}, 0);
+      const auto part = gw::make_part<gw::Objective>(
+          "objective", Json{{"part", "thor"}, {"consistency", alpha}}, gw::Objective::Context{kEpsilon}, 0);
       gw::StepContext context{*network, image_task(), batch, spy, nullptr, kLr, gw::Rng(seed)};
       const auto report = part->step(context);
       // Which two were drawn shows in the loss: exactly one pair of experts explains it.
@@ -121,14 +124,16 @@ TEST(Thor, IsRightTwiceAndAgrees) {
         for (int64_t b = a + 1; b < 4; ++b) {
           const auto p = answer(a), q = answer(b);
           const double agreement = (kl_by_hand(p, q) + kl_by_hand(q, p)) / 2;
-          const double loss = cross_entropy_by_hand(p, batch.at("label")) + cross_entropy_by_hand(q, batch.at("label")) + alpha * agreement;
+          const double loss = cross_entropy_by_hand(p, batch.at("label")) +
+                              cross_entropy_by_hand(q, batch.at("label")) + alpha * agreement;
           if (std::abs(loss - report.values.at("loss")) > 1e-5) continue;
           ++explained, pairs.insert({a, b});
           EXPECT_NEAR(report.values.at("disagreement"), agreement, 1e-6);
         }
       }
       EXPECT_EQ(explained, 1) << seed;
-      EXPECT_TRUE(std::none_of(spy.updated.begin(), spy.updated.end(), [](const auto& name) { return name.rfind("router.", 0) == 0; }));
+      EXPECT_TRUE(std::none_of(spy.updated.begin(), spy.updated.end(),
+                               [](const auto& name) { return name.rfind("router.", 0) == 0; }));
     }
   }
   EXPECT_GT(pairs.size(), 2u);
@@ -165,12 +170,14 @@ TEST(Thor, DrawsForEachLayerByItself) {
     for (size_t layer = 0; layer < 3; ++layer) EXPECT_NE(experts[0][layer], experts[1][layer]) << layer;
     Spy spy(*network, network->backbone_parameters(), [] {});
     spy.frozen = true;
-    const auto part =
-        gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", 3.0}}, gw::Objective::Context{kEpsilon}, 0);
+    const auto part = gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", 3.0}},
+                                                   gw::Objective::Context{kEpsilon}, 0);
     gw::StepContext context{*network, image_task(), batch, spy, nullptr, kLr, gw::Rng(seed)};
     const double agreement = (kl_by_hand(answers[0], answers[1]) + kl_by_hand(answers[1], answers[0])) / 2;
     EXPECT_NEAR(part->step(context).values.at("loss"),
-                cross_entropy_by_hand(answers[0], batch.at("label")) + cross_entropy_by_hand(answers[1], batch.at("label")) + 3 * agreement, 1e-5);
+                cross_entropy_by_hand(answers[0], batch.at("label")) +
+                    cross_entropy_by_hand(answers[1], batch.at("label")) + 3 * agreement,
+                1e-5);
   }
   EXPECT_GT(pathways.size(), 12u);  // of 64; 16 draws
   EXPECT_GT(mixed, 10);             // 15 of 16 on average are not one expert throughout
@@ -178,11 +185,13 @@ TEST(Thor, DrawsForEachLayerByItself) {
 
 void alternating(const std::string& target) {
   const auto network = small_network(2);
-  const auto router_before = copies(network->router_parameters()), backbone_before = copies(network->backbone_parameters());
+  const auto router_before = copies(network->router_parameters()),
+             backbone_before = copies(network->backbone_parameters());
   std::vector<at::Tensor> backbone_between, statistics_between;
   const auto statistics = [&] { return network->backbone().buffers(); };
   Spy experts(*network, network->backbone_parameters(), [&] {
-    EXPECT_TRUE(same(network->router_parameters(), router_before)) << "the expert step came after the router's, or changed it";
+    EXPECT_TRUE(same(network->router_parameters(), router_before))
+        << "the expert step came after the router's, or changed it";
     statistics_between = copies(statistics());
   });
   Spy router(*network, network->router_parameters(), [&] {
@@ -191,13 +200,16 @@ void alternating(const std::string& target) {
       backbone_between = copies(network->backbone_parameters());
     }
   });
-  const auto report = step({{"part", "adv_moe"}, {"router_target", target}, {"steps", 2}}, *network, experts, &router);
+  const auto report =
+      step({{"part", "adv_moe"}, {"router_target", target}, {"steps", 2}}, *network, experts, &router);
   EXPECT_EQ(experts.updated.size(), backbone_before.size());
   EXPECT_EQ(router.updated.size(), router_before.size());
   EXPECT_FALSE(same(network->backbone_parameters(), backbone_before));
   EXPECT_FALSE(same(network->router_parameters(), router_before));
-  EXPECT_TRUE(same(network->backbone_parameters(), backbone_between)) << "the router step changed the experts";
-  EXPECT_TRUE(same(statistics(), statistics_between)) << "the router step moved the experts' batch statistics";
+  EXPECT_TRUE(same(network->backbone_parameters(), backbone_between))
+      << "the router step changed the experts";
+  EXPECT_TRUE(same(statistics(), statistics_between))
+      << "the router step moved the experts' batch statistics";
   for (const auto& module : network->modules()) EXPECT_TRUE(module->is_training()) << module->name();
   for (const char* value : {"loss", "router_loss", "clean_accuracy", "robust_accuracy", "flip_rate"})
     EXPECT_EQ(report.values.count(value), 1u) << value;
@@ -212,9 +224,11 @@ TEST(Objectives, AdvMoeAlternatesBilevel) { alternating("bilevel"); }
 
 TEST(Objectives, AdvMoeLossesAreTheirFormulas) {
   const auto network = small_network(2), twin = small_network(2);
-  Spy experts(*network, network->backbone_parameters(), [] {}), router(*network, network->router_parameters(), [] {});
+  Spy experts(*network, network->backbone_parameters(), [] {}),
+      router(*network, network->router_parameters(), [] {});
   experts.frozen = true;  // so that the twin, which takes no step, sees the same network in the router step
-  const auto report = step({{"part", "adv_moe"}, {"alpha", 3.0}, {"beta", 2.0}, {"steps", 2}}, *network, experts, &router);
+  const auto report =
+      step({{"part", "adv_moe"}, {"alpha", 3.0}, {"beta", 2.0}, {"steps", 2}}, *network, experts, &router);
   const auto batch = small_batch();
   const auto scores = twin->route(batch.at("image"));
   const auto attack = [&](const char* stream) {
@@ -224,11 +238,15 @@ TEST(Objectives, AdvMoeLossesAreTheirFormulas) {
   with_scores.scores = scores;
   const auto first = attack("expert_attack");
   const auto clean = twin->forward(batch.at("image"), with_scores), attacked = twin->forward(first);
-  EXPECT_NEAR(report.values.at("loss"), cross_entropy_by_hand(clean.logits, batch.at("label")) + 2 * kl_by_hand(clean.logits, attacked.logits),
-              1e-5);
+  EXPECT_NEAR(
+      report.values.at("loss"),
+      cross_entropy_by_hand(clean.logits, batch.at("label")) + 2 * kl_by_hand(clean.logits, attacked.logits),
+      1e-5);
   const auto other = twin->route(attack("router_attack"));
-  EXPECT_NEAR(report.values.at("router_loss"), 3 * cross_entropy_by_hand(scores, batch.at("label").remainder(2)) + 2 * kl_by_hand(scores, other),
-              1e-5);
+  EXPECT_NEAR(
+      report.values.at("router_loss"),
+      3 * cross_entropy_by_hand(scores, batch.at("label").remainder(2)) + 2 * kl_by_hand(scores, other),
+      1e-5);
 }
 
 TEST(Objectives, AdvMoeRefusesADenseNetwork) {
@@ -250,16 +268,20 @@ TEST(Objectives, TradesIsItsFormulaAndItsGradient) {
     gw::TradesOptions options;
     options.steps = 3, options.router_weight = 0;
     const auto batch = small_batch();
-    const auto adversarial = gw::trades_images(*twin, batch.at("image"), {}, options, kEpsilon, gw::Rng(9).fork("attack"));
+    const auto adversarial =
+        gw::trades_images(*twin, batch.at("image"), {}, options, kEpsilon, gw::Rng(9).fork("attack"));
     const auto clean = twin->forward(batch.at("image")).logits, attacked = twin->forward(adversarial).logits;
-    EXPECT_NEAR(report.values.at("loss"), cross_entropy_by_hand(clean, batch.at("label")) + 4 * kl_by_hand(clean, attacked), 1e-5);
+    EXPECT_NEAR(report.values.at("loss"),
+                cross_entropy_by_hand(clean, batch.at("label")) + 4 * kl_by_hand(clean, attacked), 1e-5);
     const auto p = at::softmax(clean, 1), q = at::softmax(attacked, 1);
     const auto picked = p.gather(1, batch.at("label").unsqueeze(1)).log().mean();
     const auto loss = 4 * (p * (p / q).log()).sum() / 12 - picked;
     const auto gradients = torch::autograd::grad({loss}, twin->parameters(), {}, {}, false, true);
     for (size_t i = 0; i < gradients.size(); ++i) {
-      const auto expected = gradients[i].defined() ? twin->parameters()[i] - kLr * gradients[i] : twin->parameters()[i];
-      EXPECT_LT((network->parameters()[i] - expected).abs().max().item<double>(), 1e-5) << network->named_parameters().keys()[i];
+      const auto expected =
+          gradients[i].defined() ? twin->parameters()[i] - kLr * gradients[i] : twin->parameters()[i];
+      EXPECT_LT((network->parameters()[i] - expected).abs().max().item<double>(), 1e-5)
+          << network->named_parameters().keys()[i];
     }
   }
 }
@@ -271,7 +293,9 @@ TEST(Objectives, TradesWithoutItsTermOrItsBallIsNatural) {
   for (const auto& [beta, epsilon] : std::vector<std::pair<double, double>>{{0.0, kEpsilon}, {6.0, 0.0}}) {
     const auto network = small_network(2);
     Spy other(*network, network->parameters(), [] {});
-    EXPECT_NEAR(step({{"part", "trades"}, {"beta", beta}}, *network, other, nullptr, epsilon).values.at("loss"), loss, 1e-6);
+    EXPECT_NEAR(
+        step({{"part", "trades"}, {"beta", beta}}, *network, other, nullptr, epsilon).values.at("loss"), loss,
+        1e-6);
     for (size_t i = 0; i < natural->parameters().size(); ++i) {
       EXPECT_LT((network->parameters()[i] - natural->parameters()[i]).abs().max().item<double>(), 1e-6) << i;
     }
@@ -326,6 +350,8 @@ TEST(ParameterGradients, RefuseWhatIsNotFinite) {
     }
     return std::string("accepted");
   };
-  EXPECT_NE(refusal((p + 1).log().sum() / 0.0 * 0.0).find("the router loss is not a number"), std::string::npos);
-  EXPECT_NE(refusal(p.sqrt().sum()).find("gradient of the router loss is not finite"), std::string::npos) << "the root's slope at 0";
+  EXPECT_NE(refusal((p + 1).log().sum() / 0.0 * 0.0).find("the router loss is not a number"),
+            std::string::npos);
+  EXPECT_NE(refusal(p.sqrt().sum()).find("gradient of the router loss is not finite"), std::string::npos)
+      << "the root's slope at 0";
 }

@@ -5,11 +5,11 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "base/error.h"
-#include "base/file.h"
-#include "base/registry.h"
-#include "train/optimizer.h"
-#include "train/schedule.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/file.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/train/optimizer.h"
+#include "gatewright/train/schedule.h"
 
 namespace {
 
@@ -19,15 +19,20 @@ constexpr int64_t kSizes[] = {12, 5};
 constexpr int64_t kSteps = 10;
 
 at::Tensor ramp(int64_t n) { return at::arange(n, at::kDouble); }
-at::Tensor gradient_of(int64_t k, int64_t t) { return at::sin(0.7 * ramp(kSizes[k]) + 1.3 * static_cast<double>(t) + static_cast<double>(k)); }
+at::Tensor gradient_of(int64_t k, int64_t t) {
+  return at::sin(0.7 * ramp(kSizes[k]) + 1.3 * static_cast<double>(t) + static_cast<double>(k));
+}
 
 std::vector<gw::NamedParameter> parameters(at::ScalarType type = at::kDouble) {
   std::vector<gw::NamedParameter> out;
-  for (int64_t k = 0; k < 2; ++k) out.push_back({k == 0 ? "conv.weight" : "norm.bias", at::cos(0.3 * ramp(kSizes[k]) + static_cast<double>(k)).to(type)});
+  for (int64_t k = 0; k < 2; ++k)
+    out.push_back({k == 0 ? "conv.weight" : "norm.bias",
+                   at::cos(0.3 * ramp(kSizes[k]) + static_cast<double>(k)).to(type)});
   return out;
 }
 
-std::shared_ptr<gw::Optimizer> make(const std::string& part, const Json& options, const std::vector<gw::NamedParameter>& list) {
+std::shared_ptr<gw::Optimizer> make(const std::string& part, const Json& options,
+                                    const std::vector<gw::NamedParameter>& list) {
   return gw::make_part<gw::Optimizer>(part, options, {list});
 }
 
@@ -37,7 +42,8 @@ void walk(gw::Optimizer& optimizer, int64_t from, int64_t to) {
     std::vector<at::Tensor> gradients;
     for (int64_t k = 0; k < 2; ++k) {
       const bool skipped = k == 1 && t % 3 == 0;
-      gradients.push_back(skipped ? at::Tensor() : gradient_of(k, t).to(optimizer.parameters()[0].value.scalar_type()));
+      gradients.push_back(skipped ? at::Tensor()
+                                  : gradient_of(k, t).to(optimizer.parameters()[0].value.scalar_type()));
     }
     optimizer.step(gradients, 0.05 / static_cast<double>(t));
   }
@@ -67,7 +73,8 @@ TEST_P(OptimizerConformance, StateRoundTripGivesTheSameBits) {
       second->load_state(first->state());
       walk(*first, cut + 1, kSteps);  // what was loaded is a copy: these steps must not reach it
       walk(*second, cut + 1, kSteps);
-      for (size_t k = 0; k < 2; ++k) EXPECT_TRUE(at::equal(whole[k].value, halves[k].value)) << "cut at " << cut << ", parameter " << k;
+      for (size_t k = 0; k < 2; ++k)
+        EXPECT_TRUE(at::equal(whole[k].value, halves[k].value)) << "cut at " << cut << ", parameter " << k;
       const auto a = uninterrupted->state(), b = second->state();
       ASSERT_EQ(a.size(), b.size());
       for (const auto& [name, tensor] : a) EXPECT_TRUE(at::equal(tensor, b.at(name))) << name;
@@ -101,7 +108,8 @@ TEST_P(OptimizerConformance, SkipsUndefinedGradients) {
 }
 
 TEST_P(OptimizerConformance, DecaysOnlyWhatItMay) {
-  const Json decay{{"weight_decay", 0.5}}, spared{{"weight_decay", 0.5}, {"no_decay", {"norm"}}}, none{{"weight_decay", 0.0}};
+  const Json decay{{"weight_decay", 0.5}}, spared{{"weight_decay", 0.5}, {"no_decay", {"norm"}}},
+      none{{"weight_decay", 0.0}};
   const auto a = parameters(), b = parameters(), c = parameters();
   walk(*make(GetParam(), decay, a), 1, 3);
   walk(*make(GetParam(), spared, b), 1, 3);
@@ -115,7 +123,9 @@ TEST_P(OptimizerConformance, DecaysOnlyWhatItMay) {
 TEST_P(OptimizerConformance, GoesDownhill) {
   const auto list = parameters();
   const auto optimizer = make(GetParam(), {{"weight_decay", 0.0}}, list);
-  const auto value = [&] { return list[0].value.square().sum().item<double>() + list[1].value.square().sum().item<double>(); };
+  const auto value = [&] {
+    return list[0].value.square().sum().item<double>() + list[1].value.square().sum().item<double>();
+  };
   const double start = value();
   for (int64_t t = 1; t <= 200; ++t) optimizer->step({2 * list[0].value, 2 * list[1].value}, 0.02);
   EXPECT_LT(value(), 0.05 * start);
@@ -128,17 +138,23 @@ TEST_P(OptimizerConformance, RefusesForeignStateAndKeepsItsOwn) {
   const auto good = optimizer->state();
   auto missing = good;
   missing.erase("norm.bias/steps");
-  EXPECT_NE(refusal(*optimizer, missing).find("\"norm.bias/steps\""), std::string::npos) << refusal(*optimizer, missing);
+  EXPECT_NE(refusal(*optimizer, missing).find("\"norm.bias/steps\""), std::string::npos)
+      << refusal(*optimizer, missing);
   auto foreign = good;
   foreign["head.weight/momentum"] = at::zeros({2});
-  EXPECT_NE(refusal(*optimizer, foreign).find("no parameter of this network"), std::string::npos) << refusal(*optimizer, foreign);
+  EXPECT_NE(refusal(*optimizer, foreign).find("no parameter of this network"), std::string::npos)
+      << refusal(*optimizer, foreign);
   auto count = good;
   count["conv.weight/steps"] = at::zeros({2}, at::kLong);
-  EXPECT_NE(refusal(*optimizer, count).find("expected one integer as \"conv.weight/steps\""), std::string::npos) << refusal(*optimizer, count);
+  EXPECT_NE(refusal(*optimizer, count).find("expected one integer as \"conv.weight/steps\""),
+            std::string::npos)
+      << refusal(*optimizer, count);
   for (const auto& wrong : {at::zeros({13}, at::kDouble), at::zeros({12}, at::kFloat)}) {
     auto shape = good;
     shape["conv.weight/any"] = wrong;
-    EXPECT_NE(refusal(*optimizer, shape).find("expected \"conv.weight/any\" like its parameter"), std::string::npos) << refusal(*optimizer, shape);
+    EXPECT_NE(refusal(*optimizer, shape).find("expected \"conv.weight/any\" like its parameter"),
+              std::string::npos)
+        << refusal(*optimizer, shape);
   }
   const auto kept = optimizer->state();
   ASSERT_EQ(kept.size(), good.size());
@@ -156,7 +172,8 @@ std::vector<std::string> optimizer_names() {
   return names;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, OptimizerConformance, ::testing::ValuesIn(optimizer_names()), [](const auto& name) { return name.param; });
+INSTANTIATE_TEST_SUITE_P(All, OptimizerConformance, ::testing::ValuesIn(optimizer_names()),
+                         [](const auto& name) { return name.param; });
 
 TEST(Optimizers, AgreeWithPyTorch) {
   const auto cases = Json::parse(gw::read_file("tests/train/golden/optimizers.json", 1 << 20));
@@ -168,7 +185,8 @@ TEST(Optimizers, AgreeWithPyTorch) {
       const auto expected = golden["values"][k].get<std::vector<double>>();
       ASSERT_EQ(expected.size(), static_cast<size_t>(kSizes[k]));
       for (size_t i = 0; i < expected.size(); ++i) {
-        EXPECT_NEAR(list[k].value[static_cast<int64_t>(i)].item<double>(), expected[i], 1e-13) << golden["part"] << golden["options"] << k << " " << i;
+        EXPECT_NEAR(list[k].value[static_cast<int64_t>(i)].item<double>(), expected[i], 1e-13)
+            << golden["part"] << golden["options"] << k << " " << i;
       }
     }
   }

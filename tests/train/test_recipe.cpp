@@ -6,16 +6,16 @@
 #include <fstream>
 #include <limits>
 
-#include "base/error.h"
+#include "gatewright/base/error.h"
+#include "gatewright/train/check.h"
 #include "tests/fuzz/check_toml.h"
 #include "tests/fuzz/replay.h"
-#include "train/check.h"
-#include "train/small_run.h"
+#include "tests/train/small_run.h"
 
 namespace {
 
 using gw::Json;
-using gw::testing::Scratch;
+using gw::test::Scratch;
 
 constexpr const char* kBody = R"(
 title = "t"
@@ -61,7 +61,9 @@ std::string refusal(const Call& call) {
   return "accepted";
 }
 
-void expect_part(const std::string& text, const std::string& part) { EXPECT_NE(text.find(part), std::string::npos) << text; }
+void expect_part(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << text;
+}
 
 gw::Mark mark(const std::string& metric, double at_least, double at_most = gw::kInfinity) {
   gw::Mark m;
@@ -100,8 +102,8 @@ TEST(Recipe, MergesDefaultsThenSizeThenArmThenArmAtSizeThenOverrides) {
   const auto set = recipe.resolve("b", "tiny", 0, {"batch=12", "objective.alpha=3"});
   EXPECT_EQ(set.batch, 12);
   EXPECT_EQ(Json::parse(set.objective), (Json{{"part", "adv_moe"}, {"alpha", 3}}));
-  for (const char* table :
-       {R"(objective={part = "adv_moe", alpha = 3})", R"(objective={"part": "adv_moe", "alpha": 3})"}) {  // as in recipes, as in JSON
+  for (const char* table : {R"(objective={part = "adv_moe", alpha = 3})",
+                            R"(objective={"part": "adv_moe", "alpha": 3})"}) {  // as in recipes, as in JSON
     EXPECT_EQ(Json::parse(recipe.resolve("b", "tiny", 0, {table}).objective).at("alpha"), 3) << table;
   }
   expect_part(refusal([&] { recipe.resolve("b", "tiny", 0, {"objective={alpha = }"}); }), "override:1:");
@@ -109,17 +111,22 @@ TEST(Recipe, MergesDefaultsThenSizeThenArmThenArmAtSizeThenOverrides) {
 
 TEST(Recipe, AnotherPartsOptionsAreReplacedWholly) {
   const auto recipe = recipe_of(kBody);
-  EXPECT_EQ(Json::parse(recipe.resolve("b", "tiny", 0).objective), (Json{{"part", "adv_moe"}, {"alpha", 2.0}}))
+  EXPECT_EQ(Json::parse(recipe.resolve("b", "tiny", 0).objective),
+            (Json{{"part", "adv_moe"}, {"alpha", 2.0}}))
       << "beta and steps were those of trades";
-  EXPECT_EQ(Json::parse(recipe.resolve("a", "paper", 0).objective), (Json{{"part", "trades"}, {"beta", 6.0}, {"steps", 7}}));
-  EXPECT_EQ(Json::parse(recipe.resolve("a", "tiny", 0, {"objective.part=natural"}).objective), (Json{{"part", "natural"}}));
+  EXPECT_EQ(Json::parse(recipe.resolve("a", "paper", 0).objective),
+            (Json{{"part", "trades"}, {"beta", 6.0}, {"steps", 7}}));
+  EXPECT_EQ(Json::parse(recipe.resolve("a", "tiny", 0, {"objective.part=natural"}).objective),
+            (Json{{"part", "natural"}}));
   EXPECT_EQ(Json::parse(recipe.resolve("a", "tiny", 0, {"objective.part=trades"}).objective),
             (Json{{"part", "trades"}, {"beta", 6.0}, {"steps", 3}}));
 }
 
 TEST(Recipe, OverridesAreJsonOrText) {
   const auto recipe = recipe_of(kBody);
-  const auto network = [&](const std::string& text) { return Json::parse(recipe.resolve("a", "tiny", 0, {text}).network); };
+  const auto network = [&](const std::string& text) {
+    return Json::parse(recipe.resolve("a", "tiny", 0, {text}).network);
+  };
   EXPECT_EQ(network("network.a=1")["a"], 1);
   EXPECT_EQ(network("network.a=1e-3")["a"], 1e-3);
   EXPECT_EQ(network("network.a=true")["a"], true);
@@ -129,23 +136,30 @@ TEST(Recipe, OverridesAreJsonOrText) {
   EXPECT_EQ(network("network.a=")["a"], "");
   EXPECT_EQ(network("network.a.b.c=1")["a"]["b"]["c"], 1);
   for (const char* bad : {"epochs", "=3", ""})
-    expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {bad}); }), "override: expected key=value, got \"");
+    expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {bad}); }),
+                "override: expected key=value, got \"");
   expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"epoch=3"}); }),
               "recipe r: unknown option \"epoch\"; did you mean \"epochs\"?");
-  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"epochs=many"}); }), "expected an integer for \"epochs\"");
-  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"objective=3"}); }), "expected a table for \"objective\"");
+  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"epochs=many"}); }),
+              "expected an integer for \"epochs\"");
+  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"objective=3"}); }),
+              "expected a table for \"objective\"");
 }
 
 TEST(Recipe, UnknownNamesGetTheNearMiss) {
   const auto recipe = recipe_of(kBody);
-  expect_part(refusal([&] { recipe.resolve("c", "tiny", 0); }), "recipe: unknown arm \"c\"; did you mean \"a\"?");
-  expect_part(refusal([&] { recipe.resolve("a", "tny", 0); }), "recipe: unknown size \"tny\"; did you mean \"tiny\"?");
+  expect_part(refusal([&] { recipe.resolve("c", "tiny", 0); }),
+              "recipe: unknown arm \"c\"; did you mean \"a\"?");
+  expect_part(refusal([&] { recipe.resolve("a", "tny", 0); }),
+              "recipe: unknown size \"tny\"; did you mean \"tiny\"?");
   expect_part(refusal([&] { recipe.seeds("papr"); }), "did you mean \"paper\"?");
   const Scratch scratch;
   std::ofstream(scratch / "advmoe.toml") << kBody;
   EXPECT_EQ(gw::load_recipe("advmoe", {"/nonexistent", scratch.path()}).name, "advmoe");
-  expect_part(refusal([&] { gw::load_recipe("advmo", {scratch.path()}); }), "recipe: unknown recipe \"advmo\"; did you mean \"advmoe\"?");
-  expect_part(refusal([&] { gw::load_recipe("../" + scratch.path().substr(1) + "/advmoe", {"/tmp"}); }), "unknown recipe");
+  expect_part(refusal([&] { gw::load_recipe("advmo", {scratch.path()}); }),
+              "recipe: unknown recipe \"advmo\"; did you mean \"advmoe\"?");
+  expect_part(refusal([&] { gw::load_recipe("../" + scratch.path().substr(1) + "/advmoe", {"/tmp"}); }),
+              "unknown recipe");
   expect_part(refusal([&] { gw::load_recipe(scratch / "none.toml", {}); }), "No such file");
 }
 
@@ -158,8 +172,10 @@ TEST(Recipe, MalformedFilesAreNamedWithTheirPlace) {
   expect_part(load("[sizes.tiny]\n"), "expected at least one entry in [arms], got none");
   expect_part(load("titel = 1\n" + body), "unknown key \"titel\"; did you mean \"title\"?");
   expect_part(load("name = 3\n" + body), "expected text for \"name\", got 3");
-  expect_part(load(body + "[sizes.x]\nseed = [1]\n"), "sizes.x: unknown key \"seed\"; did you mean \"seeds\"?");
-  expect_part(load(body + "[arms.x]\nconfg = {}\n"), "arms.x: unknown key \"confg\"; did you mean \"config\"?");
+  expect_part(load(body + "[sizes.x]\nseed = [1]\n"),
+              "sizes.x: unknown key \"seed\"; did you mean \"seeds\"?");
+  expect_part(load(body + "[arms.x]\nconfg = {}\n"),
+              "arms.x: unknown key \"confg\"; did you mean \"config\"?");
   expect_part(load(body + "[arms.x]\nconfig = 3\n"), "expected a table for \"config\", got 3");
   expect_part(load(body + "[arms.x.sizes.tinny]\n"), "unknown size \"tinny\"; did you mean \"tiny\"?");
   expect_part(load("arms = 3\n[sizes.tiny]\n"), "expected at least one entry in [arms]");
@@ -178,7 +194,8 @@ TEST(Recipe, MalformedTomlThatBreaksTheParsersAssertionsIsRefused) {
   expect_part(load("[[="), "r.toml:1:3: expected TOML");
   expect_part(load("title = \"t\"\n[="), "r.toml:2:2: expected TOML");
   expect_part(refusal([] { recipe_of(kBody).resolve("a", "tiny", 0, {"objective={}\n[="}); }), "override");
-  expect_part(refusal([] { recipe_of(kBody).resolve("a", "tiny", 0, {"objective={alpha = [=}"}); }), "override:1:");
+  expect_part(refusal([] { recipe_of(kBody).resolve("a", "tiny", 0, {"objective={alpha = [=}"}); }),
+              "override:1:");
 }
 
 TEST(Recipe, DeepKeysAreRefusedBeforeTheyAreParsed) {
@@ -197,12 +214,20 @@ TEST(Recipe, DeepKeysAreRefusedBeforeTheyAreParsed) {
   expect_part(load("x = \"\"\"a\"\"\"\"" + ("\n" + dotted(100000)) + " = 1\n"), message);
   const auto recipe = recipe_of(kBody);
   expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {dotted(60000) + "=1"}); }), message);
-  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"network.a=" + std::string(60000, '[') + std::string(60000, ']')}); }), message);
+  expect_part(refusal([&] {
+                recipe.resolve("a", "tiny", 0,
+                               {"network.a=" + std::string(60000, '[') + std::string(60000, ']')});
+              }),
+              message);
   EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(10));
   const std::string dots(500, '.');
-  EXPECT_EQ(load("title = \"" + dots + "\" # " + dots + "\n" + std::string(kBody).substr(std::string(kBody).find("[defaults]"))), "accepted")
+  EXPECT_EQ(load("title = \"" + dots + "\" # " + dots + "\n" +
+                 std::string(kBody).substr(std::string(kBody).find("[defaults]"))),
+            "accepted")
       << "dots of texts and comments are no levels";
-  EXPECT_EQ(load(std::string(kBody) + "[paper]\nnumbers = [" + std::string("1.5, ") + "2.5]\n" + dotted(60) + " = 1\n"), "accepted");
+  EXPECT_EQ(load(std::string(kBody) + "[paper]\nnumbers = [" + std::string("1.5, ") + "2.5]\n" + dotted(60) +
+                 " = 1\n"),
+            "accepted");
 }
 
 TEST(Recipe, NamesCannotLeadOutOfTheDirectory) {
@@ -216,12 +241,15 @@ TEST(Recipe, NamesCannotLeadOutOfTheDirectory) {
   expect_part(load("name = \"" + std::string(65, 'a') + "\"\n" + body), "at most 64");
   EXPECT_EQ(load("name = \"A-z_0.9\"\n" + body), "accepted");
   const auto recipe = recipe_of(body);
-  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"arm=../../x"}); }), "expected the name of the arm");
-  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"name=../../x"}); }), "expected the name of the recipe");
+  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"arm=../../x"}); }),
+              "expected the name of the arm");
+  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"name=../../x"}); }),
+              "expected the name of the recipe");
 }
 
 TEST(Recipe, AnyBytesAreReadOrRefused) {
-  const auto counts = gw::testing::replay("toml", 2000, [](std::string_view bytes) { return gw::testing::check_toml(bytes); });
+  const auto counts =
+      gw::test::replay("toml", 2000, [](std::string_view bytes) { return gw::test::check_toml(bytes); });
   EXPECT_GT(counts.accepted, 20);
   EXPECT_GT(counts.refused, 500);
 }
@@ -231,10 +259,12 @@ TEST(Recipe, MarksThatCouldNotBeJudgedAreRefused) {
     return refusal([&] { recipe_of(std::string(kBody) + "[[marks]]\nname = \"m\"\n" + lines); });
   };
   EXPECT_EQ(load("metric = \"x\"\narm = \"a\"\nat_least = 1\nsizes = [\"tiny\"]\n"), "accepted");
-  expect_part(load("metric = \"x\"\narm = \"ab\"\nat_least = 1\n"), "unknown arm \"ab\"; did you mean \"a\"?");
+  expect_part(load("metric = \"x\"\narm = \"ab\"\nat_least = 1\n"),
+              "unknown arm \"ab\"; did you mean \"a\"?");
   expect_part(load("metric = \"x\"\narm = \"a\"\nminus = \"q\"\nat_least = 1\n"), "unknown arm \"q\"");
   expect_part(load("metric = \"x\"\narm = \"a\"\ndivided_by = \"q\"\nat_least = 1\n"), "unknown arm \"q\"");
-  expect_part(load("metric = \"x\"\narm = \"a\"\nat_least = 1\nsizes = [\"tinny\"]\n"), "unknown size \"tinny\"");
+  expect_part(load("metric = \"x\"\narm = \"a\"\nat_least = 1\nsizes = [\"tinny\"]\n"),
+              "unknown size \"tinny\"");
   expect_part(load("metric = \"x\"\nat_least = 1\n"), "expected a metric and an arm, got none");
   expect_part(load("metric = \"x\"\narm = \"a\"\n"), "expected at_least or at_most, got no bound");
   expect_part(load("metric = \"x\"\narm = \"a\"\nat_least = 2\nat_most = 1\n"), "it could not hold");
@@ -273,7 +303,8 @@ TEST(Judge, MissingSeedsAreLeftOutAndNothingMeasuredDoesNotHold) {
   EXPECT_FALSE(judged(mark("y", -1), kResults).holds);
   auto zero = mark("x", -gw::kInfinity, 10);
   zero.divided_by = "b";
-  EXPECT_FALSE(judged(zero, {{"a", 0, {{"x", 1}}}, {"b", 0, {{"x", 0}}}}).holds) << "a ratio with zero was not measured";
+  EXPECT_FALSE(judged(zero, {{"a", 0, {{"x", 1}}}, {"b", 0, {{"x", 0}}}}).holds)
+      << "a ratio with zero was not measured";
 }
 
 TEST(Judge, NaNAndInfinityDoNotHold) {

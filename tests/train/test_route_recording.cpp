@@ -4,13 +4,13 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
-#include "base/file.h"
-#include "routing/recording_reader.h"
-#include "train/small_run.h"
+#include "gatewright/base/file.h"
+#include "gatewright/routing/recording_reader.h"
+#include "tests/train/small_run.h"
 
 namespace {
 
-using namespace gw::testing;
+using namespace gw::test;
 using gw::Json;
 using gw::Trainer;
 
@@ -18,9 +18,11 @@ std::string bytes_of(const std::string& path) { return gw::read_file(path, 64 <<
 
 Json routes(const std::string& replay = "") { return {{"record", true}, {"replay", replay}}; }
 
-gw::TrainConfig config_of(const std::string& objective, const Json& routes, const std::string& routing = "image") {
+gw::TrainConfig config_of(const std::string& objective, const Json& routes,
+                          const std::string& routing = "image") {
   auto config = small_config(small_objective(objective));
-  config.evaluation = R"({"attacks":["joint","pgd"],"attack_options":{"joint":{"steps":1},"pgd":{"steps":2}},"batch":10})";
+  config.evaluation =
+      R"({"attacks":["joint","pgd"],"attack_options":{"joint":{"steps":1},"pgd":{"steps":2}},"batch":10})";
   config.routes = routes.dump();
   auto network = Json::parse(config.network);
   network["routing"] = routing;
@@ -39,8 +41,10 @@ Finished run(Trainer& trainer, const std::string& directory) {
   Recording observer;
   trainer.run({directory}, observer);
   Finished out;
-  for (const auto& item : trainer.network().named_parameters()) out.weights[item.key()] = item.value().detach().clone();
-  for (const auto& item : trainer.network().named_buffers()) out.weights[item.key()] = item.value().detach().clone();
+  for (const auto& item : trainer.network().named_parameters())
+    out.weights[item.key()] = item.value().detach().clone();
+  for (const auto& item : trainer.network().named_buffers())
+    out.weights[item.key()] = item.value().detach().clone();
   out.evaluation = trainer.evaluate_on_test(observer).details;
   out.recording = bytes_of(directory + "/" + gw::kRoutesFile);
   out.summary = bytes_of(directory + "/" + gw::kRouteSummaryFile);
@@ -67,17 +71,21 @@ std::string refusal(const gw::TrainConfig& config) {
   return "accepted";
 }
 
-void expect_part(const std::string& text, const std::string& part) { EXPECT_NE(text.find(part), std::string::npos) << text; }
+void expect_part(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << text;
+}
 
 }  // namespace
 
 TEST(RouteRecording, ARecordedRunReplaysToTheBit) {
-  for (const auto& [objective, routing] : std::vector<std::pair<std::string, std::string>>{{"adv_moe", "image"}, {"trades", "layer"}}) {
+  for (const auto& [objective, routing] :
+       std::vector<std::pair<std::string, std::string>>{{"adv_moe", "image"}, {"trades", "layer"}}) {
     SCOPED_TRACE(objective + " " + routing);
     const Scratch first, second;
     const auto recorded = run(config_of(objective, routes(), routing), first.path());
     const auto replayed = run(config_of(objective, routes(first / gw::kRoutesFile), routing), second.path());
-    for (const auto& [name, tensor] : recorded.weights) EXPECT_TRUE(tensor.equal(replayed.weights.at(name))) << name;
+    for (const auto& [name, tensor] : recorded.weights)
+      EXPECT_TRUE(tensor.equal(replayed.weights.at(name))) << name;
     EXPECT_EQ(recorded.evaluation, replayed.evaluation);
     EXPECT_EQ(recorded.recording, replayed.recording);
     EXPECT_EQ(recorded.summary, replayed.summary);
@@ -96,7 +104,8 @@ TEST(RouteRecording, NoBitOfARunDependsOnTheNumberOfThreads) {
   }
   at::set_num_threads(before);
   for (size_t i = 1; i < runs.size(); ++i) {
-    for (const auto& [name, tensor] : runs[0].weights) EXPECT_TRUE(tensor.equal(runs[i].weights.at(name))) << name << ", " << i + 1 << " threads";
+    for (const auto& [name, tensor] : runs[0].weights)
+      EXPECT_TRUE(tensor.equal(runs[i].weights.at(name))) << name << ", " << i + 1 << " threads";
     EXPECT_EQ(runs[0].evaluation, runs[i].evaluation);
     EXPECT_EQ(runs[0].recording, runs[i].recording);
   }
@@ -105,18 +114,21 @@ TEST(RouteRecording, NoBitOfARunDependsOnTheNumberOfThreads) {
 TEST(RouteRecording, RecordingChangesNothing) {
   const Scratch first, second;
   auto silent = config_of("adv_moe", Json::object());
-  Trainer plain(silent), watched(config_of("adv_moe", {{"record", true}, {"scores", true}, {"weights", true}}));
+  Trainer plain(silent),
+      watched(config_of("adv_moe", {{"record", true}, {"scores", true}, {"weights", true}}));
   Recording a, b;
   plain.run({first.path()}, a);
   watched.run({second.path()}, b);
   EXPECT_EQ(a.records, b.records);
-  const auto expected = gw::load_safetensors(first / gw::kLastCheckpoint), got = gw::load_safetensors(second / gw::kLastCheckpoint);
+  const auto expected = gw::load_safetensors(first / gw::kLastCheckpoint),
+             got = gw::load_safetensors(second / gw::kLastCheckpoint);
   for (const auto& [name, tensor] : expected.tensors) EXPECT_TRUE(tensor.equal(got.tensors.at(name))) << name;
   EXPECT_FALSE(std::filesystem::exists(first / gw::kRoutesFile));
 }
 
-// With TRADES the answer's path does not depend on the scores but through the choice: forced to the recorded routes, the experts
-// must become the same bits although every decision of the present router would be another one.
+// With TRADES the answer's path does not depend on the scores but through the choice: forced to the recorded
+// routes, the experts must become the same bits although every decision of the present router would be
+// another one.
 TEST(RouteRecording, AnotherRouterFollowsTheRecordedRoutes) {
   const Scratch first, second, third;
   const auto recorded = run(config_of("trades", routes()), first.path());
@@ -125,7 +137,8 @@ TEST(RouteRecording, AnotherRouterFollowsTheRecordedRoutes) {
   scramble_router(forced.network());
   const auto strayed = run(free, second.path()), followed = run(forced, third.path());
   EXPECT_EQ(recorded.recording, followed.recording);
-  EXPECT_NE(recorded.recording, strayed.recording) << "the other router routes the same: this test would prove nothing";
+  EXPECT_NE(recorded.recording, strayed.recording)
+      << "the other router routes the same: this test would prove nothing";
   size_t differ = 0;
   for (const auto& [name, tensor] : recorded.weights) {
     if (name.rfind("router.", 0) == 0) continue;

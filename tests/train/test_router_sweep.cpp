@@ -5,13 +5,13 @@
 #include <fstream>
 #include <set>
 
-#include "base/error.h"
-#include "base/registry.h"
-#include "train/small_run.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/registry.h"
+#include "tests/train/small_run.h"
 
 namespace {
 
-using namespace gw::testing;
+using namespace gw::test;
 using gw::Json;
 
 std::vector<std::string> names(const char* kind) {
@@ -30,7 +30,8 @@ struct Texts {
   Scratch scratch;
   std::vector<std::string> files;
   Texts() {
-    for (const char* text : {"the cat sat on the mat and the dog on the log; ", "10 + 11 = 21, 12 + 13 = 25, 31 + 4 = 35; "}) {
+    for (const char* text :
+         {"the cat sat on the mat and the dog on the log; ", "10 + 11 = 21, 12 + 13 = 25, 31 + 4 = 35; "}) {
       files.push_back(scratch.path() + "/" + std::to_string(files.size()) + ".txt");
       std::ofstream out(files.back());
       for (int i = 0; i < 12; ++i) out << text;
@@ -39,7 +40,8 @@ struct Texts {
 };
 
 /// 58 windows of 16 bytes, 40 to train on: 5 steps. `mixture`: options of every block's mixture.
-gw::TrainConfig token_config(const Texts& texts, const Json& mixture, const std::string& task = "classification") {
+gw::TrainConfig token_config(const Texts& texts, const Json& mixture,
+                             const std::string& task = "classification") {
   gw::TrainConfig config;
   config.name = "sweep", config.arm = "token";
   config.task = Json{{"part", task}}.dump();
@@ -52,7 +54,8 @@ gw::TrainConfig token_config(const Texts& texts, const Json& mixture, const std:
 }
 
 Json mixture_of(const Json& gate, const Json& policy, int64_t experts) {
-  return {{"experts", experts}, {"gate", gate}, {"policy", policy}, {"bank", {{"part", "mlp"}, {"hidden", 8}}}};
+  return {
+      {"experts", experts}, {"gate", gate}, {"policy", policy}, {"bank", {{"part", "mlp"}, {"hidden", 8}}}};
 }
 
 /// Trains; some weight must have moved, and every loss is finite. Errors pass through.
@@ -61,11 +64,13 @@ void train_moves_weights(const gw::TrainConfig& config) {
   gw::check_config(config);
   gw::Trainer trainer(config);
   std::map<std::string, at::Tensor> before;
-  for (const auto& item : trainer.model().named_parameters()) before[item.key()] = item.value().detach().clone();
+  for (const auto& item : trainer.model().named_parameters())
+    before[item.key()] = item.value().detach().clone();
   Recording recording;
   trainer.run({scratch.path()}, recording);
   int64_t moved = 0;
-  for (const auto& item : trainer.model().named_parameters()) moved += at::equal(item.value(), before.at(item.key())) ? 0 : 1;
+  for (const auto& item : trainer.model().named_parameters())
+    moved += at::equal(item.value(), before.at(item.key())) ? 0 : 1;
   EXPECT_GT(moved, 0);
   for (const auto& record : recording.records) {
     if (record.at("kind") != "train") continue;
@@ -81,7 +86,8 @@ TEST_P(PolicySweep, TrainsOnTokensByName) {
   const int64_t experts = 4;
   train_moves_weights(token_config(texts, mixture_of("linear", Json{{"part", name}}, experts)));
 }
-INSTANTIATE_TEST_SUITE_P(Every, PolicySweep, ::testing::ValuesIn(names("policies")), [](const auto& part) { return part.param; });
+INSTANTIATE_TEST_SUITE_P(Every, PolicySweep, ::testing::ValuesIn(names("policies")),
+                         [](const auto& part) { return part.param; });
 
 class GateSweep : public ::testing::TestWithParam<std::string> {};
 
@@ -89,7 +95,8 @@ TEST_P(GateSweep, TrainsOnTokensByNameOrIsRefusedByItsTrait) {
   const Texts texts;
   const auto name = GetParam();
   const int64_t experts = has_trait("gates", name, "2 experts only") ? 2 : 4;
-  const auto config = token_config(texts, mixture_of(Json{{"part", name}}, Json{{"part", "softmax_top_k"}, {"k", 1}}, experts));
+  const auto config = token_config(
+      texts, mixture_of(Json{{"part", name}}, Json{{"part", "softmax_top_k"}, {"k", 1}}, experts));
   if (!has_trait("gates", name, "images")) return train_moves_weights(config);
   try {
     gw::check_config(config);
@@ -98,7 +105,8 @@ TEST_P(GateSweep, TrainsOnTokensByNameOrIsRefusedByItsTrait) {
     EXPECT_NE(std::string(error.what()).find("trait \"images\""), std::string::npos) << error.what();
   }
 }
-INSTANTIATE_TEST_SUITE_P(Every, GateSweep, ::testing::ValuesIn(names("gates")), [](const auto& part) { return part.param; });
+INSTANTIATE_TEST_SUITE_P(Every, GateSweep, ::testing::ValuesIn(names("gates")),
+                         [](const auto& part) { return part.param; });
 
 class BalancerSweep : public ::testing::TestWithParam<std::string> {};
 
@@ -111,11 +119,13 @@ TEST_P(BalancerSweep, TrainsOnTokensByName) {
   mixture["balancers"] = Json::array({name});
   train_moves_weights(token_config(texts, mixture));
 }
-INSTANTIATE_TEST_SUITE_P(Every, BalancerSweep, ::testing::ValuesIn(names("balancers")), [](const auto& part) { return part.param; });
+INSTANTIATE_TEST_SUITE_P(Every, BalancerSweep, ::testing::ValuesIn(names("balancers")),
+                         [](const auto& part) { return part.param; });
 
 TEST(Tasks, APartThatNeedsWhatTheModelHasNotIsRefusedByName) {
   auto config = gw::TrainConfig();
-  config.task = R"({"part":"classification"})", config.data = R"({"part":"table"})", config.objective = R"({"part":"natural"})";
+  config.task = R"({"part":"classification"})", config.data = R"({"part":"table"})",
+  config.objective = R"({"part":"natural"})";
   config.network = Json{{"part", "tabular"}, {"mixture", mixture_of("linear", "hash", 4)}}.dump();
   try {
     gw::check_config(config);
@@ -132,7 +142,9 @@ TEST(Tasks, DataWithoutTheFieldOfTheTaskAreRefusedByName) {
     gw::Trainer trainer(config);
     ADD_FAILURE() << "accepted";
   } catch (const gw::ValueError& error) {
-    EXPECT_NE(std::string(error.what()).find("expected the field \"y\", got domain, label, target, token"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("expected the field \"y\", got domain, label, target, token"),
+              std::string::npos)
+        << error.what();
   }
 }
 
@@ -162,7 +174,8 @@ TEST(Tasks, BlocksDrawApartAndEveryStepAnew) {
 
 TEST(Tasks, ControllersActAfterEveryStep) {
   const Texts texts;
-  auto mixture = mixture_of("linear", Json{{"part", "deepseek_v3"}, {"groups", 1}, {"kept_groups", 1}, {"k", 1}}, 4);
+  auto mixture =
+      mixture_of("linear", Json{{"part", "deepseek_v3"}, {"groups", 1}, {"kept_groups", 1}, {"k", 1}}, 4);
   mixture["balancers"] = Json::array({R"({"part":"bias_update","rate":0.01})"});
   const Scratch scratch;
   Recording recording;
@@ -170,7 +183,8 @@ TEST(Tasks, ControllersActAfterEveryStep) {
   trainer.run({scratch.path()}, recording);
   bool moved = false;
   for (const auto& item : trainer.model().named_buffers()) {
-    if (item.key().find("selection_bias") != std::string::npos) moved = moved || item.value().abs().max().item<double>() > 0;
+    if (item.key().find("selection_bias") != std::string::npos)
+      moved = moved || item.value().abs().max().item<double>() > 0;
   }
   EXPECT_TRUE(moved) << "end_step was not called";
 }
@@ -178,7 +192,8 @@ TEST(Tasks, ControllersActAfterEveryStep) {
 /// Next bytes, tables: a run that is stopped and resumed ends in the same bits, with one thread as with two.
 TEST(Tasks, AResumedRunOfTokensHasTheSameBits) {
   const Texts texts;
-  auto config = token_config(texts, mixture_of("linear", Json{{"part", "noisy_top_k"}, {"k", 2}}, 4), "next_token");
+  auto config =
+      token_config(texts, mixture_of("linear", Json{{"part", "noisy_top_k"}, {"k", 2}}, 4), "next_token");
   config.epochs = 2, config.routes = R"({"record":true})";
   const auto run = [&](int64_t stop_after) {
     const Scratch scratch;
@@ -210,20 +225,26 @@ TEST(Tasks, ATableOfNumbersIsLearnt) {
   {
     std::ofstream out(path);
     out << "y,x,g\n";
-    for (int i = 0; i < 120; ++i) out << (i % 2 == 0 ? 3 * i + 1 : 400 - i) << ',' << i << ',' << (i % 2 == 0 ? "up" : "down") << '\n';
+    for (int i = 0; i < 120; ++i)
+      out << (i % 2 == 0 ? 3 * i + 1 : 400 - i) << ',' << i << ',' << (i % 2 == 0 ? "up" : "down") << '\n';
   }
   gw::TrainConfig config;
   config.name = "table", config.arm = "mixture";
-  config.task = R"({"part":"regression"})", config.objective = R"({"part":"natural"})", config.optimizer = R"({"part":"adam"})";
+  config.task = R"({"part":"regression"})", config.objective = R"({"part":"natural"})",
+  config.optimizer = R"({"part":"adam"})";
   config.data = Json{{"part", "table"}, {"path", path}, {"response", "y"}, {"classes", false}}.dump();
-  config.network = Json{{"part", "tabular"}, {"width", 16}, {"mixture", mixture_of("linear", Json{{"part", "softmax_top_k"}, {"k", 2}}, 4)}}.dump();
+  config.network = Json{{"part", "tabular"},
+                        {"width", 16},
+                        {"mixture", mixture_of("linear", Json{{"part", "softmax_top_k"}, {"k", 2}}, 4)}}
+                       .dump();
   config.schedule = R"({"lr":0.02})", config.epochs = 30, config.batch = 16;
   gw::Trainer trainer(config);
   Recording recording;
   trainer.run({scratch.path()}, recording);
   EXPECT_LT(trainer.evaluate_on_test(recording).metrics.at("rmse"), 0.2) << "predicting the mean gives 1";
   const auto& first = recording.records.front();
-  EXPECT_NEAR(first.at("rmse").get<double>(), std::sqrt(first.at("loss").get<double>()), 1e-12) << "a root in the steps' records too";
+  EXPECT_NEAR(first.at("rmse").get<double>(), std::sqrt(first.at("loss").get<double>()), 1e-12)
+      << "a root in the steps' records too";
 }
 
 }  // namespace

@@ -9,13 +9,13 @@
 #include <limits>
 #include <random>
 
-#include "base/error.h"
-#include "base/file.h"
-#include "train/small_run.h"
+#include "gatewright/base/error.h"
+#include "gatewright/base/file.h"
+#include "tests/train/small_run.h"
 
 namespace {
 
-using namespace gw::testing;
+using namespace gw::test;
 using gw::Json;
 using gw::Trainer;
 
@@ -44,8 +44,8 @@ struct Finished {
 };
 
 Finished finished(Trainer& trainer, const std::string& directory, const Recording& recording) {
-  return {weights(trainer.network()), bytes_of(directory + "/" + gw::kLastCheckpoint), bytes_of(directory + "/" + gw::kBestCheckpoint),
-          recording.records};
+  return {weights(trainer.network()), bytes_of(directory + "/" + gw::kLastCheckpoint),
+          bytes_of(directory + "/" + gw::kBestCheckpoint), recording.records};
 }
 
 Finished uninterrupted(const gw::TrainConfig& config) {
@@ -69,7 +69,9 @@ Finished interrupted(const gw::TrainConfig& config, const std::vector<int64_t>& 
       EXPECT_EQ(i, stops.size()) << "was not interrupted at step " << stops[i];
       return finished(trainer, scratch.path(), recording);
     } catch (const gw::Interrupted& stop) {
-      EXPECT_NE(std::string(stop.what()).find("the run in " + scratch.path() + " can be resumed"), std::string::npos) << stop.what();
+      EXPECT_NE(std::string(stop.what()).find("the run in " + scratch.path() + " can be resumed"),
+                std::string::npos)
+          << stop.what();
     }
   }
   ADD_FAILURE() << "never finished";
@@ -135,12 +137,13 @@ TEST(Trainer, TheSameConfigGivesTheSameBits) {
 
 TEST(Trainer, ResumesBitForBitFromAnyStep) {
   std::mt19937 random(20231012);  // committed: a failure repeats
-  for (const auto& [part, target] :
-       std::vector<std::pair<std::string, std::string>>{{"adv_moe", "label_mod_n"}, {"adv_moe", "bilevel"}, {"trades", ""}}) {
+  for (const auto& [part, target] : std::vector<std::pair<std::string, std::string>>{
+           {"adv_moe", "label_mod_n"}, {"adv_moe", "bilevel"}, {"trades", ""}}) {
     SCOPED_TRACE(part + " " + target);
     const auto config = small_config(objective_of(part, target));
     const auto whole = uninterrupted(config);
-    const auto first = static_cast<int64_t>(1 + random() % 3), second = static_cast<int64_t>(5 + random() % 3);
+    const auto first = static_cast<int64_t>(1 + random() % 3),
+               second = static_cast<int64_t>(5 + random() % 3);
     SCOPED_TRACE("stops after " + std::to_string(first) + " and " + std::to_string(second));
     expect_same(whole, interrupted(config, {first, second}));
   }
@@ -149,23 +152,32 @@ TEST(Trainer, ResumesBitForBitFromAnyStep) {
 TEST(Trainer, ResumesBitForBitBetweenEpochsAndWithAdam) {
   auto config = small_config(small_objective("adv_moe"));
   config.optimizer = R"({"part":"adam"})";
-  expect_same(uninterrupted(config), interrupted(config, {4}));  // 4 steps per epoch: stops before the first step of the second
+  expect_same(uninterrupted(config),
+              interrupted(config, {4}));  // 4 steps per epoch: stops before the first step of the second
 }
 
-// Layers that choose by a temperature which falls from 2 to 0.5 over 16 steps: the run's 8 steps, numbered from 0, end at 2 - 1.5·7/16.
+// Layers that choose by a temperature which falls from 2 to 0.5 over 16 steps: the run's 8 steps, numbered
+// from 0, end at 2 - 1.5·7/16.
 TEST(Trainer, ATemperatureFallsDuringARunAndAfterAResume) {
   auto config = small_config(small_objective("natural"));
   auto network = Json::parse(config.network);
   network["routing"] = "layer";
-  network["gate"] = {{"part", "dense_to_sparse"}, {"learn", false}, {"temperature", 2.0}, {"anneal_to", 0.5}, {"anneal_steps", 16}};
+  network["gate"] = {{"part", "dense_to_sparse"},
+                     {"learn", false},
+                     {"temperature", 2.0},
+                     {"anneal_to", 0.5},
+                     {"anneal_steps", 16}};
   config.network = network.dump();
   const auto whole = uninterrupted(config);
   int gates = 0;
   for (const auto& [name, tensor] : whole.network) {
     if (name.find("log_temperature") == std::string::npos) continue;
     ++gates;
-    const double at_best = std::exp(tensor.item<double>());  // the kept network is the best epoch's: the last or the one before
-    EXPECT_TRUE(std::abs(at_best - (2 - 1.5 * 7 / 16)) < 1e-6 || std::abs(at_best - (2 - 1.5 * 3 / 16)) < 1e-6) << name << " " << at_best;
+    const double at_best =
+        std::exp(tensor.item<double>());  // the kept network is the best epoch's: the last or the one before
+    EXPECT_TRUE(std::abs(at_best - (2 - 1.5 * 7 / 16)) < 1e-6 ||
+                std::abs(at_best - (2 - 1.5 * 3 / 16)) < 1e-6)
+        << name << " " << at_best;
   }
   EXPECT_GT(gates, 0);
   expect_same(whole, interrupted(config, {3, 6}));
@@ -188,7 +200,8 @@ TEST(Trainer, ARunCutBeforeItsFirstCheckpointStartsAgain) {
   const auto whole = uninterrupted(config);
   const Scratch scratch;
   Recording recording;
-  recording.records = {Json{{"step", 1}, {"kind", "train"}}};  // a record that was written before the process died
+  recording.records = {
+      Json{{"step", 1}, {"kind", "train"}}};  // a record that was written before the process died
   Trainer trainer(config);
   trainer.run({scratch.path(), true}, recording);
   expect_same(whole, finished(trainer, scratch.path(), recording));
@@ -205,7 +218,8 @@ TEST(Trainer, EndsWithTheBestWeights) {
   Trainer trainer(config);
   trainer.run({scratch.path()}, recording);
   const auto file = gw::load_safetensors(scratch / gw::kBestCheckpoint);
-  for (const auto& [name, tensor] : weights(trainer.network())) EXPECT_TRUE(at::equal(tensor, file.tensors.at("model/" + name))) << name;
+  for (const auto& [name, tensor] : weights(trainer.network()))
+    EXPECT_TRUE(at::equal(tensor, file.tensors.at("model/" + name))) << name;
   double best = -1;
   int64_t best_step = 0;
   for (const auto& record : recording.records) {
@@ -223,7 +237,8 @@ TEST(Trainer, DivergingWeightsNameTheStepAndAreNotSaved) {
     SCOPED_TRACE(part);
     auto config = small_config(small_objective(part));
     config.schedule = Json{{"lr", 1e3}, {"shape", "constant"}}.dump();
-    config.optimizer = Json{{"part", "sgd"}, {"momentum", 0.0}, {"weight_decay", 1e3}}.dump();  // times -1e6 at every step
+    config.optimizer =
+        Json{{"part", "sgd"}, {"momentum", 0.0}, {"weight_decay", 1e3}}.dump();  // times -1e6 at every step
     config.checkpoint_steps = 1, config.epochs = 5;
     const Scratch scratch;
     Trainer trainer(config);
@@ -247,7 +262,8 @@ TEST(Trainer, PoisonedWeightsAreFoundBeforeAnythingIsSaved) {
       const auto good = bytes_of(scratch / gw::kLastCheckpoint);
       auto file = gw::load_safetensors(scratch / gw::kLastCheckpoint);
       for (auto& [name, tensor] : file.tensors) {
-        if (name.find(std::string("model/") + where) == 0 && tensor.is_floating_point() && name.find("running") == std::string::npos)
+        if (name.find(std::string("model/") + where) == 0 && tensor.is_floating_point() &&
+            name.find("running") == std::string::npos)
           tensor.fill_(NAN);
       }
       gw::seal_checkpoint(file);
@@ -257,7 +273,8 @@ TEST(Trainer, PoisonedWeightsAreFoundBeforeAnythingIsSaved) {
       Trainer trainer(config);
       const auto message = numeric_error(trainer, scratch.path(), true);
       EXPECT_NE(message.find("stopped at step 2 (epoch 0)"), std::string::npos) << message;
-      EXPECT_EQ(bytes_of(scratch / gw::kLastCheckpoint), poisoned) << "a checkpoint was written after the NaN";
+      EXPECT_EQ(bytes_of(scratch / gw::kLastCheckpoint), poisoned)
+          << "a checkpoint was written after the NaN";
     }
   }
 }
@@ -330,9 +347,13 @@ TEST(Trainer, RefusesSlipsInNestedTablesBeforeTraining) {
   EXPECT_NE(refusal(bad).find("did you mean \"joint\"?"), std::string::npos) << refusal(bad);
   bad = good, bad.network = R"({"backbone":"smal_cnn"})";
   EXPECT_NE(refusal(bad).find("did you mean \"small_cnn\"?"), std::string::npos) << refusal(bad);
-  bad = good, bad.network = R"({"experts":2,"ratio":0.5,"gate":{"part":"cnn","arch":"small"},"policy":{"part":"softmax_top_k","k":3}})";
+  bad = good,
+  bad.network =
+      R"({"experts":2,"ratio":0.5,"gate":{"part":"cnn","arch":"small"},"policy":{"part":"softmax_top_k","k":3}})";
   EXPECT_NE(refusal(bad).find("expected k <= experts (2), got 3"), std::string::npos) << refusal(bad);
-  bad = good, bad.network = R"({"experts":4,"ratio":0.5,"gate":{"part":"cnn","arch":"small"},"policy":{"part":"softmax_top_k","k":2}})";
+  bad = good,
+  bad.network =
+      R"({"experts":4,"ratio":0.5,"gate":{"part":"cnn","arch":"small"},"policy":{"part":"softmax_top_k","k":2}})";
   EXPECT_NE(refusal(bad).find("expected one expert per image"), std::string::npos) << refusal(bad);
   bad = good, bad.clip = R"({"ruoter":1})";
   EXPECT_NE(refusal(bad).find("did you mean \"router\"?"), std::string::npos) << refusal(bad);

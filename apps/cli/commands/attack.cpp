@@ -7,13 +7,13 @@
 #include "apps/cli/command.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
-#include "base/fraction.h"
-#include "observe/html.h"
-#include "observe/progress.h"
-#include "observe/run_directory.h"
-#include "train/evaluate.h"
-#include "train/recipe.h"
-#include "train/trainer.h"
+#include "gatewright/base/fraction.h"
+#include "gatewright/report/html.h"
+#include "gatewright/runs/progress.h"
+#include "gatewright/runs/run_directory.h"
+#include "gatewright/train/evaluate.h"
+#include "gatewright/train/recipe.h"
+#include "gatewright/train/trainer.h"
 
 namespace gw {
 namespace {
@@ -27,23 +27,31 @@ double radius_of(const std::string& text) {
 
 std::string is_radius(const std::string& text) {
   const double value = radius_of(text);
-  return value >= 0 && value <= 1 ? "" : "expected a number from 0 to 1 or a fraction like 8/255, got " + text;
+  return value >= 0 && value <= 1 ? ""
+                                  : "expected a number from 0 to 1 or a fraction like 8/255, got " + text;
 }
 
 /// Attacks a trained network on the test images of its run.
 class AttackCommand : public Command {
  public:
   using Command::Command;
-  static constexpr const char* kSummary = "Attack a trained network: accuracy under each attack, and the worst case over all.";
+  static constexpr const char* kSummary =
+      "Attack a trained network: accuracy under each attack, and the worst case over all.";
 
-  const char* example() const override { return "gatewright attack runs/first --with ensemble --with per_pathway --images 200"; }
+  const char* example() const override {
+    return "gatewright attack runs/first --with ensemble --with per_pathway --images 200";
+  }
 
   void declare(CLI::App& app) override {
     app.add_option("run", run_, "run directory")->required();
     app.add_option("--with", attacks_, "parts of the attacks catalogue; default: those of the run's recipe");
-    app.add_option("--set", overrides_, "override an evaluation value, or epsilon: attack_options.joint.steps=50, epsilon=8/255");
-    app.add_option("--epsilon", radius_, "radius of the ball, 0.03 or 8/255; default: the run's")->type_name("NUMBER")->check(is_radius);
-    app.add_option("--images", images_, "the first so many test images; 0: all; default: as the run's recipe says")
+    app.add_option("--set", overrides_,
+                   "override an evaluation value, or epsilon: attack_options.joint.steps=50, epsilon=8/255");
+    app.add_option("--epsilon", radius_, "radius of the ball, 0.03 or 8/255; default: the run's")
+        ->type_name("NUMBER")
+        ->check(is_radius);
+    app.add_option("--images", images_,
+                   "the first so many test images; 0: all; default: as the run's recipe says")
         ->check(at_least_zero);
     app.add_option("--checkpoint", checkpoint_, "file in the run directory")->capture_default_str();
     app.add_flag("--json", json_, "print JSON");
@@ -70,7 +78,8 @@ class AttackCommand : public Command {
       }
       progress->update(done);
     };
-    const auto result = evaluate(*network, data.test, evaluation, epsilon, Rng(static_cast<uint64_t>(config.seed)).fork("test"), tick);
+    const auto result = evaluate(*network, data.test, evaluation, epsilon,
+                                 Rng(static_cast<uint64_t>(config.seed)).fork("test"), tick);
     progress.reset();
     print(result, epsilon);
     return 0;
@@ -109,13 +118,18 @@ class AttackCommand : public Command {
       return;
     }
     std::vector<std::vector<std::string>> rows{{"images", ">accuracy %"}};
-    const auto add = [&](const std::string& name, double share) { rows.push_back({name, fmt::format("{:.2f}", 100 * share)}); };
+    const auto add = [&](const std::string& name, double share) {
+      rows.push_back({name, fmt::format("{:.2f}", 100 * share)});
+    };
     add("clean", result.clean_accuracy);
     for (const auto& [name, share] : result.robust_accuracy) add(words(name), share);
-    for (size_t e = 0; e < result.forced_accuracy.size(); ++e) add(fmt::format("forced through expert {}, clean", e), result.forced_accuracy[e]);
-    for (size_t e = 0; e < result.forced_robust.size(); ++e) add(fmt::format("forced through expert {}, attacked", e), result.forced_robust[e]);
+    for (size_t e = 0; e < result.forced_accuracy.size(); ++e)
+      add(fmt::format("forced through expert {}, clean", e), result.forced_accuracy[e]);
+    for (size_t e = 0; e < result.forced_robust.size(); ++e)
+      add(fmt::format("forced through expert {}, attacked", e), result.forced_robust[e]);
     fmt::print("{} test images, epsilon {:g}\n{}", result.images, epsilon, format_table(rows));
-    if (!result.forced_accuracy.empty()) fmt::print("routes changed by the first attack: {:.1f} %\n", 100 * result.flip_rate);
+    if (!result.forced_accuracy.empty())
+      fmt::print("routes changed by the first attack: {:.1f} %\n", 100 * result.flip_rate);
   }
 
   std::string run_, radius_, checkpoint_ = kBestCheckpoint;

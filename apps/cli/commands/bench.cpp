@@ -5,19 +5,21 @@
 #include <chrono>
 
 #include "apps/cli/command.h"
+#include "apps/cli/moe_bench.h"
 #include "apps/cli/table.h"
-#include "base/cpu_info.h"
-#include "base/error.h"
-#include "observe/moe_bench.h"
-#include "observe/progress.h"
-#include "ops/moe_ffn.h"
+#include "gatewright/base/cpu_info.h"
+#include "gatewright/base/error.h"
+#include "gatewright/ops/moe_ffn.h"
+#include "gatewright/runs/progress.h"
 
 namespace gw {
 namespace {
 
 constexpr int kWarmUp = 8;  // rounds of the peaks in the headline
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 const char* mark_of(const MoeBenchResult& r) {
   switch (r.test.against) {
@@ -33,7 +35,11 @@ const char* mark_of(const MoeBenchResult& r) {
 }
 
 Json as_json(const ops::Peaks& peaks) {
-  return {{"f32", peaks.f32}, {"f32_fed", peaks.f32_fed}, {"bf16", peaks.bf16}, {"int8", peaks.int8}, {"read", peaks.read}};
+  return {{"f32", peaks.f32},
+          {"f32_fed", peaks.f32_fed},
+          {"bf16", peaks.bf16},
+          {"int8", peaks.int8},
+          {"read", peaks.read}};
 }
 
 Json as_json(const MoeBenchResult& r) {
@@ -70,7 +76,8 @@ std::vector<std::string> as_row(const MoeBenchResult& r) {
 class BenchCommand : public Command {
  public:
   using Command::Command;
-  static constexpr const char* kSummary = "Measure the mixture kernels against the machine's peak and libtorch's loop over experts.";
+  static constexpr const char* kSummary =
+      "Measure the mixture kernels against the machine's peak and libtorch's loop over experts.";
   const char* example() const override { return "gatewright bench --case \"f32 S\" --rounds 5"; }
 
   void declare(CLI::App& app) override {
@@ -84,12 +91,14 @@ class BenchCommand : public Command {
   int run() override {
     std::vector<MoeBenchCase> chosen;
     for (const auto& test : moe_bench_cases()) {
-      if (cases_.empty() ||
-          std::any_of(cases_.begin(), cases_.end(), [&](const auto& text) { return test.name.find(text) != std::string::npos; })) {
+      if (cases_.empty() || std::any_of(cases_.begin(), cases_.end(), [&](const auto& text) {
+            return test.name.find(text) != std::string::npos;
+          })) {
         chosen.push_back(test);
       }
     }
-    GW_CHECK(!chosen.empty(), "bench: no case holds \"{}\"; `gatewright bench --list` shows them", fmt::join(cases_, "\" or \""));
+    GW_CHECK(!chosen.empty(), "bench: no case holds \"{}\"; `gatewright bench --list` shows them",
+             fmt::join(cases_, "\" or \""));
     if (list_) {
       for (const auto& test : chosen) fmt::print("{}\n", test.name);
       return 0;
@@ -99,14 +108,18 @@ class BenchCommand : public Command {
     for (int i = 0; i < kWarmUp; ++i) rounds.push_back(probe.once());
     const auto peaks = ops::best(rounds);
     Json cases = Json::array();
-    std::vector<std::vector<std::string>> rows{{"case", ">ms", ">± %", ">GFLOP/s", ">GB/s", ">of the roof", ">× loop", ">mark", "verdict"}};
+    std::vector<std::vector<std::string>> rows{
+        {"case", ">ms", ">± %", ">GFLOP/s", ">GB/s", ">of the roof", ">× loop", ">mark", "verdict"}};
     bool holds = true;
     const double started = now();
     for (const auto& test : chosen) {
       const size_t done = rows.size() - 1;
-      const double left = done == 0 ? 0 : (now() - started) / static_cast<double>(done) * static_cast<double>(chosen.size() - done);
+      const double left = done == 0 ? 0
+                                    : (now() - started) / static_cast<double>(done) *
+                                          static_cast<double>(chosen.size() - done);
       fmt::print(stderr, "bench: {} ({} of {}{})\n", test.name, rows.size(), chosen.size(),
-                 done == 0 ? ", how long all take is known after the first" : fmt::format(", about {} left", format_duration(left)));
+                 done == 0 ? ", how long all take is known after the first"
+                           : fmt::format(", about {} left", format_duration(left)));
       const auto result = run_moe_bench(test, probe, rounds_, now);
       cases.push_back(as_json(result)), rows.push_back(as_row(result));
       holds = holds && result.holds;
@@ -116,18 +129,25 @@ class BenchCommand : public Command {
   }
 
  private:
-  void print(const ops::Peaks& peaks, const Json& cases, const std::vector<std::vector<std::string>>& rows) const {
-    const auto &cpu = cpu_info().brand, f32 = ops::moe_ffn_level(at::kFloat), bf16 = ops::moe_ffn_level(at::kBFloat16);
+  void print(const ops::Peaks& peaks, const Json& cases,
+             const std::vector<std::vector<std::string>>& rows) const {
+    const auto &cpu = cpu_info().brand, f32 = ops::moe_ffn_level(at::kFloat),
+               bf16 = ops::moe_ffn_level(at::kBFloat16);
     if (json_) {
       const Json levels{{"f32", f32}, {"bf16", bf16}};
-      fmt::print(
-          "{}\n",
-          Json{{"cpu", cpu}, {"threads", at::get_num_threads()}, {"levels", levels}, {"peaks", as_json(peaks)}, {"cases", cases}}.dump(2));
+      fmt::print("{}\n", Json{{"cpu", cpu},
+                              {"threads", at::get_num_threads()},
+                              {"levels", levels},
+                              {"peaks", as_json(peaks)},
+                              {"cases", cases}}
+                             .dump(2));
       return;
     }
     fmt::print("{}, {} threads; levels f32 {}, bf16 {}\n", cpu, at::get_num_threads(), f32, bf16);
-    fmt::print("peaks: f32 {:.1f} GFLOP/s ({:.1f} with factors from the first-level cache), bf16 dot {:.1f} GFLOP/s, ", peaks.f32,
-               peaks.f32_fed, peaks.bf16);
+    fmt::print(
+        "peaks: f32 {:.1f} GFLOP/s ({:.1f} with factors from the first-level cache), bf16 dot {:.1f} "
+        "GFLOP/s, ",
+        peaks.f32, peaks.f32_fed, peaks.bf16);
     fmt::print("int8 dot {:.1f} GOP/s, read {:.1f} GB/s\n", peaks.int8, peaks.read);
     fmt::print("(peaks are the best of {}; a case's roof is measured in turns with it)\n\n", kWarmUp);
     fmt::print("{}", format_table(rows));

@@ -8,22 +8,25 @@
 #include "apps/cli/recipes.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
-#include "base/shown.h"
-#include "observe/check_run.h"
-#include "observe/html.h"
-#include "observe/run_directory.h"
-#include "observe/write_report.h"
+#include "gatewright/base/shown.h"
+#include "gatewright/report/html.h"
+#include "gatewright/report/write_report.h"
+#include "gatewright/runs/check_run.h"
+#include "gatewright/runs/run_directory.h"
 
 namespace gw {
 namespace {
 
-std::string percent(const std::vector<ArmResult>& results, const std::string& arm, const std::string& metric) {
+std::string percent(const std::vector<ArmResult>& results, const std::string& arm,
+                    const std::string& metric) {
   const auto s = spread(results, arm, metric);
   if (s.count == 0) return "–";
-  return s.count == 1 ? fmt::format("{:.1f}", 100 * s.mean) : fmt::format("{:.1f} ± {:.1f}", 100 * s.mean, 100 * s.deviation);
+  return s.count == 1 ? fmt::format("{:.1f}", 100 * s.mean)
+                      : fmt::format("{:.1f} ± {:.1f}", 100 * s.mean, 100 * s.deviation);
 }
 
-std::string number(const std::vector<ArmResult>& results, const std::string& arm, const std::string& metric, const char* format) {
+std::string number(const std::vector<ArmResult>& results, const std::string& arm, const std::string& metric,
+                   const char* format) {
   const auto s = spread(results, arm, metric);
   return s.count == 0 ? "–" : fmt::format(fmt::runtime(format), s.mean);
 }
@@ -37,7 +40,8 @@ std::string macs(const std::vector<ArmResult>& results, const std::string& arm) 
 class CheckCommand : public Command {
  public:
   using Command::Command;
-  static constexpr const char* kSummary = "Run a recipe's arms over its seeds; print claim, mark, measured value and verdict.";
+  static constexpr const char* kSummary =
+      "Run a recipe's arms over its seeds; print claim, mark, measured value and verdict.";
 
   const char* example() const override { return "gatewright check advmoe --size tiny"; }
 
@@ -47,7 +51,8 @@ class CheckCommand : public Command {
     app.add_option("--arm", arms_, "only these arms (marks that need others are not met)");
     app.add_option("--seeds", seeds_, "these seeds instead of the recipe's");
     app.add_option("--set", overrides_, "override a value in every arm: epochs=3");
-    app.add_option("--out", out_, "directory of the runs; default runs/check-<recipe>-<size>")->check(not_empty);
+    app.add_option("--out", out_, "directory of the runs; default runs/check-<recipe>-<size>")
+        ->check(not_empty);
     app.add_flag("--fresh", fresh_, "forget the runs that the directory holds");
     app.add_flag("--json", json_, "print check.json");
     app.add_flag("--quiet", quiet_, "no progress");
@@ -91,9 +96,10 @@ class CheckCommand : public Command {
     if (!fs::exists(directory, error)) return;
     for (const auto& item : fs::directory_iterator(directory)) {
       const auto path = item.path();
-      const bool ours = RunDirectory::holds_run(path.string()) || path.filename() == "check.json" || path.filename() == "report.html";
-      GW_CHECK(ours, "check: expected only runs in {}, got {}; remove it yourself or choose another --out", directory,
-               path.filename().string());
+      const bool ours = RunDirectory::holds_run(path.string()) || path.filename() == "check.json" ||
+                        path.filename() == "report.html";
+      GW_CHECK(ours, "check: expected only runs in {}, got {}; remove it yourself or choose another --out",
+               directory, path.filename().string());
     }
     fs::remove_all(directory);
   }
@@ -107,18 +113,24 @@ class CheckCommand : public Command {
   }
 
   static void print_arms(const Recipe& recipe, const CheckOutcome& outcome) {
-    std::vector<std::vector<std::string>> rows{{"arm", ">clean %", ">worst case %", ">routes changed %", ">multiply-adds", ">/ dense",
-                                                ">ms batch 1", ">/ dense", ">ms batch 128", ">/ dense"}};
+    std::vector<std::vector<std::string>> rows{{"arm", ">clean %", ">worst case %", ">routes changed %",
+                                                ">multiply-adds", ">/ dense", ">ms batch 1", ">/ dense",
+                                                ">ms batch 128", ">/ dense"}};
     for (const auto& arm : recipe.arms) {
       const auto& r = outcome.results;
       if (spread(r, arm, "clean_accuracy").count == 0) continue;
       const auto title = recipe.document["arms"][arm].value("title", arm);
-      rows.push_back({title, percent(r, arm, "clean_accuracy"), percent(r, arm, "robust_accuracy"), percent(r, arm, "flip_rate"),
-                      macs(r, arm), number(r, arm, "macs_ratio", "{:.2f}"), number(r, arm, "ms_per_image.1", "{:.3f}"),
-                      number(r, arm, "time_ratio.1", "{:.2f}"), number(r, arm, "ms_per_image.128", "{:.4f}"),
+      rows.push_back({title, percent(r, arm, "clean_accuracy"), percent(r, arm, "robust_accuracy"),
+                      percent(r, arm, "flip_rate"), macs(r, arm), number(r, arm, "macs_ratio", "{:.2f}"),
+                      number(r, arm, "ms_per_image.1", "{:.3f}"), number(r, arm, "time_ratio.1", "{:.2f}"),
+                      number(r, arm, "ms_per_image.128", "{:.4f}"),
                       number(r, arm, "time_ratio.128", "{:.2f}")});
     }
-    if (rows.size() > 1) fmt::print("\n{}ms, multiply-adds: per image. / dense: relative to the dense network; a time above 1 is slower.\n\n", format_table(rows));
+    if (rows.size() > 1)
+      fmt::print(
+          "\n{}ms, multiply-adds: per image. / dense: relative to the dense network; a time above 1 is "
+          "slower.\n\n",
+          format_table(rows));
   }
 
   // Statistical arms: every curve's slope and ends, mean over seeds.
@@ -126,13 +138,16 @@ class CheckCommand : public Command {
     std::vector<std::vector<std::string>> rows{{"arm", "quantity", ">slope", ">first", ">last"}};
     const auto& r = outcome.results;
     for (const auto& arm : recipe.arms) {
-      const auto own = std::find_if(r.begin(), r.end(), [&](const ArmResult& result) { return result.arm == arm; });
+      const auto own =
+          std::find_if(r.begin(), r.end(), [&](const ArmResult& result) { return result.arm == arm; });
       if (own == r.end()) continue;
       for (const auto& item : own->metrics) {
         if (item.first.rfind("first.", 0) != 0) continue;
         const auto curve = item.first.substr(6);
-        rows.push_back({recipe.document["arms"][arm].value("title", arm), curve, number(r, arm, "slope." + curve, "{:.2f}"),
-                        number(r, arm, "first." + curve, "{:.3g}"), number(r, arm, "last." + curve, "{:.3g}")});
+        rows.push_back({recipe.document["arms"][arm].value("title", arm), curve,
+                        number(r, arm, "slope." + curve, "{:.2f}"),
+                        number(r, arm, "first." + curve, "{:.3g}"),
+                        number(r, arm, "last." + curve, "{:.3g}")});
       }
     }
     if (rows.size() > 1) fmt::print("\n{}\n", format_table(rows));
@@ -145,13 +160,13 @@ class CheckCommand : public Command {
       rows.push_back({claim, mark, measured, "", verdict});
     }
     for (const auto& m : outcome.marks) {
-      rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)),
-                      measured_text(m), seeds_text(m), verdict_text(m)});
+      rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)), measured_text(m),
+                      seeds_text(m), verdict_text(m)});
     }
     for (const auto& m : outcome.unjudged) {
       if (m.seeds == 0) continue;
-      rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)), measured_text(m), seeds_text(m),
-                      "not judged at this size"});
+      rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)), measured_text(m),
+                      seeds_text(m), "not judged at this size"});
     }
     fmt::print("{}", format_table(rows));
   }

@@ -11,11 +11,11 @@
 
 #include "apps/cli/command.h"
 #include "apps/cli/provenance.h"
-#include "base/cpu_info.h"
-#include "base/dispatch.h"
-#include "data/dataset.h"
-#include "kernels/cuda/level.h"
-#include "ops/blas_info.h"
+#include "gatewright/base/cpu_info.h"
+#include "gatewright/base/dispatch.h"
+#include "gatewright/data/dataset.h"
+#include "gatewright/kernels/cuda/level.h"
+#include "gatewright/ops/blas_info.h"
 
 namespace gw {
 namespace {
@@ -27,12 +27,14 @@ Json kernel_levels() {
     for (const auto& level : family->levels())
       levels.push_back({{"name", level.name}, {"available", level.available}, {"reason", level.reason}});
     const auto& chosen = family->levels()[static_cast<size_t>(family->chosen())];
-    families.push_back({{"family", family->name()}, {"chosen", chosen.name}, {"why", family->why()}, {"levels", levels}});
+    families.push_back(
+        {{"family", family->name()}, {"chosen", chosen.name}, {"why", family->why()}, {"levels", levels}});
   }
   return families;
 }
 
-// The lines of libtorch's own report that say what its arithmetic runs on: "oneDNN v2.7.2", "OpenMP …", "CPU capability usage: …".
+// The lines of libtorch's own report that say what its arithmetic runs on: "oneDNN v2.7.2", "OpenMP …", "CPU
+// capability usage: …".
 std::vector<std::string> libtorch_notes() {
   std::vector<std::string> notes;
   std::istringstream config(at::show_config());
@@ -94,13 +96,13 @@ void line(const char* name, const std::string& value) { fmt::print("{:<11} {}\n"
 void print_kernels(const Json& families) {
   if (families.empty()) line("kernels", "no family is compiled in: libtorch does all arithmetic");
   for (const auto& family : families) {
-    line("kernels", fmt::format("{}: {} ({})", family["family"].get<std::string>(), family["chosen"].get<std::string>(),
-                                family["why"].get<std::string>()));
+    line("kernels", fmt::format("{}: {} ({})", family["family"].get<std::string>(),
+                                family["chosen"].get<std::string>(), family["why"].get<std::string>()));
     for (const auto& level : family["levels"]) {
       const bool available = level["available"];
       const auto reason = level["reason"].get<std::string>();
-      line("", fmt::format("  {:<8} {}{}{}", level["name"].get<std::string>(), available ? "can run" : "cannot run here",
-                           reason.empty() ? "" : ": ", reason));
+      line("", fmt::format("  {:<8} {}{}{}", level["name"].get<std::string>(),
+                           available ? "can run" : "cannot run here", reason.empty() ? "" : ": ", reason));
     }
   }
 }
@@ -108,7 +110,8 @@ void print_kernels(const Json& families) {
 void print_libtorch(const Json& torch) {
   const auto version = torch["version"].get<std::string>(), origin = torch["origin"].get<std::string>();
   line("libtorch", fmt::format("{} ({}: {})", version, origin, torch["file"].get<std::string>()));
-  if (version == "1.13.0" && origin == "debian") line("", "  Debian's package is 1.13.1 and calls itself 1.13.0");
+  if (version == "1.13.0" && origin == "debian")
+    line("", "  Debian's package is 1.13.1 and calls itself 1.13.0");
   for (const auto& note : torch["notes"]) line("", "  " + note.get<std::string>());
   line("oneDNN", torch["onednn"].get<bool>() ? "yes" : "no: convolutions will be slow");
   const auto& blas = torch["blas"];
@@ -133,11 +136,13 @@ void print_datasets(const Json& sets) {
   }
 }
 
-/// First what one looks for (the data, the libraries that decide the speed), then the long list of kernel levels.
+/// First what one looks for (the data, the libraries that decide the speed), then the long list of kernel
+/// levels.
 void print_text(const Json& report) {
   line("gatewright", report["gatewright"]);
   const auto& cpu = report["cpu"];
-  line("CPU", fmt::format("{}, {} core(s) for this process", cpu["brand"].get<std::string>(), cpu["cores"].get<int>()));
+  line("CPU", fmt::format("{}, {} core(s) for this process", cpu["brand"].get<std::string>(),
+                          cpu["cores"].get<int>()));
   line("threads", fmt::format("{}", report["threads"].get<int>()));
   print_datasets(report["datasets"]);
   print_libtorch(report["libtorch"]);
@@ -151,7 +156,8 @@ void print_text(const Json& report) {
 class DoctorCommand : public Command {
  public:
   using Command::Command;
-  static constexpr const char* kSummary = "Say what runs here and why: CPU, kernel levels, libtorch, BLAS, GPU, datasets.";
+  static constexpr const char* kSummary =
+      "Say what runs here and why: CPU, kernel levels, libtorch, BLAS, GPU, datasets.";
 
   const char* example() const override { return "GATEWRIGHT_KERNELS=ref gatewright doctor"; }
   void declare(CLI::App& app) override { app.add_flag("--json", json_, "print JSON"); }

@@ -1,4 +1,4 @@
-#include "observe/inspect.h"
+#include "gatewright/report/inspect.h"
 
 #include <fmt/format.h>
 
@@ -8,8 +8,8 @@
 #include "apps/cli/command.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
-#include "observe/progress.h"
-#include "observe/run_directory.h"
+#include "gatewright/runs/progress.h"
+#include "gatewright/runs/run_directory.h"
 
 namespace gw {
 namespace {
@@ -19,37 +19,47 @@ class InspectCommand : public Command {
  public:
   using Command::Command;
   static constexpr const char* kSummary =
-      "Show the routing of a recorded run or of a checkpoint: load, dead experts, dropped tokens, flips, classes.";
+      "Show the routing of a recorded run or of a checkpoint: load, dead experts, dropped tokens, flips, "
+      "classes.";
 
   const char* example() const override { return "gatewright inspect runs/first"; }
 
   void declare(CLI::App& app) override {
-    app.add_option("path", path_, "run directory, recording or checkpoint: runs/first, runs/first/routes.bin, runs/first/best.safetensors")
+    app.add_option("path", path_,
+                   "run directory, recording or checkpoint: runs/first, runs/first/routes.bin, "
+                   "runs/first/best.safetensors")
         ->required();
     app.add_option("--against", against_,
-                   "another run, recording or checkpoint: how many test samples take other experts; --against runs/second")
+                   "another run, recording or checkpoint: how many test samples take other experts; "
+                   "--against runs/second")
         ->type_name("PATH");
-    app.add_option("--attack", options_.attacks, "attack the test images of a checkpoint; flips are those of the first; --attack joint pgd")
+    app.add_option("--attack", options_.attacks,
+                   "attack the test images of a checkpoint; flips are those of the first; --attack joint pgd")
         ->type_name("NAME");
-    app.add_option("--images", options_.images, "the first so many test images of a checkpoint, 0: all; --images 200")
+    app.add_option("--images", options_.images,
+                   "the first so many test images of a checkpoint, 0: all; --images 200")
         ->check(at_least_zero);
     app.add_flag("--prometheus", prometheus_, "print Prometheus text; --prometheus > routes.prom");
-    app.add_flag("--json", json_, "print JSON, with the load of every slice of training; --json | jq .layers[0].stats");
+    app.add_flag("--json", json_,
+                 "print JSON, with the load of every slice of training; --json | jq .layers[0].stats");
   }
 
   int run() override {
     catch_signals();
     const auto view = look(path_);
-    const auto differences = against_.empty() ? std::vector<RouteDifference>{} : compare_routes(view, look(against_));
+    const auto differences =
+        against_.empty() ? std::vector<RouteDifference>{} : compare_routes(view, look(against_));
     GW_CHECK(against_.empty() || !differences.empty(),
-             "inspect: expected test samples that both {} and {} routed through layers of the same names, got none; compare runs of one "
+             "inspect: expected test samples that both {} and {} routed through layers of the same names, "
+             "got none; compare runs of one "
              "network that recorded their evaluation",
              path_, against_);
     if (prometheus_) {
       fmt::print("{}", prometheus_text(view));
     } else if (json_) {
       auto json = to_json(view);
-      for (const auto& d : differences) json["differences"].push_back({{"layer", d.layer}, {"compared", d.compared}, {"differ", d.differ}});
+      for (const auto& d : differences)
+        json["differences"].push_back({{"layer", d.layer}, {"compared", d.compared}, {"differ", d.differ}});
       fmt::print("{}\n", dump_json(json));
     } else {
       print(view, differences);
@@ -77,7 +87,8 @@ class InspectCommand : public Command {
       const auto rows = affinity_rows(view, layer);
       if (!rows.empty() && layer.experts <= kExpertsShown) fmt::print("\n{}", format_table(rows));
     }
-    if (!differences.empty()) fmt::print("\ntest samples that take other experts\n{}", format_table(difference_rows(differences)));
+    if (!differences.empty())
+      fmt::print("\ntest samples that take other experts\n{}", format_table(difference_rows(differences)));
   }
 
   static constexpr int64_t kExpertsShown = 16;  // wider tables wrap on a terminal; --json has them

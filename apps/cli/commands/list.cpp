@@ -4,9 +4,9 @@
 #include <map>
 
 #include "apps/cli/command.h"
-#include "base/shown.h"
-#include "routing/families.h"
-#include "train/compatible.h"
+#include "gatewright/base/shown.h"
+#include "gatewright/routing/families.h"
+#include "gatewright/train/compatible.h"
 
 namespace gw {
 namespace {
@@ -14,8 +14,11 @@ namespace {
 Json to_json(const PartInfo& part) {
   Json options = Json::array();
   for (const auto& option : part.options) {
-    options.push_back(
-        {{"name", option.name}, {"type", option.type}, {"range", option.range}, {"default", option.default_value}, {"help", option.help}});
+    options.push_back({{"name", option.name},
+                       {"type", option.type},
+                       {"range", option.range},
+                       {"default", option.default_value},
+                       {"help", option.help}});
   }
   return {{"kind", part.kind}, {"name", part.name},     {"summary", part.summary}, {"source", part.source},
           {"file", part.file}, {"traits", part.traits}, {"options", options}};
@@ -26,7 +29,8 @@ void print_part(const PartInfo& part) {
   if (!part.source.empty()) fmt::print("      source: {}\n", part.source);
   if (!part.traits.empty()) fmt::print("      traits: {}\n", fmt::join(part.traits, ", "));
   for (const auto& option : part.options) {
-    fmt::print("      {} = {}  ({}{}{})  {}\n", option.name, option.default_value.empty() ? "\"\"" : option.default_value, option.type,
+    fmt::print("      {} = {}  ({}{}{})  {}\n", option.name,
+               option.default_value.empty() ? "\"\"" : option.default_value, option.type,
                option.range.empty() ? "" : ", ", option.range, option.help);
   }
 }
@@ -38,8 +42,10 @@ std::vector<PartInfo> families() {
   std::vector<PartInfo> out;
   for (const auto& family : router_families()) {
     PartInfo info;
-    info.kind = kFamilies, info.name = family.name, info.source = family.source, info.file = "routing/families.cpp";
-    info.summary = fmt::format("policy {}, {} experts{}", family.policy, family.experts, family.gate_bias ? ", a gate with bias" : "");
+    info.kind = kFamilies, info.name = family.name, info.source = family.source,
+    info.file = "gatewright/routing/families.cpp";
+    info.summary = fmt::format("policy {}, {} experts{}", family.policy, family.experts,
+                               family.gate_bias ? ", a gate with bias" : "");
     info.summary += ", experts " + family.bank;
     if (family.beside != "{}") info.summary += ", beside them " + family.beside;
     out.push_back(info);
@@ -66,20 +72,27 @@ void print_overview(const std::vector<PartInfo>& parts) {
     }
     fmt::print("{}\n", line);
   }
-  fmt::print("\nOptions, ranges and sources of one catalogue: gatewright list gates. Everything: gatewright list --json\n");
+  fmt::print(
+      "\nOptions, ranges and sources of one catalogue: gatewright list gates. Everything: gatewright list "
+      "--json\n");
 }
 
 /// Prints the catalogues: what a recipe can name, with the options each part takes.
 class ListCommand : public Command {
  public:
   using Command::Command;
-  static constexpr const char* kSummary = "List the catalogues and their parts; of one catalogue all options.";
+  static constexpr const char* kSummary =
+      "List the catalogues and their parts; of one catalogue all options.";
 
   const char* example() const override { return "gatewright list gates"; }
 
   void declare(CLI::App& app) override {
-    app.add_option("kind", kind_, "a catalogue (gates, policies, balancers, datasets, …) with its options; families: published models as options");
-    app.add_option("--compatible", compatible_, "what goes with this gate, policy, balancer or bank, tried out: policies/hash")->type_name("PART");
+    app.add_option("kind", kind_,
+                   "a catalogue (gates, policies, balancers, datasets, …) with its options; families: "
+                   "published models as options");
+    app.add_option("--compatible", compatible_,
+                   "what goes with this gate, policy, balancer or bank, tried out: policies/hash")
+        ->type_name("PART");
     app.add_flag("--json", json_, "print JSON");
   }
 
@@ -102,7 +115,8 @@ class ListCommand : public Command {
       kind = part.kind;
       print_part(part);
     }
-    if (kind_ == "policies") fmt::print("\nRouters of published models are options of these: gatewright list {}\n", kFamilies);
+    if (kind_ == "policies")
+      fmt::print("\nRouters of published models are options of these: gatewright list {}\n", kFamilies);
     return 0;
   }
 
@@ -111,8 +125,11 @@ class ListCommand : public Command {
     const auto pairings = pairings_of(compatible_);
     Json all = Json::array();
     for (const auto& pairing : pairings) {
-      all.push_back({{"with", pairing.with}, {"compatible", pairing.refusal.empty()}, {"why_not", pairing.refusal}});
-      if (!json_) fmt::print("{:<40} {}\n", pairing.with, pairing.refusal.empty() ? "yes" : "no: " + shown(pairing.refusal));
+      all.push_back(
+          {{"with", pairing.with}, {"compatible", pairing.refusal.empty()}, {"why_not", pairing.refusal}});
+      if (!json_)
+        fmt::print("{:<40} {}\n", pairing.with,
+                   pairing.refusal.empty() ? "yes" : "no: " + shown(pairing.refusal));
     }
     if (json_) fmt::print("{}\n", all.dump(2));
     return 0;

@@ -2,8 +2,8 @@
 
 #include "apps/cli/command.h"
 #include "apps/cli/csv_flags.h"
-#include "base/file.h"
-#include "observe/predict_rows.h"
+#include "gatewright/base/file.h"
+#include "gatewright/likelihood/predict_rows.h"
 
 namespace gw {
 namespace {
@@ -12,15 +12,22 @@ namespace {
 class PredictCommand : public Command {
  public:
   using Command::Command;
-  static constexpr const char* kSummary = "Predict with a model of `gatewright fit`: means with intervals, gate probabilities, responsibilities.";
+  static constexpr const char* kSummary =
+      "Predict with a model of `gatewright fit`: means with intervals, gate probabilities, responsibilities.";
 
-  const char* example() const override { return "gatewright predict iris.json examples/data/iris.csv --level 0.9 --out predicted.csv"; }
+  const char* example() const override {
+    return "gatewright predict iris.json examples/data/iris.csv --level 0.9 --out predicted.csv";
+  }
 
   void declare(CLI::App& app) override {
     app.add_option("model", model_, "model file")->required();
     app.add_option("data", data_, "table with the model's inputs (.csv, .csv.gz)")->required();
-    app.add_option("--level", level_, "probability of the interval for a new value")->check(CLI::Range(0.01, 0.9999))->capture_default_str();
-    app.add_option("--missing", missing_, "rows with missing values: refuse or drop")->check(CLI::IsMember({"refuse", "drop"}))->capture_default_str();
+    app.add_option("--level", level_, "probability of the interval for a new value")
+        ->check(CLI::Range(0.01, 0.9999))
+        ->capture_default_str();
+    app.add_option("--missing", missing_, "rows with missing values: refuse or drop")
+        ->check(CLI::IsMember({"refuse", "drop"}))
+        ->capture_default_str();
     csv_.declare(app);
     app.add_flag("--explain", explain_, "the table has the response: add responsibilities and log densities");
     app.add_option("--out", out_, "CSV file; default: standard output");

@@ -8,13 +8,13 @@
 #include "apps/cli/recipes.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
-#include "base/shown.h"
-#include "observe/check_run.h"
-#include "observe/html.h"
-#include "observe/progress.h"
-#include "observe/run_directory.h"
-#include "observe/training_run.h"
-#include "observe/write_report.h"
+#include "gatewright/base/shown.h"
+#include "gatewright/report/html.h"
+#include "gatewright/report/write_report.h"
+#include "gatewright/runs/check_run.h"
+#include "gatewright/runs/progress.h"
+#include "gatewright/runs/run_directory.h"
+#include "gatewright/runs/training_run.h"
 
 namespace gw {
 namespace {
@@ -23,27 +23,36 @@ namespace {
 class TrainCommand : public Command {
  public:
   using Command::Command;
-  static constexpr const char* kSummary = "Train an arm of a recipe (or all), evaluate it, write a run directory with a report.";
+  static constexpr const char* kSummary =
+      "Train an arm of a recipe (or all), evaluate it, write a run directory with a report.";
 
-  const char* example() const override { return "gatewright train advmoe --size tiny --arm adv_moe --record-routes --out runs/first"; }
+  const char* example() const override {
+    return "gatewright train advmoe --size tiny --arm adv_moe --record-routes --out runs/first";
+  }
 
   void declare(CLI::App& app) override {
     std::vector<CLI::Option*> of_a_new_run;
     const auto fresh = [&](CLI::Option* option) { of_a_new_run.push_back(option); };
     fresh(app.add_option("recipe", recipe_, "name of a recipe, or a .toml file"));
-    fresh(app.add_option("--size", size_, "size of the experiment: tiny, demo, small, paper …")->capture_default_str());
+    fresh(app.add_option("--size", size_, "size of the experiment: tiny, demo, small, paper …")
+              ->capture_default_str());
     fresh(app.add_option("--arm", arm_, "one arm; default: all of them"));
     fresh(app.add_option("--seed", seed_, "default: the first seed of the size")->check(at_least_zero));
-    fresh(app.add_option("--set", overrides_, "override a value: epochs=3, objective.beta=1, clip={router = 1.0}"));
-    fresh(app.add_option("--out", out_, "run directory; default runs/<recipe>-<size>-<arm>-seed<k>")->check(not_empty));
+    fresh(app.add_option("--set", overrides_,
+                         "override a value: epochs=3, objective.beta=1, clip={router = 1.0}"));
+    fresh(app.add_option("--out", out_, "run directory; default runs/<recipe>-<size>-<arm>-seed<k>")
+              ->check(not_empty));
     auto* resume = app.add_option("--resume", resume_, "continue the run in this directory, bit for bit")
                        ->type_name("DIR")
                        ->check(not_empty);
-    fresh(app.add_flag("--record-routes", record_, "record which expert served what (docs/recording.md): short for"
+    fresh(app.add_flag("--record-routes", record_,
+                       "record which expert served what (docs/recording.md): short for"
                        " --set routes.record=true"));
-    fresh(app.add_option("--replay-routes", replay_, "force the routes of this recording: short for --set routes.replay=FILE")
+    fresh(app.add_option("--replay-routes", replay_,
+                         "force the routes of this recording: short for --set routes.replay=FILE")
               ->type_name("FILE"));
-    for (auto* option : of_a_new_run) resume->excludes(option);  // the run's own recipe holds: nothing given may be ignored
+    for (auto* option : of_a_new_run)
+      resume->excludes(option);  // the run's own recipe holds: nothing given may be ignored
     app.add_flag("--json", json_, "print the metrics as JSON");
     app.add_flag("--quiet", quiet_, "no progress");
   }
@@ -57,18 +66,24 @@ class TrainCommand : public Command {
       return 0;
     }
     if (record_) overrides_.push_back("routes.record=true");
-    if (!replay_.empty()) overrides_.push_back("routes.replay=" + dump_json(replay_));  // a file may be called 123 or true
+    if (!replay_.empty())
+      overrides_.push_back("routes.replay=" + dump_json(replay_));  // a file may be called 123 or true
     GW_CHECK(!recipe_.empty(), "train: expected a recipe or --resume DIR, got neither; try: {}", example());
     const auto recipe = load_recipe(recipe_, recipe_folders());
     const auto arms = arm_.empty() ? recipe.arms : std::vector<std::string>{arm_};
-    GW_CHECK(out_.empty() || arms.size() == 1, "train: expected one --arm with --out, got {} arms; leave --out away or name an arm",
+    GW_CHECK(out_.empty() || arms.size() == 1,
+             "train: expected one --arm with --out, got {} arms; leave --out away or name an arm",
              arms.size());
     const int64_t seed = seed_ >= 0 ? seed_ : recipe.seeds(size_).front();
-    std::vector<TrainConfig> configs;  // all are resolved before the first one trains: a typing error must not cost an hour
+    std::vector<TrainConfig>
+        configs;  // all are resolved before the first one trains: a typing error must not cost an hour
     for (const auto& arm : arms) configs.push_back(recipe.resolve(arm, size_, seed, overrides_));
     for (const auto& config : configs) check_config(config);
     for (const auto& config : configs) {
-      train_one(config, out_.empty() ? fmt::format("runs/{}-{}-{}-seed{}", recipe.name, size_, config.arm, seed) : out_, false, about(recipe, config));
+      train_one(
+          config,
+          out_.empty() ? fmt::format("runs/{}-{}-{}-seed{}", recipe.name, size_, config.arm, seed) : out_,
+          false, about(recipe, config));
     }
     return 0;
   }
@@ -78,26 +93,31 @@ class TrainCommand : public Command {
     try {
       return run_training(config, run);
     } catch (const Interrupted& stop) {
-      throw Interrupted(fmt::format("{}. Go on with: gatewright train --resume {}", stop.what(), shell_word(run.directory)));
+      throw Interrupted(fmt::format("{}. Go on with: gatewright train --resume {}", stop.what(),
+                                    shell_word(run.directory)));
     }
   }
 
   /// What makes this run again, where, and when; the thread count changes no bit.
   About about(const Recipe& recipe, const TrainConfig& config) const {
-    std::string command = fmt::format("gatewright train {} --size {} --arm {} --seed {}", shell_word(recipe_), size_, config.arm, config.seed);
+    std::string command = fmt::format("gatewright train {} --size {} --arm {} --seed {}", shell_word(recipe_),
+                                      size_, config.arm, config.seed);
     for (const auto& item : overrides_) command += " --set " + shell_word(item);
     return about_arm(recipe, config.arm, command, machine_text(), today());
   }
 
-  void train_one(const TrainConfig& config, const std::string& directory, bool resume, const About& from) const {
-    TrainingRun run{directory, resume, &stop_requested(), quiet_ ? nullptr : stderr, steady_now_s, wall_now_s};
+  void train_one(const TrainConfig& config, const std::string& directory, bool resume,
+                 const About& from) const {
+    TrainingRun run{directory,    resume,    &stop_requested(), quiet_ ? nullptr : stderr,
+                    steady_now_s, wall_now_s};
     run.about = from;
     if (ArmResult done; !quiet_ && finished_run(directory, config, done))
       say(stderr, shown(directory) + ": already complete, showing its result\n");
     const auto result = trained(config, run);
     const auto in_short = write_report(directory + "/report.html", {directory});
     if (json_) {
-      const Json document{{"arm", result.arm}, {"seed", result.seed}, {"directory", directory}, {"metrics", result.metrics}};
+      const Json document{
+          {"arm", result.arm}, {"seed", result.seed}, {"directory", directory}, {"metrics", result.metrics}};
       fmt::print("{}\n", dump_json(document));  // a directory's name need not be UTF-8
       return;
     }
@@ -113,7 +133,9 @@ class TrainCommand : public Command {
       if (item.first != "robust.worst_case") names.emplace_back(metric_rank(item.first), item.first);
     std::sort(names.begin(), names.end());
     std::vector<std::vector<std::string>> rows{{"metric", ">value"}};
-    for (const auto& item : names) rows.push_back({metric_heading(item.second), format_value(metrics.at(item.second), unit_of_metric(item.second))});
+    for (const auto& item : names)
+      rows.push_back(
+          {metric_heading(item.second), format_value(metrics.at(item.second), unit_of_metric(item.second))});
     return rows;
   }
 

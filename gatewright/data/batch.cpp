@@ -1,0 +1,49 @@
+#include "gatewright/data/batch.h"
+
+#include <ATen/ops/index_select.h>
+#include <fmt/ranges.h>
+
+#include <vector>
+
+#include "gatewright/base/error.h"
+
+namespace gw::inline data {
+namespace {
+
+std::vector<std::string> names_of(const TensorSet& set) {
+  std::vector<std::string> names;
+  for (const auto& item : set.fields) names.push_back(item.first);
+  return names;
+}
+
+}  // namespace
+
+const at::Tensor& TensorSet::at(const std::string& name) const {
+  const auto it = fields.find(name);
+  GW_CHECK(it != fields.end(), "data: expected the field \"{}\", got {}; take a data set that has it", name,
+           fields.empty() ? "no fields" : fmt::format("{}", fmt::join(names_of(*this), ", ")));
+  return it->second;
+}
+
+at::Tensor TensorSet::find(const std::string& name) const {
+  return has(name) ? fields.at(name) : at::Tensor();
+}
+
+int64_t TensorSet::size() const { return fields.empty() ? 0 : fields.begin()->second.size(0); }
+
+TensorSet TensorSet::rows(const at::Tensor& index) const {
+  TensorSet out;
+  for (const auto& [name, tensor] : fields) out.fields[name] = tensor.index_select(0, index);
+  return out;
+}
+
+void TensorSet::check(const char* part) const {
+  for (const auto& [name, tensor] : fields) {
+    GW_CHECK(tensor.defined() && tensor.dim() >= 1, "{}: expected rows in the field \"{}\", got none", part,
+             name);
+    GW_CHECK(tensor.size(0) == size(), "{}: expected {} rows in the field \"{}\", as in \"{}\", got {}", part,
+             size(), name, fields.begin()->first, tensor.size(0));
+  }
+}
+
+}  // namespace gw::inline data

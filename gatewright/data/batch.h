@@ -1,0 +1,38 @@
+#pragma once
+// Named tensors with one row per example: what data sets hold, loaders cut and models read.
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <string>
+
+namespace gw::inline data {
+
+/// Fields of a set of examples, all with the same number of rows. The names that the parts of this house
+/// agree on:
+///   image  [n, C, H, W] uint8 (a batch: float32 in [0, 1], channels-last)    label [n] int64 class
+///   token  [n, T] int64 ids                                                  target [n, T] int64, what
+///   follows each token
+///   x      [n, D] float32 inputs of a table, standardised                    y [n] float32, standardised
+///   domain [n] int64, where an example comes from (a file, a task)
+struct TensorSet {
+  std::map<std::string, at::Tensor> fields;
+
+  bool has(const std::string& name) const { return fields.count(name) > 0; }
+  /// Errors: ValueError naming the fields that are there.
+  const at::Tensor& at(const std::string& name) const;
+  /// The field, undefined where there is none.
+  at::Tensor find(const std::string& name) const;
+  /// Rows of every field; 0 without fields.
+  int64_t size() const;
+  /// The same fields at the rows `index` [m] int64. Cost: one copy of those rows.
+  TensorSet rows(const at::Tensor& index) const;
+  /// Errors: ValueError unless all fields are defined and have the same number of rows.
+  void check(const char* part) const;
+};
+
+/// One mini-batch. `index` [B] int64: position of every row in the set.
+struct Batch : TensorSet {
+  at::Tensor index;
+};
+
+}  // namespace gw::inline data

@@ -1,0 +1,51 @@
+#pragma once
+// Data in memory, as the readers return them.
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+#include "gatewright/base/options.h"
+#include "gatewright/data/batch.h"
+
+namespace gw::inline data {
+
+/// A data set with its split; held-out validation examples are cut from `train`, never from `test`.
+struct TaskData {
+  TensorSet train, test;
+  int64_t classes = 0;  ///< of the field "label"; 0 without one
+  std::vector<std::string> class_names;
+  int64_t vocabulary = 0;                 ///< ids of the field "token" lie below it; 0 without one
+  std::vector<std::string> domain_names;  ///< of the field "domain"
+  double y_scale = 1;                     ///< one unit of the field "y" in units of the file
+  std::string origin;                     ///< where the files were found
+};
+
+/// Catalogue of data sets (`gatewright/data/datasets/`).
+class Dataset {
+ public:
+  static constexpr const char* kKind = "datasets";
+  struct Context {};
+  virtual ~Dataset() = default;
+  /// Errors: IoError naming the file and how to get it; ValueError for malformed content.
+  virtual TaskData load() = 0;
+  /// Empty when the files are there; otherwise one line that says how to get them. For `gatewright doctor`.
+  virtual std::string missing() = 0;
+};
+
+/// Images [n, C, H, W] uint8 with labels [n] int64.
+TensorSet labelled_images(const at::Tensor& images, const at::Tensor& labels);
+
+/// The first `count` examples of every class in file order (count 0: all), so that subsets are balanced and
+/// reproducible.
+/// Errors: ValueError without labels, or if a class has fewer examples than asked.
+TensorSet take_per_class(const TensorSet& set, int64_t classes, int64_t count);
+
+/// Splits off `fraction` of every class (the last ones of a seeded permutation) for validation; without
+/// classes, of all examples.
+struct TrainValidation {
+  TensorSet train, validation;
+};
+TrainValidation split_validation(const TensorSet& set, int64_t classes, double fraction, uint64_t seed);
+
+}  // namespace gw::inline data

@@ -1,0 +1,39 @@
+#include "gatewright/experts/bank.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "gatewright/base/error.h"
+
+namespace gw::inline experts {
+
+void check_rows(const char* part, const at::Tensor& rows, const std::vector<int64_t>& offsets,
+                const Bank::Context& context) {
+  const bool shaped = rows.dim() >= 2 && rows.size(1) == context.in;
+  GW_CHECK(shaped, "{}: expected rows [N, {}, …], got {} dimensions, second of size {}", part, context.in,
+           rows.dim(), rows.dim() < 2 ? 0 : rows.size(1));
+  const bool counted = static_cast<int64_t>(offsets.size()) == context.experts + 1;
+  GW_CHECK(counted, "{}: expected {} offsets, got {}", part, context.experts + 1, offsets.size());
+  const bool monotone = offsets.front() == 0 && std::is_sorted(offsets.begin(), offsets.end()) &&
+                        offsets.back() == rows.size(0);
+  GW_CHECK(monotone, "{}: expected offsets rising from 0 to {} rows, got {} to {}", part, rows.size(0),
+           offsets.front(), offsets.back());
+}
+
+at::Tensor scatter_rows(const at::Tensor& rows, const at::Tensor& token, const at::Tensor& weight,
+                        int64_t tokens) {
+  auto shape = rows.sizes().vec();
+  std::vector<int64_t> per_row(shape.size(), 1);
+  per_row[0] = rows.size(0);
+  shape[0] = tokens;
+  return at::zeros(shape, rows.options())
+      .index_add(0, token, rows * weight.to(rows.scalar_type()).view(per_row));
+}
+
+at::Tensor Bank::mix(const at::Tensor& x, const std::vector<int64_t>& offsets, const at::Tensor& token,
+                     const at::Tensor& weight) {
+  return scatter_rows(forward(x.index_select(0, token), offsets), token, weight, x.size(0));
+}
+
+}  // namespace gw::inline experts

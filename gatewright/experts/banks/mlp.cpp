@@ -1,0 +1,144 @@
+#include <ATen/ATen.h>
+
+#include "gatewright/base/registry.h"
+#include "gatewright/experts/bank.h"
+#include "gatewright/ops/conv.h"
+#include "gatewright/ops/frozen.h"
+#include "gatewright/ops/init.h"
+#include "gatewright/ops/kept.h"
+#include "gatewright/ops/moe_ffn.h"
+
+namespace gw::inline experts {
+namespace {
+
+/// Two-layer perceptrons, plain or gated (GLU), through the fused kernel.
+/// Math:   y = act(x W1ᵀ + b1) W2ᵀ + b2, or with glu (act(x Wgᵀ + bg) ∘ (x W1ᵀ + b1)) W2ᵀ + b2, per expert;
+///         with limit ℓ and up_shift s (act(min(g, ℓ)) ∘ (max(−ℓ, min(u, ℓ)) + s)) W2ᵀ + b2, g and u the two
+///         products. GPT-OSS: quick_gelu (x·σ(1.702 x)), ℓ = 7, s = 1.
+/// Shapes: W1, Wg [E, H, D], W2 [E, O, H]; biases b1, bg [E, H], b2 [E, O].
+/// Cost:   2·N·H·(D + O) flop (glu: 2·N·H·(2·D + O)), whatever E; see gatewright/ops/moe_ffn.h.
+/// Errors: as gatewright/ops/moe_ffn.h; rows that do not fit the offsets.
+/// Source: Shazeer et al. 2017, arXiv 1701.06538; GLU: Shazeer 2020, arXiv 2002.05202.
+class MlpBank : public Bank {
+ public:
+  static constexpr const char* kSummary = "two-layer perceptrons, plain or gated";
+  static constexpr const char* kSource =
+      "Shazeer et al. 2017, arXiv 1701.06538; Shazeer 2020, arXiv 2002.05202";
+  struct Options : OptionSet {
+    int64_t hidden = 0;
+    std::string activation = "relu";
+    bool glu = false, bias = true, recompute = false, packed = false;
+    double limit = 0, up_shift = 0;
+    void fields(OptionVisitor& v) override {
+      v.integer("hidden", hidden, "hidden width H of an expert; 0: four times the input width", 0, 1 << 20);
+      v.text("activation", activation, "between the two products", ops::activation_names());
+      v.flag("glu", glu, "multiply the activated gate product with a second one");
+      v.real("limit", limit,
+             "glu: the gate product is held below it, the second one between -limit and limit; 0: no limit",
+             0, 1e30);
+      v.real("up_shift", up_shift, "glu: added to the second product after the limit (GPT-OSS: 1)", -1e30,
+             1e30);
+      v.flag("bias", bias, "add a bias after each product");
+      v.flag("recompute", recompute, "keep no hidden values for the backward pass and compute them again");
+      v.flag("packed", packed,
+             "keep a second copy of the weights in the order of the kernel, for passes without gradients "
+             "inside ops::FrozenParameters");
+    }
+  };
+
+  MlpBank(const Options& options, const Context& context) : options_(options), context_(context) {
+    GW_CHECK(options.glu || (options.limit == 0 && options.up_shift == 0),
+             "banks/mlp: expected glu = true with limit or up_shift, got glu = false; they hold the factors "
+             "of a GLU");
+    const int64_t h = options.hidden > 0 ? options.hidden : 4 * context.in;
+    const Rng rng = Rng(context.seed).fork("banks/mlp");
+    const auto add = [&](const char* weight, const char* bias, int64_t out, int64_t in) {
+      register_parameter(weight, stacked(rng.fork(weight), out, in));
+      if (options.bias) register_parameter(bias, at::zeros({context.experts, out}));
+    };
+    add("w1", "b1", h, context.in), add("w2", "b2", context.out, h);
+    if (options.glu) add("wg", "bg", h, context.in);
+  }
+
+  at::Tensor forward(const at::Tensor& rows, const std::vector<int64_t>& offsets) override {
+    check_rows("banks/mlp", rows, offsets, context_);
+    return mix(rows, offsets, at::arange(rows.size(0), at::kLong), at::ones({rows.size(0)}, rows.options()));
+  }
+
+  at::Tensor mix(const at::Tensor& x, const std::vector<int64_t>& offsets, const at::Tensor& token,
+                 const at::Tensor& weight) override {
+    const auto w = current();
+    return ops::moe_ffn(x, token, offsets, weight, w,
+                        {options_.activation, options_.recompute, options_.limit, options_.up_shift},
+                        panels(w));
+  }
+
+  // By libtorch's own operations: what the fused kernel is compared with.
+  at::Tensor run_one(const at::Tensor& rows, int64_t e) override {
+    const auto w = current();
+    const auto product = [e](const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+      return ops::linear(x, weight[e], bias.defined() ? bias[e] : bias);
+    };
+    auto up = product(rows, w.up, w.up_bias);
+    if (w.gate.defined()) {
+      auto gate = product(rows, w.gate, w.gate_bias);
+      if (options_.limit > 0)
+        gate = gate.clamp_max(options_.limit), up = up.clamp(-options_.limit, options_.limit);
+      if (options_.up_shift != 0) up = up + options_.up_shift;
+      up = activate(gate) * up;
+    } else {
+      up = activate(up);
+    }
+    return product(up, w.down, w.down_bias);
+  }
+
+ private:
+  at::Tensor stacked(const Rng& rng, int64_t out, int64_t in) const {
+    std::vector<at::Tensor> weights;
+    for (int64_t e = 0; e < context_.experts; ++e)
+      weights.push_back(ops::default_uniform(rng.fork("expert", static_cast<uint64_t>(e)), {out, in}));
+    return at::stack(weights);
+  }
+
+  // Module::to() replaces what a parameter holds, so the tensors are asked for by name.
+  ops::FfnWeights current() {
+    const auto all = named_parameters(/*recurse=*/false);
+    const auto find = [&](const char* name) {
+      const auto* tensor = all.find(name);
+      return tensor == nullptr ? at::Tensor() : *tensor;
+    };
+    return {find("wg"), find("w1"), find("w2"), find("bg"), find("b1"), find("b2")};
+  }
+
+  // Only where the weights are stated to be constant: elsewhere they would have to be read once more per pass
+  // to know that the panels still hold, which takes longer than panels save (docs/performance.md), and
+  // weights read as they lie give the same bits.
+  ops::PackedFfn panels(const ops::FfnWeights& w) {
+    if (!options_.packed || at::GradMode::is_enabled() || !ops::FrozenParameters::active()) return {};
+    const auto level = ops::moe_ffn_level(w.up.scalar_type());
+    auto kept = packed_.get({w.gate, w.up, w.down}, [&] { return ops::pack_ffn(w); });
+    return kept.level == level ? kept : ops::PackedFfn{};  // another level since: forced in between
+  }
+
+  at::Tensor activate(const at::Tensor& x) const {
+    const auto& name = options_.activation;
+    if (name == "relu") return at::relu(x);
+    if (name == "relu_squared") return at::relu(x).square();
+    if (name == "sigmoid") return at::sigmoid(x);
+    if (name == "tanh") return at::tanh(x);
+    if (name == "silu") return at::silu(x);
+    if (name == "quick_gelu") return x * at::sigmoid(1.702 * x);
+    if (name == "gelu") return at::gelu(x);
+    if (name == "gelu_tanh") return 0.5 * x * (1 + at::tanh(0.79788456080286536 * (x + 0.044715 * x.pow(3))));
+    return x;
+  }
+
+  Options options_;
+  Context context_;
+  ops::Kept<ops::PackedFfn> packed_;
+};
+
+}  // namespace
+}  // namespace gw::inline experts
+
+GW_REGISTER(gw::Bank, gw::MlpBank);

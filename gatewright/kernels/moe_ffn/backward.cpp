@@ -1,0 +1,371 @@
+#include <type_traits>
+
+#include "gatewright/kernels/moe_ffn/tasks.h"
+
+namespace gw::kernels {
+namespace {
+
+// Up to this many rows, a weight gradient is a sum of outer products written once (none: zeros): below it,
+// packing and tiles cost more than they bring.
+constexpr int64_t kFewRows = 12;
+// Gradients of this many bytes leave the caches before anybody reads them.
+constexpr int64_t kBeyondCaches = 32 << 20;
+
+template <class T>
+class Backward {
+ public:
+  using Sum = typename SumOf<T>::type;
+
+  Backward(const FfnLevel<T>& level, const FfnProblem<T>& p, FfnKept<const T> kept, const T* dy,
+           const FfnGradients<T>& to, Team& team, Memory& memory)
+      : gemm_(*level.gemm),
+        rows_(*level.rows),
+        p_(p),
+        kept_(kept),
+        dy_(dy),
+        to_(to),
+        team_(team),
+        memory_(memory),
+        panels_(p.offsets, p.experts, gemm_.rows),
+        glu_(p.gate.data != nullptr),
+        hidden_panels_(ceil_div(p.hidden, gemm_.cols)) {}
+
+  void run() {
+    int64_t most = 0;
+    for (int64_t e = 0; e < p_.experts; ++e) most = std::max(most, p_.offsets[e + 1] - p_.offsets[e]);
+    deepest_ = ceil_div(most, gemm_.group);
+    choose_widths(most);
+    const int64_t held = kBlockBytes / (gemm_.cols * gemm_.group * static_cast<int64_t>(sizeof(T)));
+    column_units_ = std::max({held, deepest_, inner_wide_ * block_units(gemm_, p_.out),
+                              input_wide_ * block_units(gemm_, p_.hidden)});
+    scratch_ =
+        take_scratch<T>(memory_, team_.workers(), gemm_, std::min(kRowPanels, ceil_div(most, gemm_.rows)),
+                        std::max(inner_wide_, input_wide_),
+                        (column_units_ * gemm_.cols + deepest_ * gradient_rows()) * gemm_.group);
+    past_ = p_.experts * p_.hidden * (p_.in + p_.out) * static_cast<int64_t>(sizeof(T)) > kBeyondCaches;
+    gather();
+    inner();
+    if (to_.weight != nullptr) add_dots();
+    if (to_.x != nullptr) input_gradient();
+    weight_gradients();
+    bias_gradients();
+  }
+
+ private:
+  int64_t rows() const { return p_.offsets[p_.experts]; }
+
+  // Panels of columns that a task takes. Where nearly all experts have few rows, weights are read as they lie
+  // and wait in no cache: then their rows should be long. `most`, the rows of the fullest expert, must stay
+  // small for that, because a task holds tiles of all its columns for all of an expert's rows.
+  void choose_widths(int64_t most) {
+    const int64_t in_panels = ceil_div(p_.in, gemm_.cols);
+    const auto busy = panels_.busy();
+    const auto few = std::count_if(busy.begin(), busy.end(), [&](int64_t e) {
+      return p_.offsets[e + 1] - p_.offsets[e] <= gemm_.few.rows;
+    });
+    if (4 * few > 3 * static_cast<int64_t>(busy.size()) && most <= 2 * gemm_.few.rows) {
+      const int64_t fair = hidden_panels_ * static_cast<int64_t>(busy.size()) / (4 * team_.workers());
+      inner_wide_ = std::clamp<int64_t>(fair, 1, std::min(hidden_panels_, kMostPanels));
+      input_wide_ = std::min(ceil_div(in_panels, team_.workers()), kMostPanels);
+    } else {
+      inner_wide_ = panels_per_task(gemm_, p_.out, 1, hidden_panels_, p_.experts, team_.workers());
+      input_wide_ = panels_per_task(gemm_, p_.hidden, 1, in_panels, 1, team_.workers());
+    }
+  }
+
+  void gather() {
+    dy_panels_.stride = ceil_div(p_.out, gemm_.group) * gemm_.rows * gemm_.group;
+    dy_panels_.data = take<T>(memory_, panels_.total() * dy_panels_.stride);
+    team_.run(panels_.total(), [&](int64_t i, int) {
+      const Columns<T> some{dy_, p_.out, panels_.rows(i), p_.out, true, p_.token + panels_.begin(i), nullptr};
+      pack_panel(gemm_, some, 0, gemm_.rows, 0, p_.out, dy_panels_.data + i * dy_panels_.stride);
+    });
+  }
+
+  void inner() {
+    const int64_t all = rows() * p_.hidden,
+                  stride = ceil_div(p_.hidden, gemm_.group) * gemm_.rows * gemm_.group;
+    weighted_ = take<T>(memory_, all);
+    d_up_ = take<T>(memory_, all);
+    d_gate_ = glu_ ? take<T>(memory_, all) : nullptr;
+    up_panels_ = {take<T>(memory_, panels_.total() * stride), stride};
+    if (glu_) gate_panels_ = {take<T>(memory_, panels_.total() * stride), stride};
+    dots_ = take<Sum>(memory_, rows() * hidden_panels_);
+    const auto blocks = blocks_of(panels_, p_.experts, hidden_panels_, inner_wide_);
+    team_.run(static_cast<int64_t>(blocks.size()),
+              [&](int64_t task, int worker) { inner_block(blocks[static_cast<size_t>(task)], worker); });
+  }
+
+  void inner_block(const Block& b, int worker) {
+    const auto& s = scratch_[static_cast<size_t>(worker)];
+    const Columns<T> weights{
+        p_.down.data + b.expert * p_.out * p_.hidden, p_.hidden, p_.hidden, p_.out, false, nullptr, nullptr};
+    const Stripe<T> down{weights, b.panel, b.panels};
+    for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
+      const int64_t first = panels_.first_of(b.expert) + done,
+                    count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
+      const Tiles<T> tiles{s.tiles, gemm_.cols, true};
+      multiply<T>(gemm_,
+                  RowBlock{dy_panels_, first, count, [&](int64_t i) { return panels_.rows(first + i); }},
+                  {down}, {tiles}, s.columns);
+      for (int64_t i = 0; i < count; ++i) {
+        for (int64_t p = 0; p < b.panels; ++p)
+          tile_back(first + i, b.panel + p, s.tiles + (i * b.panels + p) * gemm_.rows * gemm_.cols);
+      }
+    }
+  }
+
+  void tile_back(int64_t panel, int64_t column_panel, const Sum* tile) {
+    const int64_t column = column_panel * gemm_.cols, n = std::min(gemm_.cols, p_.hidden - column),
+                  count = panels_.rows(panel);
+    const T *ups[64], *gates[64];
+    for (int64_t r = 0; r < count; ++r) {
+      const int64_t row = panels_.begin(panel) + r, at = row * p_.hidden + column;
+      dots_[row * hidden_panels_ + column_panel] = rows_.activate_backward(
+          p_.activation, p_.bounds, glu_ ? kept_.gate + at : nullptr, kept_.up + at, tile + r * gemm_.cols,
+          p_.weight[row], n, weighted_ + at, glu_ ? d_gate_ + at : nullptr, d_up_ + at);
+      ups[r] = d_up_ + at;
+      if (glu_) gates[r] = d_gate_ + at;
+    }
+    gemm_.pack_k(ups, count, gemm_.rows, n,
+                 up_panels_.data + panel * up_panels_.stride + column * gemm_.rows);
+    if (glu_)
+      gemm_.pack_k(gates, count, gemm_.rows, n,
+                   gate_panels_.data + panel * gate_panels_.stride + column * gemm_.rows);
+  }
+
+  // Summed panel by panel in order: the same bits however the panels were spread over tasks. d(h·downᵀ +
+  // b)/dw also has dy·b.
+  void add_dots() {
+    team_.run(p_.experts, [&](int64_t e, int) {
+      for (int64_t r = p_.offsets[e]; r < p_.offsets[e + 1]; ++r) {
+        Sum sum = 0;
+        for (int64_t p = 0; p < hidden_panels_; ++p) sum += dots_[r * hidden_panels_ + p];
+        if (p_.down.bias != nullptr)
+          sum += rows_.dot(dy_ + p_.token[r] * p_.out, p_.down.bias + e * p_.out, p_.out);
+        to_.weight[r] = sum;
+      }
+    });
+  }
+
+  void input_gradient() {
+    const int64_t in_panels = ceil_div(p_.in, gemm_.cols), wide = input_wide_;
+    team_.run(ceil_div(in_panels, wide), [&](int64_t task, int worker) {
+      const int64_t panel = task * wide, panels = std::min(wide, in_panels - panel);
+      const int64_t column = panel * gemm_.cols, columns = std::min(panels * gemm_.cols, p_.in - column);
+      for (int64_t t = 0; t < p_.tokens; ++t) std::fill_n(to_.x + t * p_.in + column, columns, Sum(0));
+      for (int64_t e = 0; e < p_.experts; ++e) input_block({e, panel, panels}, worker);
+    });
+  }
+
+  void input_block(const Block& b, int worker) {
+    const auto& s = scratch_[static_cast<size_t>(worker)];
+    const auto stripe = [&](const FfnWeight<T>& w, int64_t expert) {
+      return Stripe<T>{
+          {w.data + expert * p_.hidden * p_.in, p_.in, p_.in, p_.hidden, false, nullptr, nullptr},
+          b.panel,
+          b.panels};
+    };
+    const auto up = stripe(p_.up, b.expert), gate = stripe(p_.gate, b.expert),
+               next = stripe(p_.up, std::min(b.expert + 1, p_.experts - 1));
+    for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
+      const int64_t first = panels_.first_of(b.expert) + done,
+                    count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
+      const auto real = [&](int64_t i) { return panels_.rows(first + i); };
+      const Tiles<T> fresh{s.tiles, gemm_.cols, true}, more{s.tiles, gemm_.cols, false};
+      multiply<T>(gemm_, RowBlock{up_panels_, first, count, real}, {up}, {fresh}, s.columns,
+                  glu_ ? &gate : &next);
+      if (glu_)
+        multiply<T>(gemm_, RowBlock{gate_panels_, first, count, real}, {gate}, {more}, s.columns, &next);
+      for (int64_t i = 0; i < count; ++i) {
+        for (int64_t r = 0; r < real(i); ++r) {
+          for (int64_t p = 0; p < b.panels; ++p) {
+            const int64_t column = (b.panel + p) * gemm_.cols;
+            rows_.scatter(s.tiles + (i * b.panels + p) * gemm_.rows * gemm_.cols + r * gemm_.cols, Sum(1),
+                          std::min(gemm_.cols, p_.in - column),
+                          to_.x + p_.token[panels_.begin(first + i) + r] * p_.in + column);
+          }
+        }
+      }
+    }
+  }
+
+  /// to[e] [m, n] = Σ_rows left[row][m]·right[row][n] for one or two lefts over the same right.
+  struct Product {
+    const T* left[2];
+    T* to[2];
+    int64_t m;           ///< width of left
+    bool left_by_token;  ///< left row r is left[token[r]·m], else left[r·m]
+    const T* right;
+    int64_t n;
+    bool right_by_token;
+  };
+
+  void weight_gradients() {
+    std::vector<Product> products;
+    if (to_.up != nullptr || (glu_ && to_.gate != nullptr)) {
+      products.push_back(
+          {{d_up_, d_gate_}, {to_.up, glu_ ? to_.gate : nullptr}, p_.hidden, false, p_.x, p_.in, true});
+    }
+    if (to_.down != nullptr)
+      products.push_back({{dy_, nullptr}, {to_.down, nullptr}, p_.out, true, weighted_, p_.hidden, false});
+    struct Part {
+      const Product* product;
+      Block block;
+    };
+    std::vector<Part> parts;
+    for (int64_t e = 0; e < p_.experts; ++e) {
+      for (const auto& product : products) {
+        const int64_t panels = ceil_div(product.n, gemm_.cols), wide = gradient_panels(e, panels);
+        for (int64_t p = 0; p < panels; p += wide)
+          parts.push_back({&product, {e, p, std::min(wide, panels - p)}});
+      }
+    }
+    team_.run(static_cast<int64_t>(parts.size()), [&](int64_t task, int worker) {
+      const auto& part = parts[static_cast<size_t>(task)];
+      weight_block(*part.product, part.block, scratch_[static_cast<size_t>(worker)]);
+    });
+  }
+
+  // All rows of an expert at once, so that sums never leave the registers, and as many columns as then fit
+  // the scratch.
+  int64_t gradient_panels(int64_t expert, int64_t panels) const {
+    const int64_t k = p_.offsets[expert + 1] - p_.offsets[expert];
+    if (k <= kFewRows) return ceil_div(panels, 2);
+    return std::clamp<int64_t>(column_units_ / ceil_div(k, gemm_.group), 1, std::min(panels, kMostPanels));
+  }
+
+  void weight_block(const Product& product, const Block& b, const Scratch<T>& s) {
+    const int64_t begin = p_.offsets[b.expert], k = p_.offsets[b.expert + 1] - begin,
+                  column = b.panel * gemm_.cols;
+    const int64_t columns = std::min(b.panels * gemm_.cols, product.n - column);
+    for (int side = 0; side < 2; ++side) {
+      if (product.to[side] == nullptr) continue;
+      if (k <= kFewRows)
+        outer_block(product, side, begin, k, column, columns,
+                    product.to[side] + b.expert * product.m * product.n + column);
+    }
+    if (k > kFewRows) tile_block(product, b, begin, k, s);
+    if (past_) rows_.all_written();
+  }
+
+  const T* left_row(const Product& q, int side, int64_t row) const {
+    return q.left[side] + (q.left_by_token ? p_.token[row] : row) * q.m;
+  }
+  const T* right_row(const Product& q, int64_t row) const {
+    return q.right + (q.right_by_token ? p_.token[row] : row) * q.n;
+  }
+
+  void outer_block(const Product& q, int side, int64_t begin, int64_t k, int64_t column, int64_t columns,
+                   T* to) {
+    const T* right[kFewRows];
+    for (int64_t j = 0; j < k; ++j) right[j] = right_row(q, begin + j) + column;
+    constexpr int64_t kAtOnce = 4;
+    for (int64_t i = 0; i < q.m; i += kAtOnce) {
+      const int64_t count = std::min(kAtOnce, q.m - i);
+      T factors[kAtOnce * kFewRows];
+      for (int64_t j = 0; j < k; ++j) {
+        for (int64_t c = 0; c < count; ++c) factors[c * k + j] = left_row(q, side, begin + j)[i + c];
+      }
+      rows_.combine(factors, count, right, k, columns, to + i * q.n, q.n, past_);
+    }
+  }
+
+  void tile_block(const Product& q, const Block& b, int64_t begin, int64_t k, const Scratch<T>& s) {
+    const int64_t units = ceil_div(k, gemm_.group), step = units * gemm_.cols * gemm_.group;
+    T* const row_panels = s.columns + column_units_ * gemm_.cols * gemm_.group;
+    const auto lanes = [&](const T* data, int64_t width, bool by_token) {
+      return Columns<T>{data + (by_token ? 0 : begin * width), width,  width, k, false,
+                        by_token ? p_.token + begin : nullptr, nullptr};
+    };
+    const auto right = lanes(q.right, q.n, q.right_by_token);
+    for (int64_t p = 0; p < b.panels; ++p)
+      pack_panel(gemm_, right, (b.panel + p) * gemm_.cols, gemm_.cols, 0, k, s.columns + p * step);
+    for (int side = 0; side < 2; ++side) {
+      if (q.to[side] == nullptr) continue;
+      const auto left = lanes(q.left[side], q.m, q.left_by_token);
+      for (int64_t i = 0; i < q.m; i += gradient_rows()) {
+        for (int64_t j = i; j < std::min(i + gradient_rows(), q.m); j += gemm_.rows) {
+          pack_panel(gemm_, left, j, gemm_.rows, 0, k, row_panels + (j - i) * units * gemm_.group);
+        }
+        for (int64_t p = 0; p < b.panels; ++p)
+          product_tile(q, side, b.expert, i, b.panel + p, row_panels, s.columns + p * step, units, s.tiles);
+      }
+    }
+  }
+
+  // Rows of a weight gradient that are computed together: those of a pair of panels where sums are narrowed
+  // anyway.
+  int64_t gradient_rows() const {
+    return std::is_same_v<T, Sum> || gemm_.pair == nullptr ? gemm_.rows : 2 * gemm_.rows;
+  }
+
+  void product_tile(const Product& q, int side, int64_t expert, int64_t i, int64_t panel, const T* left,
+                    const T* right, int64_t units, Sum* tile) {
+    const int64_t count = std::min(gradient_rows(), q.m - i), column = panel * gemm_.cols,
+                  n = std::min(gemm_.cols, q.n - column);
+    T* to = q.to[side] + (expert * q.m + i) * q.n + column;
+    if constexpr (std::is_same_v<T, Sum>) {
+      const bool aligned =
+          reinterpret_cast<uintptr_t>(to) % 64 == 0 && q.n * static_cast<int64_t>(sizeof(T)) % 64 == 0;
+      if (n == gemm_.cols)
+        return gemm_.tile(left, right, units, count, {to, q.n, true, past_ && aligned}, {});
+    }
+    const int64_t above = std::min(count, gemm_.rows);
+    const Tiles<T> sums{tile, gemm_.cols, true}, under{tile + above * gemm_.cols, gemm_.cols, true};
+    if (count == above)
+      gemm_.tile(left, right, units, count, sums, {});
+    else
+      gemm_.pair(left, left + units * above * gemm_.group, right, units, count - above, sums, under, {});
+    for (int64_t r = 0; r < count; ++r) rows_.narrow(tile + r * gemm_.cols, n, to + r * q.n, past_);
+  }
+
+  void bias_gradients() {
+    const auto sum_rows = [&](Sum* to, int64_t width, const T* from, bool of_token) {
+      if (to == nullptr) return;
+      team_.run(p_.experts, [&](int64_t e, int) {
+        std::fill_n(to + e * width, width, Sum(0));
+        for (int64_t r = p_.offsets[e]; r < p_.offsets[e + 1]; ++r) {
+          rows_.add(from + (of_token ? p_.token[r] : r) * width, of_token ? p_.weight[r] : Sum(1), width,
+                    to + e * width);
+        }
+      });
+    };
+    sum_rows(to_.up_bias, p_.hidden, d_up_, false);
+    if (glu_) sum_rows(to_.gate_bias, p_.hidden, d_gate_, false);
+    sum_rows(to_.down_bias, p_.out, dy_, true);
+  }
+
+  const GemmTable<T>& gemm_;
+  const FfnRowsTable<T>& rows_;
+  const FfnProblem<T>& p_;
+  FfnKept<const T> kept_;
+  const T* dy_;
+  const FfnGradients<T>& to_;
+  Team& team_;
+  Memory& memory_;
+  RowPanels panels_;
+  bool glu_, past_ = false;
+  int64_t hidden_panels_, deepest_ = 0, column_units_ = 0, inner_wide_ = 1, input_wide_ = 1;
+  std::vector<Scratch<T>> scratch_;
+  Panels<T> dy_panels_, up_panels_, gate_panels_;
+  T *weighted_ = nullptr, *d_up_ = nullptr, *d_gate_ = nullptr;
+  Sum* dots_ = nullptr;
+};
+
+}  // namespace
+
+template <class T>
+void ffn_backward(const FfnLevel<T>& level, const FfnProblem<T>& p, FfnKept<const T> kept, const T* dy,
+                  const FfnGradients<T>& to, Team& team, Memory& memory) {
+  Backward<T>(level, p, kept, dy, to, team, memory).run();
+}
+
+template void ffn_backward<double>(const FfnLevel<double>&, const FfnProblem<double>&, FfnKept<const double>,
+                                   const double*, const FfnGradients<double>&, Team&, Memory&);
+template void ffn_backward<float>(const FfnLevel<float>&, const FfnProblem<float>&, FfnKept<const float>,
+                                  const float*, const FfnGradients<float>&, Team&, Memory&);
+template void ffn_backward<Bf16>(const FfnLevel<Bf16>&, const FfnProblem<Bf16>&, FfnKept<const Bf16>,
+                                 const Bf16*, const FfnGradients<Bf16>&, Team&, Memory&);
+
+}  // namespace gw::kernels

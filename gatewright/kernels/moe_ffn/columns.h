@@ -1,0 +1,62 @@
+#pragma once
+// Matrices as products take them: lanes by k, packed before, or packed on the way. Portable code.
+#include <algorithm>
+
+#include "gatewright/kernels/moe_ffn/moe_ffn.h"
+
+namespace gw::kernels {
+
+/// A matrix as lanes × k. k_contiguous: element (lane, k) at data[lane·stride + k]; else at
+/// data[index(k)·stride + lane].
+template <class T>
+struct Columns {
+  const T* data = nullptr;
+  int64_t stride = 0, lanes = 0, k = 0;
+  bool k_contiguous = true;
+  const int64_t* index = nullptr;  ///< of the strided dimension; null: itself
+  const T* packed = nullptr;       ///< all panels of all k, or null
+
+  const T* at(int64_t strided) const { return data + (index == nullptr ? strided : index[strided]) * stride; }
+};
+
+/// One panel of `width` lanes from lane0, k from k0.
+template <class T>
+void pack_panel(const GemmTable<T>& gemm, const Columns<T>& m, int64_t lane0, int64_t width, int64_t k0,
+                int64_t k, T* panel) {
+  constexpr int64_t kMost = 1024;
+  const T* pointers[kMost];
+  const int64_t count = std::min(width, m.lanes - lane0);
+  if (m.k_contiguous) {
+    for (int64_t i = 0; i < count; ++i) pointers[i] = m.at(lane0 + i) + k0;
+    gemm.pack_k(pointers, count, width, k, panel);
+    return;
+  }
+  for (int64_t done = 0; done < k; done += kMost) {  // kMost is a multiple of every group
+    const int64_t steps = std::min(kMost, k - done);
+    for (int64_t j = 0; j < steps; ++j) pointers[j] = m.at(k0 + done + j) + lane0;
+    gemm.pack_lanes(pointers, steps, count, width, panel + done * width);
+  }
+}
+
+/// Panels of rows [0, lanes), each over all k: what tiles read as A.
+template <class T>
+struct Panels {
+  T* data = nullptr;
+  int64_t stride = 0;  ///< values of T per panel
+};
+
+/// The columns that a product takes: panels [panel, panel + panels) of `m`.
+template <class T>
+struct Stripe {
+  Columns<T> m;
+  int64_t panel = 0, panels = 0;
+};
+
+/// Where the packed panels of a stripe begin, or null.
+template <class T>
+const T* first_packed(const GemmTable<T>& gemm, const Stripe<T>& b) {
+  return b.m.packed == nullptr ? nullptr
+                               : b.m.packed + b.panel * ceil_div(b.m.k, gemm.group) * gemm.cols * gemm.group;
+}
+
+}  // namespace gw::kernels

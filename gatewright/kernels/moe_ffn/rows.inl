@@ -1,0 +1,213 @@
+// Bodies of all levels, written once as plain loops: the compiler turns them into vectors with each file's
+// flags (checked: no call remains in a vector level's loops). Included inside the anonymous namespace after
+// exp_of(Sum), erf_of(Sum, e^-x² as well), write_past(from, to) (32 bytes past the caches) and all_written()
+// (other threads may read them) are defined; a level with a better combine_64 defines that too.
+#include "gatewright/kernels/moe_ffn/activation.inl"
+
+template <class T, class S>
+void narrow(const S* c, int64_t n, T* to) {
+  for (int64_t i = 0; i < n; ++i) narrow_to(c[i], to[i]);
+}
+
+template <class T, class S>
+void activate(Activation f, const GluBounds& bounds, const S* gate, const S* up, int64_t n, T* h,
+              T* kept_gate, T* kept_up) {
+  const S limit = static_cast<S>(bounds.limit), shift = static_cast<S>(bounds.shift);
+  with(f, [&](auto tag) {
+    if (gate == nullptr) {
+      for (int64_t i = 0; i < n; ++i) narrow_to(at<tag.value>(up[i]).f, h[i]);
+    } else if (!bounds.given) {
+      for (int64_t i = 0; i < n; ++i) narrow_to(at<tag.value>(gate[i]).f * up[i], h[i]);
+    } else {
+      for (int64_t i = 0; i < n; ++i)
+        narrow_to(at<tag.value>(at_most(gate[i], limit)).f * (within(up[i], limit) + shift), h[i]);
+    }
+  });
+  if (kept_gate != nullptr) narrow(gate, n, kept_gate);
+  if (kept_up != nullptr) narrow(up, n, kept_up);
+}
+
+// Pairs eight apart, then four, two, one. Each half is an array of its own: added in place, vectors are
+// stored and loaded again in parts.
+template <class S>
+inline S fold(const S (&sums)[16]) {
+  S eight[8], four[4];
+  for (int j = 0; j < 8; ++j) eight[j] = sums[j] + sums[j + 8];
+  for (int j = 0; j < 4; ++j) four[j] = eight[j] + eight[j + 4];
+  return (four[0] + four[2]) + (four[1] + four[3]);
+}
+
+// One stretch of a row: each loop is simple enough to become vectors (with the sum inside the loop above it,
+// none did: three times slower).
+template <Activation A, class T, class S>
+inline void back_stretch(const GluBounds& bounds, const T* gate, const T* up, const S* d, S w, int64_t n,
+                         S* h, T* weighted, T* d_gate, T* d_up) {
+  if (gate == nullptr) {
+    for (int64_t i = 0; i < n; ++i) {
+      const auto v = at<A>(S(widen(up[i])));
+      h[i] = v.f;
+      narrow_to(w * d[i] * v.slope, d_up[i]);
+    }
+  } else if (bounds.given) {
+    const S limit = static_cast<S>(bounds.limit), shift = static_cast<S>(bounds.shift);
+    for (int64_t i = 0; i < n; ++i) {
+      const S g = widen(gate[i]), u = widen(up[i]), factor = within(u, limit) + shift, wd = w * d[i];
+      const auto v = at<A>(at_most(g, limit));
+      h[i] = v.f * factor;
+      narrow_to(u > limit || u < -limit ? S(0) : wd * v.f, d_up[i]);
+      narrow_to(g > limit ? S(0) : wd * factor * v.slope, d_gate[i]);
+    }
+  } else {
+    for (int64_t i = 0; i < n; ++i) {
+      const S u = widen(up[i]), wd = w * d[i];
+      const auto v = at<A>(S(widen(gate[i])));
+      h[i] = v.f * u;
+      narrow_to(wd * v.f, d_up[i]);
+      narrow_to(wd * u * v.slope, d_gate[i]);
+    }
+  }
+  for (int64_t i = 0; i < n; ++i) narrow_to(w * h[i], weighted[i]);
+}
+
+// Sum j takes the products j, j + 16, …: the tail is apart, because a condition inside makes 16 single sums
+// of what else is one vector.
+template <class S>
+inline void add_products(const S* d, const S* h, int64_t n, S (&sums)[16]) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    for (int64_t j = 0; j < 16; ++j) sums[j] += d[i + j] * h[i + j];
+  }
+  for (int64_t j = 0; i + j < n; ++j) sums[j] += d[i + j] * h[i + j];
+}
+
+// Σ d·h in 16 sums that go down the row beside each other and are added in a fixed order: a vector's worth,
+// the same at every level.
+template <class T, class S>
+S activate_backward(Activation f, const GluBounds& bounds, const T* gate, const T* up, const S* d, S w,
+                    int64_t n, T* weighted, T* d_gate, T* d_up) {
+  constexpr int64_t kStretch = 64;
+  S sums[16] = {};
+  with(f, [&](auto tag) {
+    for (int64_t first = 0; first < n; first += kStretch) {
+      S h[kStretch];
+      const int64_t count = n - first < kStretch ? n - first : kStretch;
+      T* gate_out = gate == nullptr ? nullptr : d_gate + first;
+      back_stretch<tag.value>(bounds, gate == nullptr ? nullptr : gate + first, up + first, d + first, w,
+                              count, h, weighted + first, gate_out, d_up + first);
+      add_products(d + first, h, count, sums);
+    }
+  });
+  return fold(sums);
+}
+
+template <class S>
+void scatter(const S* c, S w, int64_t n, S* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = fused(w, c[i], y[i]);
+}
+
+template <class T>
+void combine_stretch(const T* factor, const T* const* row, int64_t k, int64_t first, int64_t width, T* to) {
+  constexpr int64_t kWidth = 64;
+  typename SumOf<T>::type sums[kWidth] = {};
+  for (int64_t j = 0; j < k; ++j) {
+    const auto by = widen(factor[j]);
+    const T* from = row[j] + first;
+    if (width == kWidth) {
+      for (int64_t i = 0; i < kWidth; ++i) sums[i] = fused(by, widen(from[i]), sums[i]);
+    } else {
+      for (int64_t i = 0; i < width; ++i) sums[i] = fused(by, widen(from[i]), sums[i]);
+    }
+  }
+  narrow(sums, width, to);
+}
+
+template <class T>
+void combine_64(const T* factor, int64_t rows, const T* const* row, int64_t k, int64_t first, T* values) {
+  for (int64_t r = 0; r < rows; ++r) combine_stretch(factor + r * k, row, k, first, 64, values + 64 * r);
+}
+
+template <class T>
+void write_64(const T* values, T* to, bool past) {
+  constexpr int64_t kPart = 32 / static_cast<int64_t>(sizeof(T));
+  if (past && reinterpret_cast<uintptr_t>(to) % 64 == 0) {
+    for (int64_t i = 0; i < 64; i += kPart) write_past(values + i, to + i);
+  } else {
+    for (int64_t i = 0; i < 64; ++i) to[i] = values[i];
+  }
+}
+
+// 64 columns at a time, so that what is written is written once.
+template <class T>
+void combine(const T* factor, int64_t rows, const T* const* row, int64_t k, int64_t n, T* to, int64_t stride,
+             bool past) {
+  alignas(64) T values[4 * 64];
+  int64_t first = 0;
+  for (; first + 64 <= n; first += 64) {
+    combine_64(factor, rows, row, k, first, values);
+    for (int64_t r = 0; r < rows; ++r) write_64(values + 64 * r, to + r * stride + first, past);
+  }
+  if (first == n) return;
+  for (int64_t r = 0; r < rows; ++r)
+    combine_stretch(factor + r * k, row, k, first, n - first, to + r * stride + first);
+}
+
+template <class T, class S>
+void narrow_row(const S* c, int64_t n, T* to, bool past) {
+  alignas(64) T values[64];
+  int64_t first = 0;
+  for (; past && first + 64 <= n; first += 64) {
+    narrow(c + first, 64, values);
+    write_64(values, to + first, true);
+  }
+  narrow(c + first, n - first, to + first);
+}
+
+template <class T, class S>
+void add(const T* row, S w, int64_t n, S* to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = fused(w, S(widen(row[i])), to[i]);
+}
+
+template <class T, class S>
+S dot(const T* a, const S* b, int64_t n) {
+  S sums[16] = {};
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    for (int64_t j = 0; j < 16; ++j) sums[j] = fused(S(widen(a[i + j])), b[i + j], sums[j]);
+  }
+  for (; i < n; ++i) sums[i % 16] = fused(S(widen(a[i])), b[i], sums[i % 16]);
+  return fold(sums);
+}
+
+// Magnitudes are compared as integers: a loop over floats would not become vectors, for fear of NaN. Rounding
+// is by adding 1.5·2^23, fused, so that every level rounds alike.
+template <class T>
+float fix(const T* x, int64_t n, float most_q, int16_t* to, int32_t& total) {
+  constexpr float kRound = 12582912.0f;
+  int32_t largest = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const int32_t size = __builtin_bit_cast(int32_t, static_cast<float>(widen(x[i]))) & 0x7fffffff;
+    largest = size > largest ? size : largest;
+  }
+  const float most = __builtin_bit_cast(float, largest);
+  const bool finite = largest < 0x7f800000;
+  const float by = finite && most >= 1e-30f ? most_q / most : 0.0f;
+  for (int64_t i = 0; i < n; ++i) {
+    const float value = by == 0 ? 0.0f : static_cast<float>(widen(x[i]));
+    to[i] = static_cast<int16_t>(__builtin_bit_cast(int32_t, fused(value, by, kRound)) -
+                                 __builtin_bit_cast(int32_t, kRound));
+  }
+  total = 0;
+  for (int64_t i = 0; i < n; ++i) total += to[i];
+  if (!finite) return __builtin_nanf("");
+  return by == 0 ? 0.0f : most / most_q;
+}
+
+template <class T>
+constexpr FfnRowsTable<T> table() {
+  using S = typename SumOf<T>::type;
+  return {activate<T, S>, activate_backward<T, S>,
+          scatter<S>,     narrow_row<T, S>,
+          combine<T>,     all_written,
+          add<T, S>,      dot<T, S>,
+          fix<T>};
+}

@@ -1,0 +1,139 @@
+#include "gatewright/likelihood/mixture.h"
+
+#include <cmath>
+#include <set>
+
+#include "gatewright/base/error.h"
+
+namespace gw::likelihood {
+namespace {
+
+constexpr const char* kGateNames[] = {"softmax", "top_k", "dense_to_sparse", "modified"};
+constexpr const char* kActivationNames[] = {"identity", "tanh", "sigmoid", "gelu"};
+constexpr const char* kFamilyNames[] = {"gaussian", "laplace", "student_t", "multinomial"};
+
+template <class Enum, size_t N>
+Enum from_name(const char* what, const char* const (&names)[N], const std::string& name) {
+  for (size_t i = 0; i < N; ++i) {
+    if (name == names[i]) return static_cast<Enum>(i);
+  }
+  fail("fit: unknown {} \"{}\"{}", what, name, near_miss(name, {std::begin(names), std::end(names)}));
+}
+
+void check_columns(const char* what, const std::optional<std::vector<int64_t>>& columns, int64_t d) {
+  if (!columns) return;
+  std::set<int64_t> seen;
+  for (const int64_t column : *columns) {
+    GW_CHECK(column >= 0 && column < d, "fit: expected {} columns in 0 … {}, got {}", what, d - 1, column);
+    GW_CHECK(seen.insert(column).second, "fit: {} column {} is named twice", what, column);
+  }
+}
+
+}  // namespace
+
+const char* name_of(GateKind kind) { return kGateNames[static_cast<size_t>(kind)]; }
+const char* name_of(Activation activation) { return kActivationNames[static_cast<size_t>(activation)]; }
+const char* name_of(Family family) { return kFamilyNames[static_cast<size_t>(family)]; }
+GateKind gate_kind(const std::string& name) { return from_name<GateKind>("gate", kGateNames, name); }
+Activation activation(const std::string& name) {
+  return from_name<Activation>("activation", kActivationNames, name);
+}
+Family family(const std::string& name) { return from_name<Family>("family", kFamilyNames, name); }
+
+void check_spec(const MixtureSpec& spec, int64_t d) {
+  GW_CHECK(spec.experts >= 1 && spec.experts <= 1000, "fit: expected 1 to 1000 experts, got {}",
+           spec.experts);
+  GW_CHECK(d >= 0, "fit: expected at least 0 columns, got {}", d);
+  if (spec.family == Family::kMultinomial) {
+    GW_CHECK(spec.classes >= 2 && spec.classes <= 1000,
+             "fit: expected 2 to 1000 classes, got {}; is the response a class?", spec.classes);
+  }
+  check_columns("gate", spec.gate.columns, d);
+  check_columns("expert", spec.columns, d);
+  if (spec.gate.kind == GateKind::kTopK) {
+    GW_CHECK(spec.gate.top_k >= 1 && spec.gate.top_k <= spec.experts,
+             "fit: expected top_k in 1 … {} (the experts), got {}", spec.experts, spec.gate.top_k);
+  }
+  if (spec.gate.kind == GateKind::kModified) {
+    GW_CHECK(spec.gate.activation == Activation::kTanh || spec.gate.activation == Activation::kSigmoid,
+             "fit: expected a bounded function (tanh, sigmoid) for the modified gate, got {}",
+             name_of(spec.gate.activation));
+    GW_CHECK(std::isfinite(spec.gate.input_scale) && spec.gate.input_scale > 0,
+             "fit: expected a positive input_scale, got {}", spec.gate.input_scale);
+  }
+}
+
+MixtureParameters make_parameters(const MixtureSpec& spec, int64_t d) {
+  check_spec(spec, d);
+  MixtureParameters p;
+  p.experts = spec.experts, p.gate_inputs = spec.gate_inputs(d), p.inputs = spec.inputs(d),
+  p.outputs = spec.outputs();
+  const auto zeros = [](int64_t count) { return std::vector<double>(static_cast<size_t>(count), 0.0); };
+  p.gate_bias = zeros(p.experts), p.gate_slope = zeros(p.experts * p.gate_inputs);
+  p.intercept = zeros(p.experts * p.outputs), p.slope = zeros(p.experts * p.outputs * p.inputs);
+  p.scale.assign(static_cast<size_t>(p.experts), 1.0);
+  if (spec.family == Family::kStudentT) p.freedom.assign(static_cast<size_t>(p.experts), 10.0);
+  return p;
+}
+
+void check_data(const DataView& data, const MixtureSpec& spec) {
+  GW_CHECK(data.n >= 1, "fit: expected at least one row, got {}", data.n);
+  GW_CHECK(data.y != nullptr && (data.x != nullptr || data.d == 0),
+           "fit: expected x and y, got a null pointer");
+  double total = 0;
+  for (int64_t i = 0; i < data.n; ++i) {
+    const double y = data.y[i];
+    GW_CHECK(std::isfinite(y), "fit: row {}: the response is {}; leave the row out or fill it in", i + 1, y);
+    for (int64_t j = 0; j < data.d; ++j) {
+      const double x = data.x[i * data.d + j];
+      GW_CHECK(std::isfinite(x),
+               "fit: row {}, column {}: expected a finite number, got {}; leave the row out or fill it in",
+               i + 1, j + 1, x);
+    }
+    if (spec.family == Family::kMultinomial) {
+      GW_CHECK(y >= 0 && y < static_cast<double>(spec.classes) && y == std::floor(y),
+               "fit: row {}: expected a class in 0 … {}, got {}", i + 1, spec.classes - 1, y);
+    }
+    const double weight = data.weight != nullptr ? data.weight[i] : 1;
+    GW_CHECK(std::isfinite(weight) && weight >= 0, "fit: row {}: expected a weight of 0 or more, got {}",
+             i + 1, weight);
+    total += weight;
+  }
+  GW_CHECK(total > 0 && std::isfinite(total), "fit: expected weights with a positive, finite sum, got {}",
+           total);
+}
+
+double rows_per_weight(const DataView& data) {
+  if (data.weight == nullptr) return 1;
+  bool whole = true;
+  int64_t used = 0;
+  double total = 0;
+  for (int64_t i = 0; i < data.n; ++i) {
+    const double weight = data.weight[i];
+    whole = whole && weight == std::floor(weight);
+    used += weight > 0;
+    total += weight;
+  }
+  return whole ? 1 : static_cast<double>(used) / total;
+}
+
+int64_t free_parameters(const MixtureSpec& spec, int64_t d) {
+  const int64_t gate =
+      (spec.experts - 1) * (1 + spec.gate_inputs(d)) + (spec.gate.kind == GateKind::kDenseToSparse ? 1 : 0);
+  const int64_t scales = spec.family == Family::kMultinomial ? 0 : spec.family == Family::kStudentT ? 2 : 1;
+  return gate + spec.experts * (spec.outputs() * (1 + spec.inputs(d)) + scales);
+}
+
+void pin_last_gate(const MixtureSpec& spec, MixtureParameters& p) {
+  const auto k = static_cast<size_t>(p.experts), d = static_cast<size_t>(p.gate_inputs);
+  const bool slopes_shift =
+      spec.gate.kind != GateKind::kDenseToSparse || spec.gate.activation == Activation::kIdentity;
+  const double bias = p.gate_bias.back();
+  const std::vector<double> last(p.gate_slope.end() - static_cast<std::ptrdiff_t>(d), p.gate_slope.end());
+  for (size_t e = 0; e < k; ++e) {
+    p.gate_bias[e] -= bias;
+    for (size_t j = 0; slopes_shift && j < d; ++j) p.gate_slope[e * d + j] -= last[j];
+  }
+}
+
+}  // namespace gw::likelihood

@@ -1,0 +1,98 @@
+#pragma once
+// Mixtures of experts as statistical models: what is estimated, and the data it is estimated from. Double
+// precision, no tensors.
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gw::likelihood {
+
+/// How inputs become the experts' prior probabilities. z_k = b0_k + b1_k·x throughout:
+///   softmax           softmax(z)
+///   top_k             softmax over the `top_k` largest scores, the others are zero
+///   dense_to_sparse   softmax(A(b1_k·x) / T + b0_k), temperature T estimated, A the identity or an
+///                     activation
+///   modified          softmax(b0_k + b1_k·M(x)), M bounded, elementwise
+enum class GateKind { kSoftmax, kTopK, kDenseToSparse, kModified };
+enum class Activation { kIdentity, kTanh, kSigmoid, kGelu };
+enum class Family { kGaussian, kLaplace, kStudentT, kMultinomial };
+
+/// Names as the command line and the model file spell them. Errors: ValueError with the near miss.
+const char* name_of(GateKind kind);
+const char* name_of(Activation activation);
+const char* name_of(Family family);
+GateKind gate_kind(const std::string& name);
+Activation activation(const std::string& name);
+Family family(const std::string& name);
+
+struct GateSpec {
+  GateKind kind = GateKind::kSoftmax;
+  int64_t top_k = 1;             ///< top_k: experts active at one input
+  bool select_with_bias = true;  ///< top_k: rank by b0 + b1·x (routers do) or by b1·x (the theory does)
+  Activation activation = Activation::kTanh;  ///< dense_to_sparse: A; modified: M (not the identity)
+  double input_scale = 1;                     ///< modified: M(input_scale · x)
+  std::optional<std::vector<int64_t>>
+      columns;  ///< columns of x that the gate sees; absent: all; empty: constant gates
+};
+
+struct MixtureSpec {
+  int64_t experts = 2;
+  Family family = Family::kGaussian;
+  int64_t classes = 2;  ///< multinomial: y in {0 … classes-1}
+  GateSpec gate;
+  std::optional<std::vector<int64_t>> columns;  ///< columns of x that the experts see; absent: all
+
+  /// Linear predictors per expert: 1, or classes - 1 (the last class is the reference, its predictor is 0).
+  int64_t outputs() const { return family == Family::kMultinomial ? classes - 1 : 1; }
+  int64_t gate_inputs(int64_t d) const {
+    return gate.columns ? static_cast<int64_t>(gate.columns->size()) : d;
+  }
+  int64_t inputs(int64_t d) const { return columns ? static_cast<int64_t>(columns->size()) : d; }
+};
+
+/// Errors: ValueError naming the field, for a model that has no meaning with d columns of x.
+void check_spec(const MixtureSpec& spec, int64_t d);
+
+/// Estimates. The likelihood does not change when one vector is added to all gates: fits pin the last
+/// expert's gate to zero.
+struct MixtureParameters {
+  int64_t experts = 0, gate_inputs = 0, inputs = 0, outputs = 1;
+  std::vector<double> gate_bias;   ///< b0 [experts]
+  std::vector<double> gate_slope;  ///< b1 [experts, gate_inputs]
+  std::vector<double> intercept;   ///< [experts, outputs]
+  std::vector<double> slope;       ///< [experts, outputs, inputs]
+  std::vector<double> scale;  ///< [experts]: standard deviation (gaussian), scale (student_t), mean absolute
+                              ///< deviation (laplace)
+  std::vector<double> freedom;  ///< [experts], student_t only: degrees of freedom
+  double temperature = 1;       ///< dense_to_sparse only
+};
+
+/// Zeros of the right sizes; scales 1, degrees of freedom 10.
+MixtureParameters make_parameters(const MixtureSpec& spec, int64_t d);
+
+/// n observations, not owned.
+struct DataView {
+  int64_t n = 0, d = 0;
+  const double* x = nullptr;       ///< [n, d], rows one after another
+  const double* y = nullptr;       ///< [n]; for multinomial experts the class as a number
+  const double* weight = nullptr;  ///< [n], not negative; null: all 1
+};
+
+/// Errors: ValueError naming the row for a number that is not finite, a negative weight or a class out of
+///         range.
+void check_data(const DataView& data, const MixtureSpec& spec);
+
+/// Rows that a unit of weight stands for. 1 without weights and where every weight is a whole number: such
+/// weights repeat rows, and a weight of 2 is the row twice, for the rules about rows as well. Other weights
+/// have no unit of their own: rows with weight over the sum of the weights.
+double rows_per_weight(const DataView& data);
+
+/// Free parameters after pinning: what AIC and BIC count.
+int64_t free_parameters(const MixtureSpec& spec, int64_t d);
+
+/// Subtracts the last expert's gate from all, which changes no density; with an activation the slopes stay,
+/// since there only biases shift.
+void pin_last_gate(const MixtureSpec& spec, MixtureParameters& parameters);
+
+}  // namespace gw::likelihood

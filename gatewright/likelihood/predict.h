@@ -1,0 +1,34 @@
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "gatewright/likelihood/inference.h"
+
+namespace gw::likelihood {
+
+/// What a mixture says about y at one x.
+struct Prediction {
+  double mean = 0;  ///< for classes: the likeliest one
+  double low = 0,
+         high = 0;  ///< equal-tailed interval for a new y, from the mixture's own quantiles (not for classes)
+  std::optional<double> mean_error;  ///< standard error of `mean`, with `inference`
+  std::vector<double> gate;          ///< prior probabilities of the experts [experts]
+  std::vector<double> expert;        ///< their means [experts] (not for classes)
+  std::vector<double> classes;       ///< class probabilities [classes]
+};
+
+/// Errors: ValueError unless 0 < level < 1. Without `inference` the interval is that of the fitted mixture as
+///         if its parameters were known.
+/// With it each expert is widened by what its line is uncertain at x and what its scale lost to its
+/// coefficients; normal experts become Student's t, so that with one expert the interval is the textbook's
+/// exact one. The gate's uncertainty is not part of it.
+/// `mean_error` by the delta method; absent where the mean depends on what the data do not determine.
+Prediction predict(const MixtureSpec& spec, const MixtureParameters& parameters, const double* x,
+                   double level, const Inference* inference = nullptr);
+
+/// P(y <= at | x) and its inverse. Not for classes.
+double mixture_cdf(const MixtureSpec& spec, const MixtureParameters& parameters, const double* x, double at);
+double mixture_quantile(const MixtureSpec& spec, const MixtureParameters& parameters, const double* x,
+                        double probability);
+
+}  // namespace gw::likelihood

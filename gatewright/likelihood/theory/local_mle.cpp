@@ -1,0 +1,386 @@
+#include "gatewright/likelihood/theory/local_mle.h"
+
+#include <Eigen/Dense>
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "gatewright/base/error.h"
+#include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/theory/local_layout.h"
+
+namespace gw::likelihood {
+namespace {
+
+using Matrix = Eigen::MatrixXd;
+using Vector = Eigen::VectorXd;
+using Array = Eigen::ArrayXd;
+using Index = Eigen::Index;
+
+constexpr int64_t kBlock = 256;  // rows: a block's matrices stay in the second-level cache
+
+/// Accumulates the expansion over blocks of rows.
+class Expander {
+ public:
+  Expander(const DataView& data, const MixtureSpec& spec, const MixtureParameters& p, const Layout& layout)
+      : data_(data),
+        spec_(spec),
+        p_(p),
+        layout_(layout),
+        score_(Vector::Zero(layout.total)),
+        information_(Matrix::Zero(layout.total, layout.total)) {}
+
+  LocalExpansion run() {
+    for (int64_t begin = 0; begin < data_.n; begin += kBlock) block(begin, std::min(kBlock, data_.n - begin));
+    // Only the lower triangle was accumulated.
+    information_.triangularView<Eigen::StrictlyUpper>() = information_.transpose();
+    return {log_likelihood_,
+            {score_.data(), score_.data() + score_.size()},
+            {information_.data(), information_.data() + information_.size()}};
+  }
+
+ private:
+  void block(int64_t begin, int64_t rows) {
+    rows_ = rows;
+    inputs(begin);
+    gate_scores();
+    expert_terms(begin);
+    posterior();
+    Matrix total = Matrix::Zero(rows_, layout_.total);
+    gate_part(total);
+    for (Index k = 0; k < p_.experts; ++k) expert_part(begin, k, total);
+    score_ += total.colwise().sum().transpose();
+    information_.selfadjointView<Eigen::Lower>().rankUpdate(total.transpose());
+  }
+
+  // Columns of ones and inputs, of gates (transformed by the modified gate) and of experts.
+  void inputs(int64_t begin) {
+    gate_x_.resize(rows_, 1 + p_.gate_inputs);
+    expert_x_.resize(rows_, 1 + p_.inputs);
+    gate_x_.col(0).setOnes();
+    expert_x_.col(0).setOnes();
+    const auto column = [](const std::optional<std::vector<int64_t>>& chosen, Index j) {
+      return chosen ? (*chosen)[static_cast<size_t>(j)] : j;
+    };
+    for (Index i = 0; i < rows_; ++i) {
+      const double* x = data_.x + (begin + i) * data_.d;
+      for (Index j = 0; j < p_.gate_inputs; ++j) {
+        const double v = x[column(spec_.gate.columns, j)];
+        gate_x_(i, 1 + j) = spec_.gate.kind == GateKind::kModified
+                                ? activate(spec_.gate.activation, spec_.gate.input_scale * v)
+                                : v;
+      }
+      for (Index j = 0; j < p_.inputs; ++j) expert_x_(i, 1 + j) = x[column(spec_.columns, j)];
+    }
+  }
+
+  // raw = b1·x; log_gate = log pi. The selection of a top-k gate is the library's own, row by row.
+  void gate_scores() {
+    const Eigen::Map<const Matrix> slopes(p_.gate_slope.data(), p_.gate_inputs, p_.experts);
+    raw_ = gate_x_.rightCols(p_.gate_inputs) * slopes;
+    log_gate_.resize(rows_, p_.experts);
+    for (Index k = 0; k < p_.experts; ++k) {
+      const double bias = p_.gate_bias[static_cast<size_t>(k)];
+      if (spec_.gate.kind == GateKind::kDenseToSparse)
+        log_gate_.col(k) = raw_.col(k).unaryExpr([&](double u) {
+          return activate(spec_.gate.activation, u);
+        }) / p_.temperature;
+      else
+        log_gate_.col(k) = raw_.col(k);
+      log_gate_.col(k).array() += bias;
+    }
+    if (spec_.gate.kind == GateKind::kTopK) select();
+    const Vector top = log_gate_.rowwise().maxCoeff();
+    const Vector sum = (log_gate_.colwise() - top).array().exp().rowwise().sum();
+    log_gate_.colwise() -= (top.array() + sum.array().log()).matrix();
+  }
+
+  void select() {
+    std::vector<Index> order(static_cast<size_t>(p_.experts));
+    for (Index i = 0; i < rows_; ++i) {
+      const auto rank = [&](Index k) { return spec_.gate.select_with_bias ? log_gate_(i, k) : raw_(i, k); };
+      for (Index k = 0; k < p_.experts; ++k) order[static_cast<size_t>(k)] = k;
+      std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return rank(a) > rank(b); });
+      for (Index k = spec_.gate.top_k; k < p_.experts; ++k)
+        log_gate_(i, order[static_cast<size_t>(k)]) = -std::numeric_limits<double>::infinity();
+    }
+  }
+
+  Matrix coefficients(Index k) const {
+    Matrix c(1 + p_.inputs, p_.outputs);
+    for (Index o = 0; o < p_.outputs; ++o) {
+      const Index row = k * p_.outputs + o;
+      c(0, o) = p_.intercept[static_cast<size_t>(row)];
+      for (Index j = 0; j < p_.inputs; ++j) c(1 + j, o) = p_.slope[static_cast<size_t>(row * p_.inputs + j)];
+    }
+    return c;
+  }
+
+  // residual_: (y − mean) / sigma, or per class the indicator minus the probability; log f.
+  void expert_terms(int64_t begin) {
+    log_joint_ = log_gate_;
+    residual_.assign(static_cast<size_t>(p_.experts), {});
+    const Eigen::Map<const Vector> y(data_.y + begin, rows_);
+    for (Index k = 0; k < p_.experts; ++k) {
+      Matrix predictor = expert_x_ * coefficients(k);
+      auto& residual = residual_[static_cast<size_t>(k)];
+      if (spec_.family == Family::kGaussian) {
+        const double s = p_.scale[static_cast<size_t>(k)];
+        residual = (y - predictor.col(0)) / s;
+        log_joint_.col(k).array() -=
+            0.5 * residual.col(0).array().square() + std::log(s) + 0.91893853320467274;  // log sqrt(2 pi)
+        continue;
+      }
+      const Array top = predictor.rowwise().maxCoeff().array().max(0);
+      const Array log_sum =
+          top + ((-top).exp() + (predictor.colwise() - top.matrix()).array().exp().rowwise().sum()).log();
+      residual = -(predictor.colwise() - log_sum.matrix()).array().exp().matrix();
+      for (Index i = 0; i < rows_; ++i) {
+        const auto chosen = static_cast<Index>(y(i));
+        if (chosen < p_.outputs) residual(i, chosen) += 1;
+        log_joint_(i, k) += (chosen < p_.outputs ? predictor(i, chosen) : 0.0) - log_sum(i);
+      }
+    }
+  }
+
+  void posterior() {
+    const Vector top = log_joint_.rowwise().maxCoeff();
+    tau_ = (log_joint_.colwise() - top).array().exp().matrix();
+    const Array sum = tau_.rowwise().sum().array();
+    tau_.array().colwise() /= sum;
+    pi_ = log_gate_.array().exp().matrix();
+    log_likelihood_ += (top.array() + sum.log()).sum();
+  }
+
+  // d score_k / d gate parameters, [rows, gates], one matrix per expert.
+  void gate_jacobians() {
+    jacobian_.assign(static_cast<size_t>(p_.experts), Matrix::Zero(rows_, layout_.gates));
+    for (Index k = 0; k < p_.experts; ++k) {
+      auto& j = jacobian_[static_cast<size_t>(k)];
+      const auto e = static_cast<size_t>(k);
+      if (layout_.bias[e] >= 0) j.col(layout_.bias[e]).setOnes();
+      Vector factor = Vector::Ones(rows_);
+      if (spec_.gate.kind == GateKind::kDenseToSparse) {
+        factor = raw_.col(k).unaryExpr([&](double u) { return activate_slope(spec_.gate.activation, u); }) /
+                 p_.temperature;
+        j.col(layout_.temperature) = -raw_.col(k).unaryExpr([&](double u) {
+          return activate(spec_.gate.activation, u);
+        }) / p_.temperature;
+      }
+      if (layout_.slope[e] >= 0)
+        j.middleCols(layout_.slope[e], p_.gate_inputs) =
+            (gate_x_.rightCols(p_.gate_inputs).array().colwise() * factor.array()).matrix();
+    }
+  }
+
+  // Observed score: sum_k (tau_k − pi_k) J_k. Complete score of expert k: g_k = J_k − sum_l pi_l J_l. What
+  // the information adds is sum_k (pi_k − tau_k) g_k g_k', because −H_c = sum_k pi_k g_k g_k' whatever the
+  // expert.
+  void gate_part(Matrix& total) {
+    gate_jacobians();
+    Matrix mean = Matrix::Zero(rows_, layout_.gates);
+    for (Index k = 0; k < p_.experts; ++k) {
+      const auto& j = jacobian_[static_cast<size_t>(k)];
+      mean += (j.array().colwise() * pi_.col(k).array()).matrix();
+      total.leftCols(layout_.gates) += (j.array().colwise() * (tau_.col(k) - pi_.col(k)).array()).matrix();
+    }
+    for (Index k = 0; k < p_.experts; ++k) {
+      auto& g = jacobian_[static_cast<size_t>(k)];
+      g -= mean;
+      const Vector w = pi_.col(k) - tau_.col(k);
+      information_.topLeftCorner(layout_.gates, layout_.gates) +=
+          g.transpose() * (g.array().colwise() * w.array()).matrix();
+    }
+  }
+
+  // Complete score of expert k, [rows, expert_size], and tau-weighted −H_c into `curvature`.
+  Matrix gaussian_part(Index k, Matrix& curvature) const {
+    const double s = p_.scale[static_cast<size_t>(k)];
+    const auto r = residual_[static_cast<size_t>(k)].col(0).array();
+    const Array tau = tau_.col(k).array();
+    const Index width = 1 + p_.inputs;
+    Matrix part(rows_, width + 1);
+    part.leftCols(width) = (expert_x_.array().colwise() * (r / s)).matrix();
+    part.col(width) = (r.square() - 1).matrix();
+    curvature.topLeftCorner(width, width) =
+        expert_x_.transpose() * (expert_x_.array().colwise() * (tau / (s * s))).matrix();
+    curvature.row(width).head(width) = (expert_x_.array().colwise() * (2 / s * tau * r)).colwise().sum();
+    curvature.col(width).head(width) = curvature.row(width).head(width).transpose();
+    curvature(width, width) = 2 * (tau * r.square()).sum();
+    return part;
+  }
+
+  Matrix multinomial_part(Index k, int64_t begin, Matrix& curvature) const {
+    const auto& residual = residual_[static_cast<size_t>(k)];
+    const Index width = 1 + p_.inputs;
+    Matrix part(rows_, layout_.expert_size), share = -residual;
+    for (Index i = 0; i < rows_; ++i) {
+      const auto chosen = static_cast<Index>(data_.y[begin + i]);
+      if (chosen < p_.outputs) share(i, chosen) += 1;
+    }
+    for (Index a = 0; a < p_.outputs; ++a) {
+      part.middleCols(a * width, width) = (expert_x_.array().colwise() * residual.col(a).array()).matrix();
+      for (Index b = 0; b < p_.outputs; ++b) {
+        const Array spread =
+            tau_.col(k).array() * share.col(a).array() * ((a == b ? 1.0 : 0.0) - share.col(b).array());
+        curvature.block(a * width, b * width, width, width) =
+            expert_x_.transpose() * (expert_x_.array().colwise() * spread).matrix();
+      }
+    }
+    return part;
+  }
+
+  void expert_part(int64_t begin, Index k, Matrix& total) {
+    const Index at = layout_.expert[static_cast<size_t>(k)], size = layout_.expert_size;
+    Matrix curvature = Matrix::Zero(size, size);
+    const Matrix part = spec_.family == Family::kGaussian ? gaussian_part(k, curvature)
+                                                          : multinomial_part(k, begin, curvature);
+    const Matrix expected = (part.array().colwise() * tau_.col(k).array()).matrix();
+    total.middleCols(at, size) += expected;
+    information_.block(at, at, size, size) += curvature - part.transpose() * expected;
+    information_.block(at, 0, size, layout_.gates) -=
+        expected.transpose() * jacobian_[static_cast<size_t>(k)];
+  }
+
+  const DataView& data_;
+  const MixtureSpec& spec_;
+  const MixtureParameters& p_;
+  const Layout& layout_;
+  Vector score_;
+  Matrix information_, gate_x_, expert_x_, raw_, log_gate_, log_joint_, tau_, pi_;
+  std::vector<Matrix> residual_, jacobian_;
+  double log_likelihood_ = 0;
+  Index rows_ = 0;
+};
+
+void check_inputs(const DataView& data, const MixtureSpec& spec, const MixtureParameters& start) {
+  check_spec(spec, data.d);
+  check_data(data, spec);
+  GW_CHECK(spec.family == Family::kGaussian || spec.family == Family::kMultinomial,
+           "theory/local_mle: expected gaussian or multinomial experts, got {}", name_of(spec.family));
+  GW_CHECK(data.weight == nullptr,
+           "theory/local_mle: expected rows without weights, got weights; use fit_from");
+  GW_CHECK(start.experts == spec.experts, "theory/local_mle: expected a start with {} experts, got {}",
+           spec.experts, start.experts);
+}
+
+/// Levenberg's damped step; false if the damped information is not positive definite.
+bool damped_step(const LocalExpansion& at, double mu, const Vector& diagonal,
+                 const std::vector<int64_t>& held, Vector& step, double& promise) {
+  const auto size = static_cast<Index>(at.score.size());
+  Matrix damped = Eigen::Map<const Matrix>(at.information.data(), size, size);
+  damped.diagonal() += mu * diagonal;
+  Vector score = Eigen::Map<const Vector>(at.score.data(), size);
+  for (const int64_t i : held) {
+    damped.row(i).setZero(), damped.col(i).setZero();
+    damped(i, i) = 1, score(i) = 0;
+  }
+  const Eigen::LLT<Matrix> factor(damped);
+  if (factor.info() != Eigen::Success) return false;
+  step = factor.solve(score);
+  promise = 0.5 * score.dot(step) + 0.5 * mu * step.dot(diagonal.cwiseProduct(step));
+  return std::isfinite(promise) && step.allFinite();
+}
+
+void floor_scales(MixtureParameters& p, double least) {
+  for (double& scale : p.scale) scale = std::max(scale, least);
+}
+
+Vector marquardt_diagonal(const LocalExpansion& at) {
+  const auto size = static_cast<Index>(at.score.size());
+  const Vector diagonal = Eigen::Map<const Matrix>(at.information.data(), size, size).diagonal().cwiseAbs();
+  return diagonal.array() + 1e-6 * diagonal.maxCoeff() + 1e-9;
+}
+
+constexpr double kLargestDamping = 1e12;  // steps are then below rounding
+
+/// One ascent: where it is, and how much it trusts the quadratic.
+struct Climb {
+  const DataView& data;
+  const MixtureSpec& spec;
+  const LocalOptions& options;
+  Layout layout;
+  LocalFit fit;
+  LocalExpansion here;
+  std::vector<int64_t> held;  // coordinates that are known
+  double mu = 1e-3;
+
+  Climb(const DataView& rows, const MixtureSpec& model, const MixtureParameters& start,
+        const LocalOptions& given)
+      : data(rows), spec(model), options(given), layout(model, start, given.pin_last_slope) {
+    fit.parameters = start;
+    floor_scales(fit.parameters, options.min_scale);
+    if (options.hold_constants) held = layout.constants(start);
+    here = Expander(data, spec, fit.parameters, layout).run();
+    fit.trace.push_back(here.log_likelihood);
+  }
+
+  void iterate() {
+    ++fit.iterations;
+    Vector step;
+    double promise = 0;
+    if (!damped_step(here, mu, marquardt_diagonal(here), held, step, promise)) {
+      mu *= 8;
+      return;
+    }
+    if (promise < options.tolerance) {
+      fit.converged = true;
+      return;
+    }
+    auto moved = pack(spec, fit.parameters, options.pin_last_slope);
+    for (size_t i = 0; i < moved.size(); ++i) moved[i] += step(static_cast<Index>(i));
+    auto candidate = unpack(spec, fit.parameters, moved, options.pin_last_slope);
+    floor_scales(candidate, options.min_scale);
+    auto there = Expander(data, spec, candidate, layout).run();
+    const double gain = there.log_likelihood - here.log_likelihood;
+    if (!(gain > 0)) {  // also where it is not a number
+      mu *= 8;
+      return;
+    }
+    mu = std::max(mu * (gain > 0.75 * promise ? 0.1 : gain < 0.25 * promise ? 4 : 1), 1e-12);
+    fit.parameters = std::move(candidate);
+    here = std::move(there);
+    fit.trace.push_back(here.log_likelihood);
+  }
+};
+
+}  // namespace
+
+std::vector<double> pack(const MixtureSpec& spec, const MixtureParameters& p, bool pin_last_slope) {
+  const Layout layout(spec, p, pin_last_slope);
+  std::vector<double> values(static_cast<size_t>(layout.total));
+  auto copy = p;
+  visit(layout, copy, spec, [&](double& parameter, Index i, bool log_scale) {
+    values[static_cast<size_t>(i)] = log_scale ? std::log(parameter) : parameter;
+  });
+  return values;
+}
+
+MixtureParameters unpack(const MixtureSpec& spec, const MixtureParameters& like,
+                         const std::vector<double>& values, bool pin_last_slope) {
+  MixtureParameters p = like;
+  const Layout layout(spec, p, pin_last_slope);
+  visit(layout, p, spec, [&](double& parameter, Index i, bool log_scale) {
+    parameter = log_scale ? std::exp(values[static_cast<size_t>(i)]) : values[static_cast<size_t>(i)];
+  });
+  return p;
+}
+
+LocalExpansion expand(const DataView& data, const MixtureSpec& spec, const MixtureParameters& parameters,
+                      bool pin_last_slope) {
+  check_inputs(data, spec, parameters);
+  const Layout layout(spec, parameters, pin_last_slope);
+  return Expander(data, spec, parameters, layout).run();
+}
+
+LocalFit maximise_near(const DataView& data, const MixtureSpec& spec, const MixtureParameters& start,
+                       const LocalOptions& options) {
+  check_inputs(data, spec, start);
+  Climb climb(data, spec, start, options);
+  while (climb.fit.iterations < options.max_iterations && climb.mu < kLargestDamping && !climb.fit.converged)
+    climb.iterate();
+  climb.fit.log_likelihood = climb.here.log_likelihood;
+  return climb.fit;
+}
+
+}  // namespace gw::likelihood

@@ -1,0 +1,87 @@
+#include "gatewright/models/flow.h"
+
+#include <ATen/ATen.h>
+
+#include "gatewright/base/error.h"
+
+namespace gw::inline models {
+namespace {
+
+std::vector<at::Tensor> cut(const at::Tensor& rows, const std::vector<int64_t>& sizes) {
+  std::vector<at::Tensor> parts;
+  parts.reserve(sizes.size());
+  int64_t start = 0;
+  for (const int64_t size : sizes) parts.push_back(rows.narrow(0, start, size)), start += size;
+  return parts;
+}
+
+}  // namespace
+
+void check_one_expert_each(const RoutingPlan& plan) {
+  constexpr const char* kRemedy =
+      "take a policy of one expert per image, without a limit of rows, and with weight 1 "
+      "(top1_straight_through)";
+  GW_CHECK(!plan.soft(),
+           "network: expected one expert per image, got a policy with the trait \"soft slots\"; {}", kRemedy);
+  GW_CHECK(plan.rows() == plan.tokens,
+           "network: expected one expert per image, got {} rows for {} images; {}", plan.rows(), plan.tokens,
+           kRemedy);
+  std::vector<int64_t> rows(static_cast<size_t>(plan.tokens),
+                            0);  // as many rows as images may still be two of one and none of another
+  const auto token = plan.token.contiguous();
+  const int64_t* image = token.data_ptr<int64_t>();
+  for (int64_t n = 0; n < plan.rows(); ++n) {
+    GW_CHECK(++rows[static_cast<size_t>(image[n])] == 1,
+             "network: expected one expert per image, got several for image {} and none for another; {}",
+             image[n], kRemedy);
+  }
+  const auto weight = plan.weight.detach();
+  GW_CHECK(weight.eq(1).all().item<bool>(),
+           "network: expected routing weights of 1, got {}: pathways are not multiplied by their weight; {}",
+           weight.masked_select(weight.ne(1))[0].item<double>(), kRemedy);
+}
+
+std::shared_ptr<const Arrangement> arrange(const RoutingPlan& plan, Execution execution) {
+  check_one_expert_each(plan);
+  auto out = std::make_shared<Arrangement>();
+  out->batch = plan.tokens;
+  const bool gated = plan.weight.defined() && plan.weight.requires_grad();
+  const auto inverse = plan.token.argsort();
+  if (execution == Execution::kMasked && plan.experts() > 1) {
+    out->expert = {0};
+    out->masked_expert = chosen_experts(plan);
+    if (gated) out->gate = {plan.weight.index_select(0, inverse)};
+    out->sizes = {plan.tokens};
+    return out;
+  }
+  for (int64_t e = 0; e < plan.experts(); ++e) {
+    if (plan.rows_of(e) == 0) continue;
+    out->expert.push_back(e);
+    out->sizes.push_back(plan.rows_of(e));
+  }
+  if (out->expert.empty()) out->expert = {0}, out->sizes = {0};
+  if (gated) out->gate = cut(plan.weight, out->sizes);
+  if (out->expert.size() > 1)
+    out->token = plan.token, out->inverse = inverse;  // one bucket: rows are sorted by token already
+  return out;
+}
+
+Flow enter(const at::Tensor& x, std::shared_ptr<const Arrangement> arrangement) {
+  GW_CHECK(x.size(0) == arrangement->batch, "flow: expected {} images as in the plan, got {}",
+           arrangement->batch, x.size(0));
+  const auto rows = arrangement->token.defined() ? x.index_select(0, arrangement->token) : x;
+  auto parts = arrangement->sizes.size() == 1 ? std::vector<at::Tensor>{rows} : cut(rows, arrangement->sizes);
+  return {std::move(parts), std::move(arrangement)};
+}
+
+at::Tensor leave(const Flow& flow) {
+  const auto rows = flow.parts.size() == 1 ? flow.parts[0] : at::cat(flow.parts, 0);
+  return flow.arrangement->inverse.defined() ? rows.index_select(0, flow.arrangement->inverse) : rows;
+}
+
+Flow rearrange(const Flow& flow, const std::shared_ptr<const Arrangement>& arrangement) {
+  if (flow.arrangement == arrangement) return flow;
+  return enter(leave(flow), arrangement);
+}
+
+}  // namespace gw::inline models

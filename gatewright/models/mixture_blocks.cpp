@@ -1,0 +1,105 @@
+#include "gatewright/models/mixture_blocks.h"
+
+#include <ATen/ATen.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "gatewright/base/registry.h"
+#include "gatewright/ops/conv.h"
+#include "gatewright/ops/init.h"
+
+namespace gw::inline models {
+namespace {
+
+bool promises(const std::vector<std::string>& traits, const std::string& word) {
+  return std::find(traits.begin(), traits.end(), word) != traits.end();
+}
+
+/// A trait "needs task" asks for the fact "task".
+std::string need_in(const std::vector<std::string>& traits) {
+  for (const auto& word : traits) {
+    if (word.rfind("needs ", 0) == 0) return word.substr(6);
+  }
+  return "";
+}
+
+void check_part(const MixtureBlocks::Options& options, const char* kind, const Json& choice) {
+  const auto chosen = part_choice(kind, choice);
+  const auto& info = Registry::instance().info(kind, chosen.name);
+  GW_CHECK(!promises(info.traits, "images"),
+           "{}: expected a gate over tokens, got {} with the trait \"images\"; take linear", options.part,
+           chosen.name);
+  const auto need = need_in(info.traits);
+  const bool given =
+      need.empty() || std::find(options.facts.begin(), options.facts.end(), need) != options.facts.end();
+  GW_CHECK(given, "{}: expected parts that need nothing but {}, got {}/{} with the trait \"needs {}\"",
+           options.part, fmt::join(options.facts, ", "), kind, chosen.name, need);
+}
+
+/// The gate of one block: gates that decide ahead must know whether they are first and last.
+Json gate_of_block(const Json& choice, int64_t index, int64_t depth) {
+  const auto chosen = part_choice("gate", choice);
+  const auto& info = Registry::instance().info(Gate::kKind, chosen.name);
+  if (!promises(info.traits, "scores for the next block")) return choice;
+  Json table = chosen.options;
+  table["part"] = chosen.name, table["first"] = index == 0, table["last"] = index == depth - 1;
+  return table;
+}
+
+}  // namespace
+
+at::Tensor RmsNorm::forward(const at::Tensor& x) const {
+  return weight_ * (x * at::rsqrt(x.square().mean(-1, true) + 1e-6));
+}
+
+MixtureBlocks::MixtureBlocks(const Options& options) : torch::nn::Module("MixtureBlocks") {
+  for (const char* own : {"in", "out", "seed"}) {
+    GW_CHECK(!options.mixture.contains(own),
+             "{}: expected no \"{}\" in \"mixture\", which follows from the model", options.part, own);
+  }
+  const MixtureOptions defaults;
+  const Json gate = options.mixture.value("gate", Json::parse(defaults.gate));
+  check_part(options, Gate::kKind, gate);
+  check_part(options, Policy::kKind, options.mixture.value("policy", Json::parse(defaults.policy)));
+  for (int64_t i = 0; i < options.depth; ++i) {
+    Json table = options.mixture;
+    table["in"] = options.width, table["gate"] = gate_of_block(gate, i, options.depth);
+    table["seed"] =
+        static_cast<int64_t>(Rng(options.seed).fork("block", static_cast<uint64_t>(i)).key() >> 1);
+    const auto name = std::to_string(i);
+    norms_.push_back(register_module("norm" + name, std::make_shared<RmsNorm>(options.width)));
+    mixtures_.push_back(register_module("mixture" + name, Mixture::from_json(table)));
+  }
+  experts_ = mixtures_.front()->policy().experts();
+}
+
+at::Tensor MixtureBlocks::forward(int64_t index, const at::Tensor& x, RouterInputs& inputs,
+                                  std::vector<SitedPlan>& plans) {
+  GW_CHECK(inputs.rng.has_value(),
+           "mixture blocks: expected a stream of random numbers, got none; set RouterInputs::rng");
+  const auto i = static_cast<size_t>(index);
+  auto own = inputs;  // blocks draw apart
+  own.rng = inputs.rng->fork("block", static_cast<uint64_t>(index));
+  auto out = mixtures_[i]->forward(norms_[i]->forward(x), own);
+  inputs.scores = out.next_scores;
+  plans.push_back({"mixture" + std::to_string(index), std::move(out.plan)});
+  return x + out.y;
+}
+
+void MixtureBlocks::set_tap(const std::shared_ptr<RouteTap>& tap) {
+  for (size_t i = 0; i < mixtures_.size(); ++i) mixtures_[i]->set_tap(tap, "mixture" + std::to_string(i));
+}
+
+void MixtureBlocks::end_step() {
+  for (auto& mixture : mixtures_) mixture->end_step();
+}
+
+Linear::Linear(int64_t in, int64_t out, const Rng& rng) : torch::nn::Module("Linear") {
+  weight_ = register_parameter("weight", ops::default_uniform(rng, {out, in}));
+  bias_ = register_parameter("bias", at::zeros({out}));
+}
+
+at::Tensor Linear::forward(const at::Tensor& x) const { return ops::linear(x, weight_, bias_); }
+
+}  // namespace gw::inline models

@@ -1,0 +1,76 @@
+#pragma once
+// Residual blocks of norm and mixture over tokens, shared by the models that are made of them.
+#include <nlohmann/json.hpp>
+
+#include "gatewright/mixture/mixture.h"
+#include "gatewright/models/model.h"
+
+namespace gw::inline models {
+
+/// A token's vector over its root mean square, times a learned weight.
+/// Math:   y = w ∘ x / sqrt(mean(x²) + 1e-6).
+/// Source: Zhang and Sennrich 2019, arXiv 1910.07467.
+class RmsNorm : public torch::nn::Module {
+ public:
+  explicit RmsNorm(int64_t width) : torch::nn::Module("RmsNorm") {
+    weight_ = register_parameter("weight", at::ones({width}));
+  }
+  at::Tensor forward(const at::Tensor& x) const;
+
+ private:
+  at::Tensor weight_;
+};
+
+/// A stack of mixtures: x ← x + mixture(norm(x)), block by block; scores that a gate makes ahead go to the
+/// next block.
+class MixtureBlocks : public torch::nn::Module {
+ public:
+  struct Options {
+    int64_t width = 64, depth = 2;
+    Json mixture;                    ///< options of each gw::Mixture but "in", "out", "seed"
+    std::vector<std::string> facts;  ///< fields of RouterInputs that the model can fill
+    const char* part = "";           ///< for errors
+    uint64_t seed = 0;
+  };
+  /// Errors: ValueError for options that a mixture refuses, a gate over images, and parts that need a fact
+  ///         that the model has not.
+  explicit MixtureBlocks(const Options& options);
+  /// Tokens [T, width] through block `index`; the plan is appended to `plans`, with the balance losses in it.
+  at::Tensor forward(int64_t index, const at::Tensor& x, RouterInputs& inputs, std::vector<SitedPlan>& plans);
+  int64_t depth() const { return static_cast<int64_t>(mixtures_.size()); }
+  int64_t experts() const { return experts_; }
+  void set_tap(const std::shared_ptr<RouteTap>& tap);
+  void end_step();
+
+ private:
+  std::vector<std::shared_ptr<RmsNorm>> norms_;
+  std::vector<std::shared_ptr<Mixture>> mixtures_;
+  int64_t experts_ = 0;
+};
+
+/// A model whose decisions are all made by its blocks.
+class BlockModel : public Model {
+ public:
+  using Model::Model;
+  void end_step() override { blocks_->end_step(); }
+  bool routed() const override { return blocks_->experts() > 1; }
+  void set_tap(std::shared_ptr<RouteTap> tap) override {
+    Model::set_tap(std::move(tap));
+    blocks_->set_tap(tap_);
+  }
+
+ protected:
+  std::shared_ptr<MixtureBlocks> blocks_;
+};
+
+/// Matrix product with bias, U(−1/√in, 1/√in) weights.
+class Linear : public torch::nn::Module {
+ public:
+  Linear(int64_t in, int64_t out, const Rng& rng);
+  at::Tensor forward(const at::Tensor& x) const;
+
+ private:
+  at::Tensor weight_, bias_;
+};
+
+}  // namespace gw::inline models

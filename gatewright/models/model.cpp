@@ -1,0 +1,56 @@
+#include "gatewright/models/model.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include <utility>
+
+#include "gatewright/ops/cost.h"
+
+namespace gw::inline models {
+namespace {
+
+bool belongs_to_router(const std::string& name) {
+  return name.rfind("router.", 0) == 0 || name.find(".router.") != std::string::npos ||
+         name.find(".gate.") != std::string::npos;
+}
+
+}  // namespace
+
+DataSpec spec_of(const TaskData& data) {
+  DataSpec spec;
+  if (const auto image = data.train.find("image"); image.defined()) {
+    spec.channels = image.size(1), spec.height = image.size(2), spec.width = image.size(3);
+  }
+  if (const auto token = data.train.find("token"); token.defined()) spec.context = token.size(1);
+  if (const auto x = data.train.find("x"); x.defined()) spec.inputs = x.size(1);
+  spec.vocabulary = data.vocabulary, spec.classes = data.classes;
+  spec.domains = static_cast<int64_t>(data.domain_names.size());
+  return spec;
+}
+
+std::vector<at::Tensor> Model::parameters_that(bool of_router) const {
+  std::vector<at::Tensor> out;
+  for (const auto& item : named_parameters()) {
+    if (belongs_to_router(item.key()) == of_router) out.push_back(item.value());
+  }
+  return out;
+}
+
+int64_t Model::parameter_count() const {
+  int64_t count = 0;
+  for (const auto& p : parameters()) count += p.numel();
+  return count;
+}
+
+int64_t count_macs(Model& model) {
+  const at::NoGradGuard no_grad;
+  const bool training = model.is_training();
+  const ops::CostRecorder recorder;
+  model.eval();
+  model.answer(model.example(1, Rng(0)), {});
+  model.train(training);
+  return recorder.macs();
+}
+
+}  // namespace gw::inline models

@@ -1,0 +1,91 @@
+#pragma once
+// Models as the training loop sees them: a batch of named tensors in, one answer and the decisions out.
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gatewright/base/options.h"
+#include "gatewright/data/dataset.h"
+#include "gatewright/routing/route_tap.h"
+
+namespace gw::inline models {
+
+/// What the data hold, as a model must know it before it is built.
+struct DataSpec {
+  int64_t channels = 0, height = 0, width = 0;  ///< of the field "image"; 0 without one
+  int64_t vocabulary = 0, context = 0;          ///< of the field "token"
+  int64_t inputs = 0;                           ///< columns of the field "x"
+  int64_t classes = 0, domains = 0;
+};
+DataSpec spec_of(const TaskData& data);
+
+/// What a task wants: `width` numbers for each example, or for each of its tokens.
+struct AnswerSpec {
+  int64_t width = 1;
+  bool per_token = false;
+};
+
+/// What one forward pass depends on beside the batch.
+struct Pass {
+  Rng rng{0};         ///< for policies that draw
+  int64_t step = -1;  ///< training steps done; −1: not said
+  RoutePurpose purpose = RoutePurpose::kClean;
+};
+
+struct SitedPlan {
+  std::string site;  ///< which layer decided
+  RoutingPlan plan;
+};
+struct Output {
+  at::Tensor answer;  ///< [B, width], or [B, T, width]
+  std::vector<SitedPlan> plans;
+};
+
+/// Catalogue `gatewright/models/networks/`. Training or evaluation is the module's own mode.
+class Model : public torch::nn::Module {
+ public:
+  static constexpr const char* kKind = "networks";
+  struct Context {
+    DataSpec data;
+    AnswerSpec answer;
+    uint64_t seed = 0;  ///< of the initial weights
+  };
+  using torch::nn::Module::Module;
+
+  /// Errors: ValueError if the batch lacks a field or a field has another shape than the data that the model
+  ///         was built for.
+  virtual Output answer(const Batch& batch, const Pass& pass) = 0;
+  /// `count` examples of noise of the right shape: for checks, counts of operations and timings.
+  virtual Batch example(int64_t count, const Rng& rng) const = 0;
+  /// After an optimiser step: what adjusts itself between steps (selection biases) does so.
+  virtual void end_step() {}
+  virtual bool routed() const = 0;
+
+  /// Sees and may replace every decision: recorders, replay. Null: none.
+  virtual void set_tap(std::shared_ptr<RouteTap> tap) {
+    tap_ = tap ? std::move(tap) : std::make_shared<RouteTap>();
+  }
+  RouteTap& tap() const { return *tap_; }
+  /// Training steps done, for passes that are not told (attacks); the trainer says it before each step.
+  void set_step(int64_t step) { step_ = step; }
+
+  /// Parameters that decide who is chosen, by their names: those of gates.
+  std::vector<at::Tensor> router_parameters() const { return parameters_that(true); }
+  std::vector<at::Tensor> other_parameters() const { return parameters_that(false); }
+  int64_t parameter_count() const;
+
+ protected:
+  std::shared_ptr<RouteTap> tap_ = std::make_shared<RouteTap>();
+  int64_t step_ = -1;
+
+ private:
+  std::vector<at::Tensor> parameters_that(bool of_router) const;
+};
+
+/// Multiply-adds of one example, counted while one of noise passes in evaluation mode. Cost: one forward
+/// pass.
+int64_t count_macs(Model& model);
+
+}  // namespace gw::inline models

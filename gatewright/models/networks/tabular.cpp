@@ -1,0 +1,80 @@
+#include <ATen/ATen.h>
+
+#include "gatewright/base/registry.h"
+#include "gatewright/models/mixture_blocks.h"
+#include "gatewright/ops/random.h"
+
+namespace gw::inline models {
+namespace {
+
+/// Rows of a table through mixtures: a linear embedding, residual blocks, a head.
+/// Math:   h = W x + b; per block h ← h + mixture(norm(h)); answer = head(norm(h)).
+/// Shapes: x [B, D] → [B, width].
+class Tabular : public BlockModel {
+ public:
+  static constexpr const char* kSummary = "linear embedding, blocks of mixture, head: rows of numbers";
+  static constexpr const char* kSource = "";
+  struct Options : OptionSet {
+    int64_t width = 32, depth = 1;
+    std::string mixture = R"({"experts":4,"bank":{"part":"mlp","hidden":32}})";
+    void fields(OptionVisitor& v) override {
+      v.integer("width", width, "width of a row after the embedding", 1, 1 << 16);
+      v.integer("depth", depth, "blocks", 1, 1024);
+      v.table("mixture", mixture,
+              "options of each block's mixture: {experts = 4, gate = …, policy = …, bank = …, balancers = "
+              "[...]}");
+    }
+  };
+
+  Tabular(const Options& options, const Context& context)
+      : BlockModel("Tabular"), options_(options), context_(context) {
+    GW_CHECK(context.data.inputs > 0,
+             "networks/tabular: expected data with the field \"x\", got none; take table");
+    GW_CHECK(!context.answer.per_token,
+             "networks/tabular: expected a task with one answer for each row, got one for each token");
+    const Rng rng = Rng(context.seed).fork("networks/tabular");
+    embedding_ = register_module(
+        "embedding", std::make_shared<Linear>(context.data.inputs, options.width, rng.fork("embedding")));
+    blocks_ = register_module(
+        "blocks", std::make_shared<MixtureBlocks>(MixtureBlocks::Options{options.width,
+                                                                         options.depth,
+                                                                         Json::parse(options.mixture),
+                                                                         {"the scores"},
+                                                                         "networks/tabular",
+                                                                         rng.fork("blocks").key()}));
+    norm_ = register_module("norm", std::make_shared<RmsNorm>(options.width));
+    head_ = register_module("head",
+                            std::make_shared<Linear>(options.width, context.answer.width, rng.fork("head")));
+  }
+
+  Output answer(const Batch& batch, const Pass& pass) override {
+    const auto& x = batch.at("x");
+    GW_CHECK(x.dim() == 2 && x.size(1) == context_.data.inputs,
+             "networks/tabular: expected rows [B, {}], got {} dimensions", context_.data.inputs, x.dim());
+    RouterInputs inputs;
+    inputs.rng = pass.rng.fork("networks/tabular"), inputs.step = pass.step;
+    Output out;
+    auto h = embedding_->forward(x);
+    for (int64_t i = 0; i < blocks_->depth(); ++i) h = blocks_->forward(i, h, inputs, out.plans);
+    out.answer = head_->forward(norm_->forward(h));
+    return out;
+  }
+
+  Batch example(int64_t count, const Rng& rng) const override {
+    Batch batch;
+    batch.fields["x"] = ops::normal(rng.fork("x"), {count, context_.data.inputs}, 0, 1);
+    batch.index = at::arange(count, at::kLong);
+    return batch;
+  }
+
+ private:
+  Options options_;
+  Context context_;
+  std::shared_ptr<Linear> embedding_, head_;
+  std::shared_ptr<RmsNorm> norm_;
+};
+
+}  // namespace
+}  // namespace gw::inline models
+
+GW_REGISTER(gw::Model, gw::Tabular);

@@ -1,0 +1,77 @@
+#include "gatewright/ops/conv_norm.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include "gatewright/ops/frozen.h"
+#include "gatewright/ops/init.h"
+#include "gatewright/ops/straight_through.h"
+
+namespace gw::ops {
+
+ConvNorm::ConvNorm(ConvNormShape shape, const Rng& rng) : torch::nn::Module("ConvNorm"), shape_(shape) {
+  const int64_t channels = shape.out * shape.experts;
+  const auto values = shape.paper_init
+                          ? kaiming_conv(rng, channels, shape.in, shape.kernel)
+                          : default_uniform(rng, {channels, shape.in, shape.kernel, shape.kernel});
+  weight_ = register_parameter("weight", values);
+  gamma_ = register_parameter("norm_weight", at::ones({shape.out}));
+  beta_ = register_parameter("norm_bias", at::zeros({shape.out}));
+  running_mean_ = register_buffer("running_mean", at::zeros({shape.out}));
+  running_var_ = register_buffer("running_var", at::ones({shape.out}));
+}
+
+std::vector<at::Tensor> ConvNorm::convolve(const std::vector<at::Tensor>& parts,
+                                           const PartRoutes& routes) const {
+  if (routes.masked_expert.defined()) {
+    return {masked_conv(parts.at(0), routes.masked_expert, weight_, shape_.experts, conv_shape())};
+  }
+  const std::vector<int64_t> shared(parts.size(), 0);
+  return routed_conv(parts, shape_.experts > 1 ? routes.expert : shared, weight_, shape_.experts,
+                     conv_shape());
+}
+
+std::vector<at::Tensor> ConvNorm::folded(const std::vector<at::Tensor>& parts, const PartRoutes& routes,
+                                         const std::vector<at::Tensor>& residual) {
+  const FoldedConv fold = fold_.get({weight_, gamma_, beta_, running_mean_, running_var_},
+                                    [&] { return fold_norm(weight_, norm(), shape_.experts); });
+  const bool recorded = torch::autograd::GradMode::is_enabled();
+  std::vector<at::Tensor> out;
+  out.reserve(parts.size());
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const bool gated = shape_.experts > 1 && !routes.gate.empty() && recorded;
+    const int64_t expert = shape_.experts > 1 ? routes.expert[i] : 0;
+    // The selection acts on the convolution's output, before the shift: <dL/dc, c> = <dL/dy, y − b'> for y =
+    // scale·c + b'.
+    auto y = gated ? apply_route_weight(fold.apply_without_bias(parts[i], expert, conv_shape()),
+                                        routes.gate[i], true) +
+                         fold.shift()
+                   : fold.apply(parts[i], expert, conv_shape());
+    if (!residual.empty()) y = recorded ? y + residual[i] : y.add_(residual[i]);
+    if (shape_.relu) y = recorded ? at::relu(y) : y.relu_();
+    out.push_back(std::move(y));
+  }
+  return out;
+}
+
+std::vector<at::Tensor> ConvNorm::forward(const std::vector<at::Tensor>& parts, const PartRoutes& routes,
+                                          const std::vector<at::Tensor>& residual) {
+  const bool constant = !torch::autograd::GradMode::is_enabled() || FrozenParameters::active();
+  if (!is_training() && constant && !routes.masked_expert.defined()) return folded(parts, routes, residual);
+  auto y = convolve(parts, routes);
+  if (shape_.experts > 1 && !routes.gate.empty()) {
+    for (size_t i = 0; i < y.size(); ++i)
+      y[i] = apply_route_weight(y[i], routes.gate[i], /*weight_is_one=*/true);
+  }
+  auto parameters = norm();
+  return bucket_norm(y, parameters, is_training(), shape_.relu, residual);
+}
+
+at::Tensor ConvNorm::forward(const at::Tensor& x, const at::Tensor& residual) {
+  PartRoutes all;
+  all.expert = {0};
+  return forward(std::vector<at::Tensor>{x}, all,
+                 residual.defined() ? std::vector<at::Tensor>{residual} : std::vector<at::Tensor>{})[0];
+}
+
+}  // namespace gw::ops

@@ -1,0 +1,132 @@
+#include "gatewright/ops/top_k.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <fmt/ranges.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+
+#include "gatewright/base/error.h"
+#include "gatewright/kernels/plan/plan.h"
+#include "gatewright/kernels/top_k/family.h"
+#include "gatewright/ops/team.h"
+
+namespace gw::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+const std::vector<std::string> kScores{"identity", "softmax", "sigmoid"};  // in the order of kernels::Score
+constexpr int64_t kValuesPerTask = 16384;                                  // 64 kB of scores: some 10 µs
+
+// "[2, 3] of Float on cpu": what an error says of a tensor that does not fit.
+std::string told(const at::Tensor& t) {
+  if (!t.defined()) return "nothing";
+  return fmt::format("[{}] of {} on {}", fmt::join(t.sizes(), ", "), c10::toString(t.scalar_type()),
+                     t.device().str());
+}
+
+template <class T>
+int64_t run(const kernels::TopKTable<T>& table, const at::Tensor& scores, int64_t k, kernels::Score f,
+            bool renormalise, at::Tensor& expert, at::Tensor& weight) {
+  const auto* s = scores.data_ptr<T>();
+  auto* e = expert.data_ptr<int64_t>();
+  auto* w = weight.data_ptr<T>();
+  const int64_t experts = scores.size(1);
+  std::atomic<int64_t> bad{-1};
+  at::parallel_for(0, scores.size(0), std::max<int64_t>(1, kValuesPerTask / experts),
+                   [&](int64_t begin, int64_t end) {
+                     const auto row = table.run(s + begin * experts, end - begin, experts, k, f, renormalise,
+                                                e + begin * k, w + begin * k);
+                     if (row >= 0) bad = begin + row;
+                   });
+  return bad;
+}
+
+class Choose : public torch::autograd::Function<Choose> {
+ public:
+  static variable_list forward(AutogradContext* ctx, const at::Tensor& given, int64_t k, int64_t f,
+                               bool renormalise) {
+    const auto scores = given.contiguous();
+    auto expert = at::empty({scores.size(0), k}, scores.options().dtype(at::kLong).requires_grad(false));
+    auto weight = at::empty({scores.size(0), k}, scores.options().requires_grad(false));
+    const auto score = static_cast<kernels::Score>(f);
+    const auto bad = scores.scalar_type() == at::kFloat
+                         ? run(kernels::top_k_family()(), scores, k, score, renormalise, expert, weight)
+                         : run(kernels::top_k_ref_f64, scores, k, score, renormalise, expert, weight);
+    GW_CHECK(bad < 0, "top_k: expected numbers as scores, got NaN for token {}", bad);
+    ctx->save_for_backward({scores, expert, weight});
+    ctx->saved_data["score"] = f, ctx->saved_data["renormalise"] = renormalise;
+    ctx->mark_non_differentiable({expert});
+    return {expert, weight};
+  }
+
+  // With renormalise, w_j = v_j / Σ v: dv_j = (g_j - Σ g·w) / Σ v; softmax of the chosen alone has ds = w·(g
+  // - Σ g·w).
+  static variable_list backward(AutogradContext* ctx, variable_list gradient) {
+    const auto saved = ctx->get_saved_variables();
+    const auto &scores = saved[0], &expert = saved[1], &weight = saved[2];
+    const auto f = static_cast<kernels::Score>(ctx->saved_data["score"].toInt());
+    const bool renormalise = ctx->saved_data["renormalise"].toBool();
+    auto g = gradient[1];
+    if (renormalise) g = g - (g * weight).sum(1, true);
+    const auto chosen = scores.gather(1, expert);
+    if (f == kernels::Score::softmax && renormalise) {
+      g = g * weight;
+    } else if (f == kernels::Score::softmax) {
+      const auto all =
+          at::softmax(scores, 1).masked_fill(scores.amax(1, true).eq(-HUGE_VAL), 0);  // 0/0 where all is -inf
+      return {at::zeros_like(scores).scatter_add(1, expert, g * weight) - all * (g * weight).sum(1, true),
+              {},
+              {},
+              {}};
+    } else {
+      const auto value = f == kernels::Score::sigmoid ? at::sigmoid(chosen) : chosen;
+      const auto sum = value.sum(1, true);
+      if (renormalise) g = g / sum.masked_fill(sum.eq(0), 1);
+      if (f == kernels::Score::sigmoid) g = g * value * (1 - value);
+    }
+    return {at::zeros_like(scores).scatter_add(1, expert, g), {}, {}, {}};
+  }
+};
+
+}  // namespace
+
+TopK top_k(const at::Tensor& scores, int64_t k, const std::string& score, bool renormalise) {
+  const bool matrix = scores.defined() && scores.dim() == 2 && scores.device().is_cpu();
+  if (!matrix || (scores.scalar_type() != at::kFloat && scores.scalar_type() != at::kDouble))
+    fail("top_k: expected scores [T, E] in f32 or f64 on the CPU, got {}", told(scores));
+  GW_CHECK(k >= 1 && k <= scores.size(1), "top_k: expected k from 1 to {} experts, got {}", scores.size(1),
+           k);
+  const auto it = std::find(kScores.begin(), kScores.end(), score);
+  if (it == kScores.end()) fail("top_k: unknown score function \"{}\"{}", score, near_miss(score, kScores));
+  const auto out = Choose::apply(scores, k, static_cast<int64_t>(it - kScores.begin()), renormalise);
+  return {out[0], out[1]};
+}
+
+at::Tensor sort_slots(const at::Tensor& expert, int64_t experts, std::vector<int64_t>& offsets) {
+  GW_CHECK(
+      expert.defined() && expert.dim() == 2 && expert.scalar_type() == at::kLong && expert.device().is_cpu(),
+      "plan: expected expert ids [T, K] of int64 on the CPU, got {}", told(expert));
+  const auto ids = expert.contiguous();
+  const int64_t tokens = ids.size(0), k = ids.size(1);
+  offsets.assign(static_cast<size_t>(experts) + 1, 0);
+  auto slots = at::empty({tokens * k}, ids.options());
+  TorchTeam team;
+  const auto* id = ids.data_ptr<int64_t>();
+  const auto fault =
+      kernels::sort_slots(id, tokens, k, experts, offsets.data(), slots.data_ptr<int64_t>(), team);
+  if (fault.slot >= 0) {
+    GW_CHECK(!fault.twice, "plan: expected distinct experts per token, got expert {} twice for token {}",
+             id[fault.slot], fault.slot / k);
+    fail("plan: expected expert ids in [-1, {}), got {} for token {}", experts, id[fault.slot],
+         fault.slot / k);
+  }
+  return slots.narrow(0, 0, offsets.back());
+}
+
+}  // namespace gw::ops

@@ -1,0 +1,54 @@
+#include "gatewright/routing/gate.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
+#include <algorithm>
+
+namespace gw::inline routing {
+namespace {
+
+/// x in the type that the gate computes in: that of its weights, without any f32, or f64 for an x in f64.
+at::Tensor in_precision_of(const Gate& gate, const at::Tensor& x) {
+  auto weights = gate.parameters();
+  if (weights.empty()) weights = gate.buffers();
+  const auto real =
+      std::find_if(weights.begin(), weights.end(), [](const at::Tensor& t) { return t.is_floating_point(); });
+  const auto type = real == weights.end() ? routing_type(x.scalar_type()) : real->scalar_type();
+  GW_CHECK(type == at::kFloat || type == at::kDouble,
+           "gate: expected weights in f32 or f64, got {}; call gate().to(torch::kFloat)",
+           c10::toString(type));
+  return x.is_floating_point() ? x.to(type) : x;
+}
+
+/// Autocast would compute the scores in bf16.
+using NoAutocast = c10::impl::ExcludeDispatchKeyGuard;
+
+}  // namespace
+
+at::ScalarType routing_type(at::ScalarType type) {
+  return type == at::kBFloat16 || type == at::kHalf ? at::kFloat : type;
+}
+
+void Gate::to(torch::Device device, torch::Dtype dtype, bool non_blocking) {
+  Module::to(device, routing_type(dtype), non_blocking);
+}
+void Gate::to(torch::Dtype dtype, bool non_blocking) { Module::to(routing_type(dtype), non_blocking); }
+
+at::Tensor gate_scores(Gate& gate, const at::Tensor& x, const RouterInputs& inputs) {
+  const NoAutocast guard(c10::autocast_dispatch_keyset);
+  return gate.score(in_precision_of(gate, x), inputs);
+}
+
+at::Tensor gate_ahead(Gate& gate, const at::Tensor& x) {
+  const NoAutocast guard(c10::autocast_dispatch_keyset);
+  return gate.ahead(in_precision_of(gate, x));
+}
+
+void check_tokens(const char* part, const at::Tensor& x, int64_t width) {
+  GW_CHECK(x.dim() == 2 && x.size(1) == width,
+           "{}: expected tokens [T, {}], got {} dimensions, last of size {}", part, width, x.dim(),
+           x.dim() == 0 ? 0 : x.size(-1));
+}
+
+}  // namespace gw::inline routing

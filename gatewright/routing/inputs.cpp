@@ -1,0 +1,27 @@
+#include "gatewright/routing/inputs.h"
+
+#include <ATen/ATen.h>
+
+#include "gatewright/base/error.h"
+
+namespace gw::inline routing {
+
+at::Tensor required_ids(const char* part, const char* field, const at::Tensor& ids, int64_t tokens,
+                        int64_t limit) {
+  GW_CHECK(ids.defined(), "{}: expected the \"{}\" of each token, got none; set RouterInputs::{}", part,
+           field, field);
+  GW_CHECK(ids.dim() == 1 && ids.size(0) == tokens && ids.scalar_type() == at::kLong,
+           "{}: expected {} [{}] of int64, got {} values of {}", part, field, tokens, ids.numel(),
+           c10::toString(ids.scalar_type()));
+  const auto dense = ids.contiguous();
+  const int64_t* id = dense.data_ptr<int64_t>();
+  for (int64_t t = 0; t < tokens; ++t) {
+    GW_CHECK(id[t] >= 0 && (limit < 0 || id[t] < limit),
+             "{}: expected {} ids in [0, {}), got {} for token {}; number them from 0, or raise the option "
+             "that says how many there are",
+             part, field, limit < 0 ? std::string("…") : std::to_string(limit), id[t], t);
+  }
+  return dense;
+}
+
+}  // namespace gw::inline routing

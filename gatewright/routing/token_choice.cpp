@@ -1,0 +1,216 @@
+#include "gatewright/routing/token_choice.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/inputs.h"
+#include "gatewright/routing/select.h"
+
+namespace gw::inline routing {
+
+void ChoiceOptions::fields(OptionVisitor& v) {
+  v.real("jitter", jitter, "relative noise on the scores while training", 0, 1);
+  v.real("noise", noise, "normal noise on the scores while training, standard deviation in units of 1/E", 0,
+         1e6);
+  v.flag("renormalise", renormalise, "kept weights sum to one");
+  v.text("renormalise_when", renormalise_when, "over the chosen experts, or over those with room",
+         {"before_drop", "after_drop"});
+  v.real("scale", scale, "factor on the weights, after renormalisation", 0, 1e6);
+  v.flag("selection_bias", selection_bias,
+         "a bias per expert in the choice, never in the weights; adjusted by balancers/bias_update");
+  v.real("capacity_factor", capacity_factor,
+         "rows per expert over an even share T*K/E, rounded up; 0: no limit", 0, 1e6);
+  v.real("evaluation_capacity_factor", evaluation_capacity_factor, "the same in evaluation", 0, 1e6);
+  v.integer("capacity", capacity, "rows per expert whatever the number of tokens; 0: from the factors", 0,
+            INT64_MAX);
+  v.integer("capacity_multiple", capacity_multiple, "the capacity is rounded up to a multiple", 1, 1 << 20);
+  v.text("drop_order", drop_order,
+         "who finds room first: by position, or by largest weight before renormalisation",
+         {"position", "priority"});
+  v.text("overflow", overflow,
+         "a row without room: dropped, sent to the next best expert, or passed around the experts",
+         {"drop", "next", "bypass"});
+  v.integer("local_groups", local_groups,
+            "neighbouring tokens share room in so many groups, each with the capacity of its size", 1,
+            1 << 20);
+  v.real("expert_masking", expert_masking,
+         "share of rows masked while training; weights shrink by it in evaluation (expert output masking, "
+         "NLLB team 2022, arXiv 2207.04672)",
+         0, 0.99);
+}
+
+TokenChoice::TokenChoice(const char* part, const PolicyTraits& traits, const ChoiceOptions& options,
+                         int64_t experts, int64_t k, bool fixed)
+    : part_(part), traits_(traits), options_(options), experts_(experts), k_(k) {
+  GW_CHECK(!fixed || k <= experts,
+           "{}: expected at least {} experts, as many as a token may have, got {}; raise experts", part, k,
+           experts);
+  GW_CHECK(k <= experts, "{}: expected k <= experts ({}), got {}; lower k or raise experts", part, experts,
+           k);
+  GW_CHECK(k >= 1, "{}: expected at least one expert per token, got {}", part, k);
+  if (options.selection_bias) bias_ = at::zeros({experts});
+}
+
+void TokenChoice::require_renormalised(const char* part, const ChoiceOptions& options) {
+  GW_CHECK(options.renormalise,
+           "{}: expected renormalise = true, the softmax over the chosen is its definition; without it, take "
+           "policies/softmax_top_k",
+           part);
+}
+
+PolicyTraits TokenChoice::traits() const {
+  auto traits = traits_;
+  const bool limited =
+      options_.capacity > 0 || options_.evaluation_capacity_factor > 0 || options_.capacity_factor > 0;
+  if (limited) {
+    traits.batch_dependent = true;
+    traits.order_dependent =
+        traits.order_dependent || options_.drop_order == "position" || options_.local_groups > 1;
+    traits.drops_tokens = traits.drops_tokens || options_.overflow != "next";
+  }
+  // Dropping after renormalisation, scaling and masking all leave another sum.
+  const bool lossy = limited && options_.renormalise_when == "before_drop";
+  const bool renormalised = traits_.sums_to_one || options_.renormalise;
+  traits.sums_to_one = renormalised && !lossy && options_.scale == 1 && options_.expert_masking == 0;
+  return traits;
+}
+
+NamedTensors TokenChoice::state() const {
+  if (!bias_.defined()) return {};
+  return {{"selection_bias", bias_}};
+}
+
+at::Tensor TokenChoice::biased(const at::Tensor& preference, const at::Tensor& scores) const {
+  const auto plain = preference.detach();
+  const auto result = bias_.defined() ? plain + bias_.to(plain.scalar_type()) : plain;
+  if (preference.is_same(scores) || scores.size(0) == 0) return result;
+  const auto masked = scores.detach().le(kMaskedScore / 2);
+  return masked.any().item<bool>() ? result.masked_fill(masked, kMaskedScore) : result;
+}
+
+at::Tensor TokenChoice::disturbed(const at::Tensor& scores, bool train, const Rng& rng) const {
+  auto result = scores;
+  if (train && options_.jitter > 0) {
+    result =
+        result *
+        ops::uniform(rng, scores.sizes(), 1 - options_.jitter, 1 + options_.jitter).to(scores.scalar_type());
+  }
+  if (train && options_.noise > 0) {
+    const double deviation = options_.noise / static_cast<double>(experts_);
+    result = result + ops::normal(rng.fork("noise"), scores.sizes(), 0, deviation).to(scores.scalar_type());
+  }
+  return result;
+}
+
+int64_t TokenChoice::capacity(int64_t tokens, bool train) const {
+  const double factor = train ? options_.capacity_factor : options_.evaluation_capacity_factor;
+  if (options_.capacity == 0 && factor == 0) return INT64_MAX;
+  // The small subtraction keeps 1.1·10 from becoming 12 rows.
+  const double even = static_cast<double>(tokens * k_) * factor / static_cast<double>(experts_);
+  const int64_t rows = options_.capacity > 0
+                           ? options_.capacity
+                           : std::max<int64_t>(1, static_cast<int64_t>(std::ceil(even - 1e-9)));
+  return rounded(rows, tokens);
+}
+
+int64_t TokenChoice::rounded(int64_t rows, int64_t tokens) const {
+  if (rows >= tokens) return rows;
+  return (rows + options_.capacity_multiple - 1) / options_.capacity_multiple * options_.capacity_multiple;
+}
+
+namespace {
+
+at::Tensor gathered(const at::Tensor& table, const at::Tensor& expert) {
+  const auto weight = table.gather(1, expert.clamp_min(0));
+  const auto empty = expert.lt(0);
+  return weight.masked_fill(empty, 0);
+}
+
+}  // namespace
+
+at::Tensor TokenChoice::weigh(const Choice& choice, const at::Tensor& kept) const {
+  return gathered(choice.table, kept);
+}
+
+at::Tensor TokenChoice::covering(const at::Tensor& pair, const at::Tensor& kept) {
+  const int64_t width = std::max(pair.size(1), kept.size(1)), tokens = kept.size(0);
+  const auto widened = [&](const at::Tensor& ids) {
+    return ids.size(1) == width ? ids
+                                : at::cat({ids, at::full({tokens, width - ids.size(1)}, -1, at::kLong)}, 1);
+  };
+  const auto inside = kept.unsqueeze(2).eq(pair.unsqueeze(1)).any(2).logical_or(kept.lt(0)).all(1, true);
+  return at::where(inside, widened(pair), widened(kept));
+}
+
+at::Tensor TokenChoice::fitted(const Choice& choice, const at::Tensor& ranking, bool train) const {
+  const int64_t tokens = choice.expert.size(0),
+                each = (tokens + options_.local_groups - 1) / options_.local_groups;
+  if (tokens == 0 || capacity(each, train) >= each) return choice.expert;
+  // Priority is by the weight before renormalisation, which leaves every K = 1 at one. Never by the ranking:
+  // it may hold scores, whose offset differs from token to token, and the selection bias.
+  const auto largest =
+      options_.drop_order == "priority" ? weigh(choice, choice.expert).detach().amax(1) : at::Tensor();
+  std::vector<at::Tensor> kept;
+  for (int64_t begin = 0; begin < tokens; begin += each) {
+    const int64_t size = std::min(each, tokens - begin);  // the last group may be smaller, and so is its room
+    const auto rank = ranking.narrow(0, begin, size);
+    const auto order = largest.defined() ? by_priority(largest.narrow(0, begin, size)) : at::Tensor();
+    kept.push_back(limit_rows(choice.expert.narrow(0, begin, size), experts_, capacity(size, train), order,
+                              options_.overflow == "next" ? rank : at::Tensor()));
+  }
+  return kept.size() == 1 ? kept[0] : at::cat(kept);
+}
+
+at::Tensor TokenChoice::weights(const Choice& choice, const at::Tensor& kept, bool train,
+                                const Rng& rng) const {
+  auto weight = weigh(choice, kept);
+  const bool after = options_.renormalise_when == "after_drop" || options_.overflow == "next";
+  if (options_.renormalise && choice.logits.defined()) {
+    weight = chosen_softmax(choice.logits, kept, after ? kept : choice.expert);
+  } else if (options_.renormalise) {
+    const auto sum = (after ? weight : weigh(choice, choice.expert)).sum(1, true);
+    weight = weight / at::where(sum.eq(0), at::ones_like(sum), sum);
+  }
+  if (options_.scale != 1) weight = weight * options_.scale;
+  if (options_.expert_masking > 0) {
+    const double share = options_.expert_masking;
+    if (!train) return weight * (1 - share);
+    weight =
+        weight *
+        ops::uniform(rng.fork("expert_masking"), weight.sizes(), 0, 1).ge(share).to(weight.scalar_type());
+  }
+  return weight;
+}
+
+RoutingPlan TokenChoice::decided(const at::Tensor& scores, const at::Tensor& given, bool train,
+                                 const Rng& rng) const {
+  check_scores(part_, scores, columns());
+  const auto seen = disturbed(scores, train, rng);
+  auto choice = choose(seen, train, rng.fork("choose"));
+  if (given.defined()) choice.expert = covering(choice.expert, given);
+  const auto ranking = (choice.ranking.defined() ? choice.ranking : choice.table).detach();
+  const auto kept = given.defined() ? given : fitted(choice, ranking, train);
+  auto plan = make_plan(kept, weights(choice, kept, train, rng), experts_);
+  plan.scores = choice.scores.defined() ? choice.scores : seen;
+  if (choice.probability.defined()) plan.extra["probability"] = choice.probability;
+  plan.aux = choice.aux;
+  plan.extra["first"] = choice.expert.select(1, 0);
+  if (choice.deviation.defined()) {
+    plan.extra["clean"] = choice.clean;
+    plan.extra["deviation"] = choice.deviation;
+  } else if (train && options_.noise > 0) {
+    plan.extra["clean"] = scores;
+    plan.extra["deviation"] = at::full_like(scores, options_.noise / static_cast<double>(experts_));
+  }
+  if (options_.overflow == "bypass" && kept.data_ptr() != choice.expert.data_ptr()) {
+    const auto found = choice.expert.unsqueeze(2).eq(kept.unsqueeze(1)).any(2);
+    const auto lost = choice.expert.ge(0).logical_and(found.logical_not());
+    if (!given.defined() || lost.any().item<bool>())
+      plan.bypass = weights(choice, choice.expert, train, rng).mul(lost.to(scores.scalar_type())).sum(1);
+  }
+  return plan;
+}
+
+}  // namespace gw::inline routing

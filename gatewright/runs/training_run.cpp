@@ -1,0 +1,247 @@
+#include "gatewright/runs/training_run.h"
+
+#include <ATen/ATen.h>
+
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include "gatewright/base/base64.h"
+#include "gatewright/runs/progress.h"
+#include "gatewright/runs/route_export.h"
+#include "gatewright/runs/run_directory.h"
+#include "gatewright/train/evaluate.h"
+#include "gatewright/train/timing.h"
+
+namespace gw::inline runs {
+namespace {
+
+constexpr const char* kMetricsSummary = "metrics.json";
+constexpr int64_t kTimedBatches[] = {1, 128};
+
+Json config_json(const TrainConfig& config) {
+  auto copy = config;
+  return write_options(copy);
+}
+
+/// " clean 81.2% robust 45.0%", " bits_per_token 2.41": what a validation measured, in few letters.
+std::string measures_of(const Json& record) {
+  std::string text;
+  for (const auto& [name, value] : record.items()) {
+    if (!value.is_number() || name == "step" || name == "epoch" ||
+        name.find("entropy") != std::string::npos || name == "flip_rate")
+      continue;
+    constexpr std::string_view kAccuracy = "_accuracy";
+    const bool share = name.size() > kAccuracy.size() && name.ends_with(kAccuracy);
+    text += share ? fmt::format(" {} {:.1f}%", name.substr(0, name.size() - kAccuracy.size()),
+                                100 * value.get<double>())
+                  : fmt::format(" {} {:.3f}", name, value.get<double>());
+  }
+  return text;
+}
+
+Json part(const Json& kept, const char* name) {
+  return kept.is_object() && kept.contains(name) ? kept[name] : Json();
+}
+
+/// Writes records and moves the progress line.
+class DirectoryObserver : public TrainObserver {
+ public:
+  DirectoryObserver(RunDirectory& directory, const TrainingRun& run, std::string label)
+      : directory_(directory), run_(run), label_(std::move(label)), routes_(directory) {}
+
+  Json kept() override { return {{"logs", directory_.marks()}, {"routes", routes_.state()}}; }
+
+  void on_resume(int64_t step, const Json& kept) override {
+    directory_.rewind(part(kept, "logs"));
+    routes_.go_on(part(kept, "routes"));
+    start_ = step;
+  }
+
+  void on_routes(const RouteSummary& summary) override { routes_.add(summary); }
+
+  /// Ends the progress line and writes what waits for the end.
+  void finish() {
+    progress_.reset();
+    routes_.write();
+  }
+
+  void on_step(const Json& record, int64_t done, int64_t total) override {
+    directory_.append(record);
+    if (run_.progress == nullptr) return;
+    if (record.contains("reach")) {  // once, before hours are spent on a router that no loss teaches
+      for (const auto& item : record["reach"].items()) {
+        say(run_.progress, fmt::format("{}: {} reaches the router, gradient norm {:.3g}\n", label_,
+                                       item.key(), item.value().get<double>()));
+      }
+    }
+    if (!progress_) {
+      auto options = progress_for(run_.progress, run_.now_s);
+      options.label = label_;
+      progress_.emplace(total, options, start_);
+    }
+    std::string note = fmt::format("loss {:.3f}", record.value("loss", 0.0));
+    if (!validation_.empty()) note += "  " + validation_;
+    progress_->update(done, note);
+  }
+
+  void on_validation(const Json& record) override {
+    directory_.append(record);
+    routes_.write();
+    validation_ = "val" + measures_of(record);
+  }
+
+ private:
+  RunDirectory& directory_;
+  const TrainingRun& run_;
+  std::string label_, validation_;
+  int64_t start_ = 0;
+  RouteExporter routes_;
+  std::optional<Progress> progress_;
+};
+
+std::shared_ptr<Network> dense_twin(const TrainConfig& config, const TaskData& data) {
+  auto dense = config;
+  auto network = Json::parse(config.network);
+  network["experts"] = 1, network["ratio"] = 1.0;
+  dense.network = network.dump();
+  return make_network(dense, data);
+}
+
+std::vector<double> timed(const std::vector<Model*>& models, int64_t batch, const TrainingRun& run) {
+  return milliseconds_per_example(models, batch, batch == 1 ? 10 * run.timing_rounds : run.timing_rounds,
+                                  run.now_s);
+}
+
+/// Operations and times of an image network beside those of the dense network of the same backbone.
+void add_cost(Trainer& trainer, Network& network, const TrainingRun& run, Json& evaluation,
+              std::map<std::string, double>& metrics) {
+  const auto dense = dense_twin(trainer.config(), trainer.data());
+  const auto cost = network.cost(), full = dense->cost();
+  evaluation["cost"] = {
+      {"backbone_macs", cost.backbone}, {"router_macs", cost.router}, {"dense_macs", full.total()}};
+  metrics["macs"] = static_cast<double>(cost.total());
+  metrics["macs_ratio"] = static_cast<double>(cost.total()) / static_cast<double>(full.total());
+  metrics["pathway_ratio"] = static_cast<double>(cost.backbone) / static_cast<double>(full.total());
+  metrics["router_ratio"] = static_cast<double>(cost.router) / static_cast<double>(cost.backbone);
+  for (const int64_t batch : kTimedBatches) {
+    if (run.timing_rounds == 0) break;
+    const auto ms = timed({&network, dense.get()}, batch, run);
+    evaluation["timing"][std::to_string(batch)] = {{"ms_per_image", ms[0]}, {"dense_ms_per_image", ms[1]}};
+    metrics[fmt::format("ms_per_image.{}", batch)] = ms[0];
+    metrics[fmt::format("dense_ms_per_image.{}", batch)] = ms[1];
+    metrics[fmt::format("time_ratio.{}", batch)] = ms[0] / ms[1];
+  }
+}
+
+/// The same of a model that has no dense twin.
+void add_cost(Model& model, const TrainingRun& run, std::map<std::string, double>& metrics) {
+  metrics["macs"] = static_cast<double>(count_macs(model));
+  for (const int64_t batch : kTimedBatches) {
+    if (run.timing_rounds == 0) break;
+    metrics[fmt::format("ms_per_example.{}", batch)] = timed({&model}, batch, run)[0];
+  }
+}
+
+Json samples_json(Trainer& trainer) {
+  const auto& config = trainer.config();
+  const auto s = sample_images(trainer.network(), trainer.data().test, 12, config.epsilon,
+                               Rng(static_cast<uint64_t>(config.seed)));
+  Json list = Json::array();
+  for (int64_t i = 0; i < s.clean.size(0); ++i) {
+    const auto text = [&](const at::Tensor& images) {
+      const auto image = images[i].contiguous();
+      return base64_encode(std::string_view(reinterpret_cast<const char*>(image.data_ptr<uint8_t>()),
+                                            static_cast<size_t>(image.numel())));
+    };
+    const auto n = static_cast<size_t>(i);
+    Json sample{{"channels", s.clean.size(1)},
+                {"height", s.clean.size(2)},
+                {"width", s.clean.size(3)},
+                {"clean", text(s.clean)},
+                {"attacked", text(s.attacked)},
+                {"label", s.label[n]},
+                {"predicted_clean", s.predicted_clean[n]},
+                {"predicted_attacked", s.predicted_attacked[n]}};
+    if (!s.route_clean.empty())
+      sample["route_clean"] = s.route_clean[n], sample["route_attacked"] = s.route_attacked[n];
+    list.push_back(std::move(sample));
+  }
+  return {{"samples", list}};
+}
+
+Json measure(Trainer& trainer, const TrainingRun& run, TrainObserver& observer,
+             std::map<std::string, double>& metrics) {
+  const auto& config = trainer.config();
+  std::optional<Progress> progress;
+  const auto tick = [&](int64_t done, int64_t total) {
+    if (run.stop != nullptr && run.stop->load())
+      throw Interrupted(
+          "interrupted while evaluating; the trained checkpoint is kept, and the run can be resumed");
+    if (run.progress == nullptr) return;
+    if (!progress) {
+      auto options = progress_for(run.progress, run.now_s);
+      options.label = config.arm + " evaluation", options.unit = "examples";
+      progress.emplace(total, options, 0);
+    }
+    progress->update(done);
+  };
+  auto result = trainer.evaluate_on_test(observer, tick);
+  metrics = result.metrics;
+  return result.details;
+}
+
+}  // namespace
+
+bool finished_run(const std::string& directory, const TrainConfig& config, ArmResult& result) {
+  const auto path = directory + "/" + kMetricsSummary;
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return false;
+  const auto document = read_json(path);
+  try {
+    if (document.at("config") != config_json(config)) return false;
+    result = {config.arm, config.seed, document.at("metrics").get<std::map<std::string, double>>()};
+  } catch (const Json::exception&) {
+    fail(
+        "run: expected \"config\" and \"metrics\" in {}, got something else; remove the file and resume the "
+        "run to measure again",
+        path);
+  }
+  return true;
+}
+
+void note_origin(RunDirectory& directory, const About& about) {
+  std::error_code ignored;
+  if (about.command.empty() || std::filesystem::exists(directory.file(kAboutFile), ignored)) return;
+  directory.write_json(kAboutFile, to_json(about));
+}
+
+ArmResult run_training(const TrainConfig& config, const TrainingRun& run) {
+  ArmResult result{config.arm, config.seed, {}};
+  if (finished_run(run.directory, config, result)) return result;
+  Trainer trainer(config);
+  RunDirectory directory(
+      run.directory, config_json(config),
+      {.resume = run.resume, .tensorboard = true, .wall_time_s = run.wall_time_s, .may_differ = {}});
+  note_origin(directory, run.about);
+  DirectoryObserver observer(directory, run, fmt::format("{} seed {}", config.arm, config.seed));
+  trainer.run({run.directory, run.resume, run.stop}, observer);
+  observer.finish();
+  Json evaluation = measure(trainer, run, observer, result.metrics);
+  evaluation["arm"] = config.arm, evaluation["seed"] = config.seed,
+  evaluation["checkpoint"] = kBestCheckpoint;
+  evaluation["dataset"] = Json::parse(config.data).value("part", "");
+  evaluation["classes"] = trainer.data().class_names;
+  result.metrics["parameters"] = static_cast<double>(trainer.model().parameter_count());
+  auto* network = dynamic_cast<Network*>(&trainer.model());
+  const bool images = network != nullptr && evaluation.contains("clean_accuracy");
+  images ? add_cost(trainer, *network, run, evaluation, result.metrics)
+         : add_cost(trainer.model(), run, result.metrics);
+  if (!images) evaluation["metrics"] = result.metrics;
+  directory.write_json("evaluation.json", evaluation);
+  if (images) directory.write_json("samples.json", samples_json(trainer));
+  directory.write_json(kMetricsSummary, {{"config", config_json(config)}, {"metrics", result.metrics}});
+  return result;
+}
+
+}  // namespace gw::inline runs

@@ -1,0 +1,43 @@
+#pragma once
+#include <torch/nn/module.h>
+
+#include <nlohmann/json.hpp>
+
+#include "gatewright/models/safetensors.h"
+#include "gatewright/train/optimizer.h"
+
+namespace gw::inline train {
+
+/// Below every score; finite, because JSON has no infinity.
+inline constexpr double kNoScore = -1e300;
+
+/// Where training stands. The random state needs no place: every draw is a function of (seed, epoch, batch).
+struct Progressed {
+  int64_t epoch = 0, batch = 0, step = 0;  ///< the next batch to train on, and the steps done
+  double best = kNoScore;  ///< validation score of the best checkpoint so far, larger is better
+  Json kept = nullptr;     ///< what the run keeps beside: how far its logs reached, say
+};
+
+/// Names: "model/<parameter or buffer>", "experts/<optimizer state>", "router/<optimizer state>".
+SafetensorsFile pack_checkpoint(const torch::nn::Module& network, const Optimizer* experts,
+                                const Optimizer* router, const Progressed& progressed, const Json& config);
+/// Writes the checksum of everything else into the header, as pack_checkpoint does; for a file that was
+/// changed on purpose.
+void seal_checkpoint(SafetensorsFile& file);
+/// A checkpoint from a file. Errors: ValueError with the remedy for an empty, cut, damaged or foreign file,
+/// and for one of an earlier format, which had no checksum that must be there: it is made again, not
+/// believed; IoError.
+SafetensorsFile load_checkpoint(const std::string& path);
+/// Copies the model's tensors. Errors: ValueError if format or checksum are not as they were written, before
+/// names are even compared;
+/// listing the tensors that are missing, unexpected or of another shape (at most ten of each). Nothing is
+/// changed then.
+void load_model(torch::nn::Module& network, const SafetensorsFile& file, const std::string& path);
+/// The same and the optimizers' state; returns where training stood. Errors: also ValueError for state that
+/// is not finite.
+Progressed unpack_checkpoint(torch::nn::Module& network, Optimizer* experts, Optimizer* router,
+                             const SafetensorsFile& file, const std::string& path);
+/// The configuration that wrote the checkpoint. Errors: ValueError if the file has none.
+Json checkpoint_config(const SafetensorsFile& file, const std::string& path);
+
+}  // namespace gw::inline train

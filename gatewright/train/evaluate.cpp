@@ -1,0 +1,191 @@
+#include "gatewright/train/evaluate.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include <numeric>
+
+#include "gatewright/base/error.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/data/loader.h"
+#include "gatewright/ops/frozen.h"
+#include "gatewright/routing/load.h"
+#include "gatewright/train/robust/attack.h"
+#include "gatewright/train/robust/network_victim.h"
+
+namespace gw::inline train {
+namespace {
+
+struct Answers {
+  at::Tensor predicted, route;  // [n] each; route undefined when dense
+};
+
+Answers answers(Network& network, const at::Tensor& images, RoutePurpose purpose = RoutePurpose::kClean) {
+  const at::NoGradGuard no_grad;
+  const auto out = network.forward(images, drawing_from(Rng(0), purpose));
+  Answers result{out.logits.argmax(1), {}};
+  if (!out.plans.empty()) result.route = chosen_experts(out.plans.front());
+  return result;
+}
+
+void count(std::vector<std::vector<int64_t>>& table, const NetworkShape& shape, const at::Tensor& route,
+           const at::Tensor& labels) {
+  if (!route.defined()) return;
+  table.resize(static_cast<size_t>(shape.experts),
+               std::vector<int64_t>(static_cast<size_t>(shape.classes), 0));
+  for (int64_t i = 0; i < route.size(0); ++i) {
+    const int64_t expert = route[i].item<int64_t>();
+    GW_ENSURE(expert >= 0 && expert < shape.experts,
+              "evaluate: expected an expert below {} for image {}, got {}", shape.experts, i, expert);
+    ++table[static_cast<size_t>(expert)][static_cast<size_t>(labels[i].item<int64_t>())];
+  }
+}
+
+double entropy_of(const std::vector<std::vector<int64_t>>& table) {
+  std::vector<int64_t> rows;
+  for (const auto& row : table) rows.push_back(std::accumulate(row.begin(), row.end(), int64_t{0}));
+  return load_entropy(rows);
+}
+
+std::vector<double> forced_accuracies(Network& network, const Loader& loader) {
+  std::vector<double> correct(static_cast<size_t>(network.routed() ? network.shape().experts : 0), 0);
+  const at::NoGradGuard no_grad;
+  int64_t total = 0;
+  for (int64_t b = 0; b < loader.batches(); ++b) {
+    const auto batch = loader.get(0, b);
+    total += batch.at("label").size(0);
+    for (size_t e = 0; e < correct.size(); ++e) {
+      ForwardOptions forced;
+      forced.forced_expert = static_cast<int64_t>(e);
+      correct[e] += network.forward(batch.at("image"), forced)
+                        .logits.argmax(1)
+                        .eq(batch.at("label"))
+                        .sum()
+                        .item<double>();
+    }
+  }
+  for (auto& c : correct) c /= static_cast<double>(std::max<int64_t>(total, 1));
+  return correct;
+}
+
+std::shared_ptr<Attack> make_attack(const std::string& name, const Json& options, double epsilon) {
+  return make_part<Attack>(name, options.value(name, Json::object()), Attack::Context{epsilon});
+}
+
+TensorSet first_images(const TensorSet& set, int64_t count) {
+  if (count <= 0 || count >= set.size()) return set;
+  return set.rows(at::arange(count, at::kLong));
+}
+
+/// Adds one batch's counts to `out`: clean and attacked answers, routes, and who stood every attack.
+void attack_batch(Network& network, const Batch& batch, const EvaluationConfig& config, double epsilon,
+                  const std::function<Rng(const std::string&)>& stream, NetworkEvaluation& out) {
+  const ops::FrozenParameters constant;
+  NetworkVictim victim(network);
+  const auto options = Json::parse(config.attack_options);
+  const auto on_clean = answers(network, batch.at("image"));
+  out.clean_accuracy += on_clean.predicted.eq(batch.at("label")).sum().item<double>();
+  count(out.affinity_clean, network.shape(), on_clean.route, batch.at("label"));
+  auto standing = at::ones({batch.at("label").size(0)}, at::kBool);
+  for (const auto& name : config.attacks) {
+    const auto result =
+        make_attack(name, options, epsilon)->run(victim, batch.at("image"), batch.at("label"), stream(name));
+    const auto held = result.fooled.logical_not();
+    standing = standing.logical_and(held);
+    out.robust_accuracy[name] += held.sum().item<double>();
+    out.forced_robust.resize(std::max(out.forced_robust.size(), result.fooled_per_expert.size()), 0);
+    for (size_t e = 0; e < result.fooled_per_expert.size(); ++e) {
+      out.forced_robust[e] += result.fooled_per_expert[e].logical_not().sum().item<double>();
+    }
+    if (name != config.attacks.front() || !on_clean.route.defined()) continue;
+    const auto attacked = answers(network, result.images, RoutePurpose::kAttacked);
+    out.flip_rate += attacked.route.ne(on_clean.route).sum().item<double>();
+    count(out.affinity_attacked, network.shape(), attacked.route, batch.at("label"));
+  }
+  if (!config.attacks.empty()) out.robust_accuracy[kWorstCase] += standing.sum().item<double>();
+}
+
+}  // namespace
+
+void check_evaluation(const EvaluationConfig& config, double epsilon) {
+  const auto options = Json::parse(config.attack_options);
+  for (const auto& name : config.attacks) make_attack(name, options, epsilon);
+  for (const auto& item : options.items())
+    make_attack(item.key(), options, epsilon);  // options of no attack are a slip of the pen
+}
+
+NetworkEvaluation evaluate(Network& network, const TensorSet& whole, const EvaluationConfig& config,
+                           double epsilon, const Rng& rng, const Tick& tick, RouteFrame frame) {
+  network.eval();
+  const auto set = first_images(whole, config.images);
+  const Loader loader(set, config.batch, {}, false, rng);
+  NetworkEvaluation out;
+  out.images = set.size();
+  for (int64_t b = 0; b < loader.batches(); ++b) {
+    const auto batch = loader.get(0, b);
+    frame.batch = b, frame.labels = batch.at("label"), frame.index = batch.index;
+    network.tap().begin(frame);
+    attack_batch(
+        network, batch, config, epsilon,
+        [&](const std::string& name) { return rng.fork(name, static_cast<uint64_t>(b)); }, out);
+    network.tap().end();
+    if (tick) tick(std::min((b + 1) * config.batch, out.images), out.images);
+  }
+  // Counts until here; shares from here on.
+  const double n = static_cast<double>(std::max<int64_t>(out.images, 1));
+  out.clean_accuracy /= n;
+  out.flip_rate /= n;
+  for (auto& item : out.robust_accuracy) item.second /= n;
+  for (auto& kept : out.forced_robust) kept /= n;
+  if (!out.affinity_clean.empty()) out.load_entropy = entropy_of(out.affinity_clean);
+  out.forced_accuracy = forced_accuracies(network, loader);
+  return out;
+}
+
+double clean_accuracy(Network& network, const TensorSet& set, int64_t batch) {
+  network.eval();
+  const Loader loader(set, batch, {}, false, Rng(0));
+  double correct = 0;
+  for (int64_t b = 0; b < loader.batches(); ++b) {
+    const auto images = loader.get(0, b);
+    correct += answers(network, images.at("image")).predicted.eq(images.at("label")).sum().item<double>();
+  }
+  return correct / static_cast<double>(std::max<int64_t>(set.size(), 1));
+}
+
+Json evaluation_json(const NetworkEvaluation& e) {
+  return {{"clean_accuracy", e.clean_accuracy},
+          {"robust_accuracy", e.robust_accuracy},
+          {"flip_rate", e.flip_rate},
+          {"affinity", {{"clean", e.affinity_clean}, {"attacked", e.affinity_attacked}}},
+          {"forced_accuracy", e.forced_accuracy},
+          {"forced_robust_accuracy", e.forced_robust},
+          {"load_entropy", e.load_entropy},
+          {"images", e.images}};
+}
+
+SampleImages sample_images(Network& network, const TensorSet& set, int64_t count, double epsilon,
+                           const Rng& rng) {
+  network.eval();
+  const auto few = first_images(set, count);
+  const auto batch = Loader(few, std::max<int64_t>(few.size(), 1), {}, false, rng).get(0, 0);
+  NetworkVictim victim(network);
+  const auto attacked = make_attack("joint", Json::object(), epsilon)
+                            ->run(victim, batch.at("image"), batch.at("label"), rng.fork("samples"))
+                            .images;
+  const auto on_clean = answers(network, batch.at("image")),
+             on_attacked = answers(network, attacked, RoutePurpose::kAttacked);
+  const auto list = [](const at::Tensor& t) {
+    if (!t.defined()) return std::vector<int64_t>{};
+    const auto c = t.contiguous();
+    return std::vector<int64_t>(c.data_ptr<int64_t>(), c.data_ptr<int64_t>() + c.numel());
+  };
+  const auto bytes = [](const at::Tensor& images) {
+    return images.detach().mul(255).round().clamp(0, 255).to(at::kByte).contiguous();
+  };
+  return {
+      bytes(batch.at("image")),    bytes(attacked),      list(batch.at("label")), list(on_clean.predicted),
+      list(on_attacked.predicted), list(on_clean.route), list(on_attacked.route)};
+}
+
+}  // namespace gw::inline train

@@ -1,0 +1,57 @@
+#pragma once
+#include <functional>
+
+#include "gatewright/data/dataset.h"
+#include "gatewright/models/network.h"
+#include "gatewright/train/config.h"
+#include "gatewright/train/task.h"
+
+namespace gw::inline train {
+
+/// Name of the accuracy that counts an image only if every attack of the list failed on it.
+inline constexpr const char* kWorstCase = "worst_case";
+
+/// Answers to one set of images, clean and under attack.
+struct NetworkEvaluation {
+  double clean_accuracy = 0;
+  std::map<std::string, double> robust_accuracy;  ///< by attack
+  double flip_rate = 0;  ///< share of images whose expert changes under the first attack
+  std::vector<std::vector<int64_t>> affinity_clean, affinity_attacked;  ///< [E][classes] image counts
+  std::vector<double>
+      forced_accuracy;  ///< clean accuracy of each pathway when every image is forced through it
+  std::vector<double>
+      forced_robust;        ///< the same under `per_pathway`, each pathway attacked by itself; else empty
+  double load_entropy = 1;  ///< of the clean routes, 1 = even
+  int64_t images = 0;
+};
+
+/// Refuses unknown attacks and their options before anything is measured. Errors: ValueError with the near
+/// miss.
+void check_evaluation(const EvaluationConfig& config, double epsilon);
+
+/// The frame of an evaluation on test images, outside of training.
+inline RouteFrame test_frame() {
+  RouteFrame frame;
+  frame.phase = RoutePhase::kTest;
+  return frame;
+}
+
+/// Clean accuracy, accuracy under every attack of `config`, routes. Deterministic given (network, images,
+/// rng).
+/// `frame`: phase, step and epoch under which the network's tap sees the batches.
+NetworkEvaluation evaluate(Network& network, const TensorSet& set, const EvaluationConfig& config,
+                           double epsilon, const Rng& rng, const Tick& tick = {},
+                           RouteFrame frame = test_frame());
+double clean_accuracy(Network& network, const TensorSet& set, int64_t batch);
+Json evaluation_json(const NetworkEvaluation& evaluation);
+
+/// A few images with their routes and answers, for the report.
+struct SampleImages {
+  at::Tensor clean, attacked;  ///< [n, C, H, W] uint8
+  std::vector<int64_t> label, predicted_clean, predicted_attacked, route_clean,
+      route_attacked;  ///< routes empty when dense
+};
+SampleImages sample_images(Network& network, const TensorSet& set, int64_t count, double epsilon,
+                           const Rng& rng);
+
+}  // namespace gw::inline train

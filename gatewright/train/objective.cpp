@@ -1,0 +1,60 @@
+#include "gatewright/train/objective.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+
+#include "gatewright/base/registry.h"
+#include "gatewright/routing/load.h"
+#include "gatewright/routing/reach.h"
+
+namespace gw::inline train {
+
+std::vector<at::Tensor> parameter_gradients(const at::Tensor& loss, const std::vector<at::Tensor>& parameters,
+                                            const char* what) {
+  const double value = loss.item<double>();
+  if (!std::isfinite(value)) {
+    throw NumericError(fmt::format("train: the {} is {}; lower the learning rate or look at the data", what,
+                                   std::isnan(value) ? "not a number" : "infinite"));
+  }
+  auto gradients = torch::autograd::grad({loss}, parameters, {}, c10::nullopt, false, /*allow_unused=*/true);
+  for (const auto& gradient : gradients) {  // a sum is NaN or infinite if any of its terms is
+    if (gradient.defined() && !std::isfinite(gradient.sum().item<double>())) {
+      throw NumericError(fmt::format(
+          "train: a gradient of the {} is not finite; lower the learning rate or look at the data", what));
+    }
+  }
+  return gradients;
+}
+
+void note_reach(const StepContext& context, StepReport& report, const std::string& name,
+                const at::Tensor& loss) {
+  if (!context.first) return;
+  report.reach[name] = router_reach(name, loss, context.model.router_parameters());
+}
+
+std::shared_ptr<Balancer> make_balancer(const std::string& table) {
+  const auto choice = Json::parse(table);
+  if (choice.empty()) return nullptr;
+  auto balancer = make_part<Balancer>("balancer", choice, {0}, 0);
+  GW_CHECK(!balancer->controls(),
+           "balancer: expected a balance loss, got {}, which adjusts the policy of a gw::Mixture after each "
+           "step; take switch_loss",
+           choice["part"].get<std::string>());
+  return balancer;
+}
+
+double accuracy(const at::Tensor& logits, const at::Tensor& labels) {
+  return logits.detach().argmax(1).eq(labels).to(at::kDouble).mean().item<double>();
+}
+
+std::vector<int64_t> first_load(const NetworkOutput& output) {
+  return output.plans.empty() ? std::vector<int64_t>{} : rows_per_expert(output.plans.front());
+}
+
+std::vector<int64_t> first_load(const Output& output) {
+  return output.plans.empty() ? std::vector<int64_t>{} : rows_per_expert(output.plans.front().plan);
+}
+
+}  // namespace gw::inline train

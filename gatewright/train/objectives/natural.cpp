@@ -1,0 +1,47 @@
+#include <ATen/ATen.h>
+
+#include "gatewright/base/registry.h"
+#include "gatewright/train/objective.h"
+
+namespace gw::inline train {
+namespace {
+
+/// The task's own loss, with the balance losses that the layers' plans bring: any model, any task.
+class Natural : public Objective {
+ public:
+  static constexpr const char* kSummary =
+      "the task's loss on the data as they are, plus the layers' balance losses";
+  static constexpr const char* kSource = "";
+  struct Options : OptionSet {};
+
+  Natural(const Options&, const Context&) {}
+
+  StepReport step(StepContext& c) override {
+    const auto out = c.model.answer(c.batch, {c.rng, c.done, RoutePurpose::kClean});
+    const auto task_loss = c.task.loss(out, c.batch);
+    const auto balance = balance_of(out);
+    const auto loss = balance.defined() ? task_loss + balance : task_loss;
+    c.experts.step(parameter_gradients(loss, c.experts.values(), "loss"), c.lr);
+    StepReport report;
+    report.values = c.task.measure(out, c.batch, task_loss.item<double>());
+    c.task.finish(report.values);
+    report.values["loss"] = loss.item<double>();
+    if (balance.defined()) report.values["balance_loss"] = balance.item<double>();
+    report.load = first_load(out);
+    return report;
+  }
+
+ private:
+  static at::Tensor balance_of(const Output& out) {
+    at::Tensor sum;
+    for (const auto& sited : out.plans) {
+      for (const auto& item : sited.plan.aux) sum = sum.defined() ? sum + item.second : item.second;
+    }
+    return sum;
+  }
+};
+
+}  // namespace
+}  // namespace gw::inline train
+
+GW_REGISTER(gw::Objective, gw::Natural);

@@ -1,0 +1,235 @@
+#include "gatewright/train/recipe.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "gatewright/base/error.h"
+#include "gatewright/base/file.h"
+#include "gatewright/base/shown.h"
+#include "gatewright/train/toml.h"
+
+namespace gw::inline train {
+namespace {
+
+constexpr uint64_t kRecipeLimitBytes = 1 << 20;
+
+std::vector<std::string> keys(const Json& table) {
+  std::vector<std::string> names;
+  for (const auto& item : table.items()) names.push_back(item.key());
+  return names;
+}
+
+const Json& entry(const Json& table, const std::string& kind, const std::string& name) {
+  const auto it = table.find(name);
+  GW_CHECK(it != table.end(), "recipe: unknown {} \"{}\"{}", kind, name, near_miss(name, keys(table)));
+  return *it;
+}
+
+// A named part replaces another part's options wholly; the same part's options are merged key by key.
+void merge(Json& base, const Json& over) {
+  if (!base.is_object() || !over.is_object()) {
+    base = over;
+    return;
+  }
+  const bool other_part = base.contains("part") && over.contains("part") && base["part"] != over["part"];
+  if (other_part) base = Json::object();
+  for (const auto& item : over.items()) merge(base[item.key()], item.value());
+}
+
+Json config_of(const Json& table) { return table.value("config", Json::object()); }
+
+void check_keys(const std::string& where, const Json& table, const std::vector<std::string>& known) {
+  GW_CHECK(table.is_object(), "recipe {}: expected a table, got {}", where, table.dump().substr(0, 60));
+  for (const auto& key : keys(table)) {
+    const bool listed = std::find(known.begin(), known.end(), key) != known.end();
+    GW_CHECK(listed, "recipe {}: unknown key \"{}\"{}", where, key, near_miss(key, known));
+  }
+  const auto config = table.find("config");
+  GW_CHECK(config == table.end() || config->is_object(), "recipe {}: expected a table for \"config\", got {}",
+           where, config == table.end() ? "" : config->dump().substr(0, 60));
+}
+
+// Names become names of files and directories: "../x" would lead out of the place that the user chose, and
+// ".x" would hide.
+void check_name(const std::string& where, const char* what, const std::string& name) {
+  constexpr size_t kLetters =
+      64;  // a run directory's name holds three of these, and file systems allow 255 bytes
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+  };
+  GW_CHECK(!name.empty() && name.size() <= kLetters && name.front() != '.' &&
+               std::all_of(name.begin(), name.end(), allowed),
+           "{}: expected the name of the {} in at most {} of A-Z a-z 0-9 . _ -, without a dot in front, got "
+           "\"{}\"; rename it (a \"title\" is "
+           "free)",
+           where, what, kLetters, shown(name));
+}
+
+void check_document(const std::string& path, const Json& document) {
+  check_keys(path, document, {"name", "title", "paper", "defaults", "sizes", "arms", "marks"});
+  for (const char* table : {"sizes", "arms"}) {
+    const auto it = document.find(table);
+    const bool filled = it != document.end() && it->is_object() && !it->empty();
+    GW_CHECK(filled, "recipe {}: expected at least one entry in [{}], got none", path, table);
+  }
+  for (const char* text : {"name", "title"}) {
+    const auto it = document.find(text);
+    GW_CHECK(it == document.end() || it->is_string(), "recipe {}: expected text for \"{}\", got {}", path,
+             text, it == document.end() ? "" : it->dump());
+  }
+  GW_CHECK(document.value("defaults", Json::object()).is_object(),
+           "recipe {}: expected a table [defaults], got something else", path);
+  for (const auto& [name, size] : document["sizes"].items()) {
+    check_name("recipe " + path, "size", name);
+    check_keys(path + " sizes." + name, size, {"title", "seeds", "config"});
+  }
+  for (const auto& [name, arm] : document["arms"].items()) {
+    check_name("recipe " + path, "arm", name);
+    const auto where = path + " arms." + name;
+    check_keys(where, arm, {"title", "sizes", "config"});
+    const auto sizes = arm.value("sizes", Json::object());
+    GW_CHECK(sizes.is_object(), "recipe {}: expected a table for \"sizes\", got {}", where,
+             sizes.dump().substr(0, 60));
+    for (const auto& [size, table] : sizes.items()) {
+      entry(document["sizes"], "size", size);
+      check_keys(where + ".sizes." + size, table, {"config"});
+    }
+  }
+}
+
+Mark read_mark(const Recipe& recipe, const Json& table) {
+  Mark mark;
+  const auto where = "recipe " + recipe.name + " mark";
+  parse_options(where, table, mark);
+  GW_CHECK(!mark.metric.empty() && !mark.arm.empty(),
+           "{} \"{}\": expected a metric and an arm, got none; name them", where, mark.name);
+  GW_CHECK(mark.at_least > -kInfinity || mark.at_most < kInfinity,
+           "{} \"{}\": expected at_least or at_most, got no bound; it could not fail", where, mark.name);
+  GW_CHECK(mark.at_least <= mark.at_most,
+           "{} \"{}\": expected at_least <= at_most, got {} and {}; it could not hold", where, mark.name,
+           mark.at_least, mark.at_most);
+  for (const auto& arm : {mark.arm, mark.minus, mark.divided_by}) {
+    if (!arm.empty()) entry(recipe.document.at("arms"), "arm", arm);
+  }
+  for (const auto& size : mark.sizes) entry(recipe.document.at("sizes"), "size", size);
+  return mark;
+}
+
+// JSON, a table or list as recipes write them, or text.
+Json override_value(const std::string& text) {
+  Json value = Json::parse(text, nullptr, false);
+  if (!value.is_discarded()) return value;
+  const bool table = !text.empty() && (text[0] == '{' || text[0] == '[');
+  return table ? parse_toml("value = " + text, "override").at("value") : Json(text);
+}
+
+// "objective.beta=1" → {"objective": {"beta": 1}}.
+Json override_table(const std::string& text) {
+  const auto equals = text.find('=');
+  GW_CHECK(equals != std::string::npos && equals > 0, "override: expected key=value, got \"{}\"",
+           text.substr(0, 80));
+  refuse_deep(text, "override");  // copying and merging a table of 60 000 levels takes minutes, or the stack
+  Json value = override_value(text.substr(equals + 1));
+  std::string key = text.substr(0, equals);
+  for (auto dot = key.rfind('.'); dot != std::string::npos; dot = key.rfind('.')) {
+    value = Json{{key.substr(dot + 1), value}};
+    key = key.substr(0, dot);
+  }
+  return Json{{key, value}};
+}
+
+std::string find_recipe(const std::string& name, const std::vector<std::string>& folders) {
+  namespace fs = std::filesystem;
+  if (name.size() > 5 && name.substr(name.size() - 5) == ".toml") return name;
+  std::vector<std::string> known;
+  for (const auto& folder : folders) {
+    std::error_code ignored;
+    const auto path = fs::path(folder) / (name + ".toml");
+    const bool plain = name.find('/') == std::string::npos && name.find("..") == std::string::npos;
+    if (plain && fs::exists(path, ignored)) return path.string();
+    for (const auto& file : fs::directory_iterator(folder, ignored)) {
+      if (file.path().extension() == ".toml") known.push_back(file.path().stem().string());
+    }
+  }
+  throw ValueError(
+      fmt::format("recipe: unknown recipe \"{}\"{}", name.substr(0, 100), near_miss(name, known)));
+}
+
+}  // namespace
+
+void Mark::fields(OptionVisitor& v) {
+  v.text("name", name, "what the mark is about");
+  v.text("claim", claim, "what the paper claims");
+  v.text("metric", metric, "measured value: robust_accuracy, clean_accuracy, macs_ratio, …");
+  v.text("minus_metric", minus_metric, "another metric of the same run, subtracted");
+  v.text("arm", arm, "whose value");
+  v.text("minus", minus, "arm whose value is subtracted");
+  v.text("divided_by", divided_by, "arm whose value divides");
+  v.text("spread", spread, "how the mark was calibrated: seeds, observed range, date");
+  v.real("at_least", at_least, "lower bound", -kInfinity, kInfinity);
+  v.real("at_most", at_most, "upper bound", -kInfinity, kInfinity);
+  v.real("scale", scale, "factor on the measured value", -1e9, 1e9);
+  v.text("unit", unit, "of the measured value after scaling");
+  v.flag("of_paper", of_paper, "the paper's own claim: shown or not shown, outside the exit code");
+  v.texts("sizes", sizes, "where the mark applies; empty: everywhere");
+}
+
+void merge_override(Json& table, const std::string& text) { merge(table, override_table(text)); }
+
+std::vector<int64_t> Recipe::seeds(const std::string& size) const {
+  const auto& table = entry(document.at("sizes"), "size", size);
+  const auto list = table.value("seeds", Json::array({0}));
+  GW_CHECK(list.is_array() && !list.empty(), "recipe {}: expected a list of seeds in sizes.{}, got {}", name,
+           size, list.dump());
+  std::vector<int64_t> out;
+  for (const auto& seed : list) {
+    GW_CHECK(seed.is_number_integer(), "recipe {}: expected integer seeds in sizes.{}, got {}", name, size,
+             seed.dump());
+    out.push_back(seed.get<int64_t>());
+  }
+  return out;
+}
+
+Json Recipe::merged(const std::string& arm, const std::string& size, int64_t seed,
+                    const std::vector<std::string>& overrides) const {
+  const auto& arm_table = entry(document.at("arms"), "arm", arm);
+  Json table = document.value("defaults", Json::object());
+  merge(table, config_of(entry(document.at("sizes"), "size", size)));
+  merge(table, config_of(arm_table));
+  if (arm_table.contains("sizes") && arm_table["sizes"].contains(size))
+    merge(table, config_of(arm_table["sizes"][size]));
+  table["name"] = name, table["arm"] = arm, table["seed"] = seed;
+  for (const auto& text : overrides) merge_override(table, text);
+  for (const char* key : {"name", "arm"}) {
+    if (!table[key].is_string()) continue;  // refused when it is read
+    check_name("override", std::string_view(key) == "name" ? "recipe" : "arm", table[key].get<std::string>());
+  }
+  return table;
+}
+
+TrainConfig Recipe::resolve(const std::string& arm, const std::string& size, int64_t seed,
+                            const std::vector<std::string>& overrides) const {
+  TrainConfig config;
+  parse_options("recipe " + name, merged(arm, size, seed, overrides), config);
+  return config;
+}
+
+Recipe load_recipe(const std::string& name_or_path, const std::vector<std::string>& folders) {
+  Recipe recipe;
+  recipe.path = find_recipe(name_or_path, folders);
+  recipe.document = parse_toml(read_file(recipe.path, kRecipeLimitBytes), "recipe " + recipe.path);
+  check_document(recipe.path, recipe.document);
+  recipe.name = recipe.document.value("name", std::filesystem::path(recipe.path).stem().string());
+  check_name("recipe " + recipe.path, "recipe", recipe.name);
+  recipe.arms = keys(recipe.document["arms"]);
+  recipe.sizes = keys(recipe.document["sizes"]);
+  const auto marks = recipe.document.value("marks", Json::array());
+  GW_CHECK(marks.is_array(), "recipe {}: expected a list of tables [[marks]], got {}", recipe.path,
+           marks.dump().substr(0, 60));
+  for (const auto& table : marks) recipe.marks.push_back(read_mark(recipe, table));
+  return recipe;
+}
+
+}  // namespace gw::inline train

@@ -1,0 +1,36 @@
+#include "gatewright/train/robust/network_victim.h"
+
+#include "gatewright/base/error.h"
+#include "gatewright/ops/frozen.h"
+
+namespace gw::inline train {
+namespace {
+
+void check_mode(const Network& network) {
+  GW_CHECK(!network.is_training(),
+           "attack: expected a network in evaluation mode, got one in training mode, whose running "
+           "statistics would move; call eval() first");
+}
+
+}  // namespace
+
+Victim::Response NetworkVictim::respond(const at::Tensor& images) {
+  check_mode(network_);
+  const ops::FrozenParameters frozen;
+  ForwardOptions options;
+  options.straight_through = false;
+  options.purpose = RoutePurpose::kSearch;
+  const auto out = network_.forward(images, options);
+  return {out.logits, out.scores};
+}
+
+at::Tensor NetworkVictim::respond_forced(const at::Tensor& images, int64_t expert) {
+  check_mode(network_);
+  const ops::FrozenParameters frozen;
+  ForwardOptions options;
+  options.forced_expert = expert;
+  options.straight_through = false;
+  return network_.forward(images, options).logits;
+}
+
+}  // namespace gw::inline train

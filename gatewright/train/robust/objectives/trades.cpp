@@ -1,0 +1,68 @@
+#include "gatewright/train/robust/trades.h"
+
+#include <ATen/ATen.h>
+
+#include "gatewright/base/registry.h"
+#include "gatewright/train/objective.h"
+
+namespace gw::inline train {
+namespace {
+
+/// TRADES over all parameters together: AT(Dense), AT(S-Dense), and AT(MoE) when the network is routed (the
+/// router then learns through the straight-through selection alone).
+/// Math:   L = CE(f(x), y) + β·KL(f(x) ‖ f(x')) / B (+ balancers).
+/// Source: Zhang et al. 2019, arXiv 1901.08573; numbers of Zhang et al. 2023, arXiv 2308.10110 (β = 6, 2
+///         steps of 5/255).
+class Trades : public Objective {
+ public:
+  static constexpr const char* kSummary = "TRADES adversarial training, all parameters jointly";
+  static constexpr const char* kSource = "Zhang et al. 2019, arXiv 1901.08573";
+  struct Options : TradesOptions {
+    std::string balancer = "{}";
+    Options() { router_weight = 0; }
+    void fields(OptionVisitor& v) override {
+      TradesOptions::fields(v);
+      v.table("balancer", balancer,
+              "a balance loss for routed networks: {part = \"switch_loss\", coefficient = 0.01}");
+    }
+  };
+
+  Trades(const Options& options, const Context& context) : options_(options), epsilon_(context.epsilon) {
+    balancer_ = make_balancer(options.balancer);
+  }
+
+  StepReport step(StepContext& c) override {
+    const auto& y = c.batch.at("label");
+    const auto scores = options_.router_weight > 0 ? c.network().route(c.batch.at("image")) : at::Tensor();
+    const auto adversarial =
+        trades_images(c.network(), c.batch.at("image"), scores, options_, epsilon_, c.rng.fork("attack"));
+    const auto clean = c.network().forward(c.batch.at("image"), drawing_from(c.rng.fork("clean")));
+    const auto attacked =
+        c.network().forward(adversarial, drawing_from(c.rng.fork("attacked"), RoutePurpose::kAttacked));
+    auto loss =
+        at::cross_entropy_loss(clean.logits, y) + options_.beta * mean_kl(clean.logits, attacked.logits);
+    StepReport report;
+    if (balancer_ && !clean.plans.empty()) {
+      auto balance = balancer_->loss(clean.plans.front());
+      for (size_t i = 1; i < clean.plans.size(); ++i) balance = balance + balancer_->loss(clean.plans[i]);
+      note_reach(c, report, "balance", balance);
+      loss = loss + balance;
+    }
+    c.experts.step(parameter_gradients(loss, c.experts.values(), "loss"), c.lr);
+    report.values = {{"loss", loss.item<double>()},
+                     {"clean_accuracy", accuracy(clean.logits, y)},
+                     {"robust_accuracy", accuracy(attacked.logits, y)}};
+    report.load = first_load(clean);
+    return report;
+  }
+
+ private:
+  Options options_;
+  double epsilon_;
+  std::shared_ptr<Balancer> balancer_;
+};
+
+}  // namespace
+}  // namespace gw::inline train
+
+GW_REGISTER(gw::Objective, gw::Trades);

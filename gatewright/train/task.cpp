@@ -1,0 +1,79 @@
+#include "gatewright/train/task.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include <algorithm>
+
+#include "gatewright/base/error.h"
+#include "gatewright/data/loader.h"
+#include "gatewright/routing/load.h"
+
+namespace gw::inline train {
+namespace {
+
+constexpr int64_t kBatch = 256;
+
+/// Adds the rows per expert of the first layer that decides.
+void add_load(const Output& output, std::vector<int64_t>& load) {
+  if (output.plans.empty()) return;
+  const auto rows = rows_per_expert(output.plans.front().plan);
+  load.resize(rows.size(), 0);
+  for (size_t e = 0; e < rows.size(); ++e) load[e] += rows[e];
+}
+
+}  // namespace
+
+void check_fields(const std::string& task, const Task& part, const TaskData& data) {
+  for (const auto& field : part.fields()) {
+    try {
+      data.train.at(field), data.test.at(field);
+    } catch (const ValueError& error) {
+      fail("tasks/{}: {}", task, error.what());
+    }
+  }
+}
+
+RouteFrame framed(RouteFrame frame, const Batch& batch) {
+  frame.index = batch.index;
+  if (!batch.has("token")) frame.labels = batch.find("label");
+  return frame;
+}
+
+Measured measure_set(const Task& task, const EvaluationPass& pass, int64_t size) {
+  const at::NoGradGuard no_grad;
+  pass.model.eval();
+  const Loader loader(pass.set, size, {}, false, pass.rng);
+  Measured out;
+  std::vector<int64_t> load;
+  for (int64_t b = 0; b < loader.batches(); ++b) {
+    const auto batch = loader.get(0, b);
+    auto frame = framed(pass.frame, batch);
+    frame.batch = b;
+    pass.model.tap().begin(frame);
+    const auto output = pass.model.answer(
+        batch, {pass.rng.fork("batch", static_cast<uint64_t>(b)), pass.frame.step, RoutePurpose::kClean});
+    pass.model.tap().end();
+    add_load(output, load);
+    const double loss = task.loss(output, batch).item<double>();
+    for (const auto& [name, mean] : task.measure(output, batch, loss))
+      out.metrics[name] += mean * static_cast<double>(batch.size());
+    if (pass.tick) pass.tick(std::min((b + 1) * size, pass.set.size()), pass.set.size());
+  }
+  for (auto& item : out.metrics) item.second /= static_cast<double>(pass.set.size());
+  task.finish(out.metrics);
+  if (load.size() > 1) out.metrics["load_entropy"] = load_entropy(load), out.details["load"] = load;
+  out.details["examples"] = pass.set.size();
+  return out;
+}
+
+Measured Task::validate(const EvaluationPass& pass) const { return measure_set(*this, pass, kBatch); }
+
+Measured Task::test(const EvaluationPass& pass) const { return measure_set(*this, pass, kBatch); }
+
+double Task::score(const Measured& measured) const {
+  const double value = measured.metrics.at(best_by());
+  return more_is_better() ? value : -value;
+}
+
+}  // namespace gw::inline train

@@ -1,0 +1,14 @@
+#pragma once
+#include <functional>
+
+#include "gatewright/models/model.h"
+
+namespace gw::inline train {
+
+/// Median milliseconds per example of several models at one batch size, measured in turns so that a noisy
+/// machine disturbs all alike. The clock is given: the library reads none.
+/// Examples are noise (Model::example); evaluation mode, no recording (batch norm folded).
+std::vector<double> milliseconds_per_example(const std::vector<Model*>& models, int64_t batch, int64_t rounds,
+                                             const std::function<double()>& now_s);
+
+}  // namespace gw::inline train

@@ -1,0 +1,278 @@
+#include "gatewright/train/trainer.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include <cmath>
+#include <filesystem>
+#include <numeric>
+
+#include "gatewright/base/registry.h"
+#include "gatewright/base/shown.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/routing/load.h"
+
+namespace gw::inline train {
+namespace {
+
+bool holds(const std::vector<at::Tensor>& tensors, const at::Tensor& tensor) {
+  return std::any_of(tensors.begin(), tensors.end(), [&](const at::Tensor& t) { return t.is_same(tensor); });
+}
+
+Optimizer::Context parameters_of(const Model& model, const std::vector<at::Tensor>& wanted,
+                                 const ClipOptions& clip) {
+  Optimizer::Context context;
+  context.clip = clip;
+  const auto router = model.router_parameters();
+  for (const auto& item : model.named_parameters()) {
+    if (holds(wanted, item.value()))
+      context.parameters.push_back({item.key(), item.value(), holds(router, item.value())});
+  }
+  return context;
+}
+
+template <class T>
+T parsed(const char* part, const std::string& json) {
+  T options;
+  parse_options(part, Json::parse(json), options);
+  return options;
+}
+
+}  // namespace
+
+Json TrainObserver::kept() { return nullptr; }
+
+TaskData load_data(const TrainConfig& config) {
+  auto data = make_part<Dataset>("data", Json::parse(config.data), Dataset::Context{}, 0)->load();
+  data.train = take_per_class(data.train, data.classes, config.train_per_class);
+  data.test = take_per_class(data.test, data.classes, config.test_per_class);
+  return data;
+}
+
+std::shared_ptr<Task> make_task(const TrainConfig& config) {
+  return make_part<Task>("task", Json::parse(config.task), Task::Context{config}, 0);
+}
+
+namespace {
+
+std::shared_ptr<Model> model_for(const TrainConfig& config, const DataSpec& data, const Task& task) {
+  auto choice = Json::parse(config.network);
+  if (!choice.contains("part")) choice["part"] = "image";
+  return make_part<Model>("network", choice,
+                          Model::Context{data, task.answer(data), static_cast<uint64_t>(config.seed)}, 0);
+}
+
+std::shared_ptr<Objective> make_objective(const TrainConfig& config) {
+  return make_part<Objective>("objective", Json::parse(config.objective), Objective::Context{config.epsilon},
+                              0);
+}
+
+}  // namespace
+
+std::shared_ptr<Model> make_model(const TrainConfig& config, const TaskData& data, const Task& task) {
+  check_fields(part_choice("task", Json::parse(config.task)).name, task, data);
+  return model_for(config, spec_of(data), task);
+}
+
+std::shared_ptr<Network> make_network(const TrainConfig& config, const TaskData& data) {
+  auto model = make_model(config, data, *make_task(config));
+  image_network(*model, "network");
+  return std::static_pointer_cast<Network>(model);
+}
+
+void check_config(const TrainConfig& config) {
+  DataSpec made_up;
+  made_up.channels = 3, made_up.height = made_up.width = 32, made_up.classes = 10;
+  made_up.vocabulary = 256, made_up.context = 16, made_up.inputs = 4, made_up.domains = 2;
+  make_part<Dataset>("data", Json::parse(config.data), Dataset::Context{}, 0);
+  const auto task = make_task(config);
+  const auto model = model_for(config, made_up, *task);
+  {  // a policy that the model cannot follow shows in the first batch only
+    const at::NoGradGuard no_grad;
+    model->answer(model->example(4, Rng(0)), {Rng(0), 0, RoutePurpose::kClean});
+  }
+  make_objective(config);
+  make_part<Optimizer>("optimizer", Json::parse(config.optimizer), Optimizer::Context{}, 0);
+  parsed<Schedule>("schedule", config.schedule);
+  parsed<AugmentOptions>("augment", config.augment);
+  parsed<ClipOptions>("clip", config.clip);
+  parsed<RouteOptions>("routes", config.routes);
+}
+
+Trainer::Trainer(const TrainConfig& config)
+    : config_(config),
+      schedule_(parsed<Schedule>("schedule", config.schedule)),
+      data_(load_data(config)),
+      task_(make_task(config)) {
+  const auto split =
+      split_validation(data_.train, data_.classes, config.validation, static_cast<uint64_t>(config.seed));
+  train_ = split.train;
+  validation_ = split.validation;
+  model_ = make_model(config, data_, *task_);
+  objective_ = make_objective(config);
+  const auto optimizer = Json::parse(config.optimizer);
+  const auto* network = dynamic_cast<const Network*>(model_.get());
+  const bool apart = objective_->separate_router() && network != nullptr && network->image_routed();
+  const auto clip = parsed<ClipOptions>("clip", config.clip);
+  const auto experts = apart ? model_->other_parameters() : model_->parameters();
+  experts_ = make_part<Optimizer>("optimizer", optimizer, parameters_of(*model_, experts, clip), 0);
+  if (apart)
+    router_ = make_part<Optimizer>("optimizer", optimizer,
+                                   parameters_of(*model_, model_->router_parameters(), clip), 0);
+  const Rng rng(static_cast<uint64_t>(config.seed));
+  loader_ = std::make_shared<Loader>(train_, config.batch, parsed<AugmentOptions>("augment", config.augment),
+                                     true, rng.fork("loader"));
+}
+
+Json Trainer::config_json() const {
+  auto copy = config_;
+  return write_options(copy);
+}
+
+void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
+  const auto last = options.directory + "/" + kLastCheckpoint,
+             best = options.directory + "/" + kBestCheckpoint;
+  std::error_code ignored;
+  const bool has_last = std::filesystem::exists(last, ignored),
+             has_best = std::filesystem::exists(best, ignored);
+  // Killed before its first checkpoint a run has neither; one that has only its best lost a file.
+  GW_CHECK(!options.resume || has_last || !has_best,
+           "train: expected the checkpoint {} beside {}, got none; restore it from a copy, or train again "
+           "into another directory",
+           shown(last), kBestCheckpoint);
+  const bool goes_on = options.resume && has_last;
+  if (goes_on) at_ = unpack_checkpoint(*model_, experts_.get(), router_.get(), load_checkpoint(last), last);
+  const Json kept = std::exchange(at_.kept, Json());
+  const auto kept_of = [&](const char* whose) {
+    return kept.is_object() && kept.contains(whose) ? kept[whose] : Json();
+  };
+  if (goes_on) check_routes(options.directory, kept_of("recording"));
+  if (options.resume) observer.on_resume(at_.step, kept_of("observer"));
+  open_taps(options, observer, goes_on);
+  if (!goes_on) save(last, observer);  // an unwritable place is found before an hour's work
+}
+
+void Trainer::open_taps(const RunOptions& options, TrainObserver& observer, bool goes_on) {
+  routes_ = open_routes(config_, data_.class_names, options.directory, goes_on, at_.step);
+  model_->set_tap(routes_.tap);
+  if (routes_.recorder)
+    routes_.recorder->listen([&observer](const RouteSummary& summary) { observer.on_routes(summary); });
+}
+
+RouteFrame Trainer::frame(RoutePhase phase, const Batch& batch) const {
+  const int64_t done =
+      at_.step + (phase == RoutePhase::kTrain ? 1 : 0);  // as in the records: this step included
+  return framed({phase, done, at_.epoch, 0, {}, {}}, batch);
+}
+
+Measured Trainer::evaluate_on_test(TrainObserver& observer, const Tick& tick) {
+  const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("test");
+  if (routes_.recorder)
+    routes_.recorder->listen([&observer](const RouteSummary& summary) { observer.on_routes(summary); });
+  const auto result = task_->test({*model_, data_.test, rng, frame(RoutePhase::kTest, {}), tick});
+  model_->set_tap(nullptr);  // timings and sample images after this are no part of the run
+  routes_ = {};
+  return result;
+}
+
+void Trainer::run(const RunOptions& options, TrainObserver& observer) {
+  begin(options, observer);
+  while (at_.epoch < config_.epochs) {
+    while (at_.batch < loader_->batches()) {
+      if (options.stop != nullptr && options.stop->load()) interrupt(options.directory, observer);
+      step(observer);
+      const bool due = config_.checkpoint_steps > 0 && at_.step % config_.checkpoint_steps == 0;
+      if (due && at_.batch < loader_->batches()) save(options.directory + "/" + kLastCheckpoint, observer);
+    }
+    end_epoch(options.directory, observer);
+  }
+  const auto best = options.directory + "/" + kBestCheckpoint;
+  load_model(*model_, load_checkpoint(best), best);
+  model_->eval();
+}
+
+void Trainer::step(TrainObserver& observer) {
+  model_->train();
+  model_->set_step(at_.step);
+  const auto batch = loader_->get(at_.epoch, at_.batch);
+  const int64_t per_epoch = loader_->batches();
+  const double lr = schedule_.at(at_.epoch, at_.batch, per_epoch, config_.epochs);
+  const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("step", static_cast<uint64_t>(at_.step));
+  StepContext context{*model_, *task_, batch, *experts_, router_.get(), lr, rng, /*first=*/at_.step == 0,
+                      at_.step};
+  StepReport report;
+  model_->tap().begin(frame(RoutePhase::kTrain, batch));
+  try {
+    report = objective_->step(context);
+    model_->end_step();
+  } catch (const NumericError& error) {
+    stopped(error);
+  }
+  model_->tap().end();
+  ++at_.batch, ++at_.step;
+  Json record{{"step", at_.step}, {"epoch", at_.epoch}, {"kind", "train"}, {"lr", lr}};
+  for (const auto& [name, value] : report.values) record[name] = value;
+  if (!report.reach.empty()) record["reach"] = report.reach;
+  if (!report.load.empty()) {
+    const auto all = static_cast<double>(
+        std::max<int64_t>(std::accumulate(report.load.begin(), report.load.end(), int64_t{0}), 1));
+    std::vector<double> share;
+    for (const int64_t rows : report.load) share.push_back(static_cast<double>(rows) / all);
+    record["load"] = share;
+    record["entropy"] = load_entropy(report.load);
+  }
+  observer.on_step(record, at_.step, per_epoch * config_.epochs);
+}
+
+void Trainer::stopped(const NumericError& error) const {
+  throw NumericError(fmt::format("{}; stopped at step {} (epoch {}), the last good checkpoint was kept",
+                                 error.what(), at_.step, at_.epoch));
+}
+
+double Trainer::validate(TrainObserver& observer) {
+  const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("validation");
+  const auto& held_out = validation_.size() > 0 ? validation_ : train_;
+  const auto result = task_->validate({*model_, held_out, rng, frame(RoutePhase::kValidation, {})});
+  Json record{{"step", at_.step}, {"epoch", at_.epoch}, {"kind", "validation"}};
+  for (const auto& [name, value] : result.metrics) record[name] = value;
+  observer.on_validation(record);
+  return task_->score(result);
+}
+
+void Trainer::end_epoch(const std::string& directory, TrainObserver& observer) {
+  double score = 0;
+  try {
+    score = validate(observer);
+  } catch (const NumericError& error) {
+    stopped(error);
+  }
+  at_.batch = 0;
+  ++at_.epoch;
+  const bool better = score > at_.best;
+  if (better) at_.best = score;
+  // Best before last: cut between the two, a resumed run repeats the epoch and writes the same best again.
+  if (better) save(directory + "/" + kBestCheckpoint, observer);
+  save(directory + "/" + kLastCheckpoint, observer);
+}
+
+void Trainer::save(const std::string& path, TrainObserver& observer) const {
+  // The step that ruins the weights still has a finite loss: only the next one would notice, after the good
+  // checkpoint is gone.
+  for (const auto& item : model_->named_parameters()) {
+    const bool finite = at::isfinite(item.value()).all().item<bool>();
+    if (!finite)
+      stopped(NumericError(
+          fmt::format("train: the weights \"{}\" are not finite; lower the learning rate", item.key())));
+  }
+  auto at = at_;
+  at.kept = Json{{"observer", observer.kept()}, {"recording", route_marks(routes_)}};
+  save_safetensors(path, pack_checkpoint(*model_, experts_.get(), router_.get(), at, config_json()));
+}
+
+void Trainer::interrupt(const std::string& directory, TrainObserver& observer) {
+  save(directory + "/" + kLastCheckpoint, observer);
+  throw Interrupted(fmt::format("interrupted at step {} (epoch {}); saved, the run in {} can be resumed",
+                                at_.step, at_.epoch, shown(directory)));
+}
+
+}  // namespace gw::inline train

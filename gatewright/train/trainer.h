@@ -1,0 +1,104 @@
+#pragma once
+#include <atomic>
+#include <functional>
+
+#include "gatewright/data/loader.h"
+#include "gatewright/train/checkpoint.h"
+#include "gatewright/train/config.h"
+#include "gatewright/train/objective.h"
+#include "gatewright/train/route_recording.h"
+#include "gatewright/train/task.h"
+
+namespace gw::inline train {
+
+/// Checkpoints in a run directory.
+inline constexpr const char* kLastCheckpoint = "last.safetensors";
+inline constexpr const char* kBestCheckpoint = "best.safetensors";
+
+/// What happens during training, for run directories, progress lines and tests. Defaults do nothing.
+class TrainObserver {
+ public:
+  virtual ~TrainObserver() = default;
+  /// After each step. `record` has step, epoch, kind = "train" and the step's values.
+  virtual void on_step(const Json& /*record*/, int64_t /*steps_done*/, int64_t /*steps_total*/) {}
+  /// After each epoch's validation. `record` has step, epoch, kind = "validation" and the task's measures.
+  virtual void on_validation(const Json& /*record*/) {}
+  /// What a checkpoint keeps for the observer, taken as it is written: how far its own files reach, for one.
+  /// The same for every run of the same configuration, or checkpoints of equal runs would differ.
+  virtual Json kept();
+  /// Once, when training continues: what came after `step` is about to be done again. `kept` is what the
+  /// checkpoint keeps, null for a run without one.
+  virtual void on_resume(int64_t /*step*/, const Json& /*kept*/) {}
+  /// At the end of every batch of a recorded run, for each layer that decides; also while the trained network
+  /// is evaluated.
+  virtual void on_routes(const RouteSummary& /*summary*/) {}
+};
+
+/// Trains one model on one task as a TrainConfig says. Deterministic: the same config gives the same bits,
+/// whether or not the run was stopped and resumed between, and whatever the number of threads
+/// (docs/decisions/004-randomness.md).
+class Trainer {
+ public:
+  /// Loads data, builds the model. Errors: ValueError for impossible options, IoError for missing data.
+  explicit Trainer(const TrainConfig& config);
+
+  struct RunOptions {
+    std::string directory;                    ///< where checkpoints go; must exist
+    bool resume = false;                      ///< continue from its last checkpoint
+    const std::atomic<bool>* stop = nullptr;  ///< set by a signal handler: save, then throw Interrupted
+  };
+  /// Trains to the end. Afterwards the model holds the best checkpoint's weights.
+  /// A run that was cut before its first checkpoint is resumed from the start.
+  /// Errors: NumericError naming the step when a loss, gradient, answer or weight is not finite (the last
+  ///         checkpoint of finite weights stays), Interrupted after saving,
+  ///         IoError when a checkpoint cannot be written (the one before survives).
+  void run(const RunOptions& options, TrainObserver& observer);
+
+  /// What the task measures on the test examples. The tap sees the batches as test batches of the last step.
+  Measured evaluate_on_test(TrainObserver& observer, const Tick& tick = {});
+
+  Model& model() { return *model_; }
+  /// Errors: ValueError if the model is no image network.
+  Network& network() { return image_network(*model_, "train"); }
+  const Task& task() const { return *task_; }
+  const TaskData& data() const { return data_; }
+  const TensorSet& validation() const { return validation_; }
+  const TrainConfig& config() const { return config_; }
+  Json config_json() const;
+
+ private:
+  void step(TrainObserver& observer);
+  void end_epoch(const std::string& directory, TrainObserver& observer);
+  double validate(TrainObserver& observer);
+  void save(const std::string& path, TrainObserver& observer) const;
+  void begin(const RunOptions& options, TrainObserver& observer);
+  void open_taps(const RunOptions& options, TrainObserver& observer, bool goes_on);
+  RouteFrame frame(RoutePhase phase, const Batch& batch) const;
+  [[noreturn]] void stopped(const NumericError& error) const;
+  [[noreturn]] void interrupt(const std::string& directory, TrainObserver& observer);
+
+  TrainConfig config_;
+  Schedule schedule_;
+  TaskData data_;
+  TensorSet train_, validation_;
+  std::shared_ptr<Task> task_;
+  std::shared_ptr<Model> model_;
+  std::shared_ptr<Objective> objective_;
+  std::shared_ptr<Optimizer> experts_, router_;
+  std::shared_ptr<Loader> loader_;
+  Progressed at_;
+  RouteTaps routes_;
+};
+
+/// Refuses what can be refused without data and before an hour of training: unknown parts, keys and values
+/// anywhere in the config. Errors: ValueError. Cost: builds the model once, for data of a made-up size, and
+/// sends four examples of noise through it.
+void check_config(const TrainConfig& config);
+/// Task, model and data of a config without training anything: evaluation, benchmarks.
+std::shared_ptr<Task> make_task(const TrainConfig& config);
+std::shared_ptr<Model> make_model(const TrainConfig& config, const TaskData& data, const Task& task);
+/// Errors: ValueError if the config's model is no image network.
+std::shared_ptr<Network> make_network(const TrainConfig& config, const TaskData& data);
+TaskData load_data(const TrainConfig& config);
+
+}  // namespace gw::inline train

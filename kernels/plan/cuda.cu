@@ -1,8 +1,0 @@
-#include "kernels/cuda/device.cuh"
-#include "kernels/plan/cuda_body.h"
-
-namespace gw::kernels::cuda {
-
-template void sort_slots(CudaDevice&, const int64_t*, int64_t, int64_t, int64_t, int64_t*, int64_t*, int64_t*);
-
-}  // namespace gw::kernels::cuda
