@@ -102,8 +102,11 @@ std::shared_ptr<Interface> make_part(const std::string& where, const Json& choic
 
 /// The last line of every catalogue file, outside any namespace: GW_REGISTER(gw::Gate, LinearGate);
 /// The part is looked up in gw's anonymous namespace, hence the lambda.
-#define GW_REGISTER(Interface, Part)                       \
-  [[maybe_unused]] static const bool gw_registered = [] {  \
-    using namespace ::gw;                                  \
-    return ::gw::register_part<Interface, Part>(__FILE__); \
+#define GW_REGISTER(Interface, Part)                                                       \
+  [[maybe_unused]] static const bool GW_NAMED_BY_COUNT(gw_registered_, __COUNTER__) = [] { \
+    using namespace ::gw;                                                                  \
+    return ::gw::register_part<Interface, Part>(__FILE__);                                 \
   }()
+/// A name of its own for each, as several files may be compiled as one.
+#define GW_NAMED_BY_COUNT(name, count) GW_JOINED(name, count)
+#define GW_JOINED(a, b) a##b
