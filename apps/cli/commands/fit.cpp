@@ -111,10 +111,10 @@ class FitCommand : public Command {
                        options);
     }
     show_progress(progress);
-    const auto outcome = fit_mixtures(table, request_);
+    const auto outcome = likelihood::fit_mixtures(table, request_);
     progress.reset();
     if (stop_requested().load()) throw Interrupted("interrupted; nothing was written");
-    if (!out_.empty()) write_model(out_, outcome.model);
+    if (!out_.empty()) likelihood::write_model(out_, outcome.model);
     if (!report_.empty())
       write_mixture_report(report_, outcome, {command_line(), machine_text(), today(), request_.criterion});
     json_ ? print_json(outcome) : print_text(outcome);
@@ -123,7 +123,7 @@ class FitCommand : public Command {
 
  private:
   void fill_request() {
-    std::tie(request_.least_experts, request_.most_experts) = parse_range(experts_);
+    std::tie(request_.least_experts, request_.most_experts) = likelihood::parse_range(experts_);
     for (auto* names : {&request_.frame.inputs, &request_.frame.factors, &gate_inputs_, &expert_inputs_})
       split_names(*names);
     request_.spec.gate.kind = likelihood::gate_kind(gate_);
@@ -184,7 +184,7 @@ class FitCommand : public Command {
                               request_.options.starts, request_.seed);
   }
 
-  static Json candidate_json(const FitCandidate& c) {
+  static Json candidate_json(const likelihood::FitCandidate& c) {
     Json json{{"experts", c.experts},
               {"log_likelihood", c.criteria.log_likelihood},
               {"parameters", c.criteria.parameters},
@@ -203,11 +203,11 @@ class FitCommand : public Command {
     return json;
   }
 
-  static void print_json(const FitOutcome& outcome) {
-    Json json = to_json(outcome.model);
+  static void print_json(const likelihood::FitOutcome& outcome) {
+    Json json = likelihood::to_json(outcome.model);
     json["coefficients"] = Json::array(), json["comparison"] = Json::array();
     const auto value = [](const std::optional<double>& v) { return v ? Json(*v) : Json(); };
-    for (const auto& row : coefficient_rows(outcome.model)) {
+    for (const auto& row : likelihood::coefficient_rows(outcome.model)) {
       json["coefficients"].push_back({{"part", row.part},
                                       {"name", row.name},
                                       {"estimate", row.estimate},
@@ -221,11 +221,11 @@ class FitCommand : public Command {
     fmt::print("{}\n", dump_json(json, 1));
   }
 
-  void print_text(const FitOutcome& outcome) const {
+  void print_text(const likelihood::FitOutcome& outcome) const {
     const auto& fit = outcome.model.fit;
     std::vector<std::vector<std::string>> rows{
         {"part", "coefficient", ">estimate", ">error", ">robust", ">z", ">p"}};
-    for (const auto& row : coefficient_rows(outcome.model)) {
+    for (const auto& row : likelihood::coefficient_rows(outcome.model)) {
       rows.push_back({row.part, row.name, fmt::format("{:.6g}", row.estimate),
                       value_or_dash(row.error, "{:.4g}"), value_or_dash(row.robust_error, "{:.4g}"),
                       value_or_dash(row.z, "{:.2f}"), value_or_dash(row.p, "{:.2g}")});
@@ -239,13 +239,13 @@ class FitCommand : public Command {
       if (!term.levels.empty())
         fmt::print("{}: against {}\n", gw::shown(term.name), gw::shown(term.levels.front()));
     }
-    fmt::print("{}", format_table(size_rows(outcome, request_.criterion)));
-    for (const auto& note : notes_of(outcome)) fmt::print("note: {}\n", note);
+    fmt::print("{}", format_table(likelihood::size_rows(outcome, request_.criterion)));
+    for (const auto& note : likelihood::notes_of(outcome)) fmt::print("note: {}\n", note);
     if (!out_.empty()) fmt::print("model: {}\n", out_);
     if (!report_.empty()) fmt::print("report: {}\n", report_);
   }
 
-  FitRequest request_;
+  likelihood::FitRequest request_;
   CsvFlags csv_;
   std::string data_, experts_ = "2", gate_ = "softmax", family_ = "gaussian", activation_ = "tanh",
                      missing_ = "refuse", start_ = "mixed", narrow_ = "refuse", solver_ = "newton", out_,
