@@ -139,13 +139,13 @@ bool adv_moe(const Arguments& a, const std::string& routing) {
       apart ? gw::make_part<gw::Optimizer>("sgd", gw::Json::object(), context(network.router_parameters()))
             : nullptr;
   Watched watched("training_" + routing, false);
-  network.set_tap(watched.all);
   auto batch = network.example(128, gw::Rng(1));
   batch.fields["label"] = at::arange(128).remainder(10);
   const auto task = gw::make_task(gw::TrainConfig());
   const auto step = [&](int64_t n) {
     network.train();
     gw::StepContext c{network, *task, batch, *experts, router.get(), 1e-3, gw::Rng(static_cast<uint64_t>(n))};
+    c.tap = watched.all.get();
     watched.all->begin({gw::RoutePhase::kTrain, n, 0, 0, batch.at("label"), batch.index});
     objective->step(c);
     watched.all->end();

@@ -89,16 +89,18 @@ bool run(const Arguments& a) {
   const auto scores = even_scores(128);
   const auto plan = gw::make_plan(scores.argmax(1, true), at::ones({128, 1}), 2);
   const auto steps = medians(
-      {[&] { train_step(*moe, x, Execution::kSparse); }, [&] { train_step(*moe, x, Execution::kMasked); }},
+      {[&] { train_step(*moe, x, Execution::kBucketed); }, [&] { train_step(*moe, x, Execution::kMasked); }},
       std::max(3, a.rounds / 3));
   holds &= print("training step, batch 128: sparse / masked dense", steps[0], steps[1], 0.62);
-  const auto bucketing = medians(
-      {[&] {
-        const auto fresh = gw::make_plan(scores.argmax(1, true), at::ones({128, 1}), 2);
-        const auto flow = gw::enter(x, gw::arrange(fresh, Execution::kSparse));
-        gw::leave(gw::map(flow, [](const at::Tensor& part) { return part.narrow(1, 0, 1).mean({2, 3}); }));
-      }},
-      20 * a.rounds);
+  const auto bucketing =
+      medians({[&] {
+                const auto fresh = gw::make_plan(scores.argmax(1, true), at::ones({128, 1}), 2);
+                const auto flow = gw::into_buckets(x, gw::index_buckets(fresh, Execution::kBucketed));
+                gw::out_of_buckets(gw::each_bucket(flow, [](const at::Tensor& part) {
+                  return part.narrow(1, 0, 1).mean({2, 3});
+                }));
+              }},
+              20 * a.rounds);
   holds &= print("plan + bucketing + un-bucketing / training step", bucketing[0], steps[0], 0.02);
   return holds;
 }

@@ -24,7 +24,7 @@ HEAD = """# Routers
 
 A router is a gate and a policy; a balancer keeps its load even. In a layer (`gw::Mixture`) any gate goes with any policy that wants as many
 columns, on any bank. An image network sends every image down one pathway: it takes the policies that give each image exactly one row of weight 1,
-and refuses the others when it is made:
+and refuses the others when it is made; balance losses go into its option `balancers` too:
 
     policy = {{ part = "top_k_softmax", k = 2 }}
     gate = {{ part = "cosine" }}

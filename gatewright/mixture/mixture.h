@@ -5,11 +5,8 @@
 
 #include "gatewright/base/pass_stream.h"
 #include "gatewright/experts/bank.h"
-#include "gatewright/mixture/seams.h"
-#include "gatewright/routing/balancer.h"
-#include "gatewright/routing/gate.h"
-#include "gatewright/routing/policy.h"
-#include "gatewright/routing/route_tap.h"
+#include "gatewright/mixture/execute.h"
+#include "gatewright/mixture/router.h"
 
 namespace gw::inline mixture {
 
@@ -23,6 +20,7 @@ struct MixtureOptions : OptionSet {
   std::string policy = R"({"part":"softmax_top_k","k":2})";
   std::string bank = R"({"part":"mlp"})";
   std::string shared_bank = "{}";
+  std::string execution = "fused";
   std::vector<std::string> balancers;
   int64_t seed = 0;
   void fields(OptionVisitor& v) override;
@@ -63,21 +61,27 @@ class Mixture : public torch::nn::Module {
   /// The same with what is known about the tokens: ids, tasks, sequences, positions, enforced routes, scores
   /// made ahead, draws.
   MixtureOutput forward(const at::Tensor& x, const RouterInputs& inputs);
+  /// The same with the draws, step, mode and tap of a pass: what models hand down. Passes may run at the same
+  /// time in several threads, training ones one at a time.
+  MixtureOutput forward(const at::Tensor& x, const RouterInputs& inputs, const Pass& pass);
   /// After an optimiser step: controllers (selection bias, adaptive coefficients) see the plans of all
   /// training passes since the last call as one batch. Nothing happens without controllers.
   void end_step();
 
   void set_exchange(std::shared_ptr<TokenExchange> exchange) { exchange_ = std::move(exchange); }
   void set_store(std::shared_ptr<WeightStore> store) { store_ = std::move(store); }
-  /// Sees and may replace every decision: recorders, replay. `site` names this layer there. Null: none.
+  /// What this layer is called where decisions are recorded, and in errors.
+  void set_site(std::string site) { site_ = std::move(site); }
+  /// Sees and may replace every decision of passes that bring no tap: recorders, replay. `site` names this
+  /// layer there. Null: none.
   void set_tap(std::shared_ptr<RouteTap> tap, const std::string& site) {
-    tap_ = tap ? std::move(tap) : std::make_shared<RouteTap>();
+    tap_ = std::move(tap);
     site_ = site;
   }
   /// This rank's tokens are part of a larger batch: balance losses and controllers count all of it
   /// (decisions/006). Gradients of the ranks are then to be summed, not averaged. Null: the tokens are the
   /// batch.
-  void set_ranks(std::shared_ptr<const RankSum> ranks) { ranks_ = std::move(ranks); }
+  void set_ranks(std::shared_ptr<const RankSum> ranks) { router_.set_ranks(std::move(ranks)); }
   /// The stream of passes without an Rng of theirs. It starts from `seed`: layers of one model want a seed
   /// each, for their initial weights as for their draws. torch::save writes how many passes are done, so that
   /// a training goes on with the draws it would have had.
@@ -92,34 +96,27 @@ class Mixture : public torch::nn::Module {
   using torch::nn::Module::to;
   void to(torch::Device device, torch::Dtype dtype, bool non_blocking = false) override;
   void to(torch::Dtype dtype, bool non_blocking = false) override;
-  Gate& gate() { return *gate_; }
+  Gate& gate() { return router_.gate(); }
   Bank& bank() { return *bank_; }
-  const Policy& policy() const { return *policy_; }
+  const Policy& policy() const { return router_.policy(); }
 
  private:
   void clone_(torch::nn::Module& other, const c10::optional<torch::Device>& device) override;
   void copy_from(const Mixture& other, const c10::optional<torch::Device>& device);
-  std::vector<at::Tensor> controlled_state() const;
-  RoutingPlan route(const at::Tensor& x, const RouterInputs& inputs);
-  at::Tensor run(const at::Tensor& x, const RoutingPlan& plan);
+  RoutingPlan route(const at::Tensor& x, const RouterInputs& inputs, const Pass& pass);
   void add_shared(const Rng& seed);
   at::Tensor shared(const at::Tensor& x) const;
 
   MixtureOptions options_;
+  Execution execution_;
   PassStream draws_;
-  std::shared_ptr<Gate> gate_;
-  std::shared_ptr<Policy> policy_;
+  Router router_;
   std::shared_ptr<Bank> bank_, shared_;
   at::Tensor shared_gate_, output_bias_;
-  std::vector<std::pair<std::string, std::shared_ptr<Balancer>>> balancers_;
-  std::vector<RoutingPlan>
-      step_plans_;  ///< counts and detached probabilities since end_step, for controllers only
-  bool controlled_ = false;
   std::shared_ptr<TokenExchange>
       exchange_;  ///< null: rows stay here, and the bank may gather and scatter in one pass
   std::shared_ptr<WeightStore> store_ = std::make_shared<WeightStore>();
-  std::shared_ptr<RouteTap> tap_ = std::make_shared<RouteTap>();
-  std::shared_ptr<const RankSum> ranks_;
+  std::shared_ptr<RouteTap> tap_;
   std::string site_ = kOwnSite;
 };
 

@@ -32,15 +32,6 @@ void Mixture::load(torch::serialize::InputArchive& archive) {
                 static_cast<uint64_t>(passes[1].item<int64_t>()));
 }
 
-std::vector<at::Tensor> Mixture::controlled_state() const {
-  std::vector<at::Tensor> out;
-  for (const auto& item : policy_->state()) out.push_back(item.second);
-  for (const auto& item : balancers_) {
-    for (const auto& state : item.second->state()) out.push_back(state.second);
-  }
-  return out;
-}
-
 namespace {
 
 /// What controllers adjust keeps its precision: a bias of 0.5 in bf16 does not see steps of 0.001.
@@ -56,11 +47,11 @@ void keeping(const std::vector<at::Tensor>& state, at::ScalarType type, Change c
 }  // namespace
 
 void Mixture::to(torch::Device device, torch::Dtype dtype, bool non_blocking) {
-  keeping(controlled_state(), dtype, [&] { Module::to(device, dtype, non_blocking); });
+  keeping(router_.controlled_state(), dtype, [&] { Module::to(device, dtype, non_blocking); });
 }
 
 void Mixture::to(torch::Dtype dtype, bool non_blocking) {
-  keeping(controlled_state(), dtype, [&] { Module::to(dtype, non_blocking); });
+  keeping(router_.controlled_state(), dtype, [&] { Module::to(dtype, non_blocking); });
 }
 
 void Mixture::copy_from(const Mixture& other, const c10::optional<torch::Device>& device) {
@@ -81,9 +72,9 @@ void Mixture::copy_from(const Mixture& other, const c10::optional<torch::Device>
     }
   };
   copy_all(named_parameters(), other.named_parameters()), copy_all(named_buffers(), other.named_buffers());
-  draws_.follow(other.draws_), step_plans_ = other.step_plans_;
+  draws_.follow(other.draws_), router_.follow(other.router_);
   train(other.is_training());
-  gate_->train(other.gate_->is_training()), bank_->train(other.bank_->is_training());
+  router_.gate().train(other.router_.gate().is_training()), bank_->train(other.bank_->is_training());
   if (shared_ != nullptr) shared_->train(other.shared_->is_training());
 }
 

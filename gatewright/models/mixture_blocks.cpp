@@ -70,25 +70,20 @@ MixtureBlocks::MixtureBlocks(const Options& options) : torch::nn::Module("Mixtur
     const auto name = std::to_string(i);
     norms_.push_back(register_module("norm" + name, std::make_shared<RmsNorm>(options.width)));
     mixtures_.push_back(register_module("mixture" + name, Mixture::from_json(table)));
+    mixtures_.back()->set_site("mixture" + name);
   }
   experts_ = mixtures_.front()->policy().experts();
 }
 
-at::Tensor MixtureBlocks::forward(int64_t index, const at::Tensor& x, RouterInputs& inputs,
+at::Tensor MixtureBlocks::forward(int64_t index, const at::Tensor& x, RouterInputs& inputs, const Pass& pass,
                                   std::vector<SitedPlan>& plans) {
-  GW_CHECK(inputs.rng.has_value(),
-           "mixture blocks: expected a stream of random numbers, got none; set RouterInputs::rng");
   const auto i = static_cast<size_t>(index);
-  auto own = inputs;  // blocks draw apart
-  own.rng = inputs.rng->fork("block", static_cast<uint64_t>(index));
-  auto out = mixtures_[i]->forward(norms_[i]->forward(x), own);
+  auto own = pass;  // blocks draw apart
+  own.rng = pass.rng.fork("block", static_cast<uint64_t>(index));
+  auto out = mixtures_[i]->forward(norms_[i]->forward(x), inputs, own);
   inputs.scores = out.next_scores;
   plans.push_back({"mixture" + std::to_string(index), std::move(out.plan)});
   return x + out.y;
-}
-
-void MixtureBlocks::set_tap(const std::shared_ptr<RouteTap>& tap) {
-  for (size_t i = 0; i < mixtures_.size(); ++i) mixtures_[i]->set_tap(tap, "mixture" + std::to_string(i));
 }
 
 void MixtureBlocks::end_step() {

@@ -36,10 +36,10 @@ class MixtureBlocks : public torch::nn::Module {
   ///         that the model has not.
   explicit MixtureBlocks(const Options& options);
   /// Tokens [T, width] through block `index`; the plan is appended to `plans`, with the balance losses in it.
-  at::Tensor forward(int64_t index, const at::Tensor& x, RouterInputs& inputs, std::vector<SitedPlan>& plans);
+  at::Tensor forward(int64_t index, const at::Tensor& x, RouterInputs& inputs, const Pass& pass,
+                     std::vector<SitedPlan>& plans);
   int64_t depth() const { return static_cast<int64_t>(mixtures_.size()); }
   int64_t experts() const { return experts_; }
-  void set_tap(const std::shared_ptr<RouteTap>& tap);
   void end_step();
 
  private:
@@ -54,10 +54,6 @@ class BlockModel : public Model {
   using Model::Model;
   void end_step() override { blocks_->end_step(); }
   bool routed() const override { return blocks_->experts() > 1; }
-  void set_tap(std::shared_ptr<RouteTap> tap) override {
-    Model::set_tap(std::move(tap));
-    blocks_->set_tap(tap_);
-  }
 
  protected:
   std::shared_ptr<MixtureBlocks> blocks_;

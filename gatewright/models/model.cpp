@@ -45,11 +45,10 @@ int64_t Model::parameter_count() const {
 
 int64_t count_macs(Model& model) {
   const at::NoGradGuard no_grad;
-  const bool training = model.is_training();
   const ops::CostRecorder recorder;
-  model.eval();
-  model.answer(model.example(1, Rng(0)), {});
-  model.train(training);
+  Pass pass;
+  pass.train = false;
+  model.answer(model.example(1, Rng(0)), pass);
   return recorder.macs();
 }
 

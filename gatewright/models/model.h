@@ -8,7 +8,7 @@
 
 #include "gatewright/base/options.h"
 #include "gatewright/data/dataset.h"
-#include "gatewright/routing/route_tap.h"
+#include "gatewright/routing/pass.h"
 
 namespace gw::inline models {
 
@@ -27,23 +27,13 @@ struct AnswerSpec {
   bool per_token = false;
 };
 
-/// What one forward pass depends on beside the batch.
-struct Pass {
-  Rng rng{0};         ///< for policies that draw
-  int64_t step = -1;  ///< training steps done; −1: not said
-  RoutePurpose purpose = RoutePurpose::kClean;
-};
-
-struct SitedPlan {
-  std::string site;  ///< which layer decided
-  RoutingPlan plan;
-};
 struct Output {
   at::Tensor answer;  ///< [B, width], or [B, T, width]
   std::vector<SitedPlan> plans;
 };
 
-/// Catalogue `gatewright/models/networks/`. Training or evaluation is the module's own mode.
+/// Catalogue `gatewright/models/networks/`. What a pass depends on is in its Pass: two threads may run one
+/// model with different draws, taps and modes at the same time.
 class Model : public torch::nn::Module {
  public:
   static constexpr const char* kKind = "networks";
@@ -63,22 +53,10 @@ class Model : public torch::nn::Module {
   virtual void end_step() {}
   virtual bool routed() const = 0;
 
-  /// Sees and may replace every decision: recorders, replay. Null: none.
-  virtual void set_tap(std::shared_ptr<RouteTap> tap) {
-    tap_ = tap ? std::move(tap) : std::make_shared<RouteTap>();
-  }
-  RouteTap& tap() const { return *tap_; }
-  /// Training steps done, for passes that are not told (attacks); the trainer says it before each step.
-  void set_step(int64_t step) { step_ = step; }
-
   /// Parameters that decide who is chosen, by their names: those of gates.
   std::vector<at::Tensor> router_parameters() const { return parameters_that(true); }
   std::vector<at::Tensor> other_parameters() const { return parameters_that(false); }
   int64_t parameter_count() const;
-
- protected:
-  std::shared_ptr<RouteTap> tap_ = std::make_shared<RouteTap>();
-  int64_t step_ = -1;
 
  private:
   std::vector<at::Tensor> parameters_that(bool of_router) const;

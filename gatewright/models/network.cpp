@@ -10,22 +10,6 @@
 #include "gatewright/ops/random.h"
 
 namespace gw::inline models {
-namespace {
-
-/// Sets the pass for the layers below and restores the outer one, also when a layer throws.
-class PassScope {
- public:
-  explicit PassScope(ForwardPass* pass) : outer_(ForwardPass::current()) { ForwardPass::current() = pass; }
-  ~PassScope() { ForwardPass::current() = outer_; }
-  PassScope(const PassScope&) = delete;
-  PassScope& operator=(const PassScope&) = delete;
-
- private:
-  ForwardPass* outer_;
-};
-
-}  // namespace
-
 void NetworkOptions::fields(OptionVisitor& v) {
   v.text("backbone", backbone, "part of the models catalogue");
   v.table("backbone_options", backbone_options, "options of the backbone");
@@ -36,6 +20,7 @@ void NetworkOptions::fields(OptionVisitor& v) {
           "the router: {part = \"cnn\", …}, or per layer a gate over feature maps, or over tokens (the means "
           "of the channels)");
   v.table("policy", policy, "the choice: {part = \"top1_straight_through\", …}");
+  v.texts("balancers", balancers, "balance losses and controllers of every router, by name or as tables");
   v.integer("seed", seed, "of the initial weights", 0, INT64_MAX);
 }
 
@@ -48,39 +33,44 @@ Network::Network(const NetworkOptions& options, int64_t channels, int64_t height
   GW_CHECK(channels > 0 && height > 0 && width > 0 && classes > 1,
            "network: expected positive sizes and at least 2 classes, got {}x{}x{} and {} classes", channels,
            height, width, classes);
-  ZooContext context{shape_, Json::parse(options.gate), Json::parse(options.policy)};
+  const Json policy = Json::parse(options.policy);
+  balanced_ = shape_.experts > 1 && !options.balancers.empty();
+  ZooContext context{shape_, Json::parse(options.gate), policy, options.balancers};
   backbone_ = register_module(
       "backbone", make_part<Backbone>(options.backbone, Json::parse(options.backbone_options), context));
-  if (shape_.experts > 1 && shape_.routing == "image") {
-    const Gate::Context gate{channels, shape_.experts, Rng(shape_.seed).fork("router").key()};
-    gate_ = register_module("router", make_part<Gate>("gate", Json::parse(options.gate), gate, 0));
-    GW_CHECK(gate_->takes_images(),
-             "network: expected a gate over images for image-level routing, got a gate over tokens; use cnn "
-             "or pooled_linear");
-    policy_ = make_part<Policy>("policy", Json::parse(options.policy), Policy::Context{shape_.experts}, 0);
-    check_policy_for_images(*policy_);
-  }
+  if (shape_.experts == 1 || shape_.routing != "image") return;
+  router_.emplace(Router::Options{shape_.experts, channels, Json::parse(options.gate), policy,
+                                  options.balancers, Rng(shape_.seed).fork("router").key()});
+  GW_CHECK(router_->gate().takes_images(),
+           "network: expected a gate over images for image-level routing, got a gate over tokens; use cnn or "
+           "pooled_linear");
+  check_policy_for_images(router_->policy());
+  router_->register_in(*this, "router");
 }
 
 RoutingPlan Network::decide(const at::Tensor& scores, int64_t batch, const ForwardOptions& options) {
-  if (shape_.experts == 1 || shape_.routing == "layer") return constant_plan(batch, 1, 0);
-  if (options.forced_expert >= 0) return constant_plan(batch, shape_.experts, options.forced_expert);
-  if (options.drawn_place >= 0)
-    return constant_plan(batch, shape_.experts,
-                         drawn_expert(options.rng, kImageSite, shape_.experts, options.drawn_place));
-  const Rng rng = options.rng.fork("policy");
-  return tap_->decide(policy_query(kImageSite, options.purpose, *policy_, scores, is_training(), rng));
+  if (!router_) return constant_plan(batch, 1, 0);
+  RouterInputs inputs;
+  inputs.rng = options.rng.fork("policy"), inputs.step = options.step;
+  return router_->decide(kImageSite, scores, batch, inputs, options, is_training());
 }
 
-at::Tensor Network::image_scores(const at::Tensor& x, const ForwardOptions& options) {
+at::Tensor Network::image_scores(const at::Tensor& x, const ForwardOptions& options) const {
   if (options.scores.defined()) return options.record_router ? options.scores : options.scores.detach();
   RouterInputs inputs;
-  inputs.rng = options.rng.fork("gate"), inputs.step = step_;
+  inputs.rng = options.rng.fork("gate"), inputs.step = options.step;
   const at::AutoGradMode recorded(options.record_router && at::GradMode::is_enabled());
-  return gate_scores(*gate_, x, inputs);
+  return router_->scores(x, inputs, options);
 }
 
-NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& options) {
+void Network::end_step() {
+  if (router_) router_->end_step();
+  for (const auto& module : modules(/*include_self=*/false)) {
+    if (auto* layer = dynamic_cast<LayerRouter*>(module.get())) layer->end_step();
+  }
+}
+
+void Network::check_pass(const at::Tensor& images, const ForwardOptions& options) const {
   const bool fits = images.dim() == 4 && images.size(1) == shape_.channels &&
                     images.size(2) == shape_.height && images.size(3) == shape_.width;
   GW_CHECK(fits, "network: expected images [B, {}, {}, {}], got {}", shape_.channels, shape_.height,
@@ -89,41 +79,32 @@ NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& o
            shape_.experts, options.forced_expert);
   GW_CHECK(options.drawn_place < shape_.experts, "network: expected a place below {} experts, got {}",
            shape_.experts, options.drawn_place);
+}
+
+NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& options) {
+  check_pass(images, options);
   const auto x = images.contiguous(at::MemoryFormat::ChannelsLast);
-  ForwardPass pass{is_training(),
-                   options.execution,
-                   options.forced_expert,
-                   options.drawn_place,
-                   options.straight_through,
-                   options.rng,
-                   step_,
-                   tap_.get(),
-                   options.purpose,
-                   {}};
-  const PassScope scope(&pass);
+  BucketedPass pass{options, is_training(), options.execution, options.straight_through, {}};
   NetworkOutput out;
-  if (gate_ && options.forced_expert < 0 && options.drawn_place < 0) out.scores = image_scores(x, options);
+  if (router_ && !options.routes_given()) out.scores = image_scores(x, options);
   const bool through = options.straight_through || !out.scores.defined();
   auto plan = decide(through ? out.scores : out.scores.detach(), x.size(0), options);
-  auto arrangement = arrange(plan, options.execution);
-  out.logits = backbone_->forward(enter(x, std::move(arrangement)));
+  out.logits = backbone_->forward(into_buckets(x, index_buckets(plan, options.execution), &pass));
   out.plans = std::move(pass.plans);
-  if (gate_) out.plans.push_back(std::move(plan));
+  if (router_) out.plans.push_back({kImageSite, std::move(plan)});
   return out;
 }
 
-at::Tensor Network::route(const at::Tensor& images) {
-  return gate_ ? gate_scores(*gate_, images.contiguous(at::MemoryFormat::ChannelsLast), {}) : at::Tensor();
+at::Tensor Network::route(const at::Tensor& images, const Pass& pass) {
+  if (!router_) return {};
+  return router_->scores(images.contiguous(at::MemoryFormat::ChannelsLast), {}, pass);
 }
 
 Output Network::answer(const Batch& batch, const Pass& pass) {
-  if (pass.step >= 0) set_step(pass.step);
-  auto out = forward(batch.at("image"), drawing_from(pass.rng, pass.purpose));
-  Output answer{std::move(out.logits), {}};
-  for (size_t i = 0; i < out.plans.size(); ++i) {
-    answer.plans.push_back({gate_ ? kImageSite : "layer" + std::to_string(i), std::move(out.plans[i])});
-  }
-  return answer;
+  ForwardOptions options;
+  static_cast<Pass&>(options) = pass;
+  auto out = forward(batch.at("image"), options);
+  return {std::move(out.logits), std::move(out.plans)};
 }
 
 Batch Network::example(int64_t count, const Rng& rng) const {
@@ -136,24 +117,21 @@ Batch Network::example(int64_t count, const Rng& rng) const {
 
 NetworkCost Network::cost() {
   const at::NoGradGuard no_grad;
-  const bool training = is_training();
-  const auto tap = std::exchange(tap_, std::make_shared<RouteTap>());  // a blank image is nobody's decision
-  eval();
+  ForwardOptions options;
+  options.train = false;
   const auto image = at::zeros({1, shape_.channels, shape_.height, shape_.width});
   NetworkCost cost;
   {
     const ops::CostRecorder recorder;
-    forward(image);
+    forward(image, options);
     cost.backbone = recorder.macs();
   }
-  if (gate_) {
+  if (router_) {
     const ops::CostRecorder recorder;
-    route(image);
+    route(image, options);
     cost.router = recorder.macs();
     cost.backbone -= cost.router;
   }
-  train(training);
-  tap_ = tap;
   return cost;
 }
 

@@ -10,8 +10,8 @@ class Backbone : public torch::nn::Module {
  public:
   static constexpr const char* kKind = "models";
   using Context = ZooContext;
-  /// Flow of images → logits [B, classes], rows in original order.
-  virtual at::Tensor forward(const Flow& images) = 0;
+  /// BucketedBatch of images → logits [B, classes], rows in original order.
+  virtual at::Tensor forward(const BucketedBatch& images) = 0;
 };
 
 struct NetworkOptions : OptionSet {
@@ -22,6 +22,7 @@ struct NetworkOptions : OptionSet {
   std::string routing = "image";
   std::string gate = R"({"part":"cnn"})";
   std::string policy = R"({"part":"top1_straight_through"})";
+  std::vector<std::string> balancers;
   int64_t seed = 0;
   void fields(OptionVisitor& v) override;
 };
@@ -30,13 +31,10 @@ struct NetworkOptions : OptionSet {
 inline constexpr const char* kImageSite = "router";
 
 /// Where one forward pass goes.
-struct ForwardOptions {
-  Execution execution = Execution::kSparse;
-  int64_t forced_expert = -1;  ///< ≥ 0: every image through this pathway, no router
-  int64_t drawn_place = -1;  ///< ≥ 0: every image through the experts at this place of a random order that
-                             ///< `rng` gives each layer, no router
-  Rng rng{0};  ///< for policies that draw: passes of one stream draw the same, so fork one per step, as the
-               ///< trainer does
+struct ForwardOptions : Pass {
+  ForwardOptions() = default;
+  explicit ForwardOptions(const Rng& draws) { rng = draws; }
+  Execution execution = Execution::kBucketed;
   at::Tensor scores;  ///< router scores already at hand [B, E]: the router is not run again
   /// false: the network's answer carries no gradient through the choice of experts (the scores keep theirs).
   /// Attacks want this: the straight-through gradient of a choice that does not change drowns that of the
@@ -44,16 +42,7 @@ struct ForwardOptions {
   bool straight_through = true;
   bool record_router =
       true;  ///< false: decisions carry no gradient to the router (its forward pass is not recorded)
-  RoutePurpose purpose = RoutePurpose::kClean;  ///< what the tap is told that this pass is for
 };
-
-/// Defaults but for the stream.
-inline ForwardOptions drawing_from(const Rng& rng, RoutePurpose purpose = RoutePurpose::kClean) {
-  ForwardOptions options;
-  options.rng = rng;
-  options.purpose = purpose;
-  return options;
-}
 
 /// Router + backbone. Dense networks are the case experts = 1.
 /// Parameters are named "router.…" (image-level gate) and "backbone.…"; per-layer gates live in the backbone
@@ -66,30 +55,34 @@ class Network : public Model {
   /// images [B, C, H, W] float in [0, 1], any memory format (made channels-last).
   NetworkOutput forward(const at::Tensor& images, const ForwardOptions& options = {});
   /// Scores of the image-level router alone; undefined without one.
-  at::Tensor route(const at::Tensor& images);
+  at::Tensor route(const at::Tensor& images, const Pass& pass = {});
 
   Output answer(const Batch& batch, const Pass& pass) override;
   Batch example(int64_t count, const Rng& rng) const override;
 
   const NetworkShape& shape() const { return shape_; }
-  bool image_routed() const { return gate_ != nullptr; }
+  bool image_routed() const { return router_.has_value(); }
+  /// Whether decisions bring balance losses in their plans.
+  bool balanced() const { return balanced_; }
+  void end_step() override;
   bool routed() const override { return shape_.experts > 1; }
   std::vector<at::Tensor> backbone_parameters() const { return other_parameters(); }
   /// Multiply-adds of one image, counted while one image passes. Cost: one forward pass.
   NetworkCost cost();
 
   /// The router and the backbone apart, to set one to training and the other to evaluation.
-  torch::nn::Module* router() const { return gate_.get(); }
+  torch::nn::Module* router() const { return router_ ? &router_->gate() : nullptr; }
   torch::nn::Module& backbone() const { return *backbone_; }
 
  private:
-  at::Tensor image_scores(const at::Tensor& x, const ForwardOptions& options);
+  void check_pass(const at::Tensor& images, const ForwardOptions& options) const;
+  at::Tensor image_scores(const at::Tensor& x, const ForwardOptions& options) const;
   RoutingPlan decide(const at::Tensor& scores, int64_t batch, const ForwardOptions& options);
 
   NetworkShape shape_;
+  bool balanced_ = false;
   std::shared_ptr<Backbone> backbone_;
-  std::shared_ptr<Gate> gate_;
-  std::shared_ptr<Policy> policy_;
+  std::optional<Router> router_;  ///< of whole images
 };
 
 /// Errors: ValueError naming `part` unless the model is an image network.

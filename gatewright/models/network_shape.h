@@ -18,15 +18,10 @@ struct NetworkShape {
   uint64_t seed = 0;  ///< of the initial weights
 };
 
-/// How routed layers run. Sparse is the product; masked computes every expert and selects, as the published
-/// code does:
-/// it is the reference of the tests and of `bench`.
-enum class Execution { kSparse, kMasked };
-
 struct NetworkOutput {
   at::Tensor logits;  ///< [B, classes]
   at::Tensor scores;  ///< [B, E] of the image-level router; undefined when dense, forced or routed per layer
-  std::vector<RoutingPlan> plans;  ///< one per decision: one for image-level routing, one per layer otherwise
+  std::vector<SitedPlan> plans;  ///< one per decision: one for image-level routing, one per layer otherwise
 };
 
 /// Multiply-adds of one image (convolutions and matrix products only, as the field counts them).

@@ -11,10 +11,6 @@ int64_t ZooContext::narrow(int64_t width) const {
   return std::max<int64_t>(1, static_cast<int64_t>(shape.ratio * static_cast<double>(width)));
 }
 
-int64_t drawn_expert(const Rng& rng, const std::string& layer, int64_t experts, int64_t place) {
-  return rng.fork("drawn").fork(layer).permutation(experts)[static_cast<size_t>(place)];
-}
-
 void check_policy_for_images(const Policy& policy) {
   const PolicyTraits traits = policy.traits();
   const char* wrong = traits.soft ? "soft slots" : traits.drops_tokens ? "drops tokens" : "";
@@ -36,41 +32,42 @@ void check_policy_for_images(const Policy& policy) {
   }
 }
 
-LayerRouter::LayerRouter(const ZooContext& context, int64_t channels, const std::string& name) : name_(name) {
-  const Gate::Context gate{channels, context.shape.experts, Rng(context.shape.seed).fork(name).key()};
-  gate_ = register_module("gate", make_part<Gate>("layer_gate", context.layer_gate, gate, 0));
-  policy_ =
-      make_part<Policy>("layer_policy", context.layer_policy, Policy::Context{context.shape.experts}, 0);
-  check_policy_for_images(*policy_);
+namespace {
+
+Router::Options layer_options(const ZooContext& context, int64_t channels, const std::string& name) {
+  return {context.shape.experts,
+          channels,
+          context.layer_gate,
+          context.layer_policy,
+          context.balancers,
+          Rng(context.shape.seed).fork(name).key(),
+          "layer_"};
 }
 
-RoutingPlan LayerRouter::decide(const at::Tensor& batch, const ForwardPass& pass) {
-  if (pass.forced_expert >= 0) return constant_plan(batch.size(0), policy_->experts(), pass.forced_expert);
-  if (pass.drawn_place >= 0)
-    return constant_plan(batch.size(0), policy_->experts(),
-                         drawn_expert(pass.rng, name_, policy_->experts(), pass.drawn_place));
-  const Rng rng = pass.rng.fork(name_);
+}  // namespace
+
+LayerRouter::LayerRouter(const ZooContext& context, int64_t channels, const std::string& name)
+    : torch::nn::Module("LayerRouter"), name_(name), router_(layer_options(context, channels, name)) {
+  router_.register_in(*this, "gate");
+  check_policy_for_images(router_.policy());
+}
+
+BucketedBatch LayerRouter::forward(const BucketedBatch& x) {
+  GW_ENSURE(x.pass != nullptr, "layer router: expected a batch with its pass, got none");
+  const auto& pass = x.pass->pass;
+  const auto batch = out_of_buckets(x);
   RouterInputs inputs;
-  inputs.rng = rng, inputs.step = pass.step;
-  // A gate over tokens sees one per image: the mean of each channel.
-  auto scores = gate_scores(*gate_, gate_->takes_images() ? batch : batch.mean({2, 3}), inputs);
-  if (!pass.straight_through) scores = scores.detach();
-  return pass.tap->decide(policy_query(name_, pass.purpose, *policy_, scores, pass.train, rng));
-}
-
-Flow LayerRouter::forward(const Flow& x) {
-  auto* pass = ForwardPass::current();
-  GW_ENSURE(pass != nullptr, "layer router: called outside of Network::forward");
-  const auto batch = leave(x);
-  auto plan = decide(batch, *pass);
-  auto arrangement = arrange(plan, pass->execution);
-  pass->plans.push_back(std::move(plan));
-  return enter(batch, std::move(arrangement));
-}
-
-ForwardPass*& ForwardPass::current() {
-  thread_local ForwardPass* pass = nullptr;
-  return pass;
+  inputs.rng = pass.rng.fork(name_), inputs.step = pass.step;
+  at::Tensor scores;
+  if (!pass.routes_given()) {
+    // A gate over tokens sees one per image: the mean of each channel.
+    scores = router_.scores(router_.gate().takes_images() ? batch : batch.mean({2, 3}), inputs, pass);
+    if (!x.pass->straight_through) scores = scores.detach();
+  }
+  auto plan = router_.decide(name_, scores, batch.size(0), inputs, pass, x.pass->training);
+  auto index = index_buckets(plan, x.pass->execution);
+  x.pass->plans.push_back({name_, std::move(plan)});
+  return into_buckets(batch, std::move(index), x.pass);
 }
 
 }  // namespace gw::inline models

@@ -1,10 +1,9 @@
 #pragma once
 #include <nlohmann/json.hpp>
 
-#include "gatewright/models/flow.h"
-#include "gatewright/routing/gate.h"
-#include "gatewright/routing/policy.h"
-#include "gatewright/routing/route_tap.h"
+#include "gatewright/mixture/buckets.h"
+#include "gatewright/mixture/router.h"
+#include "gatewright/models/network_shape.h"
 
 namespace gw::inline models {
 
@@ -13,15 +12,15 @@ struct ZooContext {
   NetworkShape shape;
   Json layer_gate = "pooled_linear";            ///< gate of each layer when shape.routing is "layer"
   Json layer_policy = "top1_straight_through";  ///< and its policy
+  std::vector<std::string> balancers = {};      ///< of each layer's router when shape.routing is "layer"
   bool per_layer() const { return shape.experts > 1 && shape.routing == "layer"; }
   Rng init() const { return Rng(shape.seed).fork("backbone"); }
   /// Channels of a pathway: int(ratio · width), at least 1.
   int64_t narrow(int64_t width) const;
 };
 
-struct ForwardPass;
-
-/// Errors: ValueError for a policy that an image network cannot execute (gatewright/models/flow.h), before
+/// Errors: ValueError for a policy that an image network cannot execute (gatewright/mixture/buckets.h),
+/// before
 ///         anything runs. Catches by traits and by
 /// plans of drawn scores; a plan that is wrong for other scores alone is refused when it comes.
 void check_policy_for_images(const Policy& policy);
@@ -30,35 +29,14 @@ void check_policy_for_images(const Policy& policy);
 class LayerRouter : public torch::nn::Module {
  public:
   LayerRouter(const ZooContext& context, int64_t channels, const std::string& name);
-  /// The flow in the arrangement that this layer wants; the plan is appended to the decisions of the pass.
-  Flow forward(const Flow& x);
+  /// The batch in the buckets that this layer wants; the plan is appended to the decisions of the pass.
+  /// Errors: InternalError for a batch without a pass.
+  BucketedBatch forward(const BucketedBatch& x);
+  void end_step() { router_.end_step(); }
 
  private:
-  RoutingPlan decide(const at::Tensor& batch, const ForwardPass& pass);
-
   std::string name_;
-  std::shared_ptr<Gate> gate_;
-  std::shared_ptr<Policy> policy_;
-};
-
-/// Place `place` of the random order of a layer's experts: distinct places are distinct experts, and layers
-/// are independent.
-int64_t drawn_expert(const Rng& rng, const std::string& layer, int64_t experts, int64_t place);
-
-/// What holds for one forward pass, for layers deep inside: per thread, set by Network.
-struct ForwardPass {
-  bool train = false;
-  Execution execution = Execution::kSparse;
-  int64_t forced_expert = -1;
-  int64_t drawn_place = -1;
-  bool straight_through = true;
-  Rng rng{0};
-  int64_t step = -1;        ///< training steps done; -1: not said
-  RouteTap* tap = nullptr;  ///< never null during a pass
-  RoutePurpose purpose = RoutePurpose::kClean;
-  std::vector<RoutingPlan> plans;
-
-  static ForwardPass*& current();
+  Router router_;
 };
 
 }  // namespace gw::inline models

@@ -39,12 +39,12 @@ std::vector<at::Tensor> ConvNorm::folded(const std::vector<at::Tensor>& parts, c
   std::vector<at::Tensor> out;
   out.reserve(parts.size());
   for (size_t i = 0; i < parts.size(); ++i) {
-    const bool gated = shape_.experts > 1 && !routes.gate.empty() && recorded;
+    const bool gated = shape_.experts > 1 && !routes.route_weight.empty() && recorded;
     const int64_t expert = shape_.experts > 1 ? routes.expert[i] : 0;
     // The selection acts on the convolution's output, before the shift: <dL/dc, c> = <dL/dy, y − b'> for y =
     // scale·c + b'.
     auto y = gated ? apply_route_weight(fold.apply_without_bias(parts[i], expert, conv_shape()),
-                                        routes.gate[i], true) +
+                                        routes.route_weight[i], true) +
                          fold.shift()
                    : fold.apply(parts[i], expert, conv_shape());
     if (!residual.empty()) y = recorded ? y + residual[i] : y.add_(residual[i]);
@@ -55,23 +55,26 @@ std::vector<at::Tensor> ConvNorm::folded(const std::vector<at::Tensor>& parts, c
 }
 
 std::vector<at::Tensor> ConvNorm::forward(const std::vector<at::Tensor>& parts, const PartRoutes& routes,
-                                          const std::vector<at::Tensor>& residual) {
+                                          const std::vector<at::Tensor>& residual,
+                                          std::optional<bool> train) {
+  const bool training = train.value_or(is_training());
   const bool constant = !torch::autograd::GradMode::is_enabled() || FrozenParameters::active();
-  if (!is_training() && constant && !routes.masked_expert.defined()) return folded(parts, routes, residual);
+  if (!training && constant && !routes.masked_expert.defined()) return folded(parts, routes, residual);
   auto y = convolve(parts, routes);
-  if (shape_.experts > 1 && !routes.gate.empty()) {
+  if (shape_.experts > 1 && !routes.route_weight.empty()) {
     for (size_t i = 0; i < y.size(); ++i)
-      y[i] = apply_route_weight(y[i], routes.gate[i], /*weight_is_one=*/true);
+      y[i] = apply_route_weight(y[i], routes.route_weight[i], /*weight_is_one=*/true);
   }
   auto parameters = norm();
-  return bucket_norm(y, parameters, is_training(), shape_.relu, residual);
+  return bucket_norm(y, parameters, training, shape_.relu, residual);
 }
 
-at::Tensor ConvNorm::forward(const at::Tensor& x, const at::Tensor& residual) {
+at::Tensor ConvNorm::forward(const at::Tensor& x, const at::Tensor& residual, std::optional<bool> train) {
   PartRoutes all;
   all.expert = {0};
   return forward(std::vector<at::Tensor>{x}, all,
-                 residual.defined() ? std::vector<at::Tensor>{residual} : std::vector<at::Tensor>{})[0];
+                 residual.defined() ? std::vector<at::Tensor>{residual} : std::vector<at::Tensor>{},
+                 train)[0];
 }
 
 }  // namespace gw::ops

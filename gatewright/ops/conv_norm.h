@@ -18,11 +18,11 @@ struct ConvNormShape {
   bool paper_init = true;  ///< Kaiming fan-out over all experts' channels; otherwise PyTorch's default
 };
 
-/// What of the batch goes where: the expert of each part; `gate` holds per part the straight-through weights
-/// [n_i] (value one, gradient to the router) or is empty.
+/// What of the batch goes where: the expert of each part; `route_weight` holds per part the straight-through
+/// weights [n_i] (value one, gradient to the router) or is empty.
 struct PartRoutes {
   std::vector<int64_t> expert;
-  std::vector<at::Tensor> gate;
+  std::vector<at::Tensor> route_weight;
   at::Tensor masked_expert;  ///< [B]: when defined the convolution runs masked-dense over one part holding
                              ///< the whole batch
 };
@@ -38,9 +38,10 @@ class ConvNorm : public torch::nn::Module {
  public:
   ConvNorm(ConvNormShape shape, const Rng& rng);
   std::vector<at::Tensor> forward(const std::vector<at::Tensor>& parts, const PartRoutes& routes,
-                                  const std::vector<at::Tensor>& residual = {});
-  /// An unrouted batch.
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& residual = {});
+                                  const std::vector<at::Tensor>& residual = {},
+                                  std::optional<bool> train = {});
+  /// An unrouted batch. `train`: statistics of the batch, or those kept; absent: the module's own mode.
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& residual = {}, std::optional<bool> train = {});
 
   const ConvNormShape& shape() const { return shape_; }
 

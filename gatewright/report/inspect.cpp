@@ -39,9 +39,8 @@ RouteView route_test_images(const std::string& path, const InspectOptions& optio
   EvaluationConfig parsed;
   parse_options("evaluation", evaluation, parsed);
   const auto tap = std::make_shared<TallyTap>();
-  network->set_tap(tap);
   evaluate(*network, data.test, parsed, config.epsilon, Rng(static_cast<uint64_t>(config.seed)).fork("test"),
-           tick);
+           tick, test_frame(), tap.get());
   auto view = tap->finish();
   view.about = {{"name", config.name},
                 {"arm", config.arm},

@@ -14,14 +14,15 @@ namespace gw::inline routing {
 /// Facts about the tokens of one pass. What no part asks for stays undefined; a part that misses something
 /// says its name.
 struct RouterInputs {
-  std::optional<Rng> rng;  ///< for parts that draw; none: a mixture takes a new stream for each pass, a
-                           ///< policy on its own takes Rng(0)
-  at::Tensor token_id;     ///< [T] int64, vocabulary ids (hash routing)
-  at::Tensor task;         ///< [T] int64, task or domain of each token
-  at::Tensor sequence;     ///< [T] int64, the sequence that each token belongs to, ids in [0, T)
-  at::Tensor position;     ///< [T, P] real, coordinates
-  at::Tensor route;        ///< [T] or [T, K] int64, enforced experts; −1: none
-  int64_t step = -1;       ///< training steps done, for what changes over training; −1: not said
+  std::optional<Rng> rng;     ///< for parts that draw; none: a mixture takes a new stream for each pass, a
+                              ///< policy on its own takes Rng(0)
+  at::Tensor token_id;        ///< [T] int64, vocabulary ids (hash routing)
+  at::Tensor task;            ///< [T] int64, task or domain of each token
+  at::Tensor sequence;        ///< [T] int64, the sequence that each token belongs to, ids in [0, T)
+  at::Tensor position;        ///< [T, P] real, coordinates
+  at::Tensor route;           ///< [T] or [T, K] int64, enforced experts; −1: none
+  int64_t step = -1;          ///< training steps done, for what changes over training; −1: not said
+  std::optional<bool> train;  ///< training or evaluation; absent: the part's own mode
   at::Tensor scores;  ///< [T, columns] scores that an earlier block made for this one: the gate is not run
 };
 

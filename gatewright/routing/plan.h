@@ -41,6 +41,12 @@ struct RoutingPlan {
   bool soft() const { return dispatch.defined(); }
 };
 
+/// A plan and which layer decided: "router", "stage2_1.conv1", "mixture0".
+struct SitedPlan {
+  std::string site;
+  RoutingPlan plan;
+};
+
 /// Builds a plan from chosen experts.
 /// Shapes: expert [T, K] int64 (−1: the slot is empty), weight [T, K] → plan over E experts.
 /// Errors: ValueError for an id outside [−1, E), a wrong shape, or two equal ids in one row.

@@ -20,11 +20,13 @@ struct Answers {
   at::Tensor predicted, route;  // [n] each; route undefined when dense
 };
 
-Answers answers(Network& network, const at::Tensor& images, RoutePurpose purpose = RoutePurpose::kClean) {
+Answers answers(Network& network, const at::Tensor& images, ForwardOptions pass = {},
+                RoutePurpose purpose = RoutePurpose::kClean) {
   const at::NoGradGuard no_grad;
-  const auto out = network.forward(images, drawing_from(Rng(0), purpose));
+  pass.purpose = purpose;
+  const auto out = network.forward(images, pass);
   Answers result{out.logits.argmax(1), {}};
-  if (!out.plans.empty()) result.route = chosen_experts(out.plans.front());
+  if (!out.plans.empty()) result.route = chosen_experts(out.plans.front().plan);
   return result;
 }
 
@@ -78,12 +80,13 @@ TensorSet first_images(const TensorSet& set, int64_t count) {
 }
 
 /// Adds one batch's counts to `out`: clean and attacked answers, routes, and who stood every attack.
-void attack_batch(Network& network, const Batch& batch, const EvaluationConfig& config, double epsilon,
+void attack_batch(Network& network, const Batch& batch, const ForwardOptions& pass,
+                  const EvaluationConfig& config, double epsilon,
                   const std::function<Rng(const std::string&)>& stream, NetworkEvaluation& out) {
   const ops::FrozenParameters constant;
-  NetworkVictim victim(network);
+  NetworkVictim victim(network, pass);
   const auto options = Json::parse(config.attack_options);
-  const auto on_clean = answers(network, batch.at("image"));
+  const auto on_clean = answers(network, batch.at("image"), pass);
   out.clean_accuracy += on_clean.predicted.eq(batch.at("label")).sum().item<double>();
   count(out.affinity_clean, network.shape(), on_clean.route, batch.at("label"));
   auto standing = at::ones({batch.at("label").size(0)}, at::kBool);
@@ -98,7 +101,7 @@ void attack_batch(Network& network, const Batch& batch, const EvaluationConfig& 
       out.forced_robust[e] += result.fooled_per_expert[e].logical_not().sum().item<double>();
     }
     if (name != config.attacks.front() || !on_clean.route.defined()) continue;
-    const auto attacked = answers(network, result.images, RoutePurpose::kAttacked);
+    const auto attacked = answers(network, result.images, pass, RoutePurpose::kAttacked);
     out.flip_rate += attacked.route.ne(on_clean.route).sum().item<double>();
     count(out.affinity_attacked, network.shape(), attacked.route, batch.at("label"));
   }
@@ -111,24 +114,27 @@ void check_evaluation(const EvaluationConfig& config, double epsilon) {
   const auto options = Json::parse(config.attack_options);
   for (const auto& name : config.attacks) make_attack(name, options, epsilon);
   for (const auto& item : options.items())
-    make_attack(item.key(), options, epsilon);  // options of no attack are a slip of the pen
+    make_attack(item.key(), options, epsilon);  // options of no attack are a typo
 }
 
 NetworkEvaluation evaluate(Network& network, const TensorSet& whole, const EvaluationConfig& config,
-                           double epsilon, const Rng& rng, const Tick& tick, RouteFrame frame) {
+                           double epsilon, const Rng& rng, const Tick& tick, RouteFrame frame,
+                           RouteTap* tap) {
   network.eval();
   const auto set = first_images(whole, config.images);
   const Loader loader(set, config.batch, {}, false, rng);
   NetworkEvaluation out;
   out.images = set.size();
+  ForwardOptions pass;
+  pass.step = frame.step, pass.tap = tap;
   for (int64_t b = 0; b < loader.batches(); ++b) {
     const auto batch = loader.get(0, b);
     frame.batch = b, frame.labels = batch.at("label"), frame.index = batch.index;
-    network.tap().begin(frame);
+    if (tap != nullptr) tap->begin(frame);
     attack_batch(
-        network, batch, config, epsilon,
+        network, batch, pass, config, epsilon,
         [&](const std::string& name) { return rng.fork(name, static_cast<uint64_t>(b)); }, out);
-    network.tap().end();
+    if (tap != nullptr) tap->end();
     if (tick) tick(std::min((b + 1) * config.batch, out.images), out.images);
   }
   // Counts until here; shares from here on.
@@ -174,7 +180,7 @@ SampleImages sample_images(Network& network, const TensorSet& set, int64_t count
                             ->run(victim, batch.at("image"), batch.at("label"), rng.fork("samples"))
                             .images;
   const auto on_clean = answers(network, batch.at("image")),
-             on_attacked = answers(network, attacked, RoutePurpose::kAttacked);
+             on_attacked = answers(network, attacked, {}, RoutePurpose::kAttacked);
   const auto list = [](const at::Tensor& t) {
     if (!t.defined()) return std::vector<int64_t>{};
     const auto c = t.contiguous();

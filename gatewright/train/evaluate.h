@@ -38,10 +38,10 @@ inline RouteFrame test_frame() {
 
 /// Clean accuracy, accuracy under every attack of `config`, routes. Deterministic given (network, images,
 /// rng).
-/// `frame`: phase, step and epoch under which the network's tap sees the batches.
+/// `frame`: phase, step and epoch under which the tap sees the batches; `tap` null: nobody does.
 NetworkEvaluation evaluate(Network& network, const TensorSet& set, const EvaluationConfig& config,
                            double epsilon, const Rng& rng, const Tick& tick = {},
-                           RouteFrame frame = test_frame());
+                           RouteFrame frame = test_frame(), RouteTap* tap = nullptr);
 double clean_accuracy(Network& network, const TensorSet& set, int64_t batch);
 Json evaluation_json(const NetworkEvaluation& evaluation);
 

@@ -49,12 +49,16 @@ double accuracy(const at::Tensor& logits, const at::Tensor& labels) {
   return logits.detach().argmax(1).eq(labels).to(at::kDouble).mean().item<double>();
 }
 
-std::vector<int64_t> first_load(const NetworkOutput& output) {
-  return output.plans.empty() ? std::vector<int64_t>{} : rows_per_expert(output.plans.front());
+std::vector<int64_t> first_load(const std::vector<SitedPlan>& plans) {
+  return plans.empty() ? std::vector<int64_t>{} : rows_per_expert(plans.front().plan);
 }
 
-std::vector<int64_t> first_load(const Output& output) {
-  return output.plans.empty() ? std::vector<int64_t>{} : rows_per_expert(output.plans.front().plan);
+at::Tensor balance_of(const std::vector<SitedPlan>& plans) {
+  at::Tensor sum;
+  for (const auto& sited : plans) {
+    for (const auto& item : sited.plan.aux) sum = sum.defined() ? sum + item.second : item.second;
+  }
+  return sum;
 }
 
 }  // namespace gw::inline train

@@ -26,9 +26,16 @@ struct StepContext {
   Optimizer* router = nullptr;
   double lr = 0;
   Rng rng{0};
-  bool first = false;  ///< the first step of a run: losses for the router must show that they reach it
-  int64_t done = 0;    ///< steps before this one
+  bool first = false;       ///< the first step of a run: losses for the router must show that they reach it
+  int64_t done = 0;         ///< steps before this one
+  RouteTap* tap = nullptr;  ///< sees the decisions of the step; null: nobody does
 
+  /// What a pass of this step with these draws depends on.
+  ForwardOptions pass(const Rng& draws, RoutePurpose purpose = RoutePurpose::kClean) const {
+    ForwardOptions options;
+    options.rng = draws, options.step = done, options.purpose = purpose, options.tap = tap;
+    return options;
+  }
   /// The model where an objective needs an image network. Errors: ValueError for another model.
   Network& network() const { return image_network(model, "objective"); }
 };
@@ -57,13 +64,14 @@ std::vector<at::Tensor> parameter_gradients(const at::Tensor& loss, const std::v
 /// Errors: ValueError if the gradient is zero: a balance loss that is constant, detached or forgotten.
 void note_reach(const StepContext& context, StepReport& report, const std::string& name,
                 const at::Tensor& loss);
+/// The sum of the balance losses that decisions brought; undefined without one.
+at::Tensor balance_of(const std::vector<SitedPlan>& plans);
 /// The balance loss of a recipe, null for an empty table.
 /// Errors: ValueError for unknown parts and for controllers, which adjust policies that image networks do not
 ///         have.
 std::shared_ptr<Balancer> make_balancer(const std::string& table);
 double accuracy(const at::Tensor& logits, const at::Tensor& labels);
 /// Rows per expert of the first decision, empty when dense.
-std::vector<int64_t> first_load(const NetworkOutput& output);
-std::vector<int64_t> first_load(const Output& output);
+std::vector<int64_t> first_load(const std::vector<SitedPlan>& plans);
 
 }  // namespace gw::inline train

@@ -50,10 +50,12 @@ Measured measure_set(const Task& task, const EvaluationPass& pass, int64_t size)
     const auto batch = loader.get(0, b);
     auto frame = framed(pass.frame, batch);
     frame.batch = b;
-    pass.model.tap().begin(frame);
-    const auto output = pass.model.answer(
-        batch, {pass.rng.fork("batch", static_cast<uint64_t>(b)), pass.frame.step, RoutePurpose::kClean});
-    pass.model.tap().end();
+    Pass one;
+    one.rng = pass.rng.fork("batch", static_cast<uint64_t>(b)), one.step = pass.frame.step,
+    one.tap = pass.tap;
+    if (pass.tap != nullptr) pass.tap->begin(frame);
+    const auto output = pass.model.answer(batch, one);
+    if (pass.tap != nullptr) pass.tap->end();
     add_load(output, load);
     const double loss = task.loss(output, batch).item<double>();
     for (const auto& [name, mean] : task.measure(output, batch, loss))

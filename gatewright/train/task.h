@@ -12,13 +12,14 @@ namespace gw::inline train {
 /// Called after each batch with the examples done and in all; throw to stop.
 using Tick = std::function<void(int64_t done, int64_t total)>;
 
-/// A set to be measured. `frame`: phase, step and epoch under which the model's tap sees the batches.
+/// A set to be measured. `frame`: phase, step and epoch under which the tap sees the batches.
 struct EvaluationPass {
   Model& model;
   const TensorSet& set;
   Rng rng{0};
   RouteFrame frame;
   Tick tick = {};
+  RouteTap* tap = nullptr;  ///< null: nobody sees the decisions
 };
 
 /// Numbers by name, and what a report shows beside them.

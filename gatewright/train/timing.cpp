@@ -22,12 +22,12 @@ std::vector<double> milliseconds_per_example(const std::vector<Model*>& models, 
   for (auto* model : models) {
     examples.push_back(model->example(batch, Rng(1)));
     model->eval();
-    for (int warm = 0; warm < 3; ++warm) model->answer(examples.back(), {});
+    for (int warm = 0; warm < 3; ++warm) model->answer(examples.back(), Pass{});
   }
   for (int64_t round = 0; round < rounds; ++round) {
     for (size_t i = 0; i < models.size(); ++i) {
       const double start = now_s();
-      models[i]->answer(examples[i], {});
+      models[i]->answer(examples[i], Pass{});
       seconds[i].push_back(now_s() - start);
     }
   }

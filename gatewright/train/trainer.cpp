@@ -89,7 +89,9 @@ void check_config(const TrainConfig& config) {
   const auto model = model_for(config, made_up, *task);
   {  // a policy that the model cannot follow shows in the first batch only
     const at::NoGradGuard no_grad;
-    model->answer(model->example(4, Rng(0)), {Rng(0), 0, RoutePurpose::kClean});
+    Pass pass;
+    pass.step = 0;
+    model->answer(model->example(4, Rng(0)), pass);
   }
   make_objective(config);
   make_part<Optimizer>("optimizer", Json::parse(config.optimizer), Optimizer::Context{}, 0);
@@ -154,7 +156,6 @@ void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
 
 void Trainer::open_taps(const RunOptions& options, TrainObserver& observer, bool goes_on) {
   routes_ = open_routes(config_, data_.class_names, options.directory, goes_on, at_.step);
-  model_->set_tap(routes_.tap);
   if (routes_.recorder)
     routes_.recorder->listen([&observer](const RouteSummary& summary) { observer.on_routes(summary); });
 }
@@ -169,9 +170,9 @@ Measured Trainer::evaluate_on_test(TrainObserver& observer, const Tick& tick) {
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("test");
   if (routes_.recorder)
     routes_.recorder->listen([&observer](const RouteSummary& summary) { observer.on_routes(summary); });
-  const auto result = task_->test({*model_, data_.test, rng, frame(RoutePhase::kTest, {}), tick});
-  model_->set_tap(nullptr);  // timings and sample images after this are no part of the run
-  routes_ = {};
+  const auto result =
+      task_->test({*model_, data_.test, rng, frame(RoutePhase::kTest, {}), tick, routes_.tap.get()});
+  routes_ = {};  // timings and sample images after this are no part of the run
   return result;
 }
 
@@ -193,22 +194,22 @@ void Trainer::run(const RunOptions& options, TrainObserver& observer) {
 
 void Trainer::step(TrainObserver& observer) {
   model_->train();
-  model_->set_step(at_.step);
   const auto batch = loader_->get(at_.epoch, at_.batch);
   const int64_t per_epoch = loader_->batches();
   const double lr = schedule_.at(at_.epoch, at_.batch, per_epoch, config_.epochs);
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("step", static_cast<uint64_t>(at_.step));
-  StepContext context{*model_, *task_, batch, *experts_, router_.get(), lr, rng, /*first=*/at_.step == 0,
-                      at_.step};
+  StepContext context{
+      *model_,  *task_,           batch, *experts_, router_.get(), lr, rng, /*first=*/at_.step == 0,
+      at_.step, routes_.tap.get()};
   StepReport report;
-  model_->tap().begin(frame(RoutePhase::kTrain, batch));
+  if (routes_.tap) routes_.tap->begin(frame(RoutePhase::kTrain, batch));
   try {
     report = objective_->step(context);
     model_->end_step();
   } catch (const NumericError& error) {
     stopped(error);
   }
-  model_->tap().end();
+  if (routes_.tap) routes_.tap->end();
   ++at_.batch, ++at_.step;
   Json record{{"step", at_.step}, {"epoch", at_.epoch}, {"kind", "train"}, {"lr", lr}};
   for (const auto& [name, value] : report.values) record[name] = value;
@@ -232,7 +233,8 @@ void Trainer::stopped(const NumericError& error) const {
 double Trainer::validate(TrainObserver& observer) {
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("validation");
   const auto& held_out = validation_.size() > 0 ? validation_ : train_;
-  const auto result = task_->validate({*model_, held_out, rng, frame(RoutePhase::kValidation, {})});
+  const auto result =
+      task_->validate({*model_, held_out, rng, frame(RoutePhase::kValidation, {}), {}, routes_.tap.get()});
   Json record{{"step", at_.step}, {"epoch", at_.epoch}, {"kind", "validation"}};
   for (const auto& [name, value] : result.metrics) record[name] = value;
   observer.on_validation(record);

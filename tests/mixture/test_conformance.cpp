@@ -1,4 +1,4 @@
-// Every policy, every bank, both executors: the plan's weights multiply the experts' answers, and what was
+// Every policy, every bank, every executor: the plan's weights multiply the experts' answers, and what was
 // acquired is released.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -30,10 +30,11 @@ struct ScaleWeights : gw::RouteTap {
   }
 };
 
-gw::Json table(const std::string& policy, const std::string& bank) {
+gw::Json table(const std::string& policy, const std::string& bank, const std::string& execution = "fused") {
   gw::Json json{{"experts", kExperts},
                 {"in", kWidth},
                 {"seed", 3},
+                {"execution", execution},
                 {"policy", {{"part", policy}}},
                 {"bank", {{"part", bank}}}};
   json["gate"] = {{"part", bank == "conv" ? "pooled_linear" : "linear"}};
@@ -66,27 +67,30 @@ at::Tensor written_out(gw::Mixture& layer, const gw::RoutingPlan& plan, const at
   return y;
 }
 
-class WeightsConformance : public testing::TestWithParam<std::string> {};
-
-TEST_P(WeightsConformance, EveryBankAndExecutorMultipliesByThem) {
-  for (const auto& bank : names("banks")) {
-    if (bank == "conv" && has_trait("policies", GetParam(), "soft slots"))
-      continue;  // slots mix tokens, not maps: refused
-    const auto layer = gw::Mixture::from_json(table(GetParam(), bank));
+class WeightsConformance : public testing::TestWithParam<std::string> {
+ protected:
+  void check(const std::string& bank, const std::string& execution) const {
+    const bool exchanged = execution == "exchanged";
+    const auto layer = gw::Mixture::from_json(table(GetParam(), bank, exchanged ? "fused" : execution));
     layer->to(at::kDouble), layer->eval();
+    if (exchanged) layer->set_exchange(std::make_shared<gw::TokenExchange>());
     const auto x = batch(bank, 9);
     auto inputs = inputs_for(9);
     inputs.scores = scores_for(layer->policy(), 9, 4).abs();
     const auto tap = std::make_shared<ScaleWeights>();
     layer->set_tap(tap, "block");
     const at::NoGradGuard no_grad;
-    for (const bool exchanged : {false, true}) {
-      layer->set_exchange(exchanged ? std::make_shared<gw::TokenExchange>() : nullptr);
-      const auto y = layer->forward(x, inputs).y, want = written_out(*layer, tap->seen, x);
-      EXPECT_GT(want.abs().max().item<double>(), 1e-3) << bank;
-      EXPECT_LT((y - want).abs().max().item<double>(), 1e-10)
-          << bank << (exchanged ? ", with an exchange" : "");
-    }
+    const auto y = layer->forward(x, inputs).y, want = written_out(*layer, tap->seen, x);
+    EXPECT_GT(want.abs().max().item<double>(), 1e-3) << bank;
+    EXPECT_LT((y - want).abs().max().item<double>(), 1e-10) << bank << ", " << execution;
+  }
+};
+
+TEST_P(WeightsConformance, EveryBankAndExecutorMultipliesByThem) {
+  for (const auto& bank : names("banks")) {
+    if (bank == "conv" && has_trait("policies", GetParam(), "soft slots"))
+      continue;  // slots mix tokens, not maps: refused
+    for (const std::string execution : {"fused", "bucketed", "masked", "exchanged"}) check(bank, execution);
   }
 }
 

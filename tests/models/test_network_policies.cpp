@@ -43,8 +43,8 @@ TEST(NetworkPolicies, WeightsOtherThanOneAreRefused) {
 TEST(NetworkPolicies, APlanOfOneImageTwiceIsRefused) {
   gw::RoutingPlan plan = gw::constant_plan(3, 2, 0);
   plan.token = at::tensor({0, 0, 2}, at::kLong);
-  EXPECT_THROW(gw::arrange(plan, gw::Execution::kSparse), gw::ValueError);
-  EXPECT_THROW(gw::arrange(plan, gw::Execution::kMasked), gw::ValueError);
+  EXPECT_THROW(gw::index_buckets(plan, gw::Execution::kBucketed), gw::ValueError);
+  EXPECT_THROW(gw::index_buckets(plan, gw::Execution::kMasked), gw::ValueError);
 }
 
 // Every policy is refused before a pass, or each image's answer is that of its pathway alone.
@@ -61,7 +61,7 @@ TEST(NetworkPolicies, EveryPolicyIsRightOrRefused) {
     network->eval();
     const at::NoGradGuard no_grad;
     const auto out = network->forward(images());
-    const auto expert = gw::chosen_experts(out.plans.front());
+    const auto expert = gw::chosen_experts(out.plans.front().plan);
     for (int64_t e = 0; e < 3; ++e) {
       gw::ForwardOptions forced;
       forced.forced_expert = e;

@@ -41,18 +41,20 @@ TEST_P(NetworkRoutes, ReplayGivesTheSameBitsWithAnotherRouter) {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> logits;
   size_t sites = 0;
-  made->set_tap(std::make_shared<gw::RouteRecorder>(gw::RouteRecorder::Files{scratch / "routes.bin", ""},
-                                                    gw::Json::object(), gw::RecordingOptions{}));
+  auto recorder = std::make_unique<gw::RouteRecorder>(gw::RouteRecorder::Files{scratch / "routes.bin", ""},
+                                                      gw::Json::object(), gw::RecordingOptions{});
+  gw::ForwardOptions recorded;
+  recorded.tap = recorder.get();
   for (uint64_t i = 0; i < 3; ++i) {
-    const auto out = made->forward(images(i));
+    const auto out = made->forward(images(i), recorded);
     sites = out.plans.size();
     logits.push_back(out.logits);
   }
   made->cost();  // a blank image is no decision
-  gw::ForwardOptions forced;
+  auto forced = recorded;
   forced.forced_expert = 1;
   made->forward(images(0), forced);  // nor is a forced pathway
-  made->set_tap(nullptr);
+  recorder.reset();
   gw::RecordingReader reader(scratch / "routes.bin");
   size_t decisions = 0;
   for (auto item = reader.next(); item != gw::RecordingReader::Item::kEnd; item = reader.next())
@@ -63,10 +65,13 @@ TEST_P(NetworkRoutes, ReplayGivesTheSameBitsWithAnotherRouter) {
   scramble_router(*made);
   EXPECT_FALSE(made->forward(images(0)).logits.equal(logits[0]))
       << "the other router routes the same: this test would prove nothing";
-  made->set_tap(std::make_shared<gw::RouteReplayer>(scratch / "routes.bin", gw::ReplayOptions{}));
-  for (uint64_t i = 0; i < 3; ++i) EXPECT_TRUE(made->forward(images(i)).logits.equal(logits[i])) << i;
-  made->set_tap(std::make_shared<gw::RouteReplayer>(scratch / "routes.bin", gw::ReplayOptions{}));
-  EXPECT_THROW(made->forward(images(0, 9)), gw::ValueError);
+  gw::RouteReplayer replayer(scratch / "routes.bin", gw::ReplayOptions{}), again(scratch / "routes.bin", {});
+  gw::ForwardOptions replayed;
+  replayed.tap = &replayer;
+  for (uint64_t i = 0; i < 3; ++i)
+    EXPECT_TRUE(made->forward(images(i), replayed).logits.equal(logits[i])) << i;
+  replayed.tap = &again;
+  EXPECT_THROW(made->forward(images(0, 9), replayed), gw::ValueError);
 }
 
 INSTANTIATE_TEST_SUITE_P(Routings, NetworkRoutes,

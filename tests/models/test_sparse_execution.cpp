@@ -80,8 +80,8 @@ void compare(const gw::NetworkOptions& o, bool train, const at::Tensor& scores =
   const auto sparse = network_f64(o), masked = network_f64(o);
   sparse->train(train), masked->train(train);
   const auto x = images(batch);
-  expect_equal(run(*sparse, x, Execution::kSparse, scores), run(*masked, x, Execution::kMasked, scores), 1e-9,
-               1e-3);
+  expect_equal(run(*sparse, x, Execution::kBucketed, scores), run(*masked, x, Execution::kMasked, scores),
+               1e-9, 1e-3);
 }
 
 class SparseExecution : public testing::TestWithParam<std::string> {};
@@ -107,7 +107,7 @@ TEST_P(SparseExecution, EmptyAndOneSampleBucketsAndAllToOneWork) {
 TEST_P(SparseExecution, FoldedInferenceEqualsTheUnfoldedPath) {
   const auto network = network_f64(options_for(GetParam(), 2));
   network->train();
-  run(*network, images(12), Execution::kSparse);  // moves the running statistics away from 0 and 1
+  run(*network, images(12), Execution::kBucketed);  // moves the running statistics away from 0 and 1
   network->eval();
   const auto x = images(7);
   const auto recorded = network->forward(x).logits.detach();
@@ -121,7 +121,7 @@ TEST_P(SparseExecution, FoldedInferenceEqualsTheUnfoldedPath) {
 TEST_P(SparseExecution, FrozenParametersGiveTheSameImageGradient) {
   const auto network = network_f64(options_for(GetParam(), 2));
   network->train();
-  run(*network, images(12), Execution::kSparse);
+  run(*network, images(12), Execution::kBucketed);
   network->eval();
   const auto gradient = [&] {
     auto x = images(6).requires_grad_(true);
@@ -160,7 +160,7 @@ TEST(SparseExecutionF32, EqualsMaskedDense) {
   const auto o = options_for("small_cnn", 2);
   Network sparse(o, 3, 16, 16, 10), masked(o, 3, 16, 16, 10);
   const auto x = images(32).to(at::kFloat);
-  expect_equal(run(sparse, x, Execution::kSparse), run(masked, x, Execution::kMasked), 2e-6, 1);
+  expect_equal(run(sparse, x, Execution::kBucketed), run(masked, x, Execution::kMasked), 2e-6, 1);
 }
 
 TEST(Network, ForcedPathwaysIgnoreTheRouter) {
@@ -168,7 +168,7 @@ TEST(Network, ForcedPathwaysIgnoreTheRouter) {
   network->eval();
   const auto x = images(6);
   const auto out = network->forward(x);
-  const auto chosen = gw::chosen_experts(out.plans.front());
+  const auto chosen = gw::chosen_experts(out.plans.front().plan);
   for (int64_t e = 0; e < 2; ++e) {
     gw::ForwardOptions forced;
     forced.forced_expert = e;
@@ -189,8 +189,8 @@ TEST(Network, ScoresStayDifferentiableOnlyWhenRecorded) {
   const auto x = images(6);
   gw::ForwardOptions silent;
   silent.record_router = false;
-  EXPECT_FALSE(network->forward(x, silent).plans.front().weight.requires_grad());
-  EXPECT_TRUE(network->forward(x).plans.front().weight.requires_grad());
+  EXPECT_FALSE(network->forward(x, silent).plans.front().plan.weight.requires_grad());
+  EXPECT_TRUE(network->forward(x).plans.front().plan.weight.requires_grad());
 }
 
 }  // namespace

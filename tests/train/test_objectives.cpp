@@ -159,7 +159,7 @@ TEST(Thor, DrawsForEachLayerByItself) {
       answers.push_back(out.logits);
       std::vector<int64_t> pathway;
       for (const auto& plan : out.plans) {
-        const auto expert = gw::expert_of_rows(plan);
+        const auto expert = gw::expert_of_rows(plan.plan);
         EXPECT_EQ(expert.min().item<int64_t>(), expert.max().item<int64_t>());
         pathway.push_back(expert[0].item<int64_t>());
       }
@@ -232,7 +232,8 @@ TEST(Objectives, AdvMoeLossesAreTheirFormulas) {
   const auto batch = small_batch();
   const auto scores = twin->route(batch.at("image"));
   const auto attack = [&](const char* stream) {
-    return gw::trades_images(*twin, batch.at("image"), scores, {}, kEpsilon, gw::Rng(9).fork(stream));
+    return gw::trades_images(*twin, batch.at("image"), scores, {}, kEpsilon,
+                             gw::ForwardOptions(gw::Rng(9).fork(stream)));
   };
   gw::ForwardOptions with_scores;
   with_scores.scores = scores;
@@ -268,8 +269,8 @@ TEST(Objectives, TradesIsItsFormulaAndItsGradient) {
     gw::TradesOptions options;
     options.steps = 3, options.router_weight = 0;
     const auto batch = small_batch();
-    const auto adversarial =
-        gw::trades_images(*twin, batch.at("image"), {}, options, kEpsilon, gw::Rng(9).fork("attack"));
+    const auto adversarial = gw::trades_images(*twin, batch.at("image"), {}, options, kEpsilon,
+                                               gw::ForwardOptions(gw::Rng(9).fork("attack")));
     const auto clean = twin->forward(batch.at("image")).logits, attacked = twin->forward(adversarial).logits;
     EXPECT_NEAR(report.values.at("loss"),
                 cross_entropy_by_hand(clean, batch.at("label")) + 4 * kl_by_hand(clean, attacked), 1e-5);
@@ -307,7 +308,8 @@ TEST(TradesImages, StayInTheBallAndRaiseTheDivergence) {
   const auto images = small_batch().at("image");
   const auto scores = network->route(images);
   const auto divergence = [&](const gw::TradesOptions& options, bool of_scores) {
-    const auto found = gw::trades_images(*network, images, scores, options, kEpsilon, gw::Rng(3));
+    const auto found =
+        gw::trades_images(*network, images, scores, options, kEpsilon, gw::ForwardOptions(gw::Rng(3)));
     EXPECT_LE((found - images).abs().max().item<double>(), kEpsilon + 1e-6);
     EXPECT_GE(found.min().item<double>(), 0);
     EXPECT_LE(found.max().item<double>(), 1);
@@ -327,13 +329,14 @@ TEST(TradesImages, StayInTheBallAndRaiseTheDivergence) {
 TEST(TradesImages, RestoreTrainingModeAlsoAfterAnError) {
   const auto network = small_network(2);
   const auto images = small_batch().at("image");
-  gw::trades_images(*network, images, {}, {}, kEpsilon, gw::Rng(3));
+  gw::trades_images(*network, images, {}, {}, kEpsilon, gw::ForwardOptions(gw::Rng(3)));
   for (const auto& module : network->modules()) EXPECT_TRUE(module->is_training()) << module->name();
   {
     const at::NoGradGuard no_grad;
     network->backbone_parameters().back().fill_(std::numeric_limits<float>::quiet_NaN());
   }
-  EXPECT_THROW(gw::trades_images(*network, images, {}, {}, kEpsilon, gw::Rng(3)), gw::NumericError);
+  EXPECT_THROW(gw::trades_images(*network, images, {}, {}, kEpsilon, gw::ForwardOptions(gw::Rng(3))),
+               gw::NumericError);
   for (const auto& module : network->modules()) EXPECT_TRUE(module->is_training()) << module->name();
 }
 

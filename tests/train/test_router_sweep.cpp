@@ -122,6 +122,91 @@ TEST_P(BalancerSweep, TrainsOnTokensByName) {
 INSTANTIATE_TEST_SUITE_P(Every, BalancerSweep, ::testing::ValuesIn(names("balancers")),
                          [](const auto& part) { return part.param; });
 
+/// One step of gratings through an image network with these routers.
+gw::TrainConfig image_config(const std::string& routing, const Json& gate, const Json& policy) {
+  auto config = small_config(small_objective("natural"));
+  auto network = Json::parse(config.network);
+  network["routing"] = routing, network["gate"] = gate, network["policy"] = policy;
+  config.network = network.dump();
+  config.epochs = 1, config.validation_steps = 0;
+  return config;
+}
+
+/// Trains, or is refused before anything runs with a message that names what would do.
+bool trains_or_is_refused(const gw::TrainConfig& config, const std::string& remedy) {
+  try {
+    gw::check_config(config);
+  } catch (const gw::ValueError& error) {
+    EXPECT_NE(std::string(error.what()).find(remedy), std::string::npos) << error.what();
+    return false;
+  }
+  train_moves_weights(config);
+  return true;
+}
+
+TEST(ImageSweep, EveryGateTrainsALayerOrAWholeImageOrIsRefused) {
+  std::set<std::string> by_image, by_layer;
+  for (const auto& name : names("gates")) {
+    Json gate{{"part", name}};
+    if (name == "cnn") gate["arch"] = "small", gate["width"] = 2;
+    if (trains_or_is_refused(image_config("image", gate, "top1_straight_through"), "expected"))
+      by_image.insert(name);
+    if (trains_or_is_refused(image_config("layer", gate, "top1_straight_through"), "expected"))
+      by_layer.insert(name);
+  }
+  EXPECT_EQ(by_image, (std::set<std::string>{"cnn", "pooled_linear"}));
+  EXPECT_GE(by_layer.size(), 8u);
+  EXPECT_EQ(by_layer.count("linear") + by_layer.count("cosine") + by_layer.count("dense_to_sparse"), 3u);
+}
+
+TEST(ImageSweep, EveryPolicyTrainsOrIsRefused) {
+  const Json gate{{"part", "cnn"}, {"arch", "small"}, {"width", 2}};
+  std::set<std::string> accepted;
+  for (const auto& name : names("policies")) {
+    if (trains_or_is_refused(image_config("image", gate, Json{{"part", name}}), "expected"))
+      accepted.insert(name);
+  }
+  EXPECT_EQ(accepted.count("top1_straight_through"), 1u);
+  EXPECT_EQ(accepted.count("softmax_top_k") + accepted.count("soft_moe"), 0u)
+      << "pathways are not multiplied by weights, nor mixed";
+}
+
+TEST(ImageSweep, EveryBalancerWatchesTheRoutersOfANetwork) {
+  for (const auto& name : names("balancers")) {
+    SCOPED_TRACE(name);
+    if (name == "bias_update") continue;  // adjusts a policy whose weights are not one
+    auto config = image_config("layer", "pooled_linear", "top1_straight_through");
+    auto network = Json::parse(config.network);
+    network["balancers"] = Json::array({name});
+    config.network = network.dump();
+    trains_or_is_refused(config, "expected");
+  }
+}
+
+TEST(ImageSweep, BalanceLossesOfLayersReachTheStep) {
+  auto config = image_config("layer", "pooled_linear", "top1_straight_through");
+  auto network = Json::parse(config.network);
+  network["balancers"] = {R"({"part":"switch_loss","coefficient":0.5})"};
+  config.network = network.dump();
+  const Scratch scratch;
+  gw::Trainer trainer(config);
+  Recording recording;
+  trainer.run({scratch.path()}, recording);
+  EXPECT_GT(recording.records.front().at("balance_loss").get<double>(), 1.4);  // three layers, each >= 0.5
+}
+
+TEST(ImageSweep, AlternatingStepsRefuseBalancersThatTheyWouldNotSee) {
+  auto config =
+      image_config("image", Json{{"part", "cnn"}, {"arch", "small"}, {"width", 2}}, "top1_straight_through");
+  auto network = Json::parse(config.network);
+  network["balancers"] = {"switch_loss"};
+  config.network = network.dump(), config.objective = small_objective("adv_moe").dump();
+  const Scratch scratch;
+  gw::Trainer trainer(config);
+  Recording recording;
+  EXPECT_THROW(trainer.run({scratch.path()}, recording), gw::ValueError);
+}
+
 TEST(Tasks, APartThatNeedsWhatTheModelHasNotIsRefusedByName) {
   auto config = gw::TrainConfig();
   config.task = R"({"part":"classification"})", config.data = R"({"part":"table"})",

@@ -52,10 +52,11 @@ class Tabular : public BlockModel {
     GW_CHECK(x.dim() == 2 && x.size(1) == context_.data.inputs,
              "networks/tabular: expected rows [B, {}], got {} dimensions", context_.data.inputs, x.dim());
     RouterInputs inputs;
-    inputs.rng = pass.rng.fork("networks/tabular"), inputs.step = pass.step;
+    auto own = pass;
+    own.rng = pass.rng.fork("networks/tabular");
     Output out;
     auto h = embedding_->forward(x);
-    for (int64_t i = 0; i < blocks_->depth(); ++i) h = blocks_->forward(i, h, inputs, out.plans);
+    for (int64_t i = 0; i < blocks_->depth(); ++i) h = blocks_->forward(i, h, inputs, own, out.plans);
     out.answer = head_->forward(norm_->forward(h));
     return out;
   }

@@ -69,13 +69,15 @@ class TokenMixer : public BlockModel {
     GW_CHECK(token.dim() == 2 && token.scalar_type() == at::kLong,
              "networks/token_mixer: expected tokens [B, T] int64, got {} dimensions", token.dim());
     const int64_t b = token.size(0), t = token.size(1), d = options_.width;
-    auto inputs = facts(batch, pass);
+    auto inputs = facts(batch);
+    auto own = pass;
+    own.rng = pass.rng.fork("networks/token_mixer");
     auto x = at::embedding(embedding_, token);
     Output out;
     for (int64_t i = 0; i < blocks_->depth(); ++i) {
       const auto n = static_cast<size_t>(i);
       x = x + mixed(norms_[n]->forward(x), taps_[n]);
-      x = blocks_->forward(i, x.reshape({b * t, d}), inputs, out.plans).view({b, t, d});
+      x = blocks_->forward(i, x.reshape({b * t, d}), inputs, own, out.plans).view({b, t, d});
     }
     x = last_->forward(x);
     if (!context_.answer.per_token) x = x.mean(1);
@@ -106,11 +108,10 @@ class TokenMixer : public BlockModel {
     return y;
   }
 
-  RouterInputs facts(const Batch& batch, const Pass& pass) const {
+  RouterInputs facts(const Batch& batch) const {
     const auto& token = batch.at("token");
     const int64_t b = token.size(0), t = token.size(1);
     RouterInputs inputs;
-    inputs.rng = pass.rng.fork("networks/token_mixer"), inputs.step = pass.step;
     inputs.token_id = token.reshape({-1});
     inputs.sequence = at::arange(b, at::kLong).repeat_interleave(t);
     const auto angle = at::arange(t, at::kFloat) * (6.283185307179586 / static_cast<double>(t));

@@ -1,6 +1,6 @@
 #include "gatewright/base/registry.h"
-#include "gatewright/models/layers.h"
 #include "gatewright/models/network.h"
+#include "gatewright/models/routed_layers.h"
 
 namespace gw::inline models {
 namespace {
@@ -13,33 +13,35 @@ class Bottleneck : public torch::nn::Module {
   Bottleneck(int64_t in, int64_t growth, const ZooContext& context, const std::string& name) {
     const int64_t experts = context.shape.experts;
     const ConvNormShape squeeze{in, 4 * growth, 1, 1, experts}, grow{4 * growth, growth, 3, 1, experts};
-    norm_ = register_module("norm", std::make_shared<FlowNorm>(in));
-    conv1_ = register_module("conv1", std::make_shared<FlowConv>(squeeze, context, name + ".conv1"));
-    conv2_ = register_module("conv2", std::make_shared<FlowPlainConv>(grow, context, name + ".conv2"));
+    norm_ = register_module("norm", std::make_shared<BucketNorm>(in));
+    conv1_ = register_module("conv1", std::make_shared<RoutedConvNorm>(squeeze, context, name + ".conv1"));
+    conv2_ = register_module("conv2", std::make_shared<RoutedConv>(grow, context, name + ".conv2"));
   }
 
-  Flow forward(const Flow& x) { return concatenate(x, conv2_->forward(conv1_->forward(norm_->forward(x)))); }
+  BucketedBatch forward(const BucketedBatch& x) {
+    return concatenate(x, conv2_->forward(conv1_->forward(norm_->forward(x))));
+  }
 
  private:
-  std::shared_ptr<FlowNorm> norm_;
-  std::shared_ptr<FlowConv> conv1_;
-  std::shared_ptr<FlowPlainConv> conv2_;
+  std::shared_ptr<BucketNorm> norm_;
+  std::shared_ptr<RoutedConvNorm> conv1_;
+  std::shared_ptr<RoutedConv> conv2_;
 };
 
 /// norm, ReLU → 1×1 to half the channels, shared by all experts → 2×2 average pool.
 class Transition : public torch::nn::Module {
  public:
   Transition(int64_t in, int64_t out, const ZooContext& context, const std::string& name) {
-    norm_ = register_module("norm", std::make_shared<FlowNorm>(in));
-    conv_ = register_module(
-        "conv", std::make_shared<FlowPlainConv>(ConvNormShape{in, out, 1}, context, name + ".conv"));
+    norm_ = register_module("norm", std::make_shared<BucketNorm>(in));
+    conv_ = register_module("conv",
+                            std::make_shared<RoutedConv>(ConvNormShape{in, out, 1}, context, name + ".conv"));
   }
 
-  Flow forward(const Flow& x) { return average_pool(conv_->forward(norm_->forward(x)), 2); }
+  BucketedBatch forward(const BucketedBatch& x) { return average_pool(conv_->forward(norm_->forward(x)), 2); }
 
  private:
-  std::shared_ptr<FlowNorm> norm_;
-  std::shared_ptr<FlowPlainConv> conv_;
+  std::shared_ptr<BucketNorm> norm_;
+  std::shared_ptr<RoutedConv> conv_;
 };
 
 /// DenseNet-BC: 3×3 stem of 2·growth channels, three blocks of (depth − 4) / 6 bottleneck layers, transitions
@@ -75,7 +77,7 @@ class DenseNetBc : public Backbone {
     const int64_t growth = context.narrow(options.growth), layers = (options.depth - 4) / 6;
     int64_t width = 2 * growth;
     stem_ = register_module(
-        "stem", std::make_shared<FlowPlainConv>(ConvNormShape{shape.channels, width}, context, "stem"));
+        "stem", std::make_shared<RoutedConv>(ConvNormShape{shape.channels, width}, context, "stem"));
     for (int64_t block = 1; block <= 3; ++block) {
       if (block > 1) {
         const auto name = "transition" + std::to_string(block - 1);
@@ -88,12 +90,12 @@ class DenseNetBc : public Backbone {
         layers_.push_back(register_module(name, std::make_shared<Bottleneck>(width, growth, context, name)));
       }
     }
-    norm_ = register_module("norm", std::make_shared<FlowNorm>(width));
+    norm_ = register_module("norm", std::make_shared<BucketNorm>(width));
     head_ =
         register_module("head", std::make_shared<Head>(width, shape.classes, context.init().fork("head")));
   }
 
-  at::Tensor forward(const Flow& images) override {
+  at::Tensor forward(const BucketedBatch& images) override {
     auto x = stem_->forward(images);
     const size_t per_block = layers_.size() / 3;
     for (size_t i = 0; i < layers_.size(); ++i) {
@@ -104,10 +106,10 @@ class DenseNetBc : public Backbone {
   }
 
  private:
-  std::shared_ptr<FlowPlainConv> stem_;
+  std::shared_ptr<RoutedConv> stem_;
   std::vector<std::shared_ptr<Bottleneck>> layers_;
   std::vector<std::shared_ptr<Transition>> transitions_;
-  std::shared_ptr<FlowNorm> norm_;
+  std::shared_ptr<BucketNorm> norm_;
   std::shared_ptr<Head> head_;
 };
 

@@ -1,6 +1,6 @@
 #include "gatewright/base/registry.h"
-#include "gatewright/models/layers.h"
 #include "gatewright/models/network.h"
+#include "gatewright/models/routed_layers.h"
 
 namespace gw::inline models {
 namespace {
@@ -10,24 +10,25 @@ class BasicBlock : public torch::nn::Module {
  public:
   BasicBlock(int64_t in, int64_t out, int64_t stride, const ZooContext& context, const std::string& name) {
     const int64_t experts = context.shape.experts;
-    conv1_ =
-        register_module("conv1", std::make_shared<FlowConv>(ops::ConvNormShape{in, out, 3, stride, experts},
-                                                            context, name + ".conv1"));
-    conv2_ = register_module("conv2", std::make_shared<FlowConv>(ops::ConvNormShape{out, out, 3, 1, experts},
-                                                                 context, name + ".conv2"));
+    conv1_ = register_module(
+        "conv1", std::make_shared<RoutedConvNorm>(ops::ConvNormShape{in, out, 3, stride, experts}, context,
+                                                  name + ".conv1"));
+    conv2_ =
+        register_module("conv2", std::make_shared<RoutedConvNorm>(ops::ConvNormShape{out, out, 3, 1, experts},
+                                                                  context, name + ".conv2"));
     if (in == out && stride == 1) return;
     shortcut_ = register_module(
-        "shortcut", std::make_shared<FlowConv>(ops::ConvNormShape{in, out, 1, stride, 1, false}, context,
-                                               name + ".shortcut"));
+        "shortcut", std::make_shared<RoutedConvNorm>(ops::ConvNormShape{in, out, 1, stride, 1, false},
+                                                     context, name + ".shortcut"));
   }
 
-  Flow forward(const Flow& x) {
-    const Flow residual = shortcut_ ? shortcut_->forward(x) : x;
+  BucketedBatch forward(const BucketedBatch& x) {
+    const BucketedBatch residual = shortcut_ ? shortcut_->forward(x) : x;
     return conv2_->forward(conv1_->forward(x), &residual);
   }
 
  private:
-  std::shared_ptr<FlowConv> conv1_, conv2_, shortcut_;
+  std::shared_ptr<RoutedConvNorm> conv1_, conv2_, shortcut_;
 };
 
 /// ResNet-18 in CIFAR form: 3×3 stem of 64 (`width`) channels at any ratio, four stages of two blocks, global
@@ -52,7 +53,7 @@ class ResNet18 : public Backbone {
     const auto& shape = context.shape;
     GW_CHECK(shape.height >= 8 && shape.width >= 8,
              "models/resnet18: expected images of at least 8x8, got {}x{}", shape.height, shape.width);
-    stem_ = register_module("stem", std::make_shared<FlowConv>(
+    stem_ = register_module("stem", std::make_shared<RoutedConvNorm>(
                                         ops::ConvNormShape{shape.channels, options.width}, context, "stem"));
     int64_t in = options.width;
     for (int64_t stage = 0; stage < 4; ++stage) {
@@ -67,14 +68,14 @@ class ResNet18 : public Backbone {
     head_ = register_module("head", std::make_shared<Head>(in, shape.classes, context.init().fork("head")));
   }
 
-  at::Tensor forward(const Flow& images) override {
+  at::Tensor forward(const BucketedBatch& images) override {
     auto x = stem_->forward(images);
     for (auto& block : blocks_) x = block->forward(x);
     return head_->forward(pooled(x));
   }
 
  private:
-  std::shared_ptr<FlowConv> stem_;
+  std::shared_ptr<RoutedConvNorm> stem_;
   std::vector<std::shared_ptr<BasicBlock>> blocks_;
   std::shared_ptr<Head> head_;
 };

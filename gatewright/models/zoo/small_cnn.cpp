@@ -1,6 +1,6 @@
 #include "gatewright/base/registry.h"
-#include "gatewright/models/layers.h"
 #include "gatewright/models/network.h"
+#include "gatewright/models/routed_layers.h"
 
 namespace gw::inline models {
 namespace {
@@ -25,20 +25,20 @@ class SmallCnn : public Backbone {
              "models/small_cnn: expected images of at least 8x8, got {}x{}", shape.height, shape.width);
     const int64_t stem = options.width, one = context.narrow(2 * stem), two = context.narrow(4 * stem);
     stem_ = register_module(
-        "stem", std::make_shared<FlowConv>(ops::ConvNormShape{shape.channels, stem}, context, "stem"));
-    conv1_ = register_module(
-        "conv1",
-        std::make_shared<FlowConv>(ops::ConvNormShape{stem, one, 3, 1, shape.experts}, context, "conv1"));
-    conv2_ = register_module(
-        "conv2",
-        std::make_shared<FlowConv>(ops::ConvNormShape{one, two, 3, 1, shape.experts}, context, "conv2"));
-    conv3_ = register_module(
-        "conv3",
-        std::make_shared<FlowConv>(ops::ConvNormShape{two, two, 3, 1, shape.experts}, context, "conv3"));
+        "stem", std::make_shared<RoutedConvNorm>(ops::ConvNormShape{shape.channels, stem}, context, "stem"));
+    conv1_ =
+        register_module("conv1", std::make_shared<RoutedConvNorm>(
+                                     ops::ConvNormShape{stem, one, 3, 1, shape.experts}, context, "conv1"));
+    conv2_ =
+        register_module("conv2", std::make_shared<RoutedConvNorm>(
+                                     ops::ConvNormShape{one, two, 3, 1, shape.experts}, context, "conv2"));
+    conv3_ =
+        register_module("conv3", std::make_shared<RoutedConvNorm>(
+                                     ops::ConvNormShape{two, two, 3, 1, shape.experts}, context, "conv3"));
     head_ = register_module("head", std::make_shared<Head>(two, shape.classes, context.init().fork("head")));
   }
 
-  at::Tensor forward(const Flow& images) override {
+  at::Tensor forward(const BucketedBatch& images) override {
     auto x = max_pool(stem_->forward(images), 2);
     x = max_pool(conv1_->forward(x), 2);
     x = max_pool(conv2_->forward(x), 2);
@@ -46,7 +46,7 @@ class SmallCnn : public Backbone {
   }
 
  private:
-  std::shared_ptr<FlowConv> stem_, conv1_, conv2_, conv3_;
+  std::shared_ptr<RoutedConvNorm> stem_, conv1_, conv2_, conv3_;
   std::shared_ptr<Head> head_;
 };
 

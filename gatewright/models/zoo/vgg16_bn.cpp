@@ -1,8 +1,8 @@
 #include <array>
 
 #include "gatewright/base/registry.h"
-#include "gatewright/models/layers.h"
 #include "gatewright/models/network.h"
+#include "gatewright/models/routed_layers.h"
 
 namespace gw::inline models {
 namespace {
@@ -40,7 +40,7 @@ class Vgg16Bn : public Backbone {
       for (int64_t i = 0; i < kConvs[group]; ++i) {
         const auto name = "conv" + std::to_string(group + 1) + "_" + std::to_string(i + 1);
         const ops::ConvNormShape conv{in, out, 3, 1, convs_.empty() ? 1 : shape.experts};
-        convs_.push_back(register_module(name, std::make_shared<FlowConv>(conv, context, name)));
+        convs_.push_back(register_module(name, std::make_shared<RoutedConvNorm>(conv, context, name)));
         in = out;
       }
       ends_.push_back(convs_.size());
@@ -51,7 +51,7 @@ class Vgg16Bn : public Backbone {
     head3_ = register_module("head3", std::make_shared<Head>(kHidden, shape.classes, rng.fork("3")));
   }
 
-  at::Tensor forward(const Flow& images) override {
+  at::Tensor forward(const BucketedBatch& images) override {
     auto x = images;
     size_t i = 0;
     for (const size_t end : ends_) {
@@ -64,7 +64,7 @@ class Vgg16Bn : public Backbone {
 
  private:
   static constexpr int64_t kPooled = 2, kHidden = 256;
-  std::vector<std::shared_ptr<FlowConv>> convs_;
+  std::vector<std::shared_ptr<RoutedConvNorm>> convs_;
   std::vector<size_t> ends_;  ///< convolutions up to the end of each group
   std::shared_ptr<Head> head1_, head2_, head3_;
 };

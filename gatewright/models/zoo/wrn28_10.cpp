@@ -1,6 +1,6 @@
 #include "gatewright/base/registry.h"
-#include "gatewright/models/layers.h"
 #include "gatewright/models/network.h"
+#include "gatewright/models/routed_layers.h"
 
 namespace gw::inline models {
 namespace {
@@ -15,27 +15,27 @@ class PreActivationBlock : public torch::nn::Module {
   PreActivationBlock(int64_t in, int64_t out, int64_t stride, const ZooContext& context,
                      const std::string& name) {
     const int64_t experts = context.shape.experts;
-    norm_ = register_module("norm", std::make_shared<FlowNorm>(in));
-    conv1_ = register_module("conv1", std::make_shared<FlowConv>(ConvNormShape{in, out, 3, stride, experts},
-                                                                 context, name + ".conv1"));
-    conv2_ = register_module("conv2", std::make_shared<FlowPlainConv>(ConvNormShape{out, out, 3, 1, experts},
-                                                                      context, name + ".conv2"));
+    norm_ = register_module("norm", std::make_shared<BucketNorm>(in));
+    conv1_ =
+        register_module("conv1", std::make_shared<RoutedConvNorm>(ConvNormShape{in, out, 3, stride, experts},
+                                                                  context, name + ".conv1"));
+    conv2_ = register_module("conv2", std::make_shared<RoutedConv>(ConvNormShape{out, out, 3, 1, experts},
+                                                                   context, name + ".conv2"));
     if (in == out && stride == 1) return;
     const ConvNormShape one{in, out, 1, stride, experts};
-    shortcut_ =
-        register_module("shortcut", std::make_shared<FlowPlainConv>(one, context, name + ".shortcut"));
+    shortcut_ = register_module("shortcut", std::make_shared<RoutedConv>(one, context, name + ".shortcut"));
   }
 
-  Flow forward(const Flow& x) {
-    const Flow active = norm_->forward(x);
-    const Flow y = conv2_->forward(conv1_->forward(active));
-    return sum(y, shortcut_ ? shortcut_->forward(active) : x);
+  BucketedBatch forward(const BucketedBatch& x) {
+    const BucketedBatch active = norm_->forward(x);
+    const BucketedBatch y = conv2_->forward(conv1_->forward(active));
+    return bucket_sum(y, shortcut_ ? shortcut_->forward(active) : x);
   }
 
  private:
-  std::shared_ptr<FlowNorm> norm_;
-  std::shared_ptr<FlowConv> conv1_;
-  std::shared_ptr<FlowPlainConv> conv2_, shortcut_;
+  std::shared_ptr<BucketNorm> norm_;
+  std::shared_ptr<RoutedConvNorm> conv1_;
+  std::shared_ptr<RoutedConv> conv2_, shortcut_;
 };
 
 /// Wide ResNet in pre-activation form: 3×3 stem of 16 channels, three stages of (depth − 4) / 6 blocks with
@@ -66,8 +66,8 @@ class WideResNet : public Backbone {
     GW_CHECK(shape.height >= 8 && shape.width >= 8,
              "models/wrn28_10: expected images of at least 8x8, got {}x{}", shape.height, shape.width);
     int64_t in = context.narrow(16);
-    stem_ = register_module(
-        "stem", std::make_shared<FlowPlainConv>(ConvNormShape{shape.channels, in}, context, "stem"));
+    stem_ = register_module("stem",
+                            std::make_shared<RoutedConv>(ConvNormShape{shape.channels, in}, context, "stem"));
     for (int64_t stage = 0; stage < 3; ++stage) {
       for (int64_t b = 0; b < (options.depth - 4) / 6; ++b) {
         const int64_t out = context.narrow((16 * options.widen) << stage),
@@ -78,20 +78,20 @@ class WideResNet : public Backbone {
         in = out;
       }
     }
-    norm_ = register_module("norm", std::make_shared<FlowNorm>(in));
+    norm_ = register_module("norm", std::make_shared<BucketNorm>(in));
     head_ = register_module("head", std::make_shared<Head>(in, shape.classes, context.init().fork("head")));
   }
 
-  at::Tensor forward(const Flow& images) override {
+  at::Tensor forward(const BucketedBatch& images) override {
     auto x = stem_->forward(images);
     for (auto& block : blocks_) x = block->forward(x);
     return head_->forward(pooled(norm_->forward(x)));
   }
 
  private:
-  std::shared_ptr<FlowPlainConv> stem_;
+  std::shared_ptr<RoutedConv> stem_;
   std::vector<std::shared_ptr<PreActivationBlock>> blocks_;
-  std::shared_ptr<FlowNorm> norm_;
+  std::shared_ptr<BucketNorm> norm_;
   std::shared_ptr<Head> head_;
 };
 

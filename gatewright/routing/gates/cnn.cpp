@@ -24,12 +24,13 @@ class OptionABlock : public torch::nn::Module {
                                           ConvNormShape{out, out, 3, 1, 1, true, false}, rng.fork("conv2")));
   }
 
-  at::Tensor forward(const at::Tensor& x) {
-    if (in_ == out_ && stride_ == 1) return conv2_->forward(conv1_->forward(x), x);
+  at::Tensor forward(const at::Tensor& x, std::optional<bool> train) {
+    const auto inner = conv1_->forward(x, {}, train);
+    if (in_ == out_ && stride_ == 1) return conv2_->forward(inner, x, train);
     const auto sampled = x.slice(2, 0, c10::nullopt, stride_).slice(3, 0, c10::nullopt, stride_);
     const int64_t extra = out_ - in_;
     const auto shortcut = at::constant_pad_nd(sampled, {0, 0, 0, 0, extra / 2, extra - extra / 2});
-    return conv2_->forward(conv1_->forward(x), shortcut.contiguous(at::MemoryFormat::ChannelsLast));
+    return conv2_->forward(inner, shortcut.contiguous(at::MemoryFormat::ChannelsLast), train);
   }
 
  private:
@@ -75,12 +76,14 @@ class CnnGate : public Gate {
     bias_ = register_parameter("head_bias", at::zeros({experts_}));
   }
 
-  at::Tensor forward(const at::Tensor& x) override {
+  at::Tensor forward(const at::Tensor& x) override { return score(x, {}); }
+
+  at::Tensor score(const at::Tensor& x, const RouterInputs& inputs) override {
     GW_CHECK(x.dim() == 4 && x.size(1) == channels_,
              "gates/cnn: expected images [B, {}, H, W], got {} dimensions", channels_, x.dim());
     auto y = x;
-    for (auto& conv : convs_) y = conv->forward(y);
-    for (auto& block : blocks_) y = block->forward(y);
+    for (auto& conv : convs_) y = conv->forward(y, {}, inputs.train);
+    for (auto& block : blocks_) y = block->forward(y, inputs.train);
     return ops::linear(y.mean({2, 3}), weight_, bias_);
   }
 

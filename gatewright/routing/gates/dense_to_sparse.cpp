@@ -56,7 +56,7 @@ class DenseToSparse : public Gate {
   }
 
   at::Tensor score(const at::Tensor& x, const RouterInputs& inputs) override {
-    if (options_.anneal_to > 0 && is_training()) {
+    if (options_.anneal_to > 0 && inputs.train.value_or(is_training())) {
       GW_CHECK(inputs.step >= 0,
                "gates/dense_to_sparse: expected the training step, by which the temperature falls, got none; "
                "set RouterInputs::step");

@@ -17,9 +17,9 @@ class Natural : public Objective {
   Natural(const Options&, const Context&) {}
 
   StepReport step(StepContext& c) override {
-    const auto out = c.model.answer(c.batch, {c.rng, c.done, RoutePurpose::kClean});
+    const auto out = c.model.answer(c.batch, c.pass(c.rng));
     const auto task_loss = c.task.loss(out, c.batch);
-    const auto balance = balance_of(out);
+    const auto balance = balance_of(out.plans);
     const auto loss = balance.defined() ? task_loss + balance : task_loss;
     c.experts.step(parameter_gradients(loss, c.experts.values(), "loss"), c.lr);
     StepReport report;
@@ -27,17 +27,8 @@ class Natural : public Objective {
     c.task.finish(report.values);
     report.values["loss"] = loss.item<double>();
     if (balance.defined()) report.values["balance_loss"] = balance.item<double>();
-    report.load = first_load(out);
+    report.load = first_load(out.plans);
     return report;
-  }
-
- private:
-  static at::Tensor balance_of(const Output& out) {
-    at::Tensor sum;
-    for (const auto& sited : out.plans) {
-      for (const auto& item : sited.plan.aux) sum = sum.defined() ? sum + item.second : item.second;
-    }
-    return sum;
   }
 };
 

@@ -17,7 +17,7 @@ void check_mode(const Network& network) {
 Victim::Response NetworkVictim::respond(const at::Tensor& images) {
   check_mode(network_);
   const ops::FrozenParameters frozen;
-  ForwardOptions options;
+  auto options = base_;
   options.straight_through = false;
   options.purpose = RoutePurpose::kSearch;
   const auto out = network_.forward(images, options);
@@ -27,7 +27,7 @@ Victim::Response NetworkVictim::respond(const at::Tensor& images) {
 at::Tensor NetworkVictim::respond_forced(const at::Tensor& images, int64_t expert) {
   check_mode(network_);
   const ops::FrozenParameters frozen;
-  ForwardOptions options;
+  auto options = base_;
   options.forced_expert = expert;
   options.straight_through = false;
   return network_.forward(images, options).logits;

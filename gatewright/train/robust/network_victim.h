@@ -10,7 +10,9 @@ namespace gw::inline train {
 /// A network in training mode is refused (ValueError). Parameters are constants (batch norm folded).
 class NetworkVictim : public Victim {
  public:
-  explicit NetworkVictim(Network& network) : network_(network) {}
+  /// `base`: step and tap of the passes; their draws and purpose are the search's.
+  explicit NetworkVictim(Network& network, const ForwardOptions& base = {})
+      : network_(network), base_(base) {}
   Response respond(const at::Tensor& images) override;
   at::Tensor respond_forced(const at::Tensor& images, int64_t expert) override;
   int64_t experts() const override { return network_.shape().experts; }
@@ -18,6 +20,7 @@ class NetworkVictim : public Victim {
 
  private:
   Network& network_;
+  ForwardOptions base_;
 };
 
 }  // namespace gw::inline train

@@ -21,11 +21,12 @@ void TradesOptions::fields(OptionVisitor& v) {
 }
 
 at::Tensor trades_images(Network& network, const at::Tensor& images, const at::Tensor& scores,
-                         const TradesOptions& options, double epsilon, const Rng& rng) {
+                         const TradesOptions& options, double epsilon, const ForwardOptions& base) {
   const EvaluationScope evaluation(network);
   const ops::FrozenParameters frozen;
   at::Tensor target;
-  ForwardOptions pass;
+  const Rng rng = base.rng;
+  ForwardOptions pass = base;
   pass.purpose = RoutePurpose::kSearch;
   pass.rng = rng.fork("draws");  // the same for all passes of this search, which needs one function to climb,
                                  // and others for the next

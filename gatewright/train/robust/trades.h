@@ -38,11 +38,12 @@ class EvaluationScope {
 
 /// Images that maximise KL(f(x) ‖ f(x')) + w·KL(s(x) ‖ s(x')), summed over the batch.
 /// The network is put into evaluation mode for the search and back into its former mode afterwards.
+/// `base`: draws, step and tap of the search; its purpose is kSearch.
 /// `scores`: the router's answer on clean images, the target of its term; undefined: no such term.
 /// Source: Zhang et al. 2019, arXiv 1901.08573 (TRADES); router term of Zhang et al. 2023, arXiv 2308.10110,
 ///         as in its code.
 at::Tensor trades_images(Network& network, const at::Tensor& images, const at::Tensor& scores,
-                         const TradesOptions& options, double epsilon, const Rng& rng);
+                         const TradesOptions& options, double epsilon, const ForwardOptions& base);
 
 /// KL(softmax(reference) ‖ softmax(logits)), summed over classes, mean over the batch; both sides carry
 /// gradients.

@@ -52,7 +52,7 @@ class ImageClassification : public Task {
               {{"steps", steps}, {"step_size", std::min(1.0, 2.5 * epsilon_ / static_cast<double>(steps))}}}}
             .dump();
     auto& network = image_network(pass.model, "tasks/image_classification");
-    const auto result = evaluate(network, pass.set, quick, epsilon_, pass.rng, {}, pass.frame);
+    const auto result = evaluate(network, pass.set, quick, epsilon_, pass.rng, {}, pass.frame, pass.tap);
     Measured out;
     out.metrics["clean_accuracy"] = result.clean_accuracy;
     if (validation_steps_ > 0) out.metrics["robust_accuracy"] = result.robust_accuracy.at("pgd");
@@ -63,7 +63,8 @@ class ImageClassification : public Task {
 
   Measured test(const EvaluationPass& pass) const override {
     auto& network = image_network(pass.model, "tasks/image_classification");
-    const auto result = evaluate(network, pass.set, evaluation_, epsilon_, pass.rng, pass.tick, pass.frame);
+    const auto result =
+        evaluate(network, pass.set, evaluation_, epsilon_, pass.rng, pass.tick, pass.frame, pass.tap);
     Measured out;
     out.details = evaluation_json(result);
     out.metrics["clean_accuracy"] = result.clean_accuracy;

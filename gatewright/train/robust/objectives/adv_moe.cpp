@@ -48,12 +48,17 @@ class AdvMoe : public Objective {
     GW_CHECK(c.network().image_routed() && c.router != nullptr,
              "objectives/adv_moe: expected a network with an image-level router, got none; "
              "set network.experts >= 2 and routing = \"image\", or use objectives/trades");
+    GW_CHECK(
+        !c.network().balanced(),
+        "objectives/adv_moe: expected no network.balancers, whose losses its alternating steps would not "
+        "see, got some; set objective.balancer");
     StepReport report;
-    const auto scores =
-        c.network().route(c.batch.at("image"));  // training mode, with its graph: the router step uses it too
+    const auto scores = c.network().route(
+        c.batch.at("image"),
+        c.pass(c.rng.fork("router")));  // training mode, with its graph: the router step uses it too
     expert_step(c, scores, report);
     const auto adversarial = trades_images(c.network(), c.batch.at("image"), scores, options_, epsilon_,
-                                           c.rng.fork("router_attack"));
+                                           c.pass(c.rng.fork("router_attack")));
     options_.router_target == "bilevel" ? bilevel_step(c, adversarial, report)
                                         : label_step(c, scores, adversarial, report);
     return report;
@@ -63,12 +68,11 @@ class AdvMoe : public Objective {
   void expert_step(StepContext& c, const at::Tensor& scores, StepReport& report) {
     const auto& y = c.batch.at("label");
     const auto adversarial = trades_images(c.network(), c.batch.at("image"), scores, options_, epsilon_,
-                                           c.rng.fork("expert_attack"));
-    ForwardOptions given, silent;  // decisions without a gradient to the router
-    given.record_router = silent.record_router = false;
+                                           c.pass(c.rng.fork("expert_attack")));
+    auto given = c.pass(c.rng.fork("expert_clean"));
+    auto silent = c.pass(c.rng.fork("expert_attacked"), RoutePurpose::kAttacked);
+    given.record_router = silent.record_router = false;  // decisions without a gradient to the router
     given.scores = scores;
-    silent.purpose = RoutePurpose::kAttacked;
-    given.rng = c.rng.fork("expert_clean"), silent.rng = c.rng.fork("expert_attacked");
     const auto clean = c.network().forward(c.batch.at("image"), given);
     const auto attacked = c.network().forward(adversarial, silent);
     const auto loss =
@@ -77,7 +81,7 @@ class AdvMoe : public Objective {
     report.values = {{"loss", loss.item<double>()},
                      {"clean_accuracy", accuracy(clean.logits, y)},
                      {"robust_accuracy", accuracy(attacked.logits, y)}};
-    report.load = first_load(clean);
+    report.load = first_load(clean.plans);
     const auto flips = clean.scores.argmax(1).ne(attacked.scores.argmax(1));
     report.values["flip_rate"] = flips.to(at::kDouble).mean().item<double>();
   }
@@ -85,8 +89,9 @@ class AdvMoe : public Objective {
   void label_step(StepContext& c, const at::Tensor& scores, const at::Tensor& adversarial,
                   StepReport& report) {
     const auto target = c.batch.at("label").remainder(c.network().shape().experts);
-    const auto loss = options_.alpha * at::cross_entropy_loss(scores, target) +
-                      options_.beta * mean_kl(scores, c.network().route(adversarial));
+    const auto loss =
+        options_.alpha * at::cross_entropy_loss(scores, target) +
+        options_.beta * mean_kl(scores, c.network().route(adversarial, c.pass(c.rng.fork("router"))));
     note_reach(c, report, "router loss", loss);
     c.router->step(parameter_gradients(loss, c.router->values(), "router loss"), c.lr);
     report.values["router_loss"] = loss.item<double>();
@@ -96,13 +101,13 @@ class AdvMoe : public Objective {
     const EvaluationScope statistics(c.network().backbone());
     std::optional<ops::FrozenParameters> frozen(
         std::in_place);  // experts are constants here: batch norm folded, no weight gradients
-    const auto clean = c.network().forward(c.batch.at("image"), drawing_from(c.rng.fork("router_clean")));
-    const auto attacked = c.network().forward(
-        adversarial, drawing_from(c.rng.fork("router_attacked"), RoutePurpose::kAttacked));
+    const auto clean = c.network().forward(c.batch.at("image"), c.pass(c.rng.fork("router_clean")));
+    const auto attacked =
+        c.network().forward(adversarial, c.pass(c.rng.fork("router_attacked"), RoutePurpose::kAttacked));
     auto loss = at::cross_entropy_loss(clean.logits, c.batch.at("label")) +
                 options_.beta * mean_kl(clean.logits, attacked.logits);
     if (balancer_) {
-      const auto balance = balancer_->loss(clean.plans.front());
+      const auto balance = balancer_->loss(clean.plans.front().plan);
       note_reach(c, report, "balance", balance);
       loss = loss + balance;
     }

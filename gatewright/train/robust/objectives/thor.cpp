@@ -34,6 +34,10 @@ class Thor : public Objective {
     GW_CHECK(experts >= 2,
              "objectives/thor: expected a network of at least two experts, got {}; set network.experts",
              experts);
+    GW_CHECK(
+        !c.network().balanced(),
+        "objectives/thor: expected no network.balancers, since draws make no scores to balance, got some; "
+        "leave them out");
     const auto first = answer(c, 0), second = answer(c, 1);
     const auto agreement = (mean_kl(first, second) + mean_kl(second, first)) / 2;
     const auto& y = c.batch.at("label");
@@ -49,8 +53,7 @@ class Thor : public Objective {
 
  private:
   static at::Tensor answer(const StepContext& c, int64_t place) {
-    ForwardOptions options;
-    options.rng = c.rng.fork("objectives/thor");
+    auto options = c.pass(c.rng.fork("objectives/thor"));
     options.drawn_place = place;
     return c.network().forward(c.batch.at("image"), options).logits;
   }

@@ -33,26 +33,29 @@ class Trades : public Objective {
 
   StepReport step(StepContext& c) override {
     const auto& y = c.batch.at("label");
-    const auto scores = options_.router_weight > 0 ? c.network().route(c.batch.at("image")) : at::Tensor();
-    const auto adversarial =
-        trades_images(c.network(), c.batch.at("image"), scores, options_, epsilon_, c.rng.fork("attack"));
-    const auto clean = c.network().forward(c.batch.at("image"), drawing_from(c.rng.fork("clean")));
+    const auto scores =
+        options_.router_weight > 0 ? c.network().route(c.batch.at("image"), c.pass(c.rng)) : at::Tensor();
+    const auto adversarial = trades_images(c.network(), c.batch.at("image"), scores, options_, epsilon_,
+                                           c.pass(c.rng.fork("attack")));
+    const auto clean = c.network().forward(c.batch.at("image"), c.pass(c.rng.fork("clean")));
     const auto attacked =
-        c.network().forward(adversarial, drawing_from(c.rng.fork("attacked"), RoutePurpose::kAttacked));
+        c.network().forward(adversarial, c.pass(c.rng.fork("attacked"), RoutePurpose::kAttacked));
     auto loss =
         at::cross_entropy_loss(clean.logits, y) + options_.beta * mean_kl(clean.logits, attacked.logits);
     StepReport report;
     if (balancer_ && !clean.plans.empty()) {
-      auto balance = balancer_->loss(clean.plans.front());
-      for (size_t i = 1; i < clean.plans.size(); ++i) balance = balance + balancer_->loss(clean.plans[i]);
+      auto balance = balancer_->loss(clean.plans.front().plan);
+      for (size_t i = 1; i < clean.plans.size(); ++i)
+        balance = balance + balancer_->loss(clean.plans[i].plan);
       note_reach(c, report, "balance", balance);
       loss = loss + balance;
     }
+    if (const auto own = balance_of(clean.plans); own.defined()) loss = loss + own;
     c.experts.step(parameter_gradients(loss, c.experts.values(), "loss"), c.lr);
     report.values = {{"loss", loss.item<double>()},
                      {"clean_accuracy", accuracy(clean.logits, y)},
                      {"robust_accuracy", accuracy(attacked.logits, y)}};
-    report.load = first_load(clean);
+    report.load = first_load(clean.plans);
     return report;
   }
 

@@ -1,20 +1,20 @@
 #pragma once
-// Layers over a Flow, shared by the backbones of the zoo.
+// Layers over bucketed batches, shared by the backbones of the zoo.
 #include <torch/nn/module.h>
 
-#include "gatewright/models/flow.h"
+#include "gatewright/mixture/buckets.h"
 #include "gatewright/models/routing_context.h"
 
 namespace gw::inline models {
 
 /// Convolution → batch norm → (+ residual) → ReLU over buckets; with per-layer routing it decides anew on its
 /// own input.
-class FlowConv : public torch::nn::Module {
+class RoutedConvNorm : public torch::nn::Module {
  public:
   /// `shape.experts` > 1 makes the convolution routed. `context` gives the layer's own router when routing is
   /// per layer.
-  FlowConv(ops::ConvNormShape shape, const ZooContext& context, const std::string& name);
-  Flow forward(const Flow& x, const Flow* residual = nullptr);
+  RoutedConvNorm(ops::ConvNormShape shape, const ZooContext& context, const std::string& name);
+  BucketedBatch forward(const BucketedBatch& x, const BucketedBatch* residual = nullptr);
 
  private:
   std::shared_ptr<ops::ConvNorm> conv_;
@@ -22,20 +22,20 @@ class FlowConv : public torch::nn::Module {
 };
 
 /// Batch norm → ReLU over buckets (pre-activation networks).
-class FlowNorm : public torch::nn::Module {
+class BucketNorm : public torch::nn::Module {
  public:
-  explicit FlowNorm(int64_t channels);
-  Flow forward(const Flow& x);
+  explicit BucketNorm(int64_t channels);
+  BucketedBatch forward(const BucketedBatch& x);
 
  private:
   at::Tensor gamma_, beta_, running_mean_, running_var_;
 };
 
 /// Convolution alone over buckets, routed when `shape.experts` > 1 (pre-activation networks).
-class FlowPlainConv : public torch::nn::Module {
+class RoutedConv : public torch::nn::Module {
  public:
-  FlowPlainConv(ops::ConvNormShape shape, const ZooContext& context, const std::string& name);
-  Flow forward(const Flow& x);
+  RoutedConv(ops::ConvNormShape shape, const ZooContext& context, const std::string& name);
+  BucketedBatch forward(const BucketedBatch& x);
 
  private:
   ops::ConvNormShape shape_;
@@ -54,15 +54,15 @@ class Head : public torch::nn::Module {
 };
 
 /// Global average pool of every part, rows back in original order: [B, C].
-at::Tensor pooled(const Flow& flow);
+at::Tensor pooled(const BucketedBatch& batch);
 /// Average pool of every part to size×size, whatever its own size (smaller maps repeat), flattened: [B,
 /// C·size²].
-at::Tensor pooled(const Flow& flow, int64_t size);
+at::Tensor pooled(const BucketedBatch& batch, int64_t size);
 /// `ceil`: an incomplete window at the edge counts, so that a map never vanishes (7 → 4 → 2 → 1 → 1).
-Flow max_pool(const Flow& flow, int64_t size, bool ceil = false);
-Flow average_pool(const Flow& flow, int64_t size);
-Flow sum(const Flow& a, const Flow& b);
+BucketedBatch max_pool(const BucketedBatch& batch, int64_t size, bool ceil = false);
+BucketedBatch average_pool(const BucketedBatch& batch, int64_t size);
+BucketedBatch bucket_sum(const BucketedBatch& a, const BucketedBatch& b);
 /// Channel concatenation, part by part (DenseNet).
-Flow concatenate(const Flow& a, const Flow& b);
+BucketedBatch concatenate(const BucketedBatch& a, const BucketedBatch& b);
 
 }  // namespace gw::inline models

@@ -1,10 +1,10 @@
-#include "gatewright/models/flow.h"
+#include "gatewright/mixture/buckets.h"
 
 #include <ATen/ATen.h>
 
 #include "gatewright/base/error.h"
 
-namespace gw::inline models {
+namespace gw::inline mixture {
 namespace {
 
 std::vector<at::Tensor> cut(const at::Tensor& rows, const std::vector<int64_t>& sizes) {
@@ -41,16 +41,16 @@ void check_one_expert_each(const RoutingPlan& plan) {
            weight.masked_select(weight.ne(1))[0].item<double>(), kRemedy);
 }
 
-std::shared_ptr<const Arrangement> arrange(const RoutingPlan& plan, Execution execution) {
+std::shared_ptr<const BucketIndex> index_buckets(const RoutingPlan& plan, Execution execution) {
   check_one_expert_each(plan);
-  auto out = std::make_shared<Arrangement>();
+  auto out = std::make_shared<BucketIndex>();
   out->batch = plan.tokens;
   const bool gated = plan.weight.defined() && plan.weight.requires_grad();
   const auto inverse = plan.token.argsort();
   if (execution == Execution::kMasked && plan.experts() > 1) {
     out->expert = {0};
     out->masked_expert = chosen_experts(plan);
-    if (gated) out->gate = {plan.weight.index_select(0, inverse)};
+    if (gated) out->route_weight = {plan.weight.index_select(0, inverse)};
     out->sizes = {plan.tokens};
     return out;
   }
@@ -60,28 +60,29 @@ std::shared_ptr<const Arrangement> arrange(const RoutingPlan& plan, Execution ex
     out->sizes.push_back(plan.rows_of(e));
   }
   if (out->expert.empty()) out->expert = {0}, out->sizes = {0};
-  if (gated) out->gate = cut(plan.weight, out->sizes);
+  if (gated) out->route_weight = cut(plan.weight, out->sizes);
   if (out->expert.size() > 1)
     out->token = plan.token, out->inverse = inverse;  // one bucket: rows are sorted by token already
   return out;
 }
 
-Flow enter(const at::Tensor& x, std::shared_ptr<const Arrangement> arrangement) {
-  GW_CHECK(x.size(0) == arrangement->batch, "flow: expected {} images as in the plan, got {}",
-           arrangement->batch, x.size(0));
-  const auto rows = arrangement->token.defined() ? x.index_select(0, arrangement->token) : x;
-  auto parts = arrangement->sizes.size() == 1 ? std::vector<at::Tensor>{rows} : cut(rows, arrangement->sizes);
-  return {std::move(parts), std::move(arrangement)};
+BucketedBatch into_buckets(const at::Tensor& x, std::shared_ptr<const BucketIndex> index,
+                           BucketedPass* pass) {
+  GW_CHECK(x.size(0) == index->batch, "network: expected {} images as in the plan, got {}", index->batch,
+           x.size(0));
+  const auto rows = index->token.defined() ? x.index_select(0, index->token) : x;
+  auto parts = index->sizes.size() == 1 ? std::vector<at::Tensor>{rows} : cut(rows, index->sizes);
+  return {std::move(parts), std::move(index), pass};
 }
 
-at::Tensor leave(const Flow& flow) {
-  const auto rows = flow.parts.size() == 1 ? flow.parts[0] : at::cat(flow.parts, 0);
-  return flow.arrangement->inverse.defined() ? rows.index_select(0, flow.arrangement->inverse) : rows;
+at::Tensor out_of_buckets(const BucketedBatch& batch) {
+  const auto rows = batch.parts.size() == 1 ? batch.parts[0] : at::cat(batch.parts, 0);
+  return batch.index->inverse.defined() ? rows.index_select(0, batch.index->inverse) : rows;
 }
 
-Flow rearrange(const Flow& flow, const std::shared_ptr<const Arrangement>& arrangement) {
-  if (flow.arrangement == arrangement) return flow;
-  return enter(leave(flow), arrangement);
+BucketedBatch rebucketed(const BucketedBatch& batch, const std::shared_ptr<const BucketIndex>& index) {
+  if (batch.index == index) return batch;
+  return into_buckets(out_of_buckets(batch), index, batch.pass);
 }
 
-}  // namespace gw::inline models
+}  // namespace gw::inline mixture

@@ -1,0 +1,83 @@
+#include "gatewright/mixture/execute.h"
+
+#include <ATen/ATen.h>
+
+#include <array>
+
+#include "gatewright/base/error.h"
+
+namespace gw::inline mixture {
+namespace {
+
+constexpr std::array<const char*, 3> kNames{"fused", "bucketed", "masked"};
+
+/// The weights of planned experts, given back in any case: a store that counts would keep them for ever after
+/// an expert's error.
+class HeldWeights {
+ public:
+  HeldWeights(WeightStore& store, const std::vector<int64_t>& offsets) : store_(store), offsets_(offsets) {
+    store_.acquire(offsets_);
+  }
+  ~HeldWeights() {
+    try {
+      if (!released_) store_.release(offsets_);
+    } catch (...) {  // the error under way is the one to tell
+    }
+  }
+  HeldWeights(const HeldWeights&) = delete;
+  HeldWeights& operator=(const HeldWeights&) = delete;
+  void release() {
+    released_ = true;
+    store_.release(offsets_);
+  }
+
+ private:
+  WeightStore& store_;
+  const std::vector<int64_t>& offsets_;
+  bool released_ = false;
+};
+
+at::Tensor masked(Bank& bank, const at::Tensor& x, const RoutingPlan& plan) {
+  const auto weights = dense_weights(plan);
+  std::vector<int64_t> per_row(static_cast<size_t>(x.dim()), 1);
+  per_row[0] = plan.tokens;
+  at::Tensor y;
+  for (int64_t e = 0; e < plan.experts(); ++e) {
+    auto answer = bank.run_one(x, e);
+    answer = answer * weights.select(1, e).to(answer.scalar_type()).view(per_row);
+    y = y.defined() ? y + answer : answer;
+  }
+  return y;
+}
+
+}  // namespace
+
+Execution execution_named(const std::string& name) {
+  for (size_t i = 0; i < kNames.size(); ++i) {
+    if (name == kNames[i]) return static_cast<Execution>(i);
+  }
+  fail("mixture: unknown execution \"{}\"{}", name, near_miss(name, {kNames.begin(), kNames.end()}));
+}
+
+at::Tensor execute(Bank& bank, const at::Tensor& x, const RoutingPlan& plan, Execution execution,
+                   WeightStore& store, TokenExchange* exchange) {
+  const bool gathered = exchange != nullptr || plan.soft() || execution == Execution::kBucketed;
+  if (!gathered) {
+    HeldWeights held(store, plan.offsets);
+    auto y = execution == Execution::kMasked ? masked(bank, x, plan)
+                                             : bank.mix(x, plan.offsets, plan.token, plan.weight);
+    held.release();
+    return y;
+  }
+  std::vector<int64_t> offsets = plan.offsets;
+  auto here = plan.soft() ? at::matmul(plan.dispatch.to(x.scalar_type()), x) : x.index_select(0, plan.token);
+  if (exchange != nullptr) here = exchange->dispatch(here, plan, offsets);
+  HeldWeights held(store, offsets);
+  auto answers = bank.forward(here, offsets);
+  held.release();
+  if (exchange != nullptr) answers = exchange->collect(answers, plan);
+  return plan.soft() ? at::matmul(plan.combine.to(x.scalar_type()), answers)
+                     : scatter_rows(answers, plan.token, plan.weight, plan.tokens);
+}
+
+}  // namespace gw::inline mixture
