@@ -107,6 +107,11 @@ void check_finite(const SafetensorsFile& file, const std::string& path) {
 
 void seal_checkpoint(SafetensorsFile& file) { file.metadata[kChecksum] = checksum_of(file); }
 
+std::string checkpoint_checksum(const SafetensorsFile& file) {
+  const auto it = file.metadata.find(kChecksum);
+  return it == file.metadata.end() ? "" : it->second;
+}
+
 SafetensorsFile pack_checkpoint(const torch::nn::Module& network, const Optimizer* experts,
                                 const Optimizer* router, const Progressed& progressed, const Json& config) {
   SafetensorsFile file;

@@ -24,6 +24,8 @@ SafetensorsFile pack_checkpoint(const torch::nn::Module& network, const Optimize
 /// Writes the checksum of everything else into the header, as pack_checkpoint does; for a file that was
 /// changed on purpose.
 void seal_checkpoint(SafetensorsFile& file);
+/// The checksum that the file carries, "" for none: what tells one checkpoint from another.
+std::string checkpoint_checksum(const SafetensorsFile& file);
 /// A checkpoint from a file. Errors: ValueError with the remedy for an empty, cut, damaged or foreign file,
 /// and for one of an earlier format, which had no checksum that must be there: it is made again, not
 /// believed; IoError.

@@ -1,5 +1,7 @@
 #include "gatewright/train/config.h"
 
+#include <nlohmann/json.hpp>
+
 namespace gw::inline train {
 
 void TrainConfig::fields(OptionVisitor& v) {
@@ -28,6 +30,21 @@ void TrainConfig::fields(OptionVisitor& v) {
             "PGD steps of the validation's robust accuracy; 0: clean accuracy only", 0, 1000);
   v.table("evaluation", evaluation, "what is measured on the test images");
   v.table("routes", routes, "recording and replay of decisions: {record = true}");
+  v.table("start", start, "weights to start from, a checkpoint's: {checkpoint = \"best.safetensors\"}");
+}
+
+Json TrainConfig::document() const {
+  auto copy = *this;
+  Json json = write_options(copy);
+  for (const char* later : {"start"}) {
+    if (json.at(later).empty()) json.erase(later);
+  }
+  return json;
+}
+
+void StartOptions::fields(OptionVisitor& v) {
+  v.text("checkpoint", checkpoint, "file of a checkpoint; empty: none");
+  v.text("crc32c", crc32c, "checksum that the checkpoint must have; empty: any, the run notes it");
 }
 
 void EvaluationConfig::fields(OptionVisitor& v) {

@@ -1,5 +1,7 @@
 #include "gatewright/train/recipe.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -67,6 +69,31 @@ void check_name(const std::string& where, const char* what, const std::string& n
            where, what, kLetters, shown(name));
 }
 
+void check_origin(const std::string& where, const Json& arm) {
+  const auto kind = arm.find("kind"), from = arm.find("from");
+  GW_CHECK(kind == arm.end() || kind->is_string(), "recipe {}: expected text for \"kind\", got {}", where,
+           kind == arm.end() ? "" : kind->dump());
+  const auto text = [](const Json& value) { return value.is_string(); };
+  GW_CHECK(
+      from == arm.end() || text(*from) || (from->is_array() && std::all_of(from->begin(), from->end(), text)),
+      "recipe {}: expected an arm or a list of arms for \"from\", got {}", where,
+      from == arm.end() ? "" : from->dump().substr(0, 60));
+}
+
+/// Adds `arm` behind everything that it starts from. `path` are the arms that wait for it.
+void visit(const Recipe& recipe, const std::string& arm, std::vector<std::string>& path,
+           std::vector<std::string>& order) {
+  if (std::find(order.begin(), order.end(), arm) != order.end()) return;
+  const auto met = std::find(path.begin(), path.end(), arm);
+  GW_CHECK(met == path.end(),
+           "recipe {}: expected arms that do not start from each other in a circle, got {} from {}",
+           recipe.name, fmt::join(met, path.end(), " from "), arm);
+  path.push_back(arm);
+  for (const auto& source : recipe.sources(arm)) visit(recipe, source, path, order);
+  path.pop_back();
+  order.push_back(arm);
+}
+
 void check_document(const std::string& path, const Json& document) {
   check_keys(path, document, {"name", "title", "paper", "defaults", "sizes", "arms", "marks"});
   for (const char* table : {"sizes", "arms"}) {
@@ -88,7 +115,8 @@ void check_document(const std::string& path, const Json& document) {
   for (const auto& [name, arm] : document["arms"].items()) {
     check_name("recipe " + path, "arm", name);
     const auto where = path + " arms." + name;
-    check_keys(where, arm, {"title", "sizes", "config"});
+    check_keys(where, arm, {"title", "kind", "from", "sizes", "config"});
+    check_origin(where, arm);
     const auto sizes = arm.value("sizes", Json::object());
     GW_CHECK(sizes.is_object(), "recipe {}: expected a table for \"sizes\", got {}", where,
              sizes.dump().substr(0, 60));
@@ -178,6 +206,24 @@ void Mark::fields(OptionVisitor& v) {
 
 void merge_override(Json& table, const std::string& text) { merge(table, override_table(text)); }
 
+std::string Recipe::kind(const std::string& arm) const {
+  return entry(document.at("arms"), "arm", arm).value("kind", "");
+}
+
+std::vector<std::string> Recipe::sources(const std::string& arm) const {
+  const auto& all = document.at("arms");
+  const auto from = entry(all, "arm", arm).value("from", Json::array());
+  const auto found = from.is_string() ? std::vector<std::string>{from} : from.get<std::vector<std::string>>();
+  for (const auto& source : found) entry(all, "arm", source);
+  return found;
+}
+
+std::vector<std::string> Recipe::in_order(const std::vector<std::string>& wanted) const {
+  std::vector<std::string> order, waiting;
+  for (const auto& arm : wanted) visit(*this, arm, waiting, order);
+  return order;
+}
+
 std::vector<int64_t> Recipe::seeds(const std::string& size) const {
   const auto& table = entry(document.at("sizes"), "size", size);
   const auto list = table.value("seeds", Json::array({0}));
@@ -225,6 +271,7 @@ Recipe load_recipe(const std::string& name_or_path, const std::vector<std::strin
   check_name("recipe " + recipe.path, "recipe", recipe.name);
   recipe.arms = keys(recipe.document["arms"]);
   recipe.sizes = keys(recipe.document["sizes"]);
+  recipe.in_order(recipe.arms);
   const auto marks = recipe.document.value("marks", Json::array());
   GW_CHECK(marks.is_array(), "recipe {}: expected a list of tables [[marks]], got {}", recipe.path,
            marks.dump().substr(0, 60));

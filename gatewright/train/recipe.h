@@ -27,15 +27,21 @@ struct Recipe {
   std::vector<std::string> arms, sizes;
   std::vector<Mark> marks;
 
+  /// The kind of run that the arm names (catalogue of arms), "" where it leaves that to its table.
+  std::string kind(const std::string& arm) const;
+  /// The arms whose results it starts from: from = "other", or a list.
+  std::vector<std::string> sources(const std::string& arm) const;
+  /// The given arms and all that they start from, sources first; otherwise in the given order.
+  /// Errors: ValueError for an unknown arm, and for a cycle, naming it.
+  std::vector<std::string> in_order(const std::vector<std::string>& wanted) const;
   /// Seeds of a size. Errors: ValueError for an unknown size (with the near miss).
   std::vector<int64_t> seeds(const std::string& size) const;
   /// One arm at one size with one seed: defaults ← size ← arm ← arm at that size ← overrides ("epochs=3",
   /// "objective.beta=1"). Errors: ValueError for unknown names, keys, or values out of range.
-  /// A statistical arm has no TrainConfig: see merged().
+  /// An arm that is no training has no TrainConfig: see merged().
   TrainConfig resolve(const std::string& arm, const std::string& size, int64_t seed,
                       const std::vector<std::string>& overrides = {}) const;
-  /// The same table before it is read: what kind of run it asks for is the runner's business
-  /// (gatewright/runs/check_run.h).
+  /// The same table before it is read: the options of the arm's kind (gatewright/runs/arm.h).
   Json merged(const std::string& arm, const std::string& size, int64_t seed,
               const std::vector<std::string>& overrides = {}) const;
 };
@@ -45,8 +51,8 @@ void merge_override(Json& table, const std::string& text);
 
 /// Reads recipes/<name>.toml, or a path that ends in .toml.
 /// Errors: ValueError for an unknown name (with the near miss), with line and column for malformed TOML, for
-///         unknown keys, and for marks that name an unknown arm or size or have no bound; IoError for a path
-///         that cannot be read.
+///         unknown keys, for arms that start from an unknown arm or from each other in a circle, and for
+///         marks that name an unknown arm or size or have no bound; IoError for a path that cannot be read.
 Recipe load_recipe(const std::string& name_or_path, const std::vector<std::string>& folders);
 
 }  // namespace gw::inline train

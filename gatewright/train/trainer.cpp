@@ -80,13 +80,21 @@ std::shared_ptr<Network> make_network(const TrainConfig& config, const TaskData&
   return std::static_pointer_cast<Network>(model);
 }
 
-void check_config(const TrainConfig& config) {
+namespace {
+
+/// The model as it would be for data of a made-up size.
+std::shared_ptr<Model> model_without_data(const TrainConfig& config) {
   DataSpec made_up;
   made_up.channels = 3, made_up.height = made_up.width = 32, made_up.classes = 10;
   made_up.vocabulary = 256, made_up.context = 16, made_up.inputs = 4, made_up.domains = 2;
+  return model_for(config, made_up, *make_task(config));
+}
+
+}  // namespace
+
+void check_config(const TrainConfig& config) {
   make_part<Dataset>("data", Json::parse(config.data), Dataset::Context{}, 0);
-  const auto task = make_task(config);
-  const auto model = model_for(config, made_up, *task);
+  const auto model = model_without_data(config);
   {  // a policy that the model cannot follow shows in the first batch only
     const at::NoGradGuard no_grad;
     model->answer(model->example(4, Rng(0)), {Rng(0), 0, RoutePurpose::kClean});
@@ -97,6 +105,27 @@ void check_config(const TrainConfig& config) {
   parsed<AugmentOptions>("augment", config.augment);
   parsed<ClipOptions>("clip", config.clip);
   parsed<RouteOptions>("routes", config.routes);
+  parsed<StartOptions>("start", config.start);
+}
+
+void check_start(const TrainConfig& config, const TrainConfig& source, const std::string& source_name) {
+  const auto weights = pack_checkpoint(*model_without_data(source), nullptr, nullptr, {}, Json::object());
+  load_model(*model_without_data(config), weights, "of " + source_name);
+}
+
+TrainConfig noting_start(TrainConfig config) {
+  auto start = parsed<StartOptions>("start", config.start);
+  if (start.checkpoint.empty() || !start.crc32c.empty()) return config;
+  start.crc32c = checkpoint_checksum(load_checkpoint(start.checkpoint));
+  config.start = write_options(start).dump();
+  return config;
+}
+
+RecordNames record_names(const TrainConfig& config) {
+  const auto task = make_task(config);
+  RecordNames names{make_objective(config)->reports(*task), task->validated(), task->tested()};
+  names.steps.insert(names.steps.end(), {"lr", "entropy"});
+  return names;
 }
 
 Trainer::Trainer(const TrainConfig& config)
@@ -125,8 +154,23 @@ Trainer::Trainer(const TrainConfig& config)
 }
 
 Json Trainer::config_json() const {
-  auto copy = config_;
-  return write_options(copy);
+  auto json = config_.document();
+  // Equal runs have equal checkpoints, wherever the weights lay that they started from.
+  if (json.contains("start")) json["start"].erase("checkpoint");
+  return json;
+}
+
+void Trainer::load_start() {
+  const auto start = parsed<StartOptions>("start", config_.start);
+  if (start.checkpoint.empty()) return;
+  const auto file = load_checkpoint(start.checkpoint);
+  load_model(*model_, file, start.checkpoint);
+  const auto sum = checkpoint_checksum(file);
+  GW_CHECK(
+      start.crc32c.empty() || start.crc32c == sum,
+      "train: expected to start from weights with the checksum {}, got {} in {}; put the former checkpoint "
+      "back, or train again into another directory",
+      start.crc32c, sum, shown(start.checkpoint));
 }
 
 void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
@@ -149,7 +193,7 @@ void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
   if (goes_on) check_routes(options.directory, kept_of("recording"));
   if (options.resume) observer.on_resume(at_.step, kept_of("observer"));
   open_taps(options, observer, goes_on);
-  if (!goes_on) save(last, observer);  // an unwritable place is found before an hour's work
+  if (!goes_on) load_start(), save(last, observer);  // an unwritable place is found before an hour's work
 }
 
 void Trainer::open_taps(const RunOptions& options, TrainObserver& observer, bool goes_on) {

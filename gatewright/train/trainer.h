@@ -49,7 +49,8 @@ class Trainer {
   };
   /// Trains to the end. Afterwards the model holds the best checkpoint's weights.
   /// A run that was cut before its first checkpoint is resumed from the start.
-  /// Errors: NumericError naming the step when a loss, gradient, answer or weight is not finite (the last
+  /// Errors: ValueError for weights to start from that do not fit the model, naming tensors and both shapes;
+  ///         NumericError naming the step when a loss, gradient, answer or weight is not finite (the last
   ///         checkpoint of finite weights stays), Interrupted after saving,
   ///         IoError when a checkpoint cannot be written (the one before survives).
   void run(const RunOptions& options, TrainObserver& observer);
@@ -72,6 +73,7 @@ class Trainer {
   double validate(TrainObserver& observer);
   void save(const std::string& path, TrainObserver& observer) const;
   void begin(const RunOptions& options, TrainObserver& observer);
+  void load_start();
   void open_taps(const RunOptions& options, TrainObserver& observer, bool goes_on);
   RouteFrame frame(RoutePhase phase, const Batch& batch) const;
   [[noreturn]] void stopped(const NumericError& error) const;
@@ -94,6 +96,17 @@ class Trainer {
 /// anywhere in the config. Errors: ValueError. Cost: builds the model once, for data of a made-up size, and
 /// sends four examples of noise through it.
 void check_config(const TrainConfig& config);
+/// Refuses a training whose model does not fit the weights of another's, as far as that can be said without
+/// data. Errors: ValueError naming tensors and both shapes. Cost: builds both models.
+void check_start(const TrainConfig& config, const TrainConfig& source, const std::string& source_name);
+/// The config with the checksum of the weights that it starts from, which tells this run from one that starts
+/// elsewhere. Errors: as load_checkpoint.
+TrainConfig noting_start(TrainConfig config);
+/// Names of what a run of this config may record at steps and validations and measure on the test examples.
+struct RecordNames {
+  std::vector<std::string> steps, validations, tested;
+};
+RecordNames record_names(const TrainConfig& config);
 /// Task, model and data of a config without training anything: evaluation, benchmarks.
 std::shared_ptr<Task> make_task(const TrainConfig& config);
 std::shared_ptr<Model> make_model(const TrainConfig& config, const TaskData& data, const Task& task);

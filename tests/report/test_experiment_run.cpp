@@ -8,7 +8,6 @@
 #include "gatewright/base/error.h"
 #include "gatewright/report/report.h"
 #include "gatewright/runs/check_run.h"
-#include "gatewright/runs/experiment_run.h"
 #include "gatewright/runs/run_data.h"
 #include "gatewright/runs/run_directory.h"
 #include "tests/runs/scratch.h"
@@ -53,7 +52,7 @@ Recipe recipe_of(const Scratch& scratch, const std::string& text) {
 }
 
 CheckOutcome check_in(const Scratch& scratch, const Recipe& recipe) {
-  const TrainingRun run{(scratch / "out"), false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
+  const ArmRun run{(scratch / "out"), false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
   return run_check(recipe, {"tiny", {}, {}, {}, "command", "machine", "2026-01-01"}, run);
 }
 
