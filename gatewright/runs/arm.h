@@ -46,12 +46,6 @@ struct ResultTable {
   std::string note = {};                     ///< below the table
 };
 
-/// Names of what a run leaves, known before it runs: a mark that names anything else is a slip of the pen.
-/// A run need not leave all of them (a dense network has no load).
-struct LeftNames {
-  std::vector<std::string> metrics, curves, tables;
-};
-
 /// One arm with one seed. Parts: catalogue `gatewright/runs/arms/`. Their options are the arm's table as the
 /// recipe resolves it (with "name", "arm" and "seed").
 class Arm {

@@ -12,6 +12,7 @@ namespace gw::inline runs {
 namespace {
 
 std::string number(double value, const Mark& mark) {
+  if (mark.measure == "crossing" && !mark.curve.empty() && value == kInfinity) return "never";
   return fmt::format("{:.3g}{}{}", value, mark.unit.empty() ? "" : " ", mark.unit);
 }
 
@@ -22,10 +23,12 @@ Json row_of(const MarkResult& result, bool judged) {
           {"mark", fmt::format("{}: {}", mark.name, bound_text(mark))},
           {"measured", measured_text(result)},
           {"spread", seeds_text(result)},
-          {"verdict", judged ? verdict_text(result) : "not judged"},
-          {"order", mark.of_paper && measured && !mark.minus.empty()},
+          {"verdict", judged && result.unjudged.empty() ? verdict_text(result) : "not judged"},
+          {"order", mark.of_paper && measured && (!mark.minus.empty() || !mark.order.empty())},
           {"meets", result.holds},
-          {"note", mark.spread.empty() ? "" : "calibrated: " + mark.spread}};
+          {"note", judged && !result.unjudged.empty() ? result.unjudged
+                   : mark.spread.empty()              ? ""
+                                                      : "calibrated: " + mark.spread}};
 }
 
 Json row_of(const FailedRun& run) {
@@ -147,6 +150,12 @@ std::string arm_title(const Recipe& recipe, const std::string& arm) {
 }
 
 std::string bound_text(const Mark& mark) {
+  if (mark.kind() == Mark::Kind::kOrder) {
+    const auto step = mark.at_least > 0 ? ", each by ≥ " + number(mark.at_least, mark) : "";
+    return fmt::format("{}{}", fmt::join(mark.order, " < "), step);
+  }
+  if (mark.kind() == Mark::Kind::kNotWorse)
+    return fmt::format("not worse than {} by more than {}", mark.minus, number(mark.not_worse_by, mark));
   std::vector<std::string> parts;
   if (mark.at_least > -kInfinity) parts.push_back("≥ " + number(mark.at_least, mark));
   if (mark.at_most < kInfinity) parts.push_back("≤ " + number(mark.at_most, mark));
@@ -160,10 +169,13 @@ std::string seeds_text(const MarkResult& result) {
 }
 
 std::string measured_text(const MarkResult& result) {
-  return result.seeds == 0 ? "not measured" : number(result.measured, result.mark);
+  if (result.seeds == 0) return "not measured";
+  if (result.mark.kind() == Mark::Kind::kOrder) return result.detail;
+  return number(result.measured, result.mark) + (result.detail.empty() ? "" : "; " + result.detail);
 }
 
 std::string verdict_text(const MarkResult& result) {
+  if (!result.unjudged.empty()) return "not judged: " + result.unjudged;
   if (result.mark.of_paper) return result.seeds == 0 ? "not measured" : result.holds ? "shown" : "not shown";
   return result.holds ? "pass" : "fail";
 }
@@ -173,8 +185,9 @@ std::array<std::string, 4> FailedRun::line() const {
 }
 
 bool CheckOutcome::holds() const {
-  return failed.empty() && std::all_of(marks.begin(), marks.end(),
-                                       [](const MarkResult& m) { return m.holds || m.mark.of_paper; });
+  return failed.empty() && std::all_of(marks.begin(), marks.end(), [](const MarkResult& m) {
+           return m.holds || m.mark.of_paper || !m.unjudged.empty();
+         });
 }
 
 std::vector<std::pair<std::string, std::shared_ptr<Arm>>> examined_arms(
@@ -201,7 +214,10 @@ CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const 
   const auto arms = examined_arms(recipe, options.arms.empty() ? recipe.arms : options.arms, options.size,
                                   seeds[0], options.overrides);
   CheckOutcome outcome;
-  for (const auto& [name, arm] : arms) outcome.shown[name] = arm->shown();
+  std::map<std::string, LeftNames> names;
+  for (const auto& [name, arm] : arms) outcome.shown[name] = arm->shown(), names[name] = arm->leaves();
+  for (const auto& mark : recipe.marks)
+    if (mark.applies(options.size)) check_names(recipe.name, mark, names);
   Sweep sweep(recipe, options, run, outcome);
   for (const int64_t seed : seeds) {
     for (const auto& item : arms) sweep.one(item.first, seed);

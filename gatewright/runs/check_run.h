@@ -31,7 +31,7 @@ struct CheckOutcome {
   std::vector<MarkResult> unjudged;  ///< of other sizes: measured, outside the verdict
   std::vector<FailedRun> failed;
   std::map<std::string, ResultTable> shown;  ///< by arm: what a table of results shows of it
-  /// Every mark of ours is met and every run ended.
+  /// Every run ended, and every mark of ours that could be judged is met.
   bool holds() const;
 };
 
@@ -41,7 +41,8 @@ struct CheckOutcome {
 /// A run that diverges (NumericError) or fails otherwise is a result of its arm: arms that start from it are
 /// not run, the others go on, the marks are judged on the seeds that ended, and the check does not hold.
 /// Errors: Interrupted; InternalError; what the arms refuse before they run; the first failure if no run has
-///         ended otherwise and none diverged (missing data, say).
+///         ended otherwise and none diverged (missing data, say); ValueError for marks that apply and name
+///         what none of the runs leaves.
 CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const ArmRun& run);
 
 /// The arms of a recipe with one seed, and all that they start from: made and examined, sources first.
@@ -55,13 +56,14 @@ std::string arm_title(const Recipe& recipe, const std::string& arm);
 /// What a run of this arm says about itself.
 About about_arm(const Recipe& recipe, const std::string& arm, const std::string& command,
                 const std::string& machine, const std::string& date);
-/// "pass" or "fail" for our marks, "shown" or "not shown" for the paper's claims.
+/// "pass" or "fail" for our marks, "shown" or "not shown" for the paper's claims; "not judged: 1 seed; a t
+/// interval needs 2".
 std::string verdict_text(const MarkResult& result);
 /// "0.42 … 0.47 over 3 seeds", "one seed", "" without a measurement; for tables.
 std::string seeds_text(const MarkResult& result);
-/// "-16.2 points", "not measured"; for tables.
+/// "-16.2 points", "not measured"; of an order every arm's mean; for tables.
 std::string measured_text(const MarkResult& result);
-/// "≥ 1.5 points", for tables.
+/// "≥ 1.5 points", "a < b", "not worse than b by more than 1 points"; for tables.
 std::string bound_text(const Mark& mark);
 
 }  // namespace gw::inline runs

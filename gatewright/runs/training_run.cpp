@@ -135,6 +135,21 @@ void add_cost(Model& model, const ArmRun& run, std::map<std::string, double>& me
   }
 }
 
+/// "train.loss", "validation.accuracy", …: every number of metrics.jsonl over the steps.
+std::map<std::string, Curve> recorded_curves(const std::string& directory) {
+  std::map<std::string, Curve> curves;
+  for (const auto& record : read_records(directory + "/" + kMetricsFile)) {
+    const auto kind = record.value("kind", "");
+    const double step = number_or_nan(record, "step");
+    for (const auto& [name, value] : record.items()) {
+      if (name == "step" || name == "epoch" || !(value.is_number() || value.is_null())) continue;
+      auto& curve = curves[kind + "." + name];
+      curve.axis = "step", curve.x.push_back(step), curve.y.push_back(number_or_nan(record, name));
+    }
+  }
+  return curves;
+}
+
 Json samples_json(Trainer& trainer) {
   const auto& config = trainer.config();
   const auto s = sample_images(trainer.network(), trainer.data().test, 12, config.epsilon,
@@ -212,7 +227,10 @@ bool trains_images(const TrainConfig& config) {
 ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   ArmResult result{config.arm, config.seed, {}};
   const auto document = config.document();
-  if (auto done = finished_metrics(run.directory, document)) return result.metrics = std::move(*done), result;
+  if (auto done = finished_metrics(run.directory, document)) {
+    result.metrics = std::move(*done), result.curves = recorded_curves(run.directory);
+    return result;
+  }
   Trainer trainer(config);
   RunDirectory directory(run.directory, document,
                          {.resume = run.resume,
@@ -236,6 +254,7 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   directory.write_json("evaluation.json", evaluation);
   if (images) directory.write_json("samples.json", samples_json(trainer));
   directory.write_json(kSummaryFile, {{"config", document}, {"metrics", result.metrics}});
+  result.curves = recorded_curves(run.directory);
   return result;
 }
 

@@ -127,24 +127,6 @@ void check_document(const std::string& path, const Json& document) {
   }
 }
 
-Mark read_mark(const Recipe& recipe, const Json& table) {
-  Mark mark;
-  const auto where = "recipe " + recipe.name + " mark";
-  parse_options(where, table, mark);
-  GW_CHECK(!mark.metric.empty() && !mark.arm.empty(),
-           "{} \"{}\": expected a metric and an arm, got none; name them", where, mark.name);
-  GW_CHECK(mark.at_least > -kInfinity || mark.at_most < kInfinity,
-           "{} \"{}\": expected at_least or at_most, got no bound; it could not fail", where, mark.name);
-  GW_CHECK(mark.at_least <= mark.at_most,
-           "{} \"{}\": expected at_least <= at_most, got {} and {}; it could not hold", where, mark.name,
-           mark.at_least, mark.at_most);
-  for (const auto& arm : {mark.arm, mark.minus, mark.divided_by}) {
-    if (!arm.empty()) entry(recipe.document.at("arms"), "arm", arm);
-  }
-  for (const auto& size : mark.sizes) entry(recipe.document.at("sizes"), "size", size);
-  return mark;
-}
-
 // JSON, a table or list as recipes write them, or text.
 Json override_value(const std::string& text) {
   Json value = Json::parse(text, nullptr, false);
@@ -186,23 +168,6 @@ std::string find_recipe(const std::string& name, const std::vector<std::string>&
 }
 
 }  // namespace
-
-void Mark::fields(OptionVisitor& v) {
-  v.text("name", name, "what the mark is about");
-  v.text("claim", claim, "what the paper claims");
-  v.text("metric", metric, "measured value: robust_accuracy, clean_accuracy, macs_ratio, …");
-  v.text("minus_metric", minus_metric, "another metric of the same run, subtracted");
-  v.text("arm", arm, "whose value");
-  v.text("minus", minus, "arm whose value is subtracted");
-  v.text("divided_by", divided_by, "arm whose value divides");
-  v.text("spread", spread, "how the mark was calibrated: seeds, observed range, date");
-  v.real("at_least", at_least, "lower bound", -kInfinity, kInfinity);
-  v.real("at_most", at_most, "upper bound", -kInfinity, kInfinity);
-  v.real("scale", scale, "factor on the measured value", -1e9, 1e9);
-  v.text("unit", unit, "of the measured value after scaling");
-  v.flag("of_paper", of_paper, "the paper's own claim: shown or not shown, outside the exit code");
-  v.texts("sizes", sizes, "where the mark applies; empty: everywhere");
-}
 
 void merge_override(Json& table, const std::string& text) { merge(table, override_table(text)); }
 
@@ -275,7 +240,8 @@ Recipe load_recipe(const std::string& name_or_path, const std::vector<std::strin
   const auto marks = recipe.document.value("marks", Json::array());
   GW_CHECK(marks.is_array(), "recipe {}: expected a list of tables [[marks]], got {}", recipe.path,
            marks.dump().substr(0, 60));
-  for (const auto& table : marks) recipe.marks.push_back(read_mark(recipe, table));
+  for (const auto& table : marks)
+    recipe.marks.push_back(read_mark(recipe.name, table, recipe.arms, recipe.sizes));
   return recipe;
 }
 

@@ -5,20 +5,9 @@
 #include <vector>
 
 #include "gatewright/train/config.h"
+#include "gatewright/train/mark.h"
 
 namespace gw::inline train {
-
-/// What a run must meet: a metric of one arm, alone, minus or divided by that of another, against one bound.
-struct Mark : OptionSet {
-  std::string name, claim, metric, minus_metric, arm, minus, divided_by, spread;
-  double at_least = -kInfinity, at_most = kInfinity;
-  double scale = 1;  ///< the measured value is multiplied by this: 100 for points
-  std::string unit;
-  bool of_paper = false;  ///< a claim as the paper makes it: shown or not shown, told in every check, outside
-                          ///< the exit code
-  std::vector<std::string> sizes;  ///< where the mark applies; empty: everywhere
-  void fields(OptionVisitor& v) override;
-};
 
 /// A paper as data: its parts, arms, sizes, claims and marks.
 struct Recipe {

@@ -40,8 +40,8 @@ metric = "shrink.hellinger"
 arm = "exact"
 at_least = 1.1
 [[marks]]
-name = "no such metric"
-metric = "slope.nothing"
+name = "a value that this gate has not"
+metric = "slope.temperature"
 arm = "over"
 at_least = -10.0
 )";
@@ -92,6 +92,40 @@ TEST(ExperimentRun, RefusesBadArmsBeforeAnyRuns) {
     EXPECT_THROW(check_in(scratch, recipe), ValueError) << wrong;
     EXPECT_FALSE(std::filesystem::exists((scratch / "out"))) << wrong;
   }
+}
+
+TEST(ExperimentRun, MarksOfNamesThatNoTrialMeasuresAreRefused) {
+  const Scratch scratch;
+  for (const char* wrong : {"metric = \"slope.helinger\"", "curve = \"helinger\""}) {
+    const auto recipe =
+        recipe_of(scratch, std::string(kBody) + "[[marks]]\narm = \"over\"\nat_least = 0.0\n" + wrong);
+    try {
+      check_in(scratch, recipe);
+      FAIL() << wrong;
+    } catch (const ValueError& error) {
+      EXPECT_NE(std::string(error.what()).find("did you mean"), std::string::npos) << error.what();
+    }
+    EXPECT_FALSE(std::filesystem::exists(scratch / "out"));
+  }
+}
+
+TEST(ExperimentRun, MarksOnItsCurves) {
+  const Scratch scratch;
+  const auto outcome = check_in(scratch, recipe_of(scratch, std::string(kBody) + R"(
+[[marks]]
+curve = "hellinger"
+measure = "slope"
+arm = "exact"
+at_most = 0.0
+[[marks]]
+curve = "hellinger"
+measure = "slope"
+arm = "exact"
+at_least = 0.0
+)"));
+  ASSERT_EQ(outcome.marks.size(), 5u);
+  EXPECT_TRUE(outcome.marks[3].holds);
+  EXPECT_FALSE(outcome.marks[4].holds);
 }
 
 TEST(ExperimentRun, ReportRefusesCurvesOfUnequalLength) {

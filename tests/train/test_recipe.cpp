@@ -287,7 +287,7 @@ TEST(Recipe, MarksThatCouldNotBeJudgedAreRefused) {
   expect_part(load("metric = \"x\"\narm = \"a\"\ndivided_by = \"q\"\nat_least = 1\n"), "unknown arm \"q\"");
   expect_part(load("metric = \"x\"\narm = \"a\"\nat_least = 1\nsizes = [\"tinny\"]\n"),
               "unknown size \"tinny\"");
-  expect_part(load("metric = \"x\"\nat_least = 1\n"), "expected a metric and an arm, got none");
+  expect_part(load("metric = \"x\"\nat_least = 1\n"), "expected an arm, got none");
   expect_part(load("metric = \"x\"\narm = \"a\"\n"), "expected at_least or at_most, got no bound");
   expect_part(load("metric = \"x\"\narm = \"a\"\nat_least = 2\nat_most = 1\n"), "it could not hold");
   expect_part(load("metric = \"x\"\narm = \"a\"\nat_lest = 2\n"), "did you mean \"at_least\"?");

@@ -23,6 +23,15 @@ Json curves_json(const likelihood::ExperimentResult& result) {
   return {{"axis", result.axis}, {"curves", curves}};
 }
 
+/// The medians over the axis, as marks read them.
+std::map<std::string, Curve> medians(const std::string& directory) {
+  const auto path = directory + "/" + kRatesFile;
+  std::map<std::string, Curve> curves;
+  const auto rates = parse_rates(read_json(path), path);
+  for (const auto& rate : rates.curves) curves[rate.name] = {rates.axis, rate.x, rate.median};
+  return curves;
+}
+
 /// A statistical experiment: many small trials over a grid, their medians and slopes.
 /// Leaves rates.json (curves over the experiment's axis) and metrics.json. Metrics that are not finite are
 /// left out, so that their marks do not hold.
@@ -55,7 +64,8 @@ class ExperimentArm : public Arm {
   }
 
   ArmResult run(const ArmRun& run, const std::vector<Artefact>&) const override {
-    if (auto done = finished_metrics(run.directory, table_)) return {arm_, seed_, std::move(*done)};
+    if (auto done = finished_metrics(run.directory, table_))
+      return {arm_, seed_, std::move(*done), medians(run.directory)};
     RunDirectory directory(
         run.directory, table_,
         {.resume = run.resume, .tensorboard = false, .wall_time_s = run.wall_time_s, .may_differ = {}});
@@ -67,6 +77,7 @@ class ExperimentArm : public Arm {
     }
     directory.write_json(kRatesFile, curves_json(result));
     directory.write_json(kSummaryFile, {{"config", table_}, {"metrics", arm.metrics}});
+    arm.curves = medians(run.directory);
     return arm;
   }
 
