@@ -239,7 +239,7 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
                           .may_differ = {"/start/checkpoint"}});
   note_origin(directory, run.about);
   DirectoryObserver observer(directory, run, fmt::format("{} seed {}", config.arm, config.seed));
-  trainer.run({run.directory, run.resume, run.stop}, observer);
+  trainer.run({run.directory, run.resume, run.stop, run.now_s}, observer);
   observer.finish();
   Json evaluation = measure(trainer, run, observer, result.metrics);
   evaluation["arm"] = config.arm, evaluation["seed"] = config.seed,

@@ -16,6 +16,7 @@ struct Progressed {
   int64_t epoch = 0, batch = 0, step = 0;  ///< the next batch to train on, and the steps done
   double best = kNoScore;  ///< validation score of the best checkpoint so far, larger is better
   Json kept = nullptr;     ///< what the run keeps beside: how far its logs reached, say
+  double seconds = 0;      ///< used of a budget in seconds; kept for such runs only
 };
 
 /// Names: "model/<parameter or buffer>", "experts/<optimizer state>", "router/<optimizer state>".

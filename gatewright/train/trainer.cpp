@@ -101,7 +101,7 @@ void check_config(const TrainConfig& config) {
   }
   make_objective(config);
   make_part<Optimizer>("optimizer", Json::parse(config.optimizer), Optimizer::Context{}, 0);
-  parsed<Schedule>("schedule", config.schedule);
+  read_budget(config.budget, parsed<Schedule>("schedule", config.schedule));
   parsed<AugmentOptions>("augment", config.augment);
   parsed<ClipOptions>("clip", config.clip);
   parsed<RouteOptions>("routes", config.routes);
@@ -131,6 +131,7 @@ RecordNames record_names(const TrainConfig& config) {
 Trainer::Trainer(const TrainConfig& config)
     : config_(config),
       schedule_(parsed<Schedule>("schedule", config.schedule)),
+      budget_(read_budget(config.budget, schedule_)),
       data_(load_data(config)),
       task_(make_task(config)) {
   const auto split =
@@ -151,6 +152,33 @@ Trainer::Trainer(const TrainConfig& config)
   const Rng rng(static_cast<uint64_t>(config.seed));
   loader_ = std::make_shared<Loader>(train_, config.batch, parsed<AugmentOptions>("augment", config.augment),
                                      true, rng.fork("loader"));
+  schedule_.per_step = schedule_.per_step || budget_.given();
+  steps_total_ = budget_.given() ? steps_of_budget() : loader_->batches() * config.epochs;
+}
+
+/// 0 where only a clock knows.
+int64_t Trainer::steps_of_budget() const {
+  double examples = static_cast<double>(budget_.examples);
+  if (budget_.seconds > 0) return 0;
+  if (budget_.tokens > 0) {
+    GW_CHECK(train_.has("token"), "budget: expected data with tokens, got none; give the budget in examples");
+    const auto each = static_cast<double>(train_.at("token").numel()) / static_cast<double>(train_.size());
+    examples = std::ceil(static_cast<double>(budget_.tokens) / each);
+  }
+  if (budget_.macs > 0) {
+    auto* network = dynamic_cast<Network*>(model_.get());
+    const int64_t each = network != nullptr ? network->cost().total() : count_macs(*model_);
+    examples = std::ceil(budget_.macs / static_cast<double>(std::max<int64_t>(each, 1)));
+  }
+  constexpr double kMost = 1e15;
+  GW_CHECK(examples < kMost, "budget: expected fewer than {} examples, got {}; lower it", kMost, examples);
+  const int64_t per_epoch = loader_->batches(),
+                met = std::min(per_epoch * config_.batch, loader_->examples());
+  return steps_for(static_cast<int64_t>(examples), per_epoch, config_.batch, met);
+}
+
+bool Trainer::spent() const {
+  return budget_.seconds > 0 ? used_seconds() >= budget_.seconds : at_.step >= steps_total_;
 }
 
 Json Trainer::config_json() const {
@@ -220,9 +248,13 @@ Measured Trainer::evaluate_on_test(TrainObserver& observer, const Tick& tick) {
 }
 
 void Trainer::run(const RunOptions& options, TrainObserver& observer) {
+  if (budget_.seconds > 0) {
+    GW_CHECK(static_cast<bool>(options.now_s), "train: expected a clock for a budget in seconds, got none");
+    clock_ = options.now_s, began_s_ = clock_();
+  }
   begin(options, observer);
-  while (at_.epoch < config_.epochs) {
-    while (at_.batch < loader_->batches()) {
+  while (!spent() || at_.batch > 0) {  // a budget may end within an epoch, which is then closed all the same
+    while (at_.batch < loader_->batches() && !spent()) {
       if (options.stop != nullptr && options.stop->load()) interrupt(options.directory, observer);
       step(observer);
       const bool due = config_.checkpoint_steps > 0 && at_.step % config_.checkpoint_steps == 0;
@@ -240,7 +272,8 @@ void Trainer::step(TrainObserver& observer) {
   model_->set_step(at_.step);
   const auto batch = loader_->get(at_.epoch, at_.batch);
   const int64_t per_epoch = loader_->batches();
-  const double lr = schedule_.at(at_.epoch, at_.batch, per_epoch, config_.epochs);
+  const double lr = schedule_.at(at_.epoch, at_.batch, per_epoch,
+                                 static_cast<double>(steps_total_) / static_cast<double>(per_epoch));
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("step", static_cast<uint64_t>(at_.step));
   StepContext context{*model_, *task_, batch, *experts_, router_.get(), lr, rng, /*first=*/at_.step == 0,
                       at_.step};
@@ -265,7 +298,7 @@ void Trainer::step(TrainObserver& observer) {
     record["load"] = share;
     record["entropy"] = load_entropy(report.load);
   }
-  observer.on_step(record, at_.step, per_epoch * config_.epochs);
+  observer.on_step(record, at_.step, steps_total_);
 }
 
 void Trainer::stopped(const NumericError& error) const {
@@ -309,6 +342,7 @@ void Trainer::save(const std::string& path, TrainObserver& observer) const {
           fmt::format("train: the weights \"{}\" are not finite; lower the learning rate", item.key())));
   }
   auto at = at_;
+  at.seconds = used_seconds();
   at.kept = Json{{"observer", observer.kept()}, {"recording", route_marks(routes_)}};
   save_safetensors(path, pack_checkpoint(*model_, experts_.get(), router_.get(), at, config_json()));
 }

@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "gatewright/data/loader.h"
+#include "gatewright/train/budget.h"
 #include "gatewright/train/checkpoint.h"
 #include "gatewright/train/config.h"
 #include "gatewright/train/objective.h"
@@ -19,9 +20,11 @@ inline constexpr const char* kBestCheckpoint = "best.safetensors";
 class TrainObserver {
  public:
   virtual ~TrainObserver() = default;
-  /// After each step. `record` has step, epoch, kind = "train" and the step's values.
+  /// After each step. `record` has step, epoch, kind = "train" and the step's values. `steps_total` is 0
+  /// where only a clock knows.
   virtual void on_step(const Json& /*record*/, int64_t /*steps_done*/, int64_t /*steps_total*/) {}
-  /// After each epoch's validation. `record` has step, epoch, kind = "validation" and the task's measures.
+  /// After each epoch's validation, and after the last step of a budget. `record` has step, epoch, kind =
+  /// "validation" and the task's measures.
   virtual void on_validation(const Json& /*record*/) {}
   /// What a checkpoint keeps for the observer, taken as it is written: how far its own files reach, for one.
   /// The same for every run of the same configuration, or checkpoints of equal runs would differ.
@@ -46,8 +49,9 @@ class Trainer {
     std::string directory;                    ///< where checkpoints go; must exist
     bool resume = false;                      ///< continue from its last checkpoint
     const std::atomic<bool>* stop = nullptr;  ///< set by a signal handler: save, then throw Interrupted
+    std::function<double()> now_s = {};       ///< a steady clock; a budget in seconds needs it, nothing else
   };
-  /// Trains to the end. Afterwards the model holds the best checkpoint's weights.
+  /// Trains to the end of the epochs or the budget. Afterwards the model holds the best checkpoint's weights.
   /// A run that was cut before its first checkpoint is resumed from the start.
   /// Errors: ValueError for weights to start from that do not fit the model, naming tensors and both shapes;
   ///         NumericError naming the step when a loss, gradient, answer or weight is not finite (the last
@@ -74,6 +78,9 @@ class Trainer {
   void save(const std::string& path, TrainObserver& observer) const;
   void begin(const RunOptions& options, TrainObserver& observer);
   void load_start();
+  int64_t steps_of_budget() const;
+  double used_seconds() const { return at_.seconds + (clock_ ? clock_() - began_s_ : 0); }
+  bool spent() const;
   void open_taps(const RunOptions& options, TrainObserver& observer, bool goes_on);
   RouteFrame frame(RoutePhase phase, const Batch& batch) const;
   [[noreturn]] void stopped(const NumericError& error) const;
@@ -81,6 +88,7 @@ class Trainer {
 
   TrainConfig config_;
   Schedule schedule_;
+  BudgetOptions budget_;
   TaskData data_;
   TensorSet train_, validation_;
   std::shared_ptr<Task> task_;
@@ -89,6 +97,9 @@ class Trainer {
   std::shared_ptr<Optimizer> experts_, router_;
   std::shared_ptr<Loader> loader_;
   Progressed at_;
+  int64_t steps_total_ = 0;  ///< 0: a budget in seconds
+  std::function<double()> clock_;
+  double began_s_ = 0;
   RouteTaps routes_;
 };
 
