@@ -150,6 +150,28 @@ std::map<std::string, Curve> recorded_curves(const std::string& directory) {
   return curves;
 }
 
+/// What the test says of each expert: its share of the rows, and how right it is where it alone answers.
+std::map<std::string, ValueTable> expert_tables(const Json& evaluation) {
+  ValueTable table{"expert", {}, {}, {}};
+  const auto add = [&](const char* heading, const char* field, bool share) {
+    const auto list = evaluation.value(field, Json::array());
+    if (list.size() < 2 || (!table.names.empty() && list.size() != table.names.size())) return;
+    double sum = 0;
+    for (const auto& value : list) sum += value.get<double>();
+    table.columns.push_back(heading);
+    table.values.resize(list.size());
+    for (size_t e = 0; e < list.size(); ++e) {
+      if (table.names.size() == e) table.names.push_back(fmt::format("E{}", e));
+      table.values[e].push_back(list[e].get<double>() / (share && sum > 0 ? sum : 1));
+    }
+  };
+  add("share of the rows", "load", true);
+  add("accuracy, alone", "forced_accuracy", false);
+  add("worst case, alone", "forced_robust_accuracy", false);
+  if (table.columns.empty()) return {};
+  return {{"experts", table}};
+}
+
 Json samples_json(Trainer& trainer) {
   const auto& config = trainer.config();
   const auto s = sample_images(trainer.network(), trainer.data().test, 12, config.epsilon,
@@ -216,6 +238,7 @@ LeftNames training_names(const TrainConfig& config) {
   }
   for (const auto& name : records.steps) names.curves.push_back("train." + name);
   for (const auto& name : records.validations) names.curves.push_back("validation." + name);
+  names.tables = {"experts"};
   return names;
 }
 
@@ -229,6 +252,7 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   const auto document = config.document();
   if (auto done = finished_metrics(run.directory, document)) {
     result.metrics = std::move(*done), result.curves = recorded_curves(run.directory);
+    result.tables = read_results(run.directory).tables;
     return result;
   }
   Trainer trainer(config);
@@ -253,6 +277,8 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   if (!images) evaluation["metrics"] = result.metrics;
   directory.write_json("evaluation.json", evaluation);
   if (images) directory.write_json("samples.json", samples_json(trainer));
+  result.tables = expert_tables(evaluation);
+  if (!result.tables.empty()) directory.write_json(kResultsFile, to_json(Results{{}, result.tables}));
   directory.write_json(kSummaryFile, {{"config", document}, {"metrics", result.metrics}});
   result.curves = recorded_curves(run.directory);
   return result;

@@ -13,7 +13,8 @@ namespace gw::inline runs {
 ///           time_ratio.<b> for b = 1, 128;
 ///   others: macs, ms_per_example.<b>;
 ///   all:    parameters;
-/// and as curves over the steps what was recorded, "train.loss", "validation.<measure>" and so on.
+/// as curves over the steps what was recorded, "train.loss", "validation.<measure>" and so on; and the table
+/// "experts" of a model that routes (results.json).
 /// A finished run is not trained again: its metrics are read from metrics.json.
 ArmResult run_training(const TrainConfig& config, const ArmRun& run);
 

@@ -4,12 +4,13 @@
 
 namespace gw::inline train {
 
-/// What one run (arm, seed) measured: numbers by metric, and curves by name.
+/// What one run (arm, seed) measured: numbers by metric, curves and tables by name.
 struct ArmResult {
   std::string arm;
   int64_t seed = 0;
   std::map<std::string, double> metrics;
   std::map<std::string, Curve> curves = {};
+  std::map<std::string, ValueTable> tables = {};
 };
 
 /// A mark beside its measurement.

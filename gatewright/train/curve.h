@@ -10,6 +10,13 @@ struct Curve {
   std::vector<double> x, y;
 };
 
+/// Numbers by row and column, both of which have names.
+struct ValueTable {
+  std::string row;  ///< what a row is: "expert"
+  std::vector<std::string> columns, names;
+  std::vector<std::vector<double>> values;  ///< [names][columns]; what is not finite was not measured
+};
+
 /// The area between the curve and zero, by trapezoids; nan for fewer than two points and for a gap.
 double area_of(const Curve& curve);
 /// The slope of the least squares line; nan as above, and where all x are equal.
