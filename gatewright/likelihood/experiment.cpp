@@ -144,6 +144,19 @@ double quantile(std::vector<double> values, double q) {
   return values[below] + share * (values[above] - values[below]);
 }
 
+std::vector<std::string> metric_names(const Experiment& experiment) {
+  const auto measured = experiment.measures();
+  std::vector<std::string> names;
+  for (const auto& curve : measured.curves) {
+    for (const char* what : {"slope.", "first.", "last.", "shrink.", "best.", "worst."})
+      names.push_back(what + curve);
+  }
+  for (const auto& scalar : measured.scalars) {
+    for (const char* what : {"median.", "share."}) names.push_back(what + scalar);
+  }
+  return names;
+}
+
 ExperimentResult run_experiment(const Experiment& experiment, const ExperimentRun& run) {
   const auto trials = run_trials(experiment, run);
   ExperimentResult result{experiment.axis(), {}, {}};
@@ -163,7 +176,6 @@ ExperimentResult run_experiment(const Experiment& experiment, const ExperimentRu
     result.metrics["share." + name] =
         std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
   }
-  experiment.summarise(trials, result);
   return result;
 }
 

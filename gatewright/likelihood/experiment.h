@@ -36,8 +36,14 @@ struct ExperimentResult {
   std::vector<RateCurve> curves;
   /// slope.<curve>, first.<curve> and last.<curve> (medians at the ends of the axis), shrink.<curve> = last /
   /// first, best.<curve> (least median), worst.<curve> (largest median from slope_from on), median.<scalar>,
-  /// share.<scalar> (mean), and what the part adds.
+  /// share.<scalar> (mean).
   std::map<std::string, double> metrics;
+};
+
+/// Names of what trials may measure.
+struct TrialNames {
+  std::vector<std::string> curves;   ///< values at points of the axis
+  std::vector<std::string> scalars;  ///< values that belong to no point
 };
 
 /// One kind of experiment. A part lists its options, and says what trial i measures; sharing out the trials,
@@ -53,6 +59,8 @@ class Experiment {
   /// Name of the axis: "n", "lambda".
   virtual const char* axis() const = 0;
   virtual int64_t trials() const = 0;
+  /// What its trials may measure, known before the first one runs: marks that name anything else are refused.
+  virtual TrialNames measures() const = 0;
   /// A pure function of options, seed and index; called from several threads.
   virtual Trial trial(int64_t index) const = 0;
   /// Expected work of a trial, in any unit: the longest run first, so that no core is left with a long one at
@@ -60,8 +68,6 @@ class Experiment {
   virtual double work(int64_t index) const { return 1; }
   /// Slopes are fitted from here on along the axis.
   virtual double slope_from() const { return 0; }
-  /// Adds metrics beyond the runner's.
-  virtual void summarise(const std::vector<Trial>& trials, ExperimentResult& result) const {}
 };
 
 struct ExperimentRun {
@@ -73,6 +79,9 @@ struct ExperimentRun {
 /// Runs all trials. The result depends neither on the number of threads nor on their timing.
 /// Errors: what a trial throws (the one of the lowest index); Interrupted if `stop` said so.
 ExperimentResult run_experiment(const Experiment& experiment, const ExperimentRun& run);
+
+/// Names of all metrics that an experiment's result may have.
+std::vector<std::string> metric_names(const Experiment& experiment);
 
 /// Slope of the least squares line through (log x, log y); nan for fewer than two points or values that are
 /// not positive and finite.

@@ -76,14 +76,27 @@ void add_once(std::vector<std::string>& list, const std::string& text) {
   if (!text.empty() && std::find(list.begin(), list.end(), text) == list.end()) list.push_back(text);
 }
 
+/// "1e+06 examples": what a training had in place of epochs.
+std::string budget_text(const Json& budget) {
+  for (const auto& [unit, amount] : budget.items()) {
+    if (amount.is_number() && amount.get<double>() > 0)
+      return fmt::format("{:g} {}", amount.get<double>(), unit == "macs" ? "multiply-adds" : unit);
+  }
+  return "";
+}
+
 /// What the runs share and a reader needs to judge the numbers: attack radius, epochs, seeds, attacks, test
 /// images.
 std::string settings(const ReportData& data) {
-  std::vector<std::string> radii, epochs, seeds, images, attacks;
+  std::vector<std::string> radii, epochs, budgets, seeds, images, attacks;
   for (const RunData& run : data.runs) {
     const double radius = number_or_nan(run.recipe, "epsilon"), length = number_or_nan(run.recipe, "epochs");
     if (std::isfinite(radius)) add_once(radii, fmt::format("{:.3g}", radius));
-    if (std::isfinite(length)) add_once(epochs, fmt::format("{:g}", length));
+    const Json budget = run.recipe.is_object() ? run.recipe.value("budget", Json()) : Json();
+    if (budget.is_object() && !budget.empty())
+      add_once(budgets, budget_text(budget));
+    else if (std::isfinite(length))
+      add_once(epochs, fmt::format("{:g}", length));
     if (run.seed) add_once(seeds, fmt::format("{}", *run.seed));
     if (run.evaluation && run.evaluation->images > 0)
       add_once(images, fmt::format("{}", run.evaluation->images));
@@ -99,7 +112,8 @@ std::string settings(const ReportData& data) {
                           ? std::string()
                           : fact("Attack radius ε", list(radii));  // every recipe has one, few use it
   return radius + fact("Attacks", list(attacks)) + fact("Epochs", list(epochs)) +
-         fact(seeds.size() == 1 ? "Seed" : "Seeds", list(seeds)) + fact("Test images", list(images));
+         fact("Budget", list(budgets)) + fact(seeds.size() == 1 ? "Seed" : "Seeds", list(seeds)) +
+         fact("Test images", list(images));
 }
 
 /// Where runs without a check come from; the commands of several stand in the section of runs.
@@ -168,7 +182,7 @@ ReportPage make_report(const std::vector<std::string>& run_directories, const Re
   html += kReportPolicy;
   html += std::string("<style>") + kReportCss + "</style></head><body><main>\n" + header(data, title);
   html += headline_section(data) + fact_list(data) + verdict_section(data) + result_section(data) +
-          rate_section(data) + curve_section(data, options) + routing_section(data, options);
+          rate_section(data) + left_section(data) + curve_section(data, options) + routing_section(data, options);
   html += route_section(data) + sample_section(data) + cost_section(data) + run_section(data);
   html += "</main><footer><p>Written by Gatewright " GW_VERSION
           ". Hover or touch a curve to read its values; every chart has its data folded below.</p></footer>";

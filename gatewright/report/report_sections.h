@@ -45,6 +45,7 @@ std::string headline_section(const ReportData& data);
 std::string verdict_section(const ReportData& data);
 std::string result_section(const ReportData& data);
 std::string rate_section(const ReportData& data);
+std::string left_section(const ReportData& data);
 std::string curve_section(const ReportData& data, const ReportOptions& options);
 std::string routing_section(const ReportData& data, const ReportOptions& options);
 /// Recorded decisions: what only a recording knows, layer by layer and over time.

@@ -219,14 +219,14 @@ std::string verdict_section(const ReportData& data) {
     }
     const std::string all_of = "What the paper claims, the mark that a run must meet, and what was measured";
     body += mark_table(judged, data.checks.size() > 1 ? result.title : all_of);
-    body += mark_table(others, "Not judged at this size: measured, but the marks were set for longer runs");
+    body += mark_table(others,
+                       "Not judged: measured, but these marks were set for longer runs or need more seeds");
   }
   if (body.empty()) return "";
   auto summary = fmt::format("{} of {} marks hold.", pass, all);
   if (claims > 0) summary += fmt::format(" Of the paper's claims beyond them, {} of {} show.", shown, claims);
   if (unjudged > 0)
-    summary += fmt::format(" {} more {} measured but not judged at this size.", unjudged,
-                           unjudged == 1 ? "is" : "are");
+    summary += fmt::format(" {} more {} measured but not judged.", unjudged, unjudged == 1 ? "is" : "are");
   return section("check", "Claims and marks", summary, body);
 }
 

@@ -6,14 +6,13 @@
 
 #include "gatewright/base/error.h"
 #include "gatewright/base/file.h"
-#include "gatewright/runs/experiment_run.h"
 #include "gatewright/runs/progress.h"
-#include "gatewright/runs/run_directory.h"
 
 namespace gw::inline runs {
 namespace {
 
 std::string number(double value, const Mark& mark) {
+  if (mark.measure == "crossing" && !mark.curve.empty() && value == kInfinity) return "never";
   return fmt::format("{:.3g}{}{}", value, mark.unit.empty() ? "" : " ", mark.unit);
 }
 
@@ -24,13 +23,15 @@ Json row_of(const MarkResult& result, bool judged) {
           {"mark", fmt::format("{}: {}", mark.name, bound_text(mark))},
           {"measured", measured_text(result)},
           {"spread", seeds_text(result)},
-          {"verdict", judged ? verdict_text(result) : "not judged"},
-          {"order", mark.of_paper && measured && !mark.minus.empty()},
+          {"verdict", judged && result.unjudged.empty() ? verdict_text(result) : "not judged"},
+          {"order", mark.of_paper && measured && (!mark.minus.empty() || !mark.order.empty())},
           {"meets", result.holds},
-          {"note", mark.spread.empty() ? "" : "calibrated: " + mark.spread}};
+          {"note", judged && !result.unjudged.empty() ? result.unjudged
+                   : mark.spread.empty()              ? ""
+                                                      : "calibrated: " + mark.spread}};
 }
 
-Json row_of(const DivergedRun& run) {
+Json row_of(const FailedRun& run) {
   const auto [claim, mark, measured, verdict] = run.line();
   return {{"claim", claim}, {"mark", mark},       {"measured", measured},
           {"spread", ""},   {"verdict", verdict}, {"note", run.why}};
@@ -56,24 +57,84 @@ Json arms_of(const Recipe& recipe, const std::vector<ArmResult>& results) {
   return arms;
 }
 
-/// One arm with one seed, a training or a statistical experiment. Without `run` it is only examined.
-ArmResult run_arm(const Recipe& recipe, const CheckOptions& options, const std::string& arm, int64_t seed,
-                  const TrainingRun* run) {
-  const auto table = recipe.merged(arm, options.size, seed, options.overrides);
-  const bool experiment = is_experiment(table);
-  if (run == nullptr) {
-    if (experiment)
-      check_experiment(table);
-    else
-      check_config(recipe.resolve(arm, options.size, seed, options.overrides));
-    return {};
+/// The arms of a check, run one after the other.
+class Sweep {
+ public:
+  Sweep(const Recipe& recipe, const CheckOptions& options, const ArmRun& run, CheckOutcome& outcome)
+      : recipe_(recipe), options_(options), run_(run), outcome_(outcome) {}
+
+  void one(const std::string& arm, int64_t seed) {
+    for (const auto& source : recipe_.sources(arm)) {
+      const auto failed = std::find_if(outcome_.failed.begin(), outcome_.failed.end(),
+                                       [&](const FailedRun& f) { return f.arm == source && f.seed == seed; });
+      if (failed == outcome_.failed.end()) continue;
+      return failed_because(
+          arm, seed,
+          fmt::format("not run: its source {} {}", source, failed->why.empty() ? "was not run" : "failed"),
+          "");
+    }
+    try {
+      outcome_.results.push_back(result_of(arm, seed));
+    } catch (const Interrupted&) {
+      throw;
+    } catch (const InternalError&) {
+      throw;
+    } catch (const NumericError& error) {
+      failed_because(arm, seed, "diverged", error.what());
+    } catch (const Error& error) {
+      if (!first_) first_ = std::current_exception();
+      failed_because(arm, seed, "failed", error.what());
+    }
   }
-  auto one = *run;
-  one.about = about_arm(recipe, arm, options.command, options.machine, options.date);
-  one.directory = fmt::format("{}/{}-seed{}", run->directory, arm, seed);
-  one.resume = RunDirectory::holds_run(one.directory);
-  return experiment ? run_experiment_arm(table, one)
-                    : run_training(recipe.resolve(arm, options.size, seed, options.overrides), one);
+
+  /// Nothing was measured and nothing diverged: a fault of all arms, which no table of marks explains.
+  void refuse_nothing() const {
+    const bool diverged = std::any_of(outcome_.failed.begin(), outcome_.failed.end(),
+                                      [](const FailedRun& f) { return f.what == "diverged"; });
+    if (first_ && outcome_.results.empty() && !diverged) std::rethrow_exception(first_);
+  }
+
+ private:
+  std::string directory(const std::string& arm, int64_t seed) const {
+    return fmt::format("{}/{}-seed{}", run_.directory, arm, seed);
+  }
+
+  ArmResult result_of(const std::string& arm, int64_t seed) const {
+    auto one = run_;
+    one.about = about_arm(recipe_, arm, options_.command, options_.machine, options_.date);
+    one.directory = directory(arm, seed);
+    one.resume = RunDirectory::holds_run(one.directory);
+    std::vector<Artefact> from;
+    for (const auto& source : recipe_.sources(arm)) from.push_back({source, directory(source, seed)});
+    return make_arm(recipe_, arm, options_.size, seed, options_.overrides)->run(one, from);
+  }
+
+  void failed_because(const std::string& arm, int64_t seed, const std::string& what, const std::string& why) {
+    outcome_.failed.push_back({arm, seed, what, why});
+    if (run_.progress != nullptr)
+      say(run_.progress, fmt::format("\n{} seed {} {}, the check goes on{}{}\n", arm, seed, what,
+                                     why.empty() ? "" : ": ", why));
+  }
+
+  const Recipe& recipe_;
+  const CheckOptions& options_;
+  const ArmRun& run_;
+  CheckOutcome& outcome_;
+  std::exception_ptr first_;
+};
+
+Json check_json(const Recipe& recipe, const CheckOptions& options, const CheckOutcome& outcome) {
+  Json rows = Json::array();
+  for (const auto& failed : outcome.failed) rows.push_back(row_of(failed));
+  for (const auto& mark : outcome.marks) rows.push_back(row_of(mark, true));
+  for (const auto& mark : outcome.unjudged) rows.push_back(row_of(mark, false));
+  return {{"title", recipe.document.value("title", recipe.name)},
+          {"name", recipe.name},
+          {"command", options.command},
+          {"machine", options.machine},
+          {"date", options.date},
+          {"rows", rows},
+          {"arms", arms_of(recipe, outcome.results)}};
 }
 
 }  // namespace
@@ -89,6 +150,12 @@ std::string arm_title(const Recipe& recipe, const std::string& arm) {
 }
 
 std::string bound_text(const Mark& mark) {
+  if (mark.kind() == Mark::Kind::kOrder) {
+    const auto step = mark.at_least > 0 ? ", each by ≥ " + number(mark.at_least, mark) : "";
+    return fmt::format("{}{}", fmt::join(mark.order, " < "), step);
+  }
+  if (mark.kind() == Mark::Kind::kNotWorse)
+    return fmt::format("not worse than {} by more than {}", mark.minus, number(mark.not_worse_by, mark));
   std::vector<std::string> parts;
   if (mark.at_least > -kInfinity) parts.push_back("≥ " + number(mark.at_least, mark));
   if (mark.at_most < kInfinity) parts.push_back("≤ " + number(mark.at_most, mark));
@@ -102,56 +169,63 @@ std::string seeds_text(const MarkResult& result) {
 }
 
 std::string measured_text(const MarkResult& result) {
-  return result.seeds == 0 ? "not measured" : number(result.measured, result.mark);
+  if (result.seeds == 0) return "not measured";
+  if (result.mark.kind() == Mark::Kind::kOrder) return result.detail;
+  return number(result.measured, result.mark) + (result.detail.empty() ? "" : "; " + result.detail);
 }
 
 std::string verdict_text(const MarkResult& result) {
+  if (!result.unjudged.empty()) return "not judged: " + result.unjudged;
   if (result.mark.of_paper) return result.seeds == 0 ? "not measured" : result.holds ? "shown" : "not shown";
   return result.holds ? "pass" : "fail";
 }
 
-std::array<std::string, 4> DivergedRun::line() const {
-  return {"every run ends", fmt::format("{}, seed {}", arm, seed), "diverged", "fail"};
+std::array<std::string, 4> FailedRun::line() const {
+  return {"every run ends", fmt::format("{}, seed {}", arm, seed), what, "fail"};
 }
 
 bool CheckOutcome::holds() const {
-  return diverged.empty() && std::all_of(marks.begin(), marks.end(),
-                                         [](const MarkResult& m) { return m.holds || m.mark.of_paper; });
+  return failed.empty() && std::all_of(marks.begin(), marks.end(), [](const MarkResult& m) {
+           return m.holds || m.mark.of_paper || !m.unjudged.empty();
+         });
 }
 
-CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const TrainingRun& run) {
-  const auto arms = options.arms.empty() ? recipe.arms : options.arms;
+std::vector<std::pair<std::string, std::shared_ptr<Arm>>> examined_arms(
+    const Recipe& recipe, const std::vector<std::string>& arms, const std::string& size, int64_t seed,
+    const std::vector<std::string>& overrides) {
+  std::vector<std::pair<std::string, std::shared_ptr<Arm>>> made;
+  for (const auto& arm : recipe.in_order(arms)) {
+    made.emplace_back(arm, make_arm(recipe, arm, size, seed, overrides));
+    std::vector<const Arm*> from;
+    for (const auto& source : recipe.sources(arm)) {
+      from.push_back(std::find_if(made.begin(), made.end(), [&](const auto& item) {
+                       return item.first == source;
+                     })->second.get());
+    }
+    made.back().second->validate(from);
+  }
+  return made;
+}
+
+CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const ArmRun& run) {
   const auto seeds = options.seeds.empty() ? recipe.seeds(options.size) : options.seeds;
-  CheckOutcome outcome;
   // All arms are examined before the first one runs: a typing error in the last must not cost the hours of
   // the others.
-  for (const auto& arm : arms) run_arm(recipe, options, arm, seeds[0], nullptr);
+  const auto arms = examined_arms(recipe, options.arms.empty() ? recipe.arms : options.arms, options.size,
+                                  seeds[0], options.overrides);
+  CheckOutcome outcome;
+  std::map<std::string, LeftNames> names;
+  for (const auto& [name, arm] : arms) outcome.shown[name] = arm->shown(), names[name] = arm->leaves();
+  for (const auto& mark : recipe.marks)
+    if (mark.applies(options.size)) check_names(recipe.name, mark, names);
+  Sweep sweep(recipe, options, run, outcome);
   for (const int64_t seed : seeds) {
-    for (const auto& arm : arms) {
-      try {
-        outcome.results.push_back(run_arm(recipe, options, arm, seed, &run));
-      } catch (const NumericError& error) {
-        outcome.diverged.push_back({arm, seed, error.what()});
-        if (run.progress != nullptr)
-          say(run.progress,
-              fmt::format("\n{} seed {} diverged, the check goes on: {}\n", arm, seed, error.what()));
-      }
-    }
+    for (const auto& item : arms) sweep.one(item.first, seed);
   }
+  sweep.refuse_nothing();
   outcome.marks = judge(recipe, options.size, outcome.results);
   outcome.unjudged = measure_unjudged(recipe, options.size, outcome.results);
-  Json rows = Json::array();
-  for (const auto& diverged : outcome.diverged) rows.push_back(row_of(diverged));
-  for (const auto& mark : outcome.marks) rows.push_back(row_of(mark, true));
-  for (const auto& mark : outcome.unjudged) rows.push_back(row_of(mark, false));
-  const Json document{{"title", recipe.document.value("title", recipe.name)},
-                      {"name", recipe.name},
-                      {"command", options.command},
-                      {"machine", options.machine},
-                      {"date", options.date},
-                      {"rows", rows},
-                      {"arms", arms_of(recipe, outcome.results)}};
-  write_atomic(run.directory + "/check.json", dump_json(document, 1) + "\n");
+  write_atomic(run.directory + "/check.json", dump_json(check_json(recipe, options, outcome), 1) + "\n");
   return outcome;
 }
 

@@ -394,6 +394,7 @@ RunData read_run(const std::string& directory) {
   if (fs::exists(file(kMetricsFile))) run.records = read_records(file(kMetricsFile));
   if (fs::exists(file("evaluation.json")))
     run.evaluation = parse_evaluation(read_json(file("evaluation.json")), file("evaluation.json"));
+  run.results = read_results(directory);
   if (fs::exists(file(kRatesFile))) run.rates = parse_rates(read_json(file(kRatesFile)), file(kRatesFile));
   if (fs::exists(file("samples.json")))
     run.samples = parse_samples(read_json(file("samples.json")), file("samples.json"));

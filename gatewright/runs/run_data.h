@@ -29,6 +29,11 @@
 // <run>/rates.json        a statistical experiment: {"axis": text, "curves": [{"name": text, "x", "median",
 //                         "low", "high": lists of numbers of equal length (null: not finite), "slope": number
 //                         or null}]}; charts of the medians over the axis
+// <run>/results.json      curves and tables that an arm leaves beside its numbers: {"curves": {name: {"axis":
+// text,
+//                         "x", "y": lists of numbers of equal length (null: not finite)}}, "tables": {name:
+//                         {"row": text, what a row is, "columns", "names": lists of texts, "values": a list
+//                         of numbers for each name, one a column}}}; charts and tables of the page
 // <run>/routes.bin        the recorded decisions (docs/recording.md)
 // <check>/check.json      {"title", "name", "command", "machine", "date": texts,
 //                          "rows": [{"claim", "mark": texts, "measured", "spread": text or number, "verdict":
@@ -48,6 +53,7 @@
 #include <vector>
 
 #include "gatewright/base/options.h"
+#include "gatewright/runs/results.h"
 #include "gatewright/runs/route_view.h"
 
 namespace gw::inline runs {
@@ -127,6 +133,7 @@ struct RunData {
   std::vector<Json> records;
   std::optional<Evaluation> evaluation;
   std::vector<Sample> samples;
+  Results results;                  ///< empty unless the arm left curves or tables
   Rates rates;                      ///< without curves unless the run was an experiment
   std::optional<RouteView> routes;  ///< of a recorded run
 

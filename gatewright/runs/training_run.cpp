@@ -2,27 +2,19 @@
 
 #include <ATen/ATen.h>
 
-#include <filesystem>
-#include <fstream>
+#include <algorithm>
 #include <optional>
 
 #include "gatewright/base/base64.h"
 #include "gatewright/runs/progress.h"
 #include "gatewright/runs/route_export.h"
-#include "gatewright/runs/run_directory.h"
 #include "gatewright/train/evaluate.h"
 #include "gatewright/train/timing.h"
 
 namespace gw::inline runs {
 namespace {
 
-constexpr const char* kMetricsSummary = "metrics.json";
 constexpr int64_t kTimedBatches[] = {1, 128};
-
-Json config_json(const TrainConfig& config) {
-  auto copy = config;
-  return write_options(copy);
-}
 
 /// " clean 81.2% robust 45.0%", " bits_per_token 2.41": what a validation measured, in few letters.
 std::string measures_of(const Json& record) {
@@ -47,7 +39,7 @@ Json part(const Json& kept, const char* name) {
 /// Writes records and moves the progress line.
 class DirectoryObserver : public TrainObserver {
  public:
-  DirectoryObserver(RunDirectory& directory, const TrainingRun& run, std::string label)
+  DirectoryObserver(RunDirectory& directory, const ArmRun& run, std::string label)
       : directory_(directory), run_(run), label_(std::move(label)), routes_(directory) {}
 
   Json kept() override { return {{"logs", directory_.marks()}, {"routes", routes_.state()}}; }
@@ -93,7 +85,7 @@ class DirectoryObserver : public TrainObserver {
 
  private:
   RunDirectory& directory_;
-  const TrainingRun& run_;
+  const ArmRun& run_;
   std::string label_, validation_;
   int64_t start_ = 0;
   RouteExporter routes_;
@@ -108,13 +100,13 @@ std::shared_ptr<Network> dense_twin(const TrainConfig& config, const TaskData& d
   return make_network(dense, data);
 }
 
-std::vector<double> timed(const std::vector<Model*>& models, int64_t batch, const TrainingRun& run) {
+std::vector<double> timed(const std::vector<Model*>& models, int64_t batch, const ArmRun& run) {
   return milliseconds_per_example(models, batch, batch == 1 ? 10 * run.timing_rounds : run.timing_rounds,
                                   run.now_s);
 }
 
 /// Operations and times of an image network beside those of the dense network of the same backbone.
-void add_cost(Trainer& trainer, Network& network, const TrainingRun& run, Json& evaluation,
+void add_cost(Trainer& trainer, Network& network, const ArmRun& run, Json& evaluation,
               std::map<std::string, double>& metrics) {
   const auto dense = dense_twin(trainer.config(), trainer.data());
   const auto cost = network.cost(), full = dense->cost();
@@ -135,12 +127,49 @@ void add_cost(Trainer& trainer, Network& network, const TrainingRun& run, Json& 
 }
 
 /// The same of a model that has no dense twin.
-void add_cost(Model& model, const TrainingRun& run, std::map<std::string, double>& metrics) {
+void add_cost(Model& model, const ArmRun& run, std::map<std::string, double>& metrics) {
   metrics["macs"] = static_cast<double>(count_macs(model));
   for (const int64_t batch : kTimedBatches) {
     if (run.timing_rounds == 0) break;
     metrics[fmt::format("ms_per_example.{}", batch)] = timed({&model}, batch, run)[0];
   }
+}
+
+/// "train.loss", "validation.accuracy", …: every number of metrics.jsonl over the steps.
+std::map<std::string, Curve> recorded_curves(const std::string& directory) {
+  std::map<std::string, Curve> curves;
+  for (const auto& record : read_records(directory + "/" + kMetricsFile)) {
+    const auto kind = record.value("kind", "");
+    const double step = number_or_nan(record, "step");
+    for (const auto& [name, value] : record.items()) {
+      if (name == "step" || name == "epoch" || !(value.is_number() || value.is_null())) continue;
+      auto& curve = curves[kind + "." + name];
+      curve.axis = "step", curve.x.push_back(step), curve.y.push_back(number_or_nan(record, name));
+    }
+  }
+  return curves;
+}
+
+/// What the test says of each expert: its share of the rows, and how right it is where it alone answers.
+std::map<std::string, ValueTable> expert_tables(const Json& evaluation) {
+  ValueTable table{"expert", {}, {}, {}};
+  const auto add = [&](const char* heading, const char* field, bool share) {
+    const auto list = evaluation.value(field, Json::array());
+    if (list.size() < 2 || (!table.names.empty() && list.size() != table.names.size())) return;
+    double sum = 0;
+    for (const auto& value : list) sum += value.get<double>();
+    table.columns.push_back(heading);
+    table.values.resize(list.size());
+    for (size_t e = 0; e < list.size(); ++e) {
+      if (table.names.size() == e) table.names.push_back(fmt::format("E{}", e));
+      table.values[e].push_back(list[e].get<double>() / (share && sum > 0 ? sum : 1));
+    }
+  };
+  add("share of the rows", "load", true);
+  add("accuracy, alone", "forced_accuracy", false);
+  add("worst case, alone", "forced_robust_accuracy", false);
+  if (table.columns.empty()) return {};
+  return {{"experts", table}};
 }
 
 Json samples_json(Trainer& trainer) {
@@ -170,7 +199,7 @@ Json samples_json(Trainer& trainer) {
   return {{"samples", list}};
 }
 
-Json measure(Trainer& trainer, const TrainingRun& run, TrainObserver& observer,
+Json measure(Trainer& trainer, const ArmRun& run, TrainObserver& observer,
              std::map<std::string, double>& metrics) {
   const auto& config = trainer.config();
   std::optional<Progress> progress;
@@ -193,39 +222,48 @@ Json measure(Trainer& trainer, const TrainingRun& run, TrainObserver& observer,
 
 }  // namespace
 
-bool finished_run(const std::string& directory, const TrainConfig& config, ArmResult& result) {
-  const auto path = directory + "/" + kMetricsSummary;
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return false;
-  const auto document = read_json(path);
-  try {
-    if (document.at("config") != config_json(config)) return false;
-    result = {config.arm, config.seed, document.at("metrics").get<std::map<std::string, double>>()};
-  } catch (const Json::exception&) {
-    fail(
-        "run: expected \"config\" and \"metrics\" in {}, got something else; remove the file and resume the "
-        "run to measure again",
-        path);
+LeftNames training_names(const TrainConfig& config) {
+  const auto records = record_names(config);
+  LeftNames names{records.tested, {}, {}};
+  const auto add = [&](std::initializer_list<const char*> more) {
+    names.metrics.insert(names.metrics.end(), more.begin(), more.end());
+  };
+  add({"macs", "parameters"});
+  const bool images = trains_images(config);
+  if (images) add({"macs_ratio", "pathway_ratio", "router_ratio"});
+  const auto times = images ? std::vector<std::string>{"ms_per_image", "dense_ms_per_image", "time_ratio"}
+                            : std::vector<std::string>{"ms_per_example"};
+  for (const int64_t batch : kTimedBatches) {
+    for (const auto& time : times) names.metrics.push_back(fmt::format("{}.{}", time, batch));
   }
-  return true;
+  for (const auto& name : records.steps) names.curves.push_back("train." + name);
+  for (const auto& name : records.validations) names.curves.push_back("validation." + name);
+  names.tables = {"experts"};
+  return names;
 }
 
-void note_origin(RunDirectory& directory, const About& about) {
-  std::error_code ignored;
-  if (about.command.empty() || std::filesystem::exists(directory.file(kAboutFile), ignored)) return;
-  directory.write_json(kAboutFile, to_json(about));
+bool trains_images(const TrainConfig& config) {
+  const auto tested = make_task(config)->tested();
+  return std::find(tested.begin(), tested.end(), "clean_accuracy") != tested.end();
 }
 
-ArmResult run_training(const TrainConfig& config, const TrainingRun& run) {
+ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   ArmResult result{config.arm, config.seed, {}};
-  if (finished_run(run.directory, config, result)) return result;
+  const auto document = config.document();
+  if (auto done = finished_metrics(run.directory, document)) {
+    result.metrics = std::move(*done), result.curves = recorded_curves(run.directory);
+    result.tables = read_results(run.directory).tables;
+    return result;
+  }
   Trainer trainer(config);
-  RunDirectory directory(
-      run.directory, config_json(config),
-      {.resume = run.resume, .tensorboard = true, .wall_time_s = run.wall_time_s, .may_differ = {}});
+  RunDirectory directory(run.directory, document,
+                         {.resume = run.resume,
+                          .tensorboard = true,
+                          .wall_time_s = run.wall_time_s,
+                          .may_differ = {"/start/checkpoint"}});
   note_origin(directory, run.about);
   DirectoryObserver observer(directory, run, fmt::format("{} seed {}", config.arm, config.seed));
-  trainer.run({run.directory, run.resume, run.stop}, observer);
+  trainer.run({run.directory, run.resume, run.stop, run.now_s}, observer);
   observer.finish();
   Json evaluation = measure(trainer, run, observer, result.metrics);
   evaluation["arm"] = config.arm, evaluation["seed"] = config.seed,
@@ -233,14 +271,16 @@ ArmResult run_training(const TrainConfig& config, const TrainingRun& run) {
   evaluation["dataset"] = Json::parse(config.data).value("part", "");
   evaluation["classes"] = trainer.data().class_names;
   result.metrics["parameters"] = static_cast<double>(trainer.model().parameter_count());
-  auto* network = dynamic_cast<Network*>(&trainer.model());
-  const bool images = network != nullptr && evaluation.contains("clean_accuracy");
-  images ? add_cost(trainer, *network, run, evaluation, result.metrics)
+  const bool images = trains_images(config);
+  images ? add_cost(trainer, trainer.network(), run, evaluation, result.metrics)
          : add_cost(trainer.model(), run, result.metrics);
   if (!images) evaluation["metrics"] = result.metrics;
   directory.write_json("evaluation.json", evaluation);
   if (images) directory.write_json("samples.json", samples_json(trainer));
-  directory.write_json(kMetricsSummary, {{"config", config_json(config)}, {"metrics", result.metrics}});
+  result.tables = expert_tables(evaluation);
+  if (!result.tables.empty()) directory.write_json(kResultsFile, to_json(Results{{}, result.tables}));
+  directory.write_json(kSummaryFile, {{"config", document}, {"metrics", result.metrics}});
+  result.curves = recorded_curves(run.directory);
   return result;
 }
 

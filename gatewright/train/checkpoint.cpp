@@ -107,6 +107,11 @@ void check_finite(const SafetensorsFile& file, const std::string& path) {
 
 void seal_checkpoint(SafetensorsFile& file) { file.metadata[kChecksum] = checksum_of(file); }
 
+std::string checkpoint_checksum(const SafetensorsFile& file) {
+  const auto it = file.metadata.find(kChecksum);
+  return it == file.metadata.end() ? "" : it->second;
+}
+
 SafetensorsFile pack_checkpoint(const torch::nn::Module& network, const Optimizer* experts,
                                 const Optimizer* router, const Progressed& progressed, const Json& config) {
   SafetensorsFile file;
@@ -117,13 +122,14 @@ SafetensorsFile pack_checkpoint(const torch::nn::Module& network, const Optimize
   };
   add_state("experts/", experts);
   add_state("router/", router);
+  Json progress{{"epoch", progressed.epoch},
+                {"batch", progressed.batch},
+                {"step", progressed.step},
+                {"best", progressed.best}};
+  if (progressed.seconds > 0) progress["seconds"] = progressed.seconds;
   file.metadata = {{"format", kFormat},
                    {"config", config.dump()},
-                   {"progress", Json{{"epoch", progressed.epoch},
-                                     {"batch", progressed.batch},
-                                     {"step", progressed.step},
-                                     {"best", progressed.best}}
-                                    .dump()},
+                   {"progress", progress.dump()},
                    {"kept", progressed.kept.dump()}};
   seal_checkpoint(file);
   return file;
@@ -170,9 +176,9 @@ Progressed unpack_checkpoint(torch::nn::Module& network, Optimizer* experts, Opt
   const auto progress = Json::parse(metadata(file, "progress", path), nullptr, false);
   Progressed out;
   try {
-    out = {progress.at("epoch").get<int64_t>(), progress.at("batch").get<int64_t>(),
-           progress.at("step").get<int64_t>(), progress.at("best").get<double>(),
-           Json::parse(metadata(file, "kept", path))};
+    out = {progress.at("epoch").get<int64_t>(),       progress.at("batch").get<int64_t>(),
+           progress.at("step").get<int64_t>(),        progress.at("best").get<double>(),
+           Json::parse(metadata(file, "kept", path)), progress.value("seconds", 0.0)};
   } catch (const Json::exception&) {
     fail(
         "checkpoint {}: expected epoch, batch, step and best in \"progress\", got something else; the file "

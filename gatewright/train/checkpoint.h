@@ -16,6 +16,7 @@ struct Progressed {
   int64_t epoch = 0, batch = 0, step = 0;  ///< the next batch to train on, and the steps done
   double best = kNoScore;  ///< validation score of the best checkpoint so far, larger is better
   Json kept = nullptr;     ///< what the run keeps beside: how far its logs reached, say
+  double seconds = 0;      ///< used of a budget in seconds; kept for such runs only
 };
 
 /// Names: "model/<parameter or buffer>", "experts/<optimizer state>", "router/<optimizer state>".
@@ -24,6 +25,8 @@ SafetensorsFile pack_checkpoint(const torch::nn::Module& network, const Optimize
 /// Writes the checksum of everything else into the header, as pack_checkpoint does; for a file that was
 /// changed on purpose.
 void seal_checkpoint(SafetensorsFile& file);
+/// The checksum that the file carries, "" for none: what tells one checkpoint from another.
+std::string checkpoint_checksum(const SafetensorsFile& file);
 /// A checkpoint from a file. Errors: ValueError with the remedy for an empty, cut, damaged or foreign file,
 /// and for one of an earlier format, which had no checksum that must be there: it is made again, not
 /// believed; IoError.

@@ -1,5 +1,7 @@
 #include "gatewright/train/config.h"
 
+#include <nlohmann/json.hpp>
+
 namespace gw::inline train {
 
 void TrainConfig::fields(OptionVisitor& v) {
@@ -19,7 +21,8 @@ void TrainConfig::fields(OptionVisitor& v) {
   v.table("schedule", schedule, "learning rate over the run");
   v.table("clip", clip, "limits of the gradients' norms: {router = 1.0}");
   v.table("augment", augment, "padding for random crops, flips");
-  v.integer("epochs", epochs, "passes over the training examples", 1, 1 << 20);
+  v.integer("epochs", epochs, "passes over the training examples, where no budget stands in their place", 1,
+            1 << 20);
   v.integer("batch", batch, "examples per step", 1, 1 << 20);
   v.real("epsilon", epsilon, "radius of the L-infinity ball, pixels in [0, 1]", 0, 1);
   v.integer("checkpoint_steps", checkpoint_steps, "checkpoint every so many steps; 0: after each epoch", 0,
@@ -28,6 +31,22 @@ void TrainConfig::fields(OptionVisitor& v) {
             "PGD steps of the validation's robust accuracy; 0: clean accuracy only", 0, 1000);
   v.table("evaluation", evaluation, "what is measured on the test images");
   v.table("routes", routes, "recording and replay of decisions: {record = true}");
+  v.table("budget", budget, "how long, in place of epochs: {examples = 100000}, {macs = 1e12} …");
+  v.table("start", start, "weights to start from, a checkpoint's: {checkpoint = \"best.safetensors\"}");
+}
+
+Json TrainConfig::document() const {
+  auto copy = *this;
+  Json json = write_options(copy);
+  for (const char* later : {"budget", "start"}) {
+    if (json.at(later).empty()) json.erase(later);
+  }
+  return json;
+}
+
+void StartOptions::fields(OptionVisitor& v) {
+  v.text("checkpoint", checkpoint, "file of a checkpoint; empty: none");
+  v.text("crc32c", crc32c, "checksum that the checkpoint must have; empty: any, the run notes it");
 }
 
 void EvaluationConfig::fields(OptionVisitor& v) {

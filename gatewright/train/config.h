@@ -21,6 +21,18 @@ struct TrainConfig : OptionSet {
   int64_t validation_steps = 5;  ///< PGD steps of the robust accuracy on which the best checkpoint is chosen
   std::string evaluation = "{}";
   std::string routes = "{}";  ///< recording and replay of decisions (RouteOptions)
+  std::string budget = "{}";  ///< how long, in place of epochs (BudgetOptions)
+  std::string start = "{}";   ///< the weights to start from (StartOptions); {}: drawn from the seed
+  void fields(OptionVisitor& v) override;
+  /// All values, as a run directory keeps them; options that came later are left out at their defaults, so
+  /// that older runs are still the runs of their recipes.
+  Json document() const;
+};
+
+/// Another run's weights.
+struct StartOptions : OptionSet {
+  std::string checkpoint;  ///< a file; "": none
+  std::string crc32c;      ///< of its content: what tells one start from another, wherever the file lies
   void fields(OptionVisitor& v) override;
 };
 

@@ -50,6 +50,9 @@ class Objective {
   };
   virtual ~Objective() = default;
   virtual StepReport step(StepContext& context) = 0;
+  /// Names of the values that a step may report: known before anything runs, so that marks on curves can be
+  /// held to them.
+  virtual std::vector<std::string> reports(const Task& task) const = 0;
   /// True when the router has an optimizer of its own; otherwise one optimizer holds all parameters.
   virtual bool separate_router() const { return false; }
 };

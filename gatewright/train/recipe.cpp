@@ -1,5 +1,7 @@
 #include "gatewright/train/recipe.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -67,6 +69,31 @@ void check_name(const std::string& where, const char* what, const std::string& n
            where, what, kLetters, shown(name));
 }
 
+void check_origin(const std::string& where, const Json& arm) {
+  const auto kind = arm.find("kind"), from = arm.find("from");
+  GW_CHECK(kind == arm.end() || kind->is_string(), "recipe {}: expected text for \"kind\", got {}", where,
+           kind == arm.end() ? "" : kind->dump());
+  const auto text = [](const Json& value) { return value.is_string(); };
+  GW_CHECK(
+      from == arm.end() || text(*from) || (from->is_array() && std::all_of(from->begin(), from->end(), text)),
+      "recipe {}: expected an arm or a list of arms for \"from\", got {}", where,
+      from == arm.end() ? "" : from->dump().substr(0, 60));
+}
+
+/// Adds `arm` behind everything that it starts from. `path` are the arms that wait for it.
+void visit(const Recipe& recipe, const std::string& arm, std::vector<std::string>& path,
+           std::vector<std::string>& order) {
+  if (std::find(order.begin(), order.end(), arm) != order.end()) return;
+  const auto met = std::find(path.begin(), path.end(), arm);
+  GW_CHECK(met == path.end(),
+           "recipe {}: expected arms that do not start from each other in a circle, got {} from {}",
+           recipe.name, fmt::join(met, path.end(), " from "), arm);
+  path.push_back(arm);
+  for (const auto& source : recipe.sources(arm)) visit(recipe, source, path, order);
+  path.pop_back();
+  order.push_back(arm);
+}
+
 void check_document(const std::string& path, const Json& document) {
   check_keys(path, document, {"name", "title", "paper", "defaults", "sizes", "arms", "marks"});
   for (const char* table : {"sizes", "arms"}) {
@@ -88,7 +115,8 @@ void check_document(const std::string& path, const Json& document) {
   for (const auto& [name, arm] : document["arms"].items()) {
     check_name("recipe " + path, "arm", name);
     const auto where = path + " arms." + name;
-    check_keys(where, arm, {"title", "sizes", "config"});
+    check_keys(where, arm, {"title", "kind", "from", "sizes", "config"});
+    check_origin(where, arm);
     const auto sizes = arm.value("sizes", Json::object());
     GW_CHECK(sizes.is_object(), "recipe {}: expected a table for \"sizes\", got {}", where,
              sizes.dump().substr(0, 60));
@@ -97,24 +125,6 @@ void check_document(const std::string& path, const Json& document) {
       check_keys(where + ".sizes." + size, table, {"config"});
     }
   }
-}
-
-Mark read_mark(const Recipe& recipe, const Json& table) {
-  Mark mark;
-  const auto where = "recipe " + recipe.name + " mark";
-  parse_options(where, table, mark);
-  GW_CHECK(!mark.metric.empty() && !mark.arm.empty(),
-           "{} \"{}\": expected a metric and an arm, got none; name them", where, mark.name);
-  GW_CHECK(mark.at_least > -kInfinity || mark.at_most < kInfinity,
-           "{} \"{}\": expected at_least or at_most, got no bound; it could not fail", where, mark.name);
-  GW_CHECK(mark.at_least <= mark.at_most,
-           "{} \"{}\": expected at_least <= at_most, got {} and {}; it could not hold", where, mark.name,
-           mark.at_least, mark.at_most);
-  for (const auto& arm : {mark.arm, mark.minus, mark.divided_by}) {
-    if (!arm.empty()) entry(recipe.document.at("arms"), "arm", arm);
-  }
-  for (const auto& size : mark.sizes) entry(recipe.document.at("sizes"), "size", size);
-  return mark;
 }
 
 // JSON, a table or list as recipes write them, or text.
@@ -159,24 +169,25 @@ std::string find_recipe(const std::string& name, const std::vector<std::string>&
 
 }  // namespace
 
-void Mark::fields(OptionVisitor& v) {
-  v.text("name", name, "what the mark is about");
-  v.text("claim", claim, "what the paper claims");
-  v.text("metric", metric, "measured value: robust_accuracy, clean_accuracy, macs_ratio, …");
-  v.text("minus_metric", minus_metric, "another metric of the same run, subtracted");
-  v.text("arm", arm, "whose value");
-  v.text("minus", minus, "arm whose value is subtracted");
-  v.text("divided_by", divided_by, "arm whose value divides");
-  v.text("spread", spread, "how the mark was calibrated: seeds, observed range, date");
-  v.real("at_least", at_least, "lower bound", -kInfinity, kInfinity);
-  v.real("at_most", at_most, "upper bound", -kInfinity, kInfinity);
-  v.real("scale", scale, "factor on the measured value", -1e9, 1e9);
-  v.text("unit", unit, "of the measured value after scaling");
-  v.flag("of_paper", of_paper, "the paper's own claim: shown or not shown, outside the exit code");
-  v.texts("sizes", sizes, "where the mark applies; empty: everywhere");
+void merge_override(Json& table, const std::string& text) { merge(table, override_table(text)); }
+
+std::string Recipe::kind(const std::string& arm) const {
+  return entry(document.at("arms"), "arm", arm).value("kind", "");
 }
 
-void merge_override(Json& table, const std::string& text) { merge(table, override_table(text)); }
+std::vector<std::string> Recipe::sources(const std::string& arm) const {
+  const auto& all = document.at("arms");
+  const auto from = entry(all, "arm", arm).value("from", Json::array());
+  const auto found = from.is_string() ? std::vector<std::string>{from} : from.get<std::vector<std::string>>();
+  for (const auto& source : found) entry(all, "arm", source);
+  return found;
+}
+
+std::vector<std::string> Recipe::in_order(const std::vector<std::string>& wanted) const {
+  std::vector<std::string> order, waiting;
+  for (const auto& arm : wanted) visit(*this, arm, waiting, order);
+  return order;
+}
 
 std::vector<int64_t> Recipe::seeds(const std::string& size) const {
   const auto& table = entry(document.at("sizes"), "size", size);
@@ -225,10 +236,12 @@ Recipe load_recipe(const std::string& name_or_path, const std::vector<std::strin
   check_name("recipe " + recipe.path, "recipe", recipe.name);
   recipe.arms = keys(recipe.document["arms"]);
   recipe.sizes = keys(recipe.document["sizes"]);
+  recipe.in_order(recipe.arms);
   const auto marks = recipe.document.value("marks", Json::array());
   GW_CHECK(marks.is_array(), "recipe {}: expected a list of tables [[marks]], got {}", recipe.path,
            marks.dump().substr(0, 60));
-  for (const auto& table : marks) recipe.marks.push_back(read_mark(recipe, table));
+  for (const auto& table : marks)
+    recipe.marks.push_back(read_mark(recipe.name, table, recipe.arms, recipe.sizes));
   return recipe;
 }
 

@@ -5,20 +5,9 @@
 #include <vector>
 
 #include "gatewright/train/config.h"
+#include "gatewright/train/mark.h"
 
 namespace gw::inline train {
-
-/// What a run must meet: a metric of one arm, alone, minus or divided by that of another, against one bound.
-struct Mark : OptionSet {
-  std::string name, claim, metric, minus_metric, arm, minus, divided_by, spread;
-  double at_least = -kInfinity, at_most = kInfinity;
-  double scale = 1;  ///< the measured value is multiplied by this: 100 for points
-  std::string unit;
-  bool of_paper = false;  ///< a claim as the paper makes it: shown or not shown, told in every check, outside
-                          ///< the exit code
-  std::vector<std::string> sizes;  ///< where the mark applies; empty: everywhere
-  void fields(OptionVisitor& v) override;
-};
 
 /// A paper as data: its parts, arms, sizes, claims and marks.
 struct Recipe {
@@ -27,15 +16,21 @@ struct Recipe {
   std::vector<std::string> arms, sizes;
   std::vector<Mark> marks;
 
+  /// The kind of run that the arm names (catalogue of arms), "" where it leaves that to its table.
+  std::string kind(const std::string& arm) const;
+  /// The arms whose results it starts from: from = "other", or a list.
+  std::vector<std::string> sources(const std::string& arm) const;
+  /// The given arms and all that they start from, sources first; otherwise in the given order.
+  /// Errors: ValueError for an unknown arm, and for a cycle, naming it.
+  std::vector<std::string> in_order(const std::vector<std::string>& wanted) const;
   /// Seeds of a size. Errors: ValueError for an unknown size (with the near miss).
   std::vector<int64_t> seeds(const std::string& size) const;
   /// One arm at one size with one seed: defaults ← size ← arm ← arm at that size ← overrides ("epochs=3",
   /// "objective.beta=1"). Errors: ValueError for unknown names, keys, or values out of range.
-  /// A statistical arm has no TrainConfig: see merged().
+  /// An arm that is no training has no TrainConfig: see merged().
   TrainConfig resolve(const std::string& arm, const std::string& size, int64_t seed,
                       const std::vector<std::string>& overrides = {}) const;
-  /// The same table before it is read: what kind of run it asks for is the runner's business
-  /// (gatewright/runs/check_run.h).
+  /// The same table before it is read: the options of the arm's kind (gatewright/runs/arm.h).
   Json merged(const std::string& arm, const std::string& size, int64_t seed,
               const std::vector<std::string>& overrides = {}) const;
 };
@@ -45,8 +40,8 @@ void merge_override(Json& table, const std::string& text);
 
 /// Reads recipes/<name>.toml, or a path that ends in .toml.
 /// Errors: ValueError for an unknown name (with the near miss), with line and column for malformed TOML, for
-///         unknown keys, and for marks that name an unknown arm or size or have no bound; IoError for a path
-///         that cannot be read.
+///         unknown keys, for arms that start from an unknown arm or from each other in a circle, and for
+///         marks that name an unknown arm or size or have no bound; IoError for a path that cannot be read.
 Recipe load_recipe(const std::string& name_or_path, const std::vector<std::string>& folders);
 
 }  // namespace gw::inline train

@@ -13,7 +13,8 @@ struct Schedule : OptionSet {
   std::vector<double> milestones;  ///< epochs at which the step schedule multiplies by gamma
   double gamma = 0.1;
   void fields(OptionVisitor& v) override;
-  double at(int64_t epoch, int64_t step, int64_t steps_per_epoch, int64_t epochs) const;
+  /// `epochs`: of the whole run, a fraction where a budget ends it within one.
+  double at(int64_t epoch, int64_t step, int64_t steps_per_epoch, double epochs) const;
 };
 
 }  // namespace gw::inline train

@@ -69,6 +69,12 @@ Measured measure_set(const Task& task, const EvaluationPass& pass, int64_t size)
   return out;
 }
 
+std::vector<std::string> Task::validated() const {
+  auto names = measures();
+  names.push_back("load_entropy");
+  return names;
+}
+
 Measured Task::validate(const EvaluationPass& pass) const { return measure_set(*this, pass, kBatch); }
 
 Measured Task::test(const EvaluationPass& pass) const { return measure_set(*this, pass, kBatch); }

@@ -46,6 +46,11 @@ class Task {
   /// answer.
   virtual std::map<std::string, double> measure(const Output& output, const Batch& batch,
                                                 double loss) const = 0;
+  /// Names of what `measure` gives, in the order in which tables show them, and of what `validate` and `test`
+  /// may give: known before anything runs, so that marks can be held to them.
+  virtual std::vector<std::string> measures() const = 0;
+  virtual std::vector<std::string> validated() const;
+  virtual std::vector<std::string> tested() const { return validated(); }
   /// The metric on which the best checkpoint is chosen, and whether more of it is better.
   virtual std::string best_by() const = 0;
   virtual bool more_is_better() const { return true; }

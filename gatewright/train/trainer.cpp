@@ -80,13 +80,21 @@ std::shared_ptr<Network> make_network(const TrainConfig& config, const TaskData&
   return std::static_pointer_cast<Network>(model);
 }
 
-void check_config(const TrainConfig& config) {
+namespace {
+
+/// The model as it would be for data of a made-up size.
+std::shared_ptr<Model> model_without_data(const TrainConfig& config) {
   DataSpec made_up;
   made_up.channels = 3, made_up.height = made_up.width = 32, made_up.classes = 10;
   made_up.vocabulary = 256, made_up.context = 16, made_up.inputs = 4, made_up.domains = 2;
+  return model_for(config, made_up, *make_task(config));
+}
+
+}  // namespace
+
+void check_config(const TrainConfig& config) {
   make_part<Dataset>("data", Json::parse(config.data), Dataset::Context{}, 0);
-  const auto task = make_task(config);
-  const auto model = model_for(config, made_up, *task);
+  const auto model = model_without_data(config);
   {  // a policy that the model cannot follow shows in the first batch only
     const at::NoGradGuard no_grad;
     Pass pass;
@@ -95,15 +103,37 @@ void check_config(const TrainConfig& config) {
   }
   make_objective(config);
   make_part<Optimizer>("optimizer", Json::parse(config.optimizer), Optimizer::Context{}, 0);
-  parsed<Schedule>("schedule", config.schedule);
+  read_budget(config.budget, parsed<Schedule>("schedule", config.schedule));
   parsed<AugmentOptions>("augment", config.augment);
   parsed<ClipOptions>("clip", config.clip);
   parsed<RouteOptions>("routes", config.routes);
+  parsed<StartOptions>("start", config.start);
+}
+
+void check_start(const TrainConfig& config, const TrainConfig& source, const std::string& source_name) {
+  const auto weights = pack_checkpoint(*model_without_data(source), nullptr, nullptr, {}, Json::object());
+  load_model(*model_without_data(config), weights, "of " + source_name);
+}
+
+TrainConfig noting_start(TrainConfig config) {
+  auto start = parsed<StartOptions>("start", config.start);
+  if (start.checkpoint.empty() || !start.crc32c.empty()) return config;
+  start.crc32c = checkpoint_checksum(load_checkpoint(start.checkpoint));
+  config.start = write_options(start).dump();
+  return config;
+}
+
+RecordNames record_names(const TrainConfig& config) {
+  const auto task = make_task(config);
+  RecordNames names{make_objective(config)->reports(*task), task->validated(), task->tested()};
+  names.steps.insert(names.steps.end(), {"lr", "entropy"});
+  return names;
 }
 
 Trainer::Trainer(const TrainConfig& config)
     : config_(config),
       schedule_(parsed<Schedule>("schedule", config.schedule)),
+      budget_(read_budget(config.budget, schedule_)),
       data_(load_data(config)),
       task_(make_task(config)) {
   const auto split =
@@ -124,11 +154,53 @@ Trainer::Trainer(const TrainConfig& config)
   const Rng rng(static_cast<uint64_t>(config.seed));
   loader_ = std::make_shared<Loader>(train_, config.batch, parsed<AugmentOptions>("augment", config.augment),
                                      true, rng.fork("loader"));
+  schedule_.per_step = schedule_.per_step || budget_.given();
+  steps_total_ = budget_.given() ? steps_of_budget() : loader_->batches() * config.epochs;
+}
+
+/// 0 where only a clock knows.
+int64_t Trainer::steps_of_budget() const {
+  double examples = static_cast<double>(budget_.examples);
+  if (budget_.seconds > 0) return 0;
+  if (budget_.tokens > 0) {
+    GW_CHECK(train_.has("token"), "budget: expected data with tokens, got none; give the budget in examples");
+    const auto each = static_cast<double>(train_.at("token").numel()) / static_cast<double>(train_.size());
+    examples = std::ceil(static_cast<double>(budget_.tokens) / each);
+  }
+  if (budget_.macs > 0) {
+    auto* network = dynamic_cast<Network*>(model_.get());
+    const int64_t each = network != nullptr ? network->cost().total() : count_macs(*model_);
+    examples = std::ceil(budget_.macs / static_cast<double>(std::max<int64_t>(each, 1)));
+  }
+  constexpr double kMost = 1e15;
+  GW_CHECK(examples < kMost, "budget: expected fewer than {} examples, got {}; lower it", kMost, examples);
+  const int64_t per_epoch = loader_->batches(),
+                met = std::min(per_epoch * config_.batch, loader_->examples());
+  return steps_for(static_cast<int64_t>(examples), per_epoch, config_.batch, met);
+}
+
+bool Trainer::spent() const {
+  return budget_.seconds > 0 ? used_seconds() >= budget_.seconds : at_.step >= steps_total_;
 }
 
 Json Trainer::config_json() const {
-  auto copy = config_;
-  return write_options(copy);
+  auto json = config_.document();
+  // Equal runs have equal checkpoints, wherever the weights lay that they started from.
+  if (json.contains("start")) json["start"].erase("checkpoint");
+  return json;
+}
+
+void Trainer::load_start() {
+  const auto start = parsed<StartOptions>("start", config_.start);
+  if (start.checkpoint.empty()) return;
+  const auto file = load_checkpoint(start.checkpoint);
+  load_model(*model_, file, start.checkpoint);
+  const auto sum = checkpoint_checksum(file);
+  GW_CHECK(
+      start.crc32c.empty() || start.crc32c == sum,
+      "train: expected to start from weights with the checksum {}, got {} in {}; put the former checkpoint "
+      "back, or train again into another directory",
+      start.crc32c, sum, shown(start.checkpoint));
 }
 
 void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
@@ -151,7 +223,7 @@ void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
   if (goes_on) check_routes(options.directory, kept_of("recording"));
   if (options.resume) observer.on_resume(at_.step, kept_of("observer"));
   open_taps(options, observer, goes_on);
-  if (!goes_on) save(last, observer);  // an unwritable place is found before an hour's work
+  if (!goes_on) load_start(), save(last, observer);  // an unwritable place is found before an hour's work
 }
 
 void Trainer::open_taps(const RunOptions& options, TrainObserver& observer, bool goes_on) {
@@ -177,9 +249,13 @@ Measured Trainer::evaluate_on_test(TrainObserver& observer, const Tick& tick) {
 }
 
 void Trainer::run(const RunOptions& options, TrainObserver& observer) {
+  if (budget_.seconds > 0) {
+    GW_CHECK(static_cast<bool>(options.now_s), "train: expected a clock for a budget in seconds, got none");
+    clock_ = options.now_s, began_s_ = clock_();
+  }
   begin(options, observer);
-  while (at_.epoch < config_.epochs) {
-    while (at_.batch < loader_->batches()) {
+  while (!spent() || at_.batch > 0) {  // a budget may end within an epoch, which is then closed all the same
+    while (at_.batch < loader_->batches() && !spent()) {
       if (options.stop != nullptr && options.stop->load()) interrupt(options.directory, observer);
       step(observer);
       const bool due = config_.checkpoint_steps > 0 && at_.step % config_.checkpoint_steps == 0;
@@ -196,7 +272,8 @@ void Trainer::step(TrainObserver& observer) {
   model_->train();
   const auto batch = loader_->get(at_.epoch, at_.batch);
   const int64_t per_epoch = loader_->batches();
-  const double lr = schedule_.at(at_.epoch, at_.batch, per_epoch, config_.epochs);
+  const double lr = schedule_.at(at_.epoch, at_.batch, per_epoch,
+                                 static_cast<double>(steps_total_) / static_cast<double>(per_epoch));
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("step", static_cast<uint64_t>(at_.step));
   StepContext context{
       *model_,  *task_,           batch, *experts_, router_.get(), lr, rng, /*first=*/at_.step == 0,
@@ -222,7 +299,7 @@ void Trainer::step(TrainObserver& observer) {
     record["load"] = share;
     record["entropy"] = load_entropy(report.load);
   }
-  observer.on_step(record, at_.step, per_epoch * config_.epochs);
+  observer.on_step(record, at_.step, steps_total_);
 }
 
 void Trainer::stopped(const NumericError& error) const {
@@ -267,6 +344,7 @@ void Trainer::save(const std::string& path, TrainObserver& observer) const {
           fmt::format("train: the weights \"{}\" are not finite; lower the learning rate", item.key())));
   }
   auto at = at_;
+  at.seconds = used_seconds();
   at.kept = Json{{"observer", observer.kept()}, {"recording", route_marks(routes_)}};
   save_safetensors(path, pack_checkpoint(*model_, experts_.get(), router_.get(), at, config_json()));
 }

@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "gatewright/data/loader.h"
+#include "gatewright/train/budget.h"
 #include "gatewright/train/checkpoint.h"
 #include "gatewright/train/config.h"
 #include "gatewright/train/objective.h"
@@ -19,9 +20,11 @@ inline constexpr const char* kBestCheckpoint = "best.safetensors";
 class TrainObserver {
  public:
   virtual ~TrainObserver() = default;
-  /// After each step. `record` has step, epoch, kind = "train" and the step's values.
+  /// After each step. `record` has step, epoch, kind = "train" and the step's values. `steps_total` is 0
+  /// where only a clock knows.
   virtual void on_step(const Json& /*record*/, int64_t /*steps_done*/, int64_t /*steps_total*/) {}
-  /// After each epoch's validation. `record` has step, epoch, kind = "validation" and the task's measures.
+  /// After each epoch's validation, and after the last step of a budget. `record` has step, epoch, kind =
+  /// "validation" and the task's measures.
   virtual void on_validation(const Json& /*record*/) {}
   /// What a checkpoint keeps for the observer, taken as it is written: how far its own files reach, for one.
   /// The same for every run of the same configuration, or checkpoints of equal runs would differ.
@@ -46,10 +49,12 @@ class Trainer {
     std::string directory;                    ///< where checkpoints go; must exist
     bool resume = false;                      ///< continue from its last checkpoint
     const std::atomic<bool>* stop = nullptr;  ///< set by a signal handler: save, then throw Interrupted
+    std::function<double()> now_s = {};       ///< a steady clock; a budget in seconds needs it, nothing else
   };
-  /// Trains to the end. Afterwards the model holds the best checkpoint's weights.
+  /// Trains to the end of the epochs or the budget. Afterwards the model holds the best checkpoint's weights.
   /// A run that was cut before its first checkpoint is resumed from the start.
-  /// Errors: NumericError naming the step when a loss, gradient, answer or weight is not finite (the last
+  /// Errors: ValueError for weights to start from that do not fit the model, naming tensors and both shapes;
+  ///         NumericError naming the step when a loss, gradient, answer or weight is not finite (the last
   ///         checkpoint of finite weights stays), Interrupted after saving,
   ///         IoError when a checkpoint cannot be written (the one before survives).
   void run(const RunOptions& options, TrainObserver& observer);
@@ -72,6 +77,10 @@ class Trainer {
   double validate(TrainObserver& observer);
   void save(const std::string& path, TrainObserver& observer) const;
   void begin(const RunOptions& options, TrainObserver& observer);
+  void load_start();
+  int64_t steps_of_budget() const;
+  double used_seconds() const { return at_.seconds + (clock_ ? clock_() - began_s_ : 0); }
+  bool spent() const;
   void open_taps(const RunOptions& options, TrainObserver& observer, bool goes_on);
   RouteFrame frame(RoutePhase phase, const Batch& batch) const;
   [[noreturn]] void stopped(const NumericError& error) const;
@@ -79,6 +88,7 @@ class Trainer {
 
   TrainConfig config_;
   Schedule schedule_;
+  BudgetOptions budget_;
   TaskData data_;
   TensorSet train_, validation_;
   std::shared_ptr<Task> task_;
@@ -87,6 +97,9 @@ class Trainer {
   std::shared_ptr<Optimizer> experts_, router_;
   std::shared_ptr<Loader> loader_;
   Progressed at_;
+  int64_t steps_total_ = 0;  ///< 0: a budget in seconds
+  std::function<double()> clock_;
+  double began_s_ = 0;
   RouteTaps routes_;
 };
 
@@ -94,6 +107,17 @@ class Trainer {
 /// anywhere in the config. Errors: ValueError. Cost: builds the model once, for data of a made-up size, and
 /// sends four examples of noise through it.
 void check_config(const TrainConfig& config);
+/// Refuses a training whose model does not fit the weights of another's, as far as that can be said without
+/// data. Errors: ValueError naming tensors and both shapes. Cost: builds both models.
+void check_start(const TrainConfig& config, const TrainConfig& source, const std::string& source_name);
+/// The config with the checksum of the weights that it starts from, which tells this run from one that starts
+/// elsewhere. Errors: as load_checkpoint.
+TrainConfig noting_start(TrainConfig config);
+/// Names of what a run of this config may record at steps and validations and measure on the test examples.
+struct RecordNames {
+  std::vector<std::string> steps, validations, tested;
+};
+RecordNames record_names(const TrainConfig& config);
 /// Task, model and data of a config without training anything: evaluation, benchmarks.
 std::shared_ptr<Task> make_task(const TrainConfig& config);
 std::shared_ptr<Model> make_model(const TrainConfig& config, const TaskData& data, const Task& task);

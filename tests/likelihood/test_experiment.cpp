@@ -1,6 +1,7 @@
 // The runner of statistical experiments, and what every registered experiment must keep.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "gatewright/likelihood/experiment.h"
@@ -16,6 +17,7 @@ class Known : public Experiment {
  public:
   const char* axis() const override { return "n"; }
   int64_t trials() const override { return 15; }
+  TrialNames measures() const override { return {{"falls", "flat"}, {"odd"}}; }
   Trial trial(int64_t index) const override {
     const double x = std::pow(10.0, 1 + static_cast<double>(index / 5));
     if (index == fails) throw gw::ValueError("trial failed");
@@ -88,6 +90,11 @@ TEST_P(EveryExperiment, DefaultsRunAndNeitherThreadsNorOrderChangeABit) {
   const auto a = run_experiment(*make(1), {}), b = run_experiment(*make(1), two),
              c = run_experiment(*make(2), {});
   ASSERT_FALSE(a.curves.empty());
+  const auto names = metric_names(*make(1));
+  for (const auto& item : a.metrics) {
+    EXPECT_NE(std::find(names.begin(), names.end(), item.first), names.end())
+        << item.first << " is measured and not declared: a mark that names it would be refused";
+  }
   EXPECT_EQ(a.metrics.size(), b.metrics.size());
   for (const auto& [name, value] : a.metrics) {
     if (std::isnan(value)) continue;

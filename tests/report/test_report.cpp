@@ -128,7 +128,7 @@ TEST(Report, WhatLosesIsSaidInWords) {
                        "multiply-adds, 1.40 times its time at batch 1 (slower)"));
   EXPECT_TRUE(contains(
       page.text, "The paper's order does not appear here: its one comparison of arms does not come out."));
-  EXPECT_TRUE(contains(page.text, "1 more is measured but not judged at this size."));
+  EXPECT_TRUE(contains(page.text, "1 more is measured but not judged."));
   EXPECT_TRUE(contains(
       page.text,
       "40 training steps: a test of the plumbing, the networks are untrained; guessing gives 10.0 %."));

@@ -247,6 +247,28 @@ TEST(Recipe, NamesCannotLeadOutOfTheDirectory) {
               "expected the name of the recipe");
 }
 
+TEST(Recipe, ArmsComeAfterThoseThatTheyStartFrom) {
+  const auto recipe =
+      recipe_of(std::string(kBody) + "[arms.aa]\nfrom = \"z\"\n[arms.m]\nfrom = [\"aa\", \"b\"]\n[arms.z]\n");
+  EXPECT_EQ(recipe.in_order(recipe.arms), (std::vector<std::string>{"a", "z", "aa", "b", "m"}));
+  EXPECT_EQ(recipe.in_order({"m"}), (std::vector<std::string>{"z", "aa", "b", "m"})) << "and what it needs";
+  EXPECT_EQ(recipe.in_order({"b", "a"}), (std::vector<std::string>{"b", "a"})) << "else as given";
+  EXPECT_EQ(recipe.sources("m"), (std::vector<std::string>{"aa", "b"}));
+  EXPECT_EQ(recipe.sources("a"), std::vector<std::string>());
+}
+
+TEST(Recipe, CirclesAndUnknownSourcesAreRefused) {
+  const auto load = [](const std::string& text) { return refusal([&] { recipe_of(kBody + text); }); };
+  expect_part(load("[arms.c]\nfrom = \"d\"\n[arms.d]\nfrom = \"e\"\n[arms.e]\nfrom = \"d\"\n"),
+              "expected arms that do not start from each other in a circle, got d from e from d");
+  expect_part(load("[arms.c]\nfrom = \"c\"\n"), "in a circle, got c from c");
+  expect_part(load("[arms.first]\n[arms.c]\nfrom = \"frist\"\n"),
+              "unknown arm \"frist\"; did you mean \"first\"?");
+  expect_part(load("[arms.c]\nfrom = 3\n"), "expected an arm or a list of arms for \"from\", got 3");
+  expect_part(load("[arms.c]\nkind = 3\n"), "expected text for \"kind\", got 3");
+  expect_part(load("[arms.c]\nform = \"a\"\n"), "unknown key \"form\"; did you mean \"from\"?");
+}
+
 TEST(Recipe, AnyBytesAreReadOrRefused) {
   const auto counts =
       gw::test::replay("toml", 2000, [](std::string_view bytes) { return gw::test::check_toml(bytes); });
@@ -265,7 +287,7 @@ TEST(Recipe, MarksThatCouldNotBeJudgedAreRefused) {
   expect_part(load("metric = \"x\"\narm = \"a\"\ndivided_by = \"q\"\nat_least = 1\n"), "unknown arm \"q\"");
   expect_part(load("metric = \"x\"\narm = \"a\"\nat_least = 1\nsizes = [\"tinny\"]\n"),
               "unknown size \"tinny\"");
-  expect_part(load("metric = \"x\"\nat_least = 1\n"), "expected a metric and an arm, got none");
+  expect_part(load("metric = \"x\"\nat_least = 1\n"), "expected an arm, got none");
   expect_part(load("metric = \"x\"\narm = \"a\"\n"), "expected at_least or at_most, got no bound");
   expect_part(load("metric = \"x\"\narm = \"a\"\nat_least = 2\nat_most = 1\n"), "it could not hold");
   expect_part(load("metric = \"x\"\narm = \"a\"\nat_lest = 2\n"), "did you mean \"at_least\"?");

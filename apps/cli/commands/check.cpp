@@ -17,23 +17,22 @@
 namespace gw {
 namespace {
 
-std::string percent(const std::vector<ArmResult>& results, const std::string& arm,
-                    const std::string& metric) {
-  const auto s = spread(results, arm, metric);
+std::string cell(const CheckOutcome& outcome, const std::string& arm, const ResultColumn& column,
+                 const std::string& quantity) {
+  auto metric = column.metric;
+  if (const auto star = metric.find('*'); star != std::string::npos) metric.replace(star, 1, quantity);
+  const auto s = spread(outcome.results, arm, metric);
   if (s.count == 0) return "–";
-  return s.count == 1 ? fmt::format("{:.1f}", 100 * s.mean)
-                      : fmt::format("{:.1f} ± {:.1f}", 100 * s.mean, 100 * s.deviation);
-}
-
-std::string number(const std::vector<ArmResult>& results, const std::string& arm, const std::string& metric,
-                   const char* format) {
-  const auto s = spread(results, arm, metric);
-  return s.count == 0 ? "–" : fmt::format(fmt::runtime(format), s.mean);
-}
-
-std::string macs(const std::vector<ArmResult>& results, const std::string& arm) {
-  const auto s = spread(results, arm, "macs");
-  return s.count == 0 ? "–" : format_value(s.mean, Unit::kMacs);
+  switch (column.shown) {
+    case ResultColumn::Shown::kMacs:
+      return format_value(s.mean, Unit::kMacs);
+    case ResultColumn::Shown::kPercent:
+      return s.count == 1 ? fmt::format("{:.1f}", 100 * s.mean)
+                          : fmt::format("{:.1f} ± {:.1f}", 100 * s.mean, 100 * s.deviation);
+    case ResultColumn::Shown::kNumber:
+      break;
+  }
+  return fmt::format(fmt::runtime(column.format), s.mean);
 }
 
 /// Runs a recipe's arms over its seeds and compares every measurement with its mark.
@@ -48,7 +47,8 @@ class CheckCommand : public Command {
   void declare(CLI::App& app) override {
     app.add_option("recipe", recipe_, "name of a recipe, or a .toml file")->required();
     app.add_option("--size", size_, "size of the experiment")->capture_default_str();
-    app.add_option("--arm", arms_, "only these arms (marks that need others are not met)");
+    app.add_option("--arm", arms_,
+                   "only these arms and those that they start from (marks that need others are not met)");
     app.add_option("--seeds", seeds_, "these seeds instead of the recipe's");
     app.add_option("--set", overrides_, "override a value in every arm: epochs=3");
     app.add_option("--out", out_, "directory of the runs; default runs/check-<recipe>-<size>")
@@ -64,14 +64,13 @@ class CheckCommand : public Command {
     const auto directory = out_.empty() ? fmt::format("runs/check-{}-{}", recipe.name, size_) : out_;
     if (fresh_) forget(directory);
     CheckOptions options{size_, arms_, seeds_, overrides_, command_line(), machine_text(), today()};
-    TrainingRun run{directory, false, &stop_requested(), quiet_ ? nullptr : stderr, steady_now_s, wall_now_s};
+    ArmRun run{directory, false, &stop_requested(), quiet_ ? nullptr : stderr, steady_now_s, wall_now_s};
     const auto outcome = checked(recipe, options, run);
     const auto in_short = write_report(directory + "/report.html", {directory});
     if (json_) {
       fmt::print("{}\n", dump_json(read_json(directory + "/check.json"), 1));
     } else {
       print_arms(recipe, outcome);
-      print_rates(recipe, outcome);
       print_marks(outcome);
       fmt::print("\n");
       for (const auto& sentence : in_short) fmt::print("{}\n", shown(sentence));
@@ -81,7 +80,7 @@ class CheckCommand : public Command {
   }
 
  private:
-  CheckOutcome checked(const Recipe& recipe, const CheckOptions& options, const TrainingRun& run) const {
+  CheckOutcome checked(const Recipe& recipe, const CheckOptions& options, const ArmRun& run) const {
     try {
       return run_check(recipe, options, run);
     } catch (const Interrupted& stop) {
@@ -112,50 +111,45 @@ class CheckCommand : public Command {
     return text;
   }
 
+  /// Every arm's results in the columns that it declares; arms of equal columns share a table.
   static void print_arms(const Recipe& recipe, const CheckOutcome& outcome) {
-    std::vector<std::vector<std::string>> rows{{"arm", ">clean %", ">worst case %", ">routes changed %",
-                                                ">multiply-adds", ">/ dense", ">ms batch 1", ">/ dense",
-                                                ">ms batch 128", ">/ dense"}};
+    std::vector<ResultTable> printed;
     for (const auto& arm : recipe.arms) {
-      const auto& r = outcome.results;
-      if (spread(r, arm, "clean_accuracy").count == 0) continue;
-      const auto title = recipe.document["arms"][arm].value("title", arm);
-      rows.push_back({title, percent(r, arm, "clean_accuracy"), percent(r, arm, "robust_accuracy"),
-                      percent(r, arm, "flip_rate"), macs(r, arm), number(r, arm, "macs_ratio", "{:.2f}"),
-                      number(r, arm, "ms_per_image.1", "{:.3f}"), number(r, arm, "time_ratio.1", "{:.2f}"),
-                      number(r, arm, "ms_per_image.128", "{:.4f}"),
-                      number(r, arm, "time_ratio.128", "{:.2f}")});
+      const auto table = outcome.shown.find(arm);
+      if (table == outcome.shown.end()) continue;
+      const auto same = [&](const ResultTable& t) { return t.columns == table->second.columns; };
+      if (std::any_of(printed.begin(), printed.end(), same)) continue;
+      printed.push_back(table->second);
+      print_table(recipe, outcome, table->second);
     }
-    if (rows.size() > 1)
-      fmt::print(
-          "\n{}ms, multiply-adds: per image. / dense: relative to the dense network; a time above 1 is "
-          "slower.\n\n",
-          format_table(rows));
   }
 
-  // Statistical arms: every curve's slope and ends, mean over seeds.
-  static void print_rates(const Recipe& recipe, const CheckOutcome& outcome) {
-    std::vector<std::vector<std::string>> rows{{"arm", "quantity", ">slope", ">first", ">last"}};
-    const auto& r = outcome.results;
+  static void print_table(const Recipe& recipe, const CheckOutcome& outcome, const ResultTable& of) {
+    std::vector<std::vector<std::string>> rows{{"arm"}};
+    if (!of.quantities.empty()) rows[0].push_back("quantity");
+    for (const auto& column : of.columns) rows[0].push_back(">" + column.heading);
     for (const auto& arm : recipe.arms) {
-      const auto own =
-          std::find_if(r.begin(), r.end(), [&](const ArmResult& result) { return result.arm == arm; });
-      if (own == r.end()) continue;
-      for (const auto& item : own->metrics) {
-        if (item.first.rfind("first.", 0) != 0) continue;
-        const auto curve = item.first.substr(6);
-        rows.push_back({recipe.document["arms"][arm].value("title", arm), curve,
-                        number(r, arm, "slope." + curve, "{:.2f}"),
-                        number(r, arm, "first." + curve, "{:.3g}"),
-                        number(r, arm, "last." + curve, "{:.3g}")});
+      const auto table = outcome.shown.find(arm);
+      if (table == outcome.shown.end() || table->second.columns != of.columns) continue;
+      auto quantities = table->second.quantities;
+      const bool one = quantities.empty();
+      if (one) quantities.push_back("");
+      for (const auto& quantity : quantities) {
+        std::vector<std::string> row{arm_title(recipe, arm)};
+        if (!one) row.push_back(quantity);
+        const size_t names = row.size();
+        for (const auto& column : of.columns) row.push_back(cell(outcome, arm, column, quantity));
+        const bool measured = std::any_of(row.begin() + static_cast<std::ptrdiff_t>(names), row.end(),
+                                          [](const std::string& text) { return text != "–"; });
+        if (measured) rows.push_back(std::move(row));
       }
     }
-    if (rows.size() > 1) fmt::print("\n{}\n", format_table(rows));
+    if (rows.size() > 1) fmt::print("\n{}{}{}\n", format_table(rows), of.note, of.note.empty() ? "" : "\n");
   }
 
   static void print_marks(const CheckOutcome& outcome) {
     std::vector<std::vector<std::string>> rows{{"claim", "mark", ">measured", "over seeds", "verdict"}};
-    for (const auto& run : outcome.diverged) {
+    for (const auto& run : outcome.failed) {
       const auto [claim, mark, measured, verdict] = run.line();
       rows.push_back({claim, mark, measured, "", verdict});
     }
@@ -169,6 +163,8 @@ class CheckCommand : public Command {
                       seeds_text(m), "not judged at this size"});
     }
     fmt::print("{}", format_table(rows));
+    for (const auto& run : outcome.failed)
+      if (run.what == "failed") fmt::print("{} seed {}: {}\n", run.arm, run.seed, shown(run.why));
   }
 
   std::string recipe_, size_ = "tiny", out_;

@@ -13,18 +13,16 @@
 #include "gatewright/report/write_report.h"
 #include "gatewright/runs/check_run.h"
 #include "gatewright/runs/progress.h"
-#include "gatewright/runs/run_directory.h"
-#include "gatewright/runs/training_run.h"
 
 namespace gw {
 namespace {
 
-/// Trains one arm of a recipe, or all of them, into run directories.
+/// Runs one arm of a recipe, or all of them, into run directories; arms that they start from are run first.
 class TrainCommand : public Command {
  public:
   using Command::Command;
   static constexpr const char* kSummary =
-      "Train an arm of a recipe (or all), evaluate it, write a run directory with a report.";
+      "Run an arm of a recipe (or all): train, evaluate, write a run directory with a report.";
 
   const char* example() const override {
     return "gatewright train advmoe --size tiny --arm adv_moe --record-routes --out runs/first";
@@ -60,9 +58,8 @@ class TrainCommand : public Command {
   int run() override {
     catch_signals();
     if (!resume_.empty()) {
-      TrainConfig config;
-      parse_options("run " + resume_, read_json(resume_ + "/" + kRecipeFile), config);
-      train_one(config, resume_, true, {});
+      const auto arm = make_arm(read_json(resume_ + "/" + kRecipeFile), "run " + resume_);
+      print_result(resume_, run_one(*arm, resume_, true, {}, {}));
       return 0;
     }
     if (record_) overrides_.push_back("routes.record=true");
@@ -75,45 +72,47 @@ class TrainCommand : public Command {
              "train: expected one --arm with --out, got {} arms; leave --out away or name an arm",
              arms.size());
     const int64_t seed = seed_ >= 0 ? seed_ : recipe.seeds(size_).front();
-    std::vector<TrainConfig>
-        configs;  // all are resolved before the first one trains: a typing error must not cost an hour
-    for (const auto& arm : arms) configs.push_back(recipe.resolve(arm, size_, seed, overrides_));
-    for (const auto& config : configs) check_config(config);
-    for (const auto& config : configs) {
-      train_one(
-          config,
-          out_.empty() ? fmt::format("runs/{}-{}-{}-seed{}", recipe.name, size_, config.arm, seed) : out_,
-          false, about(recipe, config));
+    const auto directory = [&](const std::string& arm) {
+      const bool chosen = !out_.empty() && arm == arms.front();
+      return chosen ? out_ : fmt::format("runs/{}-{}-{}-seed{}", recipe.name, size_, arm, seed);
+    };
+    // All are examined before the first one runs: a typing error must not cost an hour.
+    for (const auto& [name, arm] : examined_arms(recipe, arms, size_, seed, overrides_)) {
+      const bool asked_for = std::find(arms.begin(), arms.end(), name) != arms.end();
+      std::vector<Artefact> from;
+      for (const auto& source : recipe.sources(name)) from.push_back({source, directory(source)});
+      const bool resume = !asked_for && RunDirectory::holds_run(directory(name));
+      const auto result = run_one(*arm, directory(name), resume, about(recipe, name, seed), from);
+      if (asked_for) print_result(directory(name), result);
     }
     return 0;
   }
 
  private:
-  static ArmResult trained(const TrainConfig& config, const TrainingRun& run) {
+  /// What makes this run again, where, and when; the thread count changes no bit.
+  About about(const Recipe& recipe, const std::string& arm, int64_t seed) const {
+    std::string command = fmt::format("gatewright train {} --size {} --arm {} --seed {}", shell_word(recipe_),
+                                      size_, arm, seed);
+    for (const auto& item : overrides_) command += " --set " + shell_word(item);
+    return about_arm(recipe, arm, command, machine_text(), today());
+  }
+
+  ArmResult run_one(const Arm& arm, const std::string& directory, bool resume, const About& from_where,
+                    const std::vector<Artefact>& from) const {
+    ArmRun run{directory, resume, &stop_requested(), quiet_ ? nullptr : stderr, steady_now_s, wall_now_s};
+    run.about = from_where;
+    const bool complete = std::filesystem::exists(directory + "/" + kSummaryFile);
     try {
-      return run_training(config, run);
+      auto result = arm.run(run, from);
+      if (complete && !quiet_) say(stderr, shown(directory) + ": already complete, showing its result\n");
+      return result;
     } catch (const Interrupted& stop) {
-      throw Interrupted(fmt::format("{}. Go on with: gatewright train --resume {}", stop.what(),
-                                    shell_word(run.directory)));
+      throw Interrupted(
+          fmt::format("{}. Go on with: gatewright train --resume {}", stop.what(), shell_word(directory)));
     }
   }
 
-  /// What makes this run again, where, and when; the thread count changes no bit.
-  About about(const Recipe& recipe, const TrainConfig& config) const {
-    std::string command = fmt::format("gatewright train {} --size {} --arm {} --seed {}", shell_word(recipe_),
-                                      size_, config.arm, config.seed);
-    for (const auto& item : overrides_) command += " --set " + shell_word(item);
-    return about_arm(recipe, config.arm, command, machine_text(), today());
-  }
-
-  void train_one(const TrainConfig& config, const std::string& directory, bool resume,
-                 const About& from) const {
-    TrainingRun run{directory,    resume,    &stop_requested(), quiet_ ? nullptr : stderr,
-                    steady_now_s, wall_now_s};
-    run.about = from;
-    if (ArmResult done; !quiet_ && finished_run(directory, config, done))
-      say(stderr, shown(directory) + ": already complete, showing its result\n");
-    const auto result = trained(config, run);
+  void print_result(const std::string& directory, const ArmResult& result) const {
     const auto in_short = write_report(directory + "/report.html", {directory});
     if (json_) {
       const Json document{

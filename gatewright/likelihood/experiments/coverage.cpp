@@ -63,6 +63,15 @@ class Coverage : public Experiment {
   int64_t trials() const override {
     return static_cast<int64_t>(options_.sizes.size()) * options_.replications;
   }
+  TrialNames measures() const override {
+    TrialNames names{{"inside", "width", "mean_inside"}, {}};
+    for (const double size : options_.sizes) {
+      const auto n = static_cast<int64_t>(size);
+      for (const char* name : {"kept", "inside", "width", "mean_inside", "slope_miss", "slope_miss_robust"})
+        names.scalars.push_back(named(name, n));
+    }
+    return names;
+  }
   double work(int64_t index) const override { return static_cast<double>(size_of(index)); }
 
   Trial trial(int64_t index) const override {

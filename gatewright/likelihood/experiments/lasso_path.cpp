@@ -69,6 +69,11 @@ class LassoPath : public Experiment {
 
   const char* axis() const override { return "lambda / sqrt(log(2p)/n)"; }
   int64_t trials() const override { return options_.replications; }
+  TrialNames measures() const override {
+    return {{"risk", "f1", "bound_ratio"},
+            {"regret", "risk_best", "f1_at_risk_best", "f1_best", "risk_mle", "risk_oracle", "best_over_mle",
+             "best_over_oracle"}};
+  }
   double slope_from() const override { return options_.slope_from; }
 
   Trial trial(int64_t index) const override {

@@ -73,6 +73,15 @@ class NearTruth : public Experiment {
   int64_t trials() const override {
     return static_cast<int64_t>(options_.sizes.size()) * options_.replications;
   }
+  TrialNames measures() const override {
+    TrialNames names{{"hellinger", "kl", "loss", "temperature", "temperature_ratio"}, {"converged"}};
+    for (const auto kind : {GroupKind::kGateSlope, GroupKind::kTemperature, GroupKind::kSlope,
+                            GroupKind::kIntercept, GroupKind::kVariance}) {
+      for (const char* cell : {"single.", "multiple.", "weighted."})
+        names.curves.push_back(std::string(cell) + name_of(kind));
+    }
+    return names;
+  }
   double work(int64_t index) const override { return static_cast<double>(size_of(index)); }
   double slope_from() const override { return options_.slope_from; }
 

@@ -70,6 +70,7 @@ class TopOne : public Experiment {
   int64_t trials() const override {
     return static_cast<int64_t>(options_.sizes.size()) * options_.replications;
   }
+  TrialNames measures() const override { return {{"experts", "boundary", "hits"}, {}}; }
   double work(int64_t index) const override { return static_cast<double>(size_of(index)); }
   double slope_from() const override { return options_.slope_from; }
 

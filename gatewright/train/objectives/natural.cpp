@@ -16,6 +16,12 @@ class Natural : public Objective {
 
   Natural(const Options&, const Context&) {}
 
+  std::vector<std::string> reports(const Task& task) const override {
+    auto names = task.measures();
+    names.insert(names.end(), {"loss", "balance_loss"});
+    return names;
+  }
+
   StepReport step(StepContext& c) override {
     const auto out = c.model.answer(c.batch, c.pass(c.rng));
     const auto task_loss = c.task.loss(out, c.batch);

@@ -34,6 +34,7 @@ class Classification : public Task {
     return {{"accuracy", right.to(at::kDouble).mean().item<double>()}, {"cross_entropy", loss}};
   }
 
+  std::vector<std::string> measures() const override { return {"accuracy", "cross_entropy"}; }
   std::string best_by() const override { return "cross_entropy"; }
   bool more_is_better() const override { return false; }
 };

@@ -36,6 +36,17 @@ class ImageClassification : public Task {
              output.answer.detach().argmax(1).eq(batch.at("label")).to(at::kDouble).mean().item<double>()}};
   }
 
+  std::vector<std::string> measures() const override { return {"clean_accuracy"}; }
+  std::vector<std::string> validated() const override {
+    return {"clean_accuracy", "robust_accuracy", "flip_rate", "entropy"};
+  }
+  std::vector<std::string> tested() const override {
+    std::vector<std::string> names{"clean_accuracy", "robust_accuracy", "flip_rate", "load_entropy"};
+    for (const auto& attack : evaluation_.attacks) names.push_back("robust." + attack);
+    names.push_back(std::string("robust.") + kWorstCase);
+    return names;
+  }
+
   std::string best_by() const override {
     return validation_steps_ > 0 ? "robust_accuracy" : "clean_accuracy";
   }

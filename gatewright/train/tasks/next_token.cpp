@@ -34,6 +34,7 @@ class NextToken : public Task {
             {"accuracy", right.to(at::kDouble).mean().item<double>()}};
   }
 
+  std::vector<std::string> measures() const override { return {"bits_per_token", "accuracy"}; }
   std::string best_by() const override { return "bits_per_token"; }
   bool more_is_better() const override { return false; }
 };

@@ -34,6 +34,7 @@ class Regression : public Task {
     metrics["rmse"] = std::sqrt(metrics["rmse"]);
   }
 
+  std::vector<std::string> measures() const override { return {"rmse"}; }
   std::string best_by() const override { return "rmse"; }
   bool more_is_better() const override { return false; }
 };

@@ -44,6 +44,10 @@ class AdvMoe : public Objective {
 
   bool separate_router() const override { return true; }
 
+  std::vector<std::string> reports(const Task&) const override {
+    return {"loss", "clean_accuracy", "robust_accuracy", "flip_rate", "router_loss"};
+  }
+
   StepReport step(StepContext& c) override {
     GW_CHECK(c.network().image_routed() && c.router != nullptr,
              "objectives/adv_moe: expected a network with an image-level router, got none; "

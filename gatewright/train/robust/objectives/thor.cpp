@@ -29,6 +29,10 @@ class Thor : public Objective {
 
   Thor(const Options& options, const Context&) : options_(options) {}
 
+  std::vector<std::string> reports(const Task&) const override {
+    return {"loss", "disagreement", "clean_accuracy"};
+  }
+
   StepReport step(StepContext& c) override {
     const int64_t experts = c.network().shape().experts;
     GW_CHECK(experts >= 2,

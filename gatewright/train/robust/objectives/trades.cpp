@@ -31,6 +31,10 @@ class Trades : public Objective {
     balancer_ = make_balancer(options.balancer);
   }
 
+  std::vector<std::string> reports(const Task&) const override {
+    return {"loss", "clean_accuracy", "robust_accuracy"};
+  }
+
   StepReport step(StepContext& c) override {
     const auto& y = c.batch.at("label");
     const auto scores =

@@ -8,7 +8,6 @@
 #include "gatewright/base/error.h"
 #include "gatewright/report/report.h"
 #include "gatewright/runs/check_run.h"
-#include "gatewright/runs/experiment_run.h"
 #include "gatewright/runs/run_data.h"
 #include "gatewright/runs/run_directory.h"
 #include "tests/runs/scratch.h"
@@ -41,8 +40,8 @@ metric = "shrink.hellinger"
 arm = "exact"
 at_least = 1.1
 [[marks]]
-name = "no such metric"
-metric = "slope.nothing"
+name = "a value that this gate has not"
+metric = "slope.temperature"
 arm = "over"
 at_least = -10.0
 )";
@@ -53,7 +52,7 @@ Recipe recipe_of(const Scratch& scratch, const std::string& text) {
 }
 
 CheckOutcome check_in(const Scratch& scratch, const Recipe& recipe) {
-  const TrainingRun run{(scratch / "out"), false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
+  const ArmRun run{(scratch / "out"), false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
   return run_check(recipe, {"tiny", {}, {}, {}, "command", "machine", "2026-01-01"}, run);
 }
 
@@ -93,6 +92,40 @@ TEST(ExperimentRun, RefusesBadArmsBeforeAnyRuns) {
     EXPECT_THROW(check_in(scratch, recipe), ValueError) << wrong;
     EXPECT_FALSE(std::filesystem::exists((scratch / "out"))) << wrong;
   }
+}
+
+TEST(ExperimentRun, MarksOfNamesThatNoTrialMeasuresAreRefused) {
+  const Scratch scratch;
+  for (const char* wrong : {"metric = \"slope.helinger\"", "curve = \"helinger\""}) {
+    const auto recipe =
+        recipe_of(scratch, std::string(kBody) + "[[marks]]\narm = \"over\"\nat_least = 0.0\n" + wrong);
+    try {
+      check_in(scratch, recipe);
+      FAIL() << wrong;
+    } catch (const ValueError& error) {
+      EXPECT_NE(std::string(error.what()).find("did you mean"), std::string::npos) << error.what();
+    }
+    EXPECT_FALSE(std::filesystem::exists(scratch / "out"));
+  }
+}
+
+TEST(ExperimentRun, MarksOnItsCurves) {
+  const Scratch scratch;
+  const auto outcome = check_in(scratch, recipe_of(scratch, std::string(kBody) + R"(
+[[marks]]
+curve = "hellinger"
+measure = "slope"
+arm = "exact"
+at_most = 0.0
+[[marks]]
+curve = "hellinger"
+measure = "slope"
+arm = "exact"
+at_least = 0.0
+)"));
+  ASSERT_EQ(outcome.marks.size(), 5u);
+  EXPECT_TRUE(outcome.marks[3].holds);
+  EXPECT_FALSE(outcome.marks[4].holds);
 }
 
 TEST(ExperimentRun, ReportRefusesCurvesOfUnequalLength) {

@@ -53,7 +53,7 @@ of_paper = true
 
 CheckOutcome check_in(const Scratch& scratch, const std::vector<std::string>& arms) {
   std::ofstream(scratch / "r.toml") << kBody;
-  TrainingRun run{scratch / "out", false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
+  ArmRun run{scratch / "out", false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
   run.timing_rounds = 0;
   return run_check(load_recipe(scratch / "r.toml", {}),
                    {"tiny", arms, {}, {}, "command", "machine", "2026-01-01"}, run);
@@ -62,11 +62,11 @@ CheckOutcome check_in(const Scratch& scratch, const std::vector<std::string>& ar
 TEST(CheckRun, AnArmThatDivergesIsNamedAndTheOthersGoOn) {
   const Scratch scratch;
   const auto outcome = check_in(scratch, {});
-  ASSERT_EQ(outcome.diverged.size(), 2u);
+  ASSERT_EQ(outcome.failed.size(), 2u);
   for (size_t i = 0; i < 2; ++i) {
-    EXPECT_EQ(outcome.diverged[i].arm, "wild");
-    EXPECT_EQ(outcome.diverged[i].seed, static_cast<int64_t>(i));
-    EXPECT_NE(outcome.diverged[i].why.find("stopped at step "), std::string::npos) << outcome.diverged[i].why;
+    EXPECT_EQ(outcome.failed[i].arm, "wild");
+    EXPECT_EQ(outcome.failed[i].seed, static_cast<int64_t>(i));
+    EXPECT_NE(outcome.failed[i].why.find("stopped at step "), std::string::npos) << outcome.failed[i].why;
   }
   ASSERT_EQ(outcome.results.size(), 4u);  // before and after, two seeds
   ASSERT_EQ(outcome.marks.size(), 2u);
@@ -96,7 +96,7 @@ TEST(CheckRun, ThePaperAndTheTitlesReachThePageOfARealRun) {
 TEST(CheckRun, MarksOfOtherSizesAreMeasuredAndNotJudged) {
   const Scratch scratch;
   std::ofstream(scratch / "r.toml") << kBody << "sizes = [\"paper\"]\n[sizes.paper]\nseeds = [0]\n";
-  TrainingRun run{scratch / "out", false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
+  ArmRun run{scratch / "out", false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
   run.timing_rounds = 0;
   const auto outcome =
       run_check(load_recipe(scratch / "r.toml", {}),
@@ -114,7 +114,7 @@ TEST(CheckRun, MarksOfOtherSizesAreMeasuredAndNotJudged) {
 TEST(CheckRun, HoldsWithoutTheArmThatDiverges) {
   const Scratch scratch;
   const auto outcome = check_in(scratch, {"before", "after"});
-  EXPECT_TRUE(outcome.diverged.empty());
+  EXPECT_TRUE(outcome.failed.empty());
   EXPECT_TRUE(outcome.holds());
 }
 
@@ -137,7 +137,7 @@ seeds = [0]
 network = { experts = 2, gate = { part = "cnn", width = 2 } }
 routes = { record = true }
 )";
-  TrainingRun run{scratch / "out", false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
+  ArmRun run{scratch / "out", false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
   run.timing_rounds = 0;
   const auto outcome = run_check(load_recipe(scratch / "r.toml", {}),
                                  {"tiny", {}, {}, {}, "the command", "a machine", "2026-01-01"}, run);

@@ -1,0 +1,88 @@
+#include <algorithm>
+
+#include "gatewright/runs/arm.h"
+#include "gatewright/runs/training_run.h"
+
+namespace gw::inline runs {
+namespace {
+
+using Shown = ResultColumn::Shown;
+
+ResultTable image_table() {
+  return {{{"clean %", "clean_accuracy", Shown::kPercent},
+           {"worst case %", "robust_accuracy", Shown::kPercent},
+           {"routes changed %", "flip_rate", Shown::kPercent},
+           {"multiply-adds", "macs", Shown::kMacs},
+           {"/ dense", "macs_ratio", Shown::kNumber, "{:.2f}"},
+           {"ms batch 1", "ms_per_image.1", Shown::kNumber, "{:.3f}"},
+           {"/ dense", "time_ratio.1", Shown::kNumber, "{:.2f}"},
+           {"ms batch 128", "ms_per_image.128", Shown::kNumber, "{:.4f}"},
+           {"/ dense", "time_ratio.128", Shown::kNumber, "{:.2f}"}},
+          {},
+          "ms, multiply-adds: per image. / dense: relative to the dense network; a time above 1 is slower."};
+}
+
+/// "bits_per_token" → "bits per token"; shares in per cent.
+ResultColumn measure_column(const std::string& name) {
+  auto heading = name;
+  std::replace(heading.begin(), heading.end(), '_', ' ');
+  const bool share = name.ends_with("accuracy");
+  return {share ? heading + " %" : heading, name, share ? Shown::kPercent : Shown::kNumber, "{:.3f}"};
+}
+
+/// A training: leaves its best checkpoint and what it measures on the test examples.
+/// From another training (`from`) it starts at the weights of that one's best checkpoint, with a fresh
+/// optimizer; otherwise at weights that the seed draws.
+/// Errors: ValueError for more than one arm to start from, for one that is no training, and for weights that
+/// do
+///         not fit, naming tensors and both shapes.
+class TrainArm : public Arm {
+ public:
+  static constexpr const char* kSummary = "a training and its evaluation; may start from another's weights";
+  static constexpr const char* kSource = "";
+  using Options = TrainConfig;
+
+  TrainArm(const Options& config, const Context&) : config_(config) {}
+
+  void validate(const std::vector<const Arm*>& from) const override {
+    check_config(config_);
+    if (from.empty()) return;
+    GW_CHECK(from.size() == 1, "arms/train: expected one arm for arm \"{}\" to start from, got {}",
+             config_.arm, from.size());
+    const auto* source = dynamic_cast<const TrainArm*>(from[0]);
+    GW_CHECK(source != nullptr,
+             "arms/train: expected a training for arm \"{}\" to start from, got another kind of arm",
+             config_.arm);
+    GW_CHECK(Json::parse(config_.start).empty(),
+             "arms/train: expected \"from\" or a checkpoint under \"start\" for arm \"{}\", got both",
+             config_.arm);
+    check_start(config_, source->config_, "arm \"" + source->config_.arm + "\"");
+  }
+
+  ArmResult run(const ArmRun& run, const std::vector<Artefact>& from) const override {
+    auto config = config_;
+    if (!from.empty()) config.start = Json{{"checkpoint", from[0].directory + "/" + kBestCheckpoint}}.dump();
+    return run_training(noting_start(config), run);
+  }
+
+  LeftNames leaves() const override { return training_names(config_); }
+
+  ResultTable shown() const override {
+    if (trains_images(config_)) return image_table();
+    ResultTable table;
+    for (const auto& name : make_task(config_)->measures()) table.columns.push_back(measure_column(name));
+    table.columns.push_back({"multiply-adds", "macs", Shown::kMacs});
+    table.columns.push_back({"ms batch 1", "ms_per_example.1", Shown::kNumber, "{:.3f}"});
+    table.columns.push_back({"ms batch 128", "ms_per_example.128", Shown::kNumber, "{:.4f}"});
+    table.note = "ms, multiply-adds: per example.";
+    return table;
+  }
+
+ private:
+  TrainConfig config_;
+};
+
+}  // namespace
+}  // namespace gw::inline runs
+
+GW_REGISTER(gw::Arm, gw::TrainArm);

@@ -1,0 +1,78 @@
+#include "gatewright/train/interval.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "gatewright/base/error.h"
+#include "gatewright/base/rng.h"
+
+namespace gw::inline train {
+namespace {
+
+constexpr uint64_t kResamples = 10000;
+
+/// The probability that a Student variable lies within ±t.
+double within(double t, int freedom) {
+  const double angle = std::atan(t / std::sqrt(static_cast<double>(freedom)));
+  const double sine = std::sin(angle), cosine = std::cos(angle);
+  const bool odd = freedom % 2 == 1;
+  double term = odd ? cosine : 1, sum = 0;
+  for (int k = odd ? 3 : 2; k <= freedom; k += 2) {
+    sum += term;
+    term *= cosine * cosine * static_cast<double>(k - 1) / static_cast<double>(k);
+  }
+  return odd ? 2 / std::numbers::pi * (angle + sine * sum) : sine * sum;
+}
+
+double mean_of(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
+
+}  // namespace
+
+double student_quantile(double p, int freedom) {
+  GW_CHECK(
+      p > 0 && p < 1 && freedom >= 1,
+      "student quantile: expected a probability between 0 and 1 and at least 1 degree of freedom, got {} "
+      "and {}",
+      p, freedom);
+  if (p < 0.5) return -student_quantile(1 - p, freedom);
+  double low = 0, high = 1;
+  while ((1 + within(high, freedom)) / 2 < p && high < 1e300) high *= 2;
+  for (int i = 0; i < 200; ++i) {
+    const double middle = (low + high) / 2;
+    ((1 + within(middle, freedom)) / 2 < p ? low : high) = middle;
+  }
+  return (low + high) / 2;
+}
+
+double lower_by_t(const std::vector<double>& values, double confidence) {
+  GW_CHECK(values.size() >= kLeastForT, "t interval: expected at least {} values, got {}", kLeastForT,
+           values.size());
+  const double n = static_cast<double>(values.size()), mean = mean_of(values);
+  double squares = 0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  const double error = std::sqrt(squares / (n - 1) / n);
+  return mean - student_quantile(confidence, static_cast<int>(values.size()) - 1) * error;
+}
+
+double lower_by_bootstrap(const std::vector<double>& values, double confidence) {
+  GW_CHECK(values.size() >= kLeastForBootstrap, "bootstrap: expected at least {} values, got {}",
+           kLeastForBootstrap, values.size());
+  const Rng rng = Rng(0).fork("bootstrap");
+  std::vector<double> means;
+  uint64_t draw = 0;
+  for (uint64_t i = 0; i < kResamples; ++i) {
+    double sum = 0;
+    for (size_t k = 0; k < values.size(); ++k) sum += values[rng.below(draw++, values.size())];
+    means.push_back(sum / static_cast<double>(values.size()));
+  }
+  const auto place = static_cast<std::ptrdiff_t>((1 - confidence) * static_cast<double>(kResamples - 1));
+  std::nth_element(means.begin(), means.begin() + place, means.end());
+  return means[static_cast<size_t>(place)];
+}
+
+}  // namespace gw::inline train

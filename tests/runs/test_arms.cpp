@@ -1,0 +1,252 @@
+// Arms that start from other arms: order, resuming, failures; and what their catalogue promises.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "gatewright/base/error.h"
+#include "gatewright/base/file.h"
+#include "gatewright/runs/check_run.h"
+#include "tests/runs/scratch.h"
+
+using namespace gw;
+using namespace gw::test;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// In the order of names "b_second" would run before "c_first".
+constexpr const char* kBody = R"(
+title = "arms from arms"
+[defaults]
+data = { part = "synthetic", classes = 3, height = 8, width = 8, train = 60, test = 24 }
+network = { backbone = "small_cnn", backbone_options = { width = 4 } }
+objective = { part = "natural" }
+schedule = { lr = 0.05 }
+epochs = 1
+batch = 16
+validation_steps = 1
+[sizes.tiny]
+seeds = [0, 1]
+[arms.c_first]
+[arms.b_second]
+from = "c_first"
+[arms.a_third]
+from = "b_second"
+[arms.d_alone]
+)";
+
+Recipe recipe_of(const Scratch& scratch, const std::string& text) {
+  std::ofstream(scratch / "r.toml") << text;
+  return load_recipe(scratch / "r.toml", {});
+}
+
+CheckOutcome check_in(const Scratch& scratch, const std::string& text, std::vector<std::string> arms = {},
+                      std::vector<std::string> overrides = {}, const std::string& out = "out") {
+  ArmRun run{scratch / out, false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
+  run.timing_rounds = 0;
+  return run_check(recipe_of(scratch, text),
+                   {"tiny", std::move(arms), {}, std::move(overrides), "command", "machine", "2026-01-01"},
+                   run);
+}
+
+std::string refusal(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+void expect_part(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << text << "\nlooked for: " << part;
+}
+
+std::vector<std::string> order_of(const CheckOutcome& outcome) {
+  std::vector<std::string> order;
+  for (const auto& result : outcome.results) order.push_back(result.arm + std::to_string(result.seed));
+  return order;
+}
+
+SafetensorsFile checkpoint(const Scratch& scratch, const std::string& run, const char* file) {
+  return load_checkpoint(scratch / ("out/" + run + "/" + file));
+}
+
+TEST(ArmGraph, RunsSourcesFirstSeedBySeed) {
+  const Scratch scratch;
+  const auto outcome = check_in(scratch, kBody);
+  EXPECT_TRUE(outcome.failed.empty());
+  EXPECT_EQ(order_of(outcome), (std::vector<std::string>{"c_first0", "b_second0", "a_third0", "d_alone0",
+                                                         "c_first1", "b_second1", "a_third1", "d_alone1"}));
+}
+
+TEST(ArmGraph, AnArmStartsAtTheBestWeightsOfItsSourceAndSeed) {
+  const Scratch scratch;
+  // Without a step's effect the weights at the end are those at the start.
+  const std::string still = std::string(kBody) + "[arms.b_second.config]\nschedule = { lr = 0.0 }\n";
+  check_in(scratch, still, {"b_second"});
+  for (const char* seed : {"0", "1"}) {
+    const auto source = checkpoint(scratch, std::string("c_first-seed") + seed, kBestCheckpoint);
+    const auto copy = checkpoint(scratch, std::string("b_second-seed") + seed, kBestCheckpoint);
+    size_t compared = 0;
+    for (const auto& [name, tensor] : source.tensors) {
+      if (name.rfind("model/", 0) != 0 || name.find("running") != std::string::npos ||
+          name.find("batches") != std::string::npos)
+        continue;  // batch statistics move with every batch, whatever the rate
+      EXPECT_TRUE(tensor.equal(copy.tensors.at(name))) << name;
+      ++compared;
+    }
+    EXPECT_GT(compared, 4u);
+    const auto start =
+        read_json(scratch / (std::string("out/b_second-seed") + seed + "/recipe.json")).at("start");
+    EXPECT_EQ(start.at("crc32c"), source.metadata.at("crc32c"));
+  }
+}
+
+TEST(ArmGraph, OnlySomeArmsBringTheirSources) {
+  const Scratch scratch;
+  EXPECT_EQ(order_of(check_in(scratch, kBody, {"b_second"})),
+            (std::vector<std::string>{"c_first0", "b_second0", "c_first1", "b_second1"}));
+}
+
+TEST(ArmGraph, AFinishedArmIsNotRunAgainAndAMissingOneGivesTheSameBits) {
+  const Scratch scratch;
+  const auto first = check_in(scratch, kBody);
+  const auto bytes = read_file(scratch / "out/a_third-seed0/best.safetensors");
+  auto altered = read_json(scratch / "out/c_first-seed0/metrics.json");
+  altered["metrics"]["clean_accuracy"] = 7.0;  // were it run again, this would be gone
+  write_file(scratch / "out/c_first-seed0/metrics.json", altered.dump());
+  fs::remove_all(scratch / "out/a_third-seed0");
+  fs::remove(scratch / "out/b_second-seed0/metrics.json");  // measured again from its checkpoint
+  const auto again = check_in(scratch, kBody);
+  EXPECT_EQ(again.results[0].metrics.at("clean_accuracy"), 7.0);
+  EXPECT_EQ(again.results[1].metrics, first.results[1].metrics);
+  EXPECT_EQ(again.results[2].metrics, first.results[2].metrics);
+  EXPECT_EQ(read_file(scratch / "out/a_third-seed0/best.safetensors"), bytes);
+}
+
+TEST(ArmGraph, AMovedCheckIsStillFinishedAndAnotherSourceIsNoticed) {
+  const Scratch scratch;
+  check_in(scratch, kBody, {"a_third"});
+  fs::rename(scratch / "out", scratch / "moved");
+  const auto time = fs::last_write_time(scratch / "moved/a_third-seed1/metrics.json");
+  const auto moved = check_in(scratch, kBody, {"a_third"}, {}, "moved");
+  EXPECT_TRUE(moved.failed.empty());
+  EXPECT_EQ(fs::last_write_time(scratch / "moved/a_third-seed1/metrics.json"), time);
+  fs::copy_file(scratch / "moved/c_first-seed1/best.safetensors",
+                scratch / "moved/c_first-seed0/best.safetensors", fs::copy_options::overwrite_existing);
+  const auto outcome = check_in(scratch, kBody, {"a_third"}, {}, "moved");
+  ASSERT_FALSE(outcome.failed.empty());
+  EXPECT_EQ(outcome.failed[0].arm, "b_second");
+  expect_part(outcome.failed[0].why, "at /start/crc32c");
+}
+
+TEST(ArmGraph, AFailureStopsWhatStartsFromItAndNothingElse) {
+  const Scratch scratch;
+  const auto outcome = check_in(
+      scratch, std::string(kBody) +
+                   "[arms.c_first.config]\nschedule = { lr = 1e3, shape = \"constant\" }\n"
+                   "optimizer = { part = \"sgd\", momentum = 0.0, weight_decay = 1e3 }\nepochs = 3\n");
+  EXPECT_EQ(order_of(outcome), (std::vector<std::string>{"d_alone0", "d_alone1"}));
+  ASSERT_EQ(outcome.failed.size(), 6u);
+  EXPECT_EQ(outcome.failed[0].what, "diverged");
+  EXPECT_EQ(outcome.failed[1].arm, "b_second");
+  EXPECT_EQ(outcome.failed[1].what, "not run: its source c_first failed");
+  EXPECT_EQ(outcome.failed[2].arm, "a_third");
+  EXPECT_EQ(outcome.failed[2].what, "not run: its source b_second was not run");
+  EXPECT_FALSE(outcome.holds());
+  const auto rows = read_json(scratch / "out/check.json").at("rows");
+  EXPECT_EQ(rows[1].at("measured"), "not run: its source c_first failed");
+  EXPECT_EQ(rows[1].at("verdict"), "fail");
+}
+
+TEST(ArmGraph, OtherErrorsFailTheArmToo) {
+  const Scratch scratch;
+  // The data have other classes, which only their loading shows.
+  const auto outcome =
+      check_in(scratch, std::string(kBody) + "[arms.b_second.config]\ndata = { classes = 4 }\n");
+  ASSERT_EQ(outcome.failed.size(), 4u);
+  EXPECT_EQ(outcome.failed[0].what, "failed");
+  expect_part(outcome.failed[0].why, "of another shape or type: model/");
+  expect_part(outcome.failed[0].why, "expected [4");
+  expect_part(outcome.failed[0].why, "got [3");
+  EXPECT_EQ(order_of(outcome).size(), 4u);
+  EXPECT_FALSE(outcome.holds());
+  // Where nothing can be measured at all, the reason is the answer.
+  const Scratch other;
+  expect_part(refusal([&] {
+                check_in(other, kBody, {}, {"data.train=3", "train_per_class=70"});
+              }),
+              "expected");
+}
+
+TEST(ArmGraph, WeightsThatCannotFitAreRefusedBeforeAnythingRuns) {
+  const Scratch scratch;
+  const auto text = refusal([&] {
+    check_in(scratch,
+             std::string(kBody) + "[arms.a_third.config.network]\nbackbone_options = { width = 6 }\n");
+  });
+  expect_part(text, "of arm \"b_second\"");
+  expect_part(text, "of another shape or type: model/");
+  expect_part(text, "expected [6");
+  expect_part(text, "got [4");
+  EXPECT_FALSE(fs::exists(scratch / "out"));
+}
+
+TEST(ArmGraph, WhatNoArmCanStartFromIsRefused) {
+  const Scratch scratch;
+  const std::string two = "[arms.e]\nfrom = [\"d_alone\", \"c_first\"]\n";
+  expect_part(refusal([&] { check_in(scratch, kBody + two); }),
+              "expected one arm for arm \"e\" to start from, got 2");
+  const std::string both = "[arms.e]\nfrom = \"d_alone\"\n[arms.e.config]\nstart = { checkpoint = \"x\" }\n";
+  expect_part(refusal([&] { check_in(scratch, kBody + both); }), "got both");
+  const std::string kind = "[arms.e]\nkind = \"trian\"\n";
+  expect_part(refusal([&] { check_in(scratch, kBody + kind); }), "did you mean \"train\"?");
+  EXPECT_FALSE(fs::exists(scratch / "out"));
+  const std::string statistics = R"(
+[sizes.tiny]
+[arms.first.config.experiment]
+part = "near_truth"
+[arms.second]
+from = "first"
+[arms.second.config]
+objective = "natural"
+[arms.third]
+kind = "experiment"
+from = "first"
+[arms.third.config.experiment]
+part = "near_truth"
+)";
+  expect_part(refusal([&] { check_in(scratch, statistics, {"second"}); }), "got another kind of arm");
+  expect_part(refusal([&] { check_in(scratch, statistics, {"third"}); }),
+              "an experiment starts from nothing");
+}
+
+TEST(Arms, TheTableNamesTheKindWhereTheRecipeDoesNot) {
+  EXPECT_EQ(arm_kind({{"experiment", {{"part", "near_truth"}}}}), "experiment");
+  EXPECT_EQ(arm_kind({{"epochs", 3}}), "train");
+}
+
+TEST(Arms, WhatARunLeavesWasDeclared) {
+  const Scratch scratch;
+  const std::string text = std::string(kBody) + R"(
+[arms.e_routed.config]
+network = { experts = 2, gate = { part = "cnn", width = 2 } }
+objective = { part = "adv_moe", steps = 1 }
+)";
+  const auto outcome = check_in(scratch, text, {"d_alone", "e_routed"});
+  const auto recipe = recipe_of(scratch, text);
+  ASSERT_EQ(outcome.results.size(), 4u);
+  for (const auto& result : outcome.results) {
+    const auto names = make_arm(recipe, result.arm, "tiny", 0)->leaves();
+    for (const auto& item : result.metrics) {
+      EXPECT_NE(std::find(names.metrics.begin(), names.metrics.end(), item.first), names.metrics.end())
+          << result.arm << " measures and does not declare " << item.first;
+    }
+  }
+}
+
+}  // namespace
