@@ -50,12 +50,12 @@ Spread summarise(const std::vector<double>& values) {
   return s;
 }
 
-/// value, other → value − other; nothing if one of them is missing.
-void subtract(std::optional<double>& value, const std::optional<double>& other) {
-  if (value && other)
-    *value -= *other;
-  else
-    value.reset();
+std::optional<double> minus(const std::optional<double>& a, const std::optional<double>& b) {
+  return a && b ? std::optional(*a - *b) : std::nullopt;
+}
+
+std::optional<double> over(const std::optional<double>& a, const std::optional<double>& b) {
+  return a && b && *b != 0 ? std::optional(*a / *b) : std::nullopt;
 }
 
 std::vector<double> per_seed(const Mark& mark, const Results& results) {
@@ -63,15 +63,10 @@ std::vector<double> per_seed(const Mark& mark, const Results& results) {
   for (const auto& result : results) {
     if (result.arm != mark.arm) continue;
     auto value = value_of(results, mark, mark.arm, result.seed);
-    if (!mark.minus_metric.empty()) subtract(value, metric_of(result, mark.minus_metric));
-    if (!mark.minus.empty()) subtract(value, value_of(results, mark, mark.minus, result.seed));
-    if (!mark.divided_by.empty()) {
-      const auto other = value_of(results, mark, mark.divided_by, result.seed);
-      if (value && other && *other != 0)
-        *value /= *other;
-      else
-        value.reset();
-    }
+    if (!mark.minus_metric.empty()) value = minus(value, metric_of(result, mark.minus_metric));
+    if (!mark.minus.empty()) value = minus(value, value_of(results, mark, mark.minus, result.seed));
+    if (!mark.divided_by.empty())
+      value = over(value, value_of(results, mark, mark.divided_by, result.seed));
     if (value) values.push_back(*value * mark.scale);
   }
   return values;
