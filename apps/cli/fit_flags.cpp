@@ -103,7 +103,7 @@ void FitFlags::declare_output(CLI::App& app) {
 }
 
 void FitFlags::fill_request() {
-  std::tie(request.least_experts, request.most_experts) = parse_range(experts_);
+  std::tie(request.least_experts, request.most_experts) = likelihood::parse_range(experts_);
   for (auto* names : {&request.frame.inputs, &request.frame.factors, &gate_inputs_, &expert_inputs_})
     split_names(*names);
   request.spec.gate.kind = likelihood::gate_kind(gate_);

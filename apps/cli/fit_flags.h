@@ -19,7 +19,7 @@ class FitFlags {
   /// What makes the page again: the table, the model and what was not left at its default.
   std::string command_line() const;
 
-  FitRequest request;
+  likelihood::FitRequest request;
   CsvFlags csv;
   std::string data, out, report;
   bool json = false, quiet = false;

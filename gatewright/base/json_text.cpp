@@ -92,6 +92,10 @@ nlohmann::json parse_json(std::string_view text, const std::string& where) {
   return std::move(builder.root);
 }
 
+std::string dump_json(const Json& value, int indent) {
+  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 nlohmann::json read_json(const std::string& path) {
   return parse_json(read_file(path, kDocumentLimit_bytes), shown(path));
 }

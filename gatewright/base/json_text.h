@@ -16,4 +16,7 @@ nlohmann::json parse_json(std::string_view text, const std::string& where);
 /// naming the file.
 nlohmann::json read_json(const std::string& path);
 
+/// JSON text with null for numbers that are not finite and U+FFFD for bytes that are not UTF-8.
+std::string dump_json(const nlohmann::json& value, int indent = -1);
+
 }  // namespace gw::inline base

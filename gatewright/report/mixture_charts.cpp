@@ -36,7 +36,7 @@ struct Walk {
   std::vector<std::vector<double>> x;
 };
 
-Walk walk_along(const FitOutcome& outcome, const std::optional<std::vector<int64_t>>& allowed) {
+Walk walk_along(const likelihood::FitOutcome& outcome, const std::optional<std::vector<int64_t>>& allowed) {
   const auto view = outcome.view();
   Walk walk;
   int64_t next = 0;
@@ -62,7 +62,7 @@ Walk walk_along(const FitOutcome& outcome, const std::optional<std::vector<int64
   return walk;
 }
 
-std::string others(const FitOutcome& outcome) {
+std::string others(const likelihood::FitOutcome& outcome) {
   return outcome.view().d > 1 ? "other inputs at their means" : "";
 }
 
@@ -78,7 +78,7 @@ double normal_quantile(double p) {
 }
 
 /// The likeliest expert before y is known.
-size_t side_at(const FitOutcome& outcome, const std::vector<double>& x) {
+size_t side_at(const likelihood::FitOutcome& outcome, const std::vector<double>& x) {
   const auto& fit = outcome.model.fit;
   std::vector<double> gates(static_cast<size_t>(fit.spec.experts));
   likelihood::log_gates(fit.spec, fit.parameters, x.data(), gates.data());
@@ -86,7 +86,7 @@ size_t side_at(const FitOutcome& outcome, const std::vector<double>& x) {
 }
 
 /// The rows as points, each with the expert that it most likely belongs to now that y is known.
-std::vector<Series> rows_by_expert(const FitOutcome& outcome, const Walk& walk) {
+std::vector<Series> rows_by_expert(const likelihood::FitOutcome& outcome, const Walk& walk) {
   const auto& fit = outcome.model.fit;
   const auto view = outcome.view();
   const auto experts = static_cast<size_t>(fit.spec.experts);
@@ -107,7 +107,7 @@ std::vector<Series> rows_by_expert(const FitOutcome& outcome, const Walk& walk) 
 
 }  // namespace
 
-std::string fitted_chart(const FitOutcome& outcome) {
+std::string fitted_chart(const likelihood::FitOutcome& outcome) {
   const auto& fit = outcome.model.fit;
   const auto walk = walk_along(outcome, fit.spec.columns);
   if (walk.column < 0 || fit.spec.family == likelihood::Family::kMultinomial) return "";
@@ -136,7 +136,7 @@ std::string fitted_chart(const FitOutcome& outcome) {
   return line_chart(chart);
 }
 
-std::string class_chart(const FitOutcome& outcome) {
+std::string class_chart(const likelihood::FitOutcome& outcome) {
   const auto& fit = outcome.model.fit;
   const auto walk = walk_along(outcome, {});
   if (walk.column < 0 || fit.spec.family != likelihood::Family::kMultinomial) return "";
@@ -154,7 +154,7 @@ std::string class_chart(const FitOutcome& outcome) {
   return line_chart(chart);
 }
 
-std::string gate_chart(const FitOutcome& outcome) {
+std::string gate_chart(const likelihood::FitOutcome& outcome) {
   const auto& fit = outcome.model.fit;
   const auto walk = walk_along(outcome, fit.spec.gate.columns);
   if (walk.column < 0) return "";
@@ -171,7 +171,7 @@ std::string gate_chart(const FitOutcome& outcome) {
   return line_chart(chart);
 }
 
-std::string responsibility_chart(const FitOutcome& outcome) {
+std::string responsibility_chart(const likelihood::FitOutcome& outcome) {
   const auto& fit = outcome.model.fit;
   const auto walk = walk_along(outcome, {});
   if (walk.column < 0) return "";
@@ -193,7 +193,7 @@ std::string responsibility_chart(const FitOutcome& outcome) {
   return line_chart(chart);
 }
 
-std::string trace_chart(const FitOutcome& outcome) {
+std::string trace_chart(const likelihood::FitOutcome& outcome) {
   LineChart chart;
   chart.title = "Log-likelihood", chart.note = "of the best start, after each iteration",
   chart.x_label = "iteration";
@@ -207,7 +207,7 @@ std::string trace_chart(const FitOutcome& outcome) {
   return line_chart(chart);
 }
 
-std::string criteria_chart(const FitOutcome& outcome) {
+std::string criteria_chart(const likelihood::FitOutcome& outcome) {
   if (outcome.candidates.size() < 2) return "";
   LineChart chart;
   chart.title = "Criteria", chart.note = "smaller is better", chart.x_label = "experts", chart.legend = true;
@@ -221,7 +221,7 @@ std::string criteria_chart(const FitOutcome& outcome) {
   return line_chart(chart);
 }
 
-std::string residual_chart(const FitOutcome& outcome) {
+std::string residual_chart(const likelihood::FitOutcome& outcome) {
   const auto& fit = outcome.model.fit;
   const auto walk = walk_along(outcome, {});
   if (walk.column < 0 || fit.spec.family == likelihood::Family::kMultinomial) return "";
@@ -245,7 +245,7 @@ std::string residual_chart(const FitOutcome& outcome) {
   return line_chart(chart);
 }
 
-ExpertShares expert_shares(const FitOutcome& outcome) {
+ExpertShares expert_shares(const likelihood::FitOutcome& outcome) {
   const auto& fit = outcome.model.fit;
   const auto view = outcome.view();
   const auto experts = static_cast<size_t>(fit.spec.experts);
@@ -264,7 +264,7 @@ ExpertShares expert_shares(const FitOutcome& outcome) {
   return shares;
 }
 
-std::string change_words(const FitOutcome& outcome) {
+std::string change_words(const likelihood::FitOutcome& outcome) {
   constexpr size_t kMostPlaces = 3;
   const auto walk = walk_along(outcome, outcome.model.fit.spec.gate.columns);
   if (walk.column < 0 || outcome.model.fit.spec.experts < 2) return "";

@@ -17,15 +17,15 @@ namespace {
 std::string number(double value) { return fmt::format("{:.5g}", value); }
 std::string number(const std::optional<double>& value) { return value ? number(*value) : "–"; }
 
-std::string coefficient_section(const FitOutcome& outcome) {
+std::string coefficient_section(const likelihood::FitOutcome& outcome) {
   Table table;
-  table.header = {"Part", "Coefficient", "Estimate", "Std. error", "Robust error", "z", "p"};
+  table.header = {"Part", "Coefficient", "Estimate", "Std. error", "Robust error", "df", "t", "p"};
   table.text_columns = {1};
-  for (const auto& row : coefficient_rows(outcome.model)) {
-    table.rows.push_back({escape_html(row.part), escape_html(row.name), number(row.estimate),
-                          number(row.error), number(row.robust_error),
-                          row.z ? fmt::format("{:.2f}", *row.z) : "–",
-                          row.p ? fmt::format("{:.2g}", *row.p) : "–"});
+  for (const auto& row : likelihood::coefficient_rows(outcome.model)) {
+    table.rows.push_back(
+        {escape_html(row.part), escape_html(row.name), number(row.estimate), number(row.error),
+         number(row.robust_error), row.freedom ? fmt::format("{:.1f}", *row.freedom) : "–",
+         row.t ? fmt::format("{:.2f}", *row.t) : "–", row.p ? fmt::format("{:.2g}", *row.p) : "–"});
   }
   std::string lead =
       "Gates are against the last expert's, which is zero: adding one vector to all gates changes nothing.";
@@ -36,13 +36,13 @@ std::string coefficient_section(const FitOutcome& outcome) {
   if (!outcome.model.schema.classes.empty())
     lead += fmt::format(" Classes: against {}.", escape_html(outcome.model.schema.classes.back()));
   std::string body;  // notes first: they say which of the numbers below to distrust
-  for (const auto& note : notes_of(outcome))
+  for (const auto& note : likelihood::notes_of(outcome))
     body += "<p><strong>Note.</strong> " + escape_html(note) + "</p>";
   body += render_table(table);
   return section("coefficients", "Coefficients", lead, body);
 }
 
-std::string comparison_section(const FitOutcome& outcome) {
+std::string comparison_section(const likelihood::FitOutcome& outcome) {
   Table table;
   table.header = {"Experts", "Log-likelihood", "Parameters", "AIC", "BIC", "ICL"};
   const bool validated = std::any_of(outcome.candidates.begin(), outcome.candidates.end(),
@@ -67,17 +67,17 @@ std::string comparison_section(const FitOutcome& outcome) {
 
 /// What the criterion said of the chosen size and of the best of the others: "2 experts by BIC (139 against
 /// 189 for 1)".
-std::string choice_sentence(const FitOutcome& outcome, const std::string& criterion) {
+std::string choice_sentence(const likelihood::FitOutcome& outcome, const std::string& criterion) {
   const auto& chosen = outcome.candidates[outcome.best];
   const std::string experts = fmt::format("{} expert{}", chosen.experts, chosen.experts == 1 ? "" : "s");
   if (outcome.candidates.size() < 2 || criterion.empty())
     return experts + (outcome.candidates.size() < 2 ? ", the only size tried." : ".");
   const bool held_out = criterion == "cv";
-  const auto value = [&](const FitCandidate& c) {
+  const auto value = [&](const likelihood::FitCandidate& c) {
     if (held_out) return c.validation ? -c.validation->mean : kInfinity;
     return criterion == "aic" ? c.criteria.aic : criterion == "icl" ? c.criteria.icl : c.criteria.bic;
   };
-  const FitCandidate* next = nullptr;
+  const likelihood::FitCandidate* next = nullptr;
   for (const auto& c : outcome.candidates)
     if (&c != &chosen && !c.degenerate && (next == nullptr || value(c) < value(*next))) next = &c;
   std::string name = criterion;
@@ -92,7 +92,7 @@ std::string choice_sentence(const FitOutcome& outcome, const std::string& criter
 }
 
 /// Who explains how many rows, and how sure the model is of it.
-std::string expert_table(const FitOutcome& outcome) {
+std::string expert_table(const likelihood::FitOutcome& outcome) {
   const auto& fit = outcome.model.fit;
   if (fit.spec.experts < 2) return "";
   const auto shares = expert_shares(outcome);
@@ -109,7 +109,7 @@ std::string expert_table(const FitOutcome& outcome) {
              shares.entropy);
 }
 
-std::string headline(const FitOutcome& outcome, const MixtureReport& about) {
+std::string headline(const likelihood::FitOutcome& outcome, const MixtureReport& about) {
   const std::string picture = fitted_chart(outcome) + class_chart(outcome), beside = expert_table(outcome);
   std::string sentence = choice_sentence(outcome, about.criterion);
   if (const std::string change = change_words(outcome); !change.empty())
@@ -120,7 +120,7 @@ std::string headline(const FitOutcome& outcome, const MixtureReport& about) {
   return section("headline", "In short", "", html + "</div>");
 }
 
-std::string plots(const FitOutcome& outcome) {
+std::string plots(const likelihood::FitOutcome& outcome) {
   const std::string charts = gate_chart(outcome) + responsibility_chart(outcome) + residual_chart(outcome) +
                              criteria_chart(outcome) + trace_chart(outcome);
   return section("charts", "Plots", "", charts.empty() ? "" : "<div class=\"grid\">" + charts + "</div>");
@@ -132,7 +132,7 @@ std::string fact(const std::string& name, const std::string& value, bool code = 
                      code ? "<code>" + escape_html(value) + "</code>" : escape_html(value));
 }
 
-std::string fact_list(const FitOutcome& outcome, const MixtureReport& about) {
+std::string fact_list(const likelihood::FitOutcome& outcome, const MixtureReport& about) {
   const auto& fit = outcome.model.fit;
   const std::string dropped =
       outcome.frame.dropped > 0 ? fmt::format(" ({} left out: missing values)", outcome.frame.dropped) : "";
@@ -147,7 +147,7 @@ std::string fact_list(const FitOutcome& outcome, const MixtureReport& about) {
 
 }  // namespace
 
-std::string render_mixture_report(const FitOutcome& outcome, const MixtureReport& about) {
+std::string render_mixture_report(const likelihood::FitOutcome& outcome, const MixtureReport& about) {
   const auto& fit = outcome.model.fit;
   const std::string title = fmt::format("{} by {} expert{}", outcome.model.schema.response, fit.spec.experts,
                                         fit.spec.experts == 1 ? "" : "s");
@@ -165,7 +165,8 @@ std::string render_mixture_report(const FitOutcome& outcome, const MixtureReport
   return html + "<script>" + kReportScript + "</script></body></html>\n";
 }
 
-void write_mixture_report(const std::string& path, const FitOutcome& outcome, const MixtureReport& about) {
+void write_mixture_report(const std::string& path, const likelihood::FitOutcome& outcome,
+                          const MixtureReport& about) {
   write_atomic(path, render_mixture_report(outcome, about));
 }
 

@@ -12,7 +12,8 @@ struct MixtureReport {
 
 /// One self-contained page: first a sentence and the picture, then coefficients with errors, comparison of
 /// sizes, fitted lines over the data, gate probabilities, responsibilities, the likelihood's way up.
-std::string render_mixture_report(const FitOutcome& outcome, const MixtureReport& about);
-void write_mixture_report(const std::string& path, const FitOutcome& outcome, const MixtureReport& about);
+std::string render_mixture_report(const likelihood::FitOutcome& outcome, const MixtureReport& about);
+void write_mixture_report(const std::string& path, const likelihood::FitOutcome& outcome,
+                          const MixtureReport& about);
 
 }  // namespace gw::inline report

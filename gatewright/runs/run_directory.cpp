@@ -112,10 +112,6 @@ void remove_unfinished_writes(const std::string& directory) {
 
 }  // namespace
 
-std::string dump_json(const Json& value, int indent) {
-  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
-}
-
 std::vector<Json> read_records(const std::string& path) {
   std::vector<Json> records;
   for (auto& [line, record] : read_lines(path)) records.push_back(std::move(record));

@@ -90,7 +90,4 @@ class RunDirectory {
 /// Errors: ValueError naming the line for a damaged line before the last; IoError if the file cannot be read.
 std::vector<Json> read_records(const std::string& path);
 
-/// JSON text with null for numbers that are not finite and U+FFFD for bytes that are not UTF-8.
-std::string dump_json(const Json& value, int indent = -1);
-
 }  // namespace gw::inline runs

@@ -53,10 +53,10 @@ class FitCommand : public Command {
       ended += p.ended;
       if (progress) progress->update(ended, fmt::format("log-likelihood {:.3f}", p.log_likelihood));
     };
-    const auto outcome = fit_mixtures(table, request);
+    const auto outcome = likelihood::fit_mixtures(table, request);
     progress.reset();
     if (stop_requested().load()) throw Interrupted("interrupted; nothing was written");
-    if (!flags_.out.empty()) write_model(flags_.out, outcome.model);
+    if (!flags_.out.empty()) likelihood::write_model(flags_.out, outcome.model);
     if (!flags_.report.empty())
       write_mixture_report(flags_.report, outcome,
                            {flags_.command_line(), machine_text(), today(), request.criterion});
@@ -65,7 +65,7 @@ class FitCommand : public Command {
   }
 
  private:
-  static Json candidate_json(const FitCandidate& c) {
+  static Json candidate_json(const likelihood::FitCandidate& c) {
     Json json{{"experts", c.experts},
               {"log_likelihood", c.criteria.log_likelihood},
               {"parameters", c.criteria.parameters},
@@ -84,11 +84,11 @@ class FitCommand : public Command {
     return json;
   }
 
-  static void print_json(const FitOutcome& outcome) {
-    Json json = to_json(outcome.model);
+  static void print_json(const likelihood::FitOutcome& outcome) {
+    Json json = likelihood::to_json(outcome.model);
     json["coefficients"] = Json::array(), json["comparison"] = Json::array();
     const auto value = [](const std::optional<double>& v) { return v ? Json(*v) : Json(); };
-    for (const auto& row : coefficient_rows(outcome.model)) {
+    for (const auto& row : likelihood::coefficient_rows(outcome.model)) {
       json["coefficients"].push_back({{"part", row.part},
                                       {"name", row.name},
                                       {"estimate", row.estimate},
@@ -102,11 +102,11 @@ class FitCommand : public Command {
     fmt::print("{}\n", dump_json(json, 1));
   }
 
-  void print_text(const FitOutcome& outcome) const {
+  void print_text(const likelihood::FitOutcome& outcome) const {
     const auto& fit = outcome.model.fit;
     std::vector<std::vector<std::string>> rows{
         {"part", "coefficient", ">estimate", ">error", ">robust", ">z", ">p"}};
-    for (const auto& row : coefficient_rows(outcome.model)) {
+    for (const auto& row : likelihood::coefficient_rows(outcome.model)) {
       rows.push_back({row.part, row.name, fmt::format("{:.6g}", row.estimate),
                       value_or_dash(row.error, "{:.4g}"), value_or_dash(row.robust_error, "{:.4g}"),
                       value_or_dash(row.z, "{:.2f}"), value_or_dash(row.p, "{:.2g}")});
@@ -120,8 +120,8 @@ class FitCommand : public Command {
       if (!term.levels.empty())
         fmt::print("{}: against {}\n", gw::shown(term.name), gw::shown(term.levels.front()));
     }
-    fmt::print("{}", format_table(size_rows(outcome, flags_.request.criterion)));
-    for (const auto& note : notes_of(outcome)) fmt::print("note: {}\n", note);
+    fmt::print("{}", format_table(likelihood::size_rows(outcome, flags_.request.criterion)));
+    for (const auto& note : likelihood::notes_of(outcome)) fmt::print("note: {}\n", note);
     if (!flags_.out.empty()) fmt::print("model: {}\n", flags_.out);
     if (!flags_.report.empty()) fmt::print("report: {}\n", flags_.report);
   }

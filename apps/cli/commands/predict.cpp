@@ -34,10 +34,10 @@ class PredictCommand : public Command {
   }
 
   int run() override {
-    const auto model = read_model(model_);
+    const auto model = likelihood::read_model(model_);
     const auto table = load_csv(data_, csv_.options());
-    const auto predicted = predict_rows(model, table, level_, missing_ == "drop", explain_);
-    const auto text = to_csv(predicted);
+    const auto predicted = likelihood::predict_rows(model, table, level_, missing_ == "drop", explain_);
+    const auto text = likelihood::to_csv(predicted);
     if (out_.empty()) {
       fmt::print("{}", text);
     } else {

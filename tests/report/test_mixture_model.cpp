@@ -12,8 +12,8 @@
 namespace {
 
 using gw::CsvTable;
-using gw::FitRequest;
-using gw::MixtureModel;
+using gw::likelihood::FitRequest;
+using gw::likelihood::MixtureModel;
 
 /// y by two crossing lines of x, shifted by 5 in group b; z is noise.
 std::string table_text(int64_t rows) {
@@ -36,13 +36,13 @@ FitRequest small_request() {
 
 TEST(MixtureModel, ComesBackFromItsFileAndPredictsTheSame) {
   const CsvTable table(table_text(400), "t.csv");
-  const auto outcome = gw::fit_mixtures(table, small_request());
-  const auto text = gw::to_json(outcome.model).dump();
-  const auto model = gw::mixture_from_json(gw::Json::parse(text), "model.json");
-  EXPECT_EQ(gw::to_json(model).dump(), text);
-  const auto before = gw::predict_rows(outcome.model, table, 0.9, false, true),
-             after = gw::predict_rows(model, table, 0.9, false, true);
-  EXPECT_EQ(gw::to_csv(before), gw::to_csv(after));
+  const auto outcome = gw::likelihood::fit_mixtures(table, small_request());
+  const auto text = gw::likelihood::to_json(outcome.model).dump();
+  const auto model = gw::likelihood::mixture_from_json(gw::Json::parse(text), "model.json");
+  EXPECT_EQ(gw::likelihood::to_json(model).dump(), text);
+  const auto before = gw::likelihood::predict_rows(outcome.model, table, 0.9, false, true),
+             after = gw::likelihood::predict_rows(model, table, 0.9, false, true);
+  EXPECT_EQ(gw::likelihood::to_csv(before), gw::likelihood::to_csv(after));
   ASSERT_EQ(before.header.size(), before.rows[0].size());
 }
 
@@ -50,7 +50,7 @@ TEST(MixtureModel, ASizeThatLivesOnAFewRowsMetByChanceIsNotChosen) {
   // 60 rows of two crossing lines, one random start and nothing that mends it: in every fifth sample the
   // third expert ends on a few rows, half of the times with a better BIC than two experts have. (With the
   // default starts it happened once in 200, not for every compiler's rounding.)
-  gw::FitOutcome outcome;
+  gw::likelihood::FitOutcome outcome;
   for (uint64_t seed = 1; seed <= 40; ++seed) {
     const auto sample = gw::test::crossing_lines(60, seed);
     std::string text = "y,x\n";
@@ -59,7 +59,7 @@ TEST(MixtureModel, ASizeThatLivesOnAFewRowsMetByChanceIsNotChosen) {
     request.least_experts = 1, request.most_experts = 3, request.seed = 1;
     request.options.starts = 1, request.options.replacements = 0,
     request.options.start = gw::likelihood::StartKind::kRandom;
-    outcome = gw::fit_mixtures(CsvTable(text, "t.csv"), request);
+    outcome = gw::likelihood::fit_mixtures(CsvTable(text, "t.csv"), request);
     if (outcome.candidates[2].degenerate &&
         outcome.candidates[2].criteria.bic < outcome.candidates[1].criteria.bic)
       break;
@@ -79,8 +79,8 @@ TEST(MixtureModel, ASizeThatLivesOnAFewRowsMetByChanceIsNotChosen) {
 
 TEST(MixtureModel, NamesCoefficientsAndTestsThem) {
   const CsvTable table(table_text(400), "t.csv");
-  const auto model = gw::fit_mixtures(table, small_request()).model;
-  const auto rows = gw::coefficient_rows(model);
+  const auto model = gw::likelihood::fit_mixtures(table, small_request()).model;
+  const auto rows = gw::likelihood::coefficient_rows(model);
   ASSERT_EQ(rows.size(), 4u + 2 * 5);
   int shifts = 0;
   for (const auto& row : rows) {
@@ -106,24 +106,24 @@ TEST(MixtureModel, ChoosesAmongSizesAndColumns) {
   request.frame.inputs = {"x", "group"};
   for (const auto* criterion : {"bic", "icl"}) {
     request.criterion = criterion;
-    const auto outcome = gw::fit_mixtures(table, request);
+    const auto outcome = gw::likelihood::fit_mixtures(table, request);
     EXPECT_EQ(outcome.candidates.size(), 3u);
     EXPECT_EQ(outcome.model.fit.spec.experts, 2) << criterion;
     EXPECT_EQ(outcome.model.fit.parameters.gate_inputs, 1);
   }
   request.frame.inputs = {"x", "group", "z"};
-  EXPECT_THROW(gw::fit_mixtures(table, request), gw::ValueError);  // z is used by nobody
+  EXPECT_THROW(gw::likelihood::fit_mixtures(table, request), gw::ValueError);  // z is used by nobody
   request = small_request();
   request.criterion = "bik";
-  EXPECT_THROW(gw::fit_mixtures(table, request), gw::ValueError);
+  EXPECT_THROW(gw::likelihood::fit_mixtures(table, request), gw::ValueError);
 }
 
 TEST(MixtureModel, RefusesDamagedFiles) {
   const CsvTable table(table_text(200), "t.csv");
-  const gw::Json good = gw::to_json(gw::fit_mixtures(table, small_request()).model);
+  const gw::Json good = gw::likelihood::to_json(gw::likelihood::fit_mixtures(table, small_request()).model);
   const auto refuses = [](const gw::Json& json, const std::string& part) {
     try {
-      gw::mixture_from_json(json, "m.json");
+      gw::likelihood::mixture_from_json(json, "m.json");
       ADD_FAILURE() << "accepted";
     } catch (const gw::ValueError& error) {
       EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
@@ -173,9 +173,10 @@ TEST(MixtureModel, ClassesGoThroughFitFileAndPrediction) {
   const CsvTable table(text, "t.csv");
   auto request = small_request();
   request.frame.response = "kind", request.spec.family = spec.family;
-  const auto outcome = gw::fit_mixtures(table, request);
-  const auto predicted =
-      gw::predict_rows(gw::mixture_from_json(gw::to_json(outcome.model), "m"), table, 0.9, false, false);
+  const auto outcome = gw::likelihood::fit_mixtures(table, request);
+  const auto predicted = gw::likelihood::predict_rows(
+      gw::likelihood::mixture_from_json(gw::likelihood::to_json(outcome.model), "m"), table, 0.9, false,
+      false);
   EXPECT_EQ(predicted.header[1], "class");
   EXPECT_EQ(predicted.header[2], "p_cat");
   EXPECT_NE(gw::render_mixture_report(outcome, {}).find("Class probabilities"), std::string::npos);
@@ -187,7 +188,7 @@ TEST(MixtureModel, ReportShowsTablesAndPlotsAndEscapesNames) {
   const CsvTable table(text, "t.csv");
   auto request = small_request();
   request.least_experts = 1, request.most_experts = 2;
-  const auto html = gw::render_mixture_report(gw::fit_mixtures(table, request),
+  const auto html = gw::render_mixture_report(gw::likelihood::fit_mixtures(table, request),
                                               {"gatewright fit", "", "2026-11-22", "bic"});
   EXPECT_NE(html.find("2 experts by BIC ("), std::string::npos);
   EXPECT_LT(html.find("Fitted lines over the data"),
@@ -214,12 +215,12 @@ TEST(MixtureModel, SizesHaveAColumnOfHeldOutRowsWhereThereAreAny) {
   const CsvTable table(table_text(200), "t.csv");
   auto request = small_request();
   request.least_experts = 1, request.most_experts = 2;
-  auto rows = gw::size_rows(gw::fit_mixtures(table, request), "bic");
+  auto rows = gw::likelihood::size_rows(gw::likelihood::fit_mixtures(table, request), "bic");
   ASSERT_EQ(rows.size(), 3u);
   EXPECT_EQ(rows[0].size(), 7u);
   EXPECT_EQ(rows[2].back(), "chosen by bic");
   request.folds = 2;
-  rows = gw::size_rows(gw::fit_mixtures(table, request), "bic");
+  rows = gw::likelihood::size_rows(gw::likelihood::fit_mixtures(table, request), "bic");
   EXPECT_EQ(rows[0][6], ">held-out");
   EXPECT_FALSE(rows[1][6].empty());
 }
