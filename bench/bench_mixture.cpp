@@ -212,6 +212,16 @@ struct Line {
   }
 };
 
+std::vector<std::string> split_at_plus(std::string rest) {
+  std::vector<std::string> names;
+  while (!rest.empty()) {
+    const auto plus = rest.find('+');
+    names.push_back(rest.substr(0, plus));
+    rest = plus == std::string::npos ? "" : rest.substr(plus + 1);
+  }
+  return names;
+}
+
 Line compare_one(const std::string& out, const std::string& name, const gw::CsvTable& result, int64_t row) {
   const auto text = [&](const char* column) { return std::string(result.cell(row, result.column(column))); };
   Line line{name, text("program")};
@@ -230,15 +240,9 @@ Line compare_one(const std::string& out, const std::string& name, const gw::CsvT
   gw::FrameOptions options;
   options.response = "y";
   const auto frame = gw::make_frame(table, options);
-  std::vector<std::string> gate;
-  for (std::string rest = text("gate"); !rest.empty();) {
-    const auto plus = rest.find('+');
-    gate.push_back(rest.substr(0, plus));
-    rest = plus == std::string::npos ? "" : rest.substr(plus + 1);
-  }
   MixtureSpec spec;
   spec.experts = std::stoll(text("experts"));
-  spec.gate.columns = frame.schema.columns_of(gate);
+  spec.gate.columns = frame.schema.columns_of(split_at_plus(text("gate")));
   FitOptions fit_options;
   fit_options.starts = std::stoll(text("starts"));
   const DataView view{frame.size(), static_cast<int64_t>(frame.schema.columns().size()), frame.x.data(),

@@ -120,24 +120,22 @@ bool mixture(const Arguments& a, bool weights) {
                watched.recorder_s(), whole, a.rounds, bytes, !a.narrow);
 }
 
+std::shared_ptr<gw::Optimizer> sgd(const std::vector<at::Tensor>& parameters) {
+  gw::Optimizer::Context c;
+  for (size_t i = 0; i < parameters.size(); ++i) c.parameters.push_back({std::to_string(i), parameters[i]});
+  return gw::make_part<gw::Optimizer>("sgd", gw::Json::object(), c);
+}
+
 bool adv_moe(const Arguments& a, const std::string& routing) {
   gw::NetworkOptions o;
   o.experts = 2, o.ratio = 0.5, o.routing = routing;
   o.gate = routing == "image" ? R"({"part":"cnn","arch":"small"})" : R"({"part":"pooled_linear"})";
   gw::Network network(o, 1, 28, 28, 10);
   const bool apart = routing == "image";
-  const auto context = [](const std::vector<at::Tensor>& parameters) {
-    gw::Optimizer::Context c;
-    for (size_t i = 0; i < parameters.size(); ++i) c.parameters.push_back({std::to_string(i), parameters[i]});
-    return c;
-  };
   const auto objective =
       gw::make_part<gw::Objective>(apart ? "adv_moe" : "trades", gw::Json::object(), {0.1});
-  const auto experts = gw::make_part<gw::Optimizer>(
-      "sgd", gw::Json::object(), context(apart ? network.backbone_parameters() : network.parameters()));
-  const auto router =
-      apart ? gw::make_part<gw::Optimizer>("sgd", gw::Json::object(), context(network.router_parameters()))
-            : nullptr;
+  const auto experts = sgd(apart ? network.backbone_parameters() : network.parameters());
+  const auto router = apart ? sgd(network.router_parameters()) : nullptr;
   Watched watched("training_" + routing, false);
   auto batch = network.example(128, gw::Rng(1));
   batch.fields["label"] = at::arange(128).remainder(10);

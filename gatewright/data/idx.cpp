@@ -21,9 +21,9 @@ int64_t big_endian(std::string_view bytes, size_t i) {
                               byte_at(bytes, i + 2) << 8 | byte_at(bytes, i + 3));
 }
 
-}  // namespace
-
-at::Tensor parse_idx(std::string_view bytes, int64_t dims, const std::string& name) {
+/// Checks the four bytes that say what the file is; returns the number of dimensions, `dims` unless that is
+/// 0.
+int64_t parse_rank(std::string_view bytes, int64_t dims, const std::string& name) {
   GW_CHECK(bytes.size() >= 4, "idx \"{}\": expected at least 4 bytes, got {}; the file is empty or cut short",
            name, bytes.size());
   const bool magic = byte_at(bytes, 0) == 0 && byte_at(bytes, 1) == 0;
@@ -39,6 +39,13 @@ at::Tensor parse_idx(std::string_view bytes, int64_t dims, const std::string& na
              dims, rank);
   GW_CHECK(rank >= 1 && rank <= kMaxDims, "idx \"{}\": expected 1 to {} dimensions, got {}", name, kMaxDims,
            rank);
+  return rank;
+}
+
+}  // namespace
+
+at::Tensor parse_idx(std::string_view bytes, int64_t dims, const std::string& name) {
+  const int64_t rank = parse_rank(bytes, dims, name);
   const auto header = static_cast<size_t>(4 + 4 * rank);
   GW_CHECK(bytes.size() >= header, "idx \"{}\": expected a header of {} bytes, got {}; the file is cut short",
            name, header, bytes.size());

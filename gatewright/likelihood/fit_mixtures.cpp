@@ -72,6 +72,12 @@ void check_weights(const FitRequest& request, const DataView& view) {
            request.criterion, view.n, static_cast<double>(view.n) / unit);
 }
 
+FitCandidate candidate_of(const FitResult& fitted, const DataView& view) {
+  return {fitted.spec.experts, criteria(fitted, view), {},
+          fitted.converged,    fitted.degenerate,      fitted.exclusion,
+          fitted.refused,      fitted.at_best,         fitted.warnings};
+}
+
 }  // namespace
 
 DataView FitOutcome::view() const { return view_of(frame); }
@@ -140,15 +146,7 @@ FitOutcome fit_mixtures(const CsvTable& table, const FitRequest& request) {
   for (int64_t k = request.least_experts; k <= request.most_experts; ++k) {
     spec.experts = k;
     auto fitted = fit(view, spec, request.seed, options);
-    FitCandidate candidate{k,
-                           criteria(fitted, view),
-                           {},
-                           fitted.converged,
-                           fitted.degenerate,
-                           fitted.exclusion,
-                           fitted.refused,
-                           fitted.at_best,
-                           fitted.warnings};
+    auto candidate = candidate_of(fitted, view);
     if (request.folds >= 2)
       candidate.validation = cross_validate(view, spec, request.folds, request.seed, options);
     outcome.candidates.push_back(std::move(candidate));

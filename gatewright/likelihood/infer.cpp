@@ -2,10 +2,10 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <numeric>
 #include <optional>
 
 #include "gatewright/base/error.h"
+#include "gatewright/likelihood/directions.h"
 #include "gatewright/likelihood/inference.h"
 #include "gatewright/likelihood/information.h"
 #include "gatewright/likelihood/separation.h"
@@ -16,24 +16,10 @@ namespace {
 
 using Kind = FreeParameter::Kind;
 
-constexpr double kRank = 1e-10;  // smallest curvature of a determined direction, in units of its coordinates
 constexpr double kOutside =
     1e-4;  // squared share of a parameter in undetermined directions above which it has no error
-constexpr double kStillRises =
-    0.1;  // change of a score by a Newton step; at a separation it is about 1, at a maximum below 1e-3
-constexpr double kFurther =
-    3;  // Newton steps along what rises, after which information that vanishes has fallen by e^-3 = 0.05
-constexpr double kFarthest = 10;  // change of a score that a Newton step may make
 constexpr double kNoScatter =
     1e-10;  // variance of the scores over their information, below which rows tell nothing about the former
-constexpr double kVanishes =
-    0.3;  // share of the information left there, below which a direction goes with what rises
-
-bool linear_score(const MixtureSpec& spec, const FreeParameter& free) {
-  const bool gate = free.kind == Kind::kGateBias || free.kind == Kind::kGateSlope;
-  return gate || (spec.family == Family::kMultinomial &&
-                  (free.kind == Kind::kIntercept || free.kind == Kind::kSlope));
-}
 
 /// A parameter held at a bound has no distribution around it.
 std::vector<bool> held(const FitResult& fit, const std::vector<FreeParameter>& list) {
@@ -42,202 +28,6 @@ std::vector<bool> held(const FitResult& fit, const std::vector<FreeParameter>& l
     const double v =
         free.kind == Kind::kFreedom ? fit.parameters.freedom[static_cast<size_t>(free.expert)] : 10;
     result.push_back(free.kind == Kind::kFreedom && (v <= 1.001 || v >= kNormalFreedom));
-  }
-  return result;
-}
-
-void remove_rows(Matrix& matrix, const std::vector<bool>& remove) {
-  const size_t size = remove.size();
-  for (size_t i = 0; i < size * size; ++i) {
-    if (remove[i / size] || remove[i % size]) matrix[i] = 0;
-  }
-}
-
-/// With a linear score slope over temperature is all that counts. The temperature is held, and no information
-/// is asked of it: away from the exact maximum the likelihood's second derivatives along the ratio's
-/// direction hold a term of the gradient, which is not information (at 1e-8 of a maximum, errors of the bias
-/// were off by 5e-6, and Student's t lost all of them). Returns its place; the size if there is none.
-size_t held_temperature(const MixtureSpec& spec, const std::vector<FreeParameter>& list) {
-  const auto found = std::find_if(list.begin(), list.end(),
-                                  [](const FreeParameter& free) { return free.kind == Kind::kTemperature; });
-  const bool linear =
-      spec.gate.kind == GateKind::kDenseToSparse && spec.gate.activation == Activation::kIdentity;
-  return linear ? static_cast<size_t>(found - list.begin()) : list.size();
-}
-
-/// The direction along which temperature and slopes grow alike, in place of the temperature alone.
-void turn_to_ratio(const MixtureSpec& spec, const std::vector<FreeParameter>& list,
-                   const std::vector<double>& at, std::vector<double>& direction) {
-  const size_t temperature = held_temperature(spec, list);
-  if (temperature == list.size()) return;
-  for (size_t i = 0; i < list.size(); ++i) {
-    if (list[i].kind == Kind::kGateSlope) direction[i] += direction[temperature] * at[i];
-  }
-}
-
-/// Coordinates of comparable curvature. Scores of gates and classes are in natural units as they stand, so
-/// that a curvature that vanishes is seen; what experts of measured responses have is taken relative to
-/// itself.
-std::vector<double> scales_of(const FitResult& fit, const std::vector<FreeParameter>& list,
-                              const Matrix& curvature) {
-  std::vector<double> scale;
-  for (size_t i = 0; i < list.size(); ++i) {
-    const double own = curvature[i * (list.size() + 1)];
-    const bool natural = linear_score(fit.spec, list[i]) || list[i].kind == Kind::kTemperature;
-    scale.push_back(natural ? 1 / std::sqrt(fit.weight) : own > 0 ? 1 / std::sqrt(own) : 0);
-  }
-  return scale;
-}
-
-/// The largest change of a score of a gate or a class over the rows, for a step of the standardised
-/// parameters.
-double largest_change(const MixtureSpec& spec, const std::vector<FreeParameter>& list,
-                      const std::vector<double>& step, const Design& design) {
-  double largest = 0;
-  for (size_t i = 0; i < list.size(); ++i) {
-    if (!linear_score(spec, list[i]) || (list[i].kind != Kind::kGateBias && list[i].kind != Kind::kIntercept))
-      continue;
-    const auto& columns = list[i].kind == Kind::kGateBias ? design.gate_input : design.input;
-    for (int64_t row = 0; row < design.rows; ++row) {
-      if (design.weight[row] == 0) continue;
-      double change = step[i];
-      for (size_t j = 0; j < columns.size(); ++j) change += step[i + 1 + j] * columns[j][row];
-      largest = std::max(largest, std::abs(change));
-    }
-  }
-  return largest;
-}
-
-/// Directions of the standardised parameters, sorted into what the data determine and what they do not.
-struct Directions {
-  Matrix factor;  ///< J⁻¹ = factor factor' on the determined ones
-  std::vector<std::vector<double>> undetermined;
-  std::vector<bool> rising;  ///< for each of these: the likelihood rises along it
-};
-
-/// The eigenvectors of the scaled information as directions of the standardised parameters, `value` their
-/// curvature.
-struct Axes {
-  std::vector<double> value;
-  std::vector<std::vector<double>> direction;
-  std::vector<double> rise;  ///< signed Newton step along it, 0 where that changes no score of a gate or a
-                             ///< class by `kStillRises`
-};
-
-Axes axes_of(const FitResult& fit, const std::vector<FreeParameter>& list, const Matrix& curvature,
-             const std::vector<double>& gradient, const Design& design) {
-  const size_t size = list.size();
-  const auto scale = scales_of(fit, list, curvature);
-  Matrix scaled(size * size);
-  for (size_t i = 0; i < size * size; ++i) scaled[i] = scale[i / size] * curvature[i] * scale[i % size];
-  const auto pairs = eigen_pairs(scaled, static_cast<int64_t>(size));
-  Axes axes{pairs.values, {}, {}};
-  for (size_t k = 0; k < size; ++k) {
-    auto& direction = axes.direction.emplace_back(size);
-    double slope = 0;
-    for (size_t i = 0; i < size; ++i) {
-      direction[i] = (scale[i] > 0 ? scale[i] : 1) * pairs.vectors[i * size + k];
-      slope += scale[i] * pairs.vectors[i * size + k] * gradient[i];
-    }
-    const double step = slope / std::max(std::abs(pairs.values[k]), std::numeric_limits<double>::min());
-    const double change =
-        std::isfinite(step) ? std::abs(step) * largest_change(fit.spec, list, direction, design) : 0;
-    axes.rise.push_back(change > kStillRises ? step * std::min(1.0, kFarthest / change) : 0);
-  }
-  return axes;
-}
-
-using SumsAt = std::function<Information(const std::vector<double>&)>;
-
-/// A few Newton steps further along all that rises: there, what rests on rows at the border alone has lost
-/// its information.
-std::vector<double> further(const Axes& axes, std::vector<double> at) {
-  for (size_t k = 0; k < at.size(); ++k) {
-    for (size_t i = 0; i < at.size(); ++i) at[i] += kFurther * axes.rise[k] * axes.direction[k][i];
-  }
-  return at;
-}
-
-bool finite(const Matrix& matrix) {
-  return std::all_of(matrix.begin(), matrix.end(), [](double entry) { return std::isfinite(entry); });
-}
-
-/// An expert at its floor may have a curvature beyond the numbers: such parameters count as not determined.
-void leave_out_overflow(Information& sums) {
-  const size_t size = sums.gradient.size();
-  std::vector<bool> beyond(size, false);
-  for (size_t i = 0; i < size * size; ++i) {
-    if (!std::isfinite(sums.curvature[i])) beyond[i / size] = true;
-  }
-  remove_rows(sums.curvature, beyond);
-  for (size_t i = 0; i < size; ++i) {
-    if (beyond[i] || !std::isfinite(sums.gradient[i])) sums.gradient[i] = 0;
-  }
-}
-
-double curvature_along(const std::vector<double>& direction, const Matrix& curvature) {
-  double sum = 0;
-  const size_t size = direction.size();
-  for (size_t i = 0; i < size * size; ++i) sum += direction[i / size] * curvature[i] * direction[i % size];
-  return sum;
-}
-
-/// Class responses of one expert are asked exactly (gatewright/likelihood/separation.h). Behind gates who
-/// belongs to which expert is not known but estimated, and no such question exists: there, the likelihood's
-/// own rise is the measure.
-std::optional<Separation> exact_separation(const MixtureSpec& spec, const Design& design) {
-  return spec.experts == 1 && spec.family == Family::kMultinomial ? std::optional(separation(spec, design))
-                                                                  : std::nullopt;
-}
-
-/// Takes the directions without a finite maximum out of the sums: their information is 0 in the limit.
-void take_out(const Separation& of, Information& sums) {
-  const size_t size = sums.gradient.size();
-  for (const auto& direction : of.directions) {
-    std::vector<double> unit(size - direction.size(), 0.0);  // a gate's temperature comes first
-    unit.insert(unit.end(), direction.begin(), direction.end());
-    Matrix rest(size * size);
-    for (size_t i = 0; i < size * size; ++i)
-      rest[i] = (i / size == i % size ? 1.0 : 0.0) - unit[i / size] * unit[i % size];
-    sums.curvature = product(product(rest, sums.curvature, size), rest, size);
-    const double along = std::inner_product(unit.begin(), unit.end(), sums.gradient.begin(), 0.0);
-    for (size_t i = 0; i < size; ++i) sums.gradient[i] -= along * unit[i];
-  }
-}
-
-/// Where classes are separated with a gap, the border may also turn or move within it: such directions are
-/// known by their information, which vanishes together with that of the ones that rise. `here`: the sums at
-/// the estimate.
-Directions directions_of(const FitResult& fit, const std::vector<FreeParameter>& list,
-                         const std::vector<double>& at, const Design& design, Information here,
-                         const SumsAt& sums_at, const std::optional<Separation>& exact) {
-  const size_t size = list.size();
-  leave_out_overflow(here);
-  if (exact) take_out(*exact, here);
-  auto axes = axes_of(fit, list, here.curvature, here.gradient, design);
-  std::vector<bool> rising(size, false);
-  if (exact) {
-    for (size_t k = 0; k < size; ++k) rising[k] = !exact->directions.empty() && axes.value[k] <= kRank;
-  } else if (std::any_of(axes.rise.begin(), axes.rise.end(), [](double step) { return step != 0; })) {
-    auto there = sums_at(further(axes, at));
-    if (!finite(there.curvature)) there = here;
-    axes = axes_of(fit, list, there.curvature, there.gradient, design);
-    for (size_t k = 0; k < size; ++k)
-      rising[k] =
-          axes.rise[k] != 0 || axes.value[k] < kVanishes * curvature_along(axes.direction[k], here.curvature);
-  }
-  Directions result{Matrix(size * size, 0.0), {}, {}};
-  for (size_t k = 0; k < size; ++k) {
-    auto& direction = axes.direction[k];
-    if (axes.value[k] > kRank && !rising[k]) {
-      for (size_t i = 0; i < size; ++i) result.factor[i * size + k] = direction[i] / std::sqrt(axes.value[k]);
-      continue;
-    }
-    turn_to_ratio(fit.spec, list, at, direction);
-    const double length =
-        std::sqrt(std::inner_product(direction.begin(), direction.end(), direction.begin(), 0.0));
-    for (auto& entry : direction) entry /= length;
-    result.undetermined.push_back(std::move(direction)), result.rising.push_back(rising[k]);
   }
   return result;
 }
@@ -378,12 +168,20 @@ std::vector<std::vector<double>> natural_directions(const Matrix& map, const Dir
   return moved;
 }
 
-std::vector<std::vector<double>> rising_of(const Directions& directions) {
-  std::vector<std::vector<double>> list;
-  for (size_t k = 0; k < directions.rising.size(); ++k) {
-    if (directions.rising[k]) list.push_back(directions.undetermined[k]);
+/// Estimates in natural units: of a scale and its like themselves, not their logarithms.
+std::vector<double> natural_estimates(const FitResult& fit, const std::vector<FreeParameter>& list) {
+  auto values = to_vector(fit.spec, fit.parameters);
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (list[i].logarithmic()) values[i] = std::exp(values[i]);
   }
-  return list;
+  return values;
+}
+
+/// Where the sums of separated classes have all but reached their limit: classes are the last parameters.
+std::vector<double> towards_limit(std::vector<double> at, const std::optional<Separation>& exact) {
+  if (exact && !exact->to_limit.empty())
+    std::transform(exact->to_limit.rbegin(), exact->to_limit.rend(), at.rbegin(), at.rbegin(), std::plus<>());
+  return at;
 }
 
 }  // namespace
@@ -392,17 +190,13 @@ Inference infer(const FitResult& fit, const DataView& data, const std::vector<st
   Inference result;
   result.parameter = free_parameter_list(fit.spec, data.d);
   const size_t size = result.parameter.size();
-  const auto values = to_vector(fit.spec, fit.parameters);
-  for (size_t i = 0; i < size; ++i)
-    result.estimate.push_back(result.parameter[i].logarithmic() ? std::exp(values[i]) : values[i]);
+  result.estimate = natural_estimates(fit, result.parameter);
   const Design design(data, fit.spec, column_names);
   const auto standard = design.to_standard(fit.parameters);
   const auto fixed = held(fit, result.parameter);
   const auto map = to_data_map(fit.spec, standard, design);
-  auto at = to_vector(fit.spec, standard);
   const auto exact = exact_separation(fit.spec, design);
-  if (exact && !exact->to_limit.empty())
-    std::transform(exact->to_limit.rbegin(), exact->to_limit.rend(), at.rbegin(), at.rbegin(), std::plus<>());
+  const auto at = towards_limit(to_vector(fit.spec, standard), exact);
   const auto sums_at = [&](const std::vector<double>& vector) {
     return free_sums(fit, from_vector(fit.spec, data.d, vector), result.parameter, fixed, design);
   };

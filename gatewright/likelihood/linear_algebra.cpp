@@ -149,4 +149,11 @@ int64_t dependent_column(const double* packed, int64_t size, double tolerance) {
   return -1;
 }
 
+void remove_rows(Matrix& matrix, const std::vector<bool>& remove) {
+  const size_t size = remove.size();
+  for (size_t i = 0; i < size * size; ++i) {
+    if (remove[i / size] || remove[i % size]) matrix[i] = 0;
+  }
+}
+
 }  // namespace gw::likelihood

@@ -42,4 +42,7 @@ Matrix product_transposed(const Matrix& a, const Matrix& b, std::size_t size);
 /// none. `packed` holds the columns' inner products.
 int64_t dependent_column(const double* packed, int64_t size, double tolerance = 1e-9);
 
+/// Rows and columns that are marked become 0.
+void remove_rows(Matrix& matrix, const std::vector<bool>& remove);
+
 }  // namespace gw::likelihood

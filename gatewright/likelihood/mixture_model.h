@@ -21,9 +21,12 @@ struct CoefficientRow {
   std::string part;  ///< "gate 1", "expert 2", "expert 2, class b"
   std::string name;  ///< "(intercept)", a column, "scale", "degrees of freedom", "temperature"
   double estimate = 0;
+  /// Of large samples; for the coefficients of normal experts times the factor of few rows
+  /// (gatewright/likelihood/small_sample.h), so that those of one expert are the textbook's of least squares.
   std::optional<double> error, robust_error;
-  std::optional<double> z,
-      p;  ///< of the hypothesis that a coefficient is zero, two-sided, normal; not for scales
+  std::optional<double> freedom;    ///< degrees of freedom of t; absent: normal
+  std::optional<double> t, p;       ///< estimate / error, and of the hypothesis of zero; not for scales
+  std::optional<double> low, high;  ///< 95 %, from error and freedom; not for scales
 };
 std::vector<CoefficientRow> coefficient_rows(const MixtureModel& model);
 

@@ -27,7 +27,7 @@ std::vector<std::string> header_of(const MixtureModel& model, bool explain) {
     header.push_back(fmt::format("{}_{}", what, k + 1));
   };
   if (model.schema.classes.empty()) {
-    header.insert(header.end(), {"mean", "mean_error", "low", "high"});
+    header.insert(header.end(), {"mean", "mean_error", "mean_low", "mean_high", "low", "high"});
     for (int64_t k = 0; k < model.fit.spec.experts; ++k) add("expert", k);
   } else {
     header.push_back("class");
@@ -58,8 +58,10 @@ PredictedRows predict_rows(const MixtureModel& model, const CsvTable& table, dou
       auto& row = out.rows[static_cast<size_t>(i)];
       row.push_back(fmt::format("{}", frame.row[static_cast<size_t>(i)] + 1));
       if (model.schema.classes.empty()) {
-        row.insert(row.end(), {number(at.mean), at.mean_error ? number(*at.mean_error) : "", number(at.low),
-                               number(at.high)});
+        const auto& of_mean = at.mean_interval;
+        row.insert(row.end(), {number(at.mean), at.mean_error ? number(*at.mean_error) : "",
+                               of_mean ? number(of_mean->low) : "", of_mean ? number(of_mean->high) : "",
+                               number(at.low), number(at.high)});
         for (const double mean : at.expert) row.push_back(number(mean));
       } else {
         row.push_back(model.schema.classes[static_cast<size_t>(at.mean)]);

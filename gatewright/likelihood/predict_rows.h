@@ -15,7 +15,8 @@ struct PredictedRows {
   int64_t dropped = 0;
 };
 
-/// Columns: row, then mean, its standard error and the interval (or the class and the probabilities of all),
+/// Columns: row, then mean, its standard error and interval, the interval for a new value (or the class and
+/// the probabilities of all),
 /// gate probabilities;
 /// with the response in the table and `explain`, also the responsibilities and the log density.
 /// Errors: ValueError for a table that does not fit the model.

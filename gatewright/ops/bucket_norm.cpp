@@ -1,12 +1,11 @@
 #include "gatewright/ops/bucket_norm.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "gatewright/base/error.h"
 #include "gatewright/kernels/bucket_norm/family.h"
+#include "gatewright/ops/bucket_rows.h"
 #include "gatewright/ops/first_order.h"
 
 namespace gw::ops {
@@ -14,13 +13,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-// Rows whose sums are taken in the type of the data before they are combined in f64: at most a factor 257 of
-// f32's precision is lost (gatewright/kernels/bucket_norm/bucket_norm.h), and the partial sums are 1 % of the
-// data.
-constexpr int64_t kChunkRows = 256;
-constexpr int64_t kValuesPerTask =
-    32768;  // as at::internal::GRAIN_SIZE: below it a second thread costs more than it brings
 
 template <class T>
 const kernels::BucketNormTable<T>& table() {
@@ -30,46 +22,6 @@ const kernels::BucketNormTable<T>& table() {
     return kernels::bucket_norm_ref_f64;
   }
 }
-
-/// The rows of all buckets one after the other, cut into chunks that do not depend on how rows are spread
-/// over buckets.
-class Rows {
- public:
-  explicit Rows(at::TensorList buckets) : channels_(buckets.front().size(1)) {
-    for (const auto& bucket : buckets) offsets_.push_back(offsets_.back() + bucket.numel() / channels_);
-  }
-  int64_t channels() const { return channels_; }
-  int64_t total() const { return offsets_.back(); }
-  int64_t chunks() const { return (total() + kChunkRows - 1) / kChunkRows; }
-  int64_t rows_of(int64_t chunk) const { return std::min(kChunkRows, total() - chunk * kChunkRows); }
-  int64_t begin_of(size_t bucket) const { return offsets_[bucket]; }
-
-  /// body(chunk) for every chunk on all threads; each thread walks its share upwards or downwards.
-  template <class Body>
-  void each_chunk(bool downwards, const Body& body) const {
-    const int64_t grain = std::max<int64_t>(1, kValuesPerTask / (kChunkRows * channels_));
-    at::parallel_for(0, chunks(), grain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) body(downwards ? end - 1 - (i - begin) : i);
-    });
-  }
-  /// body(bucket, first value in the bucket, rows) for the pieces of a chunk, in order.
-  template <class Body>
-  void each_piece(int64_t chunk, const Body& body) const {
-    int64_t row = chunk * kChunkRows;
-    const int64_t end = row + rows_of(chunk);
-    auto bucket =
-        static_cast<size_t>(std::upper_bound(offsets_.begin(), offsets_.end(), row) - offsets_.begin()) - 1;
-    for (; row < end; ++bucket) {
-      const int64_t stop = std::min(end, offsets_[bucket + 1]);
-      if (stop > row) body(bucket, (row - offsets_[bucket]) * channels_, stop - row);
-      row = stop;
-    }
-  }
-
- private:
-  int64_t channels_;
-  std::vector<int64_t> offsets_{0};
-};
 
 template <class T>
 std::vector<T*> pointers(at::TensorList tensors) {
@@ -99,7 +51,7 @@ struct Moments {
 };
 
 template <class T>
-Moments batch_moments(at::TensorList buckets, const Rows& rows) {
+Moments batch_moments(at::TensorList buckets, const BucketRows& rows) {
   const auto channels = rows.channels();
   const auto x = pointers<T>(buckets);
   std::vector<T> partial(
@@ -149,7 +101,7 @@ struct Call {
 };
 
 template <class T>
-Moments moments_of(at::TensorList x, const Rows& rows, const Call& call) {
+Moments moments_of(at::TensorList x, const BucketRows& rows, const Call& call) {
   const auto& p = call.parameters;
   if (!call.train) return {to_f64(p.running_mean), to_f64(p.running_var)};
   auto m = batch_moments<T>(x, rows);
@@ -189,7 +141,7 @@ at::Tensor make_saved(const Moments& m, const at::Tensor& weight, double eps) {
 }
 
 template <class T>
-void apply_rows(at::TensorList x, at::TensorList residual, const Rows& rows, const at::Tensor& saved,
+void apply_rows(at::TensorList x, at::TensorList residual, const BucketRows& rows, const at::Tensor& saved,
                 const at::Tensor& bias, bool relu, at::TensorList y, uint8_t* mask) {
   const auto channels = rows.channels(), mask_bytes = kernels::bucket_norm_mask_bytes(channels);
   const auto* s = saved.data_ptr<double>();
@@ -224,7 +176,7 @@ struct Request {
 
 /// [2, C] in f64: sums of g and of g·(x - mean).
 template <class T>
-std::vector<double> gradient_sums(const Request& q, const Rows& rows, const Coefficients<T>& k) {
+std::vector<double> gradient_sums(const Request& q, const BucketRows& rows, const Coefficients<T>& k) {
   const auto channels = rows.channels(), mask_bytes = kernels::bucket_norm_mask_bytes(channels);
   const auto gradient = pointers<T>(q.gradient), x = pointers<T>(q.x);
   const uint8_t* mask = q.mask.defined() ? q.mask.data_ptr<uint8_t>() : nullptr;
@@ -247,7 +199,7 @@ std::vector<double> gradient_sums(const Request& q, const Rows& rows, const Coef
 }
 
 template <class T>
-void input_gradients(const Request& q, const Rows& rows, const Coefficients<T>& k,
+void input_gradients(const Request& q, const BucketRows& rows, const Coefficients<T>& k,
                      const std::vector<double>& sums, Gradients& out) {
   const auto channels = rows.channels(), mask_bytes = kernels::bucket_norm_mask_bytes(channels);
   const auto* s = q.saved.data_ptr<double>();
@@ -281,7 +233,7 @@ void input_gradients(const Request& q, const Rows& rows, const Coefficients<T>& 
 
 template <class T>
 Gradients gradients(const Request& q) {
-  const Rows rows(q.gradient);
+  const BucketRows rows(q.gradient);
   const auto channels = rows.channels();
   const Coefficients<T> k(q.saved.data_ptr<double>(), channels);
   Gradients out;
@@ -340,7 +292,7 @@ class BucketNorm : public torch::autograd::Function<BucketNorm> {
     const auto n = static_cast<size_t>(call.buckets);
     const auto x = map(inputs.slice(0, n), dense), residual = map(inputs.slice(n + 2), dense);
     const auto &weight = inputs[n], &bias = inputs[n + 1];
-    const Rows rows(x);
+    const BucketRows rows(x);
     const auto y = map(x, dense_empty);
     const auto saved = rows.total() == 0
                            ? at::zeros({3, rows.channels()}, at::kDouble)

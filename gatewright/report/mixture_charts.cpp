@@ -85,19 +85,16 @@ size_t side_at(const likelihood::FitOutcome& outcome, const std::vector<double>&
   return static_cast<size_t>(std::max_element(gates.begin(), gates.end()) - gates.begin());
 }
 
-}  // namespace
-
-std::string fitted_chart(const likelihood::FitOutcome& outcome) {
+/// The rows as points, each with the expert that it most likely belongs to now that y is known.
+std::vector<Series> rows_by_expert(const likelihood::FitOutcome& outcome, const Walk& walk) {
   const auto& fit = outcome.model.fit;
-  const auto walk = walk_along(outcome, fit.spec.columns);
-  if (walk.column < 0 || fit.spec.family == likelihood::Family::kMultinomial) return "";
   const auto view = outcome.view();
-  LineChart chart;
-  chart.title = "Fitted lines over the data", chart.note = others(outcome), chart.x_label = walk.name,
-  chart.legend = true;
-  chart.band = Band{fmt::format("{:.0f} % of new rows", 100 * kLevel), kPaletteSize - 2, walk.at, {}, {}};
   const auto experts = static_cast<size_t>(fit.spec.experts);
   std::vector<Series> points(experts);
+  for (size_t k = 0; k < experts; ++k) {
+    points[k].name = fmt::format("rows of expert {}", k + 1), points[k].colour = static_cast<int>(k),
+    points[k].points = true;
+  }
   std::vector<double> posterior(experts);
   for (const int64_t i : sampled_rows(view.n)) {
     likelihood::log_density(fit.spec, fit.parameters, view.x + i * view.d, view.y[i], posterior.data());
@@ -105,11 +102,21 @@ std::string fitted_chart(const likelihood::FitOutcome& outcome) {
         points[static_cast<size_t>(std::max_element(posterior.begin(), posterior.end()) - posterior.begin())];
     series.x.push_back(view.x[i * view.d + walk.column]), series.y.push_back(view.y[i]);
   }
-  for (size_t k = 0; k < experts; ++k) {
-    points[k].name = fmt::format("rows of expert {}", k + 1), points[k].colour = static_cast<int>(k),
-    points[k].points = true;
-    chart.series.push_back(points[k]);
-  }
+  return points;
+}
+
+}  // namespace
+
+std::string fitted_chart(const likelihood::FitOutcome& outcome) {
+  const auto& fit = outcome.model.fit;
+  const auto walk = walk_along(outcome, fit.spec.columns);
+  if (walk.column < 0 || fit.spec.family == likelihood::Family::kMultinomial) return "";
+  LineChart chart;
+  chart.title = "Fitted lines over the data", chart.note = others(outcome), chart.x_label = walk.name,
+  chart.legend = true;
+  chart.band = Band{fmt::format("{:.0f} % of new rows", 100 * kLevel), kPaletteSize - 2, walk.at, {}, {}};
+  const auto experts = static_cast<size_t>(fit.spec.experts);
+  chart.series = rows_by_expert(outcome, walk);
   if (experts > 1)
     chart.note += fmt::format("{}an expert's line where its gate is above {:.0f} %",
                               chart.note.empty() ? "" : "; ", 100 * kLeastGate);

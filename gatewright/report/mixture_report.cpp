@@ -19,13 +19,13 @@ std::string number(const std::optional<double>& value) { return value ? number(*
 
 std::string coefficient_section(const likelihood::FitOutcome& outcome) {
   Table table;
-  table.header = {"Part", "Coefficient", "Estimate", "Std. error", "Robust error", "z", "p"};
+  table.header = {"Part", "Coefficient", "Estimate", "Std. error", "Robust error", "df", "t", "p"};
   table.text_columns = {1};
   for (const auto& row : likelihood::coefficient_rows(outcome.model)) {
-    table.rows.push_back({escape_html(row.part), escape_html(row.name), number(row.estimate),
-                          number(row.error), number(row.robust_error),
-                          row.z ? fmt::format("{:.2f}", *row.z) : "–",
-                          row.p ? fmt::format("{:.2g}", *row.p) : "–"});
+    table.rows.push_back(
+        {escape_html(row.part), escape_html(row.name), number(row.estimate), number(row.error),
+         number(row.robust_error), row.freedom ? fmt::format("{:.1f}", *row.freedom) : "–",
+         row.t ? fmt::format("{:.2f}", *row.t) : "–", row.p ? fmt::format("{:.2g}", *row.p) : "–"});
   }
   std::string lead =
       "Gates are against the last expert's, which is zero: adding one vector to all gates changes nothing.";

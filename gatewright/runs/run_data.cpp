@@ -7,6 +7,7 @@
 
 #include "gatewright/base/base64.h"
 #include "gatewright/base/error.h"
+#include "gatewright/runs/document_reader.h"
 #include "gatewright/runs/run_directory.h"
 #include "gatewright/train/route_recording.h"
 
@@ -16,86 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-/// A JSON object with the name of its place, so that every error says where.
-class Reader {
- public:
-  Reader(const Json& value, std::string where) : value_(value), where_(std::move(where)) {
-    GW_CHECK(value.is_object(), "report: expected an object at {}, got {}; see gatewright/runs/run_data.h",
-             where_, value.type_name());
-  }
-  bool has(const char* key) const { return value_.contains(key) && !value_.at(key).is_null(); }
-  double number(const char* key) const {
-    if (!has(key)) return kNan;
-    expect(value_.at(key).is_number(), key, "a number");
-    return value_.at(key).get<double>();
-  }
-  int64_t integer(const char* key, int64_t missing) const {
-    if (!has(key)) return missing;
-    expect(value_.at(key).is_number_integer(), key, "an integer");
-    return value_.at(key).get<int64_t>();
-  }
-  bool flag(const char* key) const {
-    if (!has(key)) return false;
-    expect(value_.at(key).is_boolean(), key, "true or false");
-    return value_.at(key).get<bool>();
-  }
-  std::string text(const char* key) const {
-    if (!has(key)) return "";
-    expect(value_.at(key).is_string(), key, "a text");
-    return value_.at(key).get<std::string>();
-  }
-  /// A text, or a number written as one.
-  std::string shown(const char* key) const {
-    if (has(key) && value_.at(key).is_number()) return fmt::format("{:.6g}", value_.at(key).get<double>());
-    return text(key);
-  }
-  std::vector<Reader> objects(const char* key) const {
-    std::vector<Reader> found;
-    if (!has(key)) return found;
-    expect(value_.at(key).is_array(), key, "a list");
-    for (const Json& element : value_.at(key))
-      found.emplace_back(element, fmt::format("{}: {}[{}]", where_, key, found.size()));
-    return found;
-  }
-  std::map<std::string, Reader> children(const char* key) const {
-    std::map<std::string, Reader> found;
-    if (!has(key)) return found;
-    const Reader table(value_.at(key), where_ + ": " + key);
-    for (const auto& [name, child] : table.value_.items())
-      found.emplace(name, Reader(child, table.where_ + "." + name));
-    return found;
-  }
-  std::map<std::string, double> numbers(const char* key) const {
-    std::map<std::string, double> found;
-    if (!has(key)) return found;
-    const Reader table(value_.at(key), where_ + ": " + key);
-    for (const auto& item : table.value_.items()) found[item.key()] = table.number(item.key().c_str());
-    return found;
-  }
-  /// Numbers, with nan for null.
-  std::vector<double> list(const char* key) const {
-    std::vector<double> found;
-    if (!has(key)) return found;
-    expect(value_.at(key).is_array(), key, "a list");
-    for (const Json& element : value_.at(key)) {
-      expect(element.is_number() || element.is_null(), key, "a list of numbers");
-      found.push_back(element.is_null() ? kNan : element.get<double>());
-    }
-    return found;
-  }
-  const Json& raw(const char* key) const { return value_.at(key); }
-  const std::string& where() const { return where_; }
-  void expect(bool condition, const char* key, const char* what) const {
-    GW_CHECK(condition, "report: expected {} at \"{}\" of {}, got {}; see gatewright/runs/run_data.h", what,
-             key, where_, dump_json(value_.at(key)).substr(0, 60));
-  }
-
- private:
-  const Json& value_;
-  std::string where_;
-};
-
-Counts parse_counts(const Reader& reader, const char* key, size_t classes) {
+Counts parse_counts(const DocumentReader& reader, const char* key, size_t classes) {
   Counts counts;
   if (!reader.has(key)) return counts;
   reader.expect(reader.raw(key).is_array(), key, "a list of lists of counts");
@@ -112,7 +34,7 @@ Counts parse_counts(const Reader& reader, const char* key, size_t classes) {
   return counts;
 }
 
-std::vector<uint8_t> parse_pixels(const Reader& reader, const char* key, const Sample& sample) {
+std::vector<uint8_t> parse_pixels(const DocumentReader& reader, const char* key, const Sample& sample) {
   if (!reader.has(key)) return {};
   const std::string bytes = base64_decode(reader.text(key), "report: " + reader.where() + ": " + key);
   const int64_t expected = sample.channels * sample.height * sample.width;
@@ -122,7 +44,7 @@ std::vector<uint8_t> parse_pixels(const Reader& reader, const char* key, const S
   return {bytes.begin(), bytes.end()};
 }
 
-std::vector<int64_t> parse_route(const Reader& reader, const char* key) {
+std::vector<int64_t> parse_route(const DocumentReader& reader, const char* key) {
   if (!reader.has(key)) return {};
   if (!reader.raw(key).is_array()) return {reader.integer(key, 0)};
   std::vector<int64_t> route;
@@ -133,7 +55,7 @@ std::vector<int64_t> parse_route(const Reader& reader, const char* key) {
   return route;
 }
 
-Sample parse_sample(const Reader& reader) {
+Sample parse_sample(const DocumentReader& reader) {
   Sample sample;
   sample.channels = reader.integer("channels", 0);
   sample.height = reader.integer("height", 0);
@@ -267,13 +189,13 @@ Json to_json(const std::vector<Sample>& samples) {
 }
 
 About parse_about(const Json& document, const std::string& where) {
-  const Reader reader(document, where);
+  const DocumentReader reader(document, where);
   return {reader.text("title"),   reader.text("arm_title"), reader.text("command"),
           reader.text("machine"), reader.text("date"),      reader.text("paper")};
 }
 
 Evaluation parse_evaluation(const Json& document, const std::string& where) {
-  const Reader reader(document, where);
+  const DocumentReader reader(document, where);
   Evaluation e;
   e.arm = reader.text("arm");
   e.dataset = reader.text("dataset");
@@ -292,7 +214,7 @@ Evaluation parse_evaluation(const Json& document, const std::string& where) {
   e.robust_accuracy = reader.numbers("robust_accuracy");
   e.metrics = reader.numbers("metrics");
   if (reader.has("cost")) {
-    const Reader cost(reader.raw("cost"), where + ": cost");
+    const DocumentReader cost(reader.raw("cost"), where + ": cost");
     e.backbone_macs = cost.number("backbone_macs");
     e.router_macs = cost.number("router_macs");
     e.dense_macs = cost.number("dense_macs");
@@ -306,7 +228,7 @@ Evaluation parse_evaluation(const Json& document, const std::string& where) {
     e.timing[std::stoll(batch)] = {timing.number("ms_per_image"), timing.number("dense_ms_per_image")};
   }
   if (reader.has("affinity")) {
-    const Reader affinity(reader.raw("affinity"), where + ": affinity");
+    const DocumentReader affinity(reader.raw("affinity"), where + ": affinity");
     e.affinity_clean = parse_counts(affinity, "clean", e.classes.size());
     e.affinity_attacked = parse_counts(affinity, "attacked", e.classes.size());
   }
@@ -315,23 +237,23 @@ Evaluation parse_evaluation(const Json& document, const std::string& where) {
 
 std::vector<Sample> parse_samples(const Json& document, const std::string& where) {
   std::vector<Sample> samples;
-  for (const Reader& reader : Reader(document, where).objects("samples"))
+  for (const DocumentReader& reader : DocumentReader(document, where).objects("samples"))
     samples.push_back(parse_sample(reader));
   return samples;
 }
 
 CheckResult parse_check(const Json& document, const std::string& where) {
-  const Reader reader(document, where);
+  const DocumentReader reader(document, where);
   CheckResult result{reader.text(reader.has("title") ? "title" : "name"),
                      reader.text("command"),
                      reader.text("machine"),
                      reader.text("date"),
                      {},
                      {}};
-  for (const Reader& row : reader.objects("rows"))
+  for (const DocumentReader& row : reader.objects("rows"))
     result.rows.push_back({row.text("claim"), row.shown("mark"), row.shown("measured"), row.shown("spread"),
                            row.text("verdict"), row.text("note"), row.flag("order"), row.flag("meets")});
-  for (const Reader& arm : reader.objects("arms")) {
+  for (const DocumentReader& arm : reader.objects("arms")) {
     ArmSummary summary{arm.text("arm"), arm.integer("seeds", 0), {}, arm.text("title")};
     for (const auto& [name, range] : arm.children("metrics"))
       summary.metrics[name] = {range.number("mean"), range.number("min"), range.number("max")};
@@ -341,9 +263,9 @@ CheckResult parse_check(const Json& document, const std::string& where) {
 }
 
 Rates parse_rates(const Json& document, const std::string& where) {
-  const Reader reader(document, where);
+  const DocumentReader reader(document, where);
   Rates rates{reader.text("axis"), {}};
-  for (const Reader& curve : reader.objects("curves")) {
+  for (const DocumentReader& curve : reader.objects("curves")) {
     rates.curves.push_back({curve.text("name"), curve.list("x"), curve.list("median"), curve.list("low"),
                             curve.list("high"), curve.number("slope")});
     const Rate& rate = rates.curves.back();
@@ -385,7 +307,7 @@ RunData read_run(const std::string& directory) {
   const auto file = [&](const char* name) { return directory + "/" + name; };
   if (fs::exists(file(kRecipeFile))) {
     run.recipe = read_json(file(kRecipeFile));
-    const Reader recipe(run.recipe, file(kRecipeFile));
+    const DocumentReader recipe(run.recipe, file(kRecipeFile));
     if (recipe.has("arm") && recipe.raw("arm").is_string()) run.arm = recipe.text("arm");
     if (recipe.has("seed") && recipe.raw("seed").is_number_integer()) run.seed = recipe.integer("seed", 0);
   }

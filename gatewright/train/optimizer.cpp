@@ -10,6 +10,21 @@ namespace {
 
 constexpr const char* kSteps = "/steps";
 
+using State = std::map<std::string, at::Tensor>;
+
+/// A parameter's count of steps, checked.
+State::const_iterator find_steps(const State& state, const std::string& parameter) {
+  const auto count = state.find(parameter + kSteps);
+  GW_CHECK(count != state.end(),
+           "optimizer: expected the tensor \"{}{}\" in the checkpoint, got none; it was written by another "
+           "optimizer or network",
+           parameter, kSteps);
+  GW_CHECK(count->second.scalar_type() == at::kLong && count->second.numel() == 1,
+           "optimizer: expected one integer as \"{}\", got {} of {}; the file is damaged", count->first,
+           c10::str(count->second.sizes()), c10::toString(count->second.scalar_type()));
+  return count;
+}
+
 }  // namespace
 
 void Optimizer::step(const std::vector<at::Tensor>& gradients, double lr) {
@@ -55,14 +70,7 @@ void Optimizer::load_state(const std::map<std::string, at::Tensor>& state) {
   std::vector<int64_t> steps;
   size_t used = 0;
   for (const auto& parameter : parameters_) {
-    const auto count = state.find(parameter.name + kSteps);
-    GW_CHECK(count != state.end(),
-             "optimizer: expected the tensor \"{}{}\" in the checkpoint, got none; it was written by another "
-             "optimizer or network",
-             parameter.name, kSteps);
-    GW_CHECK(count->second.scalar_type() == at::kLong && count->second.numel() == 1,
-             "optimizer: expected one integer as \"{}\", got {} of {}; the file is damaged", count->first,
-             c10::str(count->second.sizes()), c10::toString(count->second.scalar_type()));
+    const auto count = find_steps(state, parameter.name);
     steps.push_back(count->second.item<int64_t>());
     ++used;
     const auto prefix = parameter.name + "/";

@@ -8,6 +8,8 @@ namespace {
 constexpr int64_t kLanes = 8;
 
 #include "gatewright/kernels/em/wide.inl"
+// After wide.inl: it has no vector types of its own.
+#include "gatewright/kernels/em/wide_sums.inl"
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gatewright/kernels/moe_ffn/columns.h"
+#include "gatewright/kernels/moe_ffn/few.h"
 #include "gatewright/kernels/moe_ffn/lines.h"
 
 namespace gw::kernels {
@@ -143,20 +144,6 @@ void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b
       }
     }
   }
-}
-
-/// The product that reads a stripe as it lies, or null: too many rows, packed already, or odd sizes.
-template <class T>
-auto few_product(const GemmTable<T>& gemm, const Stripe<T>& b, int64_t rows) -> decltype(gemm.few.k) {
-  const bool fits = rows <= gemm.few.rows && b.m.packed == nullptr && b.m.index == nullptr &&
-                    b.m.k % gemm.few.deep == 0 && b.m.lanes % gemm.few.lanes == 0;
-  return !fits ? nullptr : b.m.k_contiguous ? gemm.few.k : gemm.few.lanes_at;
-}
-
-template <class T>
-const T* first_value(const GemmTable<T>& gemm, const Stripe<T>& b) {
-  const int64_t lane = b.panel * gemm.cols;
-  return b.m.k_contiguous ? b.m.at(lane) : b.m.at(0) + lane;
 }
 
 /// The same for whole stripes. A single panel of rows uses its weights once: they are then read from end to

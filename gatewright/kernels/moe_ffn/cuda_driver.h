@@ -2,6 +2,7 @@
 // Which kernels a mixture's experts launch on a GPU, and with what memory.
 #include "gatewright/kernels/moe_ffn/cuda.h"
 #include "gatewright/kernels/moe_ffn/cuda_body.h"
+#include "gatewright/kernels/moe_ffn/cuda_sums.h"
 #include "gatewright/kernels/moe_ffn/cuda_tokens.h"
 
 namespace gw::kernels::cuda {

@@ -72,6 +72,23 @@ void split_constant(const StartNoise& noise, const MixtureParameters& truth, siz
   }
 }
 
+void check_start(const MixtureParameters& truth, int64_t experts, const StartNoise& noise) {
+  GW_CHECK(experts >= truth.experts, "theory/simulate: expected at least the {} true experts, got {}",
+           truth.experts, experts);
+  GW_CHECK(noise.copy_of < truth.experts,
+           "theory/simulate: expected copy_of below the {} true experts, got {}", truth.experts,
+           noise.copy_of);
+}
+
+/// Gates of the extra experts, which come first, are moved apart from those that they copy.
+void move_spares(const StartNoise& noise, const MixtureParameters& truth, MixtureParameters& start) {
+  for (int64_t k = 0; k + truth.experts < start.experts; ++k) {
+    start.gate_bias[static_cast<size_t>(k)] += noise.spare_bias;
+    for (int64_t j = 0; j < truth.gate_inputs; ++j)
+      start.gate_slope[static_cast<size_t>(k * truth.gate_inputs + j)] += noise.spare_slope;
+  }
+}
+
 }  // namespace
 
 double normal_draw(const Rng& rng, uint64_t i) { return normal_quantile(rng.uniform(i) + 0x1.0p-54); }
@@ -114,11 +131,7 @@ InputNodes nodes_of(const InputLaw& design, int64_t count) {
 
 MixtureParameters start_near(const MixtureParameters& truth, int64_t experts, int64_t n,
                              const StartNoise& noise, const Rng& rng) {
-  GW_CHECK(experts >= truth.experts, "theory/simulate: expected at least the {} true experts, got {}",
-           truth.experts, experts);
-  GW_CHECK(noise.copy_of < truth.experts,
-           "theory/simulate: expected copy_of below the {} true experts, got {}", truth.experts,
-           noise.copy_of);
+  check_start(truth, experts, noise);
   const Rng draws = rng.fork("start"), moves = rng.fork("moves");
   const double shrink = std::pow(static_cast<double>(n), -noise.power), sd = noise.amount * shrink;
   const double gate_sd = (noise.gate_amount < 0 ? noise.amount : noise.gate_amount) * shrink;
@@ -141,11 +154,7 @@ MixtureParameters start_near(const MixtureParameters& truth, int64_t experts, in
   copy(truth.intercept, start.intercept, truth.outputs, 1, experts, sd);
   copy(truth.slope, start.slope, truth.outputs * truth.inputs, 1, experts, sd);
   split_constant(noise, truth, static_cast<size_t>(original[0]), start);
-  for (int64_t k = 0; k + truth.experts < experts; ++k) {
-    start.gate_bias[static_cast<size_t>(k)] += noise.spare_bias;
-    for (int64_t j = 0; j < truth.gate_inputs; ++j)
-      start.gate_slope[static_cast<size_t>(k * truth.gate_inputs + j)] += noise.spare_slope;
-  }
+  move_spares(noise, truth, start);
   start.temperature = truth.temperature * noise.ridge;
   start.scale.clear();
   for (size_t k = 0; k < original.size(); ++k) {

@@ -137,6 +137,41 @@ std::vector<double> terms_of_cells(const MixingMeasure& fitted, const MixingMeas
   return terms;
 }
 
+using Vector = Eigen::VectorXd;
+
+/// Σ w_i (|v - p_i|² + smooth²)^(power_i / 2), weights relative to the largest.
+struct PowerSum {
+  const std::vector<std::vector<double>>& points;
+  const std::vector<double>&weights, &powers;
+  double largest;
+
+  Eigen::Index width() const { return static_cast<Eigen::Index>(points[0].size()); }
+  Eigen::Map<const Vector> at(size_t i) const { return {points[i].data(), width()}; }
+
+  double value(const Vector& v, double smooth) const {
+    double sum = 0;
+    for (size_t i = 0; i < points.size(); ++i)
+      sum += weights[i] / largest * std::pow((v - at(i)).squaredNorm() + smooth * smooth, 0.5 * powers[i]);
+    return sum;
+  }
+
+  /// Gradient and curvature, the latter positive definite.
+  std::pair<Vector, Eigen::MatrixXd> derivatives(const Vector& v, double smooth) const {
+    const Eigen::Index d = width();
+    Vector gradient = Vector::Zero(d);
+    Eigen::MatrixXd hessian = Eigen::MatrixXd::Zero(d, d);
+    for (size_t i = 0; i < points.size(); ++i) {
+      const Vector delta = v - at(i);
+      const double q = delta.squaredNorm() + smooth * smooth;
+      const double c = weights[i] / largest * powers[i] * std::pow(q, 0.5 * powers[i] - 1);
+      gradient += c * delta;
+      hessian += c * (Eigen::MatrixXd::Identity(d, d) + (powers[i] - 2) / q * delta * delta.transpose());
+    }
+    hessian.diagonal().array() += 1e-12 * hessian.diagonal().maxCoeff() + std::numeric_limits<double>::min();
+    return {gradient, hessian};
+  }
+};
+
 }  // namespace
 
 const char* name_of(GroupKind kind) {
@@ -220,46 +255,27 @@ std::vector<size_t> voronoi_cells(const MixingMeasure& fitted, const MixingMeasu
 
 std::vector<double> power_median(const std::vector<std::vector<double>>& points,
                                  const std::vector<double>& weights, const std::vector<double>& powers) {
-  const auto d = static_cast<Eigen::Index>(points[0].size());
-  using Vector = Eigen::VectorXd;
+  const PowerSum sum{points, weights, powers, *std::max_element(weights.begin(), weights.end())};
   double spread = 0;
-  Vector t = Vector::Zero(d);
-  const auto at = [&](size_t i) { return Eigen::Map<const Vector>(points[i].data(), d); };
-  for (size_t i = 0; i < points.size(); ++i) spread = std::max(spread, (at(i) - at(0)).norm());
+  for (size_t i = 0; i < points.size(); ++i) spread = std::max(spread, (sum.at(i) - sum.at(0)).norm());
   if (spread == 0) return points[0];
-  const double total = *std::max_element(weights.begin(), weights.end());
-  const auto value = [&](const Vector& v, double smooth) {
-    double sum = 0;
-    for (size_t i = 0; i < points.size(); ++i)
-      sum += weights[i] / total * std::pow((v - at(i)).squaredNorm() + smooth * smooth, 0.5 * powers[i]);
-    return sum;
-  };
+  Vector t = Vector::Zero(sum.width());
   // Damped Newton on a smoothed problem whose smoothing shrinks: smooth and convex at every stage, so each
   // ends at its only minimum.
   for (double smooth = spread; smooth > 1e-10 * spread; smooth *= 0.2) {
     for (int iteration = 0; iteration < 60; ++iteration) {
-      Vector gradient = Vector::Zero(d);
-      Eigen::MatrixXd hessian = Eigen::MatrixXd::Zero(d, d);
-      for (size_t i = 0; i < points.size(); ++i) {
-        const Vector delta = t - at(i);
-        const double q = delta.squaredNorm() + smooth * smooth;
-        const double c = weights[i] / total * powers[i] * std::pow(q, 0.5 * powers[i] - 1);
-        gradient += c * delta;
-        hessian += c * (Eigen::MatrixXd::Identity(d, d) + (powers[i] - 2) / q * delta * delta.transpose());
-      }
-      hessian.diagonal().array() +=
-          1e-12 * hessian.diagonal().maxCoeff() + std::numeric_limits<double>::min();
+      const auto [gradient, hessian] = sum.derivatives(t, smooth);
       const Vector step = hessian.ldlt().solve(gradient);
-      const double decrement = gradient.dot(step), old = value(t, smooth);
+      const double decrement = gradient.dot(step), old = sum.value(t, smooth);
       double length = 1;
-      while (length > 1e-12 && !(value(t - length * step, smooth) <= old - 1e-4 * length * decrement))
+      while (length > 1e-12 && !(sum.value(t - length * step, smooth) <= old - 1e-4 * length * decrement))
         length *= 0.5;
       if (length <= 1e-12) break;
       t -= length * step;
       if (length * step.norm() < 1e-3 * smooth) break;
     }
   }
-  return {t.data(), t.data() + d};
+  return {t.data(), t.data() + t.size()};
 }
 
 VoronoiResult voronoi_loss(MixingMeasure fitted, const MixingMeasure& truth, LossKind kind, int64_t active,

@@ -1,0 +1,20 @@
+#pragma once
+// The standard normal law and Student's t.
+
+namespace gw::likelihood {
+
+double normal_cdf(double z);
+/// Quantile of the standard normal law, relative error below 1e-9 (Acklam's rational start, one Halley step
+/// with erfc).
+double normal_quantile(double p);
+
+/// P(T <= t) and its inverse, for `freedom` > 0 degrees of freedom; relative error of the tails below 1e-12.
+/// Cost: 0.3 µs, and some fifty times that.
+double student_cdf(double t, double freedom);
+double student_quantile(double p, double freedom);
+
+/// z with P(Z <= z) = P(T <= t) nearly, in a tenth of the time: wrong by less than 5e-4 in probability from 3
+/// degrees of freedom on (Wallace 1959).
+double normal_equivalent(double t, double freedom);
+
+}  // namespace gw::likelihood
