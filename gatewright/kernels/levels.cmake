@@ -4,6 +4,9 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set_source_files_properties(gatewright/kernels/bucket_norm/avx512.cpp PROPERTIES COMPILE_OPTIONS "-mavx512f;-mfma;-O3")
   set_source_files_properties(gatewright/kernels/em/avx2.cpp PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-O3")
   set_source_files_properties(gatewright/kernels/em/avx512.cpp PROPERTIES COMPILE_OPTIONS "-mavx512f;-mfma;-O3")
+  # Without traps both sides of a choice may be computed, and a root need not set errno: else no loop over them is a vector.
+  set_source_files_properties(gatewright/kernels/activations/avx2.cpp PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-O3;-fno-trapping-math;-fno-math-errno")
+  set_source_files_properties(gatewright/kernels/activations/avx512.cpp PROPERTIES COMPILE_OPTIONS "-mavx512f;-mfma;-mprefer-vector-width=512;-O3;-fno-trapping-math;-fno-math-errno")
 endif()
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   # g++ 12 warns inside its own AVX-512 header where a result starts undefined.

@@ -20,6 +20,7 @@ class Backward {
            const FfnGradients<T>& to, Team& team, Memory& memory)
       : gemm_(*level.gemm),
         rows_(*level.rows),
+        units_(level.units),
         p_(p),
         kept_(kept),
         dy_(dy),
@@ -46,6 +47,7 @@ class Backward {
     gather();
     inner();
     if (to_.weight != nullptr) add_dots();
+    if (to_.unit != nullptr) add_unit_gradients();
     if (to_.x != nullptr) input_gradient();
     weight_gradients();
     bias_gradients();
@@ -91,6 +93,7 @@ class Backward {
     up_panels_ = {take<T>(memory_, panels_.total() * stride), stride};
     if (glu_) gate_panels_ = {take<T>(memory_, panels_.total() * stride), stride};
     dots_ = take<Sum>(memory_, rows() * hidden_panels_);
+    if (to_.unit != nullptr) unit_dots_ = take<Sum>(memory_, rows() * hidden_panels_ * p_.unit.count);
     const auto blocks = blocks_of(panels_, p_.experts, hidden_panels_, inner_wide_);
     team_.run(static_cast<int64_t>(blocks.size()),
               [&](int64_t task, int worker) { inner_block(blocks[static_cast<size_t>(task)], worker); });
@@ -101,6 +104,7 @@ class Backward {
     const Columns<T> weights{
         p_.down.data + b.expert * p_.out * p_.hidden, p_.hidden, p_.hidden, p_.out, false, nullptr, nullptr};
     const Stripe<T> down{weights, b.panel, b.panels};
+    const auto unit = p_.unit.of(b.expert, p_.activation, units_);
     for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
       const int64_t first = panels_.first_of(b.expert) + done,
                     count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
@@ -110,20 +114,22 @@ class Backward {
                   {down}, {tiles}, s.columns);
       for (int64_t i = 0; i < count; ++i) {
         for (int64_t p = 0; p < b.panels; ++p)
-          tile_back(first + i, b.panel + p, s.tiles + (i * b.panels + p) * gemm_.rows * gemm_.cols);
+          tile_back(unit, first + i, b.panel + p, s.tiles + (i * b.panels + p) * gemm_.rows * gemm_.cols);
       }
     }
   }
 
-  void tile_back(int64_t panel, int64_t column_panel, const Sum* tile) {
+  void tile_back(const RowUnit<Sum>& unit, int64_t panel, int64_t column_panel, const Sum* tile) {
     const int64_t column = column_panel * gemm_.cols, n = std::min(gemm_.cols, p_.hidden - column),
                   count = panels_.rows(panel);
     const T *ups[64], *gates[64];
     for (int64_t r = 0; r < count; ++r) {
       const int64_t row = panels_.begin(panel) + r, at = row * p_.hidden + column;
-      dots_[row * hidden_panels_ + column_panel] = rows_.activate_backward(
-          p_.activation, p_.bounds, glu_ ? kept_.gate + at : nullptr, kept_.up + at, tile + r * gemm_.cols,
-          p_.weight[row], n, weighted_ + at, glu_ ? d_gate_ + at : nullptr, d_up_ + at);
+      const int64_t part = row * hidden_panels_ + column_panel;
+      dots_[part] = rows_.activate_backward(unit, p_.bounds, glu_ ? kept_.gate + at : nullptr, kept_.up + at,
+                                            tile + r * gemm_.cols, p_.weight[row], n, weighted_ + at,
+                                            glu_ ? d_gate_ + at : nullptr, d_up_ + at,
+                                            to_.unit == nullptr ? nullptr : unit_dots_ + part * unit.count);
       ups[r] = d_up_ + at;
       if (glu_) gates[r] = d_gate_ + at;
     }
@@ -132,6 +138,18 @@ class Backward {
     if (glu_)
       gemm_.pack_k(gates, count, gemm_.rows, n,
                    gate_panels_.data + panel * gate_panels_.stride + column * gemm_.rows);
+  }
+
+  // As add_dots, over an expert's rows.
+  void add_unit_gradients() {
+    const int64_t count = p_.unit.count;
+    for (int64_t e = 0; e < p_.experts; ++e) {
+      Sum* sums = to_.unit + e * count;
+      std::fill_n(sums, count, Sum(0));
+      for (int64_t i = p_.offsets[e] * hidden_panels_; i < p_.offsets[e + 1] * hidden_panels_; ++i) {
+        for (int64_t j = 0; j < count; ++j) sums[j] += unit_dots_[i * count + j];
+      }
+    }
   }
 
   // Summed panel by panel in order: the same bits however the panels were spread over tasks. d(h·downᵀ +
@@ -338,6 +356,7 @@ class Backward {
 
   const GemmTable<T>& gemm_;
   const FfnRowsTable<T>& rows_;
+  const UnitTable<Sum>* units_;
   const FfnProblem<T>& p_;
   FfnKept<const T> kept_;
   const T* dy_;
@@ -350,7 +369,7 @@ class Backward {
   std::vector<Scratch<T>> scratch_;
   Panels<T> dy_panels_, up_panels_, gate_panels_;
   T *weighted_ = nullptr, *d_up_ = nullptr, *d_gate_ = nullptr;
-  Sum* dots_ = nullptr;
+  Sum *dots_ = nullptr, *unit_dots_ = nullptr;
 };
 
 }  // namespace

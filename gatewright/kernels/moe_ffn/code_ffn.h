@@ -24,6 +24,7 @@ struct CodeProblem {
   CodeWeight gate, up, down;
   Activation activation = Activation::silu;
   GluBounds bounds;  ///< read with GLU only
+  FfnUnit<float> unit;
 };
 
 /// y [tokens, out] (overwritten) = Σ_r weight_r·expert(x_token(r)); rows and the inner activations are
@@ -33,7 +34,7 @@ struct CodeProblem {
 /// Cost:   reads bits / 8 bytes per weight of an expert with rows, once per 128 rows; four barriers.
 /// Memory: N·(2·in + 2·hidden + sizeof(T)·hidden) + 2·tokens·in bytes, and a megabyte a worker.
 template <class T>
-void code_forward(const QgemmTable& table, const FfnRowsTable<T>& rows, const CodeProblem<T>& p, float* y,
+void code_forward(const QgemmTable& table, const FfnLevel<T>& level, const CodeProblem<T>& p, float* y,
                   Team& team, Memory& memory);
 
 /// Bytes of codes and number of scales of [experts, lanes, k].

@@ -92,10 +92,11 @@ class FixedRows {
 template <class T>
 class CodeForward {
  public:
-  CodeForward(const QgemmTable& table, const FfnRowsTable<T>& rows, const CodeProblem<T>& p, Team& team,
+  CodeForward(const QgemmTable& table, const FfnLevel<T>& level, const CodeProblem<T>& p, Team& team,
               Memory& memory)
       : table_(table),
-        rows_(rows),
+        rows_(*level.rows),
+        units_(level.units),
         p_(p),
         team_(team),
         memory_(memory),
@@ -252,12 +253,13 @@ class CodeForward {
       const auto& later = likely_next(blocks, task, team_);
       const auto* next = codes_at(p_.up, p_.hidden, p_.in, later.expert, later.panel);
       const auto* after_up = p_.gate.given() ? codes_at(p_.gate, p_.hidden, p_.in, b.expert, b.panel) : next;
+      const auto unit = p_.unit.of(b.expert, p_.activation, units_);
       float *up = sums_[static_cast<size_t>(worker)], *gate = up + kRowChunk * kMostWide * kCodeLanes;
       chunks(b.expert, [&](int64_t first, int64_t count) {
         multiply(x_, p_.up, b, p_.hidden, p_.in, first, count, up, worker, after_up);
         if (p_.gate.given()) multiply(x_, p_.gate, b, p_.hidden, p_.in, first, count, gate, worker, next);
         stretches(b, p_.hidden, first, count, [&](int64_t row, int64_t column, int64_t n, int64_t at) {
-          rows_.activate(p_.activation, p_.bounds, p_.gate.given() ? gate + at : nullptr, up + at, n,
+          rows_.activate(unit, p_.bounds, p_.gate.given() ? gate + at : nullptr, up + at, n,
                          h_ + row * p_.hidden + column, nullptr, nullptr);
         });
       });
@@ -290,6 +292,7 @@ class CodeForward {
 
   const QgemmTable& table_;
   const FfnRowsTable<T>& rows_;
+  const UnitTable<float>* units_;
   const CodeProblem<T>& p_;
   Team& team_;
   Memory& memory_;
@@ -304,14 +307,14 @@ class CodeForward {
 }  // namespace
 
 template <class T>
-void code_forward(const QgemmTable& table, const FfnRowsTable<T>& rows, const CodeProblem<T>& p, float* y,
+void code_forward(const QgemmTable& table, const FfnLevel<T>& level, const CodeProblem<T>& p, float* y,
                   Team& team, Memory& memory) {
-  CodeForward<T>(table, rows, p, team, memory).run(y);
+  CodeForward<T>(table, level, p, team, memory).run(y);
 }
 
-template void code_forward<float>(const QgemmTable&, const FfnRowsTable<float>&, const CodeProblem<float>&,
+template void code_forward<float>(const QgemmTable&, const FfnLevel<float>&, const CodeProblem<float>&,
                                   float*, Team&, Memory&);
-template void code_forward<Bf16>(const QgemmTable&, const FfnRowsTable<Bf16>&, const CodeProblem<Bf16>&,
-                                 float*, Team&, Memory&);
+template void code_forward<Bf16>(const QgemmTable&, const FfnLevel<Bf16>&, const CodeProblem<Bf16>&, float*,
+                                 Team&, Memory&);
 
 }  // namespace gw::kernels

@@ -7,9 +7,18 @@
 
 namespace gw::kernels::cuda {
 
+/// Errors: IoError for an activation of the catalogue.
+template <class T>
+void only_fast(const FfnProblem<T>& p) {
+  if (p.unit.place >= 0)
+    no_launch("moe_ffn/cuda", "the inner products",
+              "only the activations of gatewright/kernels/moe_ffn/rows.h have a CUDA level");
+}
+
 template <class T, class Device>
 void inner_products(Call<Device>& call, const FfnProblem<T>& p, int64_t rows, const RowTiles& tiles,
                     FfnKept<T> kept, T* h) {
+  only_fast(p);
   call.launch("the inner products", most_row_tiles(rows, p.experts) * tiles_of(p.hidden),
               InnerBody<T>{p, tiles, kept, h});
 }
@@ -78,6 +87,7 @@ template <class T, class Device>
 void ffn_backward(Device& device, const FfnProblem<T>& p, int64_t rows, FfnKept<const T> kept, const T* dy,
                   const FfnGradients<T>& to) {
   Call<Device> call(device, "moe_ffn/cuda backward");
+  only_fast(p);
   const bool glu = p.gate.given();
   const int64_t all = rows * p.hidden;
   const InnerGradients<T> inner{call.template take<T>(all), call.template take<T>(all),

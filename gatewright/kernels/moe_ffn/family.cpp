@@ -8,13 +8,15 @@ namespace {
 template <class T>
 using Family = KernelFamily<FfnLevel<T>>;
 
-const FfnLevel<float> ref{&gemm_ref, &ffn_rows_ref};
-const FfnLevel<Bf16> ref_bf16{&gemm_ref_bf16, &ffn_rows_ref_bf16};
+const FfnLevel<float> ref{&gemm_ref, &ffn_rows_ref, &units_ref};
+const FfnLevel<Bf16> ref_bf16{&gemm_ref_bf16, &ffn_rows_ref_bf16, &units_ref};
 #if defined(__x86_64__)
-const FfnLevel<float> avx2{&gemm_avx2, &ffn_rows_avx2}, avx512{&gemm_avx512, &ffn_rows_avx512};
-const FfnLevel<Bf16> avx2_bf16{&gemm_avx2_bf16, &ffn_rows_avx2_bf16},
-    widened_bf16{&gemm_avx512_widened_bf16, &ffn_rows_avx512_bf16},
-    native_bf16{&gemm_avx512_bf16, &ffn_rows_native_bf16}, amx_bf16{&gemm_amx_bf16, &ffn_rows_native_bf16};
+const FfnLevel<float> avx2{&gemm_avx2, &ffn_rows_avx2, &units_avx2},
+    avx512{&gemm_avx512, &ffn_rows_avx512, &units_avx512};
+const FfnLevel<Bf16> avx2_bf16{&gemm_avx2_bf16, &ffn_rows_avx2_bf16, &units_avx2},
+    widened_bf16{&gemm_avx512_widened_bf16, &ffn_rows_avx512_bf16, &units_avx512},
+    native_bf16{&gemm_avx512_bf16, &ffn_rows_native_bf16, &units_avx512},
+    amx_bf16{&gemm_amx_bf16, &ffn_rows_native_bf16, &units_avx512};
 #endif
 
 // The levels that bf16 adds: pairs multiplied by an instruction of their own, or by the matrix unit.
@@ -31,7 +33,7 @@ std::vector<Family<Bf16>::Level> bf16_levels() {
 
 }  // namespace
 
-const FfnLevel<double> moe_ffn_ref_f64{&gemm_ref_f64, &ffn_rows_ref_f64};
+const FfnLevel<double> moe_ffn_ref_f64{&gemm_ref_f64, &ffn_rows_ref_f64, &units_ref_f64};
 
 Family<float>& moe_ffn_family() {
   static Family<float> family("moe_ffn",

@@ -11,6 +11,7 @@ class Forward {
   Forward(const FfnLevel<T>& level, const FfnProblem<T>& p, FfnKept<T> kept, Team& team, Memory& memory)
       : gemm_(*level.gemm),
         rows_(*level.rows),
+        units_(level.units),
         p_(p),
         kept_(kept),
         team_(team),
@@ -84,6 +85,7 @@ class Forward {
 
   void inner_block(const Block& b, const Block& later, int worker) {
     const auto& s = scratch_[static_cast<size_t>(worker)];
+    const auto unit = p_.unit.of(b.expert, p_.activation, units_);
     for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
       const int64_t first = panels_.first_of(b.expert) + done,
                     count = std::min(kRowPanels, panels_.panels_of(b.expert) - done);
@@ -104,20 +106,21 @@ class Forward {
       }
       for (int64_t i = 0; i < count; ++i) {
         for (int64_t p = 0; p < b.panels; ++p)
-          activate_tile(first + i, b.panel + p, (i * b.panels + p) * gemm_.rows * gemm_.cols, s);
+          activate_tile(unit, first + i, b.panel + p, (i * b.panels + p) * gemm_.rows * gemm_.cols, s);
       }
     }
   }
 
-  void activate_tile(int64_t panel, int64_t column_panel, int64_t tile, const Scratch<T>& s) {
+  void activate_tile(const RowUnit<Sum>& unit, int64_t panel, int64_t column_panel, int64_t tile,
+                     const Scratch<T>& s) {
     const int64_t column = column_panel * gemm_.cols, n = std::min(gemm_.cols, p_.hidden - column),
                   rows = panels_.rows(panel);
     const T* lanes[64];
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t at = tile + r * gemm_.cols, keep = (panels_.begin(panel) + r) * p_.hidden + column;
       T* h = s.row + r * gemm_.cols;
-      rows_.activate(p_.activation, p_.bounds, !p_.gate.given() ? nullptr : s.more_tiles + at, s.tiles + at,
-                     n, h, kept_.gate == nullptr ? nullptr : kept_.gate + keep,
+      rows_.activate(unit, p_.bounds, !p_.gate.given() ? nullptr : s.more_tiles + at, s.tiles + at, n, h,
+                     kept_.gate == nullptr ? nullptr : kept_.gate + keep,
                      kept_.up == nullptr ? nullptr : kept_.up + keep);
       lanes[r] = h;
     }
@@ -152,6 +155,7 @@ class Forward {
 
   const GemmTable<T>& gemm_;
   const FfnRowsTable<T>& rows_;
+  const UnitTable<Sum>* units_;
   const FfnProblem<T>& p_;
   FfnKept<T> kept_;
   Team& team_;

@@ -20,6 +20,22 @@ struct FfnWeight {
   bool given() const { return data != nullptr; }
 };
 
+/// An activation of the catalogue instead of FfnProblem::activation: its place there, or -1, and its
+/// `count` parameters for each expert, [E, count].
+template <class S>
+struct FfnUnit {
+  int64_t place = -1;
+  const S* parameters = nullptr;
+  int count = 0;
+
+  RowUnit<S> of(int64_t expert, Activation fast, const UnitTable<S>* units) const {
+    RowUnit<S> row(fast);
+    if (place < 0) return row;
+    row.rows = units->rows + place, row.parameters = parameters + expert * count, row.count = count;
+    return row;
+  }
+};
+
 /// Rows r of expert e are offsets[e] … offsets[e + 1] - 1 and stand for token[r] with weight[r]; N =
 /// offsets[E].
 template <class T>
@@ -33,6 +49,7 @@ struct FfnProblem {
       down;  ///< [E, hidden, in] (gate.data null: no GLU), [E, hidden, in], [E, out, hidden]
   Activation activation = Activation::silu;
   GluBounds bounds;  ///< read with GLU only
+  FfnUnit<Sum> unit;
 };
 
 /// What the forward pass leaves for the backward pass, each [N, hidden]; null places are not written.
@@ -49,6 +66,7 @@ struct FfnGradients {
   Sum *x = nullptr, *weight = nullptr;                                 ///< [tokens, in], [N]
   T *gate = nullptr, *up = nullptr, *down = nullptr;                   ///< as the weights
   Sum *gate_bias = nullptr, *up_bias = nullptr, *down_bias = nullptr;  ///< as the biases
+  Sum* unit = nullptr;                                                 ///< as FfnUnit::parameters
 };
 
 /// The levels that one call uses. Both tables are of T.
@@ -56,6 +74,7 @@ template <class T>
 struct FfnLevel {
   const GemmTable<T>* gemm = nullptr;
   const FfnRowsTable<T>* rows = nullptr;
+  const UnitTable<typename SumOf<T>::type>* units = nullptr;  ///< read with FfnProblem::unit
 };
 
 /// Memory of a call, handed in by the caller so that it can be reused: at least `bytes` bytes aligned to 64.

@@ -1,12 +1,25 @@
 #pragma once
 // What a feed-forward expert does to rows between its products: activation, its derivative, weighted scatter.
 // Files compiled for one instruction set include this header: nothing here may have external inline code.
+#include "gatewright/kernels/activations/unit.h"
 #include "gatewright/kernels/grouped_gemm/grouped_gemm.h"
 
 namespace gw::kernels {
 
-/// f(x) of the inner product, alone or times a second product (GLU: f(gate)·up).
+/// f(x) of the inner product, alone or times a second product (GLU: f(gate)·up): those that are part of the
+/// row loops. All others are rows of the catalogue (RowUnit).
 enum class Activation { identity, relu, relu_squared, sigmoid, tanh, silu, quick_gelu, gelu, gelu_tanh };
+
+/// Which activation a row takes: one of the above, or `rows` of the catalogue with their parameters.
+template <class S>
+struct RowUnit {
+  Activation fast = Activation::silu;
+  const UnitRows<S>* rows = nullptr;
+  const S* parameters = nullptr;
+  int count = 0;  ///< of parameters
+  RowUnit() = default;
+  RowUnit(Activation f) : fast(f) {}  // NOLINT: a fast one needs no more than its name
+};
 
 /// What a GLU's factors are held to, where `given`: f(min(gate, limit))·(max(-limit, min(up, limit)) +
 /// shift), as GPT-OSS has it. Beyond a bound the derivative is zero, on it that of the inside.
@@ -21,13 +34,14 @@ struct FfnRowsTable {
   using Sum = typename SumOf<T>::type;
   /// h = f(gate)·up within the bounds, or f(up) when gate is null. Copies of gate and up, unbounded, as T
   /// when their places are not null.
-  void (*activate)(Activation f, const GluBounds& bounds, const Sum* gate, const Sum* up, int64_t n, T* h,
-                   T* kept_gate, T* kept_up);
+  void (*activate)(const RowUnit<Sum>& f, const GluBounds& bounds, const Sum* gate, const Sum* up, int64_t n,
+                   T* h, T* kept_gate, T* kept_up);
   /// With d the gradient of the expert's output through the second product, before the routing weight w:
   /// weighted = w·h, d_up = w·d·f(gate), d_gate = w·d·up·f'(gate) (d_up = w·d·f'(up) when gate is null).
-  /// Returns Σ d·h, w's gradient.
-  Sum (*activate_backward)(Activation f, const GluBounds& bounds, const T* gate, const T* up, const Sum* d,
-                           Sum w, int64_t n, T* weighted, T* d_gate, T* d_up);
+  /// Returns Σ d·h, w's gradient. `d_parameters`: where the f.count gradients of f's parameters go, or null.
+  Sum (*activate_backward)(const RowUnit<Sum>& f, const GluBounds& bounds, const T* gate, const T* up,
+                           const Sum* d, Sum w, int64_t n, T* weighted, T* d_gate, T* d_up,
+                           Sum* d_parameters);
   /// y += w·c by fused multiply-add.
   void (*scatter)(const Sum* c, Sum w, int64_t n, Sum* y);
   /// to = c as T; `past`: as in combine().

@@ -9,11 +9,44 @@ void narrow(const S* c, int64_t n, T* to) {
   for (int64_t i = 0; i < n; ++i) narrow_to(c[i], to[i]);
 }
 
+// Stretches of a row whose activation is rows of the catalogue.
+constexpr int64_t kUnitStretch = 64;
+
 template <class T, class S>
-void activate(Activation f, const GluBounds& bounds, const S* gate, const S* up, int64_t n, T* h,
+void activate_unit(const RowUnit<S>& f, const GluBounds& bounds, const S* gate, const S* up, int64_t n,
+                   T* h) {
+  const S limit = static_cast<S>(bounds.limit), shift = static_cast<S>(bounds.shift);
+  for (int64_t first = 0; first < n; first += kUnitStretch) {
+    S x[kUnitStretch], value[kUnitStretch];
+    const int64_t count = n - first < kUnitStretch ? n - first : kUnitStretch;
+    const S *from = (gate == nullptr ? up : gate) + first, *factor = up + first;
+    if (gate != nullptr && bounds.given) {
+      for (int64_t i = 0; i < count; ++i) x[i] = at_most(from[i], limit);
+      from = x;
+    }
+    f.rows->value(from, count, f.parameters, value);
+    if (gate == nullptr) {
+      for (int64_t i = 0; i < count; ++i) narrow_to(value[i], h[first + i]);
+    } else if (!bounds.given) {
+      for (int64_t i = 0; i < count; ++i) narrow_to(value[i] * factor[i], h[first + i]);
+    } else {
+      for (int64_t i = 0; i < count; ++i)
+        narrow_to(value[i] * (within(factor[i], limit) + shift), h[first + i]);
+    }
+  }
+}
+
+template <class T, class S>
+void activate(const RowUnit<S>& f, const GluBounds& bounds, const S* gate, const S* up, int64_t n, T* h,
               T* kept_gate, T* kept_up) {
   const S limit = static_cast<S>(bounds.limit), shift = static_cast<S>(bounds.shift);
-  with(f, [&](auto tag) {
+  if (f.rows != nullptr) {
+    activate_unit(f, bounds, gate, up, n, h);
+    if (kept_gate != nullptr) narrow(gate, n, kept_gate);
+    if (kept_up != nullptr) narrow(up, n, kept_up);
+    return;
+  }
+  with(f.fast, [&](auto tag) {
     if (gate == nullptr) {
       for (int64_t i = 0; i < n; ++i) narrow_to(at<tag.value>(up[i]).f, h[i]);
     } else if (!bounds.given) {
@@ -80,14 +113,63 @@ inline void add_products(const S* d, const S* h, int64_t n, S (&sums)[16]) {
   for (int64_t j = 0; i + j < n; ++j) sums[j] += d[i + j] * h[i + j];
 }
 
+// As back_stretch, for rows of the catalogue, one stretch. What is not bounded passes `limit` infinity and
+// shift 0. Adds to d_parameters.
+template <class T, class S>
+void back_unit_stretch(const RowUnit<S>& f, const GluBounds& bounds, const T* gate, const T* up, const S* d,
+                       S w, int64_t n, S* h, T* weighted, T* d_gate, T* d_up, S* d_parameters) {
+  S x[kUnitStretch], value[kUnitStretch], slope[kUnitStretch], by[10 * kUnitStretch];
+  const T* from = gate == nullptr ? up : gate;
+  const S limit = static_cast<S>(bounds.limit), shift = static_cast<S>(bounds.shift);
+  for (int64_t i = 0; i < n; ++i) x[i] = widen(from[i]);
+  if (gate != nullptr && bounds.given) {
+    for (int64_t i = 0; i < n; ++i) x[i] = at_most(x[i], limit);
+  }
+  f.rows->slope(x, n, f.parameters, value, slope);
+  const bool learns = d_parameters != nullptr && f.rows->by != nullptr;
+  if (learns) f.rows->by(x, n, f.parameters, by);
+  for (int64_t i = 0; i < n; ++i) {
+    S factor = 1, inside = 1;
+    if (gate != nullptr) {
+      const S u = widen(up[i]);
+      factor = bounds.given ? within(u, limit) + shift : u;
+      inside = bounds.given && widen(gate[i]) > limit ? S(0) : S(1);
+      narrow_to(bounds.given && (u > limit || u < -limit) ? S(0) : w * d[i] * value[i], d_up[i]);
+      narrow_to(inside == 0 ? S(0) : w * d[i] * factor * slope[i], d_gate[i]);
+    } else {
+      narrow_to(w * d[i] * slope[i], d_up[i]);
+    }
+    h[i] = value[i] * factor;
+    narrow_to(w * h[i], weighted[i]);
+    for (int j = 0; learns && j < f.count; ++j) d_parameters[j] += w * d[i] * factor * by[j * n + i];
+  }
+}
+
+template <class T, class S>
+S back_unit(const RowUnit<S>& f, const GluBounds& bounds, const T* gate, const T* up, const S* d, S w,
+            int64_t n, T* weighted, T* d_gate, T* d_up, S* d_parameters) {
+  S sums[16] = {};
+  for (int j = 0; d_parameters != nullptr && j < f.count; ++j) d_parameters[j] = 0;
+  for (int64_t first = 0; first < n; first += kUnitStretch) {
+    S h[kUnitStretch];
+    const int64_t count = n - first < kUnitStretch ? n - first : kUnitStretch;
+    back_unit_stretch(f, bounds, gate == nullptr ? nullptr : gate + first, up + first, d + first, w, count, h,
+                      weighted + first, gate == nullptr ? nullptr : d_gate + first, d_up + first,
+                      d_parameters);
+    add_products(d + first, h, count, sums);
+  }
+  return fold(sums);
+}
+
 // Σ d·h in 16 sums that go down the row beside each other and are added in a fixed order: a vector's worth,
 // the same at every level.
 template <class T, class S>
-S activate_backward(Activation f, const GluBounds& bounds, const T* gate, const T* up, const S* d, S w,
-                    int64_t n, T* weighted, T* d_gate, T* d_up) {
+S activate_backward(const RowUnit<S>& f, const GluBounds& bounds, const T* gate, const T* up, const S* d, S w,
+                    int64_t n, T* weighted, T* d_gate, T* d_up, S* d_parameters) {
+  if (f.rows != nullptr) return back_unit(f, bounds, gate, up, d, w, n, weighted, d_gate, d_up, d_parameters);
   constexpr int64_t kStretch = 64;
   S sums[16] = {};
-  with(f, [&](auto tag) {
+  with(f.fast, [&](auto tag) {
     for (int64_t first = 0; first < n; first += kStretch) {
       S h[kStretch];
       const int64_t count = n - first < kStretch ? n - first : kStretch;

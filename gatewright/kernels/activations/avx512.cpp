@@ -1,0 +1,19 @@
+// AVX512F: the plain loops, compiled for it.
+#include "gatewright/kernels/activations/mittag_leffler.h"
+#include "gatewright/kernels/activations/unit.h"
+
+#if defined(__AVX512F__)
+
+namespace gw::kernels {
+namespace {
+
+#include "gatewright/kernels/wide_math.inl"
+#include "gatewright/kernels/activations/wide_numbers.inl"
+#include "gatewright/kernels/activations/rows.inl"
+
+}  // namespace
+
+const UnitTable<float> units_avx512 = table_of<float>(AllUnits{});
+
+}  // namespace gw::kernels
+#endif

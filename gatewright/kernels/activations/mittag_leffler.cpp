@@ -1,0 +1,88 @@
+#include "gatewright/kernels/activations/mittag_leffler.h"
+
+#include <math.h>
+
+#include <array>
+#include <complex>
+
+namespace gw::kernels {
+namespace {
+
+using Complex = std::complex<double>;
+
+double log_gamma(double x) {  // lgamma writes a global
+  int sign = 0;
+  return lgamma_r(x, &sign);
+}
+
+double digamma(double x) {
+  double sum = 0;
+  for (; x < 8; x += 1) sum -= 1 / x;
+  const double q = 1 / (x * x);
+  return sum + std::log(x) - 0.5 / x -
+         q * (1.0 / 12 - q * (1.0 / 120 - q * (1.0 / 252 - q * (1.0 / 240 - q * (1.0 / 132)))));
+}
+
+/// The parabola's points with all that does not depend on z.
+struct Contour {
+  static constexpr int kPoints = 28;
+  double a = -1, b = -1;
+  std::array<Complex, kPoints> power, factor, log;
+
+  void make(double of_a, double of_b) {
+    a = of_a, b = of_b;
+    const double step = 3.0 / kPoints, width = M_PI * kPoints / 12;
+    for (size_t k = 0; k < kPoints; ++k) {
+      const Complex ray(1, (static_cast<double>(k) + 0.5) * step), s = width * ray * ray;
+      log[k] = std::log(s), power[k] = std::exp(a * log[k]);
+      factor[k] = std::exp(s + (a - b) * log[k]) * ray * (2 * step * width / M_PI);
+    }
+  }
+
+  MittagLeffler sum(double z) const {
+    MittagLeffler r;
+    for (size_t k = 0; k < kPoints; ++k) {
+      const Complex one = factor[k] / (power[k] - z), two = one / (power[k] - z);
+      r.f += one.real(), r.by_z += two.real();
+      r.by_b -= (log[k] * one).real(), r.by_a -= z * (log[k] * two).real();
+    }
+    return r;
+  }
+};
+
+MittagLeffler series(double a, double b, double z) {
+  MittagLeffler r;
+  const double log_z = std::log(z), peak = std::pow(z, 1 / a) / a;
+  for (int k = 0; k < 100000; ++k) {
+    const double at = a * k + b, term = (k == 0 ? 1 : std::exp(k * log_z - log_gamma(at))),
+                 value = k == 0 ? std::exp(-log_gamma(at)) : term, slope = value * digamma(at);
+    r.f += value, r.by_b -= slope, r.by_a -= k * slope, r.by_z += z > 0 ? k * value / z : 0;
+    if (k > peak && k * std::abs(slope) <= 1e-18 * r.f) break;
+  }
+  return r;
+}
+
+MittagLeffler far(double a, double b, double z) {
+  const double log_z = std::log(z), root = std::pow(z, 1 / a);
+  MittagLeffler r;
+  r.f = std::exp(root + (1 - b) / a * log_z) / a;
+  r.by_z = r.f * ((1 - b) + root) / (a * z);
+  r.by_a = -r.f * (1 + ((1 - b) + root) * log_z / a) / a;
+  r.by_b = -r.f * log_z / a;
+  return r;
+}
+
+}  // namespace
+
+MittagLeffler mittag_leffler(double a, double b, double z) {
+  if (a == 0) {
+    const double f = std::exp(-log_gamma(b)) / (1 - z);
+    return {f, f / (1 - z), 0, 0};
+  }
+  if (z > 0) return std::log(z) > a * std::log(40.0) ? far(a, b, z) : series(a, b, z);
+  thread_local Contour contour;
+  if (contour.a != a || contour.b != b) contour.make(a, b);
+  return contour.sum(z);
+}
+
+}  // namespace gw::kernels
