@@ -62,6 +62,14 @@ bool print(const std::string& name, double ours, double theirs, double mark) {
   return holds;
 }
 
+void sort_and_undo(const at::Tensor& x, const at::Tensor& scores) {
+  const auto plan = gw::make_plan(scores.argmax(1, true), at::ones({x.size(0), 1}), 2);
+  const auto batch = gw::into_buckets(x, gw::index_buckets(plan, Execution::kBucketed));
+  gw::out_of_buckets(gw::each_bucket(batch, [](const at::Tensor& part) {
+    return part.narrow(1, 0, 1).mean({2, 3});
+  }));
+}
+
 bool run(const Arguments& a) {
   at::set_num_threads(a.threads);
   const auto dense = make(a.backbone, 1, 1.0), moe = make(a.backbone, 2, 0.5);
@@ -87,20 +95,11 @@ bool run(const Arguments& a) {
   moe->train();
   const auto x = images(128);
   const auto scores = even_scores(128);
-  const auto plan = gw::make_plan(scores.argmax(1, true), at::ones({128, 1}), 2);
   const auto steps = medians(
       {[&] { train_step(*moe, x, Execution::kBucketed); }, [&] { train_step(*moe, x, Execution::kMasked); }},
       std::max(3, a.rounds / 3));
   holds &= print("training step, batch 128: sparse / masked dense", steps[0], steps[1], 0.62);
-  const auto bucketing =
-      medians({[&] {
-                const auto fresh = gw::make_plan(scores.argmax(1, true), at::ones({128, 1}), 2);
-                const auto flow = gw::into_buckets(x, gw::index_buckets(fresh, Execution::kBucketed));
-                gw::out_of_buckets(gw::each_bucket(flow, [](const at::Tensor& part) {
-                  return part.narrow(1, 0, 1).mean({2, 3});
-                }));
-              }},
-              20 * a.rounds);
+  const auto bucketing = medians({[&] { sort_and_undo(x, scores); }}, 20 * a.rounds);
   holds &= print("plan + bucketing + un-bucketing / training step", bucketing[0], steps[0], 0.02);
   return holds;
 }

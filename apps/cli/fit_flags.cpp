@@ -40,7 +40,8 @@ void FitFlags::declare_model(CLI::App& app) {
   app.add_option("--top-k", request.spec.gate.top_k, "top_k: experts active at one input")
       ->capture_default_str();
   app.add_flag("--select-without-bias", select_without_bias_, "top_k: rank by the slopes alone");
-  app.add_option("--activation", activation_, "dense_to_sparse, modified: identity, tanh, sigmoid, gelu")
+  app.add_option("--activation", activation_,
+                 "dense_to_sparse, modified: tanh, sigmoid, …; gatewright list activations")
       ->capture_default_str();
   app.add_option("--family", family_, "gaussian, laplace, student_t, multinomial")->capture_default_str();
 }

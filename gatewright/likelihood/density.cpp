@@ -68,36 +68,8 @@ double log_sum_exp(const double* values, int64_t count) {
   return largest + std::log(sum);
 }
 
-double activate(Activation activation, double u) {
-  switch (activation) {
-    case Activation::kTanh:
-      return std::tanh(u);
-    case Activation::kSigmoid:
-      return u >= 0 ? 1 / (1 + std::exp(-u)) : std::exp(u) / (1 + std::exp(u));
-    case Activation::kGelu:
-      return 0.5 * u * std::erfc(-u / std::numbers::sqrt2);
-    default:
-      return u;
-  }
-}
-
-double activate_slope(Activation activation, double u) {
-  switch (activation) {
-    case Activation::kTanh: {
-      const double a = std::tanh(u);
-      return 1 - a * a;
-    }
-    case Activation::kSigmoid: {
-      const double a = activate(activation, u);
-      return a * (1 - a);
-    }
-    case Activation::kGelu:
-      return 0.5 * std::erfc(-u / std::numbers::sqrt2) +
-             u * std::exp(-0.5 * u * u) / std::sqrt(2 * std::numbers::pi);
-    default:
-      return 1;
-  }
-}
+double activate(const Activation& activation, double u) { return activation.value(u); }
+double activate_slope(const Activation& activation, double u) { return activation.slope(u); }
 
 void log_gates(const MixtureSpec& spec, const MixtureParameters& p, const double* x, double* out) {
   const auto& gate = spec.gate;

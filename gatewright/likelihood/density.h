@@ -43,7 +43,7 @@ std::vector<double> gate_probabilities(const MixtureSpec& spec, const MixturePar
 double log_sum_exp(const double* values, int64_t count);
 
 /// The elementwise functions of gates.
-double activate(Activation activation, double u);
-double activate_slope(Activation activation, double u);  ///< derivative
+double activate(const Activation& activation, double u);
+double activate_slope(const Activation& activation, double u);  ///< derivative
 
 }  // namespace gw::likelihood

@@ -15,20 +15,6 @@ namespace {
 
 using Kind = FreeParameter::Kind;
 
-double activate_bend(Activation activation, double u) {
-  const double a = activate(activation, u);
-  switch (activation) {
-    case Activation::kTanh:
-      return -2 * a * (1 - a * a);
-    case Activation::kSigmoid:
-      return a * (1 - a) * (1 - 2 * a);
-    case Activation::kGelu:
-      return (2 - u * u) * std::exp(-0.5 * u * u) / std::sqrt(2 * std::numbers::pi);
-    default:
-      return 0;
-  }
-}
-
 /// What a row's log density depends on: per gate but the last a bias and a score, the temperature, then the
 /// experts' predictors, log scales and log degrees of freedom. Each is linear in `count` parameters from `at`
 /// on.
@@ -185,7 +171,7 @@ class RowCurvature {
       second[t * size + t] -= by * by_z_[k * gates_ + t];
       if (k + 1 == prior_.size()) break;
       const size_t u = 2 * k + 1;
-      second[u * size + u] += by * activate_bend(spec_.gate.activation, u_[k]) / p_.temperature;
+      second[u * size + u] += by * spec_.gate.activation.bend(u_[k]) / p_.temperature;
       second[u * size + t] -= by * by_z_[k * gates_ + u], second[t * size + u] -= by * by_z_[k * gates_ + u];
     }
   }

@@ -9,7 +9,6 @@ namespace gw::likelihood {
 namespace {
 
 constexpr const char* kGateNames[] = {"softmax", "top_k", "dense_to_sparse", "modified"};
-constexpr const char* kActivationNames[] = {"identity", "tanh", "sigmoid", "gelu"};
 constexpr const char* kFamilyNames[] = {"gaussian", "laplace", "student_t", "multinomial"};
 
 template <class Enum, size_t N>
@@ -32,12 +31,18 @@ void check_columns(const char* what, const std::optional<std::vector<int64_t>>& 
 }  // namespace
 
 const char* name_of(GateKind kind) { return kGateNames[static_cast<size_t>(kind)]; }
-const char* name_of(Activation activation) { return kActivationNames[static_cast<size_t>(activation)]; }
+std::string name_of(const Activation& activation) { return activation.text(); }
 const char* name_of(Family family) { return kFamilyNames[static_cast<size_t>(family)]; }
-GateKind gate_kind(const std::string& name) { return from_name<GateKind>("gate", kGateNames, name); }
-Activation activation(const std::string& name) {
-  return from_name<Activation>("activation", kActivationNames, name);
+
+const Activation Activation::kIdentity("identity"), Activation::kTanh("tanh"),
+    Activation::kSigmoid("sigmoid"), Activation::kGelu("gelu");
+
+Activation::Activation(const std::string& text) : ActivationFunction("fit", text) {
+  GW_CHECK(!straight_through(), "fit: expected an activation with its own derivative, got {}", name());
 }
+
+GateKind gate_kind(const std::string& name) { return from_name<GateKind>("gate", kGateNames, name); }
+Activation activation(const std::string& name) { return Activation(name); }
 Family family(const std::string& name) { return from_name<Family>("family", kFamilyNames, name); }
 
 void check_spec(const MixtureSpec& spec, int64_t d) {
@@ -55,8 +60,8 @@ void check_spec(const MixtureSpec& spec, int64_t d) {
              "fit: expected top_k in 1 … {} (the experts), got {}", spec.experts, spec.gate.top_k);
   }
   if (spec.gate.kind == GateKind::kModified) {
-    GW_CHECK(spec.gate.activation == Activation::kTanh || spec.gate.activation == Activation::kSigmoid,
-             "fit: expected a bounded function (tanh, sigmoid) for the modified gate, got {}",
+    GW_CHECK(spec.gate.activation.bounded(),
+             "fit: expected a bounded function (tanh, sigmoid, …) for the modified gate, got {}",
              name_of(spec.gate.activation));
     GW_CHECK(std::isfinite(spec.gate.input_scale) && spec.gate.input_scale > 0,
              "fit: expected a positive input_scale, got {}", spec.gate.input_scale);

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "gatewright/ops/activation_function.h"
+
 namespace gw::likelihood {
 
 /// How inputs become the experts' prior probabilities. z_k = b0_k + b1_k·x throughout:
@@ -14,13 +16,21 @@ namespace gw::likelihood {
 ///   dense_to_sparse   softmax(A(b1_k·x) / T + b0_k), temperature T estimated, A the identity or an
 ///                     activation
 ///   modified          softmax(b0_k + b1_k·M(x)), M bounded, elementwise
+/// A and M are activations of the catalogue (gatewright/ops/activation_function.h) with constant parameters.
 enum class GateKind { kSoftmax, kTopK, kDenseToSparse, kModified };
-enum class Activation { kIdentity, kTanh, kSigmoid, kGelu };
 enum class Family { kGaussian, kLaplace, kStudentT, kMultinomial };
+
+/// An activation of the catalogue whose slope is its derivative.
+class Activation : public ops::ActivationFunction {
+ public:
+  static const Activation kIdentity, kTanh, kSigmoid, kGelu;
+  /// Errors: as ActivationFunction; ValueError for a straight-through one, whose likelihood has no gradient.
+  explicit Activation(const std::string& text);
+};
 
 /// Names as the command line and the model file spell them. Errors: ValueError with the near miss.
 const char* name_of(GateKind kind);
-const char* name_of(Activation activation);
+std::string name_of(const Activation& activation);
 const char* name_of(Family family);
 GateKind gate_kind(const std::string& name);
 Activation activation(const std::string& name);
@@ -30,8 +40,8 @@ struct GateSpec {
   GateKind kind = GateKind::kSoftmax;
   int64_t top_k = 1;             ///< top_k: experts active at one input
   bool select_with_bias = true;  ///< top_k: rank by b0 + b1·x (routers do) or by b1·x (the theory does)
-  Activation activation = Activation::kTanh;  ///< dense_to_sparse: A; modified: M (not the identity)
-  double input_scale = 1;                     ///< modified: M(input_scale · x)
+  Activation activation = Activation("tanh");  ///< dense_to_sparse: A; modified: M (not the identity)
+  double input_scale = 1;                      ///< modified: M(input_scale · x)
   std::optional<std::vector<int64_t>>
       columns;  ///< columns of x that the gate sees; absent: all; empty: constant gates
 };

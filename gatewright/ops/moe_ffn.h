@@ -11,6 +11,8 @@ namespace gw::ops {
 struct FfnWeights {
   at::Tensor gate, up, down;                 ///< [E, H, D], [E, H, D], [E, O, H]
   at::Tensor gate_bias, up_bias, down_bias;  ///< [E, H], [E, H], [E, O]
+  at::Tensor
+      activation{};  ///< [E, P], the activation's parameters where they are learned; undefined: constants
 };
 
 /// Panels of FfnWeights for inference (pack_ffn): the same values in the order in which the kernels read
@@ -22,13 +24,11 @@ struct PackedFfn {
 };
 
 struct FfnOptions {
-  std::string activation = "silu";  ///< one of activation_names()
+  std::string activation = "silu";  ///< as ActivationFunction takes it
   bool recompute = false;           ///< keep nothing for the backward pass and compute gate and up again
   double limit = 0;     ///< with a gate: f(min(gate, limit))·max(-limit, min(up, limit)); 0: no limit
   double up_shift = 0;  ///< with a gate: added to the (limited) up, as GPT-OSS adds 1
 };
-
-const std::vector<std::string>& activation_names();
 
 /// The experts of a mixture layer in one call: gather, two or three products with the activation between
 /// them, weighted scatter.
@@ -45,7 +45,10 @@ const std::vector<std::string>& activation_names();
 ///         (backward: twice) and their gradients written once. Keeps N·H values (2·N·H with GLU) for the
 ///         backward pass, or none with `recompute`; temporary memory is N·(D + H) values forward, N·(O + 5·H)
 ///         backward, and 1 to 3 MB per thread. No buffer has an expert capacity.
-/// Grad:   x, weight, all weights and biases, each only where asked for; weights of experts without rows get
+///         Nine activations are part of the row loops (gatewright/kernels/moe_ffn/rows.h), all others go
+///         through rows of 64 values of the catalogue: docs/activations.md says what that costs.
+/// Grad:   x, weight, all weights and biases and the activation's parameters, each only where asked for;
+/// weights of experts without rows get
 ///         exact zeros.
 /// Same bits for any number of threads and any split of the tokens into calls (weight gradients: any number
 /// of threads). Levels differ by rounding.

@@ -30,8 +30,19 @@ void check_ffn_rows(const at::Tensor& x, const at::Tensor& token, const std::vec
                     const at::Tensor& weight, int64_t experts);
 /// What to do about a tensor on this device, and for CUDA what is missing.
 std::string device_remedy(const at::Device& device);
-/// Errors: ValueError with the near miss.
-kernels::Activation ffn_activation(const std::string& name);
+/// One of the kernel's own activations, or rows of the catalogue (place >= 0) with their parameters.
+struct FfnActivation {
+  kernels::Activation fast = kernels::Activation::identity;
+  int64_t place = -1;
+  std::vector<double> parameters;
+  bool learned = false;
+};
+/// Errors: as ActivationFunction.
+FfnActivation ffn_activation(const std::string& text);
+/// Errors: ValueError unless learned parameters, where given, are one set per expert of this activation.
+void check_ffn_activation(const FfnActivation& f, const std::string& text, const FfnWeights& weights);
+/// Errors: ValueError unless the panels were packed from these weights for the level of now.
+void check_packed(const FfnWeights& weights, const PackedFfn& packed);
 /// Errors: ValueError for a limit or a shift without a gate, not finite, or a negative limit.
 kernels::GluBounds ffn_bounds(const FfnOptions& options, bool glu);
 

@@ -72,11 +72,15 @@ at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vect
                                b.defined() ? static_cast<const float*>(b.data_ptr()) : nullptr, w.bits,
                                group};
   };
+  const auto activation = ffn_activation(options.activation);
+  const auto parameters =
+      at::tensor(activation.parameters, at::kDouble).to(at::kFloat).repeat({w.experts, 1}).contiguous();
   kernels::CodeProblem<T> p;
   p.experts = w.experts, p.in = w.in, p.hidden = w.hidden, p.out = w.out, p.tokens = x.size(0);
   p.offsets = offsets.data(), p.token = static_cast<const int64_t*>(ids.data_ptr()),
   p.weight = static_cast<const float*>(factors.data_ptr());
-  p.x = static_cast<const T*>(x.data_ptr()), p.activation = ffn_activation(options.activation);
+  p.x = static_cast<const T*>(x.data_ptr()), p.activation = activation.fast;
+  p.unit = {activation.place, parameters.data_ptr<float>(), static_cast<int>(activation.parameters.size())};
   p.bounds = ffn_bounds(options, w.gate.defined());
   p.up = side(w.up, w.up_scales, w.up_bias, w.in_group),
   p.down = side(w.down, w.down_scales, w.down_bias, w.hidden_group);
@@ -85,8 +89,8 @@ at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vect
   const auto y = at::empty({p.tokens, p.out}, x.options().dtype(at::kFloat));
   TorchTeam team;
   Workspace memory;
-  kernels::code_forward<T>(kernels::qgemm_family()(), *Types<T>::level().rows, p,
-                           static_cast<float*>(y.data_ptr()), team, memory);
+  kernels::code_forward<T>(kernels::qgemm_family()(), Types<T>::level(), p, static_cast<float*>(y.data_ptr()),
+                           team, memory);
   return y.to(Types<T>::value);
 }
 
@@ -139,6 +143,10 @@ int64_t QuantisedFfn::bytes() const {
 
 QuantisedFfn quantise_ffn(const FfnWeights& w, int64_t bits, int64_t group) {
   check_ffn_weights(w, w.up);
+  GW_CHECK(
+      !w.activation.defined(),
+      "quantise: expected an activation with constant parameters, got learned ones for each expert; name "
+      "the values in FfnOptions::activation");
   QuantisedFfn out;
   out.experts = w.up.size(0), out.hidden = w.up.size(1), out.in = w.up.size(2), out.out = w.down.size(1),
   out.bits = bits;

@@ -93,7 +93,8 @@ TEST(MoeFfn, GradientsOfEveryInputMatchFiniteDifferences) {
 
 TEST(MoeFfn, GradientsOfEveryActivationMatchFiniteDifferences) {
   const Case c(at::kDouble, false);
-  for (const auto& name : gw::ops::activation_names()) {
+  for (const auto* name : {"identity", "relu", "relu_squared", "sigmoid", "tanh", "silu", "quick_gelu",
+                           "gelu", "gelu_tanh"}) {  // the others: test_activation.cpp
     const auto f = [&](const std::vector<at::Tensor>& in) {
       return std::vector<at::Tensor>{moe_ffn(in[0], c.token, c.offsets, c.weight,
                                              {{}, in[1], c.w.down, {}, c.w.up_bias, {}}, {name, false})};

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "gatewright/ops/activation.h"
 #include "tests/routing/parts.h"
 
 namespace {
@@ -67,6 +68,27 @@ TEST(ModifiedSoftmax, IsLinearInTheMap) {
   EXPECT_LT(gap(gate->forward(x),
                 at::matmul(at::sigmoid(2 * x), parameter(*gate, "weight").t()) + parameter(*gate, "bias")),
             1e-12);
+}
+
+// Gates take every activation of the catalogue, with parameters; a map must be bounded.
+TEST(GatesWithAnActivation, TakeItFromTheCatalogue) {
+  const auto x = tokens(9, 6);
+  for (const auto& name : gw::ops::activation_names()) {
+    const auto gate = f64("dense_to_sparse", {{"activation", name}}, 6, 4);
+    const auto plain = f64("dense_to_sparse", {{"activation", "none"}}, 6, 4);
+    const gw::ops::ActivationFunction f("test", name);
+    EXPECT_LT(gap(gate->forward(x), gw::ops::activation(plain->forward(x), f)), 1e-12) << name;
+    if (f.bounded()) {
+      EXPECT_TRUE(
+          at::isfinite(f64("modified_softmax", {{"map", name}}, 6, 4)->forward(x)).all().item<bool>());
+    } else {
+      EXPECT_THROW(f64("modified_softmax", {{"map", name}}, 6, 4), gw::ValueError) << name;
+    }
+  }
+  EXPECT_GT(gap(f64("dense_to_sparse", {{"activation", "golu(gamma=3)"}}, 6, 4)->forward(x),
+                f64("dense_to_sparse", {{"activation", "golu"}}, 6, 4)->forward(x)),
+            1e-3);
+  EXPECT_THROW(f64("dense_to_sparse", {{"activation", "tahn"}}, 6, 4), gw::ValueError);
 }
 
 TEST(TaskAware, EachFormReadsTheTaskInItsWay) {

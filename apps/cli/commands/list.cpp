@@ -5,11 +5,20 @@
 
 #include "apps/cli/command.h"
 #include "gatewright/base/shown.h"
+#include "gatewright/ops/activation_function.h"
 #include "gatewright/routing/families.h"
 #include "gatewright/train/compatible.h"
 
 namespace gw {
 namespace {
+
+constexpr const char* kActivations = "activations";
+
+/// What a catalogue says of its parts beside what all have.
+std::vector<std::pair<std::string, std::string>> notes(const PartInfo& part) {
+  if (part.kind != kActivations) return {};
+  return ops::activation_notes(part.name);
+}
 
 Json to_json(const PartInfo& part) {
   Json options = Json::array();
@@ -20,14 +29,19 @@ Json to_json(const PartInfo& part) {
                        {"default", option.default_value},
                        {"help", option.help}});
   }
-  return {{"kind", part.kind}, {"name", part.name},     {"summary", part.summary}, {"source", part.source},
-          {"file", part.file}, {"traits", part.traits}, {"options", options}};
+  Json json{{"kind", part.kind}, {"name", part.name},     {"summary", part.summary}, {"source", part.source},
+            {"file", part.file}, {"traits", part.traits}, {"options", options}};
+  for (const auto& [note, text] : notes(part)) json[note] = text;
+  return json;
 }
 
 void print_part(const PartInfo& part) {
   fmt::print("  {}  ({})\n      {}\n", part.name, part.file, part.summary);
   if (!part.source.empty()) fmt::print("      source: {}\n", part.source);
   if (!part.traits.empty()) fmt::print("      traits: {}\n", fmt::join(part.traits, ", "));
+  for (const auto& [note, text] : notes(part)) {
+    if (!text.empty()) fmt::print("      {}: {}\n", note, text);
+  }
   for (const auto& option : part.options) {
     fmt::print("      {} = {}  ({}{}{})  {}\n", option.name,
                option.default_value.empty() ? "\"\"" : option.default_value, option.type,

@@ -2,6 +2,7 @@
 
 #include "gatewright/base/registry.h"
 #include "gatewright/experts/bank.h"
+#include "gatewright/ops/activation.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/frozen.h"
 #include "gatewright/ops/init.h"
@@ -12,10 +13,12 @@ namespace gw::inline experts {
 namespace {
 
 /// Two-layer perceptrons, plain or gated (GLU), through the fused kernel.
+/// `activation` is one of docs/activations.md. Parameters that its paper learns are learned, one set for each
+/// expert, from the values in its text; `learn_activation` = false holds them there.
 /// Math:   y = act(x W1ᵀ + b1) W2ᵀ + b2, or with glu (act(x Wgᵀ + bg) ∘ (x W1ᵀ + b1)) W2ᵀ + b2, per expert;
 ///         with limit ℓ and up_shift s (act(min(g, ℓ)) ∘ (max(−ℓ, min(u, ℓ)) + s)) W2ᵀ + b2, g and u the two
 ///         products. GPT-OSS: quick_gelu (x·σ(1.702 x)), ℓ = 7, s = 1.
-/// Shapes: W1, Wg [E, H, D], W2 [E, O, H]; biases b1, bg [E, H], b2 [E, O].
+/// Shapes: W1, Wg [E, H, D], W2 [E, O, H]; biases b1, bg [E, H], b2 [E, O]; activation [E, P].
 /// Cost:   2·N·H·(D + O) flop (glu: 2·N·H·(2·D + O)), whatever E; see gatewright/ops/moe_ffn.h.
 /// Errors: as gatewright/ops/moe_ffn.h; rows that do not fit the offsets.
 /// Source: Shazeer et al. 2017, arXiv 1701.06538; GLU: Shazeer 2020, arXiv 2002.05202.
@@ -27,11 +30,16 @@ class MlpBank : public Bank {
   struct Options : OptionSet {
     int64_t hidden = 0;
     std::string activation = "relu";
-    bool glu = false, bias = true, recompute = false, packed = false;
+    bool glu = false, bias = true, recompute = false, packed = false, learn_activation = true;
     double limit = 0, up_shift = 0;
     void fields(OptionVisitor& v) override {
       v.integer("hidden", hidden, "hidden width H of an expert; 0: four times the input width", 0, 1 << 20);
-      v.text("activation", activation, "between the two products", ops::activation_names());
+      v.text(
+          "activation", activation,
+          "between the two products, with parameters in brackets: relu, \"golu(gamma=2)\"; gatewright list "
+          "activations");
+      v.flag("learn_activation", learn_activation,
+             "learn the activation's parameters, a set for each expert, where its paper does");
       v.flag("glu", glu, "multiply the activated gate product with a second one");
       v.real("limit", limit,
              "glu: the gate product is held below it, the second one between -limit and limit; 0: no limit",
@@ -46,7 +54,8 @@ class MlpBank : public Bank {
     }
   };
 
-  MlpBank(const Options& options, const Context& context) : options_(options), context_(context) {
+  MlpBank(const Options& options, const Context& context)
+      : options_(options), context_(context), activation_("banks/mlp", options.activation) {
     GW_CHECK(options.glu || (options.limit == 0 && options.up_shift == 0),
              "banks/mlp: expected glu = true with limit or up_shift, got glu = false; they hold the factors "
              "of a GLU");
@@ -58,6 +67,9 @@ class MlpBank : public Bank {
     };
     add("w1", "b1", h, context.in), add("w2", "b2", context.out, h);
     if (options.glu) add("wg", "bg", h, context.in);
+    if (options.learn_activation && activation_.learned())
+      register_parameter("activation",
+                         at::tensor(activation_.parameters(), at::kFloat).repeat({context.experts, 1}));
   }
 
   at::Tensor forward(const at::Tensor& rows, const std::vector<int64_t>& offsets) override {
@@ -73,9 +85,10 @@ class MlpBank : public Bank {
                         panels(w));
   }
 
-  // By libtorch's own operations: what the fused kernel is compared with.
+  // By single operations: what the fused kernel is compared with.
   at::Tensor run_one(const at::Tensor& rows, int64_t e) override {
     const auto w = current();
+    const auto shape = w.activation.defined() ? w.activation[e] : at::Tensor();
     const auto product = [e](const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
       return ops::linear(x, weight[e], bias.defined() ? bias[e] : bias);
     };
@@ -85,9 +98,9 @@ class MlpBank : public Bank {
       if (options_.limit > 0)
         gate = gate.clamp_max(options_.limit), up = up.clamp(-options_.limit, options_.limit);
       if (options_.up_shift != 0) up = up + options_.up_shift;
-      up = activate(gate) * up;
+      up = ops::activation(gate, activation_, shape) * up;
     } else {
-      up = activate(up);
+      up = ops::activation(up, activation_, shape);
     }
     return product(up, w.down, w.down_bias);
   }
@@ -107,7 +120,7 @@ class MlpBank : public Bank {
       const auto* tensor = all.find(name);
       return tensor == nullptr ? at::Tensor() : *tensor;
     };
-    return {find("wg"), find("w1"), find("w2"), find("bg"), find("b1"), find("b2")};
+    return {find("wg"), find("w1"), find("w2"), find("bg"), find("b1"), find("b2"), find("activation")};
   }
 
   // Only where the weights are stated to be constant: elsewhere they would have to be read once more per pass
@@ -120,21 +133,9 @@ class MlpBank : public Bank {
     return kept.level == level ? kept : ops::PackedFfn{};  // another level since: forced in between
   }
 
-  at::Tensor activate(const at::Tensor& x) const {
-    const auto& name = options_.activation;
-    if (name == "relu") return at::relu(x);
-    if (name == "relu_squared") return at::relu(x).square();
-    if (name == "sigmoid") return at::sigmoid(x);
-    if (name == "tanh") return at::tanh(x);
-    if (name == "silu") return at::silu(x);
-    if (name == "quick_gelu") return x * at::sigmoid(1.702 * x);
-    if (name == "gelu") return at::gelu(x);
-    if (name == "gelu_tanh") return 0.5 * x * (1 + at::tanh(0.79788456080286536 * (x + 0.044715 * x.pow(3))));
-    return x;
-  }
-
   Options options_;
   Context context_;
+  ops::ActivationFunction activation_;
   ops::Kept<ops::PackedFfn> packed_;
 };
 

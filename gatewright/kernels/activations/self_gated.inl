@@ -132,14 +132,19 @@ struct Logish {
   }
 };
 
-// Beyond 5 the gate is 1 and eˣ would only overflow later.
+// Where eˣ overflows the rest has long been 0.
 struct TanhExp {
-  static constexpr UnitInfo kInfo{"tanh_exp", "tanhexp", "x·tanh(eˣ)", "t + x·eˣ·(1 − t²), t = tanh(eˣ)",
-                                  "Liu and Di 2020, arXiv 2003.09855"};
+  static constexpr UnitInfo kInfo{"tanh_exp",
+                                  "tanhexp",
+                                  "x·tanh(eˣ)",
+                                  "t + x·eˣ·(1 − t²), t = tanh(eˣ)",
+                                  "Liu and Di 2020, arXiv 2003.09855",
+                                  "",
+                                  "scalar"};
   template <class S>
   static Value<S> at(S x, const S*) {
-    const S e = exp_of(x > 5 ? S(5) : x), t = tanh_of(e);
-    return {x * t, t + (x > 5 ? S(5) : x) * e * (1 - t * t)};
+    const S e = exp_of(x), t = tanh_of(e), rest = 1 - t * t;
+    return {x * t, t + (rest > 0 ? x * e * rest : rest)};
   }
 };
 

@@ -15,7 +15,8 @@ inline float expm1_of(float x) {
   p = __builtin_fmaf(p, x, 0.5f);
   p = __builtin_fmaf(p, x * x, x);
   const float far = exp_of(x) - 1.f;
-  return x < 0.5f && x > -0.5f ? p : far;
+  return x * x < 0.25f ? p
+                       : far;  // a comparison of x itself would meet the caller's, and no vector come of it
 }
 
 // ln x for x > 0 (normal numbers): x = 2^n·m, m in [√½, √2), Cephes' polynomial of degree 9 in m − 1.

@@ -60,8 +60,8 @@ void check_length(const std::string& where, const char* name, size_t got, int64_
 
 void GateOptions::fields(OptionVisitor& v) {
   v.text("kind", kind, "how inputs become weights", {"softmax", "top_k", "dense_to_sparse", "modified"});
-  v.text("activation", activation, "dense_to_sparse: on scores; modified: on inputs",
-         {"identity", "tanh", "sigmoid", "gelu"});
+  v.text("activation", activation,
+         "dense_to_sparse: on scores; modified: on inputs, bounded; gatewright list activations");
   v.integer("top_k", top_k, "top_k: experts active at one input", 1, 1000);
   v.flag("select_with_bias", select_with_bias, "top_k: rank by score with or without the bias");
   v.real("input_scale", input_scale, "modified: inputs are multiplied by this first", 1e-6, kLargest);

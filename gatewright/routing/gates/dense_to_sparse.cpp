@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "gatewright/base/registry.h"
+#include "gatewright/ops/activation.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/random.h"
 #include "gatewright/routing/gate.h"
@@ -11,9 +12,9 @@ namespace gw::inline routing {
 namespace {
 
 /// Linear scores under a learned temperature, optionally through a bounded nonlinearity first.
-/// Math:   s_e = a(⟨w_e, x⟩) / τ + b_e, τ = exp(ρ) learned, one for all experts; a = identity, tanh, sigmoid
-///         or gelu. With anneal_to > 0, τ falls linearly from `temperature` to it over `anneal_steps`
-///         training steps (RouterInputs::step);
+/// Math:   s_e = a(⟨w_e, x⟩) / τ + b_e, τ = exp(ρ) learned, one for all experts; a any activation
+///         (docs/activations.md), none for the identity; its parameters are constants. With anneal_to > 0, τ
+///         falls linearly from `temperature` to it over `anneal_steps` training steps (RouterInputs::step);
 ///         evaluation keeps the τ of the last training pass, which is saved with the weights.
 /// Shapes: x [T, D] → [T, E].
 /// Errors: ValueError for annealing a learned τ, and for training without the step where τ falls.
@@ -31,8 +32,9 @@ class DenseToSparse : public Gate {
     int64_t anneal_steps = 1000;
     bool learn = true;
     void fields(OptionVisitor& v) override {
-      v.text("activation", activation, "between the product and the temperature",
-             {"none", "tanh", "sigmoid", "gelu"});
+      v.text("activation", activation,
+             "between the product and the temperature: none, tanh, \"golu(gamma=2)\"; gatewright list "
+             "activations");
       v.real("temperature", temperature, "initial temperature", 1e-3, 1e3);
       v.real("init_scale", init_scale, "standard deviation of the initial weights times sqrt(D)", 0, 100);
       v.flag("learn", learn, "the temperature is a parameter, not a constant");
@@ -41,7 +43,8 @@ class DenseToSparse : public Gate {
     }
   };
 
-  DenseToSparse(const Options& options, const Context& context) : options_(options), width_(context.width) {
+  DenseToSparse(const Options& options, const Context& context)
+      : options_(options), width_(context.width), activation_("gates/dense_to_sparse", options.activation) {
     GW_CHECK(options.anneal_to == 0 || !options.learn,
              "gates/dense_to_sparse: expected learn = false with anneal_to, got both");
     GW_CHECK(options.anneal_to == 0 || options.anneal_to >= 1e-3,
@@ -71,18 +74,13 @@ class DenseToSparse : public Gate {
 
   at::Tensor forward(const at::Tensor& x) override {
     check_tokens("gates/dense_to_sparse", x, width_);
-    return activated(ops::linear(x, weight_, {})) * (-log_temperature_).exp() + bias_;
+    return ops::activation(ops::linear(x, weight_, {}), activation_) * (-log_temperature_).exp() + bias_;
   }
 
  private:
-  at::Tensor activated(const at::Tensor& u) const {
-    if (options_.activation == "tanh") return at::tanh(u);
-    if (options_.activation == "sigmoid") return at::sigmoid(u);
-    return options_.activation == "gelu" ? at::gelu(u) : u;
-  }
-
   Options options_;
   int64_t width_;
+  ops::ActivationFunction activation_;
   at::Tensor weight_, bias_, log_temperature_;
 };
 
