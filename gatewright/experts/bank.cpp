@@ -36,4 +36,14 @@ at::Tensor Bank::mix(const at::Tensor& x, const std::vector<int64_t>& offsets, c
   return scatter_rows(forward(x.index_select(0, token), offsets), token, weight, x.size(0));
 }
 
+at::Tensor Bank::like() const {
+  const auto weights = parameters();
+  return weights.empty() ? at::Tensor() : weights[0];
+}
+
+void Bank::take(Bank&) {
+  fail("{}: expected a bank that holds its weights in several forms, got one of f32 only; take banks/mlp",
+       name());
+}
+
 }  // namespace gw::inline experts

@@ -27,6 +27,11 @@ class Bank : public torch::nn::Module {
                          const at::Tensor& weight);
   /// The same through one expert only: the reference of the tests, and forced pathways.
   virtual at::Tensor run_one(const at::Tensor& rows, int64_t expert) = 0;
+  /// A tensor whose type rows must have; undefined: any real type, answers come in that of the rows.
+  virtual at::Tensor like() const;
+  /// Takes over the weights of a trained bank of the same sizes, in the form that this bank holds them in.
+  /// Errors: ValueError naming what differs; by default for a bank that holds no other form.
+  virtual void take(Bank& trained);
 };
 
 /// y [tokens, …]: y_t = Σ_{r: token_r = t} weight_r · rows_r.

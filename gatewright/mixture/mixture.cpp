@@ -113,9 +113,8 @@ RoutingPlan Mixture::route(const at::Tensor& x, const RouterInputs& given, const
 }
 
 MixtureOutput Mixture::forward(const at::Tensor& tokens, const RouterInputs& inputs, const Pass& pass) {
-  const auto weights = bank_->parameters();
   const auto layer = site_ == kOwnSite ? site_ : fmt::format("mixture \"{}\"", shown(site_));
-  const auto x = accepted_tokens(layer, tokens, options_.in, weights.empty() ? at::Tensor() : weights[0]);
+  const auto x = accepted_tokens(layer, tokens, options_.in, bank_->like());
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(
       c10::autocast_dispatch_keyset);  // the kernels take no mixture of types
   auto plan = route(x, inputs, pass);

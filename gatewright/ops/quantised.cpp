@@ -165,6 +165,23 @@ QuantisedFfn quantise_ffn(const FfnWeights& w, int64_t bits, int64_t group) {
   return out;
 }
 
+QuantisedFfn empty_quantised_ffn(int64_t experts, int64_t in, int64_t hidden, int64_t out, bool glu,
+                                 int64_t bits, int64_t group) {
+  GW_CHECK(bits == 4 || bits == 8, "quantise: expected 4 or 8 bits, got {}", bits);
+  GW_CHECK(group >= 0 && group % kStep == 0,
+           "quantise: expected a group of 0 (whole rows) or a multiple of {}, got {}", kStep, group);
+  QuantisedFfn q;
+  q.experts = experts, q.in = in, q.hidden = hidden, q.out = out, q.bits = bits;
+  const auto one = [&](int64_t lanes, int64_t k, at::Tensor& codes, at::Tensor& scales, int64_t& width) {
+    width = group > 0 ? group : (k + kStep - 1) / kStep * kStep;
+    const auto size = kernels::code_size(experts, lanes, k, bits, width);
+    codes = at::zeros({size.bytes}, at::kByte), scales = at::zeros({size.scales}, at::kFloat);
+  };
+  one(hidden, in, q.up, q.up_scales, q.in_group), one(out, hidden, q.down, q.down_scales, q.hidden_group);
+  if (glu) one(hidden, in, q.gate, q.gate_scales, q.in_group);
+  return q;
+}
+
 at::Tensor moe_ffn_quantised(const at::Tensor& x, const at::Tensor& token,
                              const std::vector<int64_t>& offsets, const at::Tensor& weight,
                              const QuantisedFfn& w, const FfnOptions& options) {

@@ -32,6 +32,10 @@ struct QuantisedFfn {
 /// Quantises and orders a layer's weights.
 QuantisedFfn quantise_ffn(const FfnWeights& weights, int64_t bits, int64_t group);
 
+/// A layer of these sizes whose codes and scales are still 0, to be filled from a file. Cost: the memory.
+QuantisedFfn empty_quantised_ffn(int64_t experts, int64_t in, int64_t hidden, int64_t out, bool glu,
+                                 int64_t bits, int64_t group);
+
 /// moe_ffn with these weights, for inference, in integer arithmetic: x and the inner activations are rounded
 /// to fixed point (see gatewright/kernels/qgemm/qgemm.h).
 /// Weights of 8 bits: to 16 bits, block by block of up to 512, which is finer than bf16 but where a block's

@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kChannels = 3, kSide = 32, kClasses = 10;
 constexpr int64_t kImageBytes = kChannels * kSide * kSide,
                   kRecordBytes = 1 + kImageBytes;      // a label, then the red, green and blue planes
-constexpr uint64_t kLimitBytes = uint64_t{128} << 20;  // four times the published batch (30.7 MB)
+constexpr uint64_t kCifarLimit_bytes = uint64_t{128} << 20;  // four times the published batch (30.7 MB)
 const std::vector<std::string> kTrainFiles = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
                                               "data_batch_4.bin", "data_batch_5.bin"};
 constexpr const char* kTestFile = "test_batch.bin";
@@ -72,7 +72,7 @@ class Cifar10 : public gw::Dataset {
   }
 
   static gw::TensorSet read(const std::string& path) {
-    const std::string bytes = gw::read_gzip(path, kLimitBytes);
+    const std::string bytes = gw::read_gzip(path, kCifarLimit_bytes);
     const auto size = static_cast<int64_t>(bytes.size());
     GW_CHECK(size > 0 && size % kRecordBytes == 0,
              "datasets/cifar10: expected records of {} bytes in \"{}\", got {} bytes ({} left over); the "

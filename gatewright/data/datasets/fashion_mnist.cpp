@@ -7,8 +7,8 @@
 
 namespace {
 
-constexpr int64_t kSide = 28, kClasses = 10;
-constexpr uint64_t kLimitBytes = uint64_t{256} << 20;  // five times the larger file (47 MB)
+constexpr int64_t kFashionSide = 28, kFashionClasses = 10;
+constexpr uint64_t kFashionLimit_bytes = uint64_t{256} << 20;  // five times the larger file (47 MB)
 const std::vector<std::string> kFiles = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
                                          "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
 
@@ -33,7 +33,7 @@ class FashionMnist : public gw::Dataset {
     gw::TaskData data;
     data.train = read(place.directory, kFiles[0], kFiles[1]);
     data.test = read(place.directory, kFiles[2], kFiles[3]);
-    data.classes = kClasses;
+    data.classes = kFashionClasses;
     data.class_names = {"t-shirt", "trouser", "pullover", "dress", "coat",
                         "sandal",  "shirt",   "sneaker",  "bag",   "ankle boot"};
     data.origin = place.directory;
@@ -53,10 +53,10 @@ class FashionMnist : public gw::Dataset {
                             const std::string& label_file) {
     const std::string image_path = gw::dataset_file(directory, image_file),
                       label_path = gw::dataset_file(directory, label_file);
-    const at::Tensor images = gw::load_idx(image_path, 3, kLimitBytes),
-                     labels = gw::load_idx(label_path, 1, kLimitBytes);
-    GW_CHECK(images.size(1) == kSide && images.size(2) == kSide,
-             "datasets/fashion_mnist: expected images of {} x {} in \"{}\", got {} x {}", kSide, kSide,
+    const at::Tensor images = gw::load_idx(image_path, 3, kFashionLimit_bytes),
+                     labels = gw::load_idx(label_path, 1, kFashionLimit_bytes);
+    GW_CHECK(images.size(1) == kFashionSide && images.size(2) == kFashionSide,
+             "datasets/fashion_mnist: expected images of {} x {} in \"{}\", got {} x {}", kFashionSide, kFashionSide,
              image_path, images.size(1), images.size(2));
     GW_CHECK(images.size(0) == labels.size(0),
              "datasets/fashion_mnist: expected as many labels as images, got {} labels in \"{}\" and {} "
@@ -64,8 +64,8 @@ class FashionMnist : public gw::Dataset {
              labels.size(0), label_path, images.size(0), image_path);
     const auto* label = labels.data_ptr<uint8_t>();
     for (int64_t i = 0; i < labels.size(0); ++i) {
-      GW_CHECK(label[i] < kClasses,
-               "datasets/fashion_mnist: expected labels below {} in \"{}\", got {} at image {}", kClasses,
+      GW_CHECK(label[i] < kFashionClasses,
+               "datasets/fashion_mnist: expected labels below {} in \"{}\", got {} at image {}", kFashionClasses,
                label_path, label[i], i);
     }
     return gw::labelled_images(images.unsqueeze(1), labels.to(at::kLong));

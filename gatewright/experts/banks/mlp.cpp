@@ -2,6 +2,7 @@
 
 #include "gatewright/base/registry.h"
 #include "gatewright/experts/bank.h"
+#include "gatewright/experts/held_ffn.h"
 #include "gatewright/ops/activation.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/frozen.h"
@@ -32,6 +33,8 @@ class MlpBank : public Bank {
     std::string activation = "relu";
     bool glu = false, bias = true, recompute = false, packed = false, learn_activation = true;
     double limit = 0, up_shift = 0;
+    std::string weights = "f32";
+    int64_t group = 0;
     void fields(OptionVisitor& v) override {
       v.integer("hidden", hidden, "hidden width H of an expert; 0: four times the input width", 0, 1 << 20);
       v.text(
@@ -51,6 +54,11 @@ class MlpBank : public Bank {
       v.flag("packed", packed,
              "keep a second copy of the weights in the order of the kernel, for passes without gradients "
              "inside ops::FrozenParameters");
+      v.text("weights", weights,
+             "f32 trains; bf16, int8 and int4 hold trained weights for inference (gatewright convert)",
+             {"f32", "bf16", "int8", "int4"});
+      v.integer("group", group, "int8, int4: inputs that share a scale, a multiple of 64; 0: a row, or 128",
+                0, 1 << 20);
     }
   };
 
@@ -60,6 +68,11 @@ class MlpBank : public Bank {
              "banks/mlp: expected glu = true with limit or up_shift, got glu = false; they hold the factors "
              "of a GLU");
     const int64_t h = options.hidden > 0 ? options.hidden : 4 * context.in;
+    if (options.weights != "f32") {
+      held_.emplace(options.weights, options.group,
+                    FfnSizes{context.experts, context.in, h, context.out, options.glu, options.bias}, *this);
+      return;
+    }
     const Rng rng = Rng(context.seed).fork("banks/mlp");
     const auto add = [&](const char* weight, const char* bias, int64_t out, int64_t in) {
       register_parameter(weight, stacked(rng.fork(weight), out, in));
@@ -79,14 +92,15 @@ class MlpBank : public Bank {
 
   at::Tensor mix(const at::Tensor& x, const std::vector<int64_t>& offsets, const at::Tensor& token,
                  const at::Tensor& weight) override {
+    const ops::FfnOptions ffn{options_.activation, options_.recompute, options_.limit, options_.up_shift};
+    if (held_) return held_->mix(x, token, offsets, weight, ffn);
     const auto w = current();
-    return ops::moe_ffn(x, token, offsets, weight, w,
-                        {options_.activation, options_.recompute, options_.limit, options_.up_shift},
-                        panels(w));
+    return ops::moe_ffn(x, token, offsets, weight, w, ffn, panels(w));
   }
 
   // By single operations: what the fused kernel is compared with.
   at::Tensor run_one(const at::Tensor& rows, int64_t e) override {
+    if (held_) return run_held(rows, e);
     const auto w = current();
     const auto shape = w.activation.defined() ? w.activation[e] : at::Tensor();
     const auto product = [e](const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -105,7 +119,31 @@ class MlpBank : public Bank {
     return product(up, w.down, w.down_bias);
   }
 
+  at::Tensor like() const override { return held_ ? at::Tensor() : Bank::like(); }
+
+  void take(Bank& trained) override {
+    auto* other = dynamic_cast<MlpBank*>(&trained);
+    GW_CHECK(
+        held_.has_value() && other != nullptr && !other->held_,
+        "banks/mlp: expected weights = bf16, int8 or int4 here and a trained banks/mlp of f32, got others");
+    held_->take(other->current());
+  }
+
+  using torch::nn::Module::to;
+  void to(torch::Device device, torch::Dtype dtype, bool non_blocking) override {
+    if (!held_) Bank::to(device, dtype, non_blocking);  // codes and their scales have the type of their form
+  }
+  void to(torch::Dtype dtype, bool non_blocking) override {
+    if (!held_) Bank::to(dtype, non_blocking);
+  }
+
  private:
+  at::Tensor run_held(const at::Tensor& rows, int64_t e) {
+    std::vector<int64_t> offsets(static_cast<size_t>(context_.experts) + 1, 0);
+    for (size_t i = static_cast<size_t>(e) + 1; i < offsets.size(); ++i) offsets[i] = rows.size(0);
+    return mix(rows, offsets, at::arange(rows.size(0), at::kLong), at::ones({rows.size(0)}, rows.options()));
+  }
+
   at::Tensor stacked(const Rng& rng, int64_t out, int64_t in) const {
     std::vector<at::Tensor> weights;
     for (int64_t e = 0; e < context_.experts; ++e)
@@ -137,6 +175,7 @@ class MlpBank : public Bank {
   Context context_;
   ops::ActivationFunction activation_;
   ops::Kept<ops::PackedFfn> packed_;
+  std::optional<HeldFfn> held_;  ///< of weights other than f32
 };
 
 }  // namespace

@@ -1,0 +1,44 @@
+#pragma once
+// Weights of perceptrons as inference holds them: fewer bits, no gradients.
+#include <torch/nn/module.h>
+
+#include <string>
+
+#include "gatewright/ops/quantised.h"
+
+namespace gw::inline experts {
+
+struct FfnSizes {
+  int64_t experts = 0, in = 0, hidden = 0, out = 0;
+  bool glu = false, bias = false;
+};
+
+/// The experts of one layer in bf16, or in codes of 8 or 4 bits with f32 scales, in the order of the kernels,
+/// which is the same on every machine. The tensors are buffers of the module that owns them: saved and
+/// loaded, never trained.
+/// Cost: bf16 2 bytes a weight, int8 1, int4 ½, and 4 bytes for each output and group of inputs.
+class HeldFfn {
+ public:
+  /// `form`: bf16, int8 or int4; `group`: inputs that share a scale, 0: a row (int8) or 128 (int4).
+  /// Errors: ValueError for a group that is no multiple of 64.
+  HeldFfn(const std::string& form, int64_t group, const FfnSizes& sizes, torch::nn::Module& owner);
+  /// Rounds trained weights. Errors: ValueError for other sizes, weights that are not finite, and activations
+  /// whose parameters each expert learned.
+  void take(const ops::FfnWeights& trained);
+  /// As ops::moe_ffn. x of f32, bf16 or f64, answers in its type. Errors: ValueError if x wants a gradient
+  /// and the weights are codes.
+  at::Tensor mix(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets,
+                 const at::Tensor& weight, const ops::FfnOptions& options) const;
+  int64_t bytes() const;
+
+ private:
+  std::vector<std::pair<const char*, at::Tensor*>> tensors();
+  void check_fits(const ops::FfnWeights& trained) const;
+
+  FfnSizes sizes_;
+  int64_t bits_, group_;     ///< 16: bf16
+  ops::FfnWeights rounded_;  ///< bf16
+  ops::QuantisedFfn codes_;  ///< int8, int4
+};
+
+}  // namespace gw::inline experts
