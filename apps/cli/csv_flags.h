@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 
+#include "gatewright/base/shown.h"
 #include "gatewright/data/csv.h"
 
 namespace gw {
@@ -74,8 +75,8 @@ struct CsvFlags {
   /// The flags as they were given, with a blank before each.
   std::string shown() const {
     return (decimal == "." ? "" : " --decimal ,") + (separator == "auto" ? "" : " --separator " + separator) +
-           (comment.empty() ? "" : " --comment '" + comment + "'") +
-           (marks_given->count() == 0 ? "" : " --missing-marks '" + missing_marks + "'");
+           (comment.empty() ? "" : " --comment " + shell_word(comment)) +
+           (marks_given->count() == 0 ? "" : " --missing-marks " + shell_word(missing_marks));
   }
 };
 

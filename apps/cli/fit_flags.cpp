@@ -126,14 +126,15 @@ void FitFlags::fill_request() {
 }
 
 std::string FitFlags::command_line() const {
-  std::string line = fmt::format("gatewright fit {} --response {}", data, request.frame.response);
+  std::string line =
+      fmt::format("gatewright fit {} --response {}", shell_word(data), shell_word(request.frame.response));
   const auto add = [&](const char* flag, const std::vector<std::string>& names) {
-    if (!names.empty()) line += fmt::format(" {} {}", flag, join_names(names));
+    if (!names.empty()) line += fmt::format(" {} {}", flag, shell_word(join_names(names)));
   };
   add("--inputs", request.frame.inputs), add("--gate-inputs", gate_inputs_),
       add("--expert-inputs", expert_inputs_);
   add("--factor", request.frame.factors);
-  if (!request.frame.weights.empty()) line += " --weights " + request.frame.weights;
+  if (!request.frame.weights.empty()) line += " --weights " + shell_word(request.frame.weights);
   line += csv.shown();
   if (missing_ != "refuse") line += " --missing " + missing_;
   line += fmt::format(" --experts {} --gate {} --family {}", experts_, gate_, family_);

@@ -9,7 +9,5 @@ namespace gw {
 std::string version_with_commit();
 /// "AMD EPYC, 2 cores, 1 thread, libtorch 1.13.0, Gatewright 0.1.0, commit …".
 std::string machine_text();
-/// The word as a shell takes it: quoted where it must be.
-std::string shell_word(const std::string& word);
 
 }  // namespace gw

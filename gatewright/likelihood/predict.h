@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "gatewright/likelihood/inference.h"
+#include "gatewright/likelihood/mean_interval.h"
 
 namespace gw::likelihood {
 
@@ -11,10 +12,11 @@ struct Prediction {
   double mean = 0;  ///< for classes: the likeliest one
   double low = 0,
          high = 0;  ///< equal-tailed interval for a new y, from the mixture's own quantiles (not for classes)
-  std::optional<double> mean_error;  ///< standard error of `mean`, with `inference`
-  std::vector<double> gate;          ///< prior probabilities of the experts [experts]
-  std::vector<double> expert;        ///< their means [experts] (not for classes)
-  std::vector<double> classes;       ///< class probabilities [classes]
+  std::optional<double> mean_error;       ///< standard error of `mean`, with `inference`
+  std::optional<Interval> mean_interval;  ///< of `mean`, likewise (gatewright/likelihood/mean_interval.h)
+  std::vector<double> gate;               ///< prior probabilities of the experts [experts]
+  std::vector<double> expert;             ///< their means [experts] (not for classes)
+  std::vector<double> classes;            ///< class probabilities [classes]
 };
 
 /// Errors: ValueError unless 0 < level < 1. Without `inference` the interval is that of the fitted mixture as
@@ -22,7 +24,9 @@ struct Prediction {
 /// With it each expert is widened by what its line is uncertain at x and what its scale lost to its
 /// coefficients; normal experts become Student's t, so that with one expert the interval is the textbook's
 /// exact one. The gate's uncertainty is not part of it.
-/// `mean_error` by the delta method; absent where the mean depends on what the data do not determine.
+/// `mean_error` by the delta method; absent, and the interval with it, where the mean depends on what the
+/// data do not determine. The interval is not mean ± 1.96 errors: where the gate turns over the mean is
+/// curved in the gate's scores, and those cover too little.
 Prediction predict(const MixtureSpec& spec, const MixtureParameters& parameters, const double* x,
                    double level, const Inference* inference = nullptr);
 

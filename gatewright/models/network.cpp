@@ -75,6 +75,11 @@ void Network::check_pass(const at::Tensor& images, const ForwardOptions& options
                     images.size(2) == shape_.height && images.size(3) == shape_.width;
   GW_CHECK(fits, "network: expected images [B, {}, {}, {}], got {}", shape_.channels, shape_.height,
            shape_.width, c10::str(images.sizes()));
+  const auto type = parameters().front().scalar_type();
+  GW_CHECK(
+      images.scalar_type() == type,
+      "network: expected images in {}, as the weights are, got {}; convert them: images.to(weight.dtype())",
+      c10::toString(type), c10::toString(images.scalar_type()));
   GW_CHECK(options.forced_expert < shape_.experts, "network: expected a forced expert below {}, got {}",
            shape_.experts, options.forced_expert);
   GW_CHECK(options.drawn_place < shape_.experts, "network: expected a place below {} experts, got {}",

@@ -58,13 +58,33 @@ TEST_F(FitCommand, FitsComparesPredictsAndReports) {
 
   const auto predicted = cli("predict " + model + " " + data + " --explain");
   expect(predicted, 0,
-         "row,mean,mean_error,low,high,expert_1,expert_2,gate_1,gate_2,log_density,responsibility_1,"
+         "row,mean,mean_error,mean_low,mean_high,low,high,expert_1,expert_2,gate_1,gate_2,log_density,"
+         "responsibility_1,"
          "responsibility_2");
   std::istringstream lines(predicted.text);
   int count = 0;
   for (std::string line; std::getline(lines, line);) ++count;
   EXPECT_EQ(count, 201);
   expect(cli("predict " + model + " " + data + " --out " + folder_ + "/p.csv"), 0, "200 rows");
+}
+
+// A terminal obeys what stands raw in a name: paths are printed as text.
+TEST_F(FitCommand, PathsAreShownHarmless) {
+  const std::string odd = folder_ + "/odd\x1b]0;owned\x07.", text = folder_ + "/odd\\x1b]0;owned\\x07.";
+  const auto fit = cli("fit " + folder_ + "/data.csv --response y --inputs x --experts 1 --quiet --out '" +
+                       odd + "json' --report '" + odd + "html'");
+  expect(fit, 0, "model: " + text + "json\n");
+  expect(fit, 0, "report: " + text + "html\n");
+  const auto predicted = cli("predict '" + odd + "json' " + folder_ + "/data.csv --out '" + odd + "csv'");
+  expect(predicted, 0, "200 rows: " + text + "csv\n");
+  const auto missing = cli("predict '" + odd + "none' " + folder_ + "/data.csv");
+  expect(missing, 2, text + "none");
+  const auto report = cli("report '" + odd + "html' --out '" + odd + "out'");
+  expect(report, 2, text + "html");
+  for (const auto& answer : {fit, predicted, missing, report}) {
+    EXPECT_EQ(answer.text.find('\x1b'), std::string::npos) << answer.text;
+    EXPECT_EQ(answer.text.find('\x07'), std::string::npos) << answer.text;
+  }
 }
 
 TEST_F(FitCommand, PrintsJsonThatIsTheModelAndMore) {

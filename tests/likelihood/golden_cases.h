@@ -34,7 +34,7 @@ struct GoldenCase {
 
 /// Without weights a row stands `times` times in the table.
 inline GoldenCase golden_case(const nlohmann::json& json, bool weighted) {
-  using namespace stats;
+  using namespace likelihood;
   GoldenCase result;
   auto& spec = result.spec;
   const std::string gate = json["gate"], activation_name = json["activation"];

@@ -7,6 +7,7 @@
 
 #include "gatewright/base/error.h"
 #include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/distributions.h"
 #include "gatewright/likelihood/theory/divergence.h"
 #include "gatewright/likelihood/theory/local_mle.h"
 #include "gatewright/likelihood/theory/simulate.h"

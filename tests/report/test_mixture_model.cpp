@@ -91,11 +91,28 @@ TEST(MixtureModel, NamesCoefficientsAndTestsThem) {
       EXPECT_LT(*row.p, 1e-10);
     }
     if (row.part.rfind("expert", 0) == 0 && row.name == "z") {
-      EXPECT_LT(std::abs(*row.z), 4);
+      EXPECT_LT(std::abs(*row.t), 4);
     }
-    EXPECT_EQ(row.z.has_value(), row.name != "scale");
+    EXPECT_EQ(row.t.has_value(), row.name != "scale");
   }
   EXPECT_EQ(shifts, 2);
+}
+
+// R: summary(lm(y ~ x)), confint().
+TEST(MixtureModel, CoefficientsOfOneNormalExpertAreThoseOfLeastSquares) {
+  gw::likelihood::FitRequest request;
+  request.frame.response = "y";
+  request.least_experts = request.most_experts = 1;
+  const CsvTable table("x,y\n0,1\n1,3\n2,2\n3,5\n4,4\n5,7\n6,6\n7,9\n", "t.csv");
+  const auto rows = gw::likelihood::coefficient_rows(gw::likelihood::fit_mixtures(table, request).model);
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_NEAR(rows[0].error.value(), 0.69066431, 1e-8);
+  EXPECT_NEAR(rows[1].error.value(), 0.16510035, 1e-8);
+  EXPECT_NEAR(rows[1].freedom.value(), 6, 1e-6);
+  EXPECT_NEAR(rows[1].t.value(), 6.12902858, 1e-7);
+  EXPECT_NEAR(rows[1].p.value(), 0.0008624, 1e-7);
+  EXPECT_NEAR(rows[1].low.value(), 0.6079187595856557, 1e-7);
+  EXPECT_FALSE(rows[2].t || rows[2].freedom);
 }
 
 TEST(MixtureModel, ChoosesAmongSizesAndColumns) {

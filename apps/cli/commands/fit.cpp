@@ -94,8 +94,11 @@ class FitCommand : public Command {
                                       {"estimate", row.estimate},
                                       {"error", value(row.error)},
                                       {"robust_error", value(row.robust_error)},
-                                      {"z", value(row.z)},
-                                      {"p", value(row.p)}});
+                                      {"freedom", value(row.freedom)},
+                                      {"t", value(row.t)},
+                                      {"p", value(row.p)},
+                                      {"low", value(row.low)},
+                                      {"high", value(row.high)}});
     }
     for (const auto& c : outcome.candidates) json["comparison"].push_back(candidate_json(c));
     json["dropped_rows"] = outcome.frame.dropped;
@@ -105,11 +108,12 @@ class FitCommand : public Command {
   void print_text(const likelihood::FitOutcome& outcome) const {
     const auto& fit = outcome.model.fit;
     std::vector<std::vector<std::string>> rows{
-        {"part", "coefficient", ">estimate", ">error", ">robust", ">z", ">p"}};
+        {"part", "coefficient", ">estimate", ">error", ">robust", ">df", ">t", ">p"}};
     for (const auto& row : likelihood::coefficient_rows(outcome.model)) {
-      rows.push_back({row.part, row.name, fmt::format("{:.6g}", row.estimate),
+      rows.push_back({gw::shown(row.part), gw::shown(row.name), fmt::format("{:.6g}", row.estimate),
                       value_or_dash(row.error, "{:.4g}"), value_or_dash(row.robust_error, "{:.4g}"),
-                      value_or_dash(row.z, "{:.2f}"), value_or_dash(row.p, "{:.2g}")});
+                      value_or_dash(row.freedom, "{:.1f}"), value_or_dash(row.t, "{:.2f}"),
+                      value_or_dash(row.p, "{:.2g}")});
     }
     fmt::print(
         "{} gate, {} experts, {} rows{}\n\n{}\n", likelihood::name_of(fit.spec.gate.kind),
@@ -121,9 +125,9 @@ class FitCommand : public Command {
         fmt::print("{}: against {}\n", gw::shown(term.name), gw::shown(term.levels.front()));
     }
     fmt::print("{}", format_table(likelihood::size_rows(outcome, flags_.request.criterion)));
-    for (const auto& note : likelihood::notes_of(outcome)) fmt::print("note: {}\n", note);
-    if (!flags_.out.empty()) fmt::print("model: {}\n", flags_.out);
-    if (!flags_.report.empty()) fmt::print("report: {}\n", flags_.report);
+    for (const auto& note : likelihood::notes_of(outcome)) fmt::print("note: {}\n", gw::shown(note));
+    if (!flags_.out.empty()) fmt::print("model: {}\n", gw::shown(flags_.out));
+    if (!flags_.report.empty()) fmt::print("report: {}\n", gw::shown(flags_.report));
   }
 
   FitFlags flags_;

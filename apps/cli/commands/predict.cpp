@@ -3,6 +3,7 @@
 #include "apps/cli/command.h"
 #include "apps/cli/csv_flags.h"
 #include "gatewright/base/file.h"
+#include "gatewright/base/shown.h"
 #include "gatewright/likelihood/predict_rows.h"
 
 namespace gw {
@@ -42,7 +43,7 @@ class PredictCommand : public Command {
       fmt::print("{}", text);
     } else {
       write_atomic(out_, text);
-      fmt::print("{} rows: {}\n", predicted.rows.size(), out_);
+      fmt::print("{} rows: {}\n", predicted.rows.size(), shown(out_));
     }
     if (predicted.dropped > 0) fmt::print(stderr, "{} rows left out: missing values\n", predicted.dropped);
     return 0;

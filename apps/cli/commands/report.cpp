@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "apps/cli/command.h"
+#include "gatewright/base/shown.h"
 #include "gatewright/report/write_report.h"
 
 namespace gw {
@@ -28,7 +29,7 @@ class ReportCommand : public Command {
                       : runs_.size() == 1 ? runs_.front() + "/report.html"
                                           : std::string("report.html");
     write_report(path, runs_);
-    fmt::print("{}\n", path);
+    fmt::print("{}\n", shown(path));
     return 0;
   }
 

@@ -3,8 +3,10 @@
 #include <limits>
 
 #include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/distributions.h"
 #include "gatewright/likelihood/experiment.h"
 #include "gatewright/likelihood/predict.h"
+#include "gatewright/likelihood/small_sample.h"
 #include "gatewright/likelihood/theory/model_options.h"
 
 namespace gw::likelihood {
@@ -13,12 +15,13 @@ namespace {
 /// How often what a fit promises is kept: samples from a known model, fitted as `gatewright fit` does, and
 /// new rows.
 /// Math:    per trial, curves over n: inside (share of new rows whose y lies in the interval of `level`),
-///          width (of the interval, mean over new rows, in units of the true model's own), mean_inside (share
-///          of new x where the true mean lies within the normal quantile times its error). Scalars
-///          `<name>_<n>`, of which the runner takes means: the same three; slope_miss_<n> and
-///          slope_miss_robust_<n> (share of experts' slopes with |estimate - truth| beyond the quantile times
-///          the error, or the robust error); kept_<n> (fits that no rule excludes; only these enter the
-///          others).
+///          width (of the interval, mean over new rows, in units of the true model's own), mean_told (share
+///          of new x whose mean has an error), and of these: mean_covered (the true mean lies in the mean's
+///          interval), mean_inside (within the normal quantile times its error). Scalars `<name>_<n>`, of
+///          which the runner takes means: the same; slope_miss_<n>, slope_miss_robust_<n> and
+///          slope_miss_t_<n> (share of experts' slopes with |estimate - truth| beyond the normal quantile
+///          times the error, or the robust error, and beyond Student's quantile times the error of few rows);
+///          kept_<n> (fits that no rule excludes; only these enter the others).
 /// Shapes:  one input column.
 /// Errors:  ValueError for a truth of classes, or with more than one input.
 /// Cost:    replications · sizes · (a fit of `starts` starts + new_rows quantiles).
@@ -104,14 +107,22 @@ class Coverage : public Experiment {
     const auto rows = simulate(truth_.spec, truth_.parameters, design_, options_.new_rows, rng);
     const double quantile = normal_quantile(0.5 + options_.level / 2),
                  each = 1 / static_cast<double>(options_.new_rows);
+    double told = 0;
     for (size_t i = 0; i < rows.y.size(); ++i) {
       const auto got = predict(fitted_, result.parameters, &rows.x[i], options_.level, &inference);
       const auto real = predict(truth_.spec, truth_.parameters, &rows.x[i], options_.level, nullptr);
       values["inside"] += each * (rows.y[i] >= got.low && rows.y[i] <= got.high ? 1 : 0);
       values["width"] += each * (got.high - got.low) / (real.high - real.low);
-      values["mean_inside"] +=
-          each * (got.mean_error && std::abs(got.mean - real.mean) <= quantile * *got.mean_error ? 1 : 0);
+      if (!got.mean_interval) continue;
+      told += each;
+      values["mean_inside"] += each * (std::abs(got.mean - real.mean) <= quantile * *got.mean_error ? 1 : 0);
+      values["mean_covered"] +=
+          each * (real.mean >= got.mean_interval->low && real.mean <= got.mean_interval->high ? 1 : 0);
     }
+    for (const char* name : {"mean_inside", "mean_covered"}) {
+      if (told > 0) values[name] /= told;
+    }
+    values["mean_told"] = told;
   }
 
   /// Experts have no order: the one in which slopes are nearest to the truth.
@@ -128,7 +139,7 @@ class Coverage : public Experiment {
       if (distance < nearest) nearest = distance, best = order;
     } while (std::next_permutation(order.begin(), order.end()));
     const double quantile = normal_quantile(0.5 + options_.level / 2);
-    double count = 0, misses = 0, robust = 0;
+    double count = 0, misses = 0, robust = 0, by_t = 0;
     for (size_t i = 0; i < inference.parameter.size(); ++i) {
       if (inference.parameter[i].kind != FreeParameter::Kind::kSlope || !inference.error[i] ||
           !inference.robust_error[i])
@@ -138,10 +149,16 @@ class Coverage : public Experiment {
                    truth_.parameters.slope[best[static_cast<size_t>(inference.parameter[i].expert)]]);
       ++count, misses += off > quantile * *inference.error[i],
           robust += off > quantile * *inference.robust_error[i];
+      const auto small =
+          small_sample(result.spec, result.parameters, inference, inference.parameter[i].expert);
+      if (small)
+        by_t += off > small->factor * *inference.error[i] *
+                          student_quantile(0.5 + options_.level / 2, small->freedom);
     }
-    if (count > 0)
-      scalars[named("slope_miss", n)] = misses / count,
-                                  scalars[named("slope_miss_robust", n)] = robust / count;
+    if (count == 0) return;
+    scalars[named("slope_miss", n)] = misses / count;
+    scalars[named("slope_miss_robust", n)] = robust / count;
+    if (fitted_.family == Family::kGaussian) scalars[named("slope_miss_t", n)] = by_t / count;
   }
 
   Options options_;

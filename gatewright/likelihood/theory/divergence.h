@@ -34,8 +34,4 @@ Divergence divergence(const MixtureSpec& true_spec, const MixtureParameters& tru
                       const MixtureSpec& fitted_spec, const MixtureParameters& fitted,
                       const InputNodes& nodes);
 
-/// Quantile of the standard normal law, relative error below 1e-9 (Acklam's rational start, one Halley step
-/// with erfc).
-double normal_quantile(double p);
-
 }  // namespace gw::likelihood

@@ -5,6 +5,7 @@
 
 #include "gatewright/base/error.h"
 #include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/distributions.h"
 
 namespace gw::likelihood {
 namespace {
