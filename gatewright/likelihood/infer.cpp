@@ -61,10 +61,10 @@ std::string described(const MixtureSpec& spec, const FreeParameter& free,
 
 void warn(const MixtureSpec& spec, const std::vector<bool>& rising, const std::vector<bool>& missing,
           const std::vector<std::string>& names, const std::optional<Separation>& exact, Inference& result) {
-  const std::string how = !exact ? ""
-                          : exact->kind == Separation::Kind::kComplete
-                              ? " completely"
-                              : " in part (quasi-complete separation)";
+  const std::string how =
+      !exact ? " as far as the likelihood at the estimate tells (decided exactly for one expert alone)"
+      : exact->kind == Separation::Kind::kComplete ? " completely"
+                                                   : " in part (quasi-complete separation)";
   for (const bool gates : {false, true}) {
     std::string list;
     for (size_t i = 0; i < rising.size(); ++i) {
@@ -76,9 +76,8 @@ void warn(const MixtureSpec& spec, const std::vector<bool>& rising, const std::v
     if (list.empty()) continue;
     result.warnings.push_back(
         fmt::format("the inputs separate the {0}{2}: the likelihood rises without bound, the ridge alone "
-                    "holds these coefficients, which "
-                    "have no finite "
-                    "maximum and no standard errors: {1}; fewer columns or fewer {0} give a maximum",
+                    "holds these coefficients, which have no finite maximum and no standard errors: {1}; "
+                    "fewer columns or fewer {0} give a maximum",
                     gates ? "experts" : "classes", list, gates ? "" : how));
   }
   size_t others = 0;

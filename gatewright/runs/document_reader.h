@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gatewright/base/error.h"
+#include "gatewright/base/json_text.h"
 #include "gatewright/base/options.h"
 
 namespace gw::inline runs {

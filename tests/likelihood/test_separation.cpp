@@ -79,6 +79,19 @@ TEST(Separation, ClassesWithoutAMaximumHaveNoErrorsAndAreNamed) {
       << part.warnings[0];
 }
 
+// Behind a gate nothing decides it exactly, and the note says so.
+TEST(Separation, ANoteOnClassesOfSeveralExpertsSaysThatItIsJudged) {
+  Sample sample;
+  for (int i = 0; i < 60; ++i) sample.x.push_back(i - (i < 30 ? 40 : 20)), sample.y.push_back(i < 30 ? 0 : 1);
+  MixtureSpec spec;
+  spec.family = Family::kMultinomial;
+  const auto inference = infer(fit(sample.view(), spec, 1), sample.view());
+  std::string notes;
+  for (const auto& warning : inference.warnings) notes += warning + "\n";
+  EXPECT_NE(notes.find("(decided exactly for one expert alone)"), std::string::npos) << notes;
+  EXPECT_EQ(notes.find("completely"), std::string::npos) << notes;
+}
+
 // An exact criterion, not a numerical one: however steep the maximum is, it is one.
 TEST(Separation, IsExact) {
   for (const double overlap : {0.0, 0.05, 0.4, 1.0}) {

@@ -40,6 +40,23 @@ TEST(NetworkPolicies, WeightsOtherThanOneAreRefused) {
   }
 }
 
+// Bytes as a file has them, half precision, and doubles for weights in f32.
+TEST(Network, ImagesOfAnotherTypeThanTheWeightsAreRefusedByName) {
+  Network network(small(R"({"part":"top1_straight_through"})"), 3, 16, 16, 4);
+  for (const auto type : {at::kByte, at::kHalf, at::kDouble}) {
+    try {
+      network.forward(images().to(type));
+      ADD_FAILURE() << c10::toString(type);
+    } catch (const gw::ValueError& error) {
+      const std::string text = error.what();
+      EXPECT_NE(text.find("expected images in Float"), std::string::npos) << text;
+      EXPECT_NE(text.find(std::string("got ") + c10::toString(type)), std::string::npos) << text;
+    }
+  }
+  network.to(at::kDouble);
+  EXPECT_EQ(network.forward(images().to(at::kDouble)).logits.scalar_type(), at::kDouble);
+}
+
 TEST(NetworkPolicies, APlanOfOneImageTwiceIsRefused) {
   gw::RoutingPlan plan = gw::constant_plan(3, 2, 0);
   plan.token = at::tensor({0, 0, 2}, at::kLong);
