@@ -14,13 +14,13 @@ constexpr double kWidth = 380, kHeight = 236, kLeft = 46, kTop = 10, kRight = 12
 constexpr double kPlotWidth = kWidth - kLeft - kRight, kPlotHeight = kHeight - kTop - kBottom;
 constexpr size_t kTableRows = 40;
 
-struct Frame {
+struct PlotFrame {
   Axis x, y;
   double px(double value) const { return kLeft + kPlotWidth * x.place(value); }
   double py(double value) const { return kTop + kPlotHeight * (1 - y.place(value)); }
 };
 
-Frame make_frame(const LineChart& chart) {
+PlotFrame make_frame(const LineChart& chart) {
   constexpr double inf = std::numeric_limits<double>::infinity();
   double x_lo = inf, x_hi = -inf, y_lo = inf, y_hi = -inf;
   const auto cover = [&](const std::vector<double>& x, const std::vector<double>& y) {
@@ -39,8 +39,8 @@ Frame make_frame(const LineChart& chart) {
   const bool log_log = chart.log_log && y_lo > 0;
   const bool wide =
       chart.unit != Unit::kPercent && y_hi > 100 * y_lo;  // shares stay linear: nobody reads 10^-36 of a row
-  Frame frame{make_axis(x_lo, x_hi, 6, log_log && x_lo > 0),
-              make_axis(y_lo, y_hi, 5, y_lo > 0 && (log_log || wide))};
+  PlotFrame frame{make_axis(x_lo, x_hi, 6, log_log && x_lo > 0),
+                  make_axis(y_lo, y_hi, 5, y_lo > 0 && (log_log || wide))};
   if (x_lo < x_hi) {  // curves start at the axis: only the y range is rounded
     frame.x.lo = x_lo;
     frame.x.hi = x_hi;
@@ -61,7 +61,7 @@ std::string tick_text(double value, const Axis& axis, Unit unit) {
   return fmt::format("{:.{}f}{}", shown == 0 ? 0.0 : shown, digits, unit == Unit::kPercent ? " %" : "");
 }
 
-std::string axes(const LineChart& chart, const Frame& frame) {
+std::string axes(const LineChart& chart, const PlotFrame& frame) {
   std::string svg;
   for (double tick : frame.y.ticks) {
     const double y = frame.py(tick);
@@ -103,7 +103,7 @@ std::string marker(int colour, double x, double y) {
 }
 
 /// From left to right along the upper edge, back along the lower.
-std::string shaded(const Band& band, const Frame& frame) {
+std::string shaded(const Band& band, const PlotFrame& frame) {
   std::string points;
   const auto add = [&](size_t i, double y) {
     if (std::isfinite(y)) points += fmt::format("{:.1f},{:.1f} ", frame.px(band.x[i]), frame.py(y));
@@ -113,7 +113,7 @@ std::string shaded(const Band& band, const Frame& frame) {
   return fmt::format("<polygon class=\"band f{}\" points=\"{}\"/>", band.colour % kPaletteSize, points);
 }
 
-std::string scatter(const Series& series, const Frame& frame) {
+std::string scatter(const Series& series, const PlotFrame& frame) {
   std::string svg = fmt::format("<g class=\"s{}\" opacity=\"0.5\">", series.colour % kPaletteSize);
   for (size_t i = 0; i < series.x.size(); ++i) {
     if (std::isfinite(series.y[i]))
@@ -122,7 +122,7 @@ std::string scatter(const Series& series, const Frame& frame) {
   return svg + "</g>";
 }
 
-std::string curve(const Series& series, const Frame& frame) {
+std::string curve(const Series& series, const PlotFrame& frame) {
   if (series.points) return scatter(series, frame);
   std::string svg = fmt::format("<g class=\"s{}{}\" data-n=\"{}\">", series.colour % kPaletteSize,
                                 series.dashed ? " dash" : "", escape_html(series.name));
@@ -261,7 +261,7 @@ std::string legend(const std::vector<LegendEntry>& entries) {
 }
 
 std::string line_chart(const LineChart& chart) {
-  const Frame frame = make_frame(chart);
+  const PlotFrame frame = make_frame(chart);
   std::string svg = fmt::format(
       "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\" data-plot=\"{} {} {} {} {} {} {}\" "
       "data-unit=\"{}\">",

@@ -10,7 +10,7 @@
 namespace gw::inline report {
 namespace {
 
-constexpr double kWidth = 380, kTop = 6, kBarPitch = 42,
+constexpr double kMatrixWidth = 380, kMatrixTop = 6, kBarPitch = 42,
                  kLetter = 5.7;  // of an 11-unit sans-serif font, measured
 constexpr size_t kColumnLetters = 14, kRowLetters = 8;
 
@@ -32,11 +32,11 @@ Grid make_grid(const HeatMap& map) {
   const double letters = static_cast<double>(longest(map.columns, kColumnLetters)),
                slope = 0.72 * kLetter * letters;
   grid.left = 24 + kLetter * static_cast<double>(longest(map.rows, kRowLetters));
-  grid.cell_width = (kWidth - grid.left - 4) / columns;
+  grid.cell_width = (kMatrixWidth - grid.left - 4) / columns;
   grid.turned = kLetter * letters + 4 > grid.cell_width && letters > 3;
   if (grid.turned) {  // the first name reaches to the left of its column
     grid.left = std::max(grid.left, slope - 2 - grid.cell_width / 2);
-    grid.cell_width = (kWidth - grid.left - 4) / columns;
+    grid.cell_width = (kMatrixWidth - grid.left - 4) / columns;
   }
   grid.cell_height = std::clamp(grid.cell_width, rows > 24 ? 8.0 : 18.0, 34.0);
   size_t widest = map.letters;
@@ -80,7 +80,7 @@ std::string cells(const HeatMap& map, const Grid& grid) {
   std::string svg;
   const auto shade = shades(map);
   for (size_t r = 0; r < map.rows.size(); ++r) {
-    const double y = kTop + grid.cell_height * static_cast<double>(r);
+    const double y = kMatrixTop + grid.cell_height * static_cast<double>(r);
     if (r % grid.every_row == 0)
       svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>",
                          grid.left - 5, y + grid.cell_height / 2 + 4,
@@ -153,21 +153,21 @@ std::string heat_map(const HeatMap& map) {
   for (const auto& row : map.values) fits = fits && row.size() == map.columns.size();
   GW_ENSURE(fits, "heat map: {} × {} names do not fit the values", map.rows.size(), map.columns.size());
   const Grid grid = make_grid(map);
-  const double bottom = kTop + grid.cell_height * static_cast<double>(map.rows.size()),
+  const double bottom = kMatrixTop + grid.cell_height * static_cast<double>(map.rows.size()),
                height = bottom + grid.label_height + 18;
   std::string svg =
-      fmt::format("<svg viewBox=\"0 0 {} {:.0f}\" role=\"img\" aria-label=\"{}: {} by {}, {} × {}\">", kWidth,
-                  height, escape_html(map.title), escape_html(map.row_name), escape_html(map.column_name),
-                  map.rows.size(), map.columns.size());
+      fmt::format("<svg viewBox=\"0 0 {} {:.0f}\" role=\"img\" aria-label=\"{}: {} by {}, {} × {}\">",
+                  kMatrixWidth, height, escape_html(map.title), escape_html(map.row_name),
+                  escape_html(map.column_name), map.rows.size(), map.columns.size());
   svg += cells(map, grid);
   for (size_t c = 0; c < map.columns.size(); c += grid.every_column)
     svg += column_label(map, grid, c, bottom);
   svg += fmt::format("<text class=\"axis\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>",
-                     grid.left + (kWidth - grid.left) / 2, height - 4, escape_html(map.column_name));
+                     grid.left + (kMatrixWidth - grid.left) / 2, height - 4, escape_html(map.column_name));
   svg += fmt::format(
       "<text class=\"axis\" transform=\"translate(10 {:.1f}) rotate(-90)\" "
       "text-anchor=\"middle\">{}</text></svg>",
-      (kTop + bottom) / 2, escape_html(map.row_name));
+      (kMatrixTop + bottom) / 2, escape_html(map.row_name));
   return figure(map.title, map.note, svg, "", heat_table(map));
 }
 
@@ -176,11 +176,11 @@ std::string bar_chart(const BarChart& chart) {
   for (const auto& row : chart.rows)
     largest = std::max({largest, total(row), row.low < row.high ? row.high : 0.0});
   const double scale =
-      largest > 0 ? (kWidth - 70) / largest : 0;  // 70: room for the value behind the longest bar
+      largest > 0 ? (kMatrixWidth - 70) / largest : 0;  // 70: room for the value behind the longest bar
   std::string description = chart.title + ".";
   for (const auto& row : chart.rows)
     description += " " + row.label + ": " + format_value(total(row), chart.unit) + ".";
-  std::string svg = fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", kWidth,
+  std::string svg = fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", kMatrixWidth,
                                 kBarPitch * static_cast<double>(chart.rows.size()), escape_html(description));
   Table table;
   table.caption = chart.title;

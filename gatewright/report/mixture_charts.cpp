@@ -18,7 +18,7 @@ namespace {
 
 constexpr int64_t kMostPoints = 500, kLinePoints = 120;
 constexpr double kLevel = 0.9, kLeastGate = 0.01;
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kGap = std::numeric_limits<double>::quiet_NaN();
 
 /// Rows in equal steps through the table, so that the page stays small.
 std::vector<int64_t> sampled_rows(int64_t n) {
@@ -125,7 +125,7 @@ std::string fitted_chart(const likelihood::FitOutcome& outcome) {
   for (const auto& x : walk.x) {
     const auto at = likelihood::predict(fit.spec, fit.parameters, x.data(), kLevel, &outcome.model.inference);
     mean.y.push_back(at.mean), chart.band->low.push_back(at.low), chart.band->high.push_back(at.high);
-    for (size_t k = 0; k < experts; ++k) lines[k].y.push_back(at.gate[k] >= kLeastGate ? at.expert[k] : kNan);
+    for (size_t k = 0; k < experts; ++k) lines[k].y.push_back(at.gate[k] >= kLeastGate ? at.expert[k] : kGap);
   }
   for (size_t k = 0; k < experts; ++k) {
     lines[k].name = fmt::format("expert {}", k + 1), lines[k].colour = static_cast<int>(k),

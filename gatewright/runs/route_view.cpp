@@ -10,7 +10,7 @@ namespace gw::inline runs {
 namespace {
 
 constexpr int64_t kTokens = 1 << 24;  // of one decision: a hostile file may claim more than memory holds
-constexpr int64_t kCells = 1 << 20, kSamples = 1 << 20, kBinnedExperts = 1 << 16;
+constexpr int64_t kCells = 1 << 20, kMostSamples = 1 << 20, kBinnedExperts = 1 << 16;
 
 std::vector<int64_t> numbers(const at::Tensor& tensor) {
   if (!tensor.defined()) return {};
@@ -148,7 +148,7 @@ void RouteTally::remember(LayerView& layer, const Seen& seen) {
   if (here_.phase != RoutePhase::kTest || static_cast<int64_t>(index_.size() * static_cast<size_t>(seen.k)) !=
                                               static_cast<int64_t>(seen.slots.size()))
     return;
-  for (size_t t = 0; t < index_.size() && static_cast<int64_t>(layer.sample.size()) < kSamples; ++t)
+  for (size_t t = 0; t < index_.size() && static_cast<int64_t>(layer.sample.size()) < kMostSamples; ++t)
     layer.sample[index_[t]] = experts_of(seen.slots, seen.k, t);
 }
 

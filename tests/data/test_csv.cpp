@@ -7,7 +7,7 @@
 #include "tests/fuzz/check_csv.h"
 #include "tests/fuzz/replay.h"
 
-namespace {
+namespace gw::test::csv_cases {
 
 using gw::CsvTable;
 using gw::FrameOptions;
@@ -252,4 +252,4 @@ TEST(Csv, SurvivesTheCorpusAndItsMutants) {
   EXPECT_GT(counts.refused, 500);
 }
 
-}  // namespace
+}  // namespace gw::test::csv_cases

@@ -7,7 +7,7 @@
 #include "gatewright/data/dataset.h"
 #include "tests/data/temp_directory.h"
 
-namespace {
+namespace gw::test::datasets_cases {
 
 using gw::test::gzip;
 using gw::test::idx;
@@ -249,4 +249,4 @@ TEST(SplitValidation, CutsTheSameShareOfEveryClassWithoutOverlap) {
   }
 }
 
-}  // namespace
+}  // namespace gw::test::datasets_cases

@@ -5,7 +5,7 @@
 
 #include "gatewright/data/frame.h"
 
-namespace {
+namespace gw::test::frame_cases {
 
 using gw::CsvTable;
 using gw::Frame;
@@ -183,4 +183,4 @@ TEST(Frame, EqualNumbersAreOneLevel) {
             (std::vector<double>{0, 1, 1, 0}));
 }
 
-}  // namespace
+}  // namespace gw::test::frame_cases

@@ -11,7 +11,7 @@
 #include "tests/fuzz/check_idx.h"
 #include "tests/fuzz/replay.h"
 
-namespace {
+namespace gw::test::idx_cases {
 
 using gw::test::gzip;
 using gw::test::idx;
@@ -145,4 +145,4 @@ TEST(IdxFuzz, CorpusAndItsMutationsAreReadOrRefused) {
   EXPECT_GE(counts.refused, 500);
 }
 
-}  // namespace
+}  // namespace gw::test::idx_cases

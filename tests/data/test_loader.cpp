@@ -8,7 +8,7 @@
 #include "gatewright/base/error.h"
 #include "gatewright/data/loader.h"
 
-namespace {
+namespace gw::test::loader_cases {
 
 gw::TensorSet images_of(int64_t count, int64_t channels, int64_t height, int64_t width) {
   auto set = gw::labelled_images(at::empty({count, channels, height, width}, at::kByte),
@@ -163,4 +163,4 @@ TEST(Loader, RefusesWhatItCannotLoad) {
   EXPECT_THROW(loader.get(-1, 0), gw::ValueError);
 }
 
-}  // namespace
+}  // namespace gw::test::loader_cases

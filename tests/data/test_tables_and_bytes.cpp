@@ -8,7 +8,7 @@
 #include "gatewright/data/dataset.h"
 #include "tests/data/temp_directory.h"
 
-namespace {
+namespace gw::test::tables_and_bytes_cases {
 
 gw::TaskData load(const char* part, const gw::Json& options) {
   return gw::make_part<gw::Dataset>(part, options, {})->load();
@@ -98,4 +98,4 @@ TEST(TensorSet, AMissingFieldIsNamedWithThoseThatAreThere) {
                  "loader: expected 2 rows in the field \"y\", as in \"x\", got 3");
 }
 
-}  // namespace
+}  // namespace gw::test::tables_and_bytes_cases

@@ -8,7 +8,7 @@
 #include "gatewright/ops/random.h"
 #include "gatewright/routing/load.h"
 
-namespace {
+namespace gw::test::clone_cases {
 
 gw::Json everything() {
   return {{"experts", 4},
@@ -129,4 +129,4 @@ TEST(Clone, WorksInsideACloneableModule) {
   expect_equal(*block.layer, *copy->layer);
 }
 
-}  // namespace
+}  // namespace gw::test::clone_cases

@@ -11,7 +11,7 @@
 #include "gatewright/ops/random.h"
 #include "gatewright/routing/load.h"
 
-namespace {
+namespace gw::test::collapse_drill_slow_cases {
 
 constexpr int64_t kExperts = 8, kWidth = 16, kTokens = 256, kSteps = 2000, kEvery = 10;
 constexpr double kEven = 0.9, kRate = 0.1;
@@ -175,4 +175,4 @@ TEST(CollapseDrill, SlowTheTableInTheDocumentsHolds) {
     EXPECT_GE(outcomes[works].load, 0) << works;
 }
 
-}  // namespace
+}  // namespace gw::test::collapse_drill_slow_cases

@@ -8,7 +8,7 @@
 #include "gatewright/ops/random.h"
 #include "tests/routing/parts.h"
 
-namespace {
+namespace gw::test::conformance_cases {
 
 using namespace gw::test;
 
@@ -126,4 +126,4 @@ TEST(WeightStore, IsReleasedWhenAnExpertThrows) {
   }
 }
 
-}  // namespace
+}  // namespace gw::test::conformance_cases

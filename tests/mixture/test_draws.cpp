@@ -8,7 +8,7 @@
 #include "gatewright/ops/random.h"
 #include "gatewright/routing/load.h"
 
-namespace {
+namespace gw::test::draws_cases {
 
 constexpr int64_t kTokens = 48, kExperts = 4, kWidth = 6;
 
@@ -131,4 +131,4 @@ TEST(LayerDraws, GoOnAfterSavingAndStartAgain) {
   EXPECT_FALSE(weights(*one).equal(first));
 }
 
-}  // namespace
+}  // namespace gw::test::draws_cases

@@ -10,7 +10,7 @@
 #include "gatewright/ops/random.h"
 #include "tests/routing/parts.h"
 
-namespace {
+namespace gw::test::execution_cases {
 
 using gw::Json;
 
@@ -130,4 +130,4 @@ TEST(Pass, TwoThreadsRunOneLayerWithTapsDrawsAndModesOfTheirOwn) {
   EXPECT_EQ(first.foreign + second.foreign, 0);
 }
 
-}  // namespace
+}  // namespace gw::test::execution_cases

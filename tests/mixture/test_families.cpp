@@ -8,7 +8,7 @@
 #include "gatewright/routing/families.h"
 #include "gatewright/routing/plan.h"
 
-namespace {
+namespace gw::test::families_cases {
 
 constexpr int64_t kWidth = 6, kTokens = 7;
 
@@ -156,4 +156,4 @@ TEST(FamilyChanges, AreMergedIntoTables) {
                gw::ValueError);
 }
 
-}  // namespace
+}  // namespace gw::test::families_cases

@@ -7,7 +7,7 @@
 #include "gatewright/ops/quantised.h"
 #include "gatewright/ops/random.h"
 
-namespace {
+namespace gw::test::held_weights_cases {
 
 using gw::Json;
 
@@ -118,4 +118,4 @@ TEST(HeldWeightsOptions, GroupsAreMultiplesOf64) {
   EXPECT_NO_THROW(layer_of("int8", true, "softmax_top_k", 64));
 }
 
-}  // namespace
+}  // namespace gw::test::held_weights_cases

@@ -11,7 +11,7 @@
 #include "gatewright/routing/load.h"
 #include "tests/routing/parts.h"
 
-namespace {
+namespace gw::test::low_precision_cases {
 
 using gw::Json;
 using gw::test::has_trait;
@@ -238,4 +238,4 @@ TEST(Tokens, OfTheWrongKindAreRefusedInWords) {
   EXPECT_EQ(f32->forward(x.view({2, kTokens / 2, kWidth}).flatten(0, 1)).y.size(0), kTokens);
 }
 
-}  // namespace
+}  // namespace gw::test::low_precision_cases

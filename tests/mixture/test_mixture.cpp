@@ -5,7 +5,7 @@
 #include "gatewright/ops/random.h"
 #include "gatewright/routing/load.h"
 
-namespace {
+namespace gw::test::mixture_cases {
 
 gw::Json base(const std::string& bank) {
   gw::Json json{{"experts", 4}, {"in", 6}, {"seed", 3}, {"bank", {{"part", bank}}}};
@@ -169,4 +169,4 @@ TEST(Mixture, RefusesWhatDoesNotFit) {
   EXPECT_THROW(mixture->forward(at::full({3, 6}, std::nan(""), at::kDouble)), gw::NumericError);
 }
 
-}  // namespace
+}  // namespace gw::test::mixture_cases

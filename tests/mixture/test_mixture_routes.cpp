@@ -9,7 +9,7 @@
 #include "gatewright/routing/replayer.h"
 #include "tests/runs/scratch.h"
 
-namespace {
+namespace gw::test::mixture_routes_cases {
 
 using gw::test::Scratch;
 
@@ -74,4 +74,4 @@ TEST(MixtureRoutes, AnUntouchedRouterIsReplayedToTheBit) {
   for (size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(got[i].equal(expected[i])) << i;
 }
 
-}  // namespace
+}  // namespace gw::test::mixture_routes_cases

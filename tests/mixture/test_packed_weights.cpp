@@ -7,7 +7,7 @@
 #include "gatewright/ops/random.h"
 #include "tests/support/weight_writers.h"
 
-namespace {
+namespace gw::test::packed_weights_cases {
 
 std::shared_ptr<gw::Mixture> layer() {
   return gw::Mixture::from_json({{"in", 16},
@@ -68,4 +68,4 @@ TEST(PackedWeights, ServeInInferenceMode) {
   EXPECT_TRUE(at::isfinite(made->forward(gw::ops::normal(gw::Rng(1), {8, 16}, 0, 1)).y).all().item<bool>());
 }
 
-}  // namespace
+}  // namespace gw::test::packed_weights_cases

@@ -6,7 +6,7 @@
 #include "gatewright/ops/random.h"
 #include "gatewright/routing/load.h"
 
-namespace {
+namespace gw::test::routers_cases {
 
 constexpr int64_t kTokens = 12, kExperts = 4, kWidth = 6;
 
@@ -151,4 +151,4 @@ TEST(Mixture, BalancersTakeOptions) {
   EXPECT_NEAR(a.item<double>(), 200 * b.item<double>(), 1e-12);
 }
 
-}  // namespace
+}  // namespace gw::test::routers_cases

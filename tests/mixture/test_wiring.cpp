@@ -9,7 +9,7 @@
 #include "gatewright/routing/load.h"
 #include "tests/support/ranks.h"
 
-namespace {
+namespace gw::test::wiring_cases {
 
 constexpr int64_t kWidth = 6;
 
@@ -173,4 +173,4 @@ TEST(Ranks, AMixtureOverTwoRanksTrainsLikeOne) {
   EXPECT_GT(bias[0].abs().sum().item<double>(), 0);
 }
 
-}  // namespace
+}  // namespace gw::test::wiring_cases

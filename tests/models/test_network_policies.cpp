@@ -12,7 +12,7 @@
 #include "gatewright/ops/random.h"
 #include "tests/support/weight_writers.h"
 
-namespace {
+namespace gw::test::network_policies_cases {
 
 using gw::Network;
 
@@ -190,4 +190,4 @@ TEST(NetworkBatches, NoImagesAndOneImageGiveAsManyAnswers) {
   }
 }
 
-}  // namespace
+}  // namespace gw::test::network_policies_cases

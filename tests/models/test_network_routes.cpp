@@ -9,7 +9,7 @@
 #include "gatewright/routing/replayer.h"
 #include "tests/runs/scratch.h"
 
-namespace {
+namespace gw::test::network_routes_cases {
 
 using gw::Network;
 using gw::test::Scratch;
@@ -81,4 +81,4 @@ INSTANTIATE_TEST_SUITE_P(Routings, NetworkRoutes,
                            return std::string(test.param.first) + "_" + test.param.second;
                          });
 
-}  // namespace
+}  // namespace gw::test::network_routes_cases

@@ -9,7 +9,7 @@
 #include "gatewright/models/network.h"
 #include "gatewright/ops/random.h"
 
-namespace {
+namespace gw::test::pass_cases {
 
 at::Tensor images(uint64_t seed) { return gw::ops::uniform(gw::Rng(seed), {6, 3, 16, 16}, 0, 1); }
 
@@ -92,4 +92,4 @@ TEST_P(ExplicitPass, DecisionsNameTheirLayers) {
 INSTANTIATE_TEST_SUITE_P(Routings, ExplicitPass, testing::Values("image", "layer"),
                          [](const auto& test) { return test.param; });
 
-}  // namespace
+}  // namespace gw::test::pass_cases

@@ -13,7 +13,7 @@
 #include "tests/fuzz/check_safetensors.h"
 #include "tests/fuzz/replay.h"
 
-namespace {
+namespace gw::test::safetensors_cases {
 
 const std::string kGolden = std::string(GW_SOURCE_ROOT) + "tests/models/golden/";
 const std::string kCorpus = std::string(GW_SOURCE_ROOT) + "tests/fuzz/corpus/safetensors/";
@@ -254,4 +254,4 @@ TEST(SafetensorsFuzz, CorpusAndItsMutationsAreReadOrRefused) {
   EXPECT_GE(counts.refused, 5000);
 }
 
-}  // namespace
+}  // namespace gw::test::safetensors_cases

@@ -9,7 +9,7 @@
 #include "gatewright/ops/frozen.h"
 #include "gatewright/ops/random.h"
 
-namespace {
+namespace gw::test::sparse_execution_cases {
 
 using gw::Execution;
 using gw::Network;
@@ -193,4 +193,4 @@ TEST(Network, ScoresStayDifferentiableOnlyWhenRecorded) {
   EXPECT_TRUE(network->forward(x).plans.front().plan.weight.requires_grad());
 }
 
-}  // namespace
+}  // namespace gw::test::sparse_execution_cases

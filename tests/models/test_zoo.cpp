@@ -11,7 +11,7 @@
 #include "gatewright/models/network.h"
 #include "gatewright/ops/random.h"
 
-namespace {
+namespace gw::test::zoo_cases {
 
 using gw::Json;
 using gw::Network;
@@ -238,4 +238,4 @@ TEST(Zoo, VggIsThePublishedStructure) {
   for (const int64_t size : {32, 64}) expect_structure("vgg16_bn", R"({"width":4})", size, vgg);
 }
 
-}  // namespace
+}  // namespace gw::test::zoo_cases

@@ -10,7 +10,7 @@
 #include "gatewright/ops/random.h"
 #include "tests/support/gradcheck.h"
 
-namespace {
+namespace gw::test::activation_cases {
 
 using gw::ops::ActivationFunction;
 using gw::ops::FfnWeights;
@@ -270,4 +270,4 @@ TEST(FusedActivation, WorksOnQuantisedWeights) {
   }
 }
 
-}  // namespace
+}  // namespace gw::test::activation_cases

@@ -7,7 +7,7 @@
 #include "gatewright/ops/random.h"
 #include "tests/support/gradcheck.h"
 
-namespace {
+namespace gw::test::bucket_norm_cases {
 
 using at::Tensor;
 using gw::ops::NormParameters;
@@ -238,4 +238,4 @@ TEST(BucketNorm, RefusesSecondDerivatives) {
   EXPECT_THROW(torch::autograd::grad({(y * y).sum()}, {x}, {}, true, /*create_graph=*/true), gw::ValueError);
 }
 
-}  // namespace
+}  // namespace gw::test::bucket_norm_cases

@@ -8,7 +8,7 @@
 #include "gatewright/ops/random.h"
 #include "tests/support/gradcheck.h"
 
-namespace {
+namespace gw::test::conv_cases {
 
 using gw::Rng;
 using gw::ops::ConvShape;
@@ -79,4 +79,4 @@ TEST(Conv, SecondDerivativesAreRefused) {
   EXPECT_THROW(torch::autograd::grad({(y * y).sum()}, {w}, {}, true, /*create_graph=*/true), gw::ValueError);
 }
 
-}  // namespace
+}  // namespace gw::test::conv_cases

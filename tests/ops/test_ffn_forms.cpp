@@ -9,7 +9,7 @@
 #include "gatewright/ops/random.h"
 #include "tests/support/gradcheck.h"
 
-namespace {
+namespace gw::test::ffn_forms_cases {
 
 using gw::ops::FfnOptions;
 using gw::ops::FfnWeights;
@@ -189,4 +189,4 @@ TEST(NothingToSum, IsNotQuantised) {
   }
 }
 
-}  // namespace
+}  // namespace gw::test::ffn_forms_cases

@@ -9,7 +9,7 @@
 #include "gatewright/ops/random.h"
 #include "tests/support/weight_writers.h"
 
-namespace {
+namespace gw::test::kept_cases {
 
 using gw::ops::FrozenParameters;
 
@@ -169,4 +169,4 @@ TEST(Kept, SeveralThreadsAskAtOnce) {
   }
 }
 
-}  // namespace
+}  // namespace gw::test::kept_cases

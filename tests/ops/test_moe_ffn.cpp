@@ -10,7 +10,7 @@
 #include "gatewright/ops/random.h"
 #include "tests/support/gradcheck.h"
 
-namespace {
+namespace gw::test::moe_ffn_cases {
 
 using gw::ops::FfnOptions;
 using gw::ops::FfnWeights;
@@ -256,4 +256,4 @@ TEST(MoeFfn, MistakesAreNamed) {
   EXPECT_THROW(torch::autograd::grad({c().sum()}, {c.x}, {}, true, true), gw::ValueError);
 }
 
-}  // namespace
+}  // namespace gw::test::moe_ffn_cases

@@ -10,7 +10,7 @@
 #include "gatewright/ops/quantised.h"
 #include "gatewright/ops/random.h"
 
-namespace {
+namespace gw::test::moe_ffn_fuzz_cases {
 
 using gw::Rng;
 
@@ -129,4 +129,4 @@ TEST(MoeFfnFuzz, EveryMistakeIsRefusedOrAnswered) {
   EXPECT_GT(refused, 1000);
 }
 
-}  // namespace
+}  // namespace gw::test::moe_ffn_fuzz_cases

@@ -5,7 +5,7 @@
 #include "gatewright/ops/quantised.h"
 #include "gatewright/ops/random.h"
 
-namespace {
+namespace gw::test::quantised_cases {
 
 using gw::ops::FfnWeights;
 
@@ -237,4 +237,4 @@ TEST(Quantised, MistakesAreNamed) {
                gw::ValueError);
 }
 
-}  // namespace
+}  // namespace gw::test::quantised_cases

@@ -6,7 +6,7 @@
 #include "gatewright/ops/random.h"
 #include "gatewright/ops/squared_norm.h"
 
-namespace {
+namespace gw::test::squared_norm_cases {
 
 using gw::ops::squared_norm;
 
@@ -36,4 +36,4 @@ TEST(SquaredNorm, TheSameBitsForAnyNumberOfThreads) {
   EXPECT_NEAR(one, values.to(at::kDouble).square().sum().item<double>(), 1e-6);
 }
 
-}  // namespace
+}  // namespace gw::test::squared_norm_cases

@@ -9,7 +9,7 @@
 #include "gatewright/ops/straight_through.h"
 #include "tests/support/gradcheck.h"
 
-namespace {
+namespace gw::test::straight_through_cases {
 
 using at::Tensor;
 using gw::ops::apply_route_weight;
@@ -117,4 +117,4 @@ TEST(RouteWeight, BitsDoNotDependOnThreads) {
   EXPECT_TRUE(at::equal(got[0], got[1]));
 }
 
-}  // namespace
+}  // namespace gw::test::straight_through_cases

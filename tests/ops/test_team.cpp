@@ -3,7 +3,7 @@
 
 #include "gatewright/ops/team.h"
 
-namespace {
+namespace gw::test::team_cases {
 
 constexpr int64_t kValues = int64_t{24} << 20;  // 96 MB: large enough to be lent back while free
 
@@ -26,4 +26,4 @@ TEST(Pool, BlocksInUseAreNobodyElses) {
   EXPECT_EQ(b.sum(at::kDouble).item<double>(), 2.0 * kValues);
 }
 
-}  // namespace
+}  // namespace gw::test::team_cases

@@ -5,7 +5,7 @@
 #include "gatewright/ops/top_k.h"
 #include "tests/support/gradcheck.h"
 
-namespace {
+namespace gw::test::top_k_cases {
 
 TEST(TopK, EqualsLibtorch) {
   const auto s = gw::ops::normal(gw::Rng(1), {300, 33}, 0, 1);
@@ -85,4 +85,4 @@ TEST(TopK, MistakesAreNamed) {
   EXPECT_EQ(gw::ops::top_k(s.narrow(0, 0, 0), 2).expert.sizes(), (std::vector<int64_t>{0, 2}));
 }
 
-}  // namespace
+}  // namespace gw::test::top_k_cases

@@ -13,7 +13,7 @@
 using namespace gw;
 using namespace gw::test;
 
-namespace {
+namespace gw::test::check_run_cases {
 
 // The middle arm's weights grow a thousandfold with every step.
 constexpr const char* kBody = R"(
@@ -155,4 +155,4 @@ routes = { record = true }
   EXPECT_NE(one.find("<dd>a machine</dd>"), std::string::npos);
 }
 
-}  // namespace
+}  // namespace gw::test::check_run_cases

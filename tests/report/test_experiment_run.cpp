@@ -15,7 +15,7 @@
 using namespace gw;
 using namespace gw::test;
 
-namespace {
+namespace gw::test::experiment_run_cases {
 
 constexpr const char* kBody = R"(
 title = "rates"
@@ -139,4 +139,4 @@ TEST(ExperimentRun, ReportRefusesCurvesOfUnequalLength) {
   EXPECT_TRUE(std::isnan(rates.curves[0].slope));
 }
 
-}  // namespace
+}  // namespace gw::test::experiment_run_cases

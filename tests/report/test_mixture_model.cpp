@@ -9,7 +9,7 @@
 #include "gatewright/report/mixture_report.h"
 #include "tests/likelihood/samples.h"
 
-namespace {
+namespace gw::test::mixture_model_cases {
 
 using gw::CsvTable;
 using gw::likelihood::FitRequest;
@@ -249,4 +249,4 @@ TEST(MixtureModel, RangesOfExperts) {
     EXPECT_THROW(gw::parse_range(text), gw::ValueError) << text;
 }
 
-}  // namespace
+}  // namespace gw::test::mixture_model_cases

@@ -6,7 +6,7 @@
 
 using namespace gw;
 
-namespace {
+namespace gw::test::png_cases {
 
 uint32_t big_endian(const std::string& bytes, size_t at) {
   uint32_t value = 0;
@@ -54,7 +54,7 @@ std::vector<uint8_t> decode(const std::string& png, size_t channels, size_t heig
   return pixels;
 }
 
-}  // namespace
+}  // namespace gw::test::png_cases
 
 TEST(Png, RoundTrip) {
   for (size_t channels : {1u, 3u}) {

@@ -15,7 +15,7 @@
 using namespace gw;
 using namespace gw::test;
 
-namespace {
+namespace gw::test::report_cases {
 
 const char* const kHostile = "</title><script>alert(1)</script>\" onload='x' &amp; \x01\xff";
 
@@ -45,7 +45,7 @@ FixtureRun small_run() {
   return run;
 }
 
-}  // namespace
+}  // namespace gw::test::report_cases
 
 TEST(Report, CheckPageIsWellFormedAndHasItsNumbers) {
   Scratch scratch;

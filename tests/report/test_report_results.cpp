@@ -7,7 +7,7 @@
 #include "tests/runs/fixture_runs.h"
 #include "tests/runs/scratch.h"
 
-namespace {
+namespace gw::test::report_results_cases {
 
 using namespace gw;
 using namespace gw::test;
@@ -26,4 +26,4 @@ TEST(ReportResults, StandOnThePage) {
   EXPECT_NE(page.find(">E1<"), std::string::npos);
 }
 
-}  // namespace
+}  // namespace gw::test::report_results_cases

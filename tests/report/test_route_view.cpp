@@ -17,7 +17,7 @@ using namespace gw;
 using gw::test::read_file;
 using gw::test::Scratch;
 
-namespace {
+namespace gw::test::route_view_cases {
 
 at::Tensor ids(const std::vector<int64_t>& values) { return at::tensor(values, at::kLong); }
 
@@ -80,7 +80,7 @@ double cell(const Json& view, const char* layer, const char* phase, const char* 
   return std::nan("");
 }
 
-}  // namespace
+}  // namespace gw::test::route_view_cases
 
 TEST(RouteView, SumsUpLayersPhasesAndPurposes) {
   const Scratch scratch;

@@ -5,7 +5,7 @@
 #include "gatewright/routing/select.h"
 #include "tests/routing/parts.h"
 
-namespace {
+namespace gw::test::bad_input_cases {
 
 using gw::Json;
 using namespace gw::test;
@@ -150,4 +150,4 @@ TEST(BadInput, MoreExpertsThanThereAre) {
   }
 }
 
-}  // namespace
+}  // namespace gw::test::bad_input_cases

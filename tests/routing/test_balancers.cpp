@@ -4,7 +4,7 @@
 #include "tests/routing/parts.h"
 #include "tests/support/gradcheck.h"
 
-namespace {
+namespace gw::test::balancers_cases {
 
 using namespace gw::test;
 
@@ -257,4 +257,4 @@ TEST(ReluL1, HoldsTheNumberOfExpertsPerToken) {
   EXPECT_NEAR(rows / static_cast<double>(seen), 1, 0.3);
 }
 
-}  // namespace
+}  // namespace gw::test::balancers_cases

@@ -6,7 +6,7 @@
 #include "tests/routing/parts.h"
 #include "tests/support/gradcheck.h"
 
-namespace {
+namespace gw::test::conformance_cases {
 
 using namespace gw::test;
 
@@ -307,4 +307,4 @@ TEST_P(GateConformance, NamesWhatItNeeds) {
 INSTANTIATE_TEST_SUITE_P(All, PolicyConformance, testing::ValuesIn(names("policies")), kPartName);
 INSTANTIATE_TEST_SUITE_P(All, GateConformance, testing::ValuesIn(names("gates")), kPartName);
 
-}  // namespace
+}  // namespace gw::test::conformance_cases

@@ -8,7 +8,7 @@
 
 #include "tests/routing/parts.h"
 
-namespace {
+namespace gw::test::conformance_extremes_cases {
 
 using namespace gw::test;
 
@@ -283,4 +283,4 @@ TEST_P(PolicyExtremes, EveryBalancersLossAndGradientStayFinite) {
 
 INSTANTIATE_TEST_SUITE_P(All, PolicyExtremes, testing::ValuesIn(names("policies")), kPartName);
 
-}  // namespace
+}  // namespace gw::test::conformance_extremes_cases

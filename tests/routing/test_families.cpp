@@ -7,7 +7,7 @@
 #include "gatewright/routing/families.h"
 #include "tests/routing/parts.h"
 
-namespace {
+namespace gw::test::families_cases {
 
 using gw::Json;
 using namespace gw::test;
@@ -123,4 +123,4 @@ TEST(Families, ClosedGroupsOfScoreZeroAreTheTransformersPort) {
   EXPECT_THROW(gw::family_policy("mixtrl"), gw::ValueError);
 }
 
-}  // namespace
+}  // namespace gw::test::families_cases

@@ -6,7 +6,7 @@
 #include "gatewright/ops/activation.h"
 #include "tests/routing/parts.h"
 
-namespace {
+namespace gw::test::gates_cases {
 
 using gw::Json;
 using namespace gw::test;
@@ -287,4 +287,4 @@ TEST(Grkan, MatchesTheRecursionWrittenOut) {
   EXPECT_THROW(f64("grkan", Json::object(), 3, 1), gw::ValueError);
 }
 
-}  // namespace
+}  // namespace gw::test::gates_cases

@@ -4,7 +4,7 @@
 #include "gatewright/routing/load.h"
 #include "gatewright/routing/plan.h"
 
-namespace {
+namespace gw::test::plan_cases {
 
 using gw::RoutingPlan;
 
@@ -51,4 +51,4 @@ TEST(Plan, GradientReachesTheWeights) {
   EXPECT_TRUE(g.equal(at::tensor({4.f, 0.f, 1.f, 2.f, 3.f, 5.f}).view({3, 2})));
 }
 
-}  // namespace
+}  // namespace gw::test::plan_cases

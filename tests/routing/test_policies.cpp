@@ -6,7 +6,7 @@
 #include "gatewright/routing/select.h"
 #include "tests/routing/parts.h"
 
-namespace {
+namespace gw::test::policies_cases {
 
 using gw::Json;
 using namespace gw::test;
@@ -289,4 +289,4 @@ TEST(Deepseek, GroupsMustFit) {
                gw::ValueError);  // one expert per group: no sum of two
 }
 
-}  // namespace
+}  // namespace gw::test::policies_cases

@@ -6,7 +6,7 @@
 #include "gatewright/routing/select.h"
 #include "tests/routing/parts.h"
 
-namespace {
+namespace gw::test::policy_options_cases {
 
 using gw::Json;
 using namespace gw::test;
@@ -167,4 +167,4 @@ TEST(SharedOptions, LocalGroupsHaveTheirOwnRoom) {
   EXPECT_TRUE(whole.token.equal(merged.token) && whole.weight.equal(merged.weight));
 }
 
-}  // namespace
+}  // namespace gw::test::policy_options_cases

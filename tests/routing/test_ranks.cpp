@@ -6,7 +6,7 @@
 #include "tests/support/gradcheck.h"
 #include "tests/support/ranks.h"
 
-namespace {
+namespace gw::test::ranks_cases {
 
 using namespace gw::test;
 using Case = std::pair<std::string, gw::Json>;
@@ -110,4 +110,4 @@ TEST(Ranks, ControllersMoveAlike) {
   }
 }
 
-}  // namespace
+}  // namespace gw::test::ranks_cases

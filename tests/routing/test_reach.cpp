@@ -3,7 +3,7 @@
 #include "gatewright/routing/reach.h"
 #include "tests/routing/parts.h"
 
-namespace {
+namespace gw::test::reach_cases {
 
 using namespace gw::test;
 
@@ -34,4 +34,4 @@ TEST(RouterReach, TellsALivingLossFromTheThreeDeadKinds) {
   EXPECT_EQ(complaint(loss, router->parameters()), "");
 }
 
-}  // namespace
+}  // namespace gw::test::reach_cases

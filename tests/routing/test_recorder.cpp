@@ -15,7 +15,7 @@
 #include "gatewright/routing/replayer.h"
 #include "tests/runs/scratch.h"
 
-namespace {
+namespace gw::test::recorder_cases {
 
 using gw::RoutePhase;
 using gw::RoutePurpose;
@@ -74,7 +74,7 @@ void expect_part(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
-}  // namespace
+}  // namespace gw::test::recorder_cases
 
 TEST(RouteStats, NumbersOfEvenCollapsedAndDroppedLoads) {
   gw::RouteStats even, collapsed, dropped;

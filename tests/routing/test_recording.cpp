@@ -8,7 +8,7 @@
 #include "tests/fuzz/check_recording.h"
 #include "tests/fuzz/replay.h"
 
-namespace {
+namespace gw::test::recording_cases {
 
 using gw::RecordingReader;
 using gw::RoutingPlan;
@@ -229,4 +229,4 @@ TEST(Recording, RefusalsSayWhatIsWrong) {
   }
 }
 
-}  // namespace
+}  // namespace gw::test::recording_cases

@@ -8,7 +8,7 @@
 #include "gatewright/routing/transport.h"
 #include "tests/routing/parts.h"
 
-namespace {
+namespace gw::test::transport_cases {
 
 using namespace gw::test;
 
@@ -192,4 +192,4 @@ TEST(BalancedPolicies, LoadIsEvenWhileTrainingAndFreeAfterwards) {
   EXPECT_THROW(policy("sparse_transport", hasty)->plan(scores, true, gw::Rng(1)), gw::ValueError);
 }
 
-}  // namespace
+}  // namespace gw::test::transport_cases

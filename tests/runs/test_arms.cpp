@@ -13,7 +13,7 @@
 using namespace gw;
 using namespace gw::test;
 
-namespace {
+namespace gw::test::arms_cases {
 
 namespace fs = std::filesystem;
 
@@ -249,4 +249,4 @@ objective = { part = "adv_moe", steps = 1 }
   }
 }
 
-}  // namespace
+}  // namespace gw::test::arms_cases

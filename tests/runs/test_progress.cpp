@@ -8,7 +8,7 @@
 
 using namespace gw;
 
-namespace {
+namespace gw::test::progress_cases {
 
 /// A stream in memory and a clock that the test moves.
 struct Bench {
@@ -43,7 +43,7 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
-}  // namespace
+}  // namespace gw::test::progress_cases
 
 TEST(Progress, AStreamThatCannotBeWrittenEndsNothing) {
   std::FILE* full = std::fopen("/dev/full", "w");

@@ -11,7 +11,7 @@
 using namespace gw;
 using namespace gw::test;
 
-namespace {
+namespace gw::test::results_cases {
 
 const double kNan = std::numeric_limits<double>::quiet_NaN();
 
@@ -64,4 +64,4 @@ TEST(Results, DamageIsNamed) {
   part(refused([](Json& d) { d = 3; }), "expected \"curves\" at place");
 }
 
-}  // namespace
+}  // namespace gw::test::results_cases

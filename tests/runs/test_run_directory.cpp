@@ -11,7 +11,7 @@ using gw::test::read_file;
 using gw::test::Scratch;
 using gw::test::write_file;
 
-namespace {
+namespace gw::test::run_directory_cases {
 
 const Json kRecipe = {{"name", "tiny"}, {"train", {{"epochs", 2}, {"rate", 0.1}}}, {"data", {{"root", "a"}}}};
 
@@ -42,7 +42,7 @@ std::string message_of(F&& action) {
   return "no error";
 }
 
-}  // namespace
+}  // namespace gw::test::run_directory_cases
 
 TEST(RunDirectory, WritesRecipeRecordsAndEvents) {
   Scratch scratch;

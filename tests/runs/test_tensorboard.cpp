@@ -11,7 +11,7 @@ using gw::test::read_file;
 using gw::test::Scratch;
 using gw::test::write_file;
 
-namespace {
+namespace gw::test::tensorboard_cases {
 
 constexpr double kTime = 1700000000.25;
 
@@ -23,7 +23,7 @@ std::string hex(const std::string& bytes) {
 
 std::string scalar_frame(int64_t step) { return tfrecord_frame(encode_scalar_event(kTime, step, "a", 1.0f)); }
 
-}  // namespace
+}  // namespace gw::test::tensorboard_cases
 
 // Bytes written by golden_events.py with the reference implementation.
 TEST(Tensorboard, GoldenBytes) {

@@ -6,7 +6,7 @@
 #include "gatewright/train/robust/apgd.h"
 #include "tests/train/attack_victims.h"
 
-namespace {
+namespace gw::test::attack_loop_cases {
 
 using namespace gw::test;
 
@@ -124,4 +124,4 @@ TEST(Apgd, HalvesItsStepNearAPeak) {
   EXPECT_GT((gw::perturb(x, x, 100, 0.025, 0.1, total) - peak).abs().max().item<double>(), 0.01);
 }
 
-}  // namespace
+}  // namespace gw::test::attack_loop_cases

@@ -9,7 +9,7 @@
 #include "gatewright/train/robust/trades.h"
 #include "tests/train/attack_victims.h"
 
-namespace {
+namespace gw::test::attack_mode_cases {
 
 gw::NetworkOptions options() {
   gw::NetworkOptions o;
@@ -84,4 +84,4 @@ TEST(EnsembleOptions, TooFewClassesAreRefusedBeforeWorkWithTheRemedy) {
   }
 }
 
-}  // namespace
+}  // namespace gw::test::attack_mode_cases

@@ -6,7 +6,7 @@
 #include "gatewright/train/robust/attack_loop.h"
 #include "tests/train/attack_victims.h"
 
-namespace {
+namespace gw::test::attacks_closed_form_cases {
 
 using namespace gw::test;
 using gw::Json;
@@ -288,4 +288,4 @@ TEST(AttacksOptions, RefusesContradictions) {
   EXPECT_THROW(attack("apgd_dlr", {}, 0.1, victim, x, y), gw::ValueError);
 }
 
-}  // namespace
+}  // namespace gw::test::attacks_closed_form_cases

@@ -9,7 +9,7 @@
 #include "gatewright/train/robust/attack_loop.h"
 #include "tests/train/attack_victims.h"
 
-namespace {
+namespace gw::test::attacks_conformance_cases {
 
 using namespace gw::test;
 using gw::Json;
@@ -180,4 +180,4 @@ TEST(AttackCatalogue, HoldsWhatIsDocumented) {
     EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;
 }
 
-}  // namespace
+}  // namespace gw::test::attacks_conformance_cases

@@ -9,7 +9,7 @@
 #include "gatewright/models/model.h"
 #include "tests/train/small_run.h"
 
-namespace {
+namespace gw::test::budget_cases {
 
 using namespace gw::test;
 using gw::Json;
@@ -164,4 +164,4 @@ TEST(Budget, RunsWithoutOneAreDescribedAsBefore) {
   EXPECT_EQ(config_with({{"examples", 60}}).document().at("budget"), (Json{{"examples", 60}}));
 }
 
-}  // namespace
+}  // namespace gw::test::budget_cases

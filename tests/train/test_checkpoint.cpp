@@ -9,7 +9,7 @@
 #include "gatewright/base/file.h"
 #include "tests/train/small_run.h"
 
-namespace {
+namespace gw::test::checkpoint_cases {
 
 using namespace gw::test;
 using gw::Json;
@@ -52,7 +52,7 @@ void expect_part(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
-}  // namespace
+}  // namespace gw::test::checkpoint_cases
 
 TEST(Checkpoint, HoldsWeightsPositionAndConfig) {
   const auto a = network_of(2, 4, 3, 1), b = network_of(2, 4, 3, 2);

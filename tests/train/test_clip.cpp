@@ -10,7 +10,7 @@
 #include "gatewright/ops/squared_norm.h"
 #include "tests/train/small_run.h"
 
-namespace {
+namespace gw::test::clip_cases {
 
 using namespace gw::test;
 using gw::clipped;
@@ -116,4 +116,4 @@ TEST(Clip, ARunKeepsTheLimitsOfItsRouterAndItsExperts) {
   }
 }
 
-}  // namespace
+}  // namespace gw::test::clip_cases

@@ -7,7 +7,7 @@
 #include "gatewright/train/evaluate.h"
 #include "tests/train/small_run.h"
 
-namespace {
+namespace gw::test::evaluate_cases {
 
 using namespace gw::test;
 using gw::Json;
@@ -51,7 +51,7 @@ int64_t total(const std::vector<std::vector<int64_t>>& table) {
   return sum;
 }
 
-}  // namespace
+}  // namespace gw::test::evaluate_cases
 
 TEST(Evaluate, WorstCaseIsBelowEveryAttackAndAllIsCounted) {
   auto& network = trained().network();

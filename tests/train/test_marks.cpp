@@ -12,7 +12,7 @@
 #include "gatewright/train/interval.h"
 #include "tests/runs/scratch.h"
 
-namespace {
+namespace gw::test::marks_cases {
 
 using gw::ArmResult;
 using gw::Curve;
@@ -220,4 +220,4 @@ TEST(BadMarks, NamesThatNoRunLeavesAreRefused) {
               "unknown curve \"train.los\"; did you mean \"train.loss\"?");
 }
 
-}  // namespace
+}  // namespace gw::test::marks_cases

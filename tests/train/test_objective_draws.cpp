@@ -10,7 +10,7 @@
 #include "gatewright/train/optimizer.h"
 #include "tests/train/small_run.h"
 
-namespace {
+namespace gw::test::objective_draws_cases {
 
 using namespace gw::test;
 
@@ -55,4 +55,4 @@ TEST_P(ObjectiveDraws, AreThoseOfTheStep) {
 const auto kName = [](const auto& objective) { return objective.param; };
 INSTANTIATE_TEST_SUITE_P(All, ObjectiveDraws, testing::Values("natural", "trades", "adv_moe"), kName);
 
-}  // namespace
+}  // namespace gw::test::objective_draws_cases

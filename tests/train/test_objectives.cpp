@@ -15,7 +15,7 @@
 #include "gatewright/train/robust/trades.h"
 #include "tests/train/small_run.h"
 
-namespace {
+namespace gw::test::objectives_cases {
 
 using namespace gw::test;
 using gw::Json;
@@ -217,7 +217,7 @@ void alternating(const std::string& target) {
   EXPECT_EQ(report.load[0] + report.load[1], 12);
 }
 
-}  // namespace
+}  // namespace gw::test::objectives_cases
 
 TEST(Objectives, AdvMoeAlternatesWithLabels) { alternating("label_mod_n"); }
 TEST(Objectives, AdvMoeAlternatesBilevel) { alternating("bilevel"); }

@@ -11,7 +11,7 @@
 #include "gatewright/train/optimizer.h"
 #include "gatewright/train/schedule.h"
 
-namespace {
+namespace gw::test::optimizers_cases {
 
 using gw::Json;
 
@@ -233,4 +233,4 @@ TEST(Schedules, RefuseWhatMakesNoSense) {
   EXPECT_THROW(schedule({{"gamma", 2}}), gw::ValueError);
 }
 
-}  // namespace
+}  // namespace gw::test::optimizers_cases

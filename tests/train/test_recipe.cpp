@@ -12,7 +12,7 @@
 #include "tests/fuzz/replay.h"
 #include "tests/train/small_run.h"
 
-namespace {
+namespace gw::test::recipe_cases {
 
 using gw::Json;
 using gw::test::Scratch;
@@ -82,7 +82,7 @@ gw::MarkResult judged(const gw::Mark& m, const std::vector<gw::ArmResult>& resul
 const std::vector<gw::ArmResult> kResults = {
     {"a", 0, {{"x", 0.5}}}, {"a", 1, {{"x", 0.7}}}, {"b", 0, {{"x", 0.25}}}, {"b", 1, {{"x", 0.1}}}};
 
-}  // namespace
+}  // namespace gw::test::recipe_cases
 
 TEST(Recipe, MergesDefaultsThenSizeThenArmThenArmAtSizeThenOverrides) {
   const auto recipe = recipe_of(kBody);

@@ -8,7 +8,7 @@
 #include "gatewright/routing/recording_reader.h"
 #include "tests/train/small_run.h"
 
-namespace {
+namespace gw::test::route_recording_cases {
 
 using namespace gw::test;
 using gw::Json;
@@ -75,7 +75,7 @@ void expect_part(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
-}  // namespace
+}  // namespace gw::test::route_recording_cases
 
 TEST(RouteRecording, ARecordedRunReplaysToTheBit) {
   for (const auto& [objective, routing] :

@@ -9,7 +9,7 @@
 #include "gatewright/base/registry.h"
 #include "tests/train/small_run.h"
 
-namespace {
+namespace gw::test::router_sweep_cases {
 
 using namespace gw::test;
 using gw::Json;
@@ -332,4 +332,4 @@ TEST(Tasks, ATableOfNumbersIsLearnt) {
       << "a root in the steps' records too";
 }
 
-}  // namespace
+}  // namespace gw::test::router_sweep_cases

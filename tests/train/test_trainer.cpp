@@ -13,7 +13,7 @@
 #include "gatewright/base/file.h"
 #include "tests/train/small_run.h"
 
-namespace {
+namespace gw::test::trainer_cases {
 
 using namespace gw::test;
 using gw::Json;
@@ -124,7 +124,7 @@ void expect_loads(const std::string& path, const gw::TrainConfig& config) {
   for (const auto& p : network->parameters()) EXPECT_TRUE(at::isfinite(p).all().item<bool>());
 }
 
-}  // namespace
+}  // namespace gw::test::trainer_cases
 
 TEST(Trainer, TheSameConfigGivesTheSameBits) {
   auto config = small_config(small_objective("adv_moe"));

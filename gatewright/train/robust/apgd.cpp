@@ -43,7 +43,7 @@ void replace(const at::Tensor& takes, Iterate& old, const Iterate& by) {
 }
 
 /// Step lengths of the samples and what decides when they halve.
-struct Schedule {
+struct StepSizes {
   at::Tensor step;         ///< [B]
   at::Tensor rises;        ///< [B] steps since the last checkpoint in which the loss rose
   at::Tensor last_best;    ///< [B] best loss at the last checkpoint
@@ -87,22 +87,22 @@ Candidates apgd(const SampleObjective& objective, const at::Tensor& x, const at:
   Iterate best = now;
   Candidates worst = now;
   at::Tensor previous = now.images;
-  Schedule schedule{at::full_like(now.loss, 2 * epsilon), at::zeros_like(now.loss), now.loss,
-                    at::zeros_like(now.margin, at::kBool), 0};
+  StepSizes sizes{at::full_like(now.loss, 2 * epsilon), at::zeros_like(now.loss), now.loss,
+                  at::zeros_like(now.margin, at::kBool), 0};
   for (int64_t done = 1; done <= steps; ++done) {
     const double momentum = done == 1 ? 1.0 : kMomentum;
     const at::Tensor ahead =
-        project(now.images + schedule.step.view({-1, 1, 1, 1}) * now.gradient.sign(), x, epsilon);
+        project(now.images + sizes.step.view({-1, 1, 1, 1}) * now.gradient.sign(), x, epsilon);
     const at::Tensor target =
         now.images + momentum * (ahead - now.images) + (1 - momentum) * (now.images - previous);
     Iterate next = visit(objective, project(target, x, epsilon), done < steps);
-    schedule.rises = schedule.rises + (next.loss > now.loss);
+    sizes.rises = sizes.rises + (next.loss > now.loss);
     previous = now.images;
     replace(next.loss > best.loss, best, next);
     keep_worst(worst, next);
     now = next;
     if (std::binary_search(checkpoints.begin(), checkpoints.end(), done))
-      replace(schedule.halve(done, best.loss), now, best);
+      replace(sizes.halve(done, best.loss), now, best);
   }
   return worst;
 }
