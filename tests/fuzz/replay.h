@@ -58,7 +58,7 @@ inline ReplayCounts replay(const std::string& name, int mutants,
   for (const auto& entry : std::filesystem::directory_iterator(directory))
     files.push_back(entry.path().string());
   std::sort(files.begin(), files.end());  // a directory has no order: mutants must not depend on it
-  for (const auto& file : files) corpus.push_back(read_file(file, 1 << 20));
+  for (const auto& file : files) corpus.push_back(gw::read_file(file, 1 << 20));
   ReplayCounts counts;
   const auto count = [&](std::string_view bytes) { ++(check(bytes) ? counts.accepted : counts.refused); };
   for (const auto& bytes : corpus) count(bytes);

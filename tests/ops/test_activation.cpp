@@ -1,5 +1,6 @@
 // Activations by name: what their text may say, value by value as an op, and inside the fused experts.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include "gatewright/base/error.h"
@@ -191,7 +192,9 @@ TEST(FusedActivation, EqualsSingleOperationsInEveryForm) {
         const auto got = mine[i].grad(), w = theirs[i].grad();
         EXPECT_LT((got - w).abs().max().item<double>(), 1e-11 * std::max(1.0, w.abs().max().item<double>()))
             << name << " input " << i << " form " << form;
-        if (i == 5) EXPECT_GT(w.abs().max().item<double>(), 1e-3) << name << ": nothing is learned here";
+        if (i == 5) {
+          EXPECT_GT(w.abs().max().item<double>(), 1e-3) << name << ": nothing is learned here";
+        }
       }
     }
   }

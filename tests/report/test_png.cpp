@@ -54,8 +54,6 @@ std::vector<uint8_t> decode(const std::string& png, size_t channels, size_t heig
   return pixels;
 }
 
-}  // namespace gw::test::png_cases
-
 TEST(Png, RoundTrip) {
   for (size_t channels : {1u, 3u}) {
     std::vector<uint8_t> pixels(channels * 5 * 7);
@@ -70,3 +68,5 @@ TEST(Png, RefusesWhatIsNoImage) {
   EXPECT_THROW(encode_png({1}, 1, 1, 2), ValueError);
   EXPECT_THROW(encode_png({1}, 1, int64_t{1} << 62, 4), ValueError);
 }
+
+}  // namespace gw::test::png_cases

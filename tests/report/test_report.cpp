@@ -45,8 +45,6 @@ FixtureRun small_run() {
   return run;
 }
 
-}  // namespace gw::test::report_cases
-
 TEST(Report, CheckPageIsWellFormedAndHasItsNumbers) {
   Scratch scratch;
   write_fixture_check(scratch / "check");
@@ -360,3 +358,5 @@ TEST(ReportData, RunsOfACheckAreInNaturalOrder) {
   EXPECT_EQ(read_run(runs[1]).label(), "b, seed 2");
   EXPECT_EQ(read_run(runs[2]).label(), "b, seed 10");
 }
+
+}  // namespace gw::test::report_cases

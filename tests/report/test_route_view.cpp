@@ -80,8 +80,6 @@ double cell(const Json& view, const char* layer, const char* phase, const char* 
   return std::nan("");
 }
 
-}  // namespace gw::test::route_view_cases
-
 TEST(RouteView, SumsUpLayersPhasesAndPurposes) {
   const Scratch scratch;
   write_recording(scratch.path());
@@ -295,3 +293,5 @@ TEST(ReportRoutes, SectionHasTheRecordingsNumbers) {
   EXPECT_TRUE(has("<strong>From first to second</strong>"));
   EXPECT_FALSE(has("lost"));
 }
+
+}  // namespace gw::test::route_view_cases

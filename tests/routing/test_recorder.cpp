@@ -74,8 +74,6 @@ void expect_part(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
-}  // namespace gw::test::recorder_cases
-
 TEST(RouteStats, NumbersOfEvenCollapsedAndDroppedLoads) {
   gw::RouteStats even, collapsed, dropped;
   even.add(gw::make_plan(at::arange(8).remainder(4).view({8, 1}), at::ones({8, 1}), 4));
@@ -302,3 +300,5 @@ TEST(Replay, SaysWhatDoesNotFit) {
   expect_part(refusal([&] { gw::RouteReplayer(scratch / "absent", {}); }), "No such file");
   expect_part(refusal([&] { gw::RouteReplayer(scratch.path(), {}); }), "expected a regular file");
 }
+
+}  // namespace gw::test::recorder_cases

@@ -43,8 +43,6 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
-}  // namespace gw::test::progress_cases
-
 TEST(Progress, AStreamThatCannotBeWrittenEndsNothing) {
   std::FILE* full = std::fopen("/dev/full", "w");
   ASSERT_NE(full, nullptr);
@@ -187,3 +185,5 @@ TEST(Progress, NeedsAClockAndNoColourIsKept) {
   ::unsetenv("NO_COLOR");
   EXPECT_EQ(options.terminal && options.columns <= 0, false);
 }
+
+}  // namespace gw::test::progress_cases

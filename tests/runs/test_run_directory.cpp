@@ -42,8 +42,6 @@ std::string message_of(F&& action) {
   return "no error";
 }
 
-}  // namespace gw::test::run_directory_cases
-
 TEST(RunDirectory, WritesRecipeRecordsAndEvents) {
   Scratch scratch;
   write_run(scratch / "run/deep", 2);
@@ -256,3 +254,5 @@ TEST(RunDirectory, DeepDocumentsAreRefused) {
   EXPECT_NO_THROW(read_json(scratch / "good.json"));
   EXPECT_THROW(read_json(scratch / "absent.json"), IoError);
 }
+
+}  // namespace gw::test::run_directory_cases

@@ -23,8 +23,6 @@ std::string hex(const std::string& bytes) {
 
 std::string scalar_frame(int64_t step) { return tfrecord_frame(encode_scalar_event(kTime, step, "a", 1.0f)); }
 
-}  // namespace gw::test::tensorboard_cases
-
 // Bytes written by golden_events.py with the reference implementation.
 TEST(Tensorboard, GoldenBytes) {
   EXPECT_EQ(hex(tfrecord_frame(encode_version_event(kTime))),
@@ -87,3 +85,5 @@ TEST(Tensorboard, WriterStartsAFileOnce) {
   EXPECT_EQ(read_file(path), tfrecord_frame(encode_version_event(kTime)) + scalar_frame(1) + scalar_frame(2));
   EXPECT_THROW(EventWriter(scratch / "absent/events", kTime), IoError);
 }
+
+}  // namespace gw::test::tensorboard_cases

@@ -52,8 +52,6 @@ void expect_part(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
-}  // namespace gw::test::checkpoint_cases
-
 TEST(Checkpoint, HoldsWeightsPositionAndConfig) {
   const auto a = network_of(2, 4, 3, 1), b = network_of(2, 4, 3, 2);
   EXPECT_FALSE(same(tensors_of(*a), tensors_of(*b)));
@@ -203,3 +201,5 @@ TEST(Checkpoint, ADamagedHeaderIsNamed) {
   gw::seal_checkpoint(file);
   expect_part(refusal([&] { gw::checkpoint_config(file, "f"); }), "expected a JSON object in \"config\"");
 }
+
+}  // namespace gw::test::checkpoint_cases

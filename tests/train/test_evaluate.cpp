@@ -51,8 +51,6 @@ int64_t total(const std::vector<std::vector<int64_t>>& table) {
   return sum;
 }
 
-}  // namespace gw::test::evaluate_cases
-
 TEST(Evaluate, WorstCaseIsBelowEveryAttackAndAllIsCounted) {
   auto& network = trained().network();
   const auto e = measure(network, with({"joint", "pgd", "router", "noise"}));
@@ -136,3 +134,5 @@ TEST(SampleImages, AreBytesWithTheirAnswers) {
   EXPECT_EQ(s.label, (std::vector<int64_t>{0, 1, 2, 0, 1}));
   EXPECT_EQ(s.route_clean.size(), 5u);
 }
+
+}  // namespace gw::test::evaluate_cases

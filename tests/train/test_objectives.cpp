@@ -217,8 +217,6 @@ void alternating(const std::string& target) {
   EXPECT_EQ(report.load[0] + report.load[1], 12);
 }
 
-}  // namespace gw::test::objectives_cases
-
 TEST(Objectives, AdvMoeAlternatesWithLabels) { alternating("label_mod_n"); }
 TEST(Objectives, AdvMoeAlternatesBilevel) { alternating("bilevel"); }
 
@@ -358,3 +356,5 @@ TEST(ParameterGradients, RefuseWhatIsNotFinite) {
   EXPECT_NE(refusal(p.sqrt().sum()).find("gradient of the router loss is not finite"), std::string::npos)
       << "the root's slope at 0";
 }
+
+}  // namespace gw::test::objectives_cases

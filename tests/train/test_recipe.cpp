@@ -82,8 +82,6 @@ gw::MarkResult judged(const gw::Mark& m, const std::vector<gw::ArmResult>& resul
 const std::vector<gw::ArmResult> kResults = {
     {"a", 0, {{"x", 0.5}}}, {"a", 1, {{"x", 0.7}}}, {"b", 0, {{"x", 0.25}}}, {"b", 1, {{"x", 0.1}}}};
 
-}  // namespace gw::test::recipe_cases
-
 TEST(Recipe, MergesDefaultsThenSizeThenArmThenArmAtSizeThenOverrides) {
   const auto recipe = recipe_of(kBody);
   EXPECT_EQ(recipe.name, "r");
@@ -354,3 +352,5 @@ TEST(Spread, HasMeanRangeAndSampleDeviation) {
   EXPECT_EQ(gw::spread(kResults, "c", "x").count, 0u);
   EXPECT_EQ(gw::spread({kResults[0]}, "a", "x").deviation, 0);
 }
+
+}  // namespace gw::test::recipe_cases

@@ -75,8 +75,6 @@ void expect_part(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
-}  // namespace gw::test::route_recording_cases
-
 TEST(RouteRecording, ARecordedRunReplaysToTheBit) {
   for (const auto& [objective, routing] :
        std::vector<std::pair<std::string, std::string>>{{"adv_moe", "image"}, {"trades", "layer"}}) {
@@ -216,3 +214,5 @@ TEST(RouteRecording, RefusesToReplayWhatDoesNotFit) {
   config = config_of("natural", {{"recrod", true}});
   EXPECT_THROW(gw::check_config(config), gw::ValueError);
 }
+
+}  // namespace gw::test::route_recording_cases

@@ -124,8 +124,6 @@ void expect_loads(const std::string& path, const gw::TrainConfig& config) {
   for (const auto& p : network->parameters()) EXPECT_TRUE(at::isfinite(p).all().item<bool>());
 }
 
-}  // namespace gw::test::trainer_cases
-
 TEST(Trainer, TheSameConfigGivesTheSameBits) {
   auto config = small_config(small_objective("adv_moe"));
   const auto a = uninterrupted(config), b = uninterrupted(config);
@@ -364,3 +362,5 @@ TEST(Trainer, RefusesSlipsInNestedTablesBeforeTraining) {
   bad = good, bad.objective = R"({"part":"trades","balancer":{"part":"swich_loss"}})";
   EXPECT_NE(refusal(bad).find("did you mean \"switch_loss\"?"), std::string::npos) << refusal(bad);
 }
+
+}  // namespace gw::test::trainer_cases
