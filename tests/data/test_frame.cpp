@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "gatewright/base/error.h"
 #include "gatewright/data/frame.h"
 
 namespace gw::test::frame_cases {

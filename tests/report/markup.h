@@ -109,4 +109,10 @@ class MarkupReader {
 
 inline Markup read_markup(const std::string& html) { return MarkupReader(html).read(); }
 
+inline size_t occurrences(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++count;
+  return count;
+}
+
 }  // namespace gw::test

@@ -243,10 +243,10 @@ TEST(MixtureModel, SizesHaveAColumnOfHeldOutRowsWhereThereAreAny) {
 }
 
 TEST(MixtureModel, RangesOfExperts) {
-  EXPECT_EQ(gw::parse_range("3"), (std::pair<int64_t, int64_t>{3, 3}));
-  EXPECT_EQ(gw::parse_range("2..6"), (std::pair<int64_t, int64_t>{2, 6}));
+  EXPECT_EQ(gw::likelihood::parse_range("3"), (std::pair<int64_t, int64_t>{3, 3}));
+  EXPECT_EQ(gw::likelihood::parse_range("2..6"), (std::pair<int64_t, int64_t>{2, 6}));
   for (const auto* text : {"", "2..", "..3", "two", "2.5", "2...6"})
-    EXPECT_THROW(gw::parse_range(text), gw::ValueError) << text;
+    EXPECT_THROW(gw::likelihood::parse_range(text), gw::ValueError) << text;
 }
 
 }  // namespace gw::test::mixture_model_cases

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "gatewright/base/base64.h"
 #include "gatewright/base/error.h"
 #include "gatewright/report/arm_standing.h"
 #include "gatewright/report/charts.h"
@@ -21,12 +22,6 @@ const char* const kHostile = "</title><script>alert(1)</script>\" onload='x' &am
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
-}
-
-size_t occurrences(const std::string& text, const std::string& part) {
-  size_t count = 0;
-  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++count;
-  return count;
 }
 
 template <class F>
