@@ -48,7 +48,7 @@ TEST(Information, AgreesWithDifferencesOfTheScoreForEveryFamilyAndGate) {
   for (const Family family : {Family::kGaussian, Family::kStudentT, Family::kMultinomial}) {
     for (const GateKind kind :
          {GateKind::kSoftmax, GateKind::kTopK, GateKind::kDenseToSparse, GateKind::kModified}) {
-      for (const Activation activation : {Activation::kTanh, Activation::kSigmoid, Activation::kGelu}) {
+      for (const Activation& activation : {Activation::kTanh, Activation::kSigmoid, Activation::kGelu}) {
         if (kind == GateKind::kModified && activation == Activation::kGelu)
           continue;  // modified gates want bounded functions
         MixtureSpec spec;

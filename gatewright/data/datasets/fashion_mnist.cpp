@@ -56,8 +56,8 @@ class FashionMnist : public gw::Dataset {
     const at::Tensor images = gw::load_idx(image_path, 3, kFashionLimit_bytes),
                      labels = gw::load_idx(label_path, 1, kFashionLimit_bytes);
     GW_CHECK(images.size(1) == kFashionSide && images.size(2) == kFashionSide,
-             "datasets/fashion_mnist: expected images of {} x {} in \"{}\", got {} x {}", kFashionSide, kFashionSide,
-             image_path, images.size(1), images.size(2));
+             "datasets/fashion_mnist: expected images of {} x {} in \"{}\", got {} x {}", kFashionSide,
+             kFashionSide, image_path, images.size(1), images.size(2));
     GW_CHECK(images.size(0) == labels.size(0),
              "datasets/fashion_mnist: expected as many labels as images, got {} labels in \"{}\" and {} "
              "images in \"{}\"",
@@ -65,8 +65,8 @@ class FashionMnist : public gw::Dataset {
     const auto* label = labels.data_ptr<uint8_t>();
     for (int64_t i = 0; i < labels.size(0); ++i) {
       GW_CHECK(label[i] < kFashionClasses,
-               "datasets/fashion_mnist: expected labels below {} in \"{}\", got {} at image {}", kFashionClasses,
-               label_path, label[i], i);
+               "datasets/fashion_mnist: expected labels below {} in \"{}\", got {} at image {}",
+               kFashionClasses, label_path, label[i], i);
     }
     return gw::labelled_images(images.unsqueeze(1), labels.to(at::kLong));
   }
