@@ -182,8 +182,8 @@ ReportPage make_report(const std::vector<std::string>& run_directories, const Re
   html += kReportPolicy;
   html += std::string("<style>") + kReportCss + "</style></head><body><main>\n" + header(data, title);
   html += headline_section(data) + fact_list(data) + verdict_section(data) + result_section(data) +
-          rate_section(data) + left_section(data) + curve_section(data, options) +
-          routing_section(data, options);
+          rate_section(data) + left_section(data);
+  html += curve_section(data, options) + routing_section(data, options);
   html += route_section(data) + sample_section(data) + cost_section(data) + run_section(data);
   html += "</main><footer><p>Written by Gatewright " GW_VERSION
           ". Hover or touch a curve to read its values; every chart has its data folded below.</p></footer>";

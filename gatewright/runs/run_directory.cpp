@@ -93,8 +93,7 @@ std::string value_at(const Json& document, const std::string& pointer) {
 /// may prove to be a stranger's.
 bool unfinished_write(const std::string& name) {
   static const std::regex pattern(
-      "(recipe\\.json|metrics\\.jsonl?|evaluation\\.json|samples\\.json|(rates|results)\\.json|routes\\.[a-z]"
-      "+|(last|"
+      "((recipe|evaluation|samples|rates|results)\\.json|metrics\\.jsonl?|routes\\.[a-z]+|(last|"
       "best)\\.safetensors|"
       "events\\.out\\.tfevents\\.gatewright)\\.[0-9]+-[0-9]+\\.tmp");
   return std::regex_match(name, pattern);

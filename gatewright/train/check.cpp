@@ -65,8 +65,7 @@ std::vector<double> per_seed(const Mark& mark, const Results& results) {
     auto value = value_of(results, mark, mark.arm, result.seed);
     if (!mark.minus_metric.empty()) value = minus(value, metric_of(result, mark.minus_metric));
     if (!mark.minus.empty()) value = minus(value, value_of(results, mark, mark.minus, result.seed));
-    if (!mark.divided_by.empty())
-      value = over(value, value_of(results, mark, mark.divided_by, result.seed));
+    if (!mark.divided_by.empty()) value = over(value, value_of(results, mark, mark.divided_by, result.seed));
     if (value) values.push_back(*value * mark.scale);
   }
   return values;

@@ -230,23 +230,72 @@ TEST(Arms, TheTableNamesTheKindWhereTheRecipeDoesNot) {
   EXPECT_EQ(arm_kind({{"epochs", 3}}), "train");
 }
 
-TEST(Arms, WhatARunLeavesWasDeclared) {
+/// Every name that a run of the recipe leaves is among those that its arm declares: a mark could not name it
+/// otherwise.
+void expect_declared(const std::string& text, const std::vector<std::string>& arms) {
   const Scratch scratch;
-  const std::string text = std::string(kBody) + R"(
+  const auto outcome = check_in(scratch, text, arms);
+  const auto recipe = recipe_of(scratch, text);
+  ASSERT_EQ(outcome.results.size(), arms.size() * recipe.seeds("tiny").size());
+  const auto known = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  for (const auto& result : outcome.results) {
+    const auto names = make_arm(recipe, result.arm, "tiny", 0)->leaves();
+    EXPECT_FALSE(result.curves.empty());
+    for (const auto& item : result.metrics) EXPECT_TRUE(known(names.metrics, item.first)) << item.first;
+    for (const auto& item : result.curves) EXPECT_TRUE(known(names.curves, item.first)) << item.first;
+    for (const auto& item : result.tables) EXPECT_TRUE(known(names.tables, item.first)) << item.first;
+  }
+}
+
+TEST(Arms, WhatARunLeavesWasDeclared) {
+  expect_declared(std::string(kBody) + R"(
 [arms.e_routed.config]
 network = { experts = 2, gate = { part = "cnn", width = 2 } }
 objective = { part = "adv_moe", steps = 1 }
-)";
-  const auto outcome = check_in(scratch, text, {"d_alone", "e_routed"});
-  const auto recipe = recipe_of(scratch, text);
-  ASSERT_EQ(outcome.results.size(), 4u);
-  for (const auto& result : outcome.results) {
-    const auto names = make_arm(recipe, result.arm, "tiny", 0)->leaves();
-    for (const auto& item : result.metrics) {
-      EXPECT_NE(std::find(names.metrics.begin(), names.metrics.end(), item.first), names.metrics.end())
-          << result.arm << " measures and does not declare " << item.first;
-    }
+[arms.f_trades.config]
+network = { experts = 2, gate = { part = "cnn", width = 2 } }
+objective = { part = "trades", steps = 1 }
+[arms.g_thor.config]
+network = { experts = 2, gate = { part = "cnn", width = 2 } }
+objective = { part = "thor" }
+)",
+                  {"d_alone", "e_routed", "f_trades", "g_thor"});
+}
+
+TEST(Arms, WhatTablesAndExperimentsLeaveWasDeclared) {
+  expect_declared(R"(
+[defaults]
+data = { part = "table", path = "iris.csv", response = "species" }
+network = { part = "tabular", width = 8, mixture = { experts = 2, policy = { part = "softmax_top_k", k = 1 }, bank = { part = "mlp", hidden = 8 }, balancers = ["switch_loss"] } }
+objective = "natural"
+epochs = 1
+[sizes.tiny]
+[arms.classes.config]
+task = "classification"
+[arms.numbers.config]
+task = "regression"
+data = { response = "sepal_length", classes = false }
+)",
+                  {"classes", "numbers"});
+  expect_declared("[sizes.tiny]\n[arms.a.config.experiment]\npart = \"near_truth\"\nreplications = 2\n",
+                  {"a"});
+}
+
+TEST(Arms, ExpertsHaveATableOfTheirOwn) {
+  const Scratch scratch;
+  const std::string text = std::string(kBody) +
+                           "[arms.e_routed.config.network]\nexperts = 2\n"
+                           "gate = { part = \"cnn\", width = 2 }\n";
+  const auto first = check_in(scratch, text, {"e_routed"}), again = check_in(scratch, text, {"e_routed"});
+  for (const auto& outcome : {first, again}) {
+    const auto& table = outcome.results.at(0).tables.at("experts");
+    EXPECT_EQ(table.names, (std::vector<std::string>{"E0", "E1"}));
+    EXPECT_EQ(table.columns, (std::vector<std::string>{"accuracy, alone"}));
+    EXPECT_EQ(table.values, first.results.at(0).tables.at("experts").values);
   }
+  EXPECT_TRUE(check_in(scratch, text, {"d_alone"}).results.at(0).tables.empty()) << "one expert";
 }
 
 }  // namespace gw::test::arms_cases
