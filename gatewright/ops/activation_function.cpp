@@ -42,6 +42,9 @@ std::string trimmed(const std::string& text) {
 }
 
 int find(const std::string& where, const std::string& name) {
+  for (int u = 0; u < units(); ++u) {
+    if (name == info_of(u).name) return u;
+  }
   std::vector<std::string> known;
   for (int u = 0; u < units(); ++u) {
     auto names = words(info_of(u).aliases);

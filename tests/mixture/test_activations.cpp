@@ -8,7 +8,7 @@
 #include "gatewright/ops/activation_function.h"
 #include "gatewright/ops/random.h"
 
-namespace gw::test::activations_cases {
+namespace {
 
 constexpr int64_t kExperts = 3, kWidth = 8;
 const std::vector<int64_t> kOffsets{0, 6, 6, 15};  // one expert has no rows
@@ -100,4 +100,4 @@ TEST(Mlp, RefusesAnUnknownActivationWithTheNearMiss) {
   }
 }
 
-}  // namespace gw::test::activations_cases
+}  // namespace

@@ -7,7 +7,7 @@
 #include "gatewright/ops/random.h"
 #include "tests/support/gradcheck.h"
 
-namespace gw::test::gated_perceptron_cases {
+namespace {
 
 std::shared_ptr<gw::Bank> unit(int64_t inputs, const gw::Json& options = gw::Json::object()) {
   auto bank = gw::make_part<gw::Bank>("gated_perceptron", options, gw::Bank::Context{1, inputs, 1, 3});
@@ -61,4 +61,4 @@ TEST(GatedPerceptron, IsItsFormulaAndHasGradientsWhereInputsAreZero) {
   }
 }
 
-}  // namespace gw::test::gated_perceptron_cases
+}  // namespace

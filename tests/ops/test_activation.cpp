@@ -11,7 +11,7 @@
 #include "gatewright/ops/random.h"
 #include "tests/support/gradcheck.h"
 
-namespace gw::test::activation_cases {
+namespace {
 
 using gw::ops::ActivationFunction;
 using gw::ops::FfnWeights;
@@ -273,4 +273,4 @@ TEST(FusedActivation, WorksOnQuantisedWeights) {
   }
 }
 
-}  // namespace gw::test::activation_cases
+}  // namespace
