@@ -2,6 +2,7 @@
 
 #include "gatewright/base/registry.h"
 #include "gatewright/experts/bank.h"
+#include "gatewright/experts/held_ffn.h"
 #include "gatewright/ops/activation.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/frozen.h"
