@@ -221,7 +221,7 @@ TEST(Report, ImagesThatCannotBeDrawnAreNotDrawn) {
   Scratch scratch;
   write_fixture_run(scratch / "run", small_run());
   auto samples = fixture_samples(small_run());
-  for (Sample& sample : samples) {
+  for (gw::Sample& sample : samples) {
     sample.channels = 2;
     sample.clean.resize(2 * 32 * 32), sample.attacked.resize(2 * 32 * 32);
   }

@@ -8,6 +8,8 @@
 #include "gatewright/base/error.h"
 #include "gatewright/base/file.h"
 #include "gatewright/runs/check_run.h"
+#include "gatewright/train/checkpoint.h"
+#include "gatewright/train/trainer.h"
 #include "tests/runs/scratch.h"
 
 using namespace gw;

@@ -48,6 +48,9 @@ struct Recording : TrainObserver {
   std::vector<Json> records;
   std::atomic<bool> stop{false};
   int64_t stop_after = -1;
+  Recording() = default;
+  Recording(Recording&& other) noexcept
+      : records(std::move(other.records)), stop(other.stop.load()), stop_after(other.stop_after) {}
   void on_step(const Json& record, int64_t done, int64_t) override {
     records.push_back(record);
     if (done == stop_after) stop = true;

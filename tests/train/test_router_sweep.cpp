@@ -251,7 +251,7 @@ TEST(Tasks, BlocksDrawApartAndEveryStepAnew) {
   const auto batch = model->example(4, gw::Rng(1));
   std::set<std::string> loads;
   for (uint64_t pass = 0; pass < 40; ++pass) {
-    const auto out = model->answer(batch, {gw::Rng(pass), 0, gw::RoutePurpose::kClean});
+    const auto out = model->answer(batch, gw::ForwardOptions(gw::Rng(pass)));
     loads.insert(Json(out.plans[0].plan.offsets).dump() + Json(out.plans[1].plan.offsets).dump());
   }
   EXPECT_GE(loads.size(), 12u) << "of sixteen pairs of experts; four if the blocks shared their draws";
