@@ -3,11 +3,13 @@
 #   TORCH=auto|debian|wheel|<prefix>   which libtorch     DEPS=no        install no packages
 #   CI=true            warnings are errors                PREFIX=dir     where `make install` installs
 #   CUDA=wheel         install nvcc too (docs/cuda.md)
+#   UNITY=n            sources compiled together (default 8: fastest from nothing; 0: fastest after a small change)
 BUILD ?= build
 TORCH ?= auto
 PREFIX ?= /usr/local
 DEPS ?= yes
 CUDA ?= no
+UNITY ?= 8
 CMAKE_ARGS ?=
 # A compiler that holds libtorch's headers takes up to 1.5 GB.
 JOBS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); fit=$$(awk '/MemAvailable/ {print int($$2 / 1500000)}' /proc/meminfo 2>/dev/null); \
@@ -43,7 +45,8 @@ all: configure
 configure: deps
 	@command -v cmake >/dev/null || { echo 'cmake is missing: run `make deps`' >&2; exit 1; }
 	@cmake -S . -B $(BUILD) $(if $(wildcard $(BUILD)/CMakeCache.txt),,-G Ninja -DCMAKE_BUILD_TYPE=Release) \
-	  -DGATEWRIGHT_TORCH=$(TORCH) -DGATEWRIGHT_WERROR=$(WERROR) -DGATEWRIGHT_BENCH=$(BENCH) $(CMAKE_ARGS)
+	  -DGATEWRIGHT_TORCH=$(TORCH) -DGATEWRIGHT_WERROR=$(WERROR) -DGATEWRIGHT_BENCH=$(BENCH) \
+	  -DGATEWRIGHT_UNITY=$(UNITY) $(CMAKE_ARGS)
 
 deps:
 ifneq ($(DEPS),no)
