@@ -1,5 +1,6 @@
 #include "gatewright/report/inspect.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <filesystem>
@@ -23,25 +24,40 @@ bool is_recording(const std::string& path) {
   return file.gcount() == sizeof(magic) && std::string_view(magic, sizeof(magic)) == kRecordingMagic;
 }
 
-RouteView route_test_images(const std::string& path, const InspectOptions& options, const Tick& tick) {
+/// Image networks as their task evaluates them, attacks included; other models on the test examples alone.
+void pass_test_set(Model& model, const TaskData& data, const Task& task, const TrainConfig& config,
+                   const InspectOptions& options, const Tick& tick, RouteTap& tap) {
+  const Rng rng = Rng(static_cast<uint64_t>(config.seed)).fork("test");
+  if (auto* network = dynamic_cast<Network*>(&model)) {
+    auto evaluation = Json::parse(config.evaluation);
+    evaluation["attacks"] = options.attacks, evaluation["images"] = options.images;
+    EvaluationConfig parsed;
+    parse_options("evaluation", evaluation, parsed);
+    evaluate(*network, data.test, parsed, config.epsilon, rng, tick, test_frame(), &tap);
+    return;
+  }
+  GW_CHECK(options.attacks.empty(),
+           "inspect: expected no attacks on a model that is no image network, got {}; leave them out",
+           options.attacks.front());
+  const int64_t wanted = options.images > 0 ? std::min(options.images, data.test.size()) : data.test.size();
+  const auto set = data.test.rows(at::arange(wanted, at::kLong));
+  task.test({model, set, rng, test_frame(), tick, &tap});
+}
+
+RouteView route_test_set(const std::string& path, const InspectOptions& options, const Tick& tick) {
   const auto file = load_checkpoint(path);
   const auto json = checkpoint_config(file, path);
   TrainConfig config;
   parse_options("checkpoint " + path, json, config);
   const auto data = load_data(config);
-  const auto network = make_network(config, data);
-  load_model(*network, file, path);
-  GW_CHECK(network->routed(),
-           "inspect: expected a network that routes, got a dense one in {}; there is nothing to see", path);
-  auto evaluation = Json::parse(config.evaluation);
-  evaluation["attacks"] = options.attacks;
-  evaluation["images"] = options.images;
-  EvaluationConfig parsed;
-  parse_options("evaluation", evaluation, parsed);
-  const auto tap = std::make_shared<TallyTap>();
-  evaluate(*network, data.test, parsed, config.epsilon, Rng(static_cast<uint64_t>(config.seed)).fork("test"),
-           tick, test_frame(), tap.get());
-  auto view = tap->finish();
+  const auto task = make_task(config);
+  const auto model = make_model(config, data, *task);
+  load_model(*model, file, path);
+  GW_CHECK(model->routed(),
+           "inspect: expected a model that routes, got a dense one in {}; there is nothing to see", path);
+  TallyTap tap;
+  pass_test_set(*model, data, *task, config, options, tick, tap);
+  auto view = tap.finish();
   view.about = {{"name", config.name},
                 {"arm", config.arm},
                 {"seed", config.seed},
@@ -70,7 +86,7 @@ RouteView inspect_routes(const std::string& path, const InspectOptions& options,
         "inspect: expected {} or {} in {}, got neither; give a run directory, a recording or a checkpoint",
         kRoutesFile, kBestCheckpoint, path);
   }
-  return is_recording(file) ? read_routes(file) : route_test_images(file, options, tick);
+  return is_recording(file) ? read_routes(file) : route_test_set(file, options, tick);
 }
 
 TextRows statistics_rows(const RouteView& view) {
@@ -121,7 +137,8 @@ std::string routes_origin(const RouteView& view) {
   };
   std::string text = !told("arm").empty() ? told("arm") : !told("name").empty() ? told("name") : "routes";
   if (view.about.contains("seed")) text += fmt::format(", seed {}", view.about["seed"].dump().substr(0, 20));
-  if (!told("checkpoint").empty()) return text + fmt::format(": test images through {}", told("checkpoint"));
+  if (!told("checkpoint").empty())
+    return text + fmt::format(": test examples through {}", told("checkpoint"));
   text += fmt::format(": {} training steps, {} batches in all", view.train_steps, view.batches);
   if (view.end.kind == RecordingEnd::Kind::kWhole) return text;
   return text + fmt::format("; the recording is {} after {} bytes, {} bytes are lost",

@@ -74,7 +74,7 @@ class InspectCommand : public Command {
       if (stop_requested().load()) throw Interrupted("interrupted; nothing was written");
       if (!progress) {
         auto options = progress_for(stderr, steady_now_s);
-        options.label = "inspect", options.unit = "images";
+        options.label = "inspect", options.unit = "examples";
         progress.emplace(total, options);
       }
       progress->update(done);
