@@ -67,10 +67,11 @@ class Coverage : public Experiment {
     return static_cast<int64_t>(options_.sizes.size()) * options_.replications;
   }
   TrialNames measures() const override {
-    TrialNames names{{"inside", "width", "mean_inside"}, {}};
+    TrialNames names{{"inside", "width", "mean_told", "mean_inside", "mean_covered"}, {}};
     for (const double size : options_.sizes) {
       const auto n = static_cast<int64_t>(size);
-      for (const char* name : {"kept", "inside", "width", "mean_inside", "slope_miss", "slope_miss_robust"})
+      for (const char* name : {"kept", "inside", "width", "mean_told", "mean_inside", "mean_covered",
+                               "slope_miss", "slope_miss_t", "slope_miss_robust"})
         names.scalars.push_back(named(name, n));
     }
     return names;
