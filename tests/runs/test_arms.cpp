@@ -193,8 +193,8 @@ TEST(ArmGraph, WeightsThatCannotFitAreRefusedBeforeAnythingRuns) {
   });
   expect_part(text, "of arm \"b_second\"");
   expect_part(text, "of another shape or type: model/");
-  expect_part(text, "expected [6");
-  expect_part(text, "got [4");
+  expect_part(text, "expected [12, 6, 3, 3]");
+  expect_part(text, "got [8, 4, 3, 3]");
   EXPECT_FALSE(fs::exists(scratch / "out"));
 }
 
@@ -283,6 +283,25 @@ data = { response = "sepal_length", classes = false }
                   {"classes", "numbers"});
   expect_declared("[sizes.tiny]\n[arms.a.config.experiment]\npart = \"near_truth\"\nreplications = 2\n",
                   {"a"});
+}
+
+/// At every size, not only at the one that somebody happens to run.
+TEST(Arms, MarksOfTheRecipesNameWhatTheirArmsLeave) {
+  size_t marks = 0;
+  for (const auto& file : fs::directory_iterator("recipes")) {
+    const auto recipe = load_recipe(file.path().string(), {});
+    for (const auto& size : recipe.sizes) {
+      std::map<std::string, LeftNames> names;
+      for (const auto& arm : recipe.arms) names[arm] = make_arm(recipe, arm, size, 0)->leaves();
+      for (const auto& mark : recipe.marks) {
+        if (!mark.applies(size)) continue;
+        EXPECT_NO_THROW(check_names(recipe.name, mark, names))
+            << recipe.name << " " << size << " " << mark.name;
+        ++marks;
+      }
+    }
+  }
+  EXPECT_GT(marks, 50u);
 }
 
 TEST(Arms, ExpertsHaveATableOfTheirOwn) {
