@@ -82,7 +82,8 @@ void set_parameter(const std::string& where, const UnitInfo& info, const std::st
 
 }  // namespace
 
-ActivationFunction::ActivationFunction(const std::string& where, const std::string& text) {
+ActivationFunction::ActivationFunction(const std::string& where, const std::string& given) {
+  const auto text = trimmed(given);
   const auto open = text.find('(');
   unit_ = find(where, trimmed(text.substr(0, open)));
   const auto& info = info_of(unit_);

@@ -86,9 +86,12 @@ TEST(Activation, GradientsMatchFiniteDifferences) {
   for (const auto& name : gw::ops::activation_names()) {
     const auto f = named(name);
     if (f.straight_through()) continue;  // the difference of helu is not its slope
-    std::vector<at::Tensor> in{points()};
-    if (f.learned()) in.push_back(at::tensor(f.parameters(), at::kDouble));
-    if (name.find("mittag") == 0) in[1] = in[1] * 0.8 + 0.05;  // 1 is where a is reflected
+    // At a = 1 and at b = a a parameter of the Mittag-Leffler units is reflected: kinks.
+    const auto shift = at::arange(static_cast<int64_t>(f.parameters().size()), at::kDouble) * 0.3 - 0.2;
+    const auto start = at::tensor(f.parameters(), at::kDouble);
+    const auto parameters = name.find("mittag") == 0 ? start + shift : start;
+    const auto in =
+        f.learned() ? std::vector<at::Tensor>{points(), parameters} : std::vector<at::Tensor>{points()};
     const auto run = [&](const std::vector<at::Tensor>& at) {
       return std::vector<at::Tensor>{gw::ops::activation(at[0], f, at.size() > 1 ? at[1] : at::Tensor())};
     };
