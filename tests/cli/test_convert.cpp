@@ -14,7 +14,12 @@ using namespace gw::test;
 struct Trained {
   Scratch scratch;
   std::string run = scratch / "iris";
-  Trained() { expect(cli("train iris --quiet --size tiny --arm mixture --out " + run), 0, ""); }
+  Trained() {
+    expect(cli("train iris --quiet --size tiny --arm mixture --set network.width=64 --set "
+               "network.mixture.bank.hidden=64 --out " +
+               run),
+           0, "");
+  }
 };
 
 const Trained& trained() {

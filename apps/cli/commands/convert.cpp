@@ -108,6 +108,10 @@ class ConvertCommand : public Command {
         (after.at(task.best_by()) - before.at(task.best_by())) * (task.more_is_better() ? -1 : 1);
     fmt::print("{} is {:.4f} {}\n", words(task.best_by()), std::abs(loss),
                loss > 0 ? "worse" : "better or equal");
+    if (bytes_after >= bytes_before)
+      fmt::print(
+          "nothing is saved: codes lie in panels of 64 inputs by 32 outputs, and these experts are "
+          "narrower\n");
     if (!out_.empty()) fmt::print("wrote {}\n", shown(out_));
   }
 
