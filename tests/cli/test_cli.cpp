@@ -86,6 +86,7 @@ TEST(Cli, ListsEveryPartWithAFileThatExists) {
     const auto file = part["file"].get<std::string>();
     EXPECT_TRUE(std::filesystem::exists(GW_SOURCE_ROOT + file)) << file;
     EXPECT_FALSE(part["summary"].get<std::string>().empty()) << file;
+    if (part["kind"] == "activations") continue;  // families of functions share a file
     EXPECT_EQ(std::filesystem::path(file).stem().string(), part["name"].get<std::string>());
     const auto folder = std::filesystem::path(file)
                             .parent_path();  // of the catalogue's name, except that models live in a zoo

@@ -23,7 +23,8 @@ class ConvertCommand : public Command {
       "Hold a trained run's experts in bf16, 8 or 4 bits, and measure what that loses.";
 
   const char* example() const override {
-    return "gatewright convert runs/bytes --weights int8 --out runs/bytes_int8";
+    return "gatewright train bytes --size tiny --arm top_2 --out runs/bytes && "
+           "gatewright convert runs/bytes --weights int8";
   }
 
   void declare(CLI::App& app) override {
