@@ -53,3 +53,17 @@ TEST(TrainInput, NamesThatLeadOutOfTheDirectoryAreRefused) {
   for (const char* command : {"train ", "check "})
     expect(cli(command + path), 2, "evil.toml:1:2: expected TOML");
 }
+
+// Arms whose units learn parameters of their own, on the table that comes with the project.
+TEST(GatedUnits, ArmsOfTheTableTrain) {
+  const Scratch scratch;
+  for (const char* arm : {"iris_xatglu", "iris_mittag_leffler"}) {
+    const auto answer = cli(std::string("train gated_units --size tiny --set epochs=2 --arm ") + arm +
+                            " --out " + (scratch / arm));
+    expect(answer, 0, "accuracy");
+  }
+  expect(cli("train gated_units --size tiny --arm iris_xatglu --set "
+             "network.mixture.bank.activation=\"arctan_gat\" --out " +
+             (scratch / "refused")),
+         2, "did you mean \"arctan_gate\"?");
+}
