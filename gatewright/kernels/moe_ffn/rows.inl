@@ -13,8 +13,8 @@ void narrow(const S* c, int64_t n, T* to) {
 constexpr int64_t kUnitStretch = 64;
 
 template <class T, class S>
-void activate_unit(const RowUnit<S>& f, const GluBounds& bounds, const S* gate, const S* up, int64_t n,
-                   T* h) {
+__attribute__((noinline)) void activate_unit(const RowUnit<S>& f, const GluBounds& bounds, const S* gate,
+                                             const S* up, int64_t n, T* h) {
   const S limit = static_cast<S>(bounds.limit), shift = static_cast<S>(bounds.shift);
   for (int64_t first = 0; first < n; first += kUnitStretch) {
     S x[kUnitStretch], value[kUnitStretch];
@@ -36,17 +36,13 @@ void activate_unit(const RowUnit<S>& f, const GluBounds& bounds, const S* gate, 
   }
 }
 
+// The kernel's own activations and the catalogue's are functions that are not inlined into one another: which
+// products and sums become fused multiply-adds depends on what surrounds them, and with it the last bit.
 template <class T, class S>
-void activate(const RowUnit<S>& f, const GluBounds& bounds, const S* gate, const S* up, int64_t n, T* h,
-              T* kept_gate, T* kept_up) {
+__attribute__((noinline)) void activate_fast(Activation f, const GluBounds& bounds, const S* gate,
+                                             const S* up, int64_t n, T* h, T* kept_gate, T* kept_up) {
   const S limit = static_cast<S>(bounds.limit), shift = static_cast<S>(bounds.shift);
-  if (f.rows != nullptr) {
-    activate_unit(f, bounds, gate, up, n, h);
-    if (kept_gate != nullptr) narrow(gate, n, kept_gate);
-    if (kept_up != nullptr) narrow(up, n, kept_up);
-    return;
-  }
-  with(f.fast, [&](auto tag) {
+  with(f, [&](auto tag) {
     if (gate == nullptr) {
       for (int64_t i = 0; i < n; ++i) narrow_to(at<tag.value>(up[i]).f, h[i]);
     } else if (!bounds.given) {
@@ -56,6 +52,15 @@ void activate(const RowUnit<S>& f, const GluBounds& bounds, const S* gate, const
         narrow_to(at<tag.value>(at_most(gate[i], limit)).f * (within(up[i], limit) + shift), h[i]);
     }
   });
+  if (kept_gate != nullptr) narrow(gate, n, kept_gate);
+  if (kept_up != nullptr) narrow(up, n, kept_up);
+}
+
+template <class T, class S>
+void activate(const RowUnit<S>& f, const GluBounds& bounds, const S* gate, const S* up, int64_t n, T* h,
+              T* kept_gate, T* kept_up) {
+  if (f.rows == nullptr) return activate_fast(f.fast, bounds, gate, up, n, h, kept_gate, kept_up);
+  activate_unit(f, bounds, gate, up, n, h);
   if (kept_gate != nullptr) narrow(gate, n, kept_gate);
   if (kept_up != nullptr) narrow(up, n, kept_up);
 }
@@ -146,8 +151,9 @@ void back_unit_stretch(const RowUnit<S>& f, const GluBounds& bounds, const T* ga
 }
 
 template <class T, class S>
-S back_unit(const RowUnit<S>& f, const GluBounds& bounds, const T* gate, const T* up, const S* d, S w,
-            int64_t n, T* weighted, T* d_gate, T* d_up, S* d_parameters) {
+__attribute__((noinline)) S back_unit(const RowUnit<S>& f, const GluBounds& bounds, const T* gate,
+                                      const T* up, const S* d, S w, int64_t n, T* weighted, T* d_gate,
+                                      T* d_up, S* d_parameters) {
   S sums[16] = {};
   for (int j = 0; d_parameters != nullptr && j < f.count; ++j) d_parameters[j] = 0;
   for (int64_t first = 0; first < n; first += kUnitStretch) {
@@ -164,12 +170,11 @@ S back_unit(const RowUnit<S>& f, const GluBounds& bounds, const T* gate, const T
 // Σ d·h in 16 sums that go down the row beside each other and are added in a fixed order: a vector's worth,
 // the same at every level.
 template <class T, class S>
-S activate_backward(const RowUnit<S>& f, const GluBounds& bounds, const T* gate, const T* up, const S* d, S w,
-                    int64_t n, T* weighted, T* d_gate, T* d_up, S* d_parameters) {
-  if (f.rows != nullptr) return back_unit(f, bounds, gate, up, d, w, n, weighted, d_gate, d_up, d_parameters);
+__attribute__((noinline)) S back_fast(Activation f, const GluBounds& bounds, const T* gate, const T* up,
+                                      const S* d, S w, int64_t n, T* weighted, T* d_gate, T* d_up) {
   constexpr int64_t kStretch = 64;
   S sums[16] = {};
-  with(f.fast, [&](auto tag) {
+  with(f, [&](auto tag) {
     for (int64_t first = 0; first < n; first += kStretch) {
       S h[kStretch];
       const int64_t count = n - first < kStretch ? n - first : kStretch;
@@ -180,6 +185,13 @@ S activate_backward(const RowUnit<S>& f, const GluBounds& bounds, const T* gate,
     }
   });
   return fold(sums);
+}
+
+template <class T, class S>
+S activate_backward(const RowUnit<S>& f, const GluBounds& bounds, const T* gate, const T* up, const S* d, S w,
+                    int64_t n, T* weighted, T* d_gate, T* d_up, S* d_parameters) {
+  if (f.rows == nullptr) return back_fast(f.fast, bounds, gate, up, d, w, n, weighted, d_gate, d_up);
+  return back_unit(f, bounds, gate, up, d, w, n, weighted, d_gate, d_up, d_parameters);
 }
 
 template <class S>
