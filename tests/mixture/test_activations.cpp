@@ -67,7 +67,8 @@ INSTANTIATE_TEST_SUITE_P(All, InMlp, testing::ValuesIn(gw::ops::activation_names
 
 TEST(Mlp, LearnsTheParametersOfAnActivationForEachExpert) {
   const auto b = bank({{"activation", "xatlu(alpha=0.25)"}});
-  const auto* alpha = b->named_parameters().find("activation");
+  const auto parameters = b->named_parameters();
+  const auto* alpha = parameters.find("activation");
   ASSERT_NE(alpha, nullptr);
   EXPECT_EQ(alpha->sizes(), (std::vector<int64_t>{kExperts, 1}));
   EXPECT_EQ(alpha->min().item<float>(), 0.25f);
