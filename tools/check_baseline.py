@@ -25,7 +25,7 @@ def objects(build):
     for entry in json.loads((build / "compile_commands.json").read_text()):
         found = re.search(r"(?<!\S)-o (\S+)", entry["command"])
         path = pathlib.Path(entry["directory"]) / found[1] if found else None
-        if path is not None and re.match(r"CMakeFiles/gw_\w+\.dir/.*\.cpp\.o$", found[1]) and path.is_file():
+        if path is not None and re.match(r"CMakeFiles/gw_\w+\.dir/.*\.(cpp|cxx)\.o$", found[1]) and path.is_file():
             yield path, pathlib.Path(entry["file"]), bool(LEVEL.search(entry["command"]))
 
 

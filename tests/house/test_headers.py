@@ -33,7 +33,7 @@ def headers():
 def flags_of(build):
     """Compiler and flags of a source of the floor `report`, which sees all floors below."""
     commands = json.loads((build / "compile_commands.json").read_text())
-    words = shlex.split(next(c["command"] for c in commands if c["file"].endswith("gatewright/report/inspect.cpp")))
+    words = shlex.split(next(c["command"] for c in commands if "gw_report.dir/" in c["command"]))
     kept, skip = [], False
     for i, word in enumerate(words):
         if skip or word in ("-include", "-o", "-c", "-Winvalid-pch") or word.endswith("cache"):
