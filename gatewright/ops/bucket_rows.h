@@ -1,5 +1,6 @@
 #pragma once
 // Which rows of which bucket a chunk of them holds: of bucket_norm.cpp.
+#include <ATen/core/Tensor.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
