@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "gatewright/train/evaluate.h"
+#include "gatewright/train/robust/evaluate.h"
 
 namespace gw::inline report {
 namespace {

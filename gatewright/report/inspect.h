@@ -1,7 +1,7 @@
 #pragma once
 // Routing of a run, a recording or a checkpoint, as tables for the terminal.
 #include "gatewright/runs/route_view.h"
-#include "gatewright/train/evaluate.h"
+#include "gatewright/train/robust/evaluate.h"
 
 namespace gw::inline report {
 

@@ -9,7 +9,7 @@
 #include "gatewright/report/html.h"
 #include "gatewright/report/report_sections.h"
 #include "gatewright/runs/run_directory.h"
-#include "gatewright/train/evaluate.h"
+#include "gatewright/train/robust/evaluate.h"
 
 namespace gw::inline report {
 namespace {

@@ -8,7 +8,7 @@
 #include "gatewright/base/base64.h"
 #include "gatewright/runs/progress.h"
 #include "gatewright/runs/route_export.h"
-#include "gatewright/train/evaluate.h"
+#include "gatewright/train/robust/evaluate.h"
 #include "gatewright/train/timing.h"
 
 namespace gw::inline runs {

@@ -4,7 +4,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "gatewright/base/error.h"
-#include "gatewright/train/evaluate.h"
+#include "gatewright/train/robust/evaluate.h"
 #include "tests/train/small_run.h"
 
 namespace gw::test::evaluate_cases {

@@ -11,8 +11,8 @@
 #include "gatewright/report/html.h"
 #include "gatewright/runs/progress.h"
 #include "gatewright/runs/run_directory.h"
-#include "gatewright/train/evaluate.h"
 #include "gatewright/train/recipe.h"
+#include "gatewright/train/robust/evaluate.h"
 #include "gatewright/train/trainer.h"
 
 namespace gw {

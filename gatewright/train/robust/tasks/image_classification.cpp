@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "gatewright/base/registry.h"
-#include "gatewright/train/evaluate.h"
+#include "gatewright/train/robust/evaluate.h"
 #include "gatewright/train/task.h"
 
 namespace gw::inline train {

@@ -1,4 +1,4 @@
-#include "gatewright/train/evaluate.h"
+#include "gatewright/train/robust/evaluate.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/grad_mode.h>
