@@ -6,11 +6,10 @@ Usage: tools/make_activation_docs.py GATEWRIGHT [ROOT]            writes the pag
 
 Everything is what `gatewright list activations --json` says; the curves are drawn by the program from the functions themselves.
 """
-import json
 import pathlib
-import subprocess
 import sys
 
+import generated_page
 from prose import filled
 
 # Files of gatewright/kernels/activations/ in the order of the page.
@@ -57,7 +56,7 @@ Curves go from x = −4 to 4; beside them the values of the lowest and the highe
 
 """
 COST = """On one core of a Xeon with AVX-512 (gcc 12, rows of 64 values, processor time of the thread, value and slope together, other programs
-running beside it): rectifiers 0.2 to 0.4 ns a value, what has one exponential (`swish`, `xsilu`, `elu`, `softplus`) 0.8 to 2, `golu` 2.1,
+running beside it, by a driver that is not in the repository: read them as ratios): rectifiers 0.2 to 0.4 ns a value, what has one exponential (`swish`, `xsilu`, `elu`, `softplus`) 0.8 to 2, `golu` 2.1,
 `gelu` 1.1, `xatlu` 2.4, `mish` 1.4, `tanh_exp` 6, sines 5 (`sinlu` 14), `mittag_leffler_elu`
 55 and the other two of that family 540."""
 
@@ -100,24 +99,6 @@ def page(parts):
     return filled("\n".join(out).rstrip() + "\n")
 
 
-def main(arguments):
-    check = "--check" in arguments
-    plain = [a for a in arguments if a != "--check"]
-    if len(plain) not in (1, 2):
-        print(__doc__, file=sys.stderr)
-        return 2
-    root = pathlib.Path(plain[1] if len(plain) == 2 else pathlib.Path(__file__).resolve().parent.parent)
-    listing = subprocess.run([plain[0], "list", "activations", "--json"], check=True, capture_output=True, text=True).stdout
-    text, path = page(json.loads(listing)), root / "docs" / "activations.md"
-    if not check:
-        path.write_text(text, encoding="utf-8")
-        print(f"{path}: {text.count('<a id=')} activations")
-        return 0
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return 0
-    print("docs/activations.md is not what the catalogue says: run tools/make_activation_docs.py build/gatewright", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(generated_page.run(sys.argv[1:], __doc__, "activations.md", ["activations"],
+                                lambda _, parts: (page(parts), len(parts))))

@@ -6,12 +6,10 @@ Usage: tools/make_router_docs.py GATEWRIGHT [ROOT]            writes the page
 
 Names, options, traits and sources are what `gatewright list --json` says; formulas are the docstring lines above each class.
 """
-import json
-import pathlib
 import re
-import subprocess
 import sys
 
+import generated_page
 from prose import filled
 
 KINDS = {"gates": "Gates: who is wanted", "policies": "Policies: who is chosen", "balancers": "Balancers: what keeps the load even"}
@@ -140,25 +138,10 @@ def page(root, parts):
     return filled("\n".join(out).rstrip() + "\n")
 
 
-def main(arguments):
-    check = "--check" in arguments
-    plain = [a for a in arguments if a != "--check"]
-    if len(plain) not in (1, 2):
-        print(__doc__, file=sys.stderr)
-        return 2
-    root = pathlib.Path(plain[1] if len(plain) == 2 else pathlib.Path(__file__).resolve().parent.parent)
-    listing = subprocess.run([plain[0], "list", "--json"], check=True, capture_output=True, text=True).stdout
-    parts = [part for part in json.loads(listing) if part["kind"] in KINDS]
-    text, path = page(root, parts), root / "docs" / "routers.md"
-    if not check:
-        path.write_text(text, encoding="utf-8")
-        print(f"{path}: {len(parts)} parts")
-        return 0
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return 0
-    print("docs/routers.md is not what the registry says: run tools/make_router_docs.py build/gatewright", file=sys.stderr)
-    return 1
+def routers(root, listed):
+    parts = [part for part in listed if part["kind"] in KINDS]
+    return page(root, parts), len(parts)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(generated_page.run(sys.argv[1:], __doc__, "routers.md", [], routers))

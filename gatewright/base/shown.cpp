@@ -90,4 +90,9 @@ size_t invalid_utf8(std::string_view text) {
   return std::string_view::npos;
 }
 
+std::string words(std::string name) {
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
+}
+
 }  // namespace gw::inline base

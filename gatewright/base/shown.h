@@ -13,6 +13,9 @@ std::string shown(std::string_view text, size_t most_bytes = 0);
 /// quoted, control characters as $'\x1b'; one that begins with a dash gets "./" before it.
 std::string shell_word(std::string_view text);
 
+/// "clean_accuracy" → "clean accuracy".
+std::string words(std::string name);
+
 /// Where `text` stops being UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF); npos
 /// if it is UTF-8 throughout.
 size_t invalid_utf8(std::string_view text);

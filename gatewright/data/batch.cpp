@@ -1,5 +1,6 @@
 #include "gatewright/data/batch.h"
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/index_select.h>
 #include <fmt/ranges.h>
 
@@ -35,6 +36,11 @@ TensorSet TensorSet::rows(const at::Tensor& index) const {
   TensorSet out;
   for (const auto& [name, tensor] : fields) out.fields[name] = tensor.index_select(0, index);
   return out;
+}
+
+TensorSet TensorSet::first(int64_t count) const {
+  if (count <= 0 || count >= size()) return *this;
+  return rows(at::arange(count, at::kLong));
 }
 
 void TensorSet::check(const char* part) const {

@@ -26,6 +26,8 @@ struct TensorSet {
   int64_t size() const;
   /// The same fields at the rows `index` [m] int64. Cost: one copy of those rows.
   TensorSet rows(const at::Tensor& index) const;
+  /// The first `count` rows; all where there are no more, or for a count of 0. Cost: one copy of those rows.
+  TensorSet first(int64_t count) const;
   /// Errors: ValueError unless all fields are defined and have the same number of rows.
   void check(const char* part) const;
 };

@@ -21,14 +21,17 @@ void check_rows(const char* part, const at::Tensor& rows, const std::vector<int6
            offsets.front(), offsets.back());
 }
 
+at::Tensor per_row(const at::Tensor& factor, const at::Tensor& rows) {
+  std::vector<int64_t> shape(static_cast<size_t>(rows.dim()), 1);
+  shape[0] = rows.size(0);
+  return factor.to(rows.scalar_type()).view(shape);
+}
+
 at::Tensor scatter_rows(const at::Tensor& rows, const at::Tensor& token, const at::Tensor& weight,
                         int64_t tokens) {
   auto shape = rows.sizes().vec();
-  std::vector<int64_t> per_row(shape.size(), 1);
-  per_row[0] = rows.size(0);
   shape[0] = tokens;
-  return at::zeros(shape, rows.options())
-      .index_add(0, token, rows * weight.to(rows.scalar_type()).view(per_row));
+  return at::zeros(shape, rows.options()).index_add(0, token, rows * per_row(weight, rows));
 }
 
 at::Tensor Bank::mix(const at::Tensor& x, const std::vector<int64_t>& offsets, const at::Tensor& token,

@@ -34,6 +34,8 @@ class Bank : public torch::nn::Module {
   virtual void take(Bank& trained);
 };
 
+/// factor [N] in the type of rows [N, …], shaped to multiply each row.
+at::Tensor per_row(const at::Tensor& factor, const at::Tensor& rows);
 /// y [tokens, …]: y_t = Σ_{r: token_r = t} weight_r · rows_r.
 at::Tensor scatter_rows(const at::Tensor& rows, const at::Tensor& token, const at::Tensor& weight,
                         int64_t tokens);

@@ -100,10 +100,4 @@ at::Tensor HeldFfn::mix(const at::Tensor& x, const at::Tensor& token, const std:
   return ops::moe_ffn_quantised(taken, token, offsets, weight, codes_, options).to(type);
 }
 
-int64_t HeldFfn::bytes() const {
-  int64_t total = 0;
-  for (const auto& [name, tensor] : HeldFfn(*this).tensors()) total += static_cast<int64_t>(tensor->nbytes());
-  return total;
-}
-
 }  // namespace gw::inline experts

@@ -29,7 +29,6 @@ class HeldFfn {
   /// and the weights are codes.
   at::Tensor mix(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets,
                  const at::Tensor& weight, const ops::FfnOptions& options) const;
-  int64_t bytes() const;
 
  private:
   std::vector<std::pair<const char*, at::Tensor*>> tensors();

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/density.h"
 #include "gatewright/likelihood/experts_robust.h"
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/experts_gaussian.h"
 #include "gatewright/likelihood/linear_algebra.h"
 
@@ -38,25 +39,6 @@ double freedom_step(double v, const Tails& t) {
 }
 
 }  // namespace
-
-double digamma(double x) {
-  double shift = 0;
-  for (; x < 8; x += 1) shift -= 1 / x;
-  const double s = 1 / (x * x);
-  return shift + std::log(x) - 0.5 / x -
-         s * (1.0 / 12 -
-              s * (1.0 / 120 - s * (1.0 / 252 - s * (1.0 / 240 - s * (1.0 / 132 - s * (691.0 / 32760))))));
-}
-
-double trigamma(double x) {
-  double shift = 0;
-  for (; x < 8; x += 1) shift += 1 / (x * x);
-  const double s = 1 / (x * x);
-  return shift + 1 / x + 0.5 * s +
-         s / x *
-             (1.0 / 6 -
-              s * (1.0 / 30 - s * (1.0 / 42 - s * (1.0 / 30 - s * (5.0 / 66 - s * (691.0 / 2730))))));
-}
 
 RobustStep::RobustStep(const MixtureSpec& spec, const Design& design, const FitOptions& options)
     : experts_(spec.experts),

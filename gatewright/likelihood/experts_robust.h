@@ -33,9 +33,4 @@ class RobustStep : public ExpertStep {
   double min_scale_, least_mass_;
 };
 
-/// Digamma for x > 0: upward recurrence to 8, then the asymptotic series.
-double digamma(double x);
-/// Its derivative, likewise.
-double trigamma(double x);
-
 }  // namespace gw::likelihood

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/density.h"
-#include "gatewright/likelihood/distributions.h"
 #include "gatewright/likelihood/small_sample.h"
 
 namespace gw::likelihood {

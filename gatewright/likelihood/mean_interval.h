@@ -9,8 +9,7 @@ struct Interval {
 
 /// Equal-tailed interval of confidence `level` for the mean of a mixture at one x.
 /// Math:   the estimates' normal law is taken to the gate's scores and the experts' predictors, in which it
-/// is
-///         nearly right, and through mean = Σ gate(scores)_k · line_k as it stands. The delta method takes
+///         is nearly right, and through mean = Σ gate(scores)_k · line_k as it stands. The delta method takes
 ///         the last step by a tangent: the gate bends the mean by as much as the tangent moves it as soon as
 ///         a score has an error near 1. Given the scores, the mean is normal for other families, and for
 ///         normal experts Student's t with their errors of few rows (gatewright/likelihood/small_sample.h)

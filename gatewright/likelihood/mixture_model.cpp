@@ -3,10 +3,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "gatewright/base/distributions.h"
 #include "gatewright/base/error.h"
 #include "gatewright/base/file.h"
 #include "gatewright/base/json_text.h"
-#include "gatewright/likelihood/distributions.h"
 #include "gatewright/likelihood/small_sample.h"
 
 namespace gw::likelihood {

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <limits>
 
+#include "gatewright/base/distributions.h"
 #include "gatewright/base/error.h"
 #include "gatewright/likelihood/density.h"
-#include "gatewright/likelihood/distributions.h"
 #include "gatewright/likelihood/local_model.h"
 #include "gatewright/likelihood/small_sample.h"
 

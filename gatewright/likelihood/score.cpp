@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/chunks.h"
 #include "gatewright/likelihood/density.h"
 #include "gatewright/likelihood/experts_robust.h"

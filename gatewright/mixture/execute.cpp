@@ -2,14 +2,12 @@
 
 #include <ATen/ATen.h>
 
-#include <array>
+#include <algorithm>
 
 #include "gatewright/base/error.h"
 
 namespace gw::inline mixture {
 namespace {
-
-constexpr std::array<const char*, 3> kNames{"fused", "bucketed", "masked"};
 
 /// The weights of planned experts, given back in any case: a store that counts would keep them for ever after
 /// an expert's error.
@@ -39,24 +37,23 @@ class HeldWeights {
 
 at::Tensor masked(Bank& bank, const at::Tensor& x, const RoutingPlan& plan) {
   const auto weights = dense_weights(plan);
-  std::vector<int64_t> per_row(static_cast<size_t>(x.dim()), 1);
-  per_row[0] = plan.tokens;
   at::Tensor y;
   for (int64_t e = 0; e < plan.experts(); ++e) {
-    auto answer = bank.run_one(x, e);
-    answer = answer * weights.select(1, e).to(answer.scalar_type()).view(per_row);
-    y = y.defined() ? y + answer : answer;
+    const auto answer = bank.run_one(x, e), weighed = answer * per_row(weights.select(1, e), answer);
+    y = y.defined() ? y + weighed : weighed;
   }
   return y;
 }
 
 }  // namespace
 
+std::vector<std::string> execution_names() { return {"fused", "bucketed", "masked"}; }
+
 Execution execution_named(const std::string& name) {
-  for (size_t i = 0; i < kNames.size(); ++i) {
-    if (name == kNames[i]) return static_cast<Execution>(i);
-  }
-  fail("mixture: unknown execution \"{}\"{}", name, near_miss(name, {kNames.begin(), kNames.end()}));
+  const auto names = execution_names();
+  const auto found = std::find(names.begin(), names.end(), name);
+  GW_CHECK(found != names.end(), "mixture: unknown execution \"{}\"{}", name, near_miss(name, names));
+  return static_cast<Execution>(found - names.begin());
 }
 
 at::Tensor execute(Bank& bank, const at::Tensor& x, const RoutingPlan& plan, Execution execution,

@@ -12,6 +12,7 @@ enum class Execution {
   kMasked,    ///< every expert sees every token and the plan selects: what published code does, and the
               ///< reference of the tests
 };
+std::vector<std::string> execution_names();
 /// Errors: ValueError with the near miss.
 Execution execution_named(const std::string& name);
 

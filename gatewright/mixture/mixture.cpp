@@ -26,7 +26,7 @@ void MixtureOptions::fields(OptionVisitor& v) {
   v.table("shared_bank", shared_bank,
           "of the shared experts, where they differ: {part = \"mlp\", hidden = 5632}");
   v.text("execution", execution, "one pass of the kernel, bucket by bucket, or every expert on every token",
-         {"fused", "bucketed", "masked"});
+         execution_names());
   v.texts("balancers", balancers, "names of balancers with their default coefficients");
   v.integer("seed", seed, "of the initial weights", 0, INT64_MAX);
 }
@@ -104,12 +104,11 @@ MixtureOutput Mixture::forward(const at::Tensor& x, const RouterInputs& inputs) 
 }
 
 RoutingPlan Mixture::route(const at::Tensor& x, const RouterInputs& given, const Pass& pass) {
-  auto inputs = given;
-  inputs.rng = pass.rng, inputs.step = pass.step;
-  auto told = pass;
-  if (told.tap == nullptr) told.tap = tap_.get();
-  const auto scores = pass.routes_given() ? at::Tensor() : router_.scores(x, inputs, pass);
-  return router_.decide(site_, scores, x.size(0), inputs, told, is_training());
+  const auto inputs = pass.told(given, pass.rng);
+  auto seen = pass;
+  if (seen.tap == nullptr) seen.tap = tap_.get();
+  const auto scores = pass.routes_given() ? at::Tensor() : router_.scores(x, inputs);
+  return router_.decide(site_, scores, x.size(0), inputs, seen, is_training());
 }
 
 MixtureOutput Mixture::forward(const at::Tensor& tokens, const RouterInputs& inputs, const Pass& pass) {
@@ -125,9 +124,7 @@ MixtureOutput Mixture::forward(const at::Tensor& tokens, const RouterInputs& inp
     GW_CHECK(y.sizes() == x.sizes(),
              "mixture: expected answers of the inputs' shape, which bypass adds to, got another; set "
              "overflow = \"drop\"");
-    std::vector<int64_t> per_row(static_cast<size_t>(x.dim()), 1);
-    per_row[0] = plan.tokens;
-    y = y + x * plan.bypass.to(x.scalar_type()).view(per_row);
+    y = y + x * per_row(plan.bypass, x);
   }
   if (shared_ != nullptr) y = y + shared(x);
   if (output_bias_.defined()) {

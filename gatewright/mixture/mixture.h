@@ -44,8 +44,8 @@ struct MixtureOutput {
 ///         · experts(dispatch · x).
 /// Shapes: tokens [T, D] → [T, O], or maps [B, C, H, W] → [B, O, H', W'] with the conv bank.
 /// Types:  f32, bf16 or f64, that of the experts' weights, in and out. Gate, scores, routing weights,
-/// selection bias and counts stay f32 in a bf16
-///         layer. Under autocast the tokens are taken to the type of the weights.
+///         selection bias and counts stay f32 in a bf16 layer. Under autocast the tokens are taken to the
+///         type of the weights.
 /// Errors: ValueError for unknown parts, K > E, tokens that do not fit (gatewright/mixture/tokens.h);
 ///         NumericError for NaN scores.
 /// Cost:   the bank's mix(); with an exchange one gather and one weighted index_add of N rows besides.

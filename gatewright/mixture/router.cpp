@@ -43,12 +43,9 @@ std::vector<at::Tensor> Router::controlled_state() const {
   return out;
 }
 
-at::Tensor Router::scores(const at::Tensor& x, const RouterInputs& inputs, const Pass& pass) const {
-  if (inputs.scores.defined()) return inputs.scores.to(routing_type(inputs.scores.scalar_type()));
-  if (!pass.train || inputs.train) return gate_scores(*gate_, x, inputs);
-  auto told = inputs;
-  told.train = pass.train;
-  return gate_scores(*gate_, x, told);
+at::Tensor Router::scores(const at::Tensor& x, const RouterInputs& inputs) const {
+  return inputs.scores.defined() ? inputs.scores.to(routing_type(inputs.scores.scalar_type()))
+                                 : gate_scores(*gate_, x, inputs);
 }
 
 RoutingPlan Router::chosen(const std::string& site, const at::Tensor& scores, const RouterInputs& inputs,

@@ -32,8 +32,8 @@ class Router {
   /// "<balancer>_…".
   void register_in(torch::nn::Module& owner, const std::string& gate_name);
 
-  /// Scores [T, E] of what the gate sees. Errors: as gate_scores.
-  at::Tensor scores(const at::Tensor& x, const RouterInputs& inputs, const Pass& pass) const;
+  /// Scores [T, E] of what the gate sees, or those that `inputs` bring. Errors: as gate_scores.
+  at::Tensor scores(const at::Tensor& x, const RouterInputs& inputs) const;
   /// The plan of a pass: forced, drawn, or the policy's by way of the tap, with the balancers' losses in
   /// `aux` where the policy saw scores. `tokens`: how many decisions are due; `own_mode`: whether the layer
   /// trains where the pass does not say.

@@ -10,6 +10,7 @@
 #include "gatewright/ops/random.h"
 
 namespace gw::inline models {
+
 void NetworkOptions::fields(OptionVisitor& v) {
   v.text("backbone", backbone, "part of the models catalogue");
   v.table("backbone_options", backbone_options, "options of the backbone");
@@ -38,6 +39,7 @@ Network::Network(const NetworkOptions& options, int64_t channels, int64_t height
   ZooContext context{shape_, Json::parse(options.gate), policy, options.balancers};
   backbone_ = register_module(
       "backbone", make_part<Backbone>(options.backbone, Json::parse(options.backbone_options), context));
+  first_weight_ = backbone_->parameters().front();
   if (shape_.experts == 1 || shape_.routing != "image") return;
   router_.emplace(Router::Options{shape_.experts, channels, Json::parse(options.gate), policy,
                                   options.balancers, Rng(shape_.seed).fork("router").key()});
@@ -50,17 +52,14 @@ Network::Network(const NetworkOptions& options, int64_t channels, int64_t height
 
 RoutingPlan Network::decide(const at::Tensor& scores, int64_t batch, const ForwardOptions& options) {
   if (!router_) return constant_plan(batch, 1, 0);
-  RouterInputs inputs;
-  inputs.rng = options.rng.fork("policy"), inputs.step = options.step;
+  const auto inputs = options.told({}, options.rng.fork("policy"));
   return router_->decide(kImageSite, scores, batch, inputs, options, is_training());
 }
 
 at::Tensor Network::image_scores(const at::Tensor& x, const ForwardOptions& options) const {
   if (options.scores.defined()) return options.record_router ? options.scores : options.scores.detach();
-  RouterInputs inputs;
-  inputs.rng = options.rng.fork("gate"), inputs.step = options.step;
   const at::AutoGradMode recorded(options.record_router && at::GradMode::is_enabled());
-  return router_->scores(x, inputs, options);
+  return router_->scores(x, options.told({}, options.rng.fork("gate")));
 }
 
 void Network::end_step() {
@@ -75,7 +74,7 @@ void Network::check_pass(const at::Tensor& images, const ForwardOptions& options
                     images.size(2) == shape_.height && images.size(3) == shape_.width;
   GW_CHECK(fits, "network: expected images [B, {}, {}, {}], got {}", shape_.channels, shape_.height,
            shape_.width, c10::str(images.sizes()));
-  const auto type = parameters().front().scalar_type();
+  const auto type = first_weight_.scalar_type();
   GW_CHECK(
       images.scalar_type() == type,
       "network: expected images in {}, as the weights are, got {}; convert them: images.to(weight.dtype())",
@@ -102,7 +101,7 @@ NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& o
 
 at::Tensor Network::route(const at::Tensor& images, const Pass& pass) {
   if (!router_) return {};
-  return router_->scores(images.contiguous(at::MemoryFormat::ChannelsLast), {}, pass);
+  return router_->scores(images.contiguous(at::MemoryFormat::ChannelsLast), pass.told({}, pass.rng));
 }
 
 Output Network::answer(const Batch& batch, const Pass& pass) {

@@ -82,6 +82,8 @@ class Network : public Model {
   NetworkShape shape_;
   bool balanced_ = false;
   std::shared_ptr<Backbone> backbone_;
+  at::Tensor
+      first_weight_;  ///< whose type images have; at hand, since a list of all takes longer than a check
   std::optional<Router> router_;  ///< of whole images
 };
 

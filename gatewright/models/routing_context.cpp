@@ -56,12 +56,11 @@ BucketedBatch LayerRouter::forward(const BucketedBatch& x) {
   GW_ENSURE(x.pass != nullptr, "layer router: expected a batch with its pass, got none");
   const auto& pass = x.pass->pass;
   const auto batch = out_of_buckets(x);
-  RouterInputs inputs;
-  inputs.rng = pass.rng.fork(name_), inputs.step = pass.step;
+  const auto inputs = pass.told({}, pass.rng.fork(name_));
   at::Tensor scores;
   if (!pass.routes_given()) {
     // A gate over tokens sees one per image: the mean of each channel.
-    scores = router_.scores(router_.gate().takes_images() ? batch : batch.mean({2, 3}), inputs, pass);
+    scores = router_.scores(router_.gate().takes_images() ? batch : batch.mean({2, 3}), inputs);
     if (!x.pass->straight_through) scores = scores.detach();
   }
   auto plan = router_.decide(name_, scores, batch.size(0), inputs, pass, x.pass->training);

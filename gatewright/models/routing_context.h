@@ -20,9 +20,8 @@ struct ZooContext {
 };
 
 /// Errors: ValueError for a policy that an image network cannot execute (gatewright/mixture/buckets.h),
-/// before
-///         anything runs. Catches by traits and by
-/// plans of drawn scores; a plan that is wrong for other scores alone is refused when it comes.
+///         before anything runs. Catches by traits and by plans of drawn scores; a plan that is wrong for
+///         other scores alone is refused when it comes.
 void check_policy_for_images(const Policy& policy);
 
 /// The decision of one layer: its own gate on its own input.

@@ -24,8 +24,7 @@ struct SafetensorsFile {
 /// The bytes of the file: tensors by falling width of their elements and then by name, so that every one is
 /// aligned; header padded to 8 bytes.
 /// Errors: ValueError for a file with unread tensors, which would be lost, an undefined or sparse tensor, a
-///         dtype outside the list, a name
-/// that is no UTF-8 or "__metadata__".
+///         dtype outside the list, a name that is no UTF-8 or "__metadata__".
 std::string write_safetensors(const SafetensorsFile& file);
 
 /// The same into a file, atomically: a failed write keeps the old file (gatewright/base/file.h). Errors: as

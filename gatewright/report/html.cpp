@@ -163,11 +163,6 @@ int metric_rank(const std::string& name) {
   return name == "clean_accuracy" ? 0 : name.rfind("robust", 0) == 0 ? 1 : name == "flip_rate" ? 2 : 3;
 }
 
-std::string words(std::string name) {
-  std::replace(name.begin(), name.end(), '_', ' ');
-  return name;
-}
-
 std::string render_table(const Table& table) {
   const auto is_text = [&](size_t column) {
     return column == 0 || std::find(table.text_columns.begin(), table.text_columns.end(), column) !=

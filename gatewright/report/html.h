@@ -25,8 +25,6 @@ Unit unit_of_metric(const std::string& name);
 std::string metric_heading(const std::string& name);
 /// Order of metrics in tables: clean accuracy, robust accuracies, changed routes, the rest.
 int metric_rank(const std::string& name);
-/// "clean_accuracy" → "clean accuracy".
-std::string words(std::string name);
 
 /// A table inside a scrolling box. The first column holds row headings; the others are numbers
 /// (right-aligned) unless listed in `text_columns`. Cells are HTML already; caption and header are text.

@@ -1,6 +1,5 @@
 #include "gatewright/report/inspect.h"
 
-#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <filesystem>
@@ -39,8 +38,7 @@ void pass_test_set(Model& model, const TaskData& data, const Task& task, const T
   GW_CHECK(options.attacks.empty(),
            "inspect: expected no attacks on a model that is no image network, got {}; leave them out",
            options.attacks.front());
-  const int64_t wanted = options.images > 0 ? std::min(options.images, data.test.size()) : data.test.size();
-  const auto set = data.test.rows(at::arange(wanted, at::kLong));
+  const auto set = data.test.first(options.images);
   task.test({model, set, rng, test_frame(), tick, &tap});
 }
 

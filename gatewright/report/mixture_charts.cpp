@@ -9,6 +9,7 @@
 #include <limits>
 #include <numeric>
 
+#include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/density.h"
 #include "gatewright/likelihood/predict.h"
 #include "gatewright/report/charts.h"
@@ -18,6 +19,7 @@ namespace {
 
 constexpr int64_t kMostPoints = 500, kLinePoints = 120;
 constexpr double kLevel = 0.9, kLeastGate = 0.01;
+constexpr double kFarthest = 9;  // standard deviations: rows beyond are drawn at the edge
 constexpr double kGap = std::numeric_limits<double>::quiet_NaN();
 
 /// Rows in equal steps through the table, so that the page stays small.
@@ -64,17 +66,6 @@ Walk walk_along(const likelihood::FitOutcome& outcome, const std::optional<std::
 
 std::string others(const likelihood::FitOutcome& outcome) {
   return outcome.view().d > 1 ? "other inputs at their means" : "";
-}
-
-/// z with P(Z <= z) = p, by bisection of erfc: 60 halvings of [-9, 9] reach the last bit that the probability
-/// has.
-double normal_quantile(double p) {
-  double low = -9, high = 9;
-  for (int i = 0; i < 60; ++i) {
-    const double middle = (low + high) / 2;
-    (0.5 * std::erfc(-middle / std::sqrt(2.0)) < p ? low : high) = middle;
-  }
-  return (low + high) / 2;
 }
 
 /// The likeliest expert before y is known.
@@ -238,8 +229,9 @@ std::string residual_chart(const likelihood::FitOutcome& outcome) {
   Series rows{"rows", 0, false, {}, {}, true};
   for (const int64_t i : sampled_rows(view.n)) {
     rows.x.push_back(view.x[i * view.d + walk.column]);
-    rows.y.push_back(
-        normal_quantile(likelihood::mixture_cdf(fit.spec, fit.parameters, view.x + i * view.d, view.y[i])));
+    rows.y.push_back(std::clamp(
+        normal_quantile(likelihood::mixture_cdf(fit.spec, fit.parameters, view.x + i * view.d, view.y[i])),
+        -kFarthest, kFarthest));
   }
   chart.series.push_back(rows);
   return line_chart(chart);

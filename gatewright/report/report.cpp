@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "gatewright/base/error.h"
+#include "gatewright/base/shown.h"
 #include "gatewright/report/html.h"
 #include "gatewright/report/report_sections.h"
 #include "gatewright/runs/run_directory.h"

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "gatewright/base/shown.h"
 #include "gatewright/report/charts.h"
 #include "gatewright/report/report_sections.h"
 

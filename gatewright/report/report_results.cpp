@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "gatewright/base/shown.h"
 #include "gatewright/report/charts.h"
 #include "gatewright/report/report_sections.h"
 

@@ -2,6 +2,7 @@
 // What one forward pass depends on beside its batch and the weights.
 #include <optional>
 
+#include "gatewright/routing/inputs.h"
 #include "gatewright/routing/route_tap.h"
 
 namespace gw::inline routing {
@@ -22,6 +23,12 @@ struct Pass {
                              ///< gives each layer, no router
   bool routes_given() const { return forced_expert >= 0 || drawn_place >= 0; }
   bool training(bool own_mode) const { return train.value_or(own_mode); }
+  /// What is known about the tokens, with what this pass says: the draws `draws`, its step and its mode.
+  RouterInputs told(RouterInputs facts, const Rng& draws) const {
+    facts.rng = draws, facts.step = step;
+    if (train) facts.train = train;
+    return facts;
+  }
 };
 
 }  // namespace gw::inline routing

@@ -21,7 +21,7 @@ struct Results {
 
 Json to_json(const Results& results);
 /// Errors: ValueError naming `where`, the field, what was expected and what was found; lists of unequal
-/// length.
+///         length.
 Results parse_results(const Json& document, const std::string& where);
 /// A run's results.json; empty where there is none.
 Results read_results(const std::string& directory);

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
+#include "gatewright/base/distributions.h"
 #include "gatewright/base/error.h"
 #include "gatewright/base/rng.h"
 
@@ -11,19 +11,6 @@ namespace gw::inline train {
 namespace {
 
 constexpr uint64_t kResamples = 10000;
-
-/// The probability that a Student variable lies within ±t.
-double within(double t, int freedom) {
-  const double angle = std::atan(t / std::sqrt(static_cast<double>(freedom)));
-  const double sine = std::sin(angle), cosine = std::cos(angle);
-  const bool odd = freedom % 2 == 1;
-  double term = odd ? cosine : 1, sum = 0;
-  for (int k = odd ? 3 : 2; k <= freedom; k += 2) {
-    sum += term;
-    term *= cosine * cosine * static_cast<double>(k - 1) / static_cast<double>(k);
-  }
-  return odd ? 2 / std::numbers::pi * (angle + sine * sum) : sine * sum;
-}
 
 double mean_of(const std::vector<double>& values) {
   double sum = 0;
@@ -39,14 +26,7 @@ double student_quantile(double p, int freedom) {
       "student quantile: expected a probability between 0 and 1 and at least 1 degree of freedom, got {} "
       "and {}",
       p, freedom);
-  if (p < 0.5) return -student_quantile(1 - p, freedom);
-  double low = 0, high = 1;
-  while ((1 + within(high, freedom)) / 2 < p && high < 1e300) high *= 2;
-  for (int i = 0; i < 200; ++i) {
-    const double middle = (low + high) / 2;
-    ((1 + within(middle, freedom)) / 2 < p ? low : high) = middle;
-  }
-  return (low + high) / 2;
+  return base::student_quantile(p, static_cast<double>(freedom));
 }
 
 double lower_by_t(const std::vector<double>& values, double confidence) {

@@ -8,7 +8,6 @@ inline constexpr size_t kLeastForT = 2;          ///< values that a t interval n
 inline constexpr size_t kLeastForBootstrap = 5;  ///< with fewer it is far narrower than it claims to be
 
 /// The t for which a Student variable of so many degrees of freedom is below it with probability p.
-/// Math: the finite series of Abramowitz and Stegun 26.7.3 and 26.7.4, inverted by bisection; to 1e-12.
 /// Errors: ValueError unless 0 < p < 1 and freedom >= 1.
 double student_quantile(double p, int freedom);
 

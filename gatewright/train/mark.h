@@ -39,8 +39,7 @@ struct Mark : OptionSet {
 
 /// A table of [[marks]] in a recipe with these arms and sizes.
 /// Errors: ValueError for unknown keys, arms and sizes (with the near miss), for a mark that could not fail
-/// or
-///         could not hold, and for keys that belong to another kind of mark.
+///         or could not hold, and for keys that belong to another kind of mark.
 Mark read_mark(const std::string& recipe, const Json& table, const std::vector<std::string>& arms,
                const std::vector<std::string>& sizes);
 

@@ -220,13 +220,6 @@ Json Recipe::merged(const std::string& arm, const std::string& size, int64_t see
   return table;
 }
 
-TrainConfig Recipe::resolve(const std::string& arm, const std::string& size, int64_t seed,
-                            const std::vector<std::string>& overrides) const {
-  TrainConfig config;
-  parse_options("recipe " + name, merged(arm, size, seed, overrides), config);
-  return config;
-}
-
 Recipe load_recipe(const std::string& name_or_path, const std::vector<std::string>& folders) {
   Recipe recipe;
   recipe.path = find_recipe(name_or_path, folders);

@@ -25,12 +25,9 @@ struct Recipe {
   std::vector<std::string> in_order(const std::vector<std::string>& wanted) const;
   /// Seeds of a size. Errors: ValueError for an unknown size (with the near miss).
   std::vector<int64_t> seeds(const std::string& size) const;
-  /// One arm at one size with one seed: defaults ← size ← arm ← arm at that size ← overrides ("epochs=3",
-  /// "objective.beta=1"). Errors: ValueError for unknown names, keys, or values out of range.
-  /// An arm that is no training has no TrainConfig: see merged().
-  TrainConfig resolve(const std::string& arm, const std::string& size, int64_t seed,
-                      const std::vector<std::string>& overrides = {}) const;
-  /// The same table before it is read: the options of the arm's kind (gatewright/runs/arm.h).
+  /// The options of one arm at one size with one seed, still to be read by its kind (gatewright/runs/arm.h):
+  /// defaults ← size ← arm ← arm at that size ← overrides ("epochs=3", "objective.beta=1").
+  /// Errors: ValueError for unknown names and for overrides that are no key=value.
   Json merged(const std::string& arm, const std::string& size, int64_t seed,
               const std::vector<std::string>& overrides = {}) const;
 };

@@ -9,11 +9,6 @@
 
 namespace gw::test::datasets_cases {
 
-using gw::test::gzip;
-using gw::test::idx;
-using gw::test::TempDirectory;
-using gw::test::value_error_of;
-
 std::shared_ptr<gw::Dataset> dataset(const std::string& name, const gw::Json& options = gw::Json::object()) {
   return gw::make_part<gw::Dataset>(name, options, {});
 }

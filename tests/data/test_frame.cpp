@@ -5,6 +5,7 @@
 
 #include "gatewright/base/error.h"
 #include "gatewright/data/frame.h"
+#include "tests/support/refusal.h"
 
 namespace gw::test::frame_cases {
 
@@ -13,17 +14,6 @@ using gw::Frame;
 using gw::FrameOptions;
 using gw::make_frame;
 using Names = std::vector<std::string>;
-
-/// The message with which `body` is refused.
-template <class Body>
-std::string refusal(Body body) {
-  try {
-    body();
-  } catch (const gw::ValueError& error) {
-    return error.what();
-  }
-  return "accepted";
-}
 
 TEST(Frame, FactorsBecomeColumnsAndNameTheirReference) {
   const CsvTable table("y,x,colour,w\n1,2,red,1\n2,3,blue,2\n4,5,green,0.5\n", "t.csv");
@@ -41,7 +31,7 @@ TEST(Frame, FactorsBecomeColumnsAndNameTheirReference) {
   const CsvTable other("colour,x\nred,9\n", "u.csv");
   EXPECT_EQ(gw::apply_schema(other, schema, false, false).x, (std::vector<double>{9, 0, 1}));
   const CsvTable unknown("colour,x\nrod,9\n", "u.csv");
-  const auto message = refusal([&] { gw::apply_schema(unknown, schema, false, false); });
+  const auto message = refusal<gw::ValueError>([&] { gw::apply_schema(unknown, schema, false, false); });
   EXPECT_NE(message.find("line 2, column \"colour\": unknown level \"rod\"; did you mean \"red\"?"),
             std::string::npos)
       << message;
@@ -51,7 +41,7 @@ TEST(Frame, MissingValuesAreRefusedOrDropped) {
   const CsvTable table("y,x\n1,2\nNA,3\n3,\n4,5\n", "t.csv");
   FrameOptions options;
   options.response = "y";
-  const auto message = refusal([&] { make_frame(table, options); });
+  const auto message = refusal<gw::ValueError>([&] { make_frame(table, options); });
   EXPECT_NE(message.find("line 3, column \"y\": the value is missing"), std::string::npos) << message;
   options.drop_missing = true;
   const Frame frame = make_frame(table, options);
@@ -63,7 +53,7 @@ TEST(Frame, RefusesTextAmongNumbers) {
   const CsvTable table("y,x\n1,2\n2,3\n3,4O\n", "t.csv");
   FrameOptions options;
   options.response = "y";
-  const auto message = refusal([&] { make_frame(table, options); });
+  const auto message = refusal<gw::ValueError>([&] { make_frame(table, options); });
   EXPECT_NE(message.find("line 4, column \"x\": expected a number, got \"4O\""), std::string::npos)
       << message;
   options.factors = {"x"};
@@ -72,13 +62,15 @@ TEST(Frame, RefusesTextAmongNumbers) {
   const CsvTable roles("y,x,w\n1,2,1\nlow,3,1\n3,4,many\n", "t.csv");
   FrameOptions weighted;
   weighted.response = "y", weighted.weights = "w";
-  EXPECT_TRUE(refusal([&] {
+  EXPECT_TRUE(refusal<gw::ValueError>([&] {
                 make_frame(roles, weighted);
               }).ends_with("got \"low\"; mend the cell, or explain classes (family = multinomial)"));
   weighted.response = "x", weighted.factors = {"y"};
-  EXPECT_TRUE(refusal([&] { make_frame(roles, weighted); }).ends_with("got \"many\"; mend the cell"));
+  EXPECT_TRUE(
+      refusal<gw::ValueError>([&] { make_frame(roles, weighted); }).ends_with("got \"many\"; mend the cell"));
   options.inputs = {"y"};
-  EXPECT_NE(refusal([&] { make_frame(table, options); }).find("cannot explain itself"), std::string::npos);
+  EXPECT_NE(refusal<gw::ValueError>([&] { make_frame(table, options); }).find("cannot explain itself"),
+            std::string::npos);
 }
 
 TEST(Frame, ClassesAreSortedAndCounted) {
@@ -96,7 +88,8 @@ TEST(Frame, RefusesIdentifiersAsFactors) {
   const CsvTable table(bytes, "t.csv");
   FrameOptions options;
   options.response = "y";
-  EXPECT_NE(refusal([&] { make_frame(table, options); }).find("is it an identifier?"), std::string::npos);
+  EXPECT_NE(refusal<gw::ValueError>([&] { make_frame(table, options); }).find("is it an identifier?"),
+            std::string::npos);
 }
 
 // Levels and classes are those of rows that are read: one of a dropped row would be a constant column, or a
@@ -142,7 +135,7 @@ TEST(Frame, ColumnsThatLookLikeNumbersAreNoFactors) {
                                                       {"31.1.2024", "1.2.2024"},
                                                       {"0x10", "0x11"}};
   for (const auto& cells : refused) {
-    const auto message = refusal([&] { frame_of(cells); });
+    const auto message = refusal<gw::ValueError>([&] { frame_of(cells); });
     EXPECT_NE(message.find("line 2, column \"x\": expected a number, got \"" + cells[0] +
                            "\": every value of the column looks like"),
               std::string::npos)

@@ -13,11 +13,6 @@
 
 namespace gw::test::idx_cases {
 
-using gw::test::gzip;
-using gw::test::idx;
-using gw::test::TempDirectory;
-using gw::test::value_error_of;
-
 class Gzip : public TempDirectory {};
 class Idx : public TempDirectory {};
 

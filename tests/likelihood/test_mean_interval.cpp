@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "gatewright/likelihood/distributions.h"
 #include "gatewright/likelihood/predict.h"
 #include "tests/likelihood/samples.h"
 
@@ -13,22 +12,6 @@ namespace {
 using namespace gw::likelihood;
 using gw::test::crossing_lines;
 using gw::test::Sample;
-
-// R: pt(t, df), qt(p, df).
-TEST(Distributions, StudentsTIsRs) {
-  EXPECT_NEAR(student_cdf(-2, 3), 0.06966298427942152, 1e-13);
-  EXPECT_NEAR(student_cdf(1.5, 7.5), 0.912759714706768, 1e-13);
-  EXPECT_NEAR(student_cdf(-8, 4) / 0.0006619484546085836, 1, 1e-10);
-  EXPECT_NEAR(student_quantile(0.975, 6), 2.4469118511449786, 1e-11);
-  EXPECT_NEAR(student_quantile(0.975, 1), 12.706204736174694, 1e-9);
-  EXPECT_NEAR(student_quantile(0.9, 2.5), 1.7302509288071766, 1e-11);
-  EXPECT_NEAR(student_quantile(0.005, 30), -2.7499956535672254, 1e-11);
-  EXPECT_EQ(student_quantile(1, 3), INFINITY);
-  for (const double freedom : {3.0, 10.0, 100.0}) {
-    for (double t = -8; t < 8; t += 0.25)
-      EXPECT_NEAR(normal_cdf(normal_equivalent(t, freedom)), student_cdf(t, freedom), 8e-4) << t;
-  }
-}
 
 // R: predict(lm(y ~ x), data.frame(x = c(4, 9)), interval = "confidence").
 TEST(MeanInterval, OfOneNormalExpertIsTheTextbooks) {

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <numbers>
 
 #include "gatewright/likelihood/density.h"
 #include "gatewright/likelihood/experts_robust.h"
@@ -144,15 +143,6 @@ TEST(ModelCases, TopOneMovesItsBorder) {
   start.gate_bias = {0, 0};
   const auto p = fit_from(sample.view(), spec, start).parameters;
   EXPECT_NEAR(-p.gate_bias[0] / p.gate_slope[0], 0.35, 0.01);
-}
-
-TEST(ModelCases, DigammaMatchesKnownValues) {
-  EXPECT_NEAR(digamma(1), -0.57721566490153286, 1e-12);
-  EXPECT_NEAR(digamma(0.5), -1.9635100260214235, 1e-12);
-  EXPECT_NEAR(digamma(10), 2.2517525890667211, 1e-12);
-  EXPECT_NEAR(trigamma(1), std::numbers::pi * std::numbers::pi / 6, 1e-12);
-  EXPECT_NEAR(trigamma(0.5), std::numbers::pi * std::numbers::pi / 2, 1e-12);
-  EXPECT_NEAR(trigamma(10), 0.10516633568168575, 1e-14);
 }
 
 /// One line with noise of `freedom` degrees of freedom; 0: normal noise.

@@ -7,7 +7,6 @@
 
 #include "gatewright/base/error.h"
 #include "gatewright/likelihood/density.h"
-#include "gatewright/likelihood/distributions.h"
 #include "gatewright/likelihood/theory/divergence.h"
 #include "gatewright/likelihood/theory/local_mle.h"
 #include "gatewright/likelihood/theory/simulate.h"
@@ -139,11 +138,6 @@ TEST(Divergence, RefusesFamiliesThatCannotBeCompared) {
       divergence(gaussian(2), paper_truth(), classes, make_parameters(classes, 1), uniform_nodes(0, 1, 10)),
       gw::ValueError);
   EXPECT_THROW(uniform_nodes(1, 0, 10), gw::ValueError);
-}
-
-TEST(Divergence, NormalQuantileInvertsTheDistribution) {
-  for (const double p : {1e-12, 1e-4, 0.02, 0.3, 0.5, 0.9, 0.99, 1 - 1e-9})
-    EXPECT_NEAR(0.5 * std::erfc(-normal_quantile(p) / std::sqrt(2.0)) / p, 1, 1e-8);
 }
 
 TEST(Simulate, FrequenciesAndMomentsAreTheModels) {

@@ -10,8 +10,6 @@
 
 namespace gw::test::conformance_cases {
 
-using namespace gw::test;
-
 /// Multiplies the rows' weights by factors of their own; remembers the plan.
 struct ScaleWeights : gw::RouteTap {
   gw::RoutingPlan seen;

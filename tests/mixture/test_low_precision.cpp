@@ -14,8 +14,6 @@
 namespace gw::test::low_precision_cases {
 
 using gw::Json;
-using gw::test::has_trait;
-using gw::test::names;
 
 constexpr int64_t kTokens = 24, kWidth = 6;
 

@@ -11,8 +11,6 @@
 
 namespace gw::test::mixture_routes_cases {
 
-using gw::test::Scratch;
-
 std::shared_ptr<gw::Mixture> mixture(const gw::Json& policy) {
   const auto layer = gw::Mixture::from_json({{"experts", 8},
                                              {"in", 6},

@@ -12,7 +12,6 @@
 namespace gw::test::network_routes_cases {
 
 using gw::Network;
-using gw::test::Scratch;
 
 std::shared_ptr<Network> network(const std::string& routing, const std::string& backbone = "small_cnn") {
   gw::NetworkOptions o;

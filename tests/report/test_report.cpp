@@ -12,6 +12,7 @@
 #include "tests/report/markup.h"
 #include "tests/runs/fixture_runs.h"
 #include "tests/runs/scratch.h"
+#include "tests/support/refusal.h"
 
 using namespace gw;
 using namespace gw::test;
@@ -22,16 +23,6 @@ const char* const kHostile = "</title><script>alert(1)</script>\" onload='x' &am
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
-}
-
-template <class F>
-std::string message_of(F&& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 FixtureRun small_run() {
@@ -313,7 +304,7 @@ TEST(Report, BrokenDocumentsSayWhere) {
   write_fixture_run(scratch / "run", small_run());
   const auto with = [&](const std::string& name, const std::string& bytes) {
     write_file(scratch / ("run/" + name), bytes);
-    const std::string message = message_of([&] { render_report({scratch / "run"}); });
+    const std::string message = refusal([&] { render_report({scratch / "run"}); });
     std::filesystem::remove(scratch / ("run/" + name));
     return message;
   };
@@ -330,7 +321,7 @@ TEST(Report, BrokenDocumentsSayWhere) {
       contains(with("samples.json", R"({"samples": [{"channels": 3, "height": 9000000000, "width": 2}]})"),
                "sides of 1 … 4096"));
   EXPECT_TRUE(contains(with("samples.json", R"({"samples": 3})"), "expected a list"));
-  EXPECT_TRUE(contains(message_of([&] { render_report({scratch / "absent"}); }), "has no recipe.json"));
+  EXPECT_TRUE(contains(refusal([&] { render_report({scratch / "absent"}); }), "has no recipe.json"));
   EXPECT_THROW(render_report({}), ValueError);
 }
 

@@ -10,7 +10,6 @@
 namespace gw::test::report_results_cases {
 
 using namespace gw;
-using namespace gw::test;
 
 TEST(ReportResults, StandOnThePage) {
   Results left;

@@ -8,7 +8,6 @@
 namespace gw::test::bad_input_cases {
 
 using gw::Json;
-using namespace gw::test;
 
 gw::RouterInputs with_task(int64_t id) {
   auto inputs = inputs_for(6);

@@ -6,8 +6,6 @@
 
 namespace gw::test::balancers_cases {
 
-using namespace gw::test;
-
 class BalancerConformance : public testing::TestWithParam<std::string> {};
 
 std::shared_ptr<gw::Balancer> balancer(const std::string& name,

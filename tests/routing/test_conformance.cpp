@@ -8,8 +8,6 @@
 
 namespace gw::test::conformance_cases {
 
-using namespace gw::test;
-
 class PolicyConformance : public testing::TestWithParam<std::string> {};
 class GateConformance : public testing::TestWithParam<std::string> {};
 

@@ -10,8 +10,6 @@
 
 namespace gw::test::conformance_extremes_cases {
 
-using namespace gw::test;
-
 class PolicyExtremes : public testing::TestWithParam<std::string> {};
 
 /// The options that make all weights of a token sum to one, where a part takes them.

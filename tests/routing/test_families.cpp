@@ -10,7 +10,6 @@
 namespace gw::test::families_cases {
 
 using gw::Json;
-using namespace gw::test;
 
 const Json& golden() {
   static const Json file = Json::parse(std::ifstream("tests/routing/golden/families.json"));

@@ -9,7 +9,6 @@
 namespace gw::test::gates_cases {
 
 using gw::Json;
-using namespace gw::test;
 
 double gap(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
 

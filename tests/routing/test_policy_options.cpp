@@ -9,7 +9,6 @@
 namespace gw::test::policy_options_cases {
 
 using gw::Json;
-using namespace gw::test;
 
 at::Tensor dense(const std::string& name, const Json& options, const at::Tensor& scores, bool train = false) {
   return gw::dense_weights(plan_of(*policy(name, options, scores.size(1)), scores, train));

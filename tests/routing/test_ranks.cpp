@@ -8,7 +8,6 @@
 
 namespace gw::test::ranks_cases {
 
-using namespace gw::test;
 using Case = std::pair<std::string, gw::Json>;
 
 const std::vector<int64_t> kSizes = {8, 0, 12, 4};  // a rank without tokens takes part as well

@@ -5,8 +5,6 @@
 
 namespace gw::test::reach_cases {
 
-using namespace gw::test;
-
 std::string complaint(const at::Tensor& loss, const std::vector<at::Tensor>& parameters) {
   try {
     gw::router_reach("balance", loss, parameters);

@@ -14,13 +14,13 @@
 #include "gatewright/routing/recorder.h"
 #include "gatewright/routing/replayer.h"
 #include "tests/runs/scratch.h"
+#include "tests/support/refusal.h"
 
 namespace gw::test::recorder_cases {
 
 using gw::RoutePhase;
 using gw::RoutePurpose;
 using gw::RouteRecorder;
-using gw::test::Scratch;
 
 std::shared_ptr<gw::Policy> top1(int64_t experts) {
   return gw::make_part<gw::Policy>("top1_straight_through", gw::Json::object(), {experts});
@@ -58,20 +58,6 @@ std::string bytes_of(const std::string& path) { return gw::read_file(path, 1 << 
 void record(const Scratch& scratch, int64_t steps) {
   RouteRecorder recorder(files_in(scratch), {{"network", {{"experts", 4}}}}, {});
   for (int64_t step = 1; step <= steps; ++step) batch(recorder, step, scores_at(step));
-}
-
-template <class F>
-std::string refusal(F&& action) {
-  try {
-    action();
-  } catch (const gw::Error& error) {
-    return error.what();
-  }
-  return "accepted";
-}
-
-void expect_part(const std::string& text, const std::string& part) {
-  EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
 TEST(RouteStats, NumbersOfEvenCollapsedAndDroppedLoads) {

@@ -10,8 +10,6 @@
 
 namespace gw::test::transport_cases {
 
-using namespace gw::test;
-
 TEST(Sinkhorn, MarginalsHoldAndThePlanIsAScaledKernel) {
   for (const double size : {1.0, 30.0, 1000.0}) {  // the last would overflow any plain exponential
     const auto scores = distinct_scores(64, 3) * size;

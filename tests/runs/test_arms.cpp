@@ -11,6 +11,7 @@
 #include "gatewright/train/checkpoint.h"
 #include "gatewright/train/trainer.h"
 #include "tests/runs/scratch.h"
+#include "tests/support/refusal.h"
 
 using namespace gw;
 using namespace gw::test;
@@ -52,19 +53,6 @@ CheckOutcome check_in(const Scratch& scratch, const std::string& text, std::vect
   return run_check(recipe_of(scratch, text),
                    {"tiny", std::move(arms), {}, std::move(overrides), "command", "machine", "2026-01-01"},
                    run);
-}
-
-std::string refusal(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "accepted";
-}
-
-void expect_part(const std::string& text, const std::string& part) {
-  EXPECT_NE(text.find(part), std::string::npos) << text << "\nlooked for: " << part;
 }
 
 std::vector<std::string> order_of(const CheckOutcome& outcome) {

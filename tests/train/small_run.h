@@ -10,8 +10,6 @@
 
 namespace gw::test {
 
-using gw::test::Scratch;
-
 inline Json small_objective(const std::string& part) {
   if (part == "natural" || part == "thor") return {{"part", part}};
   return {{"part", part}, {"steps", 1}, {"beta", 2.0}};

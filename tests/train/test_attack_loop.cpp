@@ -8,8 +8,6 @@
 
 namespace gw::test::attack_loop_cases {
 
-using namespace gw::test;
-
 TEST(AttackLoop, ProjectsOnTheBallFirstThenOnTheBox) {
   const at::Tensor x = at::tensor({0.05f, 0.5f, 0.95f, 0.0f}).view({1, 1, 1, 4});
   const at::Tensor far = at::tensor({-1.0f, 0.55f, 9.0f, 0.2f}).view({1, 1, 1, 4});

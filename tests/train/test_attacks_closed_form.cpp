@@ -8,7 +8,6 @@
 
 namespace gw::test::attacks_closed_form_cases {
 
-using namespace gw::test;
 using gw::Json;
 
 gw::AttackResult attack(const std::string& name, const Json& options, double epsilon, gw::Victim& victim,

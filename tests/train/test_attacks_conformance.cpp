@@ -11,7 +11,6 @@
 
 namespace gw::test::attacks_conformance_cases {
 
-using namespace gw::test;
 using gw::Json;
 
 constexpr double kEpsilon = 0.06;

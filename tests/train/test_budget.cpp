@@ -11,7 +11,6 @@
 
 namespace gw::test::budget_cases {
 
-using namespace gw::test;
 using gw::Json;
 
 constexpr uint64_t kLimit_bytes = 64 << 20;

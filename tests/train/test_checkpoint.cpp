@@ -7,11 +7,11 @@
 
 #include "gatewright/base/error.h"
 #include "gatewright/base/file.h"
+#include "tests/support/refusal.h"
 #include "tests/train/small_run.h"
 
 namespace gw::test::checkpoint_cases {
 
-using namespace gw::test;
 using gw::Json;
 
 std::shared_ptr<gw::Network> network_of(int64_t experts, int64_t width = 4, int64_t classes = 3,
@@ -21,15 +21,6 @@ std::shared_ptr<gw::Network> network_of(int64_t experts, int64_t width = 4, int6
   options.backbone_options = Json{{"width", width}}.dump();
   options.gate = Json{{"part", "cnn"}, {"arch", "small"}, {"width", 2}}.dump();
   return std::make_shared<gw::Network>(options, 1, 8, 8, classes);
-}
-
-std::string refusal(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const gw::ValueError& error) {
-    return error.what();
-  }
-  return "accepted";
 }
 
 std::vector<at::Tensor> tensors_of(const gw::Network& network) {
@@ -46,10 +37,6 @@ bool same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
 
 gw::SafetensorsFile packed(const gw::Network& network) {
   return gw::pack_checkpoint(network, nullptr, nullptr, {1, 2, 3, 0.5}, {{"epochs", 4}});
-}
-
-void expect_part(const std::string& text, const std::string& part) {
-  EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
 TEST(Checkpoint, HoldsWeightsPositionAndConfig) {
@@ -71,7 +58,7 @@ TEST(Checkpoint, AnotherArchitectureListsTheTensorsAndChangesNothing) {
   const auto network = network_of(2);
   const auto before = tensors_of(*network);
   const auto load = [&](const gw::SafetensorsFile& file) {
-    return refusal([&] { gw::load_model(*network, file, "old.safetensors"); });
+    return refusal<gw::ValueError>([&] { gw::load_model(*network, file, "old.safetensors"); });
   };
 
   const auto dense = load(packed(*network_of(1)));
@@ -111,12 +98,13 @@ TEST(Checkpoint, OneFlippedBitIsRefusedAndChangesNothing) {
   for (const size_t at : {content, content + (bytes.size() - content) / 2, bytes.size() - 1}) {
     auto damaged = bytes;
     damaged[at] = static_cast<char>(damaged[at] ^ 1);
-    expect_part(refusal([&] { gw::load_model(*network, gw::parse_safetensors(damaged, "f"), "f"); }),
-                "the file is damaged: restore it");
+    expect_part(
+        refusal<gw::ValueError>([&] { gw::load_model(*network, gw::parse_safetensors(damaged, "f"), "f"); }),
+        "the file is damaged: restore it");
   }
   auto file = packed(*other);
   file.metadata["progress"] = R"({"epoch":1,"batch":2,"step":4,"best":0.5})";
-  expect_part(refusal([&] { gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f"); }),
+  expect_part(refusal<gw::ValueError>([&] { gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f"); }),
               "the file is damaged: restore it");
   EXPECT_TRUE(same(tensors_of(*network), before));
   gw::seal_checkpoint(file);
@@ -129,7 +117,7 @@ TEST(Checkpoint, FilesThatCannotShowTheyAreIntactAreRefusedFirst) {
   const auto network = network_of(2);
   const auto before = tensors_of(*network);
   const auto load = [&](const gw::SafetensorsFile& file) {
-    return refusal([&] { gw::load_model(*network, file, "f"); });
+    return refusal<gw::ValueError>([&] { gw::load_model(*network, file, "f"); });
   };
   auto file = packed(*network_of(2, 4, 3, 7));
   auto bare = file;
@@ -140,7 +128,8 @@ TEST(Checkpoint, FilesThatCannotShowTheyAreIntactAreRefusedFirst) {
   old.metadata["config"] = R"({"name": "advmoe", "arm": "adv_moe"})";
   expect_part(load(old), "which an earlier version wrote");
   expect_part(load(old), "train arm \"adv_moe\" of recipe \"advmoe\" again");
-  expect_part(refusal([&] { gw::checkpoint_config(old, "f"); }), "which an earlier version wrote");
+  expect_part(refusal<gw::ValueError>([&] { gw::checkpoint_config(old, "f"); }),
+              "which an earlier version wrote");
   auto renamed = file;
   auto node = renamed.tensors.extract(renamed.tensors.begin());
   node.key() += "x";
@@ -148,7 +137,8 @@ TEST(Checkpoint, FilesThatCannotShowTheyAreIntactAreRefusedFirst) {
   expect_part(load(renamed), "the file is damaged: restore it");
   auto config = file;
   config.metadata["config"] = R"({"epochs": 5})";
-  expect_part(refusal([&] { gw::checkpoint_config(config, "f"); }), "the file is damaged: restore it");
+  expect_part(refusal<gw::ValueError>([&] { gw::checkpoint_config(config, "f"); }),
+              "the file is damaged: restore it");
   EXPECT_TRUE(same(tensors_of(*network), before));
 }
 
@@ -158,7 +148,7 @@ TEST(Checkpoint, EmptyCutAndForeignFilesNameTheRemedy) {
   for (const auto& content : {std::string(), bytes.substr(0, 4), bytes.substr(0, bytes.size() / 2),
                               std::string("not a checkpoint at all")}) {
     gw::write_atomic(scratch / "c", content);
-    const auto text = refusal([&] { gw::load_checkpoint(scratch / "c"); });
+    const auto text = refusal<gw::ValueError>([&] { gw::load_checkpoint(scratch / "c"); });
     expect_part(text, scratch / "c");
     expect_part(text, "restore it from a copy, or train again into another directory");
   }
@@ -171,8 +161,9 @@ TEST(Checkpoint, AMomentThatIsNotFiniteIsNoticedOnLoading) {
     auto file = packed(*network_of(2, 4, 3, 7));
     file.tensors["experts/head.weight/momentum"] = at::full({3}, value);
     gw::seal_checkpoint(file);
-    expect_part(refusal([&] { gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f"); }),
-                "expected finite numbers in \"experts/head.weight/momentum\"");
+    expect_part(
+        refusal<gw::ValueError>([&] { gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f"); }),
+        "expected finite numbers in \"experts/head.weight/momentum\"");
   }
   EXPECT_TRUE(same(tensors_of(*network), before));
 }
@@ -185,7 +176,7 @@ TEST(Checkpoint, ADamagedHeaderIsNamed) {
     if (value.empty()) file.metadata.erase(key);
     if (!value.empty()) file.metadata[key] = value;
     gw::seal_checkpoint(file);
-    return refusal([&] { gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f"); });
+    return refusal<gw::ValueError>([&] { gw::unpack_checkpoint(*network, nullptr, nullptr, file, "f"); });
   };
   expect_part(unpack("format", ""), "expected the field \"format\" in the header, got none");
   expect_part(unpack("format", "pt"), "expected the format gatewright-checkpoint-2, got \"pt\"");
@@ -199,7 +190,8 @@ TEST(Checkpoint, ADamagedHeaderIsNamed) {
   auto file = packed(*network);
   file.metadata["config"] = "[1]";
   gw::seal_checkpoint(file);
-  expect_part(refusal([&] { gw::checkpoint_config(file, "f"); }), "expected a JSON object in \"config\"");
+  expect_part(refusal<gw::ValueError>([&] { gw::checkpoint_config(file, "f"); }),
+              "expected a JSON object in \"config\"");
 }
 
 }  // namespace gw::test::checkpoint_cases

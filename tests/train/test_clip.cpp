@@ -12,7 +12,6 @@
 
 namespace gw::test::clip_cases {
 
-using namespace gw::test;
 using gw::clipped;
 using gw::Json;
 using gw::Trainer;

@@ -9,7 +9,6 @@
 
 namespace gw::test::evaluate_cases {
 
-using namespace gw::test;
 using gw::Json;
 
 constexpr double kEpsilon = 0.15;

@@ -11,6 +11,7 @@
 #include "gatewright/train/check.h"
 #include "gatewright/train/interval.h"
 #include "tests/runs/scratch.h"
+#include "tests/support/refusal.h"
 
 namespace gw::test::marks_cases {
 
@@ -20,19 +21,6 @@ using gw::Json;
 using gw::Mark;
 
 const double kNan = std::numeric_limits<double>::quiet_NaN();
-
-std::string refusal(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const gw::Error& error) {
-    return error.what();
-  }
-  return "accepted";
-}
-
-void expect_part(const std::string& text, const std::string& part) {
-  EXPECT_NE(text.find(part), std::string::npos) << text << "\nlooked for: " << part;
-}
 
 Mark mark_of(const Json& table) { return gw::read_mark("r", table, {"a", "b", "c"}, {"tiny"}); }
 

@@ -12,8 +12,6 @@
 
 namespace gw::test::objective_draws_cases {
 
-using namespace gw::test;
-
 /// The load of the first decision of one step that moves nothing, on a network whose policy gives the whole
 /// batch one random expert.
 std::vector<int64_t> load_of_step(const std::string& name, uint64_t seed) {

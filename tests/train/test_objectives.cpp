@@ -17,7 +17,6 @@
 
 namespace gw::test::objectives_cases {
 
-using namespace gw::test;
 using gw::Json;
 
 constexpr double kEpsilon = 0.1, kLr = 0.05;

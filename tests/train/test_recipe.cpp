@@ -10,12 +10,12 @@
 #include "gatewright/train/check.h"
 #include "tests/fuzz/check_toml.h"
 #include "tests/fuzz/replay.h"
+#include "tests/support/refusal.h"
 #include "tests/train/small_run.h"
 
 namespace gw::test::recipe_cases {
 
 using gw::Json;
-using gw::test::Scratch;
 
 constexpr const char* kBody = R"(
 title = "t"
@@ -51,18 +51,12 @@ gw::Recipe recipe_of(const std::string& text) {
   return gw::load_recipe(scratch / "r.toml", {});
 }
 
-template <class Call>
-std::string refusal(const Call& call) {
-  try {
-    call();
-  } catch (const gw::Error& error) {
-    return error.what();
-  }
-  return "accepted";
-}
-
-void expect_part(const std::string& text, const std::string& part) {
-  EXPECT_NE(text.find(part), std::string::npos) << text;
+/// A training's configuration, as the kind of arm reads it.
+gw::TrainConfig resolved(const gw::Recipe& recipe, const std::string& arm, const std::string& size,
+                         int64_t seed, const std::vector<std::string>& overrides = {}) {
+  gw::TrainConfig config;
+  gw::parse_options("recipe " + recipe.name, recipe.merged(arm, size, seed, overrides), config);
+  return config;
 }
 
 gw::Mark mark(const std::string& metric, double at_least, double at_most = gw::kInfinity) {
@@ -88,7 +82,7 @@ TEST(Recipe, MergesDefaultsThenSizeThenArmThenArmAtSizeThenOverrides) {
   EXPECT_EQ(recipe.arms, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(recipe.seeds("tiny"), (std::vector<int64_t>{3, 4}));
   EXPECT_EQ(recipe.seeds("paper"), (std::vector<int64_t>{0}));
-  const auto a = recipe.resolve("a", "tiny", 5);
+  const auto a = resolved(recipe, "a", "tiny", 5);
   EXPECT_EQ(a.epochs, 2) << "size over defaults";
   EXPECT_EQ(a.batch, 10) << "arm over size";
   EXPECT_EQ(a.epsilon, 0.1);
@@ -96,34 +90,34 @@ TEST(Recipe, MergesDefaultsThenSizeThenArmThenArmAtSizeThenOverrides) {
   EXPECT_EQ(a.arm, "a");
   EXPECT_EQ(a.name, "r");
   EXPECT_EQ(Json::parse(a.schedule), (Json{{"lr", 0.2}, {"gamma", 0.5}})) << "tables are merged key by key";
-  EXPECT_EQ(recipe.resolve("b", "tiny", 0).batch, 11) << "arm at size over arm";
-  const auto set = recipe.resolve("b", "tiny", 0, {"batch=12", "objective.alpha=3"});
+  EXPECT_EQ(resolved(recipe, "b", "tiny", 0).batch, 11) << "arm at size over arm";
+  const auto set = resolved(recipe, "b", "tiny", 0, {"batch=12", "objective.alpha=3"});
   EXPECT_EQ(set.batch, 12);
   EXPECT_EQ(Json::parse(set.objective), (Json{{"part", "adv_moe"}, {"alpha", 3}}));
   for (const char* table : {R"(objective={part = "adv_moe", alpha = 3})",
                             R"(objective={"part": "adv_moe", "alpha": 3})"}) {  // as in recipes, as in JSON
-    EXPECT_EQ(Json::parse(recipe.resolve("b", "tiny", 0, {table}).objective).at("alpha"), 3) << table;
+    EXPECT_EQ(Json::parse(resolved(recipe, "b", "tiny", 0, {table}).objective).at("alpha"), 3) << table;
   }
-  expect_part(refusal([&] { recipe.resolve("b", "tiny", 0, {"objective={alpha = }"}); }), "override:1:");
+  expect_part(refusal([&] { resolved(recipe, "b", "tiny", 0, {"objective={alpha = }"}); }), "override:1:");
 }
 
 TEST(Recipe, AnotherPartsOptionsAreReplacedWholly) {
   const auto recipe = recipe_of(kBody);
-  EXPECT_EQ(Json::parse(recipe.resolve("b", "tiny", 0).objective),
+  EXPECT_EQ(Json::parse(resolved(recipe, "b", "tiny", 0).objective),
             (Json{{"part", "adv_moe"}, {"alpha", 2.0}}))
       << "beta and steps were those of trades";
-  EXPECT_EQ(Json::parse(recipe.resolve("a", "paper", 0).objective),
+  EXPECT_EQ(Json::parse(resolved(recipe, "a", "paper", 0).objective),
             (Json{{"part", "trades"}, {"beta", 6.0}, {"steps", 7}}));
-  EXPECT_EQ(Json::parse(recipe.resolve("a", "tiny", 0, {"objective.part=natural"}).objective),
+  EXPECT_EQ(Json::parse(resolved(recipe, "a", "tiny", 0, {"objective.part=natural"}).objective),
             (Json{{"part", "natural"}}));
-  EXPECT_EQ(Json::parse(recipe.resolve("a", "tiny", 0, {"objective.part=trades"}).objective),
+  EXPECT_EQ(Json::parse(resolved(recipe, "a", "tiny", 0, {"objective.part=trades"}).objective),
             (Json{{"part", "trades"}, {"beta", 6.0}, {"steps", 3}}));
 }
 
 TEST(Recipe, OverridesAreJsonOrText) {
   const auto recipe = recipe_of(kBody);
   const auto network = [&](const std::string& text) {
-    return Json::parse(recipe.resolve("a", "tiny", 0, {text}).network);
+    return Json::parse(resolved(recipe, "a", "tiny", 0, {text}).network);
   };
   EXPECT_EQ(network("network.a=1")["a"], 1);
   EXPECT_EQ(network("network.a=1e-3")["a"], 1e-3);
@@ -134,21 +128,21 @@ TEST(Recipe, OverridesAreJsonOrText) {
   EXPECT_EQ(network("network.a=")["a"], "");
   EXPECT_EQ(network("network.a.b.c=1")["a"]["b"]["c"], 1);
   for (const char* bad : {"epochs", "=3", ""})
-    expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {bad}); }),
+    expect_part(refusal([&] { resolved(recipe, "a", "tiny", 0, {bad}); }),
                 "override: expected key=value, got \"");
-  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"epoch=3"}); }),
+  expect_part(refusal([&] { resolved(recipe, "a", "tiny", 0, {"epoch=3"}); }),
               "recipe r: unknown option \"epoch\"; did you mean \"epochs\"?");
-  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"epochs=many"}); }),
+  expect_part(refusal([&] { resolved(recipe, "a", "tiny", 0, {"epochs=many"}); }),
               "expected an integer for \"epochs\"");
-  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"objective=3"}); }),
+  expect_part(refusal([&] { resolved(recipe, "a", "tiny", 0, {"objective=3"}); }),
               "expected a table for \"objective\"");
 }
 
 TEST(Recipe, UnknownNamesGetTheNearMiss) {
   const auto recipe = recipe_of(kBody);
-  expect_part(refusal([&] { recipe.resolve("c", "tiny", 0); }),
+  expect_part(refusal([&] { resolved(recipe, "c", "tiny", 0); }),
               "recipe: unknown arm \"c\"; did you mean \"a\"?");
-  expect_part(refusal([&] { recipe.resolve("a", "tny", 0); }),
+  expect_part(refusal([&] { resolved(recipe, "a", "tny", 0); }),
               "recipe: unknown size \"tny\"; did you mean \"tiny\"?");
   expect_part(refusal([&] { recipe.seeds("papr"); }), "did you mean \"paper\"?");
   const Scratch scratch;
@@ -191,8 +185,8 @@ TEST(Recipe, MalformedTomlThatBreaksTheParsersAssertionsIsRefused) {
   expect_part(load("[="), "r.toml:1:2: expected TOML");
   expect_part(load("[[="), "r.toml:1:3: expected TOML");
   expect_part(load("title = \"t\"\n[="), "r.toml:2:2: expected TOML");
-  expect_part(refusal([] { recipe_of(kBody).resolve("a", "tiny", 0, {"objective={}\n[="}); }), "override");
-  expect_part(refusal([] { recipe_of(kBody).resolve("a", "tiny", 0, {"objective={alpha = [=}"}); }),
+  expect_part(refusal([] { resolved(recipe_of(kBody), "a", "tiny", 0, {"objective={}\n[="}); }), "override");
+  expect_part(refusal([] { resolved(recipe_of(kBody), "a", "tiny", 0, {"objective={alpha = [=}"}); }),
               "override:1:");
 }
 
@@ -211,10 +205,10 @@ TEST(Recipe, DeepKeysAreRefusedBeforeTheyAreParsed) {
   expect_part(load("x = " + std::string(100000, '[')), message);
   expect_part(load("x = \"\"\"a\"\"\"\"" + ("\n" + dotted(100000)) + " = 1\n"), message);
   const auto recipe = recipe_of(kBody);
-  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {dotted(60000) + "=1"}); }), message);
+  expect_part(refusal([&] { resolved(recipe, "a", "tiny", 0, {dotted(60000) + "=1"}); }), message);
   expect_part(refusal([&] {
-                recipe.resolve("a", "tiny", 0,
-                               {"network.a=" + std::string(60000, '[') + std::string(60000, ']')});
+                resolved(recipe, "a", "tiny", 0,
+                         {"network.a=" + std::string(60000, '[') + std::string(60000, ']')});
               }),
               message);
   EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(10));
@@ -239,9 +233,9 @@ TEST(Recipe, NamesCannotLeadOutOfTheDirectory) {
   expect_part(load("name = \"" + std::string(65, 'a') + "\"\n" + body), "at most 64");
   EXPECT_EQ(load("name = \"A-z_0.9\"\n" + body), "accepted");
   const auto recipe = recipe_of(body);
-  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"arm=../../x"}); }),
+  expect_part(refusal([&] { resolved(recipe, "a", "tiny", 0, {"arm=../../x"}); }),
               "expected the name of the arm");
-  expect_part(refusal([&] { recipe.resolve("a", "tiny", 0, {"name=../../x"}); }),
+  expect_part(refusal([&] { resolved(recipe, "a", "tiny", 0, {"name=../../x"}); }),
               "expected the name of the recipe");
 }
 

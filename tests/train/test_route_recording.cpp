@@ -6,11 +6,11 @@
 
 #include "gatewright/base/file.h"
 #include "gatewright/routing/recording_reader.h"
+#include "tests/support/refusal.h"
 #include "tests/train/small_run.h"
 
 namespace gw::test::route_recording_cases {
 
-using namespace gw::test;
 using gw::Json;
 using gw::Trainer;
 
@@ -69,10 +69,6 @@ std::string refusal(const gw::TrainConfig& config) {
     return error.what();
   }
   return "accepted";
-}
-
-void expect_part(const std::string& text, const std::string& part) {
-  EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
 TEST(RouteRecording, ARecordedRunReplaysToTheBit) {

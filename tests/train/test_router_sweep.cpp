@@ -11,7 +11,6 @@
 
 namespace gw::test::router_sweep_cases {
 
-using namespace gw::test;
 using gw::Json;
 
 std::vector<std::string> names(const char* kind) {

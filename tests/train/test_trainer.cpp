@@ -15,7 +15,6 @@
 
 namespace gw::test::trainer_cases {
 
-using namespace gw::test;
 using gw::Json;
 using gw::Trainer;
 

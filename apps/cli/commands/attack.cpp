@@ -8,6 +8,7 @@
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
 #include "gatewright/base/fraction.h"
+#include "gatewright/base/shown.h"
 #include "gatewright/report/html.h"
 #include "gatewright/runs/progress.h"
 #include "gatewright/runs/run_directory.h"

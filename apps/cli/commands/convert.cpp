@@ -116,11 +116,6 @@ class ConvertCommand : public Command {
     if (!out_.empty()) fmt::print("wrote {}\n", shown(out_));
   }
 
-  static std::string words(std::string name) {
-    for (auto& c : name) c = c == '_' ? ' ' : c;
-    return name;
-  }
-
   std::string run_, out_, checkpoint_ = kBestCheckpoint;
   ConvertOptions options_;
   bool json_ = false;

@@ -11,8 +11,7 @@ namespace {
 
 /// Perceptrons with one more input, the product of all inputs: one unit tells XOR.
 /// Math:   y_o = act(⟨w_o, x⟩ + b_o + g_o·Π_i x_i) per expert; products = "pairs": Σ_{i<j} x_i·x_j in place
-/// of
-///         the product (ours), which neither vanishes nor explodes with the number of inputs.
+///         of the product (ours), which neither vanishes nor explodes with the number of inputs.
 /// Shapes: weight [E, O, D], product [E, O], bias [E, O]; rows [N, D] sorted by expert → [N, O].
 /// Grad:   the product's by libtorch, exact where inputs are zero.
 /// Cost:   2·N·D·O flop and D multiplications a row; no fused kernel.

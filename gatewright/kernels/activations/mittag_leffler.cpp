@@ -5,6 +5,8 @@
 #include <array>
 #include <complex>
 
+#include "gatewright/base/distributions.h"
+
 namespace gw::kernels {
 namespace {
 
@@ -13,14 +15,6 @@ using Complex = std::complex<double>;
 double log_gamma(double x) {  // lgamma writes a global
   int sign = 0;
   return lgamma_r(x, &sign);
-}
-
-double digamma(double x) {
-  double sum = 0;
-  for (; x < 8; x += 1) sum -= 1 / x;
-  const double q = 1 / (x * x);
-  return sum + std::log(x) - 0.5 / x -
-         q * (1.0 / 12 - q * (1.0 / 120 - q * (1.0 / 252 - q * (1.0 / 240 - q * (1.0 / 132)))));
 }
 
 /// The parabola's points with all that does not depend on z.

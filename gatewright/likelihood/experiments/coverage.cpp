@@ -2,8 +2,8 @@
 #include <cmath>
 #include <limits>
 
+#include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/density.h"
-#include "gatewright/likelihood/distributions.h"
 #include "gatewright/likelihood/experiment.h"
 #include "gatewright/likelihood/predict.h"
 #include "gatewright/likelihood/small_sample.h"

@@ -13,8 +13,7 @@ namespace {
 /// line, its likelihood is piecewise constant in the cut, so every cut between neighbours is tried, with both
 /// experts in closed form (no start, no gradient).
 /// Math:    for a cut after s sorted rows, log L = −s/2 log(RSS_left / s) − (n−s)/2 log(RSS_right / (n−s)) +
-///          const, RSS of least squares
-/// lines
+///          const, RSS of least squares lines
 ///          from prefix sums; the largest counts. Curves over n: experts (max over experts of |da| + |db| +
 ///          |d sigma²|), boundary (|cut − c*|, c* = −b0/b1: all of the gate that is identified), hits (share
 ///          of rows on the right side).

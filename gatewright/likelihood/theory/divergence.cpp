@@ -4,9 +4,9 @@
 #include <cmath>
 #include <limits>
 
+#include "gatewright/base/distributions.h"
 #include "gatewright/base/error.h"
 #include "gatewright/likelihood/density.h"
-#include "gatewright/likelihood/distributions.h"
 
 namespace gw::likelihood {
 namespace {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gatewright/base/distributions.h"
 #include "gatewright/base/error.h"
 #include "gatewright/likelihood/density.h"
-#include "gatewright/likelihood/distributions.h"
 
 namespace gw::likelihood {
 namespace {

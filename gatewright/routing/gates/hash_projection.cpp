@@ -14,8 +14,7 @@ namespace {
 ///         hash of the token.
 /// Shapes: x [T, D] → [T, E].
 /// Source: Roller et al. 2021, arXiv 2106.04426 hash ids; for tokens without ids, cross-polytope hashing by
-///         Andoni et al. 2015, arXiv
-/// 1509.02897.
+///         Andoni et al. 2015, arXiv 1509.02897.
 class HashProjection : public Gate {
  public:
   static constexpr const char* kSummary = "fixed random directions, nothing learned";

@@ -16,8 +16,7 @@ namespace {
 /// Shapes: scores [T, E] → plan with N = T·(K+1) rows.
 /// Errors: ValueError if K > E − 1.
 /// Source: NLLB team 2022, arXiv 2207.04672, section 6 (CMR), after Zhang et al. 2021; differs: one layer's
-///         budget, not the sum over
-/// layers.
+///         budget, not the sum over layers.
 class Cmr : public TokenChoice {
  public:
   static constexpr const char* kSummary = "a shared expert against routed ones, mixed per token";

@@ -15,8 +15,7 @@ namespace {
 /// Errors: ValueError if E < 2.
 /// Grad:   through g1 and g2; both stay normalised over the pair when the second is dropped.
 /// Source: Lepikhin et al. 2020, arXiv 2006.16668, algorithm 1; its groups are `local_groups`; differs: in
-///         evaluation the second is always
-/// kept.
+///         evaluation the second is always kept.
 class GshardTop2 : public TokenChoice {
  public:
   static constexpr const char* kSummary =

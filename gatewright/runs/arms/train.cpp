@@ -1,5 +1,4 @@
-#include <algorithm>
-
+#include "gatewright/base/shown.h"
 #include "gatewright/runs/arm.h"
 #include "gatewright/runs/training_run.h"
 
@@ -24,8 +23,7 @@ ResultTable image_table() {
 
 /// "bits_per_token" → "bits per token"; shares in per cent.
 ResultColumn measure_column(const std::string& name) {
-  auto heading = name;
-  std::replace(heading.begin(), heading.end(), '_', ' ');
+  const auto heading = words(name);
   const bool share = name.ends_with("accuracy");
   return {share ? heading + " %" : heading, name, share ? Shown::kPercent : Shown::kNumber, "{:.3f}"};
 }
@@ -34,8 +32,7 @@ ResultColumn measure_column(const std::string& name) {
 /// From another training (`from`) it starts at the weights of that one's best checkpoint, with a fresh
 /// optimizer; otherwise at weights that the seed draws.
 /// Errors: ValueError for more than one arm to start from, for one that is no training, and for weights that
-/// do
-///         not fit, naming tensors and both shapes.
+///         do not fit, naming tensors and both shapes.
 class TrainArm : public Arm {
  public:
   static constexpr const char* kSummary = "a training and its evaluation; may start from another's weights";

@@ -74,11 +74,6 @@ std::shared_ptr<Attack> make_attack(const std::string& name, const Json& options
   return make_part<Attack>(name, options.value(name, Json::object()), Attack::Context{epsilon});
 }
 
-TensorSet first_images(const TensorSet& set, int64_t count) {
-  if (count <= 0 || count >= set.size()) return set;
-  return set.rows(at::arange(count, at::kLong));
-}
-
 /// Adds one batch's counts to `out`: clean and attacked answers, routes, and who stood every attack.
 void attack_batch(Network& network, const Batch& batch, const ForwardOptions& pass,
                   const EvaluationConfig& config, double epsilon,
@@ -121,7 +116,7 @@ NetworkEvaluation evaluate(Network& network, const TensorSet& whole, const Evalu
                            double epsilon, const Rng& rng, const Tick& tick, RouteFrame frame,
                            RouteTap* tap) {
   network.eval();
-  const auto set = first_images(whole, config.images);
+  const auto set = whole.first(config.images);
   const Loader loader(set, config.batch, {}, false, rng);
   NetworkEvaluation out;
   out.images = set.size();
@@ -173,7 +168,7 @@ Json evaluation_json(const NetworkEvaluation& e) {
 SampleImages sample_images(Network& network, const TensorSet& set, int64_t count, double epsilon,
                            const Rng& rng) {
   network.eval();
-  const auto few = first_images(set, count);
+  const auto few = set.first(count);
   const auto batch = Loader(few, std::max<int64_t>(few.size(), 1), {}, false, rng).get(0, 0);
   NetworkVictim victim(network);
   const auto attacked = make_attack("joint", Json::object(), epsilon)

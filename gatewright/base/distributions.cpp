@@ -1,11 +1,11 @@
-#include "gatewright/likelihood/distributions.h"
+#include "gatewright/base/distributions.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
 
-namespace gw::likelihood {
+namespace gw::inline base {
 namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
@@ -38,9 +38,12 @@ double incomplete_beta(double a, double b, double x) {
   return 1 - front * beta_fraction(b, a, 1 - x) / b;
 }
 
-/// P(T <= t) for t <= 0.
+/// P(T <= t) for t <= 0. Near the median the complement is integrated: freedom / (freedom + t^2) rounds to 1.
 double student_tail(double t, double freedom) {
-  return 0.5 * incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t));
+  const double square = t * t;
+  if (square < freedom)
+    return 0.5 - 0.5 * incomplete_beta(0.5, freedom / 2, square / (freedom + square));
+  return 0.5 * incomplete_beta(freedom / 2, 0.5, freedom / (freedom + square));
 }
 
 }  // namespace
@@ -98,4 +101,23 @@ double normal_equivalent(double t, double freedom) {
   return t < 0 ? -size : size;
 }
 
-}  // namespace gw::likelihood
+double digamma(double x) {
+  double shift = 0;
+  for (; x < 8; x += 1) shift -= 1 / x;
+  const double s = 1 / (x * x);
+  return shift + std::log(x) - 0.5 / x -
+         s * (1.0 / 12 -
+              s * (1.0 / 120 - s * (1.0 / 252 - s * (1.0 / 240 - s * (1.0 / 132 - s * (691.0 / 32760))))));
+}
+
+double trigamma(double x) {
+  double shift = 0;
+  for (; x < 8; x += 1) shift += 1 / (x * x);
+  const double s = 1 / (x * x);
+  return shift + 1 / x + 0.5 * s +
+         s / x *
+             (1.0 / 6 -
+              s * (1.0 / 30 - s * (1.0 / 42 - s * (1.0 / 30 - s * (5.0 / 66 - s * (691.0 / 2730))))));
+}
+
+}  // namespace gw::inline base

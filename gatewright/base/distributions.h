@@ -1,7 +1,7 @@
 #pragma once
-// The standard normal law and Student's t.
+// The standard normal law, Student's t, and the derivatives of log Γ.
 
-namespace gw::likelihood {
+namespace gw::inline base {
 
 double normal_cdf(double z);
 /// Quantile of the standard normal law, relative error below 1e-9 (Acklam's rational start, one Halley step
@@ -17,4 +17,9 @@ double student_quantile(double p, double freedom);
 /// probability for 1, 2, 3 and 10 degrees of freedom (Wallace 1959).
 double normal_equivalent(double t, double freedom);
 
-}  // namespace gw::likelihood
+/// Digamma for x > 0: upward recurrence to 8, then the asymptotic series.
+double digamma(double x);
+/// Its derivative, likewise.
+double trigamma(double x);
+
+}  // namespace gw::inline base
