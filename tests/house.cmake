@@ -2,7 +2,7 @@
 if(TARGET gatewright_cli)
   file(GLOB cli_tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/cli/*.cpp")
   add_executable(test_cli ${cli_tests})
-  target_link_libraries(test_cli PRIVATE gw_flags nlohmann_json::nlohmann_json GTest::gtest GTest::gtest_main)
+  target_link_libraries(test_cli PRIVATE gw_cli gw_flags nlohmann_json::nlohmann_json GTest::gtest GTest::gtest_main)
   target_compile_definitions(test_cli PRIVATE GW_CLI="$<TARGET_FILE:gatewright_cli>")
   add_dependencies(test_cli gatewright_cli)
   add_test(NAME cli COMMAND test_cli --gtest_brief=1 WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")

@@ -10,7 +10,7 @@
 namespace gw::inline base {
 
 /// Base of all errors thrown by the library. Which exit code a kind of error becomes is the program's affair
-/// (apps/cli/main.cpp).
+/// (apps/cli/command_line.cpp).
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
