@@ -2,6 +2,8 @@
 // start: simulated data of several kinds, many samples each; first the default, ten starts after which lines
 // are replaced. The answer is the table; the highest likelihood of a sample is the best that any start of any
 // kind found there, experts that died or are there by chance left out.
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "bench/support.h"

@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "bench/support.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/mixture/mixture.h"
 #include "gatewright/ops/random.h"

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "bench/support.h"
+#include "gatewright/base/check.h"
 #include "gatewright/models/network.h"
 #include "gatewright/ops/random.h"
 

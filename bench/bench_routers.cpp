@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "bench/support.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/mixture/mixture.h"
 #include "gatewright/ops/random.h"

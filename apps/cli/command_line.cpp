@@ -12,11 +12,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
+#include <memory>
 #include <new>
 #include <system_error>
 
 #include "apps/cli/command.h"
 #include "apps/cli/provenance.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/cpu_info.h"
 #include "gatewright/base/dispatch.h"
 #include "gatewright/base/shown.h"

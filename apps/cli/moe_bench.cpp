@@ -9,7 +9,7 @@
 #include <numeric>
 #include <thread>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/ops/moe_ffn.h"
 #include "gatewright/ops/quantised.h"
 #include "gatewright/ops/random.h"

@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/rng.h"
 #include "gatewright/kernels/cuda/call.h"
 #include "gatewright/kernels/moe_ffn/cuda.h"

@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <vector>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/crc32c.h"
-#include "gatewright/base/error.h"
 #include "gatewright/base/file.h"
+#include "gatewright/base/json.h"
 #include "gatewright/base/shown.h"
 
 namespace gw::inline base {
@@ -49,13 +49,13 @@ std::optional<uint32_t> sum_of(const std::string& path, uint64_t bytes) {
 
 }  // namespace
 
-nlohmann::json to_json(const LogMark& mark) {
-  nlohmann::json json{{"bytes", mark.bytes}};
+Json to_json(const LogMark& mark) {
+  Json json{{"bytes", mark.bytes}};
   if (mark.crc32c) json["crc32c"] = fmt::format("{:08x}", *mark.crc32c);
   return json;
 }
 
-LogMark log_mark(const nlohmann::json& json, const std::string& name) {
+LogMark log_mark(const Json& json, const std::string& name) {
   const auto wrong = [&] {
     fail(
         "checkpoint: expected the length of {} and its checksum, got something else; the checkpoint is "

@@ -2,10 +2,11 @@
 // Files that only grow, in single writes: what a killed process leaves behind is at most one cut record at
 // the end.
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "gatewright/base/json.h"
 
 namespace gw::inline base {
 
@@ -16,9 +17,9 @@ struct LogMark {
   std::optional<uint32_t> crc32c;  ///< none where the content differs from run to run (wall times)
 };
 /// {"bytes": n, "crc32c": "0123abcd"}
-nlohmann::json to_json(const LogMark& mark);
+Json to_json(const LogMark& mark);
 /// Errors: ValueError naming `name` for anything else.
-LogMark log_mark(const nlohmann::json& json, const std::string& name);
+LogMark log_mark(const Json& json, const std::string& name);
 
 /// A file that is open for appending.
 class LogFile {

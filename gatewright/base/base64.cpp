@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::inline base {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <sstream>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::inline base {
 namespace {

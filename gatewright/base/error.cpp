@@ -1,5 +1,6 @@
 #include "gatewright/base/error.h"
 
+#include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>

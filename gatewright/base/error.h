@@ -1,8 +1,6 @@
 #pragma once
 // Errors of the library. Message shape: "<part>: expected <what>, got <what>; <remedy or near miss>".
 // The library never prints and never exits: the command line turns these into exit codes.
-#include <fmt/format.h>
-
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -47,33 +45,6 @@ class Interrupted : public Error {
  public:
   using Error::Error;
 };
-
-template <class... Args>
-[[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
-  throw ValueError(fmt::format(format, std::forward<Args>(args)...));
-}
-
-/// What GW_ENSURE throws.
-template <class... Args>
-[[noreturn]] void fail_ensure(fmt::format_string<Args...> format, Args&&... args) {
-  throw InternalError(fmt::format(format, std::forward<Args>(args)...));
-}
-
-/// GW_CHECK(condition, format, arguments…) throws ValueError with the formatted message unless the condition
-/// holds. A macro, so that the arguments (often texts that must be made first) are evaluated only when it
-/// does not.
-#define GW_CHECK(condition, ...)   \
-  do {                             \
-    if (!(condition)) [[unlikely]] \
-      ::gw::fail(__VA_ARGS__);     \
-  } while (false)
-
-/// The same with InternalError: for what no input may cause.
-#define GW_ENSURE(condition, ...)     \
-  do {                                \
-    if (!(condition)) [[unlikely]]    \
-      ::gw::fail_ensure(__VA_ARGS__); \
-  } while (false)
 
 /// "; did you mean "x"?" when a candidate is near (edit distance at most a third of the length, at least 1),
 /// otherwise "; known: a, b, c".

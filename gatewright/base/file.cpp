@@ -13,7 +13,7 @@
 #include <system_error>
 #include <utility>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::inline base {
 namespace {

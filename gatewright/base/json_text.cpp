@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/file.h"
 #include "gatewright/base/shown.h"
 
@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint64_t kDocumentLimit_bytes = uint64_t{256} << 20;  // a page of a report, not a data set
 
-using Json = nlohmann::json;
+using Library = nlohmann::json;
 
 /// Builds the document from the parser's events, so that depth and repeated keys show while it is read.
 class Builder {
@@ -23,11 +23,11 @@ class Builder {
 
   bool null() { return add(Json()); }
   bool boolean(bool value) { return add(value); }
-  bool number_integer(Json::number_integer_t value) { return add(value); }
-  bool number_unsigned(Json::number_unsigned_t value) { return add(value); }
-  bool number_float(Json::number_float_t value, const std::string&) { return add(value); }
+  bool number_integer(Library::number_integer_t value) { return add(value); }
+  bool number_unsigned(Library::number_unsigned_t value) { return add(value); }
+  bool number_float(Library::number_float_t value, const std::string&) { return add(value); }
   bool string(std::string& value) { return add(std::move(value)); }
-  bool binary(Json::binary_t& value) { return add(std::move(value)); }
+  bool binary(Library::binary_t&) { return false; }  // JSON text has none
   bool start_object(size_t) { return open(Json::object()); }
   bool start_array(size_t) { return open(Json::array()); }
   bool end_object() { return close(); }
@@ -86,17 +86,13 @@ class Builder {
 
 }  // namespace
 
-nlohmann::json parse_json(std::string_view text, const std::string& where) {
+Json parse_json(std::string_view text, const std::string& where) {
   Builder builder(text, where);
-  Json::sax_parse(text.begin(), text.end(), &builder);
+  Library::sax_parse(text.begin(), text.end(), &builder);
   return std::move(builder.root);
 }
 
-std::string dump_json(const Json& value, int indent) {
-  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
-}
-
-nlohmann::json read_json(const std::string& path) {
+Json read_json(const std::string& path) {
   return parse_json(read_file(path, kDocumentLimit_bytes), shown(path));
 }
 

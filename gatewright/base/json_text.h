@@ -1,7 +1,8 @@
 #pragma once
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
+
+#include "gatewright/base/json.h"
 
 namespace gw::inline base {
 
@@ -11,12 +12,9 @@ inline constexpr int kJsonLevels = 64;  ///< writing a document out again is rec
 /// which of the two would hold is the reader's whim.
 /// Errors: ValueError "<where>:<line>:<column>: expected …, got …" for text that is no JSON (NaN and Infinity
 ///         are none), that is nested deeper than kJsonLevels, or that has a key twice.
-nlohmann::json parse_json(std::string_view text, const std::string& where);
+Json parse_json(std::string_view text, const std::string& where);
 /// The document in a file of at most 256 MiB. Errors: IoError if it cannot be read; ValueError as parse_json,
 /// naming the file.
-nlohmann::json read_json(const std::string& path);
-
-/// JSON text with null for numbers that are not finite and U+FFFD for bytes that are not UTF-8.
-std::string dump_json(const nlohmann::json& value, int indent = -1);
+Json read_json(const std::string& path);
 
 }  // namespace gw::inline base

@@ -2,12 +2,13 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <set>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/fraction.h"
+#include "gatewright/base/json.h"
 
 namespace gw::inline base {
 namespace {
@@ -19,7 +20,7 @@ std::string range_text(double lo, double hi) {
 }
 
 std::string clipped(const Json& value) {
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = dump_json(value);
   if (text.size() > 80) text = text.substr(0, 77) + "...";
   return text;
 }
@@ -114,7 +115,7 @@ class Parser : public OptionVisitor {
   /// A part at its defaults may be given by its name alone: gate = "cosine".
   static bool is_name(const Json& value) {
     if (!value.is_string()) return false;
-    const auto& name = value.get_ref<const std::string&>();
+    const auto& name = value.text();
     const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
     return !name.empty() && std::all_of(name.begin(), name.end(), letter);
   }
@@ -201,13 +202,12 @@ Json option_from_text(const std::string& part, OptionSet& options, const std::st
     names.push_back(info.name);
     if (info.name != key) continue;
     if (info.type == "text") return Json{{key, text}};
-    Json value = Json::parse(text, nullptr, false);
+    const auto value = Json::parsed(text);
     double number = 0;
-    if (value.is_discarded() && info.type == "number" && parse_fraction(text, number))
-      return Json{{key, number}};
-    GW_CHECK(!value.is_discarded(), "{}: expected {} for \"{}\" ({}), got \"{}\"", part, info.type, key,
+    if (!value && info.type == "number" && parse_fraction(text, number)) return Json{{key, number}};
+    GW_CHECK(value.has_value(), "{}: expected {} for \"{}\" ({}), got \"{}\"", part, info.type, key,
              info.help, text);
-    return Json{{key, value}};
+    return Json{{key, *value}};
   }
   fail("{}: unknown option \"{}\"{}", part, key, near_miss(key, names));
 }

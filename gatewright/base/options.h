@@ -3,13 +3,12 @@
 // range errors and near misses.
 #include <cstdint>
 #include <limits>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
-namespace gw::inline base {
+#include "gatewright/base/json.h"
 
-using Json = nlohmann::json;
+namespace gw::inline base {
 
 /// Visits the fields of an option set; implementations parse, describe or write them.
 class OptionVisitor {

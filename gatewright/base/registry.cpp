@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
+
+#include "gatewright/base/check.h"
 
 namespace gw::inline base {
 

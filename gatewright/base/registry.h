@@ -3,11 +3,11 @@
 #include <any>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "gatewright/base/error.h"
+#include "gatewright/base/json.h"
 #include "gatewright/base/options.h"
 
 namespace gw::inline base {

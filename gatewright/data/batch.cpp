@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::inline data {
 namespace {

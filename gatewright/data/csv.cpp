@@ -7,7 +7,7 @@
 #include <set>
 #include <utility>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/file.h"
 #include "gatewright/base/shown.h"
 #include "gatewright/data/gzip.h"

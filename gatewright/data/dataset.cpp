@@ -6,7 +6,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/rng.h"
 
 namespace gw::inline data {

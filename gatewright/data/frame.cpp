@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cctype>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
 #include <set>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
+#include "gatewright/base/json.h"
 #include "gatewright/base/shown.h"
 #include "gatewright/data/number_like.h"
 
@@ -309,19 +309,19 @@ Frame apply_schema(const CsvTable& table, const Schema& schema, bool drop_missin
   return frame;
 }
 
-nlohmann::json to_json(const Schema& schema) {
-  nlohmann::json terms = nlohmann::json::array();
+Json to_json(const Schema& schema) {
+  Json terms = Json::array();
   for (const auto& term : schema.terms) {
-    nlohmann::json one{{"name", term.name}};
+    Json one{{"name", term.name}};
     if (!term.levels.empty()) one["levels"] = term.levels, one["reference"] = term.levels.front();
     terms.push_back(std::move(one));
   }
-  nlohmann::json json{{"response", schema.response}, {"terms", terms}};
+  Json json{{"response", schema.response}, {"terms", terms}};
   if (!schema.classes.empty()) json["classes"] = schema.classes;
   return json;
 }
 
-Schema schema_from_json(const nlohmann::json& json, const std::string& where) {
+Schema schema_from_json(const Json& json, const std::string& where) {
   try {
     Schema schema;
     schema.response = json.at("response").get<std::string>();
@@ -331,7 +331,7 @@ Schema schema_from_json(const nlohmann::json& json, const std::string& where) {
     }
     schema.classes = json.value("classes", std::vector<std::string>{});
     return schema;
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const JsonError& error) {
     fail("{}: the description of the columns is damaged: {}", where, error.what());
   }
 }

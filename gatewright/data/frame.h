@@ -1,9 +1,9 @@
 #pragma once
 // From a table of text to numbers for a regression: which columns, which factors, which rows.
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
+#include "gatewright/base/json.h"
 #include "gatewright/data/csv.h"
 
 namespace gw::inline data {
@@ -56,7 +56,7 @@ Frame make_frame(const CsvTable& table, const FrameOptions& options);
 /// and for a level that the schema does not know.
 Frame apply_schema(const CsvTable& table, const Schema& schema, bool drop_missing, bool with_response);
 
-nlohmann::json to_json(const Schema& schema);
-Schema schema_from_json(const nlohmann::json& json, const std::string& where);
+Json to_json(const Schema& schema);
+Schema schema_from_json(const Json& json, const std::string& where);
 
 }  // namespace gw::inline data

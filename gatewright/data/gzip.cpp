@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <new>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/file.h"
 
 namespace gw::inline data {

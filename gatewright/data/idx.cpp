@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/data/gzip.h"
 
 namespace gw::inline data {

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <mutex>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::inline data {
 namespace {

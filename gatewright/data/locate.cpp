@@ -1,5 +1,6 @@
 #include "gatewright/data/locate.h"
 
+#include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>

@@ -5,6 +5,7 @@
 #include <limits>
 #include <numbers>
 #include <numeric>
+#include <optional>
 
 #include "gatewright/base/error.h"
 #include "gatewright/likelihood/chunks.h"

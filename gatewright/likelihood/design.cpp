@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/likelihood/density.h"
 #include "gatewright/likelihood/linear_algebra.h"
 #include "gatewright/ops/em.h"

@@ -1,5 +1,7 @@
 #include "gatewright/likelihood/exclusion.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "gatewright/base/error.h"

@@ -12,6 +12,8 @@
 #include <optional>
 #include <thread>
 
+#include "gatewright/base/check.h"
+
 namespace gw::likelihood {
 namespace {
 

@@ -5,7 +5,7 @@
 #include <limits>
 #include <mutex>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/likelihood/chance.h"
 #include "gatewright/likelihood/exclusion.h"
 #include "gatewright/likelihood/experts_gaussian.h"

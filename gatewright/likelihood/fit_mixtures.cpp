@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::likelihood {
 namespace {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/rng.h"
 #include "gatewright/likelihood/chunks.h"
 #include "gatewright/likelihood/density.h"

@@ -5,7 +5,7 @@
 #include <limits>
 #include <numeric>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/rng.h"
 #include "gatewright/likelihood/lasso_state.h"
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::likelihood {
 namespace {

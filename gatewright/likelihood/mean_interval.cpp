@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/density.h"

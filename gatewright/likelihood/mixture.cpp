@@ -3,7 +3,7 @@
 #include <cmath>
 #include <set>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::likelihood {
 namespace {

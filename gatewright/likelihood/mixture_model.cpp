@@ -1,11 +1,12 @@
 #include "gatewright/likelihood/mixture_model.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
+#include <optional>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/distributions.h"
-#include "gatewright/base/error.h"
 #include "gatewright/base/file.h"
+#include "gatewright/base/json.h"
 #include "gatewright/base/json_text.h"
 #include "gatewright/likelihood/small_sample.h"
 
@@ -271,7 +272,7 @@ MixtureModel mixture_from_json(const Json& json, const std::string& where) {
                  (!classes || static_cast<int64_t>(model.schema.classes.size()) == fit.spec.classes),
              "{}: expected as many class names as classes", where);
     return model;
-  } catch (const Json::exception& error) {
+  } catch (const JsonError& error) {
     fail("{}: the model file is damaged: {}", where, error.what());
   }
 }

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/distributions.h"
-#include "gatewright/base/error.h"
 #include "gatewright/likelihood/density.h"
 #include "gatewright/likelihood/local_model.h"
 #include "gatewright/likelihood/small_sample.h"

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "gatewright/likelihood/chunks.h"
 #include "gatewright/likelihood/density.h"

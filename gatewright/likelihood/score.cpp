@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/chunks.h"

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::inline mixture {
 namespace {

@@ -1,8 +1,7 @@
 #pragma once
 #include <torch/nn/module.h>
 
-#include <nlohmann/json.hpp>
-
+#include "gatewright/base/json.h"
 #include "gatewright/base/pass_stream.h"
 #include "gatewright/experts/bank.h"
 #include "gatewright/mixture/execute.h"

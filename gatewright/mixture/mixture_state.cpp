@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "gatewright/base/check.h"
 #include "gatewright/mixture/mixture.h"
 
 namespace gw::inline mixture {

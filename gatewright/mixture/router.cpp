@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 
 namespace gw::inline mixture {

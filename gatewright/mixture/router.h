@@ -2,11 +2,11 @@
 // Gate → policy → plan: the one place where routing decisions are made.
 #include <torch/nn/module.h>
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "gatewright/base/json.h"
 #include "gatewright/routing/balancer.h"
 #include "gatewright/routing/gate.h"
 #include "gatewright/routing/pass.h"

@@ -4,7 +4,7 @@
 #include <ATen/autocast_mode.h>
 #include <fmt/ranges.h>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::inline mixture {
 namespace {

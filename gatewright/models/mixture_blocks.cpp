@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/init.h"

@@ -1,7 +1,7 @@
 #pragma once
 // Residual blocks of norm and mixture over tokens, shared by the models that are made of them.
-#include <nlohmann/json.hpp>
 
+#include "gatewright/base/json.h"
 #include "gatewright/mixture/mixture.h"
 #include "gatewright/models/model.h"
 

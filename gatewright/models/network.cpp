@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/random.h"

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/ops/random.h"
 

@@ -1,6 +1,6 @@
 #pragma once
-#include <nlohmann/json.hpp>
 
+#include "gatewright/base/json.h"
 #include "gatewright/mixture/buckets.h"
 #include "gatewright/mixture/router.h"
 #include "gatewright/models/network_shape.h"

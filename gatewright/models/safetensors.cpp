@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <vector>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/file.h"
+#include "gatewright/base/json.h"
 #include "gatewright/base/options.h"
 #include "gatewright/models/safetensors_header.h"
 
@@ -59,7 +59,7 @@ Item item_of(const std::string& name, const at::Tensor& tensor) {
 std::string quoted(const std::string& text) {
   try {
     return Json(text).dump();
-  } catch (const Json::type_error&) {
+  } catch (const JsonError&) {
     fail("safetensors: expected names and metadata in UTF-8, got \"{}\"", shown_safetensors_name(text));
   }
 }

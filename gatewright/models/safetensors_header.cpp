@@ -6,7 +6,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/file_kind.h"
 #include "gatewright/base/options.h"
 #include "gatewright/base/shown.h"
@@ -32,7 +32,7 @@ const SafetensorsDtype* find_dtype(const std::string& name) {
 
 /// Receives the header's JSON piece by piece: duplicate keys show, and nesting deeper than the format's three
 /// levels stops at once.
-class HeaderReader : public nlohmann::json_sax<Json> {
+class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
  public:
   explicit HeaderReader(const std::string& file) : file_(file) {}
   SafetensorsHeader header;
@@ -243,7 +243,7 @@ std::string_view safetensors_header_text(std::string_view bytes, const std::stri
 SafetensorsHeader parse_safetensors_header(std::string_view text, uint64_t content_bytes,
                                            const std::string& name) {
   HeaderReader reader(name);
-  Json::sax_parse(text.begin(), text.end(), &reader);
+  nlohmann::json::sax_parse(text.begin(), text.end(), &reader);
   check_cover(name, reader.header, content_bytes);
   return std::move(reader.header);
 }

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <optional>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/kernels/activations/unit.h"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/kernels/bucket_norm/family.h"
 #include "gatewright/ops/bucket_rows.h"
 #include "gatewright/ops/first_order.h"

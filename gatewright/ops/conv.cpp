@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <array>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/first_order.h"
 

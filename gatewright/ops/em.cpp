@@ -1,6 +1,6 @@
 #include "gatewright/ops/em.h"
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/kernels/em/family.h"
 
 namespace gw::ops {

@@ -2,7 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::ops {
 

@@ -9,7 +9,7 @@
 #include <cmath>
 #include <limits>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/first_order.h"
 #include "gatewright/ops/moe_ffn_call.h"

@@ -7,7 +7,7 @@
 #include <array>
 #include <cmath>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/ops/activation_function.h"
 #include "gatewright/ops/team.h"
 

@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/kernels/moe_ffn/code_ffn.h"
 #include "gatewright/kernels/qgemm/family.h"
 #include "gatewright/ops/moe_ffn_call.h"

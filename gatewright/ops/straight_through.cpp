@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/ops/first_order.h"
 
 namespace gw::ops {

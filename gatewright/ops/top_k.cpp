@@ -9,7 +9,7 @@
 #include <atomic>
 #include <cmath>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/kernels/plan/plan.h"
 #include "gatewright/kernels/top_k/family.h"
 #include "gatewright/ops/team.h"

@@ -4,9 +4,9 @@
 
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
+#include "gatewright/base/json.h"
 #include "gatewright/runs/route_export.h"
 #include "gatewright/train/checkpoint.h"
 #include "gatewright/train/trainer.h"

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/report/charts.h"
 
 namespace gw::inline report {

@@ -2,7 +2,7 @@
 
 #include <zlib.h>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::inline report {
 namespace {

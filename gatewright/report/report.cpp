@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/shown.h"
 #include "gatewright/report/html.h"
 #include "gatewright/report/report_sections.h"

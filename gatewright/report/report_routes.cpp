@@ -1,5 +1,6 @@
 // The section about recorded decisions: statistics of every layer, maps, flips, and a view that is moved over
 // training.
+#include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #include "gatewright/routing/families.h"
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::inline routing {
 
@@ -57,7 +57,7 @@ const RouterFamily& family_of(const std::string& name) {
 
 /// Tables are merged into tables, so that one option can change alone; a table that names another part than
 /// ours replaces it.
-void merge(nlohmann::json& into, const nlohmann::json& changes) {
+void merge(Json& into, const Json& changes) {
   for (const auto& item : changes.items()) {
     auto& old = into[item.key()];
     const auto& value = item.value();
@@ -72,19 +72,19 @@ void merge(nlohmann::json& into, const nlohmann::json& changes) {
 
 }  // namespace
 
-nlohmann::json family_policy(const std::string& family, const nlohmann::json& changes) {
-  auto policy = nlohmann::json::parse(family_of(family).policy);
+Json family_policy(const std::string& family, const Json& changes) {
+  auto policy = Json::parse(family_of(family).policy);
   merge(policy, changes);
   return policy;
 }
 
-nlohmann::json family_mixture(const std::string& family, const nlohmann::json& changes) {
+Json family_mixture(const std::string& family, const Json& changes) {
   const auto& known = family_of(family);
-  auto mixture = nlohmann::json::parse(known.beside);
+  auto mixture = Json::parse(known.beside);
   mixture["experts"] = known.experts;
   mixture["gate"] = {{"part", "linear"}, {"bias", known.gate_bias}};
-  mixture["policy"] = nlohmann::json::parse(known.policy);
-  mixture["bank"] = nlohmann::json::parse(known.bank);
+  mixture["policy"] = Json::parse(known.policy);
+  mixture["bank"] = Json::parse(known.bank);
   mixture["bank"]["part"] = "mlp";
   merge(mixture, changes);
   return mixture;

@@ -1,7 +1,8 @@
 #pragma once
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+
+#include "gatewright/base/json.h"
 
 namespace gw::inline routing {
 
@@ -20,13 +21,11 @@ const std::vector<RouterFamily>& router_families();
 
 /// The family's policy table with some options replaced.
 /// Errors: ValueError with the near miss for an unknown family.
-nlohmann::json family_policy(const std::string& family,
-                             const nlohmann::json& changes = nlohmann::json::object());
+Json family_policy(const std::string& family, const Json& changes = Json::object());
 /// Options of a whole mixture: the policy, the gate's bias, the experts and what runs beside them. "in", the
 /// width of a token, is the caller's. `changes` are merged into the tables: {"in": 64, "policy": {"k": 4},
 /// "bank": {"hidden": 96}} changes these three; a table that names another part replaces the family's. Shared
 /// experts without a table of their own are like the routed ones.
-nlohmann::json family_mixture(const std::string& family,
-                              const nlohmann::json& changes = nlohmann::json::object());
+Json family_mixture(const std::string& family, const Json& changes = Json::object());
 
 }  // namespace gw::inline routing

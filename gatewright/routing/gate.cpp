@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "gatewright/base/check.h"
+
 namespace gw::inline routing {
 namespace {
 

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/ops/top_k.h"
 #include "gatewright/routing/policy.h"
 

@@ -30,7 +30,7 @@ class Policy {
   /// Errors: ValueError if the policy cannot weigh experts that it did not choose.
   virtual RoutingPlan plan_given(const at::Tensor& /*scores*/, const at::Tensor& /*expert*/, bool /*train*/,
                                  const Rng& /*rng*/) const {
-    fail(
+    throw ValueError(
         "policy: expected one that can weigh given routes, got one that weighs its own only; record the "
         "weights too (weights = true)");
   }

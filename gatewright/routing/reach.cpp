@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/ops/squared_norm.h"
 
 namespace gw::inline routing {

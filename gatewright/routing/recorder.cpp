@@ -22,7 +22,7 @@ void truncate_summary(const std::string& path, int64_t step) {
   std::string kept;
   for (size_t begin = 0, end; (end = bytes.find('\n', begin)) != std::string::npos; begin = end + 1) {
     const auto line = bytes.substr(begin, end - begin);
-    auto json = Json::parse(line, nullptr, false);
+    const auto json = Json::parsed(line).value_or(Json());
     const bool good = json.is_object() && json.contains("step") && json["step"].is_number_integer() &&
                       json.contains("phase");
     if (!good || json["step"].get<int64_t>() > step ||
@@ -138,8 +138,7 @@ void RouteRecorder::summarise() {
     here_.site = sites_[static_cast<size_t>(key.first)].name;
     here_.purpose = key.second;
     here_.stats = std::move(stats);
-    if (summary_)
-      pending_lines_ += to_json(here_).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    if (summary_) pending_lines_ += dump_json(to_json(here_)) + "\n";
     if (listener_) listener_(here_);
   }
   stats_.clear();

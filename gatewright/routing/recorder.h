@@ -3,10 +3,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "gatewright/base/append.h"
+#include "gatewright/base/json.h"
 #include "gatewright/routing/recording.h"
 #include "gatewright/routing/route_stats.h"
 

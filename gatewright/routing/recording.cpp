@@ -3,11 +3,11 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "gatewright/base/bytes.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/crc32c.h"
-#include "gatewright/base/error.h"
+#include "gatewright/base/json.h"
 
 namespace gw::inline routing {
 namespace {
@@ -168,7 +168,7 @@ std::string encode_recording_header(const Json& about) {
   ByteWriter out;
   out.bytes = kRecordingMagic;
   out.u32(kRecordingVersion);
-  const auto text = about.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const auto text = dump_json(about);
   GW_CHECK(text.size() <= kRecordingHeader_bytes,
            "recording: expected a description of at most {} bytes, got {}; shorten it",
            kRecordingHeader_bytes, text.size());

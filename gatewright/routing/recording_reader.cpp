@@ -10,8 +10,8 @@
 #include <map>
 
 #include "gatewright/base/bytes.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/crc32c.h"
-#include "gatewright/base/error.h"
 
 namespace gw::inline routing {
 namespace {
@@ -66,14 +66,6 @@ class MemorySource : public ByteSource {
   std::string_view bytes_;
 };
 
-/// Parses with a bound on the depth: writing a document out again is recursive.
-Json parse_shallow(const std::string& text) {
-  bool deep = false;
-  auto json = Json::parse(
-      text, [&](int depth, Json::parse_event_t, Json&) { return !(deep = deep || depth > 64); }, false);
-  return deep ? Json(Json::value_t::discarded) : json;
-}
-
 }  // namespace
 
 std::unique_ptr<ByteSource> file_source(const std::string& path) {
@@ -110,7 +102,7 @@ void RecordingReader::read_header() {
   const std::string_view bytes(window(0, all + kCrc_bytes), all + kCrc_bytes);
   GW_CHECK(ByteReader(bytes.substr(all), "recording").u32() == crc32c(bytes.substr(0, all)),
            "recording {}: expected the checksum of its description, got another; the file is damaged", name_);
-  about_ = parse_shallow(std::string(bytes.substr(all - length, length)));
+  about_ = Json::parsed(bytes.substr(all - length, length)).value_or(Json());
   GW_CHECK(about_.is_object(),
            "recording {}: expected a JSON object as description, got something else; the file is damaged",
            name_);

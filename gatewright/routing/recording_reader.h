@@ -1,7 +1,7 @@
 #pragma once
 #include <memory>
-#include <nlohmann/json.hpp>
 
+#include "gatewright/base/json.h"
 #include "gatewright/routing/recording.h"
 
 namespace gw::inline routing {

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::inline routing {
 namespace {

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/routing/load.h"
 
 namespace gw::inline routing {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/ops/random.h"
 #include "gatewright/ops/top_k.h"
 #include "gatewright/routing/inputs.h"

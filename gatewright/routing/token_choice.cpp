@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "gatewright/base/check.h"
 #include "gatewright/ops/random.h"
 #include "gatewright/routing/inputs.h"
 #include "gatewright/routing/select.h"

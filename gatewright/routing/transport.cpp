@@ -8,7 +8,7 @@
 #include <functional>
 #include <numeric>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/routing/inputs.h"
 
 namespace gw::inline routing {

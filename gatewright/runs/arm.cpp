@@ -1,8 +1,10 @@
 #include "gatewright/runs/arm.h"
 
 #include <filesystem>
+#include <map>
+#include <optional>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::inline runs {
 namespace {
@@ -52,7 +54,7 @@ std::optional<std::map<std::string, double>> finished_metrics(const std::string&
   try {
     if (without_place(document.at("config")) != without_place(config)) return std::nullopt;
     return document.at("metrics").get<std::map<std::string, double>>();
-  } catch (const Json::exception&) {
+  } catch (const JsonError&) {
     fail(
         "run: expected \"config\" and \"metrics\" in {}, got something else; remove the file and resume the "
         "run to measure again",

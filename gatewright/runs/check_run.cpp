@@ -1,8 +1,11 @@
 #include "gatewright/runs/check_run.h"
 
+#include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
+#include <memory>
 
 #include "gatewright/base/error.h"
 #include "gatewright/base/file.h"

@@ -3,12 +3,12 @@
 #include <cstdint>
 #include <limits>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
+#include "gatewright/base/json.h"
 #include "gatewright/base/json_text.h"
 #include "gatewright/base/options.h"
 

@@ -8,7 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::inline runs {
 namespace {

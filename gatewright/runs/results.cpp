@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <limits>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/json_text.h"
 
 namespace gw::inline runs {

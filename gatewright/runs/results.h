@@ -2,9 +2,9 @@
 // results.json: the curves and tables that an arm leaves beside its numbers (schema:
 // gatewright/runs/run_data.h).
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "gatewright/base/json.h"
 #include "gatewright/base/options.h"
 #include "gatewright/train/check.h"
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/file.h"
 
 namespace gw::inline runs {
@@ -155,7 +155,7 @@ void RouteExporter::go_on(const Json& state) {
       layer.total.tokens = total.at("tokens"), layer.total.dropped = total.at("dropped");
       layers_[name] = std::move(layer), written_[name] = json.at("told"), order_.push_back(name);
     }
-  } catch (const Json::exception&) {
+  } catch (const JsonError&) {
     fail(
         "checkpoint: expected the counts of every layer that routes, got something else; the checkpoint is "
         "damaged");

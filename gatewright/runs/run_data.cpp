@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "gatewright/base/base64.h"
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/runs/document_reader.h"
 #include "gatewright/runs/run_directory.h"
 #include "gatewright/train/route_recording.h"

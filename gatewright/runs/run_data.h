@@ -47,11 +47,11 @@
 // Accuracies and shares are fractions, 0 … 1.
 #include <cstdint>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "gatewright/base/json.h"
 #include "gatewright/base/options.h"
 #include "gatewright/runs/results.h"
 #include "gatewright/runs/route_view.h"

@@ -4,12 +4,14 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <regex>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/file.h"
 #include "gatewright/base/json_text.h"
 #include "gatewright/base/shown.h"
@@ -22,19 +24,6 @@ constexpr size_t kScalarsPerList = 64;  // above this a list is a distribution, 
 
 constexpr uint64_t kLogLimit_bytes = uint64_t{8} << 30;  // ten million records and more
 
-/// Parses with a bound on the depth: writing a document out again is recursive.
-Json parse_bounded(std::string_view text) {
-  bool too_deep = false;
-  Json value = Json::parse(
-      text.begin(), text.end(),
-      [&](int depth, Json::parse_event_t, Json&) {
-        too_deep = too_deep || depth > 64;
-        return !too_deep;
-      },
-      false);
-  return too_deep ? Json(Json::value_t::discarded) : value;
-}
-
 /// The lines of metrics.jsonl as text, without a damaged last one.
 std::vector<std::pair<std::string, Json>> read_lines(const std::string& path) {
   const std::string bytes = read_file(path, kLogLimit_bytes);
@@ -43,7 +32,7 @@ std::vector<std::pair<std::string, Json>> read_lines(const std::string& path) {
     const size_t end = bytes.find('\n', begin);
     if (end == std::string::npos) break;  // cut: the process died while it wrote
     std::string line = bytes.substr(begin, end - begin);
-    Json record = parse_bounded(line);
+    Json record = Json::parsed(line).value_or(Json());
     const bool good = record.is_object();
     begin = end + 1;
     if (!good && begin >= bytes.size()) break;
@@ -70,22 +59,35 @@ void check_events(const std::string& path, uint64_t bytes) {
            bytes, shown(path), whole);
 }
 
-/// The first JSON pointer at which the recipes differ, or "".
-std::string first_difference(const Json& stored, const Json& given,
-                             const std::vector<std::string>& may_differ) {
-  for (const Json& change : Json::diff(stored, given)) {
-    const std::string path = change.at("path").get<std::string>();
-    bool allowed = false;
-    for (const std::string& prefix : may_differ)
-      allowed = allowed || path == prefix || path.rfind(prefix + "/", 0) == 0;
-    if (!allowed) return path.empty() ? "/" : path;
-  }
-  return "";
+/// A place of a document, "/objective/beta", and what two documents hold there.
+struct Difference {
+  std::string place, stored, given;
+};
+
+std::string value_at(const Json& document, const std::string& key) {
+  return document.contains(key) ? dump_json(document.at(key)).substr(0, 80) : "nothing";
 }
 
-std::string value_at(const Json& document, const std::string& pointer) {
-  const Json::json_pointer at(pointer == "/" ? "" : pointer);
-  return document.contains(at) ? dump_json(document.at(at)).substr(0, 80) : "nothing";
+/// The first place at which the documents differ and none of `may_differ` lies at or above it.
+std::optional<Difference> first_difference(const Json& stored, const Json& given,
+                                           const std::vector<std::string>& may_differ,
+                                           const std::string& place = "") {
+  if (stored == given || std::find(may_differ.begin(), may_differ.end(), place) != may_differ.end())
+    return std::nullopt;
+  if (!stored.is_object() || !given.is_object())
+    return Difference{place.empty() ? "/" : place, dump_json(stored).substr(0, 80),
+                      dump_json(given).substr(0, 80)};
+  Json either = stored;
+  either.update(given);
+  for (const auto& [key, value] : either.items()) {
+    const std::string below = place + "/" + key;
+    if (stored.contains(key) && given.contains(key)) {
+      if (auto found = first_difference(stored.at(key), given.at(key), may_differ, below)) return found;
+    } else if (std::find(may_differ.begin(), may_differ.end(), below) == may_differ.end()) {
+      return Difference{below, value_at(stored, key), value_at(given, key)};
+    }
+  }
+  return std::nullopt;
 }
 
 /// True for what write_atomic had not finished of a run's own files: "<file>.<process>-<number>.tmp". Not of
@@ -182,11 +184,11 @@ void RunDirectory::resume(const Json& recipe) {
   const Json stored = read_json(file(kRecipeFile));
   const Json given =
       Json::parse(dump_json(recipe));  // as it would have been stored: not-a-number is null, and so on
-  const std::string where = first_difference(stored, given, options_.may_differ);
-  GW_CHECK(where.empty(),
+  const auto found = first_difference(stored, given, options_.may_differ);
+  GW_CHECK(!found,
            "run directory: expected the recipe of the run in {} at {}: {}, got {}; resume with the stored "
            "recipe, or start a new run",
-           path_, where, value_at(stored, where), value_at(given, where));
+           path_, found->place, found->stored, found->given);
 }
 
 void RunDirectory::open_files() {

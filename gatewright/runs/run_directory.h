@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "gatewright/base/json.h"
 #include "gatewright/base/json_text.h"
 #include "gatewright/base/options.h"
 #include "gatewright/runs/tensorboard.h"

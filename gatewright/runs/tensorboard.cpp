@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/crc32c.h"
-#include "gatewright/base/error.h"
 
 namespace gw::inline runs {
 namespace {

@@ -1,8 +1,11 @@
 #include "gatewright/runs/training_run.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <memory>
 #include <optional>
 
 #include "gatewright/base/base64.h"

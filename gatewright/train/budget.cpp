@@ -1,9 +1,9 @@
 #include "gatewright/train/budget.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
+#include "gatewright/base/json.h"
 
 namespace gw::inline train {
 

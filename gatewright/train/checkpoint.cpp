@@ -4,8 +4,10 @@
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include <map>
+
+#include "gatewright/base/check.h"
 #include "gatewright/base/crc32c.h"
-#include "gatewright/base/error.h"
 #include "gatewright/base/shown.h"
 
 namespace gw::inline train {
@@ -69,7 +71,7 @@ std::string checksum_of(const SafetensorsFile& file) {
 /// The recipe and arm that a configuration names, for "train … again".
 std::string origin_of(const SafetensorsFile& file) {
   const auto it = file.metadata.find("config");
-  const auto config = it == file.metadata.end() ? Json() : Json::parse(it->second, nullptr, false);
+  const auto config = it == file.metadata.end() ? Json() : Json::parsed(it->second).value_or(Json());
   const auto told = [&](const char* key) {
     return config.is_object() && config.contains(key) && config[key].is_string()
                ? shown(config[key].get<std::string>(), 60)
@@ -173,13 +175,13 @@ void load_model(torch::nn::Module& network, const SafetensorsFile& file, const s
 Progressed unpack_checkpoint(torch::nn::Module& network, Optimizer* experts, Optimizer* router,
                              const SafetensorsFile& file, const std::string& path) {
   check_intact(file, path);
-  const auto progress = Json::parse(metadata(file, "progress", path), nullptr, false);
+  const auto progress = Json::parsed(metadata(file, "progress", path)).value_or(Json());
   Progressed out;
   try {
     out = {progress.at("epoch").get<int64_t>(),       progress.at("batch").get<int64_t>(),
            progress.at("step").get<int64_t>(),        progress.at("best").get<double>(),
            Json::parse(metadata(file, "kept", path)), progress.value("seconds", 0.0)};
-  } catch (const Json::exception&) {
+  } catch (const JsonError&) {
     fail(
         "checkpoint {}: expected epoch, batch, step and best in \"progress\", got something else; the file "
         "is damaged",
@@ -197,7 +199,7 @@ Progressed unpack_checkpoint(torch::nn::Module& network, Optimizer* experts, Opt
 
 Json checkpoint_config(const SafetensorsFile& file, const std::string& path) {
   check_intact(file, path);
-  auto config = Json::parse(metadata(file, "config", path), nullptr, false);
+  auto config = Json::parsed(metadata(file, "config", path)).value_or(Json());
   GW_CHECK(config.is_object(),
            "checkpoint {}: expected a JSON object in \"config\", got something else; the file is damaged",
            path);

@@ -1,8 +1,7 @@
 #pragma once
 #include <torch/nn/module.h>
 
-#include <nlohmann/json.hpp>
-
+#include "gatewright/base/json.h"
 #include "gatewright/models/safetensors.h"
 #include "gatewright/train/optimizer.h"
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/train/trainer.h"
 

@@ -1,6 +1,6 @@
 #include "gatewright/train/config.h"
 
-#include <nlohmann/json.hpp>
+#include "gatewright/base/json.h"
 
 namespace gw::inline train {
 

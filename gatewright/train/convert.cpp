@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include <memory>
+
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/experts/bank.h"
 

@@ -1,10 +1,10 @@
 #include "gatewright/train/mark.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
+#include "gatewright/base/json.h"
 
 namespace gw::inline train {
 namespace {

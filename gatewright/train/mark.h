@@ -1,9 +1,9 @@
 #pragma once
 #include <map>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
+#include "gatewright/base/json.h"
 #include "gatewright/base/options.h"
 
 namespace gw::inline train {

@@ -4,7 +4,9 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
+#include <memory>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/routing/load.h"
 #include "gatewright/routing/reach.h"

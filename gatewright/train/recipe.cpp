@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/file.h"
+#include "gatewright/base/json.h"
 #include "gatewright/base/shown.h"
 #include "gatewright/train/toml.h"
 
@@ -129,8 +129,7 @@ void check_document(const std::string& path, const Json& document) {
 
 // JSON, a table or list as recipes write them, or text.
 Json override_value(const std::string& text) {
-  Json value = Json::parse(text, nullptr, false);
-  if (!value.is_discarded()) return value;
+  if (const auto value = Json::parsed(text)) return *value;
   const bool table = !text.empty() && (text[0] == '{' || text[0] == '[');
   return table ? parse_toml("value = " + text, "override").at("value") : Json(text);
 }
@@ -178,7 +177,7 @@ std::string Recipe::kind(const std::string& arm) const {
 std::vector<std::string> Recipe::sources(const std::string& arm) const {
   const auto& all = document.at("arms");
   const auto from = entry(all, "arm", arm).value("from", Json::array());
-  const auto found = from.is_string() ? std::vector<std::string>{from} : from.get<std::vector<std::string>>();
+  const auto found = from.is_string() ? std::vector<std::string>{from.text()} : from.get<std::vector<std::string>>();
   for (const auto& source : found) entry(all, "arm", source);
   return found;
 }

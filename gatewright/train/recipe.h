@@ -1,9 +1,9 @@
 #pragma once
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "gatewright/base/json.h"
 #include "gatewright/train/config.h"
 #include "gatewright/train/mark.h"
 

@@ -1,7 +1,6 @@
 #include "gatewright/train/route_recording.h"
 
-#include <nlohmann/json.hpp>
-
+#include "gatewright/base/json.h"
 #include "gatewright/routing/replayer.h"
 
 namespace gw::inline train {

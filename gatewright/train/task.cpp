@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/data/loader.h"
 #include "gatewright/routing/load.h"
 

@@ -1,13 +1,13 @@
 #include "gatewright/train/toml.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <sstream>
 #include <tuple>
 #include <utility>
 #include <vector>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
+#include "gatewright/base/json.h"
 
 namespace gw::inline train {
 namespace {
@@ -122,7 +122,7 @@ Json parse_toml(const std::string& text, const std::string& where) {
   try {
     std::ostringstream out;
     out << toml::json_formatter(toml::parse(text, where), kFlags);
-    Json document = Json::parse(out.str(), nullptr, false);
+    Json document = Json::parsed(out.str()).value_or(Json());
     GW_CHECK(document.is_object(), "{}:1:1: expected TOML that JSON can hold, got something else", where);
     return document;
   } catch (const toml::parse_error& error) {

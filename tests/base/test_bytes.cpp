@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "gatewright/base/bytes.h"
 #include "gatewright/base/crc32c.h"
 #include "gatewright/base/error.h"

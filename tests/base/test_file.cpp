@@ -11,7 +11,7 @@
 #include <functional>
 
 #include "gatewright/base/append.h"
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/file.h"
 
 namespace {

@@ -1,8 +1,7 @@
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "gatewright/base/error.h"
+#include "gatewright/base/json.h"
 #include "gatewright/base/options.h"
 
 namespace {

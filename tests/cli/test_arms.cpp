@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "gatewright/base/json.h"
 #include "tests/cli/shell.h"
 #include "tests/runs/scratch.h"
 
@@ -30,7 +30,7 @@ TEST(ContinuedRecipe, HoldsAndIsReadTheSecondTime) {
   const auto written = fs::last_write_time(scratch / "out/longer-seed4/metrics.json");
   expect(cli(check(scratch)), 0, "longer < short");
   EXPECT_EQ(fs::last_write_time(scratch / "out/longer-seed4/metrics.json"), written);
-  const auto start = nlohmann::json::parse(read_file(scratch / "out/longer-seed4/recipe.json")).at("start");
+  const auto start = Json::parse(read_file(scratch / "out/longer-seed4/recipe.json")).at("start");
   EXPECT_NE(start.at("checkpoint").get<std::string>().find("short-seed4/best.safetensors"),
             std::string::npos);
 }

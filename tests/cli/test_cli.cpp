@@ -3,11 +3,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include <map>
 #include <set>
 #include <sstream>
 #include <string>
 
+#include "gatewright/base/json.h"
 #include "tests/cli/shell.h"
 
 using gw::test::cli;
@@ -32,7 +33,7 @@ TEST(Cli, RefusesWithTwoAndANearMiss) {
 }
 
 TEST(Cli, EveryCommandHelpsWithAnExample) {
-  const auto commands = nlohmann::json::parse(cli("list commands --json").text);
+  const auto commands = Json::parse(cli("list commands --json").text);
   ASSERT_GE(commands.size(), 2u);
   for (const auto& command : commands) {
     const auto name = command["name"].get<std::string>();
@@ -44,7 +45,7 @@ TEST(Cli, EveryCommandHelpsWithAnExample) {
 
 // An example line that names a file which nothing makes cannot be pasted.
 TEST(Cli, ExamplesNameFilesThatExistOrThatAnotherExampleMakes) {
-  const auto commands = nlohmann::json::parse(cli("list commands --json").text);
+  const auto commands = Json::parse(cli("list commands --json").text);
   std::vector<std::vector<std::string>> examples;
   std::set<std::string> made{"runs/check-advmoe-tiny"};  // where the example of check writes without --out
   for (const auto& command : commands) {
@@ -73,7 +74,7 @@ TEST(Cli, ListAloneShowsCataloguesAndNames) {
   expect(all, 0, "gatewright list gates");
   EXPECT_EQ(all.text.find("\ncommands"), std::string::npos) << "no recipe can name a command";
   EXPECT_LE(std::count(all.text.begin(), all.text.end(), '\n'), 60);
-  for (const auto& part : nlohmann::json::parse(cli("list --json").text)) {
+  for (const auto& part : Json::parse(cli("list --json").text)) {
     const bool shown = all.text.find(part["name"].get<std::string>()) != std::string::npos;
     EXPECT_TRUE(shown || part["kind"] == "commands") << part["name"];
   }
@@ -81,7 +82,7 @@ TEST(Cli, ListAloneShowsCataloguesAndNames) {
 }
 
 TEST(Cli, ListsEveryPartWithAFileThatExists) {
-  const auto parts = nlohmann::json::parse(cli("list --json").text);
+  const auto parts = Json::parse(cli("list --json").text);
   for (const auto& part : parts) {
     const auto file = part["file"].get<std::string>();
     EXPECT_TRUE(std::filesystem::exists(GW_SOURCE_ROOT + file)) << file;
@@ -98,10 +99,10 @@ TEST(Cli, ListsEveryPartWithAFileThatExists) {
 
 TEST(Cli, ListsWhatPartsPromise) {
   bool found = false;
-  for (const auto& part : nlohmann::json::parse(cli("list policies --json").text)) {
+  for (const auto& part : Json::parse(cli("list policies --json").text)) {
     if (part["name"] != "expert_choice") continue;
     found = true;
-    EXPECT_EQ(part["traits"], (nlohmann::json{"differentiable", "drops tokens", "batch dependent"}));
+    EXPECT_EQ(part["traits"], (Json{"differentiable", "drops tokens", "batch dependent"}));
   }
   EXPECT_TRUE(found);
   expect(cli("list policies"), 0, "traits: differentiable, drops tokens, batch dependent");
@@ -110,7 +111,7 @@ TEST(Cli, ListsWhatPartsPromise) {
 TEST(Cli, ListsTheRoutersOfPublishedModels) {
   expect(cli("list policies"), 0, "gatewright list families");
   std::set<std::string> names;
-  for (const auto& family : nlohmann::json::parse(cli("list families --json").text)) {
+  for (const auto& family : Json::parse(cli("list families --json").text)) {
     names.insert(family["name"].get<std::string>());
     EXPECT_FALSE(family["source"].get<std::string>().empty()) << family;
     EXPECT_NE(family["summary"].get<std::string>().find("policy {\"part\":\""), std::string::npos) << family;
@@ -122,7 +123,7 @@ TEST(Cli, ListsTheRoutersOfPublishedModels) {
 }
 
 TEST(Cli, DoctorSaysWhyNoCudaLevelIsTaken) {
-  const auto report = nlohmann::json::parse(cli("doctor --json").text);
+  const auto report = Json::parse(cli("doctor --json").text);
   int families = 0;
   for (const auto& family : report["kernels"]) {
     for (const auto& level : family["levels"]) {
@@ -138,11 +139,11 @@ TEST(Cli, DoctorSaysWhyNoCudaLevelIsTaken) {
 }
 
 TEST(Cli, DoctorReportsThreadsAndLibtorch) {
-  const auto report = nlohmann::json::parse(cli("--threads 1 doctor --json").text);
+  const auto report = Json::parse(cli("--threads 1 doctor --json").text);
   EXPECT_EQ(report["threads"].get<int>(), 1);
   EXPECT_EQ(report["libtorch"]["origin"].get<std::string>(), GW_TORCH_ORIGIN);
   EXPECT_NE(report["libtorch"]["file"].get<std::string>().find("libtorch_cpu"), std::string::npos);
-  EXPECT_EQ(nlohmann::json::parse(cli("doctor --json").text)["threads"], report["cpu"]["cores"]);
+  EXPECT_EQ(Json::parse(cli("doctor --json").text)["threads"], report["cpu"]["cores"]);
   const auto text = cli("doctor");
   expect(text, 0, "oneDNN");
   EXPECT_LT(text.text.find("fashion_mnist"), text.text.find("BLAS"))
@@ -154,7 +155,7 @@ TEST(Cli, DoctorReportsThreadsAndLibtorch) {
 
 TEST(Cli, ListSaysWhatGoesWithAPartAndWhyNot) {
   std::map<std::string, std::string> why;
-  for (const auto& pair : nlohmann::json::parse(cli("list --compatible policies/hash --json").text)) {
+  for (const auto& pair : Json::parse(cli("list --compatible policies/hash --json").text)) {
     EXPECT_EQ(pair.at("compatible").get<bool>(), pair.at("why_not").get<std::string>().empty()) << pair;
     why[pair.at("with")] = pair.at("why_not");
   }
@@ -170,9 +171,9 @@ TEST(Cli, ListSaysWhatGoesWithAPartAndWhyNot) {
 // one core).
 TEST(Cli, ThreadsFollowTheEnvironmentAndTooManyAreSaid) {
   const auto threads = [](const std::string& environment) {
-    return nlohmann::json::parse(cli("doctor --json 2> /dev/null", environment).text)["threads"].get<int>();
+    return Json::parse(cli("doctor --json 2> /dev/null", environment).text)["threads"].get<int>();
   };
-  const auto cores = nlohmann::json::parse(cli("--threads 1 doctor --json").text)["cpu"]["cores"].get<int>();
+  const auto cores = Json::parse(cli("--threads 1 doctor --json").text)["cpu"]["cores"].get<int>();
   EXPECT_EQ(threads("OMP_NUM_THREADS=1"), 1);
   EXPECT_EQ(threads("OMP_NUM_THREADS=" + std::to_string(cores + 1) + ",2"), cores + 1);
   for (const char* wrong :

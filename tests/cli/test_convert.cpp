@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "gatewright/base/json.h"
 #include "tests/cli/shell.h"
 #include "tests/runs/scratch.h"
 
@@ -32,7 +32,7 @@ TEST(Convert, ARunInFewerBitsIsMeasuredAndIsARunAgain) {
     const auto out = trained().scratch / ("to_" + weights);
     const auto answer = cli("convert " + trained().run + " --json --weights " + weights + " --out " + out);
     ASSERT_EQ(answer.code, 0) << answer.text;
-    const auto json = nlohmann::json::parse(answer.text);
+    const auto json = Json::parse(answer.text);
     EXPECT_LT(json.at("bytes_after").get<int64_t>(), json.at("bytes_before").get<int64_t>());
     const double before = json.at("before").at("accuracy"), after = json.at("after").at("accuracy");
     EXPECT_GT(before, 0.6) << "the model that is rounded has not learned";

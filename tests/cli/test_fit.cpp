@@ -7,9 +7,9 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "gatewright/base/json.h"
 #include "tests/cli/shell.h"
 
 using gw::test::cli;
@@ -88,10 +88,10 @@ TEST_F(FitCommand, PathsAreShownHarmless) {
 }
 
 TEST_F(FitCommand, PrintsJsonThatIsTheModelAndMore) {
-  const auto json = nlohmann::json::parse(
-      cli("fit " + folder_ +
-          "/data.csv --response y --weights w --quiet --json --starts 4 --folds 3 --criterion cv")
-          .text);
+  const auto json =
+      Json::parse(cli("fit " + folder_ +
+                      "/data.csv --response y --weights w --quiet --json --starts 4 --folds 3 --criterion cv")
+                      .text);
   EXPECT_EQ(json["model"]["experts"], 2);
   EXPECT_EQ(json["coefficients"].size(), 8u);
   EXPECT_TRUE(json["comparison"][0]["validation"]["mean"].is_number());

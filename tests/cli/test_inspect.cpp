@@ -2,20 +2,20 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "gatewright/base/json.h"
 #include "tests/cli/shell.h"
 #include "tests/runs/scratch.h"
 
 namespace {
 
 namespace fs = std::filesystem;
+using Json;
 using gw::test::cli;
 using gw::test::expect;
 using gw::test::read_file;
 using gw::test::Scratch;
-using nlohmann::json;
 
 const std::string kTrain =
     "train advmoe --size tiny --arm adv_moe --quiet --threads 1 --set data.part=synthetic --set "
@@ -45,7 +45,7 @@ json shown(const std::string& arguments) {
   const auto answer =
       cli("inspect --json " + arguments + " 2> /dev/null");  // progress goes to standard error
   EXPECT_EQ(answer.code, 0) << answer.text;
-  return json::parse(answer.text, nullptr, false);
+  return json::parsed(answer.text).value_or(json());
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ TEST(Train, TheTableIsInWordsAndSaysThatNothingWasLearnt) {
     expect(answer, 0, part);
   for (const char* key : {"clean_accuracy", "robust.", "flip_rate", "macs_ratio"})
     EXPECT_EQ(answer.text.find(key), std::string::npos) << key;
-  const auto about = nlohmann::json::parse(read_file(whole_run() + "/about.json"));
+  const auto about = Json::parse(read_file(whole_run() + "/about.json"));
   EXPECT_EQ(about.at("title"), "AdvMoE: robust mixture-of-experts training for CNNs");
   EXPECT_EQ(about.at("arm_title"), "AdvMoE");
   EXPECT_EQ(about.at("command").get<std::string>().rfind(
@@ -76,7 +76,7 @@ TEST(Train, SignalsSaveAndSayHowToGoOn) {
     std::smatch found;
     ASSERT_TRUE(std::regex_search(text, found, std::regex("interrupted at step ([0-9]+)"))) << text;
     const auto records = read_file(run + "/metrics.jsonl");
-    const auto last = nlohmann::json::parse(records.substr(records.rfind('\n', records.size() - 2) + 1));
+    const auto last = Json::parse(records.substr(records.rfind('\n', records.size() - 2) + 1));
     EXPECT_EQ(std::to_string(last.at("step").get<int64_t>()), found[1])
         << "everything that was done was saved";
     before = lines(run + "/metrics.jsonl");

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "gatewright/base/json.h"
 #include "tests/cli/shell.h"
 #include "tests/runs/scratch.h"
 
@@ -41,7 +41,7 @@ inline void expect_same_run(const std::string& a, const std::string& b) {
     EXPECT_TRUE(read_file(b + file) == expected) << file << " differs";
   }
   const auto evaluation = [](const std::string& directory) {
-    auto document = nlohmann::json::parse(read_file(directory + "/evaluation.json"));
+    auto document = Json::parse(read_file(directory + "/evaluation.json"));
     document.erase("timing");  // the only wall-clock values
     return document;
   };

@@ -1,9 +1,8 @@
 // Tables as columns of numbers: factors, missing values, classes, and what is refused.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "gatewright/base/error.h"
+#include "gatewright/base/json.h"
 #include "gatewright/data/frame.h"
 #include "tests/support/refusal.h"
 
@@ -27,7 +26,7 @@ TEST(Frame, FactorsBecomeColumnsAndNameTheirReference) {
   EXPECT_EQ(frame.schema.columns_of({"colour"}), (std::vector<int64_t>{1, 2}));
 
   // Other rows in the same way, after a journey through a file.
-  const auto schema = gw::schema_from_json(nlohmann::json::parse(gw::to_json(frame.schema).dump()), "model");
+  const auto schema = gw::schema_from_json(Json::parse(gw::to_json(frame.schema).dump()), "model");
   const CsvTable other("colour,x\nred,9\n", "u.csv");
   EXPECT_EQ(gw::apply_schema(other, schema, false, false).x, (std::vector<double>{9, 0, 1}));
   const CsvTable unknown("colour,x\nrod,9\n", "u.csv");

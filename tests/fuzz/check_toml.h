@@ -1,10 +1,10 @@
 #pragma once
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 #include "gatewright/base/error.h"
+#include "gatewright/base/json.h"
 #include "gatewright/train/toml.h"
 
 namespace gw::test {

@@ -2,11 +2,10 @@
 // The cases of tests/likelihood/golden/information.json: every family with every gate near a maximum, and
 // what 50-digit arithmetic says of them (tests/likelihood/make_information_golden.py).
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "gatewright/base/json_text.h"
 #include "gatewright/likelihood/density.h"
 #include "gatewright/likelihood/inference.h"
 
@@ -33,7 +32,7 @@ struct GoldenCase {
 };
 
 /// Without weights a row stands `times` times in the table.
-inline GoldenCase golden_case(const nlohmann::json& json, bool weighted) {
+inline GoldenCase golden_case(const Json& json, bool weighted) {
   using namespace likelihood;
   GoldenCase result;
   auto& spec = result.spec;
@@ -65,8 +64,7 @@ inline GoldenCase golden_case(const nlohmann::json& json, bool weighted) {
 template <class Body>
 void for_each_golden(Body body) {
   static const auto cases = [] {
-    std::ifstream file(std::string(GW_SOURCE_ROOT) + "tests/likelihood/golden/information.json");
-    return nlohmann::json::parse(file);
+    return read_json(std::string(GW_SOURCE_ROOT) + "tests/likelihood/golden/information.json");
   }();
   for (const auto& json : cases) {
     for (const bool weighted : {false, true})

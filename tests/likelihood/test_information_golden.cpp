@@ -3,7 +3,9 @@
 // tests/likelihood/make_information_golden.py says what was computed and how.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -16,9 +18,9 @@
 namespace {
 
 using namespace gw::likelihood;
+using gw::Json;
 using gw::test::for_each_golden;
 using gw::test::GoldenCase;
-using Json = nlohmann::json;
 
 constexpr double kRelative = 1e-9;
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <string>
 
 #include "gatewright/base/rng.h"
@@ -178,7 +179,7 @@ bool gate_shifts(const MixtureSpec& spec) {
 /// meaning may hang by a thread.
 template <class Body>
 void for_each_maximum(Body body) {
-  for_each_golden([&](const GoldenCase& c, const nlohmann::json& wanted) {
+  for_each_golden([&](const GoldenCase& c, const Json& wanted) {
     SCOPED_TRACE(c.name);
     if (!wanted["error"].is_null()) body(c);
   });

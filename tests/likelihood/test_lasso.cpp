@@ -1,6 +1,7 @@
 // The penalised mixture: closed forms where they exist, stationarity, monotony, what must not matter.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 

@@ -1,5 +1,6 @@
 // The collapse drill: a router that sends everything to expert 0, one remedy at a time, and the table in
 // docs/collapse.md.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <fstream>

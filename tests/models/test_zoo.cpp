@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <map>
 
+#include "gatewright/base/json_text.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/models/network.h"
 #include "gatewright/ops/random.h"
@@ -29,10 +29,7 @@ at::Tensor images(int64_t batch, int64_t channels, int64_t height, int64_t width
 }
 
 const Json& golden_rows() {
-  static const Json rows = [] {
-    std::ifstream file(std::string(GW_SOURCE_ROOT) + "tests/models/golden/zoo_counts.json");
-    return Json::parse(file);
-  }();
+  static const Json rows = gw::read_json(std::string(GW_SOURCE_ROOT) + "tests/models/golden/zoo_counts.json");
   return rows;
 }
 

@@ -1,9 +1,10 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "gatewright/base/error.h"
+#include "gatewright/base/json.h"
 #include "gatewright/likelihood/fit_mixtures.h"
 #include "gatewright/likelihood/predict_rows.h"
 #include "gatewright/report/mixture_report.h"

@@ -1,5 +1,6 @@
 // What callers get wrong beside scores (test_conformance.cpp has those), over every part that it can happen
 // to: each refusal says who, what was expected, what came, and what to do.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "gatewright/routing/select.h"

@@ -1,4 +1,5 @@
 // Every registered gate, policy and balancer must pass: a new part is born tested.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,6 +1,7 @@
 // Every policy and every balancer at the ends of what scores can be, in replay, under capacity, and with
 // other draws.
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <numeric>

@@ -2,8 +2,7 @@
 // against one-flag variants.
 #include <gtest/gtest.h>
 
-#include <fstream>
-
+#include "gatewright/base/json_text.h"
 #include "gatewright/routing/families.h"
 #include "tests/routing/parts.h"
 
@@ -12,7 +11,7 @@ namespace gw::test::families_cases {
 using gw::Json;
 
 const Json& golden() {
-  static const Json file = Json::parse(std::ifstream("tests/routing/golden/families.json"));
+  static const Json file = gw::read_json("tests/routing/golden/families.json");
   return file;
 }
 

@@ -1,6 +1,7 @@
 // The format: every plan comes back, whatever its shape; every hostile file is refused or read up to its
 // damage.
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "gatewright/ops/random.h"

@@ -1,10 +1,10 @@
 #pragma once
 // A training run that takes a fraction of a second: gratings of 8x8 pixels, a narrow network of two experts.
 #include <atomic>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "gatewright/base/json.h"
 #include "gatewright/train/trainer.h"
 #include "tests/runs/scratch.h"
 

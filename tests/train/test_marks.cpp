@@ -5,9 +5,9 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "gatewright/base/error.h"
+#include "gatewright/base/json.h"
 #include "gatewright/train/check.h"
 #include "gatewright/train/interval.h"
 #include "tests/runs/scratch.h"

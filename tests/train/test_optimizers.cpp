@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "gatewright/base/error.h"
 #include "gatewright/base/file.h"
+#include "gatewright/base/json.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/train/optimizer.h"
 #include "gatewright/train/schedule.h"

@@ -7,6 +7,7 @@
 #include "apps/cli/command.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/fraction.h"
 #include "gatewright/base/shown.h"
 #include "gatewright/report/html.h"

@@ -7,8 +7,8 @@
 #include "apps/cli/command.h"
 #include "apps/cli/moe_bench.h"
 #include "apps/cli/table.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/cpu_info.h"
-#include "gatewright/base/error.h"
 #include "gatewright/ops/moe_ffn.h"
 #include "gatewright/runs/progress.h"
 

@@ -1,5 +1,8 @@
+#include "gatewright/base/check.h"
+
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "apps/cli/clocks.h"

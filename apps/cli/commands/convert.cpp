@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <filesystem>
+#include <map>
 
 #include "apps/cli/command.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/file.h"
 #include "gatewright/base/json_text.h"
 #include "gatewright/base/shown.h"

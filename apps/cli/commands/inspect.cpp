@@ -8,6 +8,7 @@
 #include "apps/cli/command.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
+#include "gatewright/base/check.h"
 #include "gatewright/runs/progress.h"
 #include "gatewright/runs/run_directory.h"
 

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "apps/cli/clocks.h"
 #include "apps/cli/command.h"
@@ -8,6 +10,7 @@
 #include "apps/cli/recipes.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/shown.h"
 #include "gatewright/report/html.h"
 #include "gatewright/report/write_report.h"

@@ -1,9 +1,11 @@
 // Text as bytes: windows of one length cut from files, each file a domain of its own.
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/file.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/data/dataset.h"

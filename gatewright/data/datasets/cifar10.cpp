@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/data/dataset.h"
 #include "gatewright/data/gzip.h"
@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kChannels = 3, kSide = 32, kClasses = 10;
 constexpr int64_t kImageBytes = kChannels * kSide * kSide,
-                  kRecordBytes = 1 + kImageBytes;      // a label, then the red, green and blue planes
+                  kRecordBytes = 1 + kImageBytes;            // a label, then the red, green and blue planes
 constexpr uint64_t kCifarLimit_bytes = uint64_t{128} << 20;  // four times the published batch (30.7 MB)
 const std::vector<std::string> kTrainFiles = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
                                               "data_batch_4.bin", "data_batch_5.bin"};

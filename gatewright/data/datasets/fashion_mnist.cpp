@@ -1,5 +1,5 @@
 // Fashion-MNIST: 60 000 + 10 000 grey images of clothes, 28 x 28, ten classes, four IDX files.
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/data/dataset.h"
 #include "gatewright/data/idx.h"

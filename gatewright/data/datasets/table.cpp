@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/base/rng.h"
 #include "gatewright/data/dataset.h"

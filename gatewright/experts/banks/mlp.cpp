@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/experts/bank.h"
 #include "gatewright/experts/held_ffn.h"

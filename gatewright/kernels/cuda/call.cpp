@@ -1,6 +1,6 @@
 #include "gatewright/kernels/cuda/call.h"
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::kernels::cuda {
 

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/density.h"
 #include "gatewright/likelihood/experiment.h"

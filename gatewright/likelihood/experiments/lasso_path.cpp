@@ -2,6 +2,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "gatewright/base/check.h"
 #include "gatewright/likelihood/density.h"
 #include "gatewright/likelihood/experiment.h"
 #include "gatewright/likelihood/lasso.h"

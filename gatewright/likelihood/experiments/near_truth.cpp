@@ -1,5 +1,7 @@
 #include <cmath>
+#include <map>
 
+#include "gatewright/base/check.h"
 #include "gatewright/likelihood/experiment.h"
 #include "gatewright/likelihood/theory/divergence.h"
 #include "gatewright/likelihood/theory/local_mle.h"

@@ -3,6 +3,7 @@
 #include <limits>
 #include <numeric>
 
+#include "gatewright/base/check.h"
 #include "gatewright/likelihood/experiment.h"
 #include "gatewright/likelihood/theory/model_options.h"
 

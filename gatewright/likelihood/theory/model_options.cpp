@@ -1,8 +1,7 @@
 #include "gatewright/likelihood/theory/model_options.h"
 
-#include <nlohmann/json.hpp>
-
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
+#include "gatewright/base/json.h"
 
 namespace gw::likelihood {
 namespace {

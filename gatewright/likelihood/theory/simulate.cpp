@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/distributions.h"
-#include "gatewright/base/error.h"
 #include "gatewright/likelihood/density.h"
 
 namespace gw::likelihood {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 
 namespace gw::likelihood {
 namespace {

@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/models/mixture_blocks.h"
 #include "gatewright/ops/random.h"

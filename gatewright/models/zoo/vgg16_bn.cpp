@@ -1,5 +1,6 @@
 #include <array>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/models/network.h"
 #include "gatewright/models/routed_layers.h"

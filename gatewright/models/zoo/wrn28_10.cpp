@@ -1,3 +1,4 @@
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/models/network.h"
 #include "gatewright/models/routed_layers.h"

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/routing/balancer.h"
 #include "gatewright/routing/load.h"

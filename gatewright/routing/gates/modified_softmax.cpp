@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/ops/activation.h"
 #include "gatewright/ops/conv.h"

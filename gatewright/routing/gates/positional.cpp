@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/init.h"

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/random.h"

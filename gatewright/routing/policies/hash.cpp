@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/routing/policy.h"
 

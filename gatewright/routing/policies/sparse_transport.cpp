@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/routing/select.h"
 #include "gatewright/routing/token_choice.h"

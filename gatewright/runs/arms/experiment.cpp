@@ -4,7 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <memory>
+#include <optional>
 
+#include "gatewright/base/check.h"
 #include "gatewright/runs/arm.h"
 #include "gatewright/runs/progress.h"
 

@@ -1,3 +1,4 @@
+#include "gatewright/base/check.h"
 #include "gatewright/base/shown.h"
 #include "gatewright/runs/arm.h"
 #include "gatewright/runs/training_run.h"

@@ -6,7 +6,7 @@
 
 #include <cstring>
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/ops/random.h"
 
 namespace gw::inline train {

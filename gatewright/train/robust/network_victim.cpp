@@ -1,6 +1,6 @@
 #include "gatewright/train/robust/network_victim.h"
 
-#include "gatewright/base/error.h"
+#include "gatewright/base/check.h"
 #include "gatewright/ops/frozen.h"
 
 namespace gw::inline train {

@@ -1,5 +1,8 @@
 #include <ATen/ATen.h>
 
+#include <map>
+
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/train/task.h"
 

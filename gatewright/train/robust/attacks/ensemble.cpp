@@ -1,7 +1,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <memory>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/train/robust/attack_base.h"
 

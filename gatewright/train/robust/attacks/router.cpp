@@ -1,3 +1,4 @@
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/train/robust/attack_base.h"
 

@@ -1,7 +1,9 @@
 #include <ATen/ATen.h>
 
+#include <memory>
 #include <optional>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/ops/frozen.h"
 #include "gatewright/train/objective.h"

@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/train/objective.h"
 #include "gatewright/train/robust/trades.h"
