@@ -122,8 +122,8 @@ void StudentT::derivatives(const ExpertAt& at, double y, double* first, double* 
   const double scale = at.scale, v = at.shape, r = (y - at.predictor[0]) / scale;
   const double q = r * r, below = v + q, u = (v + 1) / below;
   const double freedom =
-      digamma((v + 1) / 2) - digamma(v / 2) - 1 / v - std::log1p(q / v) + (v + 1) * r * r / (v * below);
-  first[0] = u * r / scale, first[1] = u * r * r - 1, first[2] = 0.5 * v * freedom;
+      digamma((v + 1) / 2) - digamma(v / 2) - 1 / v - std::log1p(q / v) + (v + 1) * q / (v * below);
+  first[0] = u * r / scale, first[1] = u * q - 1, first[2] = 0.5 * v * freedom;
   if (second == nullptr) return;
   const double square = below * below, steep = pull_slope(r, v);
   const double bend = 0.5 * (trigamma((v + 1) / 2) - trigamma(v / 2)) + 1 / (v * v) + q / (v * below) +
