@@ -30,7 +30,8 @@ class Gaussian : public LocationScale {
   double variance(double) const override { return 1; }
   bool least_squares() const override { return true; }
 
-  // Terms that depend on y first: with a scale of 1e-6 the constant is large, and digits of the cost survive.
+  // The same sum in another order: row by row the term of y comes first, as it always has, so that fits keep
+  // their last digits.
   double log_density(const ExpertAt& at, double y) const override {
     const double r = (y - at.predictor[0]) / at.scale;
     return -0.5 * r * r - std::log(at.scale) - 0.5 * std::log(2 * std::numbers::pi);
