@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/family.h"
 
 namespace gw::likelihood {
 namespace {
@@ -59,7 +60,7 @@ double expected_by_chance(const MixtureSpec& spec, const MixtureParameters& p, i
 std::vector<int64_t> chance_experts(const MixtureSpec& spec, const MixtureParameters& p,
                                     const std::vector<double>& mass, const DataView& data, double row_unit) {
   std::vector<int64_t> found;
-  if (spec.family == Family::kMultinomial || p.experts < 2) return found;
+  if (!spec.family->scaled() || p.experts < 2) return found;
   const double widest = *std::max_element(p.scale.begin(), p.scale.end());
   for (int64_t k = 0; k < p.experts; ++k) {
     if (p.scale[static_cast<size_t>(k)] >= kNarrow * widest) continue;

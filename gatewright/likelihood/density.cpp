@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <numeric>
 #include <optional>
 
 #include "gatewright/base/error.h"
 #include "gatewright/likelihood/chunks.h"
+#include "gatewright/likelihood/family.h"
+#include "gatewright/likelihood/gate_form.h"
 
 namespace gw::likelihood {
 namespace {
@@ -17,36 +18,6 @@ constexpr double kNever = -std::numeric_limits<double>::infinity();
 
 double input(const std::optional<std::vector<int64_t>>& columns, const double* x, int64_t j) {
   return x[columns ? (*columns)[static_cast<size_t>(j)] : j];
-}
-
-// Sets all but the top_k largest to -infinity.
-void keep_largest(const double* rank, int64_t k, int64_t keep, double* score) {
-  std::vector<int64_t> order(static_cast<size_t>(k));
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return rank[a] > rank[b]; });
-  for (int64_t i = keep; i < k; ++i) score[order[static_cast<size_t>(i)]] = kNever;
-}
-
-double log_logistic_density(const double* predictor, int64_t outputs, int64_t chosen) {
-  double largest = 0;
-  for (int64_t s = 0; s < outputs; ++s) largest = std::max(largest, predictor[s]);
-  double sum = std::exp(-largest);
-  for (int64_t s = 0; s < outputs; ++s) sum += std::exp(predictor[s] - largest);
-  return (chosen < outputs ? predictor[chosen] : 0.0) - largest - std::log(sum);
-}
-
-double log_scale_density(Family family, double residual, double scale, double freedom) {
-  const double r = residual / scale;
-  switch (family) {
-    case Family::kGaussian:
-      return -0.5 * r * r - std::log(scale) - 0.5 * std::log(2 * std::numbers::pi);
-    case Family::kLaplace:
-      return -std::abs(r) - std::log(2 * scale);
-    default:
-      return std::lgamma((freedom + 1) / 2) - std::lgamma(freedom / 2) -
-             0.5 * std::log(freedom * std::numbers::pi) - std::log(scale) -
-             (freedom + 1) / 2 * std::log1p(r * r / freedom);
-  }
 }
 
 template <class Row>
@@ -72,23 +43,32 @@ double log_sum_exp(const double* values, int64_t count) {
 double activate(const Activation& activation, double u) { return activation.value(u); }
 double activate_slope(const Activation& activation, double u) { return activation.slope(u); }
 
+void keep_largest(const double* rank, int64_t count, int64_t keep, double* score) {
+  std::vector<int64_t> order(static_cast<size_t>(count));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return rank[a] > rank[b]; });
+  for (int64_t i = keep; i < count; ++i) score[order[static_cast<size_t>(i)]] = kNever;
+}
+
 void log_gates(const MixtureSpec& spec, const MixtureParameters& p, const double* x, double* out) {
   const auto& gate = spec.gate;
-  std::vector<double> rank(gate.kind == GateKind::kTopK ? static_cast<size_t>(p.experts) : 0);
+  const auto& form = *gate.kind;
+  const int64_t active = form.active(gate, p.experts);
+  const bool transforms = form.transforms();
+  const double temperature = form.temperature(p);
+  std::vector<double> rank(active < p.experts ? static_cast<size_t>(p.experts) : 0);
   for (int64_t k = 0; k < p.experts; ++k) {
     const double* slope = p.gate_slope.data() + k * p.gate_inputs;
     const double bias = p.gate_bias[static_cast<size_t>(k)];
     double u = 0;
     for (int64_t j = 0; j < p.gate_inputs; ++j) {
       const double v = input(gate.columns, x, j);
-      u +=
-          slope[j] * (gate.kind == GateKind::kModified ? activate(gate.activation, gate.input_scale * v) : v);
+      u += slope[j] * (transforms ? form.transformed(gate, v) : v);
     }
-    out[k] =
-        (gate.kind == GateKind::kDenseToSparse ? activate(gate.activation, u) / p.temperature : u) + bias;
+    out[k] = form.value(gate, u) / temperature + bias;
     if (!rank.empty()) rank[static_cast<size_t>(k)] = gate.select_with_bias ? out[k] : u;
   }
-  if (!rank.empty()) keep_largest(rank.data(), p.experts, gate.top_k, out);
+  if (!rank.empty()) keep_largest(rank.data(), p.experts, active, out);
   const double total = log_sum_exp(out, p.experts);
   for (int64_t k = 0; k < p.experts; ++k) out[k] -= total;
 }
@@ -106,10 +86,7 @@ void expert_predictors(const MixtureSpec& spec, const MixtureParameters& p, int6
 
 double expert_log_density_at(const MixtureSpec& spec, const MixtureParameters& p, int64_t expert,
                              const double* predictor, double y) {
-  if (spec.family == Family::kMultinomial)
-    return log_logistic_density(predictor, p.outputs, static_cast<int64_t>(y));
-  const auto e = static_cast<size_t>(expert);
-  return log_scale_density(spec.family, y - predictor[0], p.scale[e], p.freedom.empty() ? 0 : p.freedom[e]);
+  return spec.family->log_density(expert_at(p, expert, predictor), y);
 }
 
 double expert_log_density(const MixtureSpec& spec, const MixtureParameters& p, int64_t expert,

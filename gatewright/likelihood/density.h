@@ -12,6 +12,9 @@ namespace gw::likelihood {
 /// Ties of a top-k selection go to the lower index.
 void log_gates(const MixtureSpec& spec, const MixtureParameters& parameters, const double* x, double* out);
 
+/// Sets all but the `keep` largest ranks' scores to -infinity; ties go to the lower index.
+void keep_largest(const double* rank, int64_t count, int64_t keep, double* score);
+
 /// Linear predictors of one expert: the mean, or the log odds of each class against the last. `out`:
 /// [outputs].
 void expert_predictors(const MixtureSpec& spec, const MixtureParameters& parameters, int64_t expert,

@@ -6,6 +6,8 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/family.h"
+#include "gatewright/likelihood/gate_form.h"
 #include "gatewright/likelihood/linear_algebra.h"
 #include "gatewright/ops/em.h"
 
@@ -17,13 +19,6 @@ std::vector<int64_t> chosen(const std::optional<std::vector<int64_t>>& columns, 
   std::vector<int64_t> all(static_cast<size_t>(d));
   for (int64_t j = 0; j < d; ++j) all[static_cast<size_t>(j)] = j;
   return all;
-}
-
-// An origin matters where the gate does not only add its scores up: inside an activation, and where it ranks
-// without the biases.
-bool gate_has_origin(const GateSpec& gate) {
-  return (gate.kind == GateKind::kDenseToSparse && gate.activation != Activation::kIdentity) ||
-         (gate.kind == GateKind::kTopK && !gate.select_with_bias);
 }
 
 struct Moments {
@@ -77,7 +72,7 @@ Design::Design(const DataView& data, const MixtureSpec& spec, const std::vector<
            spec.experts);
   standardise_response(data);
   for (const int64_t j : chosen(spec.columns, data.d)) inputs_.push_back(column(data, j, false, true));
-  const bool transformed = spec.gate.kind == GateKind::kModified, centred = !gate_has_origin(spec.gate);
+  const bool transformed = spec.gate.kind->transforms(), centred = !spec.gate.kind->has_origin(spec.gate);
   for (const int64_t j : chosen(spec.gate.columns, data.d))
     gates_.push_back(column(data, j, transformed, centred));
   check_columns(inputs_, "experts'");
@@ -99,7 +94,7 @@ std::vector<Design::Unit> Design::units(const std::vector<Column>& columns) {
 
 void Design::standardise_response(const DataView& data) {
   auto& values = storage_.emplace_back(static_cast<size_t>(padded), 0.0);
-  if (spec_.family != Family::kMultinomial) {
+  if (!spec_.family->classes()) {
     check_magnitude("the response", rows, [&](int64_t i) { return data.y[i]; });
     const auto moments = weighted_moments(data.y, weight, rows, total_weight);
     y_mean = moments.mean, y_scale = moments.scale;
@@ -123,8 +118,7 @@ const Design::Column& Design::column(const DataView& data, int64_t source, bool 
   auto& values = storage_.emplace_back(static_cast<size_t>(padded), 0.0);
   for (int64_t i = 0; i < rows; ++i) {
     const double x = data.x[i * data.d + source];
-    values[static_cast<size_t>(i)] =
-        transformed ? activate(spec_.gate.activation, spec_.gate.input_scale * x) : x;
+    values[static_cast<size_t>(i)] = transformed ? spec_.gate.kind->transformed(spec_.gate, x) : x;
   }
   auto [mean, scale] = weighted_moments(values.data(), weight, rows, total_weight);
   GW_CHECK(scale > 1e-13 * std::abs(mean) && scale > 0,
@@ -178,8 +172,7 @@ MixtureParameters Design::convert(const MixtureParameters& from, bool to_data) c
       intercept = shift(&intercept, p.slope.data() + row * p.inputs, inputs_, y_scale);
       if (to_data) intercept += y_mean;
     }
-    if (spec_.family != Family::kMultinomial)
-      p.scale[static_cast<size_t>(k)] *= to_data ? y_scale : 1 / y_scale;
+    if (spec_.family->scaled()) p.scale[static_cast<size_t>(k)] *= to_data ? y_scale : 1 / y_scale;
   }
   return p;
 }

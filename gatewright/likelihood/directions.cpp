@@ -5,6 +5,8 @@
 #include <limits>
 #include <numeric>
 
+#include "gatewright/likelihood/family.h"
+#include "gatewright/likelihood/gate_form.h"
 #include "gatewright/likelihood/steps.h"
 
 namespace gw::likelihood {
@@ -148,21 +150,18 @@ void take_out(const Separation& of, Information& sums) {
 
 bool linear_score(const MixtureSpec& spec, const FreeParameter& free) {
   const bool gate = free.kind == Kind::kGateBias || free.kind == Kind::kGateSlope;
-  return gate || (spec.family == Family::kMultinomial &&
-                  (free.kind == Kind::kIntercept || free.kind == Kind::kSlope));
+  return gate || (spec.family->classes() && (free.kind == Kind::kIntercept || free.kind == Kind::kSlope));
 }
 
 size_t held_temperature(const MixtureSpec& spec, const std::vector<FreeParameter>& list) {
   const auto found = std::find_if(list.begin(), list.end(),
                                   [](const FreeParameter& free) { return free.kind == Kind::kTemperature; });
-  const bool linear =
-      spec.gate.kind == GateKind::kDenseToSparse && spec.gate.activation == Activation::kIdentity;
+  const bool linear = spec.gate.kind->tempered() && spec.gate.kind->linear(spec.gate);
   return linear ? static_cast<size_t>(found - list.begin()) : list.size();
 }
 
 std::optional<Separation> exact_separation(const MixtureSpec& spec, const Design& design) {
-  return spec.experts == 1 && spec.family == Family::kMultinomial ? std::optional(separation(spec, design))
-                                                                  : std::nullopt;
+  return spec.experts == 1 && spec.family->classes() ? std::optional(separation(spec, design)) : std::nullopt;
 }
 
 Directions directions_of(const FitResult& fit, const std::vector<FreeParameter>& list,

@@ -22,7 +22,7 @@ EmProblem::EmProblem(const Design& design, const MixtureSpec& spec, const FitOpt
       sums_(expert_at_ + static_cast<size_t>(expert_->sums())) {
   if (!gate_->jumps()) return;
   MixtureSpec soft = spec;
-  soft.gate.kind = GateKind::kSoftmax;
+  soft.gate.kind = GateKind("softmax");
   soft_ = std::make_unique<EmProblem>(design, soft, options);
 }
 
@@ -207,7 +207,8 @@ EmRun EmProblem::iterate(const MixtureParameters& start, int64_t iterations, dou
 
 double EmProblem::objective(MixtureParameters& p) const {
   for (auto& value : p.scale) value = std::max(value, options_.min_scale);
-  for (auto& value : p.freedom) value = std::clamp(value, kLeastFreedom, kMostFreedom);
+  const auto shape = spec_.family->shape();
+  for (auto& value : p.freedom) value = std::clamp(value, shape->least, shape->most);
   return examined(p).objective;
 }
 
@@ -260,7 +261,8 @@ MixtureParameters EmProblem::unflatten(const std::vector<double>& flat) const {
     next += static_cast<std::ptrdiff_t>(list->size());
   }
   for (auto& value : p.scale) value = std::max(std::exp(*next++), options_.min_scale);
-  for (auto& value : p.freedom) value = std::clamp(std::exp(*next++), kLeastFreedom, kMostFreedom);
+  const auto shape = spec_.family->shape();
+  for (auto& value : p.freedom) value = std::clamp(std::exp(*next++), shape->least, shape->most);
   p.temperature = std::exp(*next);
   return p;
 }
@@ -272,7 +274,7 @@ MixtureParameters EmProblem::from_labels(const std::vector<int32_t>& label) cons
     mass[static_cast<size_t>(label[static_cast<size_t>(i)])] += design_.weight[i];
   for (size_t k = 0; k < mass.size(); ++k) p.gate_bias[k] = std::log(mass[k] / mass.back());
   // Least squares starts every family that has a residual; classes take a few Newton steps from even odds.
-  const bool classes = spec_.family == Family::kMultinomial;
+  const bool classes = spec_.family->classes();
   const GaussianStep normal(spec_, design_, options_);
   const ExpertStep& step = classes ? *expert_ : static_cast<const ExpertStep&>(normal);
   for (int round = 0; round < (classes ? 4 : 1); ++round) {

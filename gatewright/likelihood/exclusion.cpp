@@ -6,6 +6,7 @@
 
 #include "gatewright/base/error.h"
 #include "gatewright/likelihood/chance.h"
+#include "gatewright/likelihood/family.h"
 
 namespace gw::likelihood {
 
@@ -21,7 +22,7 @@ Exclusion exclusion_of(const EmProblem& problem, const EmRun& run, const DataVie
     return Exclusion::kFewRows;
   const auto& scale = run.parameters.scale;
   const bool collapsed =
-      problem.spec().family != Family::kMultinomial &&
+      problem.spec().family->scaled() &&
       std::any_of(scale.begin(), scale.end(), [&](double s) { return s <= problem.options().min_scale; });
   if (collapsed) return Exclusion::kFloor;
   if (problem.options().narrow_experts == NarrowExperts::kKeep) return Exclusion::kNone;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "gatewright/likelihood/linear_algebra.h"
 
@@ -25,6 +24,7 @@ LeastSquares least_squares(const double* moments, int64_t columns) {
 GaussianStep::GaussianStep(const MixtureSpec& spec, const Design& design, const FitOptions& options)
     : experts_(spec.experts),
       columns_(static_cast<int64_t>(design.input.size()) + 1),
+      law_(*Family("gaussian")->location_scale()),
       min_scale_(options.min_scale),
       // An expert with a billionth of the data keeps its coefficients: its normal equations are rounding.
       least_mass_(1e-9 * design.total_weight) {}
@@ -38,8 +38,7 @@ void GaussianStep::densities(const Block& block, const MixtureParameters& p, dou
     const auto e = static_cast<size_t>(k);
     double* out = joint + k * Block::kStride;
     ops::em_linear(columns, p.intercept[e], p.slope.data() + k * p.inputs, out);
-    const double constant = -std::log(p.scale[e]) - 0.5 * std::log(2 * std::numbers::pi);
-    ops::em_gaussian(block.y(), block.rows, constant, 1 / p.scale[e], out);
+    ops::em_gaussian(block.y(), block.rows, law_.constant(p.scale[e], 0), 1 / p.scale[e], out);
   }
 }
 

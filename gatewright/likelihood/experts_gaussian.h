@@ -1,10 +1,11 @@
 #pragma once
 #include "gatewright/likelihood/linear_algebra.h"
+#include "gatewright/likelihood/location_scale.h"
 #include "gatewright/likelihood/steps.h"
 
 namespace gw::likelihood {
 
-/// Normal experts: weighted least squares from moments.
+/// Normal experts: weighted least squares from moments. The exponent of their density is a kernel's.
 class GaussianStep : public ExpertStep {
  public:
   GaussianStep(const MixtureSpec& spec, const Design& design, const FitOptions& options);
@@ -19,6 +20,7 @@ class GaussianStep : public ExpertStep {
 
  private:
   int64_t experts_, columns_;  // columns: ones and inputs
+  const LocationScale& law_;
   double min_scale_, least_mass_;
 };
 

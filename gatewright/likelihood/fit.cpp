@@ -11,6 +11,7 @@
 #include "gatewright/likelihood/experts_gaussian.h"
 #include "gatewright/likelihood/inference.h"
 #include "gatewright/likelihood/linear_algebra.h"
+#include "gatewright/likelihood/location_scale.h"
 #include "gatewright/likelihood/starts.h"
 #include "gatewright/likelihood/trimmed_lines.h"
 
@@ -60,20 +61,17 @@ void add_warnings(const EmProblem& problem, const EmRun& run, const DataView& da
       result.warnings.push_back(
           fmt::format("expert {} died: {:.3g} rows are left to it, too few for its coefficients; {}", k + 1,
                       rows[k], run.mass.size() > 1 ? "ask for fewer experts" : "leave columns out"));
-    const bool has_scale = problem.spec().family != Family::kMultinomial;
+    const bool has_scale = problem.spec().family->scaled();
     if (has_scale && run.parameters.scale[k] <= problem.options().min_scale) {
       result.warnings.push_back(fmt::format(
           "expert {} passes through its rows: its scale was stopped at {:.2g} deviations of the response",
           k + 1, problem.options().min_scale));
     }
   }
+  const auto shape = problem.spec().family->shape();
   for (size_t k = 0; k < run.parameters.freedom.size(); ++k) {
-    if (run.parameters.freedom[k] < kNormalFreedom) continue;
-    result.warnings.push_back(
-        fmt::format("expert {} has the tails of a normal: the likelihood rises with its degrees of freedom "
-                    "up to their bound of {:g}, where the two "
-                    "densities are alike; gaussian experts need one parameter less",
-                    k + 1, kMostFreedom));
+    if (run.parameters.freedom[k] < shape->held_above) continue;
+    result.warnings.push_back(fmt::format("expert {} {}", k + 1, shape->held_above_warning));
   }
   for (const int64_t k :
        chance_experts(result.spec, result.parameters, rows, data, problem.design().row_unit)) {
@@ -212,10 +210,16 @@ struct WeightedRows {
   WeightedRows& operator=(const WeightedRows&) = delete;
 };
 
-/// One normal expert is least squares: no floor but rounding.
+/// One normal expert is least squares.
+bool one_least_squares(const MixtureSpec& spec) {
+  const auto* law = spec.family->location_scale();
+  return spec.experts == 1 && law != nullptr && law->least_squares();
+}
+
+/// Least squares of one expert has no floor but rounding.
 FitOptions with_floor(FitOptions options, const MixtureSpec& spec, const Design& design) {
   constexpr double kExact = 1e-13, kRoundings = 8;
-  if (spec.experts > 1 || spec.family != Family::kGaussian) return options;
+  if (!one_least_squares(spec)) return options;
   options.min_scale = std::max(
       kExact, kRoundings * std::numeric_limits<double>::epsilon() * std::abs(design.y_mean) / design.y_scale);
   return options;
@@ -228,7 +232,7 @@ void refine_least_squares(const EmProblem& problem, EmRun& run) {
   constexpr int kRounds = 2;
   const auto& design = problem.design();
   auto& p = run.parameters;
-  if (p.experts > 1 || problem.spec().family != Family::kGaussian || p.scale[0] > kTight) return;
+  if (!one_least_squares(problem.spec()) || p.scale[0] > kTight) return;
   const size_t columns = design.input.size() + 1;
   std::vector<double> row(columns + 1, 1.0);
   const auto moments_of_residuals = [&] {
@@ -302,7 +306,7 @@ FitResult fit_weighted(const DataView& data, const MixtureSpec& spec, uint64_t s
     best = &*std::max_element(starts.runs.begin(), starts.runs.end(),
                               [](const EmRun& a, const EmRun& b) { return a.objective < b.objective; });
   }
-  const bool lines = spec.family != Family::kMultinomial && spec.experts > 1 && problem.soft() == nullptr;
+  const bool lines = !spec.family->classes() && spec.experts > 1 && problem.soft() == nullptr;
   EmRun end = lines && options.replacements > 0
                   ? replace_lines(problem, data, Rng(seed).fork("stats/replace"), *best)
                   : *best;
@@ -320,8 +324,7 @@ FitResult fit_weighted(const DataView& data, const MixtureSpec& spec, uint64_t s
   result.at_best = std::count_if(likelihoods.begin(), likelihoods.end(), [&](double value) {
     return std::abs(value - result.log_likelihood) <= 1e-4 / design.row_unit;
   });
-  if (spec.experts == 1 && spec.family == Family::kGaussian)
-    result.at_best = options.starts;  // least squares has one maximum
+  if (one_least_squares(spec)) result.at_best = options.starts;  // it has one maximum
   result.start_likelihood = std::move(likelihoods);
   return result;
 }

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "gatewright/base/check.h"
+#include "gatewright/likelihood/family.h"
 
 namespace gw::likelihood {
 namespace {
@@ -130,7 +131,7 @@ FitOutcome fit_mixtures(const CsvTable& table, const FitRequest& request) {
   check_request(request);
   FitOutcome outcome;
   FrameOptions frame_options = request.frame;
-  frame_options.classes = request.spec.family == Family::kMultinomial;
+  frame_options.classes = request.spec.family->classes();
   outcome.frame = make_frame(table, frame_options);
   const auto& schema = outcome.frame.schema;
   check_inputs(schema, request);

@@ -1,7 +1,6 @@
 #include "gatewright/likelihood/gate_linear.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "gatewright/likelihood/linear_algebra.h"
 
@@ -23,12 +22,11 @@ std::vector<double> weighted_moments(const Design& design) {
 
 }  // namespace
 
-LinearGateStep::LinearGateStep(const MixtureSpec& spec, const Design& design, const FitOptions& options)
+LinearGateStep::LinearGateStep(const MixtureSpec& spec, const Design& design, const FitOptions& options,
+                               double ridge)
     : experts_(spec.experts),
       columns_(static_cast<int64_t>(design.gate_input.size()) + 1),
-      // Within one choice of experts the overall steepness may not matter (top 1): a penalty would move the
-      // borders.
-      ridge_(spec.gate.kind == GateKind::kTopK ? 0 : options.gate_ridge / design.row_unit),
+      ridge_(ridge / design.row_unit),
       solver_(options.gate_solver),
       logistic_(experts_ - 1, columns_, solver_ == GateSolver::kNewton) {
   if (solver_ == GateSolver::kMm) moments_ = weighted_moments(design);
@@ -42,26 +40,6 @@ void LinearGateStep::scores(const Block& block, const MixtureParameters& p, doub
                    score + k * Block::kStride);
   }
   std::fill_n(score + (experts_ - 1) * Block::kStride, block.rows, 0.0);
-}
-
-void TopKGateStep::scores(const Block& block, const MixtureParameters& p, double* score) const {
-  LinearGateStep::scores(block, p, score);
-  std::vector<double> rank(static_cast<size_t>(experts_));
-  std::vector<int64_t> order(rank.size());
-  for (int64_t r = 0; r < block.rows; ++r) {
-    for (int64_t k = 0; k < experts_; ++k) {
-      rank[static_cast<size_t>(k)] =
-          score[k * Block::kStride + r] - (with_bias_ ? 0 : p.gate_bias[static_cast<size_t>(k)]);
-      order[static_cast<size_t>(k)] = k;
-    }
-    std::sort(order.begin(), order.end(),
-              [&](int64_t a, int64_t b) {  // ties go to the lower index, as in log_gates
-                const double left = rank[static_cast<size_t>(a)], right = rank[static_cast<size_t>(b)];
-                return left > right || (left == right && a < b);
-              });
-    for (int64_t i = keep_; i < experts_; ++i)
-      score[order[static_cast<size_t>(i)] * Block::kStride + r] = -std::numeric_limits<double>::infinity();
-  }
 }
 
 void LinearGateStep::accumulate(const Block& block, const MixtureParameters&, const double* probability,

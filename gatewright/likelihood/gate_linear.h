@@ -7,7 +7,8 @@ namespace gw::likelihood {
 /// Gates whose scores are linear in the (possibly transformed) columns: softmax and modified.
 class LinearGateStep : public GateStep {
  public:
-  LinearGateStep(const MixtureSpec& spec, const Design& design, const FitOptions& options);
+  /// `ridge`: on squared slopes.
+  LinearGateStep(const MixtureSpec& spec, const Design& design, const FitOptions& options, double ridge);
   int64_t sums() const override { return logistic_.size(); }
   int64_t scratch() const override { return LogisticSums::kScratch; }
   void scores(const Block& block, const MixtureParameters& parameters, double* score) const override;
@@ -25,22 +26,6 @@ class LinearGateStep : public GateStep {
   GateSolver solver_;
   LogisticSums logistic_;
   std::vector<double> moments_;  // of the columns under the rows' weights: for the bound
-};
-
-/// The same with all but the largest scores at -infinity.
-class TopKGateStep : public LinearGateStep {
- public:
-  TopKGateStep(const MixtureSpec& spec, const Design& design, const FitOptions& options)
-      : LinearGateStep(spec, design, options),
-        keep_(spec.gate.top_k),
-        with_bias_(spec.gate.select_with_bias) {}
-  void scores(const Block& block, const MixtureParameters& parameters, double* score) const override;
-  bool jumps() const override { return keep_ < experts_; }
-  bool ridged() const override { return false; }
-
- private:
-  int64_t keep_;
-  bool with_bias_;
 };
 
 }  // namespace gw::likelihood

@@ -10,6 +10,7 @@
 #include "gatewright/likelihood/directions.h"
 #include "gatewright/likelihood/inference.h"
 #include "gatewright/likelihood/information.h"
+#include "gatewright/likelihood/location_scale.h"
 #include "gatewright/likelihood/separation.h"
 #include "gatewright/likelihood/steps.h"
 
@@ -26,10 +27,11 @@ constexpr double kNoScatter =
 /// A parameter held at a bound has no distribution around it.
 std::vector<bool> held(const FitResult& fit, const std::vector<FreeParameter>& list) {
   std::vector<bool> result;
+  const auto shape = fit.spec.family->shape();
   for (const auto& free : list) {
-    const double v =
-        free.kind == Kind::kFreedom ? fit.parameters.freedom[static_cast<size_t>(free.expert)] : 10;
-    result.push_back(free.kind == Kind::kFreedom && (v <= 1.001 || v >= kNormalFreedom));
+    const bool bounded = free.kind == Kind::kFreedom;
+    const double value = bounded ? fit.parameters.freedom[static_cast<size_t>(free.expert)] : 0;
+    result.push_back(bounded && (value <= shape->held_below || value >= shape->held_above));
   }
   return result;
 }
@@ -53,7 +55,7 @@ std::string described(const MixtureSpec& spec, const FreeParameter& free,
                       const std::vector<std::string>& names) {
   const bool gate = free.kind == Kind::kGateBias || free.kind == Kind::kGateSlope;
   std::string text = fmt::format("{} {}", gate ? "gate" : "expert", free.expert + 1);
-  if (!gate && spec.family == Family::kMultinomial) text += fmt::format(", class {}", free.output + 1);
+  if (!gate && spec.family->classes()) text += fmt::format(", class {}", free.output + 1);
   const auto column = static_cast<size_t>(free.column);
   return text + " " +
          (free.column < 0         ? "(intercept)"
@@ -208,7 +210,8 @@ Inference infer(const FitResult& fit, const DataView& data, const std::vector<st
   };
   const auto robust_at = [&](const std::vector<double>& vector) { return for_robust(sums_at(vector)); };
   const auto plain = directions_of(fit, result.parameter, at, design, sums, sums_at, exact);
-  const bool kinked = fit.spec.family == Family::kLaplace;
+  const auto* law = fit.spec.family->location_scale();
+  const bool kinked = law != nullptr && law->kink() != 0;
   const auto bread =
       kinked ? directions_of(fit, result.parameter, at, design, for_robust(sums), robust_at, exact) : plain;
   const auto missing = either(taking_part(map, plain.undetermined, size), fixed);

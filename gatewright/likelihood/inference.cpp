@@ -8,6 +8,8 @@
 #include "gatewright/base/rng.h"
 #include "gatewright/likelihood/chunks.h"
 #include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/family.h"
+#include "gatewright/likelihood/gate_form.h"
 
 namespace gw::likelihood {
 namespace {
@@ -67,7 +69,7 @@ FitResult fit_outside(const DataView& part, const MixtureSpec& spec, int64_t fol
 /// ruins the mean.
 void check_classes(const DataView& data, const MixtureSpec& spec, const std::vector<double>& inside,
                    int64_t fold) {
-  if (spec.family != Family::kMultinomial) return;
+  if (!spec.family->classes()) return;
   std::vector<bool> known(static_cast<size_t>(spec.classes), false);
   for (int64_t i = 0; i < data.n; ++i)
     if (inside[static_cast<size_t>(i)] > 0) known[static_cast<size_t>(data.y[i])] = true;
@@ -139,8 +141,7 @@ std::vector<int64_t> canonical_order(const FitResult& fit, const DataView& data)
   const auto prediction = central_predictions(fit, data);
   std::vector<int64_t> order(prediction.size());
   std::iota(order.begin(), order.end(), 0);
-  const bool reference_stays =
-      fit.spec.gate.kind == GateKind::kDenseToSparse && fit.spec.gate.activation != Activation::kIdentity;
+  const bool reference_stays = !fit.spec.gate.kind->linear(fit.spec.gate);
   std::stable_sort(order.begin(), order.end() - (reference_stays ? 1 : 0), [&](int64_t a, int64_t b) {
     return prediction[static_cast<size_t>(a)] < prediction[static_cast<size_t>(b)];
   });

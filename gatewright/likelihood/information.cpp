@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numbers>
-#include <numeric>
 
 #include "gatewright/likelihood/chunks.h"
 #include "gatewright/likelihood/density.h"
-#include "gatewright/likelihood/expert_curvature.h"
+#include "gatewright/likelihood/gate_form.h"
+#include "gatewright/likelihood/location_scale.h"
 
 namespace gw::likelihood {
 namespace {
@@ -34,11 +33,11 @@ std::vector<Local> locals_of(const MixtureSpec& spec, int64_t d) {
     add(1, Local::Features::kOne);
     add(static_cast<size_t>(spec.gate_inputs(d)), Local::Features::kGate);
   }
-  if (spec.gate.kind == GateKind::kDenseToSparse) add(1, Local::Features::kOne);
+  if (spec.gate.kind->tempered()) add(1, Local::Features::kOne);
   for (int64_t k = 0; k < spec.experts; ++k) {
     for (int64_t s = 0; s < spec.outputs(); ++s)
       add(static_cast<size_t>(spec.inputs(d)) + 1, Local::Features::kInput);
-    for (int64_t e = spec.outputs(); e < expert_coordinates(spec); ++e) add(1, Local::Features::kOne);
+    for (int64_t e = spec.outputs(); e < spec.coordinates(); ++e) add(1, Local::Features::kOne);
   }
   return list;
 }
@@ -51,6 +50,11 @@ double kernel_width(double rows) {
   return std::sqrt(2 * std::numbers::pi) * std::min(kProbability / std::cbrt(std::max(rows, 1.0)), 0.4);
 }
 
+double kink_of(const MixtureSpec& spec) {
+  const auto* law = spec.family->location_scale();
+  return law != nullptr ? law->kink() : 0;
+}
+
 class RowCurvature {
  public:
   RowCurvature(const MixtureSpec& spec, const MixtureParameters& p, const Design& design,
@@ -59,7 +63,7 @@ class RowCurvature {
         p_(p),
         design_(design),
         widths_(widths),
-        own_(at(expert_coordinates(spec))),
+        own_(at(spec.coordinates())),
         gates_(gate_locals()) {
     const size_t experts = at(p.experts), size = gates_ + experts * own_;
     first.resize(size), second.resize(size * size), robust.resize(size * size), posterior.resize(experts);
@@ -83,41 +87,34 @@ class RowCurvature {
 
  private:
   static size_t at(int64_t i) { return static_cast<size_t>(i); }
-  size_t gate_locals() const {
-    return at(2 * (p_.experts - 1) + (spec_.gate.kind == GateKind::kDenseToSparse ? 1 : 0));
-  }
+  size_t gate_locals() const { return at(2 * (p_.experts - 1) + (spec_.gate.kind->tempered() ? 1 : 0)); }
 
   // Prior probabilities, and the derivatives of z by the locals.
   void scores(int64_t row) {
-    const bool tempered = spec_.gate.kind == GateKind::kDenseToSparse;
+    const auto& gate = spec_.gate;
+    const auto& form = *gate.kind;
+    const bool tempered = form.tempered();
+    const double temperature = form.temperature(p_);
     std::vector<double> z(prior_.size()), rank(prior_.size());
     std::fill(by_z_.begin(), by_z_.end(), 0.0);
     u_.assign(prior_.size(), 0.0);
     for (size_t k = 0; k < prior_.size(); ++k) {
       for (size_t j = 0; j < design_.gate_input.size(); ++j)
         u_[k] += p_.gate_slope[k * at(p_.gate_inputs) + j] * design_.gate_input[j][row];
-      const double part = tempered ? activate(spec_.gate.activation, u_[k]) / p_.temperature : u_[k];
+      const double part = form.value(gate, u_[k]) / temperature;
       z[k] = p_.gate_bias[k] + part;
-      rank[k] = spec_.gate.select_with_bias ? z[k] : u_[k];
+      rank[k] = gate.select_with_bias ? z[k] : u_[k];
       double* by = by_z_.data() + k * gates_;
       if (tempered) by[gates_ - 1] = -part;
       if (k + 1 == prior_.size()) break;
       by[2 * k] = 1;
-      by[2 * k + 1] = tempered ? activate_slope(spec_.gate.activation, u_[k]) / p_.temperature : 1;
+      by[2 * k + 1] = form.slope(gate, u_[k]) / temperature;
     }
-    if (spec_.gate.kind == GateKind::kTopK) leave_out(rank, z);
+    const int64_t active = form.active(gate, p_.experts);
+    if (active < p_.experts) keep_largest(rank.data(), p_.experts, active, z.data());
     const double total = log_sum_exp(z.data(), p_.experts);
     for (size_t k = 0; k < z.size(); ++k)
       prior_[k] = z[k] - total;  // logarithms, until the densities are known
-  }
-
-  // As log_gates does: ties go to the lower index.
-  void leave_out(const std::vector<double>& rank, std::vector<double>& z) const {
-    std::vector<size_t> order(z.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return rank[a] > rank[b]; });
-    for (size_t i = at(spec_.gate.top_k); i < order.size(); ++i)
-      z[order[i]] = -std::numeric_limits<double>::infinity();
   }
 
   void experts(int64_t row) {
@@ -130,9 +127,9 @@ class RowCurvature {
           predictor_[s] += p_.slope[r * at(p_.inputs) + j] * design_.input[j][row];
       }
       const double y = design_.y[row];
-      expert_derivatives(spec_, p_, static_cast<int64_t>(k), predictor_.data(), y, q_.data() + k * own_,
-                         h_.data() + k * own_ * own_);
-      joint_[k] = prior_[k] + expert_log_density_at(spec_, p_, static_cast<int64_t>(k), predictor_.data(), y);
+      const auto expert = expert_at(p_, static_cast<int64_t>(k), predictor_.data());
+      spec_.family->derivatives(expert, y, q_.data() + k * own_, h_.data() + k * own_ * own_);
+      joint_[k] = prior_[k] + spec_.family->log_density(expert, y);
       residual[k] = y - predictor_[0];
     }
     const double total = log_sum_exp(joint_.data(), p_.experts);
@@ -159,19 +156,22 @@ class RowCurvature {
         second[a * size + b] = sum;
       }
     }
-    if (spec_.gate.kind == GateKind::kDenseToSparse) temperature_part();
+    if (spec_.gate.kind->tempered() || !spec_.gate.kind->linear(spec_.gate)) bend_part();
   }
 
   // The score A(u)/T bends by itself: second derivatives of z times the derivative by z. With log T: ∂A/T =
   // -A/T, ∂²A/T = A/T.
-  void temperature_part() {
+  void bend_part() {
     const size_t size = first.size(), t = gates_ - 1;
+    const bool tempered = spec_.gate.kind->tempered();
     for (size_t k = 0; k < prior_.size(); ++k) {
       const double by = posterior[k] - prior_[k];
-      second[t * size + t] -= by * by_z_[k * gates_ + t];
+      if (tempered) second[t * size + t] -= by * by_z_[k * gates_ + t];
       if (k + 1 == prior_.size()) break;
       const size_t u = 2 * k + 1;
-      second[u * size + u] += by * spec_.gate.activation.bend(u_[k]) / p_.temperature;
+      second[u * size + u] +=
+          by * spec_.gate.kind->bend(spec_.gate, u_[k]) / spec_.gate.kind->temperature(p_);
+      if (!tempered) continue;
       second[u * size + t] -= by * by_z_[k * gates_ + u], second[t * size + u] -= by * by_z_[k * gates_ + u];
     }
   }
@@ -199,17 +199,20 @@ class RowCurvature {
       }
     }
     robust = second;
-    if (spec_.family == Family::kLaplace) kinks();
+    if (kink_of(spec_) != 0) kinks(*spec_.family->location_scale());
   }
 
-  // The kink of expert k adds -2 t δ(y - η) / s. Under the model t δ has the expectation π f(0) = π / 2s.
-  void kinks() {
+  // With a pull that jumps by j at 0 the kink of expert k adds -j t δ(y - η) / s, of Laplace experts j = 2.
+  // Under the model t δ has the expectation π f(0), of Laplace experts π / 2s.
+  void kinks(const LocationScale& law) {
     const size_t size = first.size();
     for (size_t k = 0; k < prior_.size(); ++k) {
       const size_t here = (gates_ + k * own_) * (size + 1);
       const double inside = std::abs(residual[k]) < widths_[k] ? 1 / (2 * widths_[k]) : 0;
-      second[here] -= prior_[k] / (p_.scale[k] * p_.scale[k]);
-      robust[here] -= 2 * posterior[k] * inside / p_.scale[k];
+      const double shape = p_.freedom.empty() ? 0 : p_.freedom[k],
+                   at_zero = std::exp(law.constant(1, shape) - law.cost(0, shape));
+      second[here] -= law.kink() * at_zero * prior_[k] / (p_.scale[k] * p_.scale[k]);
+      robust[here] -= law.kink() * posterior[k] * inside / p_.scale[k];
     }
   }
 
@@ -279,7 +282,7 @@ Information zeros(size_t size) {
 /// of a normal.
 std::vector<double> widths_of(const MixtureSpec& spec, const MixtureParameters& p, const Design& design) {
   std::vector<double> widths(static_cast<size_t>(p.experts), 1.0), rows(widths.size(), 0.0);
-  if (spec.family != Family::kLaplace) return widths;
+  if (kink_of(spec) == 0) return widths;
   RowCurvature at(spec, p, design, widths);
   for (int64_t i = 0; i < design.rows; ++i) {
     if (design.weight[i] == 0) continue;
@@ -330,7 +333,7 @@ Matrix to_data_map(const MixtureSpec& spec, const MixtureParameters& standard, c
   for (size_t i = 0; i < size; ++i) tempered = list[i].kind == Kind::kTemperature ? i : tempered;
   for (size_t i = 0; i < size; ++i) {
     const bool gate = list[i].kind == Kind::kGateBias || list[i].kind == Kind::kGateSlope;
-    const double unit = gate || spec.family == Family::kMultinomial ? 1 : design.y_scale;
+    const double unit = gate ? 1 : design.y_scale;  // 1 for classes
     if (list[i].kind == Kind::kGateBias || list[i].kind == Kind::kIntercept)
       intercept = i, column = 0, map[i * size + i] = unit;
     if (list[i].logarithmic()) map[i * size + i] = 1;

@@ -20,7 +20,7 @@ constexpr int64_t kHorizontal = 5000;  // EM iterations of the mixture of interc
 void check_inputs(const DataView& data, const MixtureSpec& spec, const LassoOptions& options) {
   check_spec(spec, data.d);
   check_data(data, spec);
-  GW_CHECK(spec.family == Family::kGaussian && spec.gate.kind == GateKind::kSoftmax,
+  GW_CHECK(spec.family == Family("gaussian") && spec.gate.kind == GateKind("softmax"),
            "lasso: expected gaussian experts and a softmax gate, got {} and {}", name_of(spec.family),
            name_of(spec.gate.kind));
   GW_CHECK(!spec.columns && !spec.gate.columns,

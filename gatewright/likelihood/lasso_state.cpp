@@ -84,7 +84,7 @@ int64_t LassoLinear::count() const {
 
 LassoState::LassoState(const LassoColumns& columns, const MixtureParameters& start,
                        const LassoOptions& options)
-    : columns_(columns), options_(options) {
+    : columns_(columns), options_(options), law_(*Family("gaussian")->location_scale()) {
   const auto p = columns.p;
   const auto place = [&](LassoLinear& linear, double intercept, const double* slope, const double* minus) {
     linear.intercept = intercept;
@@ -124,14 +124,13 @@ double LassoState::expect(double lambda) {
     for (const double value : v) sum += std::exp(value - top);
     return top + std::log(sum);
   };
-  std::vector<double> log_scale(k);
-  for (size_t e = 0; e < k; ++e)
-    log_scale[e] = 0.5 * std::log(variance_[e]) + 0.91893853320467274;  // log sqrt(2 pi)
+  std::vector<double> scale(k), constant(k);
+  for (size_t e = 0; e < k; ++e) scale[e] = std::sqrt(variance_[e]), constant[e] = law_.constant(scale[e], 0);
   for (size_t i = 0; i < static_cast<size_t>(columns_.n); ++i) {
     for (size_t e = 0; e < k; ++e) {
-      const double r = columns_.y[i] - experts_[e].predictor[i];
+      const double r = (columns_.y[i] - experts_[e].predictor[i]) / scale[e];
       score[e] = gates_[e].predictor[i];
-      joint[e] = score[e] - 0.5 * r * r / variance_[e] - log_scale[e];
+      joint[e] = score[e] + constant[e] - law_.cost(r, 0);
     }
     const double total = log_sum(joint);
     log_likelihood_ += total - log_sum(score);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "gatewright/likelihood/lasso.h"
+#include "gatewright/likelihood/location_scale.h"
 
 namespace gw::likelihood {
 
@@ -70,6 +71,7 @@ class LassoState {
 
   const LassoColumns& columns_;
   const LassoOptions& options_;
+  const LocationScale& law_;
   std::vector<LassoLinear> experts_, gates_;  ///< the last gate stays zero
   std::vector<double> variance_;
   std::vector<std::vector<double>> tau_;

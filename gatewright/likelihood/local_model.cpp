@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/family.h"
+#include "gatewright/likelihood/gate_form.h"
 
 namespace gw::likelihood {
 namespace {
@@ -14,7 +16,8 @@ double gate_score(const MixtureSpec& spec, const MixtureParameters& p, size_t ex
   double score = 0;
   for (int64_t j = 0; j < p.gate_inputs; ++j) {
     const int64_t column = spec.gate.columns ? (*spec.gate.columns)[static_cast<size_t>(j)] : j;
-    score += p.gate_slope[expert * static_cast<size_t>(p.gate_inputs) + static_cast<size_t>(j)] * x[column];
+    score += p.gate_slope[expert * static_cast<size_t>(p.gate_inputs) + static_cast<size_t>(j)] *
+             spec.gate.kind->transformed(spec.gate, x[column]);
   }
   return score;
 }
@@ -22,19 +25,17 @@ double gate_score(const MixtureSpec& spec, const MixtureParameters& p, size_t ex
 /// Derivatives of the score of gate k.
 std::vector<double> score_derivatives(const MixtureSpec& spec, const MixtureParameters& p, size_t k,
                                       const double* x, const std::vector<FreeParameter>& list) {
-  const bool tempered = spec.gate.kind == GateKind::kDenseToSparse,
-             modified = spec.gate.kind == GateKind::kModified;
-  const double u = tempered ? gate_score(spec, p, k, x) : 0;
-  const double factor = tempered ? activate_slope(spec.gate.activation, u) / p.temperature : 1;
+  const auto& gate = spec.gate;
+  const auto& form = *gate.kind;
+  const double u = gate_score(spec, p, k, x), factor = form.slope(gate, u) / form.temperature(p);
   std::vector<double> by(list.size(), 0.0);
   for (size_t i = 0; i < list.size(); ++i) {
     const bool own = static_cast<size_t>(list[i].expert) == k;
-    if (list[i].kind == Kind::kTemperature)
-      by[i] = -activate(spec.gate.activation, u) / (p.temperature * p.temperature);
+    if (list[i].kind == Kind::kTemperature) by[i] = -form.value(gate, u) / (p.temperature * p.temperature);
     if (own && list[i].kind == Kind::kGateBias) by[i] = 1;
     if (!own || list[i].kind != Kind::kGateSlope) continue;
     const double v = x[list[i].column];
-    by[i] = factor * (modified ? activate(spec.gate.activation, spec.gate.input_scale * v) : v);
+    by[i] = factor * form.transformed(gate, v);
   }
   return by;
 }
@@ -79,7 +80,7 @@ LocalModel local_model(const MixtureSpec& spec, const MixtureParameters& p, cons
   at.gate.resize(static_cast<size_t>(p.experts));
   log_gates(spec, p, x, at.gate.data());
   for (auto& value : at.gate) value = std::exp(value);
-  if (spec.family == Family::kMultinomial) return at;
+  if (spec.family->classes()) return at;
   for (size_t k = 0; k < at.gate.size(); ++k) {
     expert_predictors(spec, p, static_cast<int64_t>(k), x, &at.line.emplace_back());
     at.score_by.push_back(score_derivatives(spec, p, k, x, list));

@@ -7,6 +7,7 @@
 
 #include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/location_scale.h"
 #include "gatewright/likelihood/small_sample.h"
 
 namespace gw::likelihood {
@@ -157,7 +158,8 @@ Interval mean_interval(const MixtureSpec& spec, const MixtureParameters& p, cons
                        double level, const Inference& inference) {
   std::vector<double> factors, freedom;
   for (int64_t k = 0; k < p.experts; ++k) {
-    const auto small = spec.family == Family::kGaussian ? small_sample(spec, p, inference, k) : std::nullopt;
+    const auto small =
+        spec.family->location_scale()->least_squares() ? small_sample(spec, p, inference, k) : std::nullopt;
     factors.push_back(small ? small->factor : 1), freedom.push_back(small ? small->freedom : kManyRows);
   }
   if (p.experts == 1) {

@@ -4,20 +4,12 @@
 #include <set>
 
 #include "gatewright/base/check.h"
+#include "gatewright/likelihood/family.h"
+#include "gatewright/likelihood/gate_form.h"
+#include "gatewright/likelihood/shared_part.h"
 
 namespace gw::likelihood {
 namespace {
-
-constexpr const char* kGateNames[] = {"softmax", "top_k", "dense_to_sparse", "modified"};
-constexpr const char* kFamilyNames[] = {"gaussian", "laplace", "student_t", "multinomial"};
-
-template <class Enum, size_t N>
-Enum from_name(const char* what, const char* const (&names)[N], const std::string& name) {
-  for (size_t i = 0; i < N; ++i) {
-    if (name == names[i]) return static_cast<Enum>(i);
-  }
-  fail("fit: unknown {} \"{}\"{}", what, name, near_miss(name, {std::begin(names), std::end(names)}));
-}
 
 void check_columns(const char* what, const std::optional<std::vector<int64_t>>& columns, int64_t d) {
   if (!columns) return;
@@ -30,9 +22,9 @@ void check_columns(const char* what, const std::optional<std::vector<int64_t>>& 
 
 }  // namespace
 
-const char* name_of(GateKind kind) { return kGateNames[static_cast<size_t>(kind)]; }
+const std::string& name_of(const GateKind& kind) { return kind.name(); }
 std::string name_of(const Activation& activation) { return activation.text(); }
-const char* name_of(Family family) { return kFamilyNames[static_cast<size_t>(family)]; }
+const std::string& name_of(const Family& family) { return family.name(); }
 
 const Activation Activation::kIdentity("identity"), Activation::kTanh("tanh"),
     Activation::kSigmoid("sigmoid"), Activation::kGelu("gelu");
@@ -41,31 +33,38 @@ Activation::Activation(const std::string& text) : ActivationFunction("fit", text
   GW_CHECK(!straight_through(), "fit: expected an activation with its own derivative, got {}", name());
 }
 
-GateKind gate_kind(const std::string& name) { return from_name<GateKind>("gate", kGateNames, name); }
+GateKind gate_kind(const std::string& name) { return GateKind(name); }
 Activation activation(const std::string& name) { return Activation(name); }
-Family family(const std::string& name) { return from_name<Family>("family", kFamilyNames, name); }
+Family family(const std::string& name) { return Family(name); }
+
+GateKind::GateKind()
+    : PartHandle([] {
+        static const Entry* const softmax = shared_part<GateForm>("gate", "softmax");
+        return softmax;
+      }()) {}
+GateKind::GateKind(const std::string& name) : PartHandle(shared_part<GateForm>("gate", name)) {}
+
+Family::Family()
+    : PartHandle([] {
+        static const Entry* const gaussian = shared_part<Density>("family", "gaussian");
+        return gaussian;
+      }()) {}
+Family::Family(const std::string& name) : PartHandle(shared_part<Density>("family", name)) {}
+
+int64_t MixtureSpec::outputs() const { return family->classes() ? classes - 1 : 1; }
+int64_t MixtureSpec::coordinates() const { return family->coordinates(outputs()); }
 
 void check_spec(const MixtureSpec& spec, int64_t d) {
   GW_CHECK(spec.experts >= 1 && spec.experts <= 1000, "fit: expected 1 to 1000 experts, got {}",
            spec.experts);
   GW_CHECK(d >= 0, "fit: expected at least 0 columns, got {}", d);
-  if (spec.family == Family::kMultinomial) {
+  if (spec.family->classes()) {
     GW_CHECK(spec.classes >= 2 && spec.classes <= 1000,
              "fit: expected 2 to 1000 classes, got {}; is the response a class?", spec.classes);
   }
   check_columns("gate", spec.gate.columns, d);
   check_columns("expert", spec.columns, d);
-  if (spec.gate.kind == GateKind::kTopK) {
-    GW_CHECK(spec.gate.top_k >= 1 && spec.gate.top_k <= spec.experts,
-             "fit: expected top_k in 1 … {} (the experts), got {}", spec.experts, spec.gate.top_k);
-  }
-  if (spec.gate.kind == GateKind::kModified) {
-    GW_CHECK(spec.gate.activation.bounded(),
-             "fit: expected a bounded function (tanh, sigmoid, …) for the modified gate, got {}",
-             name_of(spec.gate.activation));
-    GW_CHECK(std::isfinite(spec.gate.input_scale) && spec.gate.input_scale > 0,
-             "fit: expected a positive input_scale, got {}", spec.gate.input_scale);
-  }
+  spec.gate.kind->check(spec.gate, spec.experts);
 }
 
 MixtureParameters make_parameters(const MixtureSpec& spec, int64_t d) {
@@ -77,7 +76,7 @@ MixtureParameters make_parameters(const MixtureSpec& spec, int64_t d) {
   p.gate_bias = zeros(p.experts), p.gate_slope = zeros(p.experts * p.gate_inputs);
   p.intercept = zeros(p.experts * p.outputs), p.slope = zeros(p.experts * p.outputs * p.inputs);
   p.scale.assign(static_cast<size_t>(p.experts), 1.0);
-  if (spec.family == Family::kStudentT) p.freedom.assign(static_cast<size_t>(p.experts), 10.0);
+  if (const auto shape = spec.family->shape()) p.freedom.assign(static_cast<size_t>(p.experts), shape->start);
   return p;
 }
 
@@ -95,7 +94,7 @@ void check_data(const DataView& data, const MixtureSpec& spec) {
                "fit: row {}, column {}: expected a finite number, got {}; leave the row out or fill it in",
                i + 1, j + 1, x);
     }
-    if (spec.family == Family::kMultinomial) {
+    if (spec.family->classes()) {
       GW_CHECK(y >= 0 && y < static_cast<double>(spec.classes) && y == std::floor(y),
                "fit: row {}: expected a class in 0 … {}, got {}", i + 1, spec.classes - 1, y);
     }
@@ -123,16 +122,13 @@ double rows_per_weight(const DataView& data) {
 }
 
 int64_t free_parameters(const MixtureSpec& spec, int64_t d) {
-  const int64_t gate =
-      (spec.experts - 1) * (1 + spec.gate_inputs(d)) + (spec.gate.kind == GateKind::kDenseToSparse ? 1 : 0);
-  const int64_t scales = spec.family == Family::kMultinomial ? 0 : spec.family == Family::kStudentT ? 2 : 1;
-  return gate + spec.experts * (spec.outputs() * (1 + spec.inputs(d)) + scales);
+  const int64_t gate = (spec.experts - 1) * (1 + spec.gate_inputs(d)) + (spec.gate.kind->tempered() ? 1 : 0);
+  return gate + spec.experts * (spec.outputs() * spec.inputs(d) + spec.coordinates());
 }
 
 void pin_last_gate(const MixtureSpec& spec, MixtureParameters& p) {
   const auto k = static_cast<size_t>(p.experts), d = static_cast<size_t>(p.gate_inputs);
-  const bool slopes_shift =
-      spec.gate.kind != GateKind::kDenseToSparse || spec.gate.activation == Activation::kIdentity;
+  const bool slopes_shift = spec.gate.kind->linear(spec.gate);
   const double bias = p.gate_bias.back();
   const std::vector<double> last(p.gate_slope.end() - static_cast<std::ptrdiff_t>(d), p.gate_slope.end());
   for (size_t e = 0; e < k; ++e) {

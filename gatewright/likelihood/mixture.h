@@ -6,19 +6,38 @@
 #include <string>
 #include <vector>
 
+#include "gatewright/likelihood/part_handle.h"
 #include "gatewright/ops/activation_function.h"
 
 namespace gw::likelihood {
 
-/// How inputs become the experts' prior probabilities. z_k = b0_k + b1_k·x throughout:
+class GateForm;
+
+/// How inputs become the experts' prior probabilities: a part of the catalogue gatewright/likelihood/gates/
+/// by its name, and what is known of it (gatewright/likelihood/gate_form.h). With z_k = b0_k + b1_k·x:
 ///   softmax           softmax(z)
 ///   top_k             softmax over the `top_k` largest scores, the others are zero
 ///   dense_to_sparse   softmax(A(b1_k·x) / T + b0_k), temperature T estimated, A the identity or an
 ///                     activation
 ///   modified          softmax(b0_k + b1_k·M(x)), M bounded, elementwise
 /// A and M are activations of the catalogue (gatewright/ops/activation_function.h) with constant parameters.
-enum class GateKind { kSoftmax, kTopK, kDenseToSparse, kModified };
-enum class Family { kGaussian, kLaplace, kStudentT, kMultinomial };
+class GateKind : public PartHandle<GateForm> {
+ public:
+  GateKind();  ///< softmax
+  /// Errors: ValueError with the near miss.
+  explicit GateKind(const std::string& name);
+};
+
+class Density;
+
+/// A family of experts: a part of the catalogue gatewright/likelihood/families/ by its name, and the density
+/// behind it (gatewright/likelihood/family.h). Copies are a pointer.
+class Family : public PartHandle<Density> {
+ public:
+  Family();  ///< gaussian
+  /// Errors: ValueError with the near miss.
+  explicit Family(const std::string& name);
+};
 
 /// An activation of the catalogue whose slope is its derivative.
 class Activation : public ops::ActivationFunction {
@@ -29,15 +48,15 @@ class Activation : public ops::ActivationFunction {
 };
 
 /// Names as the command line and the model file spell them. Errors: ValueError with the near miss.
-const char* name_of(GateKind kind);
+const std::string& name_of(const GateKind& kind);
 std::string name_of(const Activation& activation);
-const char* name_of(Family family);
+const std::string& name_of(const Family& family);
 GateKind gate_kind(const std::string& name);
 Activation activation(const std::string& name);
 Family family(const std::string& name);
 
 struct GateSpec {
-  GateKind kind = GateKind::kSoftmax;
+  GateKind kind;
   int64_t top_k = 1;             ///< top_k: experts active at one input
   bool select_with_bias = true;  ///< top_k: rank by b0 + b1·x (routers do) or by b1·x (the theory does)
   Activation activation = Activation("tanh");  ///< dense_to_sparse: A; modified: M (not the identity)
@@ -48,13 +67,16 @@ struct GateSpec {
 
 struct MixtureSpec {
   int64_t experts = 2;
-  Family family = Family::kGaussian;
+  Family family;
   int64_t classes = 2;  ///< multinomial: y in {0 … classes-1}
   GateSpec gate;
   std::optional<std::vector<int64_t>> columns;  ///< columns of x that the experts see; absent: all
 
   /// Linear predictors per expert: 1, or classes - 1 (the last class is the reference, its predictor is 0).
-  int64_t outputs() const { return family == Family::kMultinomial ? classes - 1 : 1; }
+  int64_t outputs() const;
+  /// What an expert's density depends on at one x: its predictors, then its log scale and its log shape where
+  /// the family has them.
+  int64_t coordinates() const;
   int64_t gate_inputs(int64_t d) const {
     return gate.columns ? static_cast<int64_t>(gate.columns->size()) : d;
   }
@@ -74,11 +96,11 @@ struct MixtureParameters {
   std::vector<double> slope;       ///< [experts, outputs, inputs]
   std::vector<double> scale;  ///< [experts]: standard deviation (gaussian), scale (student_t), mean absolute
                               ///< deviation (laplace)
-  std::vector<double> freedom;  ///< [experts], student_t only: degrees of freedom
+  std::vector<double> freedom;  ///< [experts], the family's shape parameter: degrees of freedom of student_t
   double temperature = 1;       ///< dense_to_sparse only
 };
 
-/// Zeros of the right sizes; scales 1, degrees of freedom 10.
+/// Zeros of the right sizes; scales 1, shapes where fits start them.
 MixtureParameters make_parameters(const MixtureSpec& spec, int64_t d);
 
 /// n observations, not owned.

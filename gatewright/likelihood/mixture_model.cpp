@@ -8,6 +8,8 @@
 #include "gatewright/base/file.h"
 #include "gatewright/base/json.h"
 #include "gatewright/base/json_text.h"
+#include "gatewright/likelihood/gate_form.h"
+#include "gatewright/likelihood/location_scale.h"
 #include "gatewright/likelihood/small_sample.h"
 
 namespace gw::likelihood {
@@ -22,13 +24,12 @@ constexpr int kVersion =
 
 Json spec_json(const MixtureSpec& spec) {
   Json json{{"experts", spec.experts}, {"family", name_of(spec.family)}, {"gate", name_of(spec.gate.kind)}};
-  if (spec.family == Family::kMultinomial) json["classes"] = spec.classes;
-  if (spec.gate.kind == GateKind::kTopK)
-    json["top_k"] = spec.gate.top_k, json["select_with_bias"] = spec.gate.select_with_bias;
-  if (spec.gate.kind == GateKind::kDenseToSparse || spec.gate.kind == GateKind::kModified) {
-    json["activation"] = name_of(spec.gate.activation);
-  }
-  if (spec.gate.kind == GateKind::kModified) json["input_scale"] = spec.gate.input_scale;
+  if (spec.family->classes()) json["classes"] = spec.classes;
+  const Json of_gate{{"top_k", spec.gate.top_k},
+                     {"select_with_bias", spec.gate.select_with_bias},
+                     {"activation", name_of(spec.gate.activation)},
+                     {"input_scale", spec.gate.input_scale}};
+  for (const auto& name : spec.gate.kind->options()) json[name] = of_gate.at(name);
   if (spec.gate.columns) json["gate_columns"] = *spec.gate.columns;
   if (spec.columns) json["expert_columns"] = *spec.columns;
   return json;
@@ -82,7 +83,7 @@ MixtureParameters parameters_from(const Json& json, const MixtureSpec& spec, int
              where, what, 1 / kLargest, kLargest, value, kScaled);
   };
   for (const double scale : p.scale) check_size("scales", scale);
-  for (const double freedom : p.freedom) check_size("degrees of freedom", freedom);
+  for (const double freedom : p.freedom) check_size(spec.family->shape()->name, freedom);
   check_size("a temperature", p.temperature);
   return p;
 }
@@ -167,12 +168,13 @@ std::string part_of(const MixtureModel& model, const FreeParameter& free) {
          (classes ? ", " + model.schema.classes[static_cast<size_t>(free.output)] : "");
 }
 
-std::string name_of(const FreeParameter& free, const std::vector<std::string>& columns) {
+std::string name_of(const FreeParameter& free, const Family& family,
+                    const std::vector<std::string>& columns) {
   switch (free.kind) {
     case Kind::kScale:
       return "scale";
     case Kind::kFreedom:
-      return "degrees of freedom";
+      return family->shape()->name;
     case Kind::kTemperature:
       return "temperature";
     default:
@@ -182,7 +184,8 @@ std::string name_of(const FreeParameter& free, const std::vector<std::string>& c
 
 /// Few rows cost a normal expert's coefficients what they cost those of least squares.
 void count_freedom(const MixtureModel& model, int64_t expert, CoefficientRow& row) {
-  if (model.fit.spec.family != Family::kGaussian) return;
+  const auto* law = model.fit.spec.family->location_scale();
+  if (law == nullptr || !law->least_squares()) return;
   const auto small = small_sample(model.fit.spec, model.fit.parameters, model.inference, expert);
   if (!small) return;
   row.freedom = small->freedom;
@@ -208,7 +211,8 @@ std::vector<CoefficientRow> coefficient_rows(const MixtureModel& model) {
   const auto& i = model.inference;
   for (size_t j = 0; j < i.parameter.size(); ++j) {
     CoefficientRow row;
-    row.part = part_of(model, i.parameter[j]), row.name = name_of(i.parameter[j], columns);
+    row.part = part_of(model, i.parameter[j]),
+    row.name = name_of(i.parameter[j], model.fit.spec.family, columns);
     row.estimate = i.estimate[j], row.error = i.error[j], row.robust_error = i.robust_error[j];
     if (i.parameter[j].kind == Kind::kIntercept || i.parameter[j].kind == Kind::kSlope)
       count_freedom(model, i.parameter[j].expert, row);
@@ -267,7 +271,7 @@ MixtureModel mixture_from_json(const Json& json, const std::string& where) {
                       c.at("aic").get<double>(), c.at("bic").get<double>(),
                       c.at("icl").get<double>(), c.at("entropy").get<double>()};
     model.inference = inference_from(json.at("inference"), fit.spec, d, where);
-    const bool classes = fit.spec.family == Family::kMultinomial;
+    const bool classes = fit.spec.family->classes();
     GW_CHECK(classes == !model.schema.classes.empty() &&
                  (!classes || static_cast<int64_t>(model.schema.classes.size()) == fit.spec.classes),
              "{}: expected as many class names as classes", where);

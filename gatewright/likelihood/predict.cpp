@@ -8,16 +8,11 @@
 #include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/density.h"
 #include "gatewright/likelihood/local_model.h"
+#include "gatewright/likelihood/location_scale.h"
 #include "gatewright/likelihood/small_sample.h"
 
 namespace gw::likelihood {
 namespace {
-
-double standard_cdf(Family family, double r, double freedom) {
-  if (family == Family::kGaussian) return normal_cdf(r);
-  if (family == Family::kLaplace) return r < 0 ? 0.5 * std::exp(r) : 1 - 0.5 * std::exp(-r);
-  return student_cdf(r, freedom);
-}
 
 /// Experts as they are predicted from: noise and the uncertainty of line and scale together.
 struct Widened {
@@ -25,24 +20,18 @@ struct Widened {
   MixtureParameters parameters;
 };
 
-/// Variance of the noise of an expert in units of its squared scale; Student's t below 3 degrees has none
-/// that helps.
-double noise_variance(Family family, double freedom) {
-  if (family == Family::kLaplace) return 2;
-  return family == Family::kStudentT && freedom > 3 ? freedom / (freedom - 2) : 1;
-}
-
 /// Line and noise of an expert together: its scale grows by what its line is uncertain at x, and by the rows
 /// over its degrees of freedom (gatewright/likelihood/small_sample.h).
 Widened widen(const MixtureSpec& spec, const MixtureParameters& p, const LocalModel& at,
               const Inference& inference) {
   Widened result{spec, p};
-  const bool normal = spec.family == Family::kGaussian;
-  if (normal) result.spec.family = Family::kStudentT, result.parameters.freedom.assign(p.scale.size(), 1e6);
+  const auto& law = *spec.family->location_scale();
+  const bool normal = law.least_squares();
+  if (normal) result.spec.family = Family("student_t"), result.parameters.freedom.assign(p.scale.size(), 1e6);
   for (size_t k = 0; k < p.scale.size(); ++k) {
     const auto small = small_sample(spec, p, inference, static_cast<int64_t>(k));
     if (!small) continue;
-    const double noise = noise_variance(spec.family, p.freedom.empty() ? 0 : p.freedom[k]);
+    const double noise = law.variance(p.freedom.empty() ? 0 : p.freedom[k]);
     const double shift = delta_error(at.line_by[k], inference).value_or(0) / p.scale[k];
     result.parameters.scale[k] *= small->factor * std::sqrt(1 + shift * shift / noise);
     if (normal) result.parameters.freedom[k] = small->freedom;
@@ -62,12 +51,12 @@ void predict_classes(const MixtureSpec& spec, const MixtureParameters& p, const 
 double mixture_cdf(const MixtureSpec& spec, const MixtureParameters& p, const double* x, double at) {
   std::vector<double> gate(static_cast<size_t>(p.experts));
   log_gates(spec, p, x, gate.data());
+  const auto& law = *spec.family->location_scale();
   double sum = 0, mean = 0;
   for (int64_t k = 0; k < p.experts; ++k) {
     const auto e = static_cast<size_t>(k);
     expert_predictors(spec, p, k, x, &mean);
-    sum += std::exp(gate[e]) *
-           standard_cdf(spec.family, (at - mean) / p.scale[e], p.freedom.empty() ? 0 : p.freedom[e]);
+    sum += std::exp(gate[e]) * law.cdf((at - mean) / p.scale[e], p.freedom.empty() ? 0 : p.freedom[e]);
   }
   return sum;
 }
@@ -99,7 +88,7 @@ Prediction predict(const MixtureSpec& spec, const MixtureParameters& p, const do
   const auto at =
       local_model(spec, p, x, inference != nullptr ? inference->parameter : std::vector<FreeParameter>{});
   out.gate = at.gate;
-  if (spec.family == Family::kMultinomial) {
+  if (spec.family->classes()) {
     predict_classes(spec, p, x, out);
     return out;
   }

@@ -4,10 +4,10 @@
 #include <cmath>
 #include <optional>
 
-#include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/chunks.h"
 #include "gatewright/likelihood/density.h"
-#include "gatewright/likelihood/experts_robust.h"
+#include "gatewright/likelihood/family.h"
+#include "gatewright/likelihood/gate_form.h"
 
 namespace gw::likelihood {
 namespace {
@@ -59,22 +59,25 @@ void visit(const MixtureSpec& spec, int64_t d, MixtureParameters& p, Visit body)
 double* score_gates(const MixtureSpec& spec, const MixtureParameters& p, const double* x,
                     const double* surprise, double* out) {
   const auto& gate = spec.gate;
-  const bool tempered = gate.kind == GateKind::kDenseToSparse;
+  const auto& form = *gate.kind;
+  const bool tempered = form.tempered(), curved = tempered || !form.linear(gate),
+             transforms = form.transforms();
   double by_temperature = 0;
   for (int64_t k = 0; k < p.experts; ++k) {
     double factor = 1;
-    if (tempered) {
+    if (curved) {
       double u = 0;
       for (int64_t j = 0; j < p.gate_inputs; ++j)
-        u += p.gate_slope[static_cast<size_t>(k * p.gate_inputs + j)] * x[source_column(gate.columns, j)];
-      factor = activate_slope(gate.activation, u) / p.temperature;
-      by_temperature -= surprise[k] * activate(gate.activation, u) / p.temperature;
+        u += p.gate_slope[static_cast<size_t>(k * p.gate_inputs + j)] *
+             form.transformed(gate, x[source_column(gate.columns, j)]);
+      factor = form.slope(gate, u) / form.temperature(p);
+      by_temperature -= surprise[k] * form.value(gate, u) / p.temperature;
     }
     if (k + 1 == p.experts) break;
     *out++ = surprise[k];
     for (int64_t j = 0; j < p.gate_inputs; ++j) {
       double v = x[source_column(gate.columns, j)];
-      if (gate.kind == GateKind::kModified) v = activate(gate.activation, gate.input_scale * v);
+      if (transforms) v = form.transformed(gate, v);
       *out++ = surprise[k] * factor * v;
     }
   }
@@ -82,44 +85,18 @@ double* score_gates(const MixtureSpec& spec, const MixtureParameters& p, const d
   return out;
 }
 
-struct Residual {
-  double by_mean, by_log_scale, by_log_freedom;
-};
-
-Residual score_residual(Family family, double r, double scale, double v) {
-  if (family == Family::kGaussian) return {r / scale, r * r - 1, 0};
-  if (family == Family::kLaplace) return {(r > 0 ? 1.0 : r < 0 ? -1.0 : 0.0) / scale, std::abs(r) - 1, 0};
-  const double u = (v + 1) / (v + r * r);
-  const double freedom = digamma((v + 1) / 2) - digamma(v / 2) - 1 / v - std::log1p(r * r / v) +
-                         (v + 1) * r * r / (v * (v + r * r));
-  return {u * r / scale, u * r * r - 1, 0.5 * v * freedom};
-}
-
 double* score_expert(const MixtureSpec& spec, const MixtureParameters& p, int64_t k, const double* x,
                      double y, double posterior, double* out) {
   std::vector<double> predictor(static_cast<size_t>(p.outputs));
   expert_predictors(spec, p, k, x, predictor.data());
-  Residual residual{};
-  std::vector<double> by_predictor(predictor.size());
-  if (spec.family == Family::kMultinomial) {
-    predictor.push_back(0);  // the last class
-    const double total = log_sum_exp(predictor.data(), p.outputs + 1);
-    for (int64_t s = 0; s < p.outputs; ++s) {
-      by_predictor[static_cast<size_t>(s)] =
-          (y == static_cast<double>(s) ? 1.0 : 0.0) - std::exp(predictor[static_cast<size_t>(s)] - total);
-    }
-  } else {
-    const auto e = static_cast<size_t>(k);
-    residual = score_residual(spec.family, (y - predictor[0]) / p.scale[e], p.scale[e],
-                              p.freedom.empty() ? 0 : p.freedom[e]);
-    by_predictor[0] = residual.by_mean;
+  const auto outputs = static_cast<size_t>(p.outputs);
+  std::vector<double> by(static_cast<size_t>(spec.coordinates()));
+  spec.family->derivatives(expert_at(p, k, predictor.data()), y, by.data(), nullptr);
+  for (size_t s = 0; s < outputs; ++s) {
+    *out++ = posterior * by[s];
+    for (int64_t j = 0; j < p.inputs; ++j) *out++ = posterior * by[s] * x[source_column(spec.columns, j)];
   }
-  for (const double by : by_predictor) {
-    *out++ = posterior * by;
-    for (int64_t j = 0; j < p.inputs; ++j) *out++ = posterior * by * x[source_column(spec.columns, j)];
-  }
-  if (spec.family != Family::kMultinomial) *out++ = posterior * residual.by_log_scale;
-  if (spec.family == Family::kStudentT) *out++ = posterior * residual.by_log_freedom;
+  for (size_t c = outputs; c < by.size(); ++c) *out++ = posterior * by[c];
   return out;
 }
 
@@ -132,15 +109,15 @@ std::vector<FreeParameter> free_parameter_list(const MixtureSpec& spec, int64_t 
     for (int64_t j = 0; j < spec.gate_inputs(d); ++j)
       list.push_back({Kind::kGateSlope, k, 0, source_column(spec.gate.columns, j)});
   }
-  if (spec.gate.kind == GateKind::kDenseToSparse) list.push_back({Kind::kTemperature});
+  if (spec.gate.kind->tempered()) list.push_back({Kind::kTemperature});
   for (int64_t k = 0; k < spec.experts; ++k) {
     for (int64_t s = 0; s < spec.outputs(); ++s) {
       list.push_back({Kind::kIntercept, k, s});
       for (int64_t j = 0; j < spec.inputs(d); ++j)
         list.push_back({Kind::kSlope, k, s, source_column(spec.columns, j)});
     }
-    if (spec.family != Family::kMultinomial) list.push_back({Kind::kScale, k});
-    if (spec.family == Family::kStudentT) list.push_back({Kind::kFreedom, k});
+    if (spec.family->scaled()) list.push_back({Kind::kScale, k});
+    if (spec.family->shape()) list.push_back({Kind::kFreedom, k});
   }
   return list;
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gatewright/likelihood/location_scale.h"
+
 namespace gw::likelihood {
 
 std::optional<SmallSample> small_sample(const MixtureSpec& spec, const MixtureParameters& p,
@@ -12,7 +14,7 @@ std::optional<SmallSample> small_sample(const MixtureSpec& spec, const MixturePa
     if (free.kind != FreeParameter::Kind::kScale || free.expert != expert) continue;
     if (!inference.error[i]) return std::nullopt;
     const double log_error = *inference.error[i] / p.scale[static_cast<size_t>(expert)];
-    const double rows = 1 / ((spec.family == Family::kLaplace ? 1 : 2) * log_error * log_error);
+    const double rows = 1 / (spec.family->location_scale()->scale_information() * log_error * log_error);
     const auto coefficients = static_cast<double>(p.inputs + 1);
     const double freedom = std::clamp(rows - coefficients, 1.0, 1e6);
     return SmallSample{freedom, std::sqrt((freedom + coefficients) / freedom)};

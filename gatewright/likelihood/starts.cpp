@@ -99,7 +99,7 @@ Centres spread_centres(const Design& design, const std::vector<const double*>& c
 
 Labels k_means(const EmProblem& problem, const Rng& rng) {
   const auto& design = problem.design();
-  const auto columns = all_columns(design, problem.spec().family != Family::kMultinomial);
+  const auto columns = all_columns(design, !problem.spec().family->classes());
   Centres centres = spread_centres(design, columns, problem.spec().experts, rng);
   Labels label = cells(design, columns, centres);
   for (int64_t round = 0; round < kLloydRounds; ++round) {
@@ -152,7 +152,7 @@ Labels nearest_lines(const EmProblem& problem, const Rng& rng) {
 
 MixtureParameters random_start(const EmProblem& problem, const Rng& rng, int64_t turn) {
   const auto& design = problem.design();
-  const bool classes = problem.spec().family == Family::kMultinomial;
+  const bool classes = problem.spec().family->classes();
   if (turn % 2 == 0 && !classes) return problem.from_labels(nearest_lines(problem, rng));
   const auto columns = all_columns(design, !classes);
   Centres centres;
@@ -184,7 +184,7 @@ MixtureParameters start_parameters(const EmProblem& problem, StartKind kind, int
     return problem.soft()
         ->run(start_parameters(*problem.soft(), kind, turn, rng, lives), kSoftRun, 0)
         .parameters;
-  const bool mixed = kind == StartKind::kMixed && problem.spec().family != Family::kMultinomial;
+  const bool mixed = kind == StartKind::kMixed && !problem.spec().family->classes();
   if (kind == StartKind::kKMeans) return problem.from_labels(k_means(problem, rng));
   if (kind == StartKind::kRandom || (mixed && turn % 3 == 2))
     return random_start(problem, rng, static_cast<int64_t>(rng.below(0, 2)));

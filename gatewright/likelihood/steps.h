@@ -10,11 +10,6 @@
 
 namespace gw::likelihood {
 
-/// Degrees of freedom stay within these: below, the mean is lost; above, the density is the normal one.
-inline constexpr double kLeastFreedom = 1, kMostFreedom = 200;
-/// From here on an estimate counts as held at the upper bound.
-inline constexpr double kNormalFreedom = 199;
-
 /// One block of rows with its columns, the ones for intercepts first and the response last.
 struct Block {
   const Design* design = nullptr;

@@ -11,6 +11,7 @@
 
 #include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/family.h"
 #include "gatewright/likelihood/predict.h"
 #include "gatewright/report/charts.h"
 
@@ -101,7 +102,7 @@ std::vector<Series> rows_by_expert(const likelihood::FitOutcome& outcome, const 
 std::string fitted_chart(const likelihood::FitOutcome& outcome) {
   const auto& fit = outcome.model.fit;
   const auto walk = walk_along(outcome, fit.spec.columns);
-  if (walk.column < 0 || fit.spec.family == likelihood::Family::kMultinomial) return "";
+  if (walk.column < 0 || fit.spec.family->classes()) return "";
   LineChart chart;
   chart.title = "Fitted lines over the data", chart.note = others(outcome), chart.x_label = walk.name,
   chart.legend = true;
@@ -130,7 +131,7 @@ std::string fitted_chart(const likelihood::FitOutcome& outcome) {
 std::string class_chart(const likelihood::FitOutcome& outcome) {
   const auto& fit = outcome.model.fit;
   const auto walk = walk_along(outcome, {});
-  if (walk.column < 0 || fit.spec.family != likelihood::Family::kMultinomial) return "";
+  if (walk.column < 0 || !fit.spec.family->classes()) return "";
   LineChart chart;
   chart.title = "Class probabilities", chart.note = others(outcome), chart.x_label = walk.name,
   chart.legend = true, chart.unit = Unit::kPercent;
@@ -215,7 +216,7 @@ std::string criteria_chart(const likelihood::FitOutcome& outcome) {
 std::string residual_chart(const likelihood::FitOutcome& outcome) {
   const auto& fit = outcome.model.fit;
   const auto walk = walk_along(outcome, {});
-  if (walk.column < 0 || fit.spec.family == likelihood::Family::kMultinomial) return "";
+  if (walk.column < 0 || fit.spec.family->classes()) return "";
   const auto view = outcome.view();
   LineChart chart;
   chart.title = "Quantile residuals",

@@ -41,7 +41,7 @@ inline GoldenCase golden_case(const Json& json, bool weighted) {
   spec.gate.kind = gate_kind(gate == "top_k_without_bias" ? "top_k" : gate);
   spec.gate.top_k = 2, spec.gate.select_with_bias = gate != "top_k_without_bias", spec.gate.input_scale = 0.8;
   spec.gate.activation = activation(activation_name), spec.gate.columns = std::vector<int64_t>{0};
-  if (spec.family == Family::kMultinomial) spec.columns = std::vector<int64_t>{1};
+  if (spec.family == Family("multinomial")) spec.columns = std::vector<int64_t>{1};
   result.name =
       json["family"].get<std::string>() + " " + gate + " " + activation_name + (weighted ? " weighted" : "");
   const auto list = free_parameter_list(spec, 2);

@@ -46,18 +46,18 @@ inline Sample draw_sample(const likelihood::MixtureSpec& spec, const likelihood:
     likelihood::expert_predictors(spec, p, static_cast<int64_t>(k), &x, predictor.data());
     const Rng noise = rng.fork("noise", draw);
     double r = normal(noise, 0);
-    if (spec.family == likelihood::Family::kLaplace) {
+    if (spec.family == likelihood::Family("laplace")) {
       const double u = noise.uniform(9) - 0.5;
       r = (u < 0 ? 1 : -1) * std::log(1 - 2 * std::abs(u));
-    } else if (spec.family == likelihood::Family::kStudentT) {  // small whole degrees of freedom: a
-                                                                // chi-square is a sum of squares
+    } else if (spec.family == likelihood::Family("student_t")) {  // small whole degrees of freedom: a
+                                                                  // chi-square is a sum of squares
       double chi = 0;
       for (uint64_t j = 0; j < static_cast<uint64_t>(p.freedom[k]); ++j)
         chi += std::pow(normal(noise, j + 1), 2);
       r /= std::sqrt(chi / p.freedom[k]);
     }
     sample.x.push_back(x);
-    if (spec.family == likelihood::Family::kMultinomial) {  // two classes
+    if (spec.family == likelihood::Family("multinomial")) {  // two classes
       sample.y.push_back(noise.uniform(3) < 1 / (1 + std::exp(-predictor[0])) ? 0 : 1);
     } else {
       sample.y.push_back(predictor[0] + p.scale[k] * r);

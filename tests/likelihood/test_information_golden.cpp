@@ -68,7 +68,8 @@ TEST(Golden, Information) {
   for_each_golden([](const GoldenCase& c, const Json& wanted) {
     SCOPED_TRACE(c.name);
     const Design design(c.view(), c.spec);
-    if (c.spec.gate.kind == GateKind::kDenseToSparse && std::abs(design.gate_units()[0].mean) > 1e-6) return;
+    if (c.spec.gate.kind == GateKind("dense_to_sparse") && std::abs(design.gate_units()[0].mean) > 1e-6)
+      return;
     const auto standard = design.to_standard(c.parameters);
     const auto got = information(c.spec, standard, design).curvature;
     const auto map = to_data_map(c.spec, standard, design);
@@ -109,7 +110,7 @@ TEST(Golden, StandardAndRobustErrors) {
 TEST(Golden, MeansAndTheirErrors) {
   for_each_golden([](const GoldenCase& c, const Json& wanted) {
     SCOPED_TRACE(c.name);
-    if (c.spec.family == Family::kMultinomial) return;
+    if (c.spec.family == Family("multinomial")) return;
     const auto inference = infer(c.fit(), c.view());
     for (const auto& at : wanted["predictions"]) {
       const auto x = at[0].get<std::vector<double>>();

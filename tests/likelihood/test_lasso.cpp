@@ -195,7 +195,7 @@ TEST(Lasso, RefusesWhatItCannotFit) {
   auto data = sample(20, 5, 1);
   const auto start = make_parameters(gaussian(2), 5);
   auto laplace = gaussian(2);
-  laplace.family = Family::kLaplace;
+  laplace.family = Family("laplace");
   EXPECT_THROW(fit_lasso(data.view(), laplace, 1, start), gw::ValueError);
   EXPECT_THROW(fit_lasso(data.view(), gaussian(2), -1, start), gw::ValueError);
   EXPECT_THROW(fit_lasso(data.view(), gaussian(3), 1, start), gw::ValueError);

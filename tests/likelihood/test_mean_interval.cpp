@@ -84,8 +84,8 @@ TEST(MeanInterval, IsThatOfEstimatesDrawnFromTheirLaw) {
 TEST(MeanInterval, GrowsWithTheLevelBehindEveryGate) {
   const Sample sample = crossing_lines(300, 9);
   for (const GateKind kind :
-       {GateKind::kSoftmax, GateKind::kTopK, GateKind::kDenseToSparse, GateKind::kModified}) {
-    for (const Family family : {Family::kGaussian, Family::kLaplace, Family::kStudentT}) {
+       {GateKind("softmax"), GateKind("top_k"), GateKind("dense_to_sparse"), GateKind("modified")}) {
+    for (const Family family : {Family("gaussian"), Family("laplace"), Family("student_t")}) {
       MixtureSpec spec;
       spec.gate.kind = kind, spec.gate.top_k = 2, spec.family = family;
       FitOptions options;

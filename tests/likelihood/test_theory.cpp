@@ -134,7 +134,7 @@ TEST(Divergence, EqualModelsAreAtDistanceZeroInAnyParameterisation) {
 
 TEST(Divergence, RefusesFamiliesThatCannotBeCompared) {
   MixtureSpec classes = gaussian(2);
-  classes.family = Family::kMultinomial;
+  classes.family = Family("multinomial");
   EXPECT_THROW(
       divergence(gaussian(2), paper_truth(), classes, make_parameters(classes, 1), uniform_nodes(0, 1, 10)),
       gw::ValueError);
@@ -180,7 +180,7 @@ TEST(Simulate, StartsWithoutNoiseAreTheTruthWhateverTheNumberOfExperts) {
 TEST(Simulate, ASplitOfAConstantExpertChangesNoDensity) {
   for (const int64_t classes : {2, 3}) {
     MixtureSpec spec;
-    spec.family = Family::kMultinomial, spec.classes = classes;
+    spec.family = Family("multinomial"), spec.classes = classes;
     auto truth = make_parameters(spec, 1);
     truth.gate_slope = {1, 0};
     truth.intercept = classes == 2 ? std::vector<double>{0.5, -1} : std::vector<double>{2, 1, -1, -3};
@@ -227,21 +227,21 @@ std::vector<Model> models() {
   p.scale = {0.6, 0.9};
   all.push_back({"softmax", gaussian(2), p});
   auto spec = gaussian(2);
-  spec.gate.kind = GateKind::kDenseToSparse;
+  spec.gate.kind = GateKind("dense_to_sparse");
   spec.gate.activation = Activation::kTanh;
   p.temperature = 0.6;
   all.push_back({"temperature", spec, p});
   spec = gaussian(2);
-  spec.gate.kind = GateKind::kModified;
+  spec.gate.kind = GateKind("modified");
   spec.gate.input_scale = 3;
-  spec.family = Family::kMultinomial;
+  spec.family = Family("multinomial");
   spec.classes = 3;
   auto q = make_parameters(spec, 1);
   q.gate_bias = {0.3, 0}, q.gate_slope = {1, 0}, q.intercept = {0.2, -0.3, 0.4, 0.1},
   q.slope = {1, -1, 0.5, 2};
   all.push_back({"modified multinomial", spec, q});
   spec = gaussian(3);
-  spec.gate.kind = GateKind::kTopK;
+  spec.gate.kind = GateKind("top_k");
   spec.gate.top_k = 2;
   auto r = make_parameters(spec, 1);
   r.gate_bias = {0.3, 0.1, 0}, r.gate_slope = {1, -1, 0}, r.intercept = {0, 1, 2}, r.slope = {1, -1, 0.5},
@@ -274,7 +274,8 @@ TEST(LocalMle, LikelihoodIsThatOfTheDensityAndScoreIsItsDerivative) {
 
 TEST(LocalMle, InformationIsMinusTheDerivativeOfTheScoreForScoresLinearInTheirParameters) {
   for (const auto& model : models()) {
-    if (model.spec.gate.kind == GateKind::kDenseToSparse) continue;  // a term of mean zero is left out there
+    if (model.spec.gate.kind == GateKind("dense_to_sparse"))
+      continue;  // a term of mean zero is left out there
     const auto data =
         simulate(model.spec, model.parameters, {InputLaw::Law::kUniform, -1, 1, 1}, 600, gw::Rng(6));
     const auto values = pack(model.spec, model.parameters);
@@ -302,7 +303,7 @@ TEST(LocalMle, ClimbsMonotonicallyToAStationaryPointAboveTheTruth) {
     const auto fit = maximise_near(data.view(), model.spec, model.parameters);
     EXPECT_GE(fit.log_likelihood, log_likelihood(model.spec, model.parameters, data.view())) << model.name;
     for (size_t i = 1; i < fit.trace.size(); ++i) EXPECT_GT(fit.trace[i], fit.trace[i - 1]) << model.name;
-    if (model.spec.gate.kind == GateKind::kTopK)
+    if (model.spec.gate.kind == GateKind("top_k"))
       continue;  // its likelihood jumps: an ascent may end at a jump
     EXPECT_TRUE(fit.converged) << model.name << " after " << fit.iterations;
     for (const double s : expand(data.view(), model.spec, fit.parameters).score)
@@ -312,7 +313,7 @@ TEST(LocalMle, ClimbsMonotonicallyToAStationaryPointAboveTheTruth) {
 
 TEST(LocalMle, RefusesWhatItCannotClimb) {
   MixtureSpec laplace = gaussian(2);
-  laplace.family = Family::kLaplace;
+  laplace.family = Family("laplace");
   const auto data = simulate(gaussian(2), paper_truth(), {}, 10, gw::Rng(1));
   EXPECT_THROW(maximise_near(data.view(), laplace, paper_truth()), gw::ValueError);
   EXPECT_THROW(maximise_near(data.view(), gaussian(3), paper_truth()), gw::ValueError);

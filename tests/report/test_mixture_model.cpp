@@ -181,7 +181,7 @@ TEST(MixtureModel, RefusesDamagedFiles) {
 
 TEST(MixtureModel, ClassesGoThroughFitFileAndPrediction) {
   gw::likelihood::MixtureSpec spec;
-  spec.family = gw::likelihood::Family::kMultinomial;
+  spec.family = gw::likelihood::Family("multinomial");
   auto truth = gw::likelihood::make_parameters(spec, 1);
   truth.gate_slope = {4, 0}, truth.intercept = {0.5, 0}, truth.slope = {3, -3};
   const auto sample = gw::test::draw_sample(spec, truth, 500, 3);

@@ -7,6 +7,7 @@
 #include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/density.h"
 #include "gatewright/likelihood/experiment.h"
+#include "gatewright/likelihood/location_scale.h"
 #include "gatewright/likelihood/predict.h"
 #include "gatewright/likelihood/small_sample.h"
 #include "gatewright/likelihood/theory/model_options.h"
@@ -57,7 +58,7 @@ class Coverage : public Experiment {
         truth_(true_model("experiments/coverage truth", options.truth)),
         fitted_(truth_.spec),
         design_(design_from("experiments/coverage design", options.design)) {
-    GW_CHECK(truth_.spec.family == Family::kGaussian && truth_.parameters.inputs == 1,
+    GW_CHECK(truth_.spec.family == Family("gaussian") && truth_.parameters.inputs == 1,
              "experiments/coverage: expected a gaussian truth with 1 input, got {} with {}",
              name_of(truth_.spec.family), truth_.parameters.inputs);
     GW_CHECK(!options.sizes.empty(), "experiments/coverage: expected at least one size, got none");
@@ -161,7 +162,7 @@ class Coverage : public Experiment {
     if (count == 0) return;
     scalars[named("slope_miss", n)] = misses / count;
     scalars[named("slope_miss_robust", n)] = robust / count;
-    if (fitted_.family == Family::kGaussian) scalars[named("slope_miss_t", n)] = by_t / count;
+    if (fitted_.family->location_scale()->least_squares()) scalars[named("slope_miss_t", n)] = by_t / count;
   }
 
   Options options_;

@@ -55,7 +55,7 @@ class LassoPath : public Experiment {
       : options_(options),
         rng_(Rng(context.seed).fork("experiments/lasso_path")),
         active_(true_model("experiments/lasso_path truth", options.truth)) {
-    GW_CHECK(active_.spec.family == Family::kGaussian && active_.spec.gate.kind == GateKind::kSoftmax,
+    GW_CHECK(active_.spec.family == Family("gaussian") && active_.spec.gate.kind == GateKind("softmax"),
              "experiments/lasso_path: expected a softmax-gated gaussian truth, got {} and {}",
              name_of(active_.spec.gate.kind), name_of(active_.spec.family));
     GW_CHECK(options.columns >= active_.parameters.inputs,

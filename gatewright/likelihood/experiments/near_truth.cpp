@@ -3,6 +3,7 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/likelihood/experiment.h"
+#include "gatewright/likelihood/gate_form.h"
 #include "gatewright/likelihood/theory/divergence.h"
 #include "gatewright/likelihood/theory/local_mle.h"
 #include "gatewright/likelihood/theory/model_options.h"
@@ -124,8 +125,7 @@ class NearTruth : public Experiment {
   }
 
   void add_losses(const MixtureParameters& fit, std::map<std::string, double>& values) const {
-    const bool linear =
-        fitted_.gate.kind != GateKind::kDenseToSparse || fitted_.gate.activation == Activation::kIdentity;
+    const bool linear = fitted_.gate.kind->linear(fitted_.gate);
     const auto result =
         voronoi_loss(mixing_measure(fitted_, fit), mixing_measure(truth_.spec, truth_.parameters), loss_,
                      options_.loss_active, linear);
@@ -137,7 +137,7 @@ class NearTruth : public Experiment {
       if (!std::isnan(error.weighted))
         values[std::string("weighted.") + name_of(error.kind)] = error.weighted;
     }
-    if (fitted_.gate.kind != GateKind::kDenseToSparse) return;
+    if (!fitted_.gate.kind->tempered()) return;
     values["temperature"] = std::abs(fit.temperature - truth_.parameters.temperature);
     values["temperature_ratio"] = std::abs(fit.gate_slope[0] / fit.temperature -
                                            truth_.parameters.gate_slope[0] / truth_.parameters.temperature);

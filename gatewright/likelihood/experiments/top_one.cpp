@@ -54,8 +54,8 @@ class TopOne : public Experiment {
     const auto& p = truth_.parameters;
     const auto& spec = truth_.spec;
     GW_CHECK(
-        p.experts == 2 && p.inputs == 1 && spec.family == Family::kGaussian &&
-            spec.gate.kind == GateKind::kTopK && spec.gate.top_k == 1,
+        p.experts == 2 && p.inputs == 1 && spec.family == Family("gaussian") &&
+            spec.gate.kind == GateKind("top_k") && spec.gate.top_k == 1,
         "experiments/top_one: expected two gaussian experts, one input and a top-1 gate, got another truth");
     const double slope = p.gate_slope[0] - p.gate_slope[1];
     cut_ = -(p.gate_bias[0] - p.gate_bias[1]) / slope;

@@ -7,6 +7,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/location_scale.h"
 
 namespace gw::likelihood {
 namespace {
@@ -25,9 +26,11 @@ struct Pair {
 
 /// Gates and predictors of one model at one x, so that the loop over y computes densities only.
 struct Conditional {
-  std::vector<double> log_gate, mean, scale;
+  const LocationScale* law;
+  std::vector<double> log_gate, mean, scale;  ///< log_gate: with the constant of the expert's density
 
-  Conditional(const MixtureSpec& spec, const MixtureParameters& parameters, const double* x) {
+  Conditional(const MixtureSpec& spec, const MixtureParameters& parameters, const double* x)
+      : law(spec.family->location_scale()) {
     std::vector<double> gates(static_cast<size_t>(parameters.experts));
     log_gates(spec, parameters, x, gates.data());
     for (int64_t k = 0; k < parameters.experts; ++k) {
@@ -37,15 +40,12 @@ struct Conditional {
       expert_predictors(spec, parameters, k, x, &predictor);
       mean.push_back(predictor);
       scale.push_back(parameters.scale[static_cast<size_t>(k)]);
-      log_gate.push_back(gate - std::log(scale.back()) - 0.91893853320467274);  // log sqrt(2 pi)
+      log_gate.push_back(gate + law->constant(scale.back(), 0));
     }
   }
 
   double log_density(double y) const {
-    const auto term = [&](size_t k) {
-      const double z = (y - mean[k]) / scale[k];
-      return log_gate[k] - 0.5 * z * z;
-    };
+    const auto term = [&](size_t k) { return log_gate[k] - law->cost((y - mean[k]) / scale[k], 0); };
     double top = -kInf, sum = 0;
     for (size_t k = 0; k < mean.size(); ++k) top = std::max(top, term(k));
     for (size_t k = 0; k < mean.size(); ++k) sum += std::exp(term(k) - top);
@@ -126,8 +126,9 @@ InputNodes normal_nodes(int64_t count) {
 Divergence divergence(const MixtureSpec& true_spec, const MixtureParameters& truth,
                       const MixtureSpec& fitted_spec, const MixtureParameters& fitted,
                       const InputNodes& nodes) {
-  const bool classes = true_spec.family == Family::kMultinomial;
-  GW_CHECK(true_spec.family == fitted_spec.family && (classes || true_spec.family == Family::kGaussian),
+  const bool classes = true_spec.family->classes();
+  GW_CHECK(true_spec.family == fitted_spec.family &&
+               (classes || true_spec.family->location_scale()->least_squares()),
            "theory/divergence: expected two gaussian or two multinomial models, got {} and {}",
            name_of(true_spec.family), name_of(fitted_spec.family));
   GW_CHECK(!classes || true_spec.classes == fitted_spec.classes,

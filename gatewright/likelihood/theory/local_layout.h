@@ -3,7 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "gatewright/likelihood/mixture.h"
+#include "gatewright/likelihood/family.h"
+#include "gatewright/likelihood/gate_form.h"
 
 namespace gw::likelihood {
 
@@ -17,16 +18,15 @@ struct Layout {
     const int64_t k = p.experts;
     for (int64_t e = 0; e < k; ++e) {
       const bool last = e + 1 == k;
-      const bool free_slope = !last || (!pin_last_slope && spec.gate.kind == GateKind::kDenseToSparse &&
-                                        spec.gate.activation != Activation::kIdentity);
+      const bool free_slope = !last || (!pin_last_slope && !spec.gate.kind->linear(spec.gate));
       bias.push_back(last ? -1 : total);
       total += last ? 0 : 1;
       slope.push_back(free_slope ? total : -1);
       total += free_slope ? p.gate_inputs : 0;
     }
-    if (spec.gate.kind == GateKind::kDenseToSparse) temperature = total++;
+    if (spec.gate.kind->tempered()) temperature = total++;
     gates = total;
-    expert_size = p.outputs * (1 + p.inputs) + (spec.family == Family::kGaussian ? 1 : 0);
+    expert_size = p.outputs * (1 + p.inputs) + (spec.family->scaled() ? 1 : 0);
     for (int64_t e = 0; e < k; ++e) expert.push_back(gates + e * expert_size);
     experts = k;
     total += k * expert_size;
@@ -59,7 +59,7 @@ void visit(const Layout& layout, MixtureParameters& p, const MixtureSpec& spec, 
       for (int64_t j = 0; j < p.inputs; ++j)
         each(p.slope[static_cast<size_t>(row * p.inputs + j)], at++, false);
     }
-    if (spec.family == Family::kGaussian) each(p.scale[e], at, true);
+    if (spec.family->scaled()) each(p.scale[e], at, true);
   }
   if (layout.temperature >= 0) each(p.temperature, layout.temperature, true);
 }

@@ -8,6 +8,8 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/gate_form.h"
+#include "gatewright/likelihood/location_scale.h"
 #include "gatewright/likelihood/theory/local_layout.h"
 
 namespace gw::likelihood {
@@ -17,6 +19,7 @@ using Matrix = Eigen::MatrixXd;
 using Vector = Eigen::VectorXd;
 using Array = Eigen::ArrayXd;
 using Index = Eigen::Index;
+using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 constexpr int64_t kBlock = 256;  // rows: a block's matrices stay in the second-level cache
 
@@ -29,7 +32,8 @@ class Expander {
         p_(p),
         layout_(layout),
         score_(Vector::Zero(layout.total)),
-        information_(Matrix::Zero(layout.total, layout.total)) {}
+        information_(Matrix::Zero(layout.total, layout.total)),
+        coordinates_(spec.coordinates()) {}
 
   LocalExpansion run() {
     for (int64_t begin = 0; begin < data_.n; begin += kBlock) block(begin, std::min(kBlock, data_.n - begin));
@@ -49,7 +53,7 @@ class Expander {
     posterior();
     Matrix total = Matrix::Zero(rows_, layout_.total);
     gate_part(total);
-    for (Index k = 0; k < p_.experts; ++k) expert_part(begin, k, total);
+    for (Index k = 0; k < p_.experts; ++k) expert_part(k, total);
     score_ += total.colwise().sum().transpose();
     information_.selfadjointView<Eigen::Lower>().rankUpdate(total.transpose());
   }
@@ -60,6 +64,7 @@ class Expander {
     expert_x_.resize(rows_, 1 + p_.inputs);
     gate_x_.col(0).setOnes();
     expert_x_.col(0).setOnes();
+    ones_ = expert_x_.col(0);
     const auto column = [](const std::optional<std::vector<int64_t>>& chosen, Index j) {
       return chosen ? (*chosen)[static_cast<size_t>(j)] : j;
     };
@@ -67,9 +72,7 @@ class Expander {
       const double* x = data_.x + (begin + i) * data_.d;
       for (Index j = 0; j < p_.gate_inputs; ++j) {
         const double v = x[column(spec_.gate.columns, j)];
-        gate_x_(i, 1 + j) = spec_.gate.kind == GateKind::kModified
-                                ? activate(spec_.gate.activation, spec_.gate.input_scale * v)
-                                : v;
+        gate_x_(i, 1 + j) = spec_.gate.kind->transformed(spec_.gate, v);
       }
       for (Index j = 0; j < p_.inputs; ++j) expert_x_(i, 1 + j) = x[column(spec_.columns, j)];
     }
@@ -82,28 +85,31 @@ class Expander {
     log_gate_.resize(rows_, p_.experts);
     for (Index k = 0; k < p_.experts; ++k) {
       const double bias = p_.gate_bias[static_cast<size_t>(k)];
-      if (spec_.gate.kind == GateKind::kDenseToSparse)
-        log_gate_.col(k) = raw_.col(k).unaryExpr([&](double u) {
-          return activate(spec_.gate.activation, u);
-        }) / p_.temperature;
-      else
-        log_gate_.col(k) = raw_.col(k);
+      log_gate_.col(k) = raw_.col(k);
+      if (curved()) log_gate_.col(k) = values(k) / spec_.gate.kind->temperature(p_);
       log_gate_.col(k).array() += bias;
     }
-    if (spec_.gate.kind == GateKind::kTopK) select();
+    const int64_t active = spec_.gate.kind->active(spec_.gate, p_.experts);
+    if (active < p_.experts) select(active);
     const Vector top = log_gate_.rowwise().maxCoeff();
     const Vector sum = (log_gate_.colwise() - top).array().exp().rowwise().sum();
     log_gate_.colwise() -= (top.array() + sum.array().log()).matrix();
   }
 
-  void select() {
-    std::vector<Index> order(static_cast<size_t>(p_.experts));
+  bool curved() const { return spec_.gate.kind->tempered() || !spec_.gate.kind->linear(spec_.gate); }
+  Vector values(Index k) const {
+    return raw_.col(k).unaryExpr([&](double u) { return spec_.gate.kind->value(spec_.gate, u); });
+  }
+
+  void select(int64_t active) {
+    std::vector<double> rank(static_cast<size_t>(p_.experts)), score(rank.size());
     for (Index i = 0; i < rows_; ++i) {
-      const auto rank = [&](Index k) { return spec_.gate.select_with_bias ? log_gate_(i, k) : raw_(i, k); };
-      for (Index k = 0; k < p_.experts; ++k) order[static_cast<size_t>(k)] = k;
-      std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return rank(a) > rank(b); });
-      for (Index k = spec_.gate.top_k; k < p_.experts; ++k)
-        log_gate_(i, order[static_cast<size_t>(k)]) = -std::numeric_limits<double>::infinity();
+      for (Index k = 0; k < p_.experts; ++k) {
+        score[static_cast<size_t>(k)] = log_gate_(i, k);
+        rank[static_cast<size_t>(k)] = spec_.gate.select_with_bias ? log_gate_(i, k) : raw_(i, k);
+      }
+      keep_largest(rank.data(), p_.experts, active, score.data());
+      for (Index k = 0; k < p_.experts; ++k) log_gate_(i, k) = score[static_cast<size_t>(k)];
     }
   }
 
@@ -117,29 +123,24 @@ class Expander {
     return c;
   }
 
-  // residual_: (y − mean) / sigma, or per class the indicator minus the probability; log f.
+  // The density of every expert and its derivatives by the coordinates, row by row.
   void expert_terms(int64_t begin) {
     log_joint_ = log_gate_;
-    residual_.assign(static_cast<size_t>(p_.experts), {});
-    const Eigen::Map<const Vector> y(data_.y + begin, rows_);
+    first_.assign(static_cast<size_t>(p_.experts), Rows(rows_, coordinates_));
+    second_.assign(static_cast<size_t>(p_.experts), Rows(rows_, coordinates_ * coordinates_));
+    const auto& density = *spec_.family;
+    const auto* law = density.location_scale();
     for (Index k = 0; k < p_.experts; ++k) {
-      Matrix predictor = expert_x_ * coefficients(k);
-      auto& residual = residual_[static_cast<size_t>(k)];
-      if (spec_.family == Family::kGaussian) {
-        const double s = p_.scale[static_cast<size_t>(k)];
-        residual = (y - predictor.col(0)) / s;
-        log_joint_.col(k).array() -=
-            0.5 * residual.col(0).array().square() + std::log(s) + 0.91893853320467274;  // log sqrt(2 pi)
-        continue;
-      }
-      const Array top = predictor.rowwise().maxCoeff().array().max(0);
-      const Array log_sum =
-          top + ((-top).exp() + (predictor.colwise() - top.matrix()).array().exp().rowwise().sum()).log();
-      residual = -(predictor.colwise() - log_sum.matrix()).array().exp().matrix();
+      const Rows predictor = expert_x_ * coefficients(k);
+      auto at = expert_at(p_, k, nullptr);
+      const double constant = law != nullptr ? law->constant(at.scale, at.shape) : 0;
       for (Index i = 0; i < rows_; ++i) {
-        const auto chosen = static_cast<Index>(y(i));
-        if (chosen < p_.outputs) residual(i, chosen) += 1;
-        log_joint_(i, k) += (chosen < p_.outputs ? predictor(i, chosen) : 0.0) - log_sum(i);
+        const double y = data_.y[begin + i];
+        at.predictor = predictor.row(i).data();
+        density.derivatives(at, y, first_[static_cast<size_t>(k)].row(i).data(),
+                            second_[static_cast<size_t>(k)].row(i).data());
+        log_joint_(i, k) += law != nullptr ? constant - law->cost((y - at.predictor[0]) / at.scale, at.shape)
+                                           : density.log_density(at, y);
       }
     }
   }
@@ -161,13 +162,11 @@ class Expander {
       const auto e = static_cast<size_t>(k);
       if (layout_.bias[e] >= 0) j.col(layout_.bias[e]).setOnes();
       Vector factor = Vector::Ones(rows_);
-      if (spec_.gate.kind == GateKind::kDenseToSparse) {
-        factor = raw_.col(k).unaryExpr([&](double u) { return activate_slope(spec_.gate.activation, u); }) /
-                 p_.temperature;
-        j.col(layout_.temperature) = -raw_.col(k).unaryExpr([&](double u) {
-          return activate(spec_.gate.activation, u);
-        }) / p_.temperature;
-      }
+      if (curved())
+        factor = raw_.col(k).unaryExpr([&](double u) { return spec_.gate.kind->slope(spec_.gate, u); }) /
+                 spec_.gate.kind->temperature(p_);
+      if (layout_.temperature >= 0)
+        j.col(layout_.temperature) = -values(k) / spec_.gate.kind->temperature(p_);
       if (layout_.slope[e] >= 0)
         j.middleCols(layout_.slope[e], p_.gate_inputs) =
             (gate_x_.rightCols(p_.gate_inputs).array().colwise() * factor.array()).matrix();
@@ -194,51 +193,43 @@ class Expander {
     }
   }
 
-  // Complete score of expert k, [rows, expert_size], and tau-weighted −H_c into `curvature`.
-  Matrix gaussian_part(Index k, Matrix& curvature) const {
-    const double s = p_.scale[static_cast<size_t>(k)];
-    const auto r = residual_[static_cast<size_t>(k)].col(0).array();
-    const Array tau = tau_.col(k).array();
-    const Index width = 1 + p_.inputs;
-    Matrix part(rows_, width + 1);
-    part.leftCols(width) = (expert_x_.array().colwise() * (r / s)).matrix();
-    part.col(width) = (r.square() - 1).matrix();
-    curvature.topLeftCorner(width, width) =
-        expert_x_.transpose() * (expert_x_.array().colwise() * (tau / (s * s))).matrix();
-    curvature.row(width).head(width) = (expert_x_.array().colwise() * (2 / s * tau * r)).colwise().sum();
-    curvature.col(width).head(width) = curvature.row(width).head(width).transpose();
-    curvature(width, width) = 2 * (tau * r.square()).sum();
+  /// The columns that coordinate `c` is linear in, and its place among an expert's parameters.
+  const Matrix& features(Index c) const { return c < p_.outputs ? expert_x_ : ones_; }
+  Index place(Index c) const { return std::min<Index>(c, p_.outputs) * p_.inputs + c; }
+
+  // Complete score of expert k, [rows, expert_size].
+  Matrix complete_score(Index k) const {
+    Matrix part(rows_, layout_.expert_size);
+    for (Index c = 0; c < coordinates_; ++c) {
+      const auto& x = features(c);
+      part.middleCols(place(c), x.cols()) =
+          (x.array().colwise() * first_[static_cast<size_t>(k)].col(c).array()).matrix();
+    }
     return part;
   }
 
-  Matrix multinomial_part(Index k, int64_t begin, Matrix& curvature) const {
-    const auto& residual = residual_[static_cast<size_t>(k)];
-    const Index width = 1 + p_.inputs;
-    Matrix part(rows_, layout_.expert_size), share = -residual;
-    for (Index i = 0; i < rows_; ++i) {
-      const auto chosen = static_cast<Index>(data_.y[begin + i]);
-      if (chosen < p_.outputs) share(i, chosen) += 1;
-    }
-    for (Index a = 0; a < p_.outputs; ++a) {
-      part.middleCols(a * width, width) = (expert_x_.array().colwise() * residual.col(a).array()).matrix();
-      for (Index b = 0; b < p_.outputs; ++b) {
-        const Array spread =
-            tau_.col(k).array() * share.col(a).array() * ((a == b ? 1.0 : 0.0) - share.col(b).array());
-        curvature.block(a * width, b * width, width, width) =
-            expert_x_.transpose() * (expert_x_.array().colwise() * spread).matrix();
+  // Its −H_c, weighted by tau.
+  Matrix curvature(Index k) const {
+    Matrix result(layout_.expert_size, layout_.expert_size);
+    for (Index a = 0; a < coordinates_; ++a) {
+      for (Index b = 0; b <= a; ++b) {
+        const Array weight =
+            -tau_.col(k).array() * second_[static_cast<size_t>(k)].col(a * coordinates_ + b).array();
+        const auto &x = features(a), &z = features(b);
+        const Matrix block = x.transpose() * (z.array().colwise() * weight).matrix();
+        result.block(place(a), place(b), x.cols(), z.cols()) = block;
+        result.block(place(b), place(a), z.cols(), x.cols()) = block.transpose();
       }
     }
-    return part;
+    return result;
   }
 
-  void expert_part(int64_t begin, Index k, Matrix& total) {
+  void expert_part(Index k, Matrix& total) {
     const Index at = layout_.expert[static_cast<size_t>(k)], size = layout_.expert_size;
-    Matrix curvature = Matrix::Zero(size, size);
-    const Matrix part = spec_.family == Family::kGaussian ? gaussian_part(k, curvature)
-                                                          : multinomial_part(k, begin, curvature);
+    const Matrix part = complete_score(k);
     const Matrix expected = (part.array().colwise() * tau_.col(k).array()).matrix();
     total.middleCols(at, size) += expected;
-    information_.block(at, at, size, size) += curvature - part.transpose() * expected;
+    information_.block(at, at, size, size) += curvature(k) - part.transpose() * expected;
     information_.block(at, 0, size, layout_.gates) -=
         expected.transpose() * jacobian_[static_cast<size_t>(k)];
   }
@@ -248,8 +239,10 @@ class Expander {
   const MixtureParameters& p_;
   const Layout& layout_;
   Vector score_;
-  Matrix information_, gate_x_, expert_x_, raw_, log_gate_, log_joint_, tau_, pi_;
-  std::vector<Matrix> residual_, jacobian_;
+  Matrix information_, gate_x_, expert_x_, ones_, raw_, log_gate_, log_joint_, tau_, pi_;
+  std::vector<Matrix> jacobian_;
+  std::vector<Rows> first_, second_;
+  Index coordinates_;
   double log_likelihood_ = 0;
   Index rows_ = 0;
 };
@@ -257,8 +250,10 @@ class Expander {
 void check_inputs(const DataView& data, const MixtureSpec& spec, const MixtureParameters& start) {
   check_spec(spec, data.d);
   check_data(data, spec);
-  GW_CHECK(spec.family == Family::kGaussian || spec.family == Family::kMultinomial,
-           "theory/local_mle: expected gaussian or multinomial experts, got {}", name_of(spec.family));
+  const auto* law = spec.family->location_scale();
+  GW_CHECK(!spec.family->shape() && (law == nullptr || law->kink() == 0),
+           "theory/local_mle: expected experts with a smooth density and no shape parameter, got {}",
+           name_of(spec.family));
   GW_CHECK(data.weight == nullptr,
            "theory/local_mle: expected rows without weights, got weights; use fit_from");
   GW_CHECK(start.experts == spec.experts, "theory/local_mle: expected a start with {} experts, got {}",

@@ -2,6 +2,7 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/base/json.h"
+#include "gatewright/likelihood/location_scale.h"
 
 namespace gw::likelihood {
 namespace {
@@ -103,7 +104,7 @@ TrueModel true_model(const std::string& where, const std::string& json) {
   p.gate_bias = options.gate_bias, p.gate_slope = options.gate_slope, p.intercept = options.intercept,
   p.slope = options.slope;
   p.temperature = options.temperature;
-  if (model.spec.family == Family::kGaussian) {
+  if (model.spec.family->scaled()) {
     check_length(where, "scale", options.scale.size(), p.experts);
     p.scale = options.scale;
   }

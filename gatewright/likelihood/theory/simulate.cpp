@@ -6,6 +6,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/distributions.h"
 #include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/family.h"
 
 namespace gw::likelihood {
 namespace {
@@ -25,14 +26,6 @@ size_t draw_from_logs(const std::vector<double>& logs, double u) {
     if (u < sum) return k;
   }
   return last;  // rounding left the sum below u
-}
-
-double draw_class(const MixtureSpec& spec, const std::vector<double>& predictors, double u) {
-  std::vector<double> logs(predictors);
-  logs.push_back(0);
-  const double total = log_sum_exp(logs.data(), spec.classes);
-  for (double& value : logs) value -= total;
-  return static_cast<double>(draw_from_logs(logs, u));
 }
 
 // The true expert that each fitted one copies. The last copies the last true one: both gates are pinned to
@@ -100,8 +93,6 @@ DataView SimulatedData::view() const {
 
 SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, const InputLaw& design,
                        int64_t n, const Rng& rng) {
-  GW_CHECK(spec.family == Family::kGaussian || spec.family == Family::kMultinomial,
-           "theory/simulate: expected gaussian or multinomial experts, got {}", name_of(spec.family));
   const Rng inputs = rng.fork("inputs"), experts = rng.fork("experts"), responses = rng.fork("responses");
   SimulatedData data;
   data.d = design.d;
@@ -117,9 +108,8 @@ SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, 
     const size_t k = draw_from_logs(gates, experts.uniform(row));
     expert_predictors(spec, truth, static_cast<int64_t>(k), x, predictors.data());
     data.expert.push_back(static_cast<int64_t>(k));
-    data.y.push_back(spec.family == Family::kMultinomial
-                         ? draw_class(spec, predictors, responses.uniform(row))
-                         : predictors[0] + truth.scale[k] * normal_draw(responses, row));
+    const auto at = expert_at(truth, static_cast<int64_t>(k), predictors.data());
+    data.y.push_back(spec.family->draw(at, responses.uniform(row)));
   }
   return data;
 }

@@ -26,7 +26,7 @@ struct SimulatedData {
 
 /// n rows: x from the design, an expert from the gate at x, y from the expert. Row i depends on the stream
 /// and i alone, so a longer sample begins with the shorter one.
-/// Errors: ValueError unless the family is gaussian or multinomial.
+/// Every family draws by the inverse of its distribution function.
 SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, const InputLaw& design,
                        int64_t n, const Rng& rng);
 

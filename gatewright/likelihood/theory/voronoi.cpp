@@ -6,6 +6,8 @@
 #include <limits>
 
 #include "gatewright/base/check.h"
+#include "gatewright/likelihood/gate_form.h"
+#include "gatewright/likelihood/location_scale.h"
 
 namespace gw::likelihood {
 namespace {
@@ -221,16 +223,15 @@ MixingMeasure mixing_measure(const MixtureSpec& spec, const MixtureParameters& p
   for (int64_t k = 0; k < p.experts; ++k) {
     Atom atom{p.gate_bias[static_cast<size_t>(k)],
               {{GroupKind::kGateSlope, row(p.gate_slope, k, p.gate_inputs)}}};
-    if (spec.gate.kind == GateKind::kDenseToSparse)
-      atom.groups.push_back({GroupKind::kTemperature, {p.temperature}});
+    if (spec.gate.kind->tempered()) atom.groups.push_back({GroupKind::kTemperature, {p.temperature}});
     for (int64_t o = 0; o < p.outputs; ++o) {
       atom.groups.push_back({GroupKind::kSlope, row(p.slope, k * p.outputs + o, p.inputs)});
       atom.groups.push_back({GroupKind::kIntercept, row(p.intercept, k * p.outputs + o, 1)});
     }
-    const double scale = spec.family == Family::kMultinomial ? 0 : p.scale[static_cast<size_t>(k)];
-    if (spec.family != Family::kMultinomial)
-      atom.groups.push_back(
-          {GroupKind::kVariance, {spec.family == Family::kGaussian ? scale * scale : scale}});
+    const auto* law = spec.family->location_scale();
+    const double scale = law == nullptr ? 0 : p.scale[static_cast<size_t>(k)];
+    if (law != nullptr)
+      atom.groups.push_back({GroupKind::kVariance, {law->least_squares() ? scale * scale : scale}});
     measure.push_back(std::move(atom));
   }
   return measure;

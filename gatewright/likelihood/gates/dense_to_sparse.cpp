@@ -1,12 +1,34 @@
-#include "gatewright/likelihood/gate_temperature.h"
-
 #include <algorithm>
 #include <cmath>
 
+#include "gatewright/base/registry.h"
 #include "gatewright/likelihood/density.h"
+#include "gatewright/likelihood/gate_form.h"
 #include "gatewright/likelihood/linear_algebra.h"
+#include "gatewright/likelihood/steps.h"
 
 namespace gw::likelihood {
+namespace {
+
+/// Dense-to-sparse gates, A(b1·x) / T + b0, with the temperature estimated through its logarithm: damped
+/// Fisher scoring.
+/// With a linear A the information is singular along (b1, T) → (c·b1, c·T); the step has no component there.
+class TemperatureGateStep : public GateStep {
+ public:
+  TemperatureGateStep(const MixtureSpec& spec, const Design& design);
+  int64_t sums() const override;
+  int64_t scratch() const override { return experts_; }
+  void scores(const Block& block, const MixtureParameters& parameters, double* score) const override;
+  void accumulate(const Block& block, const MixtureParameters& parameters, const double* probability,
+                  const double* posterior, double* scratch, double* sum) const override;
+  void update(const MixtureParameters& parameters, const double* sum,
+              MixtureParameters& target) const override;
+
+ private:
+  void linear_scores(const Block& block, const MixtureParameters& parameters, double* out) const;
+  int64_t experts_, columns_, size_;  // size: parameters, those of the free gates and the temperature
+  Activation activation_;
+};
 
 TemperatureGateStep::TemperatureGateStep(const MixtureSpec& spec, const Design& design)
     : experts_(spec.experts),
@@ -90,4 +112,32 @@ void TemperatureGateStep::update(const MixtureParameters& p, const double* sum,
   if (experts_ > 1) target.temperature = p.temperature * std::exp(step.back());
 }
 
+/// softmax(A(b1·x) / T + b0), the temperature T estimated, A the identity or an activation.
+/// Source: Nguyen, Akbarian, Ho 2024, Is Temperature Sample Efficient for Softmax Gaussian Mixture of
+/// Experts?
+class DenseToSparse : public GateForm {
+ public:
+  static constexpr const char* kSummary = "softmax over activated scores divided by an estimated temperature";
+  static constexpr const char* kSource =
+      "Nguyen, Akbarian, Ho 2024, Is Temperature Sample Efficient for Softmax Gaussian Mixture of Experts?";
+  struct Options : OptionSet {
+    void fields(OptionVisitor&) override {}
+  };
+  DenseToSparse(const Options&, const Context&) {}
+
+  std::vector<std::string> options() const override { return {"activation"}; }
+  bool tempered() const override { return true; }
+  bool linear(const GateSpec& gate) const override { return gate.activation == Activation::kIdentity; }
+  double value(const GateSpec& gate, double u) const override { return gate.activation.value(u); }
+  double slope(const GateSpec& gate, double u) const override { return gate.activation.slope(u); }
+  double bend(const GateSpec& gate, double u) const override { return gate.activation.bend(u); }
+  std::unique_ptr<GateStep> step(const MixtureSpec& spec, const Design& design,
+                                 const FitOptions&) const override {
+    return std::make_unique<TemperatureGateStep>(spec, design);
+  }
+};
+
+}  // namespace
 }  // namespace gw::likelihood
+
+GW_REGISTER(gw::likelihood::GateForm, likelihood::DenseToSparse);
