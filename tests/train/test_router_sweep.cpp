@@ -127,7 +127,7 @@ gw::TrainConfig image_config(const std::string& routing, const Json& gate, const
   auto network = Json::parse(config.network);
   network["routing"] = routing, network["gate"] = gate, network["policy"] = policy;
   config.network = network.dump();
-  config.epochs = 1, config.validation_steps = 0;
+  config.epochs = 1, config.task = attacked_images({{"validation_steps", 0}});
   return config;
 }
 
