@@ -70,8 +70,7 @@ class AttackCommand : public Command {
     const auto network = make_network(config, data);
     const auto path = run_ + "/" + checkpoint_;
     load_model(*network, load_checkpoint(path), path);
-    const double epsilon =
-        radius_.empty() ? threat_of(*make_task(config), "attack").epsilon : radius_of(radius_);
+    const double epsilon = epsilon_of(config);
     std::optional<Progress> progress;
     const auto tick = [&](int64_t done, int64_t total) {
       if (stop_requested().load()) throw Interrupted("interrupted; nothing was written");
@@ -104,6 +103,15 @@ class AttackCommand : public Command {
       GW_CHECK(wrong.empty(), "attack: epsilon: {}", wrong);
     }
     overrides_ = std::move(rest);
+  }
+
+  double epsilon_of(const TrainConfig& config) const {
+    if (!radius_.empty()) return radius_of(radius_);
+    const auto task = make_task(config);
+    const auto* attacked = dynamic_cast<const AttackedTask*>(task.get());
+    GW_CHECK(attacked != nullptr,
+             "attack: expected a radius, which the run's task does not say, got none; give --epsilon 8/255");
+    return attacked->threat().epsilon;
   }
 
   EvaluationConfig evaluation_config(const TrainConfig& config) const {

@@ -15,7 +15,7 @@ const ThreatModel& threat_of(const Task& task, const std::string& part) {
   const auto* attacked = dynamic_cast<const AttackedTask*>(&task);
   GW_CHECK(attacked != nullptr,
            "{}: expected a task that says how far an attack may move an image, got one without attacks; set "
-           "task = {{ part = \"image_classification\", epsilon = 0.1 }}",
+           "task = {{ part = \"image_classification\", epsilon = 0.1 }}, or take objectives/natural",
            part);
   return attacked->threat();
 }

@@ -21,7 +21,7 @@ class AttackedTask : public Task {
   virtual const ThreatModel& threat() const = 0;
 };
 
-/// The threat model of a task. Errors: ValueError, in the name of `part`, for a task without one.
+/// The threat model that the objective `part` trains against. Errors: ValueError for a task without one.
 const ThreatModel& threat_of(const Task& task, const std::string& part);
 
 /// The radius of the attacks in the recipe that a run directory keeps, of this version or an earlier one;
