@@ -7,6 +7,7 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
+#include "gatewright/experts/traits.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/init.h"
 
@@ -38,6 +39,21 @@ void check_part(const MixtureBlocks::Options& options, const char* kind, const J
            options.part, fmt::join(options.facts, ", "), kind, chosen.name, need);
 }
 
+/// The bank with its experts in this precision.
+Json bank_in(const std::string& precision, const Json& choice, const char* part) {
+  if (precision != "bf16") return choice;
+  const auto chosen = part_choice("bank", choice);
+  const auto& info = Registry::instance().info(Bank::kKind, chosen.name);
+  GW_CHECK(
+      promises(info.traits, kComputesInBf16),
+      "{}: expected a bank with the trait \"{}\" for precision = \"bf16\", got banks/{} without it; take "
+      "mlp, or precision = \"f32\"",
+      part, kComputesInBf16, chosen.name);
+  Json table = chosen.options;
+  table["part"] = chosen.name, table["compute"] = "bf16";
+  return table;
+}
+
 /// The gate of one block: gates that decide ahead must know whether they are first and last.
 Json gate_of_block(const Json& choice, int64_t index, int64_t depth) {
   const auto chosen = part_choice("gate", choice);
@@ -54,6 +70,11 @@ at::Tensor RmsNorm::forward(const at::Tensor& x) const {
   return weight_ * (x * at::rsqrt(x.square().mean(-1, true) + 1e-6));
 }
 
+void visit_precision(OptionVisitor& v, std::string& precision) {
+  v.text("precision", precision,
+         "in which experts compute; bf16: weights, gradients, scores and all else stay f32", {"f32", "bf16"});
+}
+
 MixtureBlocks::MixtureBlocks(const Options& options) : torch::nn::Module("MixtureBlocks") {
   for (const char* own : {"in", "out", "seed"}) {
     GW_CHECK(!options.mixture.contains(own),
@@ -63,8 +84,12 @@ MixtureBlocks::MixtureBlocks(const Options& options) : torch::nn::Module("Mixtur
   const Json gate = options.mixture.value("gate", Json::parse(defaults.gate));
   check_part(options, Gate::kKind, gate);
   check_part(options, Policy::kKind, options.mixture.value("policy", Json::parse(defaults.policy)));
+  Json blocks = options.mixture;
+  blocks["bank"] = bank_in(options.precision, blocks.value("bank", Json::parse(defaults.bank)), options.part);
+  if (const auto own = blocks.value("shared_bank", Json()); !own.empty())
+    blocks["shared_bank"] = bank_in(options.precision, own, options.part);
   for (int64_t i = 0; i < options.depth; ++i) {
-    Json table = options.mixture;
+    Json table = blocks;
     table["in"] = options.width, table["gate"] = gate_of_block(gate, i, options.depth);
     table["seed"] =
         static_cast<int64_t>(Rng(options.seed).fork("block", static_cast<uint64_t>(i)).key() >> 1);

@@ -29,11 +29,12 @@ class MixtureBlocks : public torch::nn::Module {
     int64_t width = 64, depth = 2;
     Json mixture;                    ///< options of each gw::Mixture but "in", "out", "seed"
     std::vector<std::string> facts;  ///< fields of RouterInputs that the model can fill
+    std::string precision;           ///< in which experts compute: "f32", "bf16"
     const char* part = "";           ///< for errors
     uint64_t seed = 0;
   };
-  /// Errors: ValueError for options that a mixture refuses, a gate over images, and parts that need a fact
-  ///         that the model has not.
+  /// Errors: ValueError for options that a mixture refuses, a gate over images, parts that need a fact that
+  ///         the model has not, and a bank that does not compute in the precision.
   explicit MixtureBlocks(const Options& options);
   /// Tokens [T, width] through block `index`; the plan is appended to `plans`, with the balance losses in it.
   at::Tensor forward(int64_t index, const at::Tensor& x, RouterInputs& inputs, const Pass& pass,
@@ -47,6 +48,9 @@ class MixtureBlocks : public torch::nn::Module {
   std::vector<std::shared_ptr<Mixture>> mixtures_;
   int64_t experts_ = 0;
 };
+
+/// The option `precision` of models that are made of blocks.
+void visit_precision(OptionVisitor& v, std::string& precision);
 
 /// A model whose decisions are all made by its blocks.
 class BlockModel : public Model {

@@ -9,6 +9,7 @@
 #include "gatewright/base/json.h"
 #include "gatewright/runs/route_export.h"
 #include "gatewright/train/checkpoint.h"
+#include "gatewright/train/robust/threat_model.h"
 #include "gatewright/train/trainer.h"
 
 namespace gw::inline report {
@@ -23,30 +24,28 @@ bool is_recording(const std::string& path) {
   return file.gcount() == sizeof(magic) && std::string_view(magic, sizeof(magic)) == kRecordingMagic;
 }
 
-/// Image networks as their task evaluates them, attacks included; other models on the test examples alone.
+/// The config with the attacks and examples that are asked for in place of the run's own.
+TrainConfig asked_for(TrainConfig config, const InspectOptions& options) {
+  auto evaluation = Json::parse(config.evaluation);
+  evaluation["attacks"] = options.attacks, evaluation["images"] = options.images;
+  config.evaluation = evaluation.dump();
+  return config;
+}
+
+/// The test examples as the task measures them: images under the attacks, where it knows any.
 void pass_test_set(Model& model, const TaskData& data, const Task& task, const TrainConfig& config,
                    const InspectOptions& options, const Tick& tick, RouteTap& tap) {
-  const Rng rng = Rng(static_cast<uint64_t>(config.seed)).fork("test");
-  if (auto* network = dynamic_cast<Network*>(&model)) {
-    auto evaluation = Json::parse(config.evaluation);
-    evaluation["attacks"] = options.attacks, evaluation["images"] = options.images;
-    EvaluationConfig parsed;
-    parse_options("evaluation", evaluation, parsed);
-    evaluate(*network, data.test, parsed, config.epsilon, rng, tick, test_frame(), &tap);
-    return;
-  }
-  GW_CHECK(options.attacks.empty(),
-           "inspect: expected no attacks on a model that is no image network, got {}; leave them out",
+  GW_CHECK(options.attacks.empty() || dynamic_cast<const AttackedTask*>(&task) != nullptr,
+           "inspect: expected no attacks on a model whose task knows none, got {}; leave them out",
            options.attacks.front());
+  const Rng rng = Rng(static_cast<uint64_t>(config.seed)).fork("test");
   const auto set = data.test.first(options.images);
   task.test({model, set, rng, test_frame(), tick, &tap});
 }
 
 RouteView route_test_set(const std::string& path, const InspectOptions& options, const Tick& tick) {
   const auto file = load_checkpoint(path);
-  const auto json = checkpoint_config(file, path);
-  TrainConfig config;
-  parse_options("checkpoint " + path, json, config);
+  const auto config = asked_for(read_config("checkpoint " + path, checkpoint_config(file, path)), options);
   const auto data = load_data(config);
   const auto task = make_task(config);
   const auto model = make_model(config, data, *task);

@@ -11,6 +11,7 @@
 #include "gatewright/report/report_sections.h"
 #include "gatewright/runs/run_directory.h"
 #include "gatewright/train/robust/evaluate.h"
+#include "gatewright/train/robust/threat_model.h"
 
 namespace gw::inline report {
 namespace {
@@ -91,8 +92,10 @@ std::string budget_text(const Json& budget) {
 std::string settings(const ReportData& data) {
   std::vector<std::string> radii, epochs, budgets, seeds, images, attacks;
   for (const RunData& run : data.runs) {
-    const double radius = number_or_nan(run.recipe, "epsilon"), length = number_or_nan(run.recipe, "epochs");
-    if (std::isfinite(radius)) add_once(radii, fmt::format("{:.3g}", radius));
+    const double length = number_or_nan(run.recipe, "epochs");
+    const bool attacked = run.evaluation && !run.evaluation->robust_accuracy.empty();
+    if (const auto radius = attacked ? recorded_radius(run.recipe) : std::nullopt)
+      add_once(radii, fmt::format("{:.3g}", *radius));
     const Json budget = run.recipe.is_object() ? run.recipe.value("budget", Json()) : Json();
     if (budget.is_object() && !budget.empty())
       add_once(budgets, budget_text(budget));
@@ -109,12 +112,9 @@ std::string settings(const ReportData& data) {
   const auto list = [](const std::vector<std::string>& texts) {
     return fmt::format("{}", fmt::join(texts, ", "));
   };
-  const auto radius = attacks.empty()
-                          ? std::string()
-                          : fact("Attack radius ε", list(radii));  // every recipe has one, few use it
-  return radius + fact("Attacks", list(attacks)) + fact("Epochs", list(epochs)) +
-         fact("Budget", list(budgets)) + fact(seeds.size() == 1 ? "Seed" : "Seeds", list(seeds)) +
-         fact("Test images", list(images));
+  return fact("Attack radius ε", list(radii)) + fact("Attacks", list(attacks)) +
+         fact("Epochs", list(epochs)) + fact("Budget", list(budgets)) +
+         fact(seeds.size() == 1 ? "Seed" : "Seeds", list(seeds)) + fact("Test images", list(images));
 }
 
 /// Where runs without a check come from; the commands of several stand in the section of runs.

@@ -17,8 +17,10 @@ std::shared_ptr<Arm> make_arm(const std::string& kind, const Json& table, const 
   return factory(where, table, {name != table.end() && name->is_string() ? name->get<std::string>() : ""});
 }
 
-/// Without the place of the weights that a training started from: their checksum tells what they were.
-Json without_place(Json config) {
+/// Of a training as this version writes it, without the place of the weights that it started from: their
+/// checksum tells what they were.
+Json comparable(Json config) {
+  if (config.is_object() && arm_kind(config) == kTraining) config = current_document(std::move(config));
   if (config.is_object() && config.contains("start") && config["start"].is_object())
     config["start"].erase("checkpoint");
   return config;
@@ -42,7 +44,8 @@ std::shared_ptr<Arm> make_arm(const Recipe& recipe, const std::string& arm, cons
 
 std::shared_ptr<Arm> make_arm(const Json& table, const std::string& where) {
   GW_CHECK(table.is_object(), "{}: expected a table, got {}", where, table.type_name());
-  return make_arm(arm_kind(table), table, where);
+  const auto kind = arm_kind(table);
+  return make_arm(kind, kind == kTraining ? current_document(table) : table, where);
 }
 
 std::optional<std::map<std::string, double>> finished_metrics(const std::string& directory,
@@ -52,7 +55,7 @@ std::optional<std::map<std::string, double>> finished_metrics(const std::string&
   if (!std::filesystem::exists(path, ignored)) return std::nullopt;
   const auto document = read_json(path);
   try {
-    if (without_place(document.at("config")) != without_place(config)) return std::nullopt;
+    if (comparable(document.at("config")) != comparable(config)) return std::nullopt;
     return document.at("metrics").get<std::map<std::string, double>>();
   } catch (const JsonError&) {
     fail(

@@ -181,7 +181,8 @@ void RunDirectory::resume(const Json& recipe) {
   GW_CHECK(holds_run(path_),
            "run directory: expected a run to resume in {}, got no {}; start without resuming", path_,
            kRecipeFile);
-  const Json stored = read_json(file(kRecipeFile));
+  Json stored = read_json(file(kRecipeFile));
+  if (options_.brought_up) stored = options_.brought_up(std::move(stored));
   const Json given =
       Json::parse(dump_json(recipe));  // as it would have been stored: not-a-number is null, and so on
   const auto found = first_difference(stored, given, options_.may_differ);

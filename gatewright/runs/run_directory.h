@@ -31,6 +31,9 @@ class RunDirectory {
     /// JSON pointers of recipe values that may differ on resume ("/data/root", "/threads"); the stored recipe
     /// stays as it is.
     std::vector<std::string> may_differ;
+    /// Writes a stored recipe as this version would, before the two are compared; empty: they compare as they
+    /// are.
+    std::function<Json(Json)> brought_up = {};
   };
 
   /// Starts a run in a new or empty directory, or opens the one that is there; `rewind` then says where it

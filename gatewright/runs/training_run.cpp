@@ -8,10 +8,8 @@
 #include <memory>
 #include <optional>
 
-#include "gatewright/base/base64.h"
 #include "gatewright/runs/progress.h"
 #include "gatewright/runs/route_export.h"
-#include "gatewright/train/robust/evaluate.h"
 #include "gatewright/train/timing.h"
 
 namespace gw::inline runs {
@@ -175,33 +173,6 @@ std::map<std::string, ValueTable> expert_tables(const Json& evaluation) {
   return {{"experts", table}};
 }
 
-Json samples_json(Trainer& trainer) {
-  const auto& config = trainer.config();
-  const auto s = sample_images(trainer.network(), trainer.data().test, 12, config.epsilon,
-                               Rng(static_cast<uint64_t>(config.seed)));
-  Json list = Json::array();
-  for (int64_t i = 0; i < s.clean.size(0); ++i) {
-    const auto text = [&](const at::Tensor& images) {
-      const auto image = images[i].contiguous();
-      return base64_encode(std::string_view(reinterpret_cast<const char*>(image.data_ptr<uint8_t>()),
-                                            static_cast<size_t>(image.numel())));
-    };
-    const auto n = static_cast<size_t>(i);
-    Json sample{{"channels", s.clean.size(1)},
-                {"height", s.clean.size(2)},
-                {"width", s.clean.size(3)},
-                {"clean", text(s.clean)},
-                {"attacked", text(s.attacked)},
-                {"label", s.label[n]},
-                {"predicted_clean", s.predicted_clean[n]},
-                {"predicted_attacked", s.predicted_attacked[n]}};
-    if (!s.route_clean.empty())
-      sample["route_clean"] = s.route_clean[n], sample["route_attacked"] = s.route_attacked[n];
-    list.push_back(std::move(sample));
-  }
-  return {{"samples", list}};
-}
-
 Json measure(Trainer& trainer, const ArmRun& run, TrainObserver& observer,
              std::map<std::string, double>& metrics) {
   const auto& config = trainer.config();
@@ -263,7 +234,8 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
                          {.resume = run.resume,
                           .tensorboard = true,
                           .wall_time_s = run.wall_time_s,
-                          .may_differ = {"/start/checkpoint"}});
+                          .may_differ = {"/start/checkpoint"},
+                          .brought_up = current_document});
   note_origin(directory, run.about);
   DirectoryObserver observer(directory, run, fmt::format("{} seed {}", config.arm, config.seed));
   trainer.run({run.directory, run.resume, run.stop, run.now_s}, observer);
@@ -279,7 +251,8 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
          : add_cost(trainer.model(), run, result.metrics);
   if (!images) evaluation["metrics"] = result.metrics;
   directory.write_json("evaluation.json", evaluation);
-  if (images) directory.write_json("samples.json", samples_json(trainer));
+  if (const auto samples = trainer.samples(); !samples.is_null())
+    directory.write_json("samples.json", samples);
   result.tables = expert_tables(evaluation);
   if (!result.tables.empty()) directory.write_json(kResultsFile, to_json(Results{{}, result.tables}));
   directory.write_json(kSummaryFile, {{"config", document}, {"metrics", result.metrics}});

@@ -1,8 +1,57 @@
 #include "gatewright/train/config.h"
 
+#include <algorithm>
+
+#include "gatewright/base/check.h"
 #include "gatewright/base/json.h"
+#include "gatewright/base/registry.h"
 
 namespace gw::inline train {
+namespace {
+
+constexpr const char* kTasks = "tasks";
+
+bool lists(const std::vector<OptionInfo>& options, const std::string& name) {
+  return std::any_of(options.begin(), options.end(), [&](const auto& option) { return option.name == name; });
+}
+
+/// The tasks that have an option of this name.
+std::vector<std::string> tasks_with(const std::string& option) {
+  std::vector<std::string> names;
+  for (const auto& part : Registry::instance().list(kTasks))
+    if (lists(part.options, option)) names.push_back(part.name);
+  return names;
+}
+
+/// The keys of a table that are no options of a run but of a task, and the tasks that have them.
+std::vector<std::pair<std::string, std::vector<std::string>>> options_of_tasks(const Json& table) {
+  TrainConfig config;
+  const auto own = describe_options(config);
+  std::vector<std::pair<std::string, std::vector<std::string>>> found;
+  for (const auto& item : table.items()) {
+    if (lists(own, item.key())) continue;
+    if (auto tasks = tasks_with(item.key()); !tasks.empty()) found.emplace_back(item.key(), std::move(tasks));
+  }
+  return found;
+}
+
+/// The task's table, its part by name alone written out; the one of the defaults where there is none.
+Json task_table(const Json& table) {
+  const auto given = table.value("task", Json::parse(TrainConfig().task));
+  return given.is_string() ? Json{{"part", given}} : given;
+}
+
+std::string task_name(const Json& table) {
+  const auto task = task_table(table);
+  const auto part = task.is_object() ? task.value("part", Json()) : Json();
+  return part.is_string() ? part.get<std::string>() : "";
+}
+
+bool holds(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+}  // namespace
 
 void TrainConfig::fields(OptionVisitor& v) {
   v.text("name", name, "of the recipe");
@@ -24,15 +73,46 @@ void TrainConfig::fields(OptionVisitor& v) {
   v.integer("epochs", epochs, "passes over the training examples, where no budget stands in their place", 1,
             1 << 20);
   v.integer("batch", batch, "examples per step", 1, 1 << 20);
-  v.real("epsilon", epsilon, "radius of the L-infinity ball, pixels in [0, 1]", 0, 1);
   v.integer("checkpoint_steps", checkpoint_steps, "checkpoint every so many steps; 0: after each epoch", 0,
             INT64_MAX);
-  v.integer("validation_steps", validation_steps,
-            "PGD steps of the validation's robust accuracy; 0: clean accuracy only", 0, 1000);
   v.table("evaluation", evaluation, "what is measured on the test images");
   v.table("routes", routes, "recording and replay of decisions: {record = true}");
   v.table("budget", budget, "how long, in place of epochs: {examples = 100000}, {macs = 1e12} …");
   v.table("start", start, "weights to start from, a checkpoint's: {checkpoint = \"best.safetensors\"}");
+}
+
+void parse_options(const std::string& part, const Json& values, TrainConfig& config) {
+  if (values.is_object()) {
+    const auto task = task_name(values);
+    for (const auto& [option, tasks] : options_of_tasks(values)) {
+      const auto value = values[option].dump_REPL().substr(0, 40);
+      GW_CHECK(
+          !holds(tasks, task),
+          "{}: expected \"{}\" among the options of the task, got it beside them; write task = {{ part = "
+          "\"{}\", {} = {} }}",
+          part, option, task, option, value);
+      fail("{}: unknown option \"{}\"; it is one of tasks/{}, and the task here is tasks/{}: leave it out",
+           part, option, tasks.front(), task);
+    }
+  }
+  parse_options(part, values, static_cast<OptionSet&>(config));
+}
+
+Json current_document(Json document) {
+  if (!document.is_object()) return document;
+  const auto task = task_name(document);
+  auto table = task_table(document);
+  for (const auto& [option, tasks] : options_of_tasks(document)) {
+    if (holds(tasks, task)) table.emplace(option, document[option]), document["task"] = table;
+    document.erase(option);
+  }
+  return document;
+}
+
+TrainConfig read_config(const std::string& where, const Json& document) {
+  TrainConfig config;
+  parse_options(where, current_document(document), config);
+  return config;
 }
 
 Json TrainConfig::document() const {

@@ -16,9 +16,7 @@ struct TrainConfig : OptionSet {
               schedule = "{}", augment = "{}";
   std::string clip = "{}";  ///< limits of the gradients' norms (ClipOptions)
   int64_t epochs = 10, batch = 128;
-  double epsilon = 8.0 / 255.0;
   int64_t checkpoint_steps = 0;  ///< also between epochs, every so many steps; 0: after each epoch only
-  int64_t validation_steps = 5;  ///< PGD steps of the robust accuracy on which the best checkpoint is chosen
   std::string evaluation = "{}";
   std::string routes = "{}";  ///< recording and replay of decisions (RouteOptions)
   std::string budget = "{}";  ///< how long, in place of epochs (BudgetOptions)
@@ -28,6 +26,17 @@ struct TrainConfig : OptionSet {
   /// that older runs are still the runs of their recipes.
   Json document() const;
 };
+
+/// As for other options, and an option of a task that stands beside the task's table is answered by the line
+/// to write in its place. Errors: ValueError.
+void parse_options(const std::string& part, const Json& values, TrainConfig& config);
+
+/// The document of a run that an earlier version wrote, as this one would write it: options that have moved
+/// into the task's table are put there, and those of other tasks, which never counted, are left out. Anything
+/// else is returned as it is.
+Json current_document(Json document);
+/// What a run directory or a checkpoint keeps. Errors: ValueError naming `where`.
+TrainConfig read_config(const std::string& where, const Json& document);
 
 /// Another run's weights.
 struct StartOptions : OptionSet {

@@ -46,7 +46,7 @@ class Objective {
  public:
   static constexpr const char* kKind = "objectives";
   struct Context {
-    double epsilon = 8.0 / 255.0;  ///< radius of the L∞ ball
+    const Task& task;  ///< what is learned; an objective may ask it for more than every task has
   };
   virtual ~Objective() = default;
   virtual StepReport step(StepContext& context) = 0;

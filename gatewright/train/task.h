@@ -61,6 +61,9 @@ class Task {
   /// evaluation mode.
   virtual Measured validate(const EvaluationPass& pass) const;
   virtual Measured test(const EvaluationPass& pass) const;
+  /// A few examples with their answers, for the report: the fields of samples.json
+  /// (gatewright/runs/run_data.h); null: none to show.
+  virtual Json samples(const EvaluationPass& /*pass*/) const { return nullptr; }
   /// The number that the checkpoint is chosen by, larger is better.
   double score(const Measured& measured) const;
 };

@@ -65,9 +65,8 @@ std::shared_ptr<Model> model_for(const TrainConfig& config, const DataSpec& data
                           Model::Context{data, task.answer(data), static_cast<uint64_t>(config.seed)}, 0);
 }
 
-std::shared_ptr<Objective> make_objective(const TrainConfig& config) {
-  return make_part<Objective>("objective", Json::parse(config.objective), Objective::Context{config.epsilon},
-                              0);
+std::shared_ptr<Objective> make_objective(const TrainConfig& config, const Task& task) {
+  return make_part<Objective>("objective", Json::parse(config.objective), Objective::Context{task}, 0);
 }
 
 }  // namespace
@@ -104,7 +103,7 @@ void check_config(const TrainConfig& config) {
     pass.step = 0;
     model->answer(model->example(4, Rng(0)), pass);
   }
-  make_objective(config);
+  make_objective(config, *make_task(config));
   make_part<Optimizer>("optimizer", Json::parse(config.optimizer), Optimizer::Context{}, 0);
   read_budget(config.budget, parsed<Schedule>("schedule", config.schedule));
   parsed<AugmentOptions>("augment", config.augment);
@@ -128,7 +127,7 @@ TrainConfig noting_start(TrainConfig config) {
 
 RecordNames record_names(const TrainConfig& config) {
   const auto task = make_task(config);
-  RecordNames names{make_objective(config)->reports(*task), task->validated(), task->tested()};
+  RecordNames names{make_objective(config, *task)->reports(*task), task->validated(), task->tested()};
   names.steps.insert(names.steps.end(), {"lr", "entropy"});
   return names;
 }
@@ -144,7 +143,7 @@ Trainer::Trainer(const TrainConfig& config)
   train_ = split.train;
   validation_ = split.validation;
   model_ = make_model(config, data_, *task_);
-  objective_ = make_objective(config);
+  objective_ = make_objective(config, *task_);
   const auto optimizer = Json::parse(config.optimizer);
   const auto* network = dynamic_cast<const Network*>(model_.get());
   const bool apart = objective_->separate_router() && network != nullptr && network->image_routed();
@@ -249,6 +248,10 @@ Measured Trainer::evaluate_on_test(TrainObserver& observer, const Tick& tick) {
       task_->test({*model_, data_.test, rng, frame(RoutePhase::kTest, {}), tick, routes_.tap.get()});
   routes_ = {};  // timings and sample images after this are no part of the run
   return result;
+}
+
+Json Trainer::samples() {
+  return task_->samples({*model_, data_.test, Rng(static_cast<uint64_t>(config_.seed)), {}});
 }
 
 void Trainer::run(const RunOptions& options, TrainObserver& observer) {

@@ -62,6 +62,9 @@ class Trainer {
   /// What the task measures on the test examples. The tap sees the batches as test batches of the last step.
   Measured evaluate_on_test(TrainObserver& observer, const Tick& tick = {});
 
+  /// What the task shows of the test examples, null for nothing.
+  Json samples();
+
   Model& model() { return *model_; }
   /// Errors: ValueError if the model is no image network.
   Network& network() { return image_network(*model_, "train"); }

@@ -58,6 +58,8 @@ TEST(TrainInput, UnknownNamesGetTheNearMiss) {
           {"networks/image: unknown option \"experst\"; did you mean \"experts\"?"});
   refused(with("evaluation.attacks='[\"jiont\"]'"),
           {"attacks: unknown part \"jiont\"; did you mean \"joint\"?"});
+  refused(with("epsilon=0.2"), {"recipe advmoe: expected \"epsilon\" among the options of the task",
+                                "write task = { part = \"image_classification\", epsilon = 0.2 }"});
   refused(with("epochs"), {"override: expected key=value, got \"epochs\""});
   expect(cli("train"), 2, "train: expected a recipe or --resume DIR, got neither; try: gatewright train");
   refused("train advmoe " + kSmall, {"expected one --arm with --out, got 4 arms"});
@@ -65,7 +67,8 @@ TEST(TrainInput, UnknownNamesGetTheNearMiss) {
 
 TEST(TrainInput, ValuesOutOfRangeNameThePartTheValueAndTheRange) {
   const auto with = [](const std::string& text) { return kTrain + "--set " + text; };
-  refused(with("epsilon=-0.1"), {"recipe advmoe: expected \"epsilon\"", "in 0 … 1, got -0.1"});
+  refused(with("task.epsilon=-0.1"),
+          {"tasks/image_classification: expected \"epsilon\"", "in 0 … 1, got -0.1"});
   refused(with("batch=0"), {"recipe advmoe: expected \"batch\"", "got 0"});
   refused(with("network.ratio=0"), {"networks/image: expected \"ratio\"", "got 0"});
   refused(with("network.policy.part=softmax_top_k --set network.policy.k=3"),
@@ -223,6 +226,25 @@ TEST(TrainInput, ResumingNeedsARunAndItsOwnRecipe) {
   expect(cli(resumed(run)), 2, "recipe.json");
   write_file(run + "/recipe.json", R"({"epochs": 3, "epcohs": 4})");
   expect(cli(resumed(run)), 2, "unknown option \"epcohs\"; did you mean \"epochs\"?");
+}
+
+// Before the task had them, the radius of the attacks and the steps of the validation stood beside it.
+TEST(TrainInput, RunsOfAnEarlierVersionAreReadAndGoneOnWith) {
+  const Scratch scratch;
+  const auto run = unfinished(scratch);
+  auto recipe = Json::parse(read_file(run + "/recipe.json"));
+  recipe["epsilon"] = recipe["task"]["epsilon"],
+  recipe["validation_steps"] = recipe["task"]["validation_steps"];
+  recipe["task"] = {{"part", "image_classification"}};
+  write_file(run + "/recipe.json", recipe.dump());
+  expect(cli(resumed(run)), 0, "report: ");
+  const auto measured = [](const std::string& directory) {
+    return Json::parse(read_file(directory + "/evaluation.json")).at("robust_accuracy");
+  };
+  EXPECT_EQ(measured(run), measured(whole_run()));
+  expect(cli(resumed(run)), 0, "report: ");  // finished: the recipe is the one of its metrics
+  EXPECT_NE(read_file(run + "/report.html").find("<dt>Attack radius ε</dt><dd>0.1</dd>"), std::string::npos);
+  expect(cli("attack " + run + " --with fgsm --images 5 --threads 1"), 0, "5 test images, epsilon 0.1\n");
 }
 
 TEST(TrainInput, NothingGivenIsIgnored) {

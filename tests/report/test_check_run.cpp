@@ -30,7 +30,7 @@ optimizer = { part = "sgd", momentum = 0.0 }
 schedule = { lr = 0.05 }
 epochs = 3
 batch = 16
-validation_steps = 1
+task = { part = "image_classification", validation_steps = 1 }
 [sizes.tiny]
 seeds = [0, 1]
 [arms.before]
@@ -129,7 +129,7 @@ network = { backbone = "small_cnn", backbone_options = { width = 4 } }
 objective = { part = "natural" }
 epochs = 1
 batch = 16
-validation_steps = 1
+task = { part = "image_classification", validation_steps = 1 }
 [sizes.tiny]
 seeds = [0]
 [arms.dense]

@@ -167,6 +167,28 @@ TEST(Report, TheWorstCaseIsNoAttack) {
   EXPECT_TRUE(contains(render_report({scratch / "run"}), "<dt>Attacks</dt><dd>pgd, square</dd>"));
 }
 
+TEST(Report, TheRadiusIsThatOfTheTaskAndOnlyOfRunsUnderAttack) {
+  Scratch scratch;
+  write_fixture_run(scratch / "run", small_run());
+  const auto radius = [&](const std::string& recipe) {
+    write_file(scratch / "run/recipe.json", recipe);
+    const auto html = render_report({scratch / "run"});
+    const std::string head = "<dt>Attack radius ε</dt><dd>";
+    const auto at = html.find(head);
+    return at == std::string::npos
+               ? "none"
+               : html.substr(at + head.size(), html.find('<', at + head.size()) - at - head.size());
+  };
+  EXPECT_EQ(radius(R"({"task": {"part": "image_classification", "epsilon": 0.25}})"), "0.25");
+  EXPECT_EQ(radius(R"({"task": {"part": "image_classification"}, "epsilon": 0.125})"),
+            "0.125");  // of an old run
+  EXPECT_EQ(radius("{}"), "0.0314");
+  auto evaluation = fixture_evaluation(small_run());
+  evaluation.robust_accuracy.clear();
+  write_file(scratch / "run/evaluation.json", dump_json(to_json(evaluation)));
+  EXPECT_EQ(radius("{}"), "none");
+}
+
 TEST(Report, ARunSaysWhereItComesFrom) {
   Scratch scratch;
   write_fixture_run(scratch / "run", small_run());

@@ -30,7 +30,7 @@ objective = { part = "natural" }
 schedule = { lr = 0.05 }
 epochs = 1
 batch = 16
-validation_steps = 1
+task = { part = "image_classification", validation_steps = 1 }
 [sizes.tiny]
 seeds = [0, 1]
 [arms.c_first]
@@ -116,6 +116,33 @@ TEST(ArmGraph, AFinishedArmIsNotRunAgainAndAMissingOneGivesTheSameBits) {
   EXPECT_EQ(again.results[1].metrics, first.results[1].metrics);
   EXPECT_EQ(again.results[2].metrics, first.results[2].metrics);
   EXPECT_EQ(read_file(scratch / "out/a_third-seed0/best.safetensors"), bytes);
+}
+
+// Options of the task once stood beside it, in recipe.json and in what a finished run was compared by.
+TEST(ArmGraph, ACheckOfAnEarlierVersionIsStillFinishedAndItsRunsGoOn) {
+  const Scratch scratch;
+  const auto text = std::string(kBody) + "[arms.d_alone.config]\ntask = { epsilon = 0.2 }\n";
+  const auto first = check_in(scratch, text, {"d_alone"});
+  const auto earlier = [](Json config) {
+    for (const char* option : {"epsilon", "validation_steps"}) config[option] = config["task"][option];
+    config["task"] = {{"part", "image_classification"}};
+    return config;
+  };
+  const auto run = scratch / "out/d_alone-seed";
+  for (const char* seed : {"0", "1"}) {
+    write_file(run + seed + "/recipe.json", earlier(read_json(run + seed + "/recipe.json")).dump());
+    auto summary = read_json(run + seed + "/metrics.json");
+    summary["config"] = earlier(summary["config"]), summary["metrics"]["clean_accuracy"] = 7.0;
+    write_file(run + seed + "/metrics.json", summary.dump());
+  }
+  fs::remove(run + "1/metrics.json");  // measured again
+  const auto again = check_in(scratch, text, {"d_alone"});
+  EXPECT_TRUE(again.failed.empty());
+  EXPECT_EQ(again.results.at(0).metrics.at("clean_accuracy"), 7.0);
+  EXPECT_EQ(again.results.at(1).metrics, first.results.at(1).metrics);
+  // Another radius is another run.
+  expect_part(refusal([&] { check_in(scratch, text, {"d_alone"}, {"task.epsilon=0.1"}); }),
+              "at /task/epsilon: 0.2, got 0.1");
 }
 
 TEST(ArmGraph, AMovedCheckIsStillFinishedAndAnotherSourceIsNoticed) {

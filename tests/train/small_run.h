@@ -15,6 +15,12 @@ inline Json small_objective(const std::string& part) {
   return {{"part", part}, {"steps", 1}, {"beta", 2.0}};
 }
 
+/// The task of attacked images with these options.
+inline std::string attacked_images(Json options) {
+  options["part"] = "image_classification";
+  return options.dump();
+}
+
 /// 60 images of 3 classes, 54 to train on in batches of 16: 4 steps per epoch.
 inline TrainConfig small_config(const Json& objective, int64_t experts = 2) {
   TrainConfig config;
@@ -31,11 +37,16 @@ inline TrainConfig small_config(const Json& objective, int64_t experts = 2) {
   config.objective = objective.dump();
   config.schedule = Json{{"lr", 0.05}}.dump();
   config.augment = Json{{"pad", 1}, {"flip", true}}.dump();
-  config.epochs = 2, config.batch = 16, config.validation_steps = 1;
+  config.epochs = 2, config.batch = 16, config.task = attacked_images({{"validation_steps", 1}});
   return config;
 }
 
 /// The task of the image runs, for objectives that are stepped by hand.
+inline std::shared_ptr<Task> image_task_within(double epsilon) {
+  TrainConfig config;
+  config.task = attacked_images({{"epsilon", epsilon}});
+  return make_task(config);
+}
 inline const Task& image_task() {
   static const auto task = make_task(TrainConfig());
   return *task;

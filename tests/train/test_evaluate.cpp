@@ -19,7 +19,7 @@ gw::Trainer& trained() {
   static auto trainer = [] {
     auto config = small_config(small_objective("adv_moe"));
     config.objective = Json{{"part", "adv_moe"}, {"steps", 1}, {"beta", 1.0}}.dump();
-    config.epochs = 8, config.validation_steps = 0;
+    config.epochs = 8, config.task = attacked_images({{"validation_steps", 0}});
     auto made = std::make_unique<gw::Trainer>(config);
     gw::TrainObserver silent;
     made->run({scratch.path()}, silent);

@@ -34,7 +34,8 @@ std::vector<int64_t> load_of_step(const std::string& name, uint64_t seed) {
   };
   const auto experts = optimizer(network.backbone_parameters()),
              router = optimizer(network.router_parameters());
-  const auto part = gw::make_part<gw::Objective>("objective", json, gw::Objective::Context{0.1}, 0);
+  const auto task = image_task_within(0.1);
+  const auto part = gw::make_part<gw::Objective>("objective", json, gw::Objective::Context{*task}, 0);
   auto batch = network.example(12, gw::Rng(5));
   batch.fields["label"] = at::arange(12, at::kLong).remainder(3);
   gw::StepContext context{network, image_task(), batch, *experts, router.get(), 0, gw::Rng(seed)};

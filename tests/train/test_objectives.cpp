@@ -80,7 +80,8 @@ bool same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
 
 gw::StepReport step(const Json& objective, gw::Network& network, gw::Optimizer& experts,
                     gw::Optimizer* router = nullptr, double epsilon = kEpsilon) {
-  const auto part = gw::make_part<gw::Objective>("objective", objective, gw::Objective::Context{epsilon}, 0);
+  const auto task = image_task_within(epsilon);
+  const auto part = gw::make_part<gw::Objective>("objective", objective, gw::Objective::Context{*task}, 0);
   const auto batch = small_batch();
   gw::StepContext context{network, image_task(), batch, experts, router, kLr, gw::Rng(9)};
   return part->step(context);
@@ -113,8 +114,9 @@ TEST(Thor, IsRightTwiceAndAgrees) {
     for (const double alpha : {0.0, 3.0}) {
       Spy spy(*network, network->parameters(), [] {});
       spy.frozen = true;
-      const auto part = gw::make_part<gw::Objective>(
-          "objective", Json{{"part", "thor"}, {"consistency", alpha}}, gw::Objective::Context{kEpsilon}, 0);
+      const auto part =
+          gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", alpha}},
+                                       gw::Objective::Context{image_task()}, 0);
       gw::StepContext context{*network, image_task(), batch, spy, nullptr, kLr, gw::Rng(seed)};
       const auto report = part->step(context);
       // Which two were drawn shows in the loss: exactly one pair of experts explains it.
@@ -170,7 +172,7 @@ TEST(Thor, DrawsForEachLayerByItself) {
     Spy spy(*network, network->backbone_parameters(), [] {});
     spy.frozen = true;
     const auto part = gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", 3.0}},
-                                                   gw::Objective::Context{kEpsilon}, 0);
+                                                   gw::Objective::Context{image_task()}, 0);
     gw::StepContext context{*network, image_task(), batch, spy, nullptr, kLr, gw::Rng(seed)};
     const double agreement = (kl_by_hand(answers[0], answers[1]) + kl_by_hand(answers[1], answers[0])) / 2;
     EXPECT_NEAR(part->step(context).values.at("loss"),

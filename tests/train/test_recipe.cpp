@@ -22,7 +22,7 @@ title = "t"
 [defaults]
 epochs = 1
 batch = 8
-epsilon = 0.1
+task = { part = "image_classification", epsilon = 0.1 }
 objective = { part = "trades", beta = 6.0, steps = 3 }
 schedule = { lr = 0.1, gamma = 0.5 }
 [sizes.tiny]
@@ -85,7 +85,7 @@ TEST(Recipe, MergesDefaultsThenSizeThenArmThenArmAtSizeThenOverrides) {
   const auto a = resolved(recipe, "a", "tiny", 5);
   EXPECT_EQ(a.epochs, 2) << "size over defaults";
   EXPECT_EQ(a.batch, 10) << "arm over size";
-  EXPECT_EQ(a.epsilon, 0.1);
+  EXPECT_EQ(Json::parse(a.task), (Json{{"part", "image_classification"}, {"epsilon", 0.1}}));
   EXPECT_EQ(a.seed, 5);
   EXPECT_EQ(a.arm, "a");
   EXPECT_EQ(a.name, "r");

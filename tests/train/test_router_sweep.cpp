@@ -127,7 +127,7 @@ gw::TrainConfig image_config(const std::string& routing, const Json& gate, const
   auto network = Json::parse(config.network);
   network["routing"] = routing, network["gate"] = gate, network["policy"] = policy;
   config.network = network.dump();
-  config.epochs = 1, config.validation_steps = 0;
+  config.epochs = 1, config.task = attacked_images({{"validation_steps", 0}});
   return config;
 }
 
@@ -232,10 +232,18 @@ TEST(Tasks, DataWithoutTheFieldOfTheTaskAreRefusedByName) {
   }
 }
 
-TEST(Tasks, AnAdversarialObjectiveAsksForAnImageNetwork) {
+TEST(Tasks, AnAdversarialObjectiveAsksForATaskUnderAttackAndAnImageNetwork) {
   const Texts texts;
   auto config = token_config(texts, mixture_of("linear", "softmax_top_k", 4));
   config.objective = R"({"part":"trades"})";
+  try {
+    gw::check_config(config);
+    ADD_FAILURE() << "accepted";
+  } catch (const gw::ValueError& error) {
+    EXPECT_NE(std::string(error.what()).find("or take objectives/natural"), std::string::npos)
+        << error.what();
+  }
+  config.objective = R"({"part":"thor"})";
   const Scratch scratch;
   Recording recording;
   gw::Trainer trainer(config);

@@ -15,6 +15,7 @@
 #include "gatewright/runs/run_directory.h"
 #include "gatewright/train/recipe.h"
 #include "gatewright/train/robust/evaluate.h"
+#include "gatewright/train/robust/threat_model.h"
 #include "gatewright/train/trainer.h"
 
 namespace gw {
@@ -47,8 +48,10 @@ class AttackCommand : public Command {
   void declare(CLI::App& app) override {
     app.add_option("run", run_, "run directory")->required();
     app.add_option("--with", attacks_, "parts of the attacks catalogue; default: those of the run's recipe");
-    app.add_option("--set", overrides_,
-                   "override an evaluation value, or epsilon: attack_options.joint.steps=50, epsilon=8/255");
+    app.add_option(
+        "--set", overrides_,
+        "override a value of the run's table evaluation: attack_options.joint.steps=50; epsilon=8/255 is "
+        "short for --epsilon 8/255");
     app.add_option("--epsilon", radius_, "radius of the ball, 0.03 or 8/255; default: the run's")
         ->type_name("NUMBER")
         ->check(is_radius);
@@ -61,15 +64,14 @@ class AttackCommand : public Command {
 
   int run() override {
     catch_signals();
-    TrainConfig config;
-    parse_options("run " + run_, read_json(run_ + "/" + kRecipeFile), config);
+    const auto config = read_config("run " + run_, read_json(run_ + "/" + kRecipeFile));
     take_radius();
     const auto evaluation = evaluation_config(config);
     const auto data = load_data(config);
     const auto network = make_network(config, data);
     const auto path = run_ + "/" + checkpoint_;
     load_model(*network, load_checkpoint(path), path);
-    const double epsilon = radius_.empty() ? config.epsilon : radius_of(radius_);
+    const double epsilon = epsilon_of(config);
     std::optional<Progress> progress;
     const auto tick = [&](int64_t done, int64_t total) {
       if (stop_requested().load()) throw Interrupted("interrupted; nothing was written");
@@ -102,6 +104,15 @@ class AttackCommand : public Command {
       GW_CHECK(wrong.empty(), "attack: epsilon: {}", wrong);
     }
     overrides_ = std::move(rest);
+  }
+
+  double epsilon_of(const TrainConfig& config) const {
+    if (!radius_.empty()) return radius_of(radius_);
+    const auto task = make_task(config);
+    const auto* attacked = dynamic_cast<const AttackedTask*>(task.get());
+    GW_CHECK(attacked != nullptr,
+             "attack: expected a radius, which the run's task does not say, got none; give --epsilon 8/255");
+    return attacked->threat().epsilon;
   }
 
   EvaluationConfig evaluation_config(const TrainConfig& config) const {

@@ -44,8 +44,7 @@ class ConvertCommand : public Command {
 
   int run() override {
     catch_signals();
-    TrainConfig config;
-    parse_options("run " + shown(run_), read_json(run_ + "/" + kRecipeFile), config);
+    const auto config = read_config("run " + shown(run_), read_json(run_ + "/" + kRecipeFile));
     const auto target = converted_config(config, options_);
     check_config(target);
     check_out();

@@ -3,11 +3,12 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/experts/bank.h"
+#include "gatewright/experts/ffn_weights.h"
 #include "gatewright/experts/held_ffn.h"
+#include "gatewright/experts/traits.h"
 #include "gatewright/ops/activation.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/frozen.h"
-#include "gatewright/ops/init.h"
 #include "gatewright/ops/kept.h"
 #include "gatewright/ops/moe_ffn.h"
 
@@ -20,8 +21,11 @@ namespace {
 /// Math:   y = act(x W1ᵀ + b1) W2ᵀ + b2, or with glu (act(x Wgᵀ + bg) ∘ (x W1ᵀ + b1)) W2ᵀ + b2, per expert;
 ///         with limit ℓ and up_shift s (act(min(g, ℓ)) ∘ (max(−ℓ, min(u, ℓ)) + s)) W2ᵀ + b2, g and u the two
 ///         products. GPT-OSS: quick_gelu (x·σ(1.702 x)), ℓ = 7, s = 1.
+/// compute = "bf16": rows and weights are rounded to bf16 on the way into the products, whose sums stay f32;
+/// the weights, their gradients and the answers are f32, and so are all that an optimizer keeps.
 /// Shapes: W1, Wg [E, H, D], W2 [E, O, H]; biases b1, bg [E, H], b2 [E, O]; activation [E, P].
-/// Cost:   2·N·H·(D + O) flop (glu: 2·N·H·(2·D + O)), whatever E; see gatewright/ops/moe_ffn.h.
+/// Cost:   2·N·H·(D + O) flop (glu: 2·N·H·(2·D + O)), whatever E; see gatewright/ops/moe_ffn.h. compute =
+///         "bf16": a copy of all weights a pass besides, and of their gradients.
 /// Errors: as gatewright/ops/moe_ffn.h; rows that do not fit the offsets.
 /// Source: Shazeer et al. 2017, arXiv 1701.06538; GLU: Shazeer 2020, arXiv 2002.05202.
 class MlpBank : public Bank {
@@ -29,12 +33,13 @@ class MlpBank : public Bank {
   static constexpr const char* kSummary = "two-layer perceptrons, plain or gated";
   static constexpr const char* kSource =
       "Shazeer et al. 2017, arXiv 1701.06538; Shazeer 2020, arXiv 2002.05202";
+  static constexpr BankTraits kTraits{true};
   struct Options : OptionSet {
     int64_t hidden = 0;
     std::string activation = "relu";
     bool glu = false, bias = true, recompute = false, packed = false, learn_activation = true;
     double limit = 0, up_shift = 0;
-    std::string weights = "f32";
+    std::string weights = "f32", compute = "f32";
     int64_t group = 0;
     void fields(OptionVisitor& v) override {
       v.integer("hidden", hidden, "hidden width H of an expert; 0: four times the input width", 0, 1 << 20);
@@ -58,6 +63,10 @@ class MlpBank : public Bank {
       v.text("weights", weights,
              "f32 trains; bf16, int8 and int4 hold trained weights for inference (gatewright convert)",
              {"f32", "bf16", "int8", "int4"});
+      v.text(
+          "compute", compute,
+          "bf16: products of rounded copies, weights and gradients stay f32; held weights have their own way",
+          {"f32", "bf16"});
       v.integer("group", group, "int8, int4: inputs that share a scale, a multiple of 64; 0: a row, or 128",
                 0, 1 << 20);
     }
@@ -68,6 +77,10 @@ class MlpBank : public Bank {
     GW_CHECK(options.glu || (options.limit == 0 && options.up_shift == 0),
              "banks/mlp: expected glu = true with limit or up_shift, got glu = false; they hold the factors "
              "of a GLU");
+    GW_CHECK(
+        !options.packed || options.compute == "f32",
+        "banks/mlp: expected packed = false with compute = \"bf16\", got true; copies of copies would be "
+        "made anew in every pass");
     const int64_t h = options.hidden > 0 ? options.hidden : 4 * context.in;
     if (options.weights != "f32") {
       held_.emplace(options.weights, options.group,
@@ -76,7 +89,7 @@ class MlpBank : public Bank {
     }
     const Rng rng = Rng(context.seed).fork("banks/mlp");
     const auto add = [&](const char* weight, const char* bias, int64_t out, int64_t in) {
-      register_parameter(weight, stacked(rng.fork(weight), out, in));
+      register_parameter(weight, stacked_uniform(rng.fork(weight), context.experts, out, in));
       if (options.bias) register_parameter(bias, at::zeros({context.experts, out}));
     };
     add("w1", "b1", h, context.in), add("w2", "b2", context.out, h);
@@ -95,21 +108,22 @@ class MlpBank : public Bank {
                  const at::Tensor& weight) override {
     const ops::FfnOptions ffn{options_.activation, options_.recompute, options_.limit, options_.up_shift};
     if (held_) return held_->mix(x, token, offsets, weight, ffn);
-    const auto w = current();
-    return ops::moe_ffn(x, token, offsets, weight, w, ffn, panels(w));
+    const auto w = computed(x);
+    return ops::moe_ffn(rounded(x), token, offsets, weight, w, ffn, panels(w)).to(x.scalar_type());
   }
 
   // By single operations: what the fused kernel is compared with.
   at::Tensor run_one(const at::Tensor& rows, int64_t e) override {
     if (held_) return run_held(rows, e);
-    const auto w = current();
+    const auto w = computed(rows);
     const auto shape = w.activation.defined() ? w.activation[e] : at::Tensor();
     const auto product = [e](const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
       return ops::linear(x, weight[e], bias.defined() ? bias[e] : bias);
     };
-    auto up = product(rows, w.up, w.up_bias);
+    const auto x = rounded(rows);
+    auto up = product(x, w.up, w.up_bias);
     if (w.gate.defined()) {
-      auto gate = product(rows, w.gate, w.gate_bias);
+      auto gate = product(x, w.gate, w.gate_bias);
       if (options_.limit > 0)
         gate = gate.clamp_max(options_.limit), up = up.clamp(-options_.limit, options_.limit);
       if (options_.up_shift != 0) up = up + options_.up_shift;
@@ -117,7 +131,7 @@ class MlpBank : public Bank {
     } else {
       up = ops::activation(up, activation_, shape);
     }
-    return product(up, w.down, w.down_bias);
+    return product(up, w.down, w.down_bias).to(rows.scalar_type());
   }
 
   at::Tensor like() const override { return held_ ? at::Tensor() : Bank::like(); }
@@ -145,22 +159,15 @@ class MlpBank : public Bank {
     return mix(rows, offsets, at::arange(rows.size(0), at::kLong), at::ones({rows.size(0)}, rows.options()));
   }
 
-  at::Tensor stacked(const Rng& rng, int64_t out, int64_t in) const {
-    std::vector<at::Tensor> weights;
-    for (int64_t e = 0; e < context_.experts; ++e)
-      weights.push_back(ops::default_uniform(rng.fork("expert", static_cast<uint64_t>(e)), {out, in}));
-    return at::stack(weights);
-  }
+  ops::FfnWeights current() const { return named_weights(*this); }
 
-  // Module::to() replaces what a parameter holds, so the tensors are asked for by name.
-  ops::FfnWeights current() {
-    const auto all = named_parameters(/*recurse=*/false);
-    const auto find = [&](const char* name) {
-      const auto* tensor = all.find(name);
-      return tensor == nullptr ? at::Tensor() : *tensor;
-    };
-    return {find("wg"), find("w1"), find("w2"), find("bg"), find("b1"), find("b2"), find("activation")};
+  bool narrows(const at::Tensor& x) const {
+    return options_.compute == "bf16" && x.scalar_type() == at::kFloat;
   }
+  at::Tensor rounded(const at::Tensor& x) const { return narrows(x) ? x.to(at::kBFloat16) : x; }
+
+  // What enters the products.
+  ops::FfnWeights computed(const at::Tensor& x) const { return narrows(x) ? in_bf16(current()) : current(); }
 
   // Only where the weights are stated to be constant: elsewhere they would have to be read once more per pass
   // to know that the panels still hold, which takes longer than panels save (docs/performance.md), and

@@ -17,10 +17,12 @@ class Tabular : public BlockModel {
   static constexpr const char* kSource = "";
   struct Options : OptionSet {
     int64_t width = 32, depth = 1;
+    std::string precision = "f32";
     std::string mixture = R"({"experts":4,"bank":{"part":"mlp","hidden":32}})";
     void fields(OptionVisitor& v) override {
       v.integer("width", width, "width of a row after the embedding", 1, 1 << 16);
       v.integer("depth", depth, "blocks", 1, 1024);
+      visit_precision(v, precision);
       v.table("mixture", mixture,
               "options of each block's mixture: {experts = 4, gate = …, policy = …, bank = …, balancers = "
               "[...]}");
@@ -41,6 +43,7 @@ class Tabular : public BlockModel {
                                                                          options.depth,
                                                                          Json::parse(options.mixture),
                                                                          {"the scores"},
+                                                                         options.precision,
                                                                          "networks/tabular",
                                                                          rng.fork("blocks").key()}));
     norm_ = register_module("norm", std::make_shared<RmsNorm>(options.width));

@@ -27,12 +27,14 @@ class TokenMixer : public BlockModel {
   static constexpr const char* kSource = "";
   struct Options : OptionSet {
     int64_t width = 64, depth = 2, reach = 4;
+    std::string precision = "f32";
     std::string mixture = R"({"experts":4,"bank":{"part":"mlp","hidden":64}})";
     void fields(OptionVisitor& v) override {
       v.integer("width", width, "width D of a token", 1, 1 << 16);
       v.integer("depth", depth, "blocks", 1, 1024);
       v.integer("reach", reach, "tokens that the convolution of a block sees: this one and those before", 1,
                 1024);
+      visit_precision(v, precision);
       v.table("mixture", mixture,
               "options of each block's mixture: {experts = 4, gate = …, policy = …, bank = …, balancers = "
               "[...]}");
@@ -49,9 +51,10 @@ class TokenMixer : public BlockModel {
         "embedding", ops::normal(rng.fork("embedding"), {data.vocabulary, options.width}, 0, 1));
     std::vector<std::string> facts{"token_id", "sequence", "position"};
     if (data.domains > 0) facts.insert(facts.end(), {"task", "route"});
-    blocks_ = register_module("blocks", std::make_shared<MixtureBlocks>(MixtureBlocks::Options{
-                                            options.width, options.depth, Json::parse(options.mixture), facts,
-                                            "networks/token_mixer", rng.fork("blocks").key()}));
+    blocks_ =
+        register_module("blocks", std::make_shared<MixtureBlocks>(MixtureBlocks::Options{
+                                      options.width, options.depth, Json::parse(options.mixture), facts,
+                                      options.precision, "networks/token_mixer", rng.fork("blocks").key()}));
     for (int64_t i = 0; i < options.depth; ++i) {
       const auto name = std::to_string(i);
       norms_.push_back(register_module("norm" + name, std::make_shared<RmsNorm>(options.width)));

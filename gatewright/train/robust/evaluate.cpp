@@ -7,6 +7,7 @@
 #include <memory>
 #include <numeric>
 
+#include "gatewright/base/base64.h"
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/data/loader.h"
@@ -189,6 +190,30 @@ SampleImages sample_images(Network& network, const TensorSet& set, int64_t count
   return {
       bytes(batch.at("image")),    bytes(attacked),      list(batch.at("label")), list(on_clean.predicted),
       list(on_attacked.predicted), list(on_clean.route), list(on_attacked.route)};
+}
+
+Json samples_json(const SampleImages& s) {
+  Json list = Json::array();
+  for (int64_t i = 0; i < s.clean.size(0); ++i) {
+    const auto text = [&](const at::Tensor& images) {
+      const auto image = images[i].contiguous();
+      return base64_encode(std::string_view(reinterpret_cast<const char*>(image.data_ptr<uint8_t>()),
+                                            static_cast<size_t>(image.numel())));
+    };
+    const auto n = static_cast<size_t>(i);
+    Json sample{{"channels", s.clean.size(1)},
+                {"height", s.clean.size(2)},
+                {"width", s.clean.size(3)},
+                {"clean", text(s.clean)},
+                {"attacked", text(s.attacked)},
+                {"label", s.label[n]},
+                {"predicted_clean", s.predicted_clean[n]},
+                {"predicted_attacked", s.predicted_attacked[n]}};
+    if (!s.route_clean.empty())
+      sample["route_clean"] = s.route_clean[n], sample["route_attacked"] = s.route_attacked[n];
+    list.push_back(std::move(sample));
+  }
+  return {{"samples", list}};
 }
 
 }  // namespace gw::inline train

@@ -53,5 +53,7 @@ struct SampleImages {
 };
 SampleImages sample_images(Network& network, const TensorSet& set, int64_t count, double epsilon,
                            const Rng& rng);
+/// The same as samples.json has it, images in base 64.
+Json samples_json(const SampleImages& samples);
 
 }  // namespace gw::inline train

@@ -7,6 +7,7 @@
 #include "gatewright/base/registry.h"
 #include "gatewright/ops/frozen.h"
 #include "gatewright/train/objective.h"
+#include "gatewright/train/robust/threat_model.h"
 #include "gatewright/train/robust/trades.h"
 
 namespace gw::inline train {
@@ -40,7 +41,8 @@ class AdvMoe : public Objective {
     }
   };
 
-  AdvMoe(const Options& options, const Context& context) : options_(options), epsilon_(context.epsilon) {
+  AdvMoe(const Options& options, const Context& context)
+      : options_(options), epsilon_(threat_of(context.task, "objectives/adv_moe").epsilon) {
     balancer_ = make_balancer(options.balancer);
   }
 

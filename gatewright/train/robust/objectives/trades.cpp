@@ -4,6 +4,7 @@
 
 #include "gatewright/base/registry.h"
 #include "gatewright/train/objective.h"
+#include "gatewright/train/robust/threat_model.h"
 
 namespace gw::inline train {
 namespace {
@@ -27,7 +28,8 @@ class Trades : public Objective {
     }
   };
 
-  Trades(const Options& options, const Context& context) : options_(options), epsilon_(context.epsilon) {
+  Trades(const Options& options, const Context& context)
+      : options_(options), epsilon_(threat_of(context.task, "objectives/trades").epsilon) {
     balancer_ = make_balancer(options.balancer);
   }
 

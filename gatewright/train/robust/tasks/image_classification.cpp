@@ -4,25 +4,26 @@
 
 #include "gatewright/base/registry.h"
 #include "gatewright/train/robust/evaluate.h"
-#include "gatewright/train/task.h"
+#include "gatewright/train/robust/threat_model.h"
 
 namespace gw::inline train {
 namespace {
 
 /// One class for each image, clean and under attack.
 /// The checkpoint is chosen by the accuracy under PGD, by the clean one where `validation_steps` is 0.
-class ImageClassification : public Task {
+class ImageClassification : public AttackedTask {
  public:
   static constexpr const char* kSummary =
       "one class for each image: accuracy, clean and under attacks within epsilon";
   static constexpr const char* kSource = "";
-  struct Options : OptionSet {};
+  using Options = ThreatModel;
 
-  ImageClassification(const Options&, const Context& context)
-      : epsilon_(context.config.epsilon), validation_steps_(context.config.validation_steps) {
+  ImageClassification(const Options& options, const Context& context) : threat_(options) {
     parse_options("evaluation", Json::parse(context.config.evaluation), evaluation_);
-    check_evaluation(evaluation_, epsilon_);
+    check_evaluation(evaluation_, threat_.epsilon);
   }
+
+  const ThreatModel& threat() const override { return threat_; }
 
   std::vector<std::string> fields() const override { return {"image", "label"}; }
   AnswerSpec answer(const DataSpec& data) const override { return {data.classes, false}; }
@@ -48,7 +49,7 @@ class ImageClassification : public Task {
   }
 
   std::string best_by() const override {
-    return validation_steps_ > 0 ? "robust_accuracy" : "clean_accuracy";
+    return threat_.validation_steps > 0 ? "robust_accuracy" : "clean_accuracy";
   }
 
   Measured validate(const EvaluationPass& pass) const override {
@@ -56,17 +57,20 @@ class ImageClassification : public Task {
     // taught by labels, and a checkpoint chosen under a weak attack is a wrong choice (AT (MoE): 69 % under
     // joint where PGD leaves 55 %).
     EvaluationConfig quick;
-    const auto steps = std::max<int64_t>(validation_steps_, 1);
-    quick.attacks = validation_steps_ > 0 ? std::vector<std::string>{"pgd"} : std::vector<std::string>{};
+    const auto steps = std::max<int64_t>(threat_.validation_steps, 1);
+    quick.attacks =
+        threat_.validation_steps > 0 ? std::vector<std::string>{"pgd"} : std::vector<std::string>{};
     quick.attack_options =
         Json{{"pgd",
-              {{"steps", steps}, {"step_size", std::min(1.0, 2.5 * epsilon_ / static_cast<double>(steps))}}}}
+              {{"steps", steps},
+               {"step_size", std::min(1.0, 2.5 * threat_.epsilon / static_cast<double>(steps))}}}}
             .dump();
     auto& network = image_network(pass.model, "tasks/image_classification");
-    const auto result = evaluate(network, pass.set, quick, epsilon_, pass.rng, {}, pass.frame, pass.tap);
+    const auto result =
+        evaluate(network, pass.set, quick, threat_.epsilon, pass.rng, {}, pass.frame, pass.tap);
     Measured out;
     out.metrics["clean_accuracy"] = result.clean_accuracy;
-    if (validation_steps_ > 0) out.metrics["robust_accuracy"] = result.robust_accuracy.at("pgd");
+    if (threat_.validation_steps > 0) out.metrics["robust_accuracy"] = result.robust_accuracy.at("pgd");
     if (network.routed())
       out.metrics["flip_rate"] = result.flip_rate, out.metrics["entropy"] = result.load_entropy;
     return out;
@@ -75,7 +79,7 @@ class ImageClassification : public Task {
   Measured test(const EvaluationPass& pass) const override {
     auto& network = image_network(pass.model, "tasks/image_classification");
     const auto result =
-        evaluate(network, pass.set, evaluation_, epsilon_, pass.rng, pass.tick, pass.frame, pass.tap);
+        evaluate(network, pass.set, evaluation_, threat_.epsilon, pass.rng, pass.tick, pass.frame, pass.tap);
     Measured out;
     out.details = evaluation_json(result);
     out.metrics["clean_accuracy"] = result.clean_accuracy;
@@ -87,9 +91,14 @@ class ImageClassification : public Task {
     return out;
   }
 
+  Json samples(const EvaluationPass& pass) const override {
+    auto& network = image_network(pass.model, "tasks/image_classification");
+    return samples_json(sample_images(network, pass.set, kSamples, threat_.epsilon, pass.rng));
+  }
+
  private:
-  double epsilon_;
-  int64_t validation_steps_;
+  static constexpr int64_t kSamples = 12;
+  ThreatModel threat_;
   EvaluationConfig evaluation_;
 };
 
