@@ -85,10 +85,8 @@ class AdvMoe : public Objective {
         !c.network().balanced(),
         "objectives/adv_moe: expected no network.balancers, whose losses its alternating steps would not "
         "see, got some; set objective.balancer");
-    if (!groups_.empty()) {
-      check_label_groups("objectives/adv_moe", groups_, c.network().shape().classes,
-                         c.network().shape().experts);
-    }
+    const auto& shape = c.network().shape();
+    if (!groups_.empty()) check_label_groups("objectives/adv_moe", groups_, shape.classes, shape.experts);
     StepReport report;
     const auto scores = c.network().route(
         c.batch.at("image"),
