@@ -25,6 +25,9 @@ std::string clipped(const Json& value) {
   return text;
 }
 
+/// A nested value whose default is a list takes lists: of lists, of tables, as its owner reads it.
+bool is_list(const std::string& json_text) { return json_text.starts_with('['); }
+
 class Parser : public OptionVisitor {
  public:
   Parser(const std::string& part, const Json& values) : part_(part), values_(values) {}
@@ -95,6 +98,12 @@ class Parser : public OptionVisitor {
   void table(const char* name, std::string& json_text, const char* help) override {
     const Json* given = find(name);
     if (given == nullptr) return;
+    if (is_list(json_text)) {
+      GW_CHECK(given->is_array(), "{}: expected a list for \"{}\" ({}), got {}", part_, name, help,
+               clipped(*given));
+      json_text = given->dump();
+      return;
+    }
     if (is_name(*given)) {
       json_text = Json{{"part", *given}}.dump();
       return;
@@ -165,7 +174,7 @@ class Describer : public OptionVisitor {
     infos.push_back({n, "texts", "any", fmt::format("[{}]", fmt::join(v, ", ")), h});
   }
   void table(const char* n, std::string& v, const char* h) override {
-    infos.push_back({n, "table", "", v, h});
+    infos.push_back({n, is_list(v) ? "list" : "table", "", v, h});
   }
 };
 

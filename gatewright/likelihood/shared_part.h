@@ -21,7 +21,7 @@ const typename PartHandle<Part>::Entry* shared_part(const char* what, const std:
   std::vector<std::string> names;
   for (const auto& part : Registry::instance().list(Part::kKind)) names.push_back(part.name);
   if (std::find(names.begin(), names.end(), name) == names.end())
-    fail("fit: unknown {} \"{}\"{}", what, name, near_miss(name, names));
+    throw ValueError(std::string("fit: unknown ") + what + " \"" + name + "\"" + near_miss(name, names));
   return &made.emplace(name,
                        typename PartHandle<Part>::Entry{name, make_part<Part>(name, Json::object(), {})})
               .first->second;

@@ -7,6 +7,7 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
+#include "gatewright/base/shown.h"
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/random.h"
 
@@ -23,15 +24,48 @@ void NetworkOptions::fields(OptionVisitor& v) {
           "of the channels)");
   v.table("policy", policy, "the choice: {part = \"top1_straight_through\", …}");
   v.texts("balancers", balancers, "balance losses and controllers of every router, by name or as tables");
+  v.texts(
+      "private", own,
+      "what each expert has of its own: \"norms\" of its layers, \"stem_norms\" after shared convolutions, "
+      "\"head\"");
   v.integer("seed", seed, "of the initial weights", 0, INT64_MAX);
 }
 
+namespace {
+
+PrivateParts private_parts(const NetworkOptions& options) {
+  PrivateParts own;
+  for (const auto& name : options.own) {
+    bool* part = name == "norms"        ? &own.norms
+                 : name == "stem_norms" ? &own.stem_norms
+                 : name == "head"       ? &own.head
+                                        : nullptr;
+    GW_CHECK(part != nullptr, "network: unknown value \"{}\" in \"private\"{}", shown(name, 60),
+             near_miss(name, {"norms", "stem_norms", "head"}));
+    GW_CHECK(!*part, "network: expected \"{}\" in \"private\" once, got it twice", name);
+    *part = true;
+  }
+  // One decision per layer: the rows of a norm or head then belong to the expert of another layer.
+  GW_CHECK(!own.any() || options.experts == 1 || options.routing == "image",
+           "network: expected routing = \"image\" with \"private\", got \"{}\"; leave \"private\" out",
+           options.routing);
+  return own;
+}
+
+}  // namespace
+
 Network::Network(const NetworkOptions& options, int64_t channels, int64_t height, int64_t width,
                  int64_t classes)
-    : Model("Network"), shape_{channels,        height,
-                               width,           classes,
-                               options.experts, options.ratio,
-                               options.routing, static_cast<uint64_t>(options.seed)} {
+    : Model("Network"),
+      shape_{channels,
+             height,
+             width,
+             classes,
+             options.experts,
+             options.ratio,
+             options.routing,
+             static_cast<uint64_t>(options.seed),
+             private_parts(options)} {
   GW_CHECK(channels > 0 && height > 0 && width > 0 && classes > 1,
            "network: expected positive sizes and at least 2 classes, got {}x{}x{} and {} classes", channels,
            height, width, classes);

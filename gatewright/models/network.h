@@ -22,7 +22,7 @@ struct NetworkOptions : OptionSet {
   std::string routing = "image";
   std::string gate = R"({"part":"cnn"})";
   std::string policy = R"({"part":"top1_straight_through"})";
-  std::vector<std::string> balancers;
+  std::vector<std::string> balancers, own;
   int64_t seed = 0;
   void fields(OptionVisitor& v) override;
 };

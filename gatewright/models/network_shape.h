@@ -7,6 +7,14 @@
 
 namespace gw::inline models {
 
+/// What each expert of a mixture has of its own beside its convolutions; shared by all otherwise.
+struct PrivateParts {
+  bool norms = false;       ///< batch norms after routed convolutions, and those of pre-activation networks
+  bool stem_norms = false;  ///< batch norms after convolutions that all experts share: stems, 1×1 shortcuts
+  bool head = false;        ///< the classifier
+  bool any() const { return norms || stem_norms || head; }
+};
+
 /// Sizes shared by every backbone of the zoo: the same file builds the dense network (experts 1, ratio 1),
 /// the small dense one (experts 1, ratio r) and the mixture (experts E, ratio r).
 struct NetworkShape {
@@ -16,6 +24,7 @@ struct NetworkShape {
   std::string routing =
       "image";        ///< "image": one decision for the whole network; "layer": one per routed layer
   uint64_t seed = 0;  ///< of the initial weights
+  PrivateParts own = {};
 };
 
 struct NetworkOutput {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "gatewright/base/error.h"
+#include "gatewright/ops/expert_norm.h"
 #include "gatewright/ops/init.h"
 #include "gatewright/ops/random.h"
 #include "gatewright/ops/straight_through.h"
@@ -16,10 +17,34 @@ std::shared_ptr<LayerRouter> layer_router(torch::nn::Module& owner, const ops::C
   return owner.register_module("router", std::make_shared<LayerRouter>(context, shape.in, name));
 }
 
+struct ExpertRows {
+  int64_t expert;
+  at::Tensor row;  ///< [n] positions in original order; undefined: all, in that order
+};
+
+/// Which rows met which expert; experts that none met are left out.
+std::vector<ExpertRows> rows_by_expert(const BucketIndex& index, int64_t experts) {
+  std::vector<ExpertRows> out;
+  if (index.masked_expert.defined()) {
+    for (int64_t e = 0; e < experts; ++e) {
+      const auto row = index.masked_expert.eq(e).nonzero().squeeze(1);
+      if (row.size(0) > 0) out.push_back({e, row});
+    }
+    return out;
+  }
+  int64_t start = 0;
+  for (size_t i = 0; i < index.expert.size(); start += index.sizes[i], ++i) {
+    const auto row = index.token.defined() ? index.token.narrow(0, start, index.sizes[i]) : at::Tensor();
+    out.push_back({index.expert[i], row});
+  }
+  return out;
+}
+
 }  // namespace
 
 RoutedConvNorm::RoutedConvNorm(ops::ConvNormShape shape, const ZooContext& context, const std::string& name)
     : torch::nn::Module("RoutedConvNorm") {
+  shape.norms = context.norms(shape.experts > 1);
   conv_ = register_module("conv", std::make_shared<ops::ConvNorm>(shape, context.init().fork(name)));
   router_ = layer_router(*this, shape, context, name);
 }
@@ -31,7 +56,9 @@ BucketedBatch RoutedConvNorm::forward(const BucketedBatch& x, const BucketedBatc
   return {conv_->forward(routed.parts, *routed.index, added, routed.train()), routed.index, routed.pass};
 }
 
-BucketNorm::BucketNorm(int64_t channels) : torch::nn::Module("BucketNorm") {
+BucketNorm::BucketNorm(int64_t channels, const ZooContext& context)
+    : torch::nn::Module("BucketNorm"), norms_(context.norms(true)) {
+  channels *= norms_;
   gamma_ = register_parameter("weight", at::ones({channels}));
   beta_ = register_parameter("bias", at::zeros({channels}));
   running_mean_ = register_buffer("running_mean", at::zeros({channels}));
@@ -41,7 +68,7 @@ BucketNorm::BucketNorm(int64_t channels) : torch::nn::Module("BucketNorm") {
 BucketedBatch BucketNorm::forward(const BucketedBatch& x) {
   ops::NormParameters norm{gamma_, beta_, running_mean_, running_var_};
   const bool training = x.train().value_or(is_training());
-  return {ops::bucket_norm(x.parts, norm, training, /*relu=*/true), x.index, x.pass};
+  return {ops::expert_norm(x.parts, *x.index, norm, norms_, training, /*relu=*/true), x.index, x.pass};
 }
 
 RoutedConv::RoutedConv(ops::ConvNormShape shape, const ZooContext& context, const std::string& name)
@@ -71,12 +98,25 @@ BucketedBatch RoutedConv::forward(const BucketedBatch& x) {
   return out;
 }
 
-Head::Head(int64_t in, int64_t out, const Rng& rng) : torch::nn::Module("Head") {
-  weight_ = register_parameter("weight", ops::normal(rng, {out, in}, 0, 0.01));
-  bias_ = register_parameter("bias", at::zeros({out}));
+Head::Head(int64_t in, int64_t out, const ZooContext& context, const Rng& rng)
+    : torch::nn::Module("Head"), heads_(context.heads()) {
+  weight_ = register_parameter("weight", ops::normal(rng, {out * heads_, in}, 0, 0.01));
+  bias_ = register_parameter("bias", at::zeros({out * heads_}));
 }
 
-at::Tensor Head::forward(const at::Tensor& x) { return ops::linear(x, weight_, bias_); }
+at::Tensor Head::forward(const at::Tensor& x, const BucketedBatch& routed) {
+  if (heads_ == 1) return ops::linear(x, weight_, bias_);
+  const int64_t out = bias_.numel() / heads_;
+  const auto answer = [&](int64_t expert, const at::Tensor& features) {
+    return ops::linear(features, weight_.narrow(0, expert * out, out), bias_.narrow(0, expert * out, out));
+  };
+  const auto rows = rows_by_expert(*routed.index, heads_);
+  if (rows.size() == 1) return answer(rows[0].expert, x);
+  std::vector<at::Tensor> answers, order;
+  for (const auto& r : rows)
+    answers.push_back(answer(r.expert, x.index_select(0, r.row))), order.push_back(r.row);
+  return at::cat(answers, 0).index_select(0, at::cat(order, 0).argsort());
+}
 
 at::Tensor pooled(const BucketedBatch& batch) {
   return out_of_buckets(each_bucket(batch, [](const at::Tensor& x) { return x.mean({2, 3}); }));

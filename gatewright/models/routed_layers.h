@@ -12,7 +12,7 @@ namespace gw::inline models {
 class RoutedConvNorm : public torch::nn::Module {
  public:
   /// `shape.experts` > 1 makes the convolution routed. `context` gives the layer's own router when routing is
-  /// per layer.
+  /// per layer, and the number of its norms.
   RoutedConvNorm(ops::ConvNormShape shape, const ZooContext& context, const std::string& name);
   BucketedBatch forward(const BucketedBatch& x, const BucketedBatch* residual = nullptr);
 
@@ -24,10 +24,11 @@ class RoutedConvNorm : public torch::nn::Module {
 /// Batch norm → ReLU over buckets (pre-activation networks).
 class BucketNorm : public torch::nn::Module {
  public:
-  explicit BucketNorm(int64_t channels);
+  BucketNorm(int64_t channels, const ZooContext& context);
   BucketedBatch forward(const BucketedBatch& x);
 
  private:
+  int64_t norms_;
   at::Tensor gamma_, beta_, running_mean_, running_var_;
 };
 
@@ -43,13 +44,16 @@ class RoutedConv : public torch::nn::Module {
   std::shared_ptr<LayerRouter> router_;
 };
 
-/// Matrix product with bias, N(0, 0.01) weights as the paper initialises its heads.
+/// Matrix product with bias, N(0, 0.01) weights as the paper initialises its heads; one for all experts, or
+/// one for each (weight [E·out, in], expert e owns e·out … (e+1)·out).
 class Head : public torch::nn::Module {
  public:
-  Head(int64_t in, int64_t out, const Rng& rng);
-  at::Tensor forward(const at::Tensor& x);
+  Head(int64_t in, int64_t out, const ZooContext& context, const Rng& rng);
+  /// x [B, in] in original order, whose rows went where `routed` says → [B, out].
+  at::Tensor forward(const at::Tensor& x, const BucketedBatch& routed);
 
  private:
+  int64_t heads_;
   at::Tensor weight_, bias_;
 };
 

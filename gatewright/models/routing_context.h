@@ -14,6 +14,11 @@ struct ZooContext {
   Json layer_policy = "top1_straight_through";  ///< and its policy
   std::vector<std::string> balancers = {};      ///< of each layer's router when shape.routing is "layer"
   bool per_layer() const { return shape.experts > 1 && shape.routing == "layer"; }
+  /// Batch norms of a layer: one, or one for each expert. `routed`: its convolution is.
+  int64_t norms(bool routed) const {
+    return (routed ? shape.own.norms : shape.own.stem_norms) ? shape.experts : 1;
+  }
+  int64_t heads() const { return shape.own.head ? shape.experts : 1; }
   Rng init() const { return Rng(shape.seed).fork("backbone"); }
   /// Channels of a pathway: int(ratio · width), at least 1.
   int64_t narrow(int64_t width) const;

@@ -141,24 +141,30 @@ at::Tensor masked_conv(const at::Tensor& x, const at::Tensor& expert_of_row, con
   return grouped.index({rows, expert_of_row}).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-FoldedConv fold_norm(const at::Tensor& weight, const NormParameters& norm, int64_t experts) {
+FoldedConv fold_norm(const at::Tensor& weight, const NormParameters& norm, int64_t experts, int64_t norms) {
+  const int64_t pathways = std::max(experts, norms);
   const auto scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt();
-  const auto folded = weight.detach() * scale.repeat({experts}).view({-1, 1, 1, 1});
+  const auto convolutions =
+      experts == pathways ? weight.detach() : weight.detach().repeat({pathways, 1, 1, 1});
+  const auto folded = convolutions * scale.repeat({pathways / norms}).view({-1, 1, 1, 1});
   FoldedConv made;
-  for (const auto& w : folded.split(weight.size(0) / experts, 0))
+  for (const auto& w : folded.split(folded.size(0) / pathways, 0))
     made.weight.push_back(w.contiguous(at::MemoryFormat::ChannelsLast));
-  made.bias = norm.bias.detach() - norm.running_mean * scale;
+  const auto bias = (norm.bias.detach() - norm.running_mean * scale).chunk(norms, 0);
+  for (int64_t e = 0; e < pathways; ++e) made.bias.push_back(bias[norms > 1 ? static_cast<size_t>(e) : 0]);
   return made;
 }
 
 at::Tensor FoldedConv::apply(const at::Tensor& x, int64_t expert, ConvShape shape) const {
-  return conv2d(x, weight[static_cast<size_t>(expert)], bias, shape);
+  return conv2d(x, weight[static_cast<size_t>(expert)], bias[static_cast<size_t>(expert)], shape);
 }
 
 at::Tensor FoldedConv::apply_without_bias(const at::Tensor& x, int64_t expert, ConvShape shape) const {
   return conv2d(x, weight[static_cast<size_t>(expert)], {}, shape);
 }
 
-at::Tensor FoldedConv::shift() const { return bias.view({1, -1, 1, 1}); }
+at::Tensor FoldedConv::shift(int64_t expert) const {
+  return bias[static_cast<size_t>(expert)].view({1, -1, 1, 1});
+}
 
 }  // namespace gw::ops

@@ -25,22 +25,22 @@ at::Tensor masked_conv(const at::Tensor& x, const at::Tensor& expert_of_row, con
                        int64_t experts, ConvShape shape);
 
 /// Batch norm in evaluation mode folded into the convolution before it.
-/// Math:   scale = γ / √(σ² + ε), W' = W·scale (per output channel, the same γ for every expert), b' = β −
-///         μ·scale.
+/// Math:   scale = γ / √(σ² + ε), W' = W·scale (per output channel), b' = β − μ·scale; one γ, β, μ and σ for
+///         all experts, or one for each.
 struct FoldedConv {
-  std::vector<at::Tensor> weight;  ///< W' of each expert
-  at::Tensor bias;                 ///< b'
+  std::vector<at::Tensor> weight, bias;  ///< W' and b' of each expert
   /// x → conv(x, W'_expert) + b'. Gradients flow to x alone.
   at::Tensor apply(const at::Tensor& x, int64_t expert, ConvShape shape) const;
   /// The same without b', for what must act between the two.
   at::Tensor apply_without_bias(const at::Tensor& x, int64_t expert, ConvShape shape) const;
-  /// b' as [1, w, 1, 1].
-  at::Tensor shift() const;
+  /// b' of an expert as [1, w, 1, 1].
+  at::Tensor shift(int64_t expert) const;
 };
 
-/// The folded form of one layer, for all experts. Kept by ConvNorm while its sources do not change
-/// (gatewright/ops/kept.h).
-FoldedConv fold_norm(const at::Tensor& weight, const NormParameters& norm, int64_t experts);
+/// The folded form of one layer: of `experts` convolutions [experts · w, …] and `norms` norms [norms · w],
+/// each count 1 or E. Kept by ConvNorm while its sources do not change (gatewright/ops/kept.h).
+FoldedConv fold_norm(const at::Tensor& weight, const NormParameters& norm, int64_t experts,
+                     int64_t norms = 1);
 
 /// conv2d that stays on oneDNN's path for single small images too: libtorch 1.13 leaves it for an im2col one
 /// there (16→16 channels at 32×32, batch 1: 1.3 GFLOP/s against 87).

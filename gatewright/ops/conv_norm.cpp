@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include <algorithm>
+
+#include "gatewright/ops/expert_norm.h"
 #include "gatewright/ops/frozen.h"
 #include "gatewright/ops/init.h"
 #include "gatewright/ops/straight_through.h"
@@ -15,10 +18,10 @@ ConvNorm::ConvNorm(ConvNormShape shape, const Rng& rng) : torch::nn::Module("Con
                           ? kaiming_conv(rng, channels, shape.in, shape.kernel)
                           : default_uniform(rng, {channels, shape.in, shape.kernel, shape.kernel});
   weight_ = register_parameter("weight", values);
-  gamma_ = register_parameter("norm_weight", at::ones({shape.out}));
-  beta_ = register_parameter("norm_bias", at::zeros({shape.out}));
-  running_mean_ = register_buffer("running_mean", at::zeros({shape.out}));
-  running_var_ = register_buffer("running_var", at::ones({shape.out}));
+  gamma_ = register_parameter("norm_weight", at::ones({shape.out * shape.norms}));
+  beta_ = register_parameter("norm_bias", at::zeros({shape.out * shape.norms}));
+  running_mean_ = register_buffer("running_mean", at::zeros({shape.out * shape.norms}));
+  running_var_ = register_buffer("running_var", at::ones({shape.out * shape.norms}));
 }
 
 std::vector<at::Tensor> ConvNorm::convolve(const std::vector<at::Tensor>& parts,
@@ -34,18 +37,18 @@ std::vector<at::Tensor> ConvNorm::convolve(const std::vector<at::Tensor>& parts,
 std::vector<at::Tensor> ConvNorm::folded(const std::vector<at::Tensor>& parts, const PartRoutes& routes,
                                          const std::vector<at::Tensor>& residual) {
   const FoldedConv fold = fold_.get({weight_, gamma_, beta_, running_mean_, running_var_},
-                                    [&] { return fold_norm(weight_, norm(), shape_.experts); });
+                                    [&] { return fold_norm(weight_, norm(), shape_.experts, shape_.norms); });
   const bool recorded = torch::autograd::GradMode::is_enabled();
   std::vector<at::Tensor> out;
   out.reserve(parts.size());
   for (size_t i = 0; i < parts.size(); ++i) {
     const bool gated = shape_.experts > 1 && !routes.route_weight.empty() && recorded;
-    const int64_t expert = shape_.experts > 1 ? routes.expert[i] : 0;
+    const int64_t expert = std::max(shape_.experts, shape_.norms) > 1 ? routes.expert[i] : 0;
     // The selection acts on the convolution's output, before the shift: <dL/dc, c> = <dL/dy, y − b'> for y =
     // scale·c + b'.
     auto y = gated ? apply_route_weight(fold.apply_without_bias(parts[i], expert, conv_shape()),
                                         routes.route_weight[i], true) +
-                         fold.shift()
+                         fold.shift(expert)
                    : fold.apply(parts[i], expert, conv_shape());
     if (!residual.empty()) y = recorded ? y + residual[i] : y.add_(residual[i]);
     if (shape_.relu) y = recorded ? at::relu(y) : y.relu_();
@@ -66,7 +69,7 @@ std::vector<at::Tensor> ConvNorm::forward(const std::vector<at::Tensor>& parts, 
       y[i] = apply_route_weight(y[i], routes.route_weight[i], /*weight_is_one=*/true);
   }
   auto parameters = norm();
-  return bucket_norm(y, parameters, training, shape_.relu, residual);
+  return expert_norm(y, routes, parameters, shape_.norms, training, shape_.relu, residual);
 }
 
 at::Tensor ConvNorm::forward(const at::Tensor& x, const at::Tensor& residual, std::optional<bool> train) {

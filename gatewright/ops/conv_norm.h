@@ -16,6 +16,8 @@ struct ConvNormShape {
   int64_t experts = 1;  ///< 1: an ordinary convolution
   bool relu = true;
   bool paper_init = true;  ///< Kaiming fan-out over all experts' channels; otherwise PyTorch's default
+  int64_t norms = 1;  ///< 1: one batch norm for all; E: one for each expert that routes name, also after an
+                      ///< ordinary convolution
 };
 
 /// What of the batch goes where: the expert of each part; `route_weight` holds per part the straight-through
@@ -27,8 +29,8 @@ struct PartRoutes {
                              ///< the whole batch
 };
 
-/// Convolution (per expert) → batch norm (one for all experts, statistics over all parts) → + residual →
-/// ReLU.
+/// Convolution (per expert) → batch norm (one for all experts with statistics over all parts, or one for each
+/// over its own) → + residual → ReLU.
 /// The block that every network and router here is made of. Three paths give the same answer: training
 /// statistics;
 /// evaluation with gradients to the parameters; and, without recording or under FrozenParameters, batch norm

@@ -36,14 +36,6 @@ std::string listed(const char* what, std::vector<std::string> names) {
                      more > 0 ? fmt::format(" and {} more", more) : "");
 }
 
-std::map<std::string, at::Tensor> with_prefix(const SafetensorsFile& file, const std::string& prefix) {
-  std::map<std::string, at::Tensor> out;
-  for (const auto& [name, tensor] : file.tensors) {
-    if (name.rfind(prefix, 0) == 0) out[name.substr(prefix.size())] = tensor;
-  }
-  return out;
-}
-
 std::string metadata(const SafetensorsFile& file, const std::string& key, const std::string& path) {
   const auto it = file.metadata.find(key);
   GW_CHECK(it != file.metadata.end(),
@@ -106,6 +98,14 @@ void check_finite(const SafetensorsFile& file, const std::string& path) {
 }
 
 }  // namespace
+
+std::map<std::string, at::Tensor> tensors_under(const SafetensorsFile& file, const std::string& prefix) {
+  std::map<std::string, at::Tensor> out;
+  for (const auto& [name, tensor] : file.tensors) {
+    if (name.rfind(prefix, 0) == 0) out[name.substr(prefix.size())] = tensor;
+  }
+  return out;
+}
 
 void seal_checkpoint(SafetensorsFile& file) { file.metadata[kChecksum] = checksum_of(file); }
 
@@ -192,8 +192,8 @@ Progressed unpack_checkpoint(torch::nn::Module& network, Optimizer* experts, Opt
            out.epoch, out.batch, out.step);
   check_finite(file, path);
   load_model(network, file, path);
-  if (experts != nullptr) experts->load_state(with_prefix(file, "experts/"));
-  if (router != nullptr) router->load_state(with_prefix(file, "router/"));
+  if (experts != nullptr) experts->load_state(tensors_under(file, "experts/"));
+  if (router != nullptr) router->load_state(tensors_under(file, "router/"));
   return out;
 }
 

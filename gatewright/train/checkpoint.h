@@ -18,12 +18,15 @@ struct Progressed {
   double seconds = 0;      ///< used of a budget in seconds; kept for such runs only
 };
 
-/// Names: "model/<parameter or buffer>", "experts/<optimizer state>", "router/<optimizer state>".
+/// Names: "model/<parameter or buffer>", "experts/<optimizer state>", "router/<optimizer state>"; a run that
+/// averages its weights adds "average/<parameter or buffer>".
 SafetensorsFile pack_checkpoint(const torch::nn::Module& network, const Optimizer* experts,
                                 const Optimizer* router, const Progressed& progressed, const Json& config);
 /// Writes the checksum of everything else into the header, as pack_checkpoint does; for a file that was
 /// changed on purpose.
 void seal_checkpoint(SafetensorsFile& file);
+/// The tensors whose names begin with `prefix`, without it.
+std::map<std::string, at::Tensor> tensors_under(const SafetensorsFile& file, const std::string& prefix);
 /// The checksum that the file carries, "" for none: what tells one checkpoint from another.
 std::string checkpoint_checksum(const SafetensorsFile& file);
 /// A checkpoint from a file. Errors: ValueError with the remedy for an empty, cut, damaged or foreign file,

@@ -69,6 +69,10 @@ void TrainConfig::fields(OptionVisitor& v) {
   v.table("optimizer", optimizer, "part of the optimizers catalogue");
   v.table("schedule", schedule, "learning rate over the run");
   v.table("clip", clip, "limits of the gradients' norms: {router = 1.0}");
+  v.real(
+      "average", average,
+      "decay of an average of the weights over the steps, which is evaluated and kept as the best; 0: none",
+      0, 1);
   v.table("augment", augment, "padding for random crops, flips");
   v.integer("epochs", epochs, "passes over the training examples, where no budget stands in their place", 1,
             1 << 20);
@@ -121,6 +125,7 @@ Json TrainConfig::document() const {
   for (const char* later : {"budget", "start"}) {
     if (json.at(later).empty()) json.erase(later);
   }
+  if (average == 0) json.erase("average");
   return json;
 }
 

@@ -14,6 +14,8 @@ struct TrainConfig : OptionSet {
   std::string task = R"({"part":"image_classification"})";
   std::string network = "{}", objective = R"({"part":"trades"})", optimizer = R"({"part":"sgd"})",
               schedule = "{}", augment = "{}";
+  double average =
+      0;  ///< decay of the weights' average that is evaluated and saved; 0: the weights themselves
   std::string clip = "{}";  ///< limits of the gradients' norms (ClipOptions)
   int64_t epochs = 10, batch = 128;
   int64_t checkpoint_steps = 0;  ///< also between epochs, every so many steps; 0: after each epoch only

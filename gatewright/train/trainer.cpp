@@ -34,6 +34,8 @@ Optimizer::Context parameters_of(const Model& model, const std::vector<at::Tenso
   return context;
 }
 
+constexpr const char* kAverage = "average/";  // prefix of the averages in a checkpoint
+
 template <class T>
 T parsed(const char* part, const std::string& json) {
   T options;
@@ -217,7 +219,11 @@ void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
            "into another directory",
            shown(last), kBestCheckpoint);
   const bool goes_on = options.resume && has_last;
-  if (goes_on) at_ = unpack_checkpoint(*model_, experts_.get(), router_.get(), load_checkpoint(last), last);
+  SafetensorsFile file;
+  if (goes_on) {
+    file = load_checkpoint(last);
+    at_ = unpack_checkpoint(*model_, experts_.get(), router_.get(), file, last);
+  }
   const Json kept = std::exchange(at_.kept, Json());
   const auto kept_of = [&](const char* whose) {
     return kept.is_object() && kept.contains(whose) ? kept[whose] : Json();
@@ -225,7 +231,10 @@ void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
   if (goes_on) check_routes(options.directory, kept_of("recording"));
   if (options.resume) observer.on_resume(at_.step, kept_of("observer"));
   open_taps(options, observer, goes_on);
-  if (!goes_on) load_start(), save(last, observer);  // an unwritable place is found before an hour's work
+  if (!goes_on) load_start();
+  if (config_.average > 0) average_.emplace(*model_, config_.average);
+  if (goes_on && average_) average_->load_state(tensors_under(file, kAverage));
+  if (!goes_on) save(last, observer);  // an unwritable place is found before an hour's work
 }
 
 void Trainer::open_taps(const RunOptions& options, TrainObserver& observer, bool goes_on) {
@@ -289,6 +298,7 @@ void Trainer::step(TrainObserver& observer) {
   try {
     report = objective_->step(context);
     model_->end_step();
+    if (average_) average_->update(at_.step + 1);
   } catch (const NumericError& error) {
     stopped(error);
   }
@@ -325,18 +335,21 @@ double Trainer::validate(TrainObserver& observer) {
 }
 
 void Trainer::end_epoch(const std::string& directory, TrainObserver& observer) {
-  double score = 0;
-  try {
-    score = validate(observer);
-  } catch (const NumericError& error) {
-    stopped(error);
+  {
+    const WeightAverage::Scope averaged(average());
+    double score = 0;
+    try {
+      score = validate(observer);
+    } catch (const NumericError& error) {
+      stopped(error);
+    }
+    at_.batch = 0;
+    ++at_.epoch;
+    const bool better = score > at_.best;
+    if (better) at_.best = score;
+    // Best before last: cut between the two, a resumed run repeats the epoch and writes the same best again.
+    if (better) save(directory + "/" + kBestCheckpoint, observer);
   }
-  at_.batch = 0;
-  ++at_.epoch;
-  const bool better = score > at_.best;
-  if (better) at_.best = score;
-  // Best before last: cut between the two, a resumed run repeats the epoch and writes the same best again.
-  if (better) save(directory + "/" + kBestCheckpoint, observer);
   save(directory + "/" + kLastCheckpoint, observer);
 }
 
@@ -352,7 +365,12 @@ void Trainer::save(const std::string& path, TrainObserver& observer) const {
   auto at = at_;
   at.seconds = used_seconds();
   at.kept = Json{{"observer", observer.kept()}, {"recording", route_marks(routes_)}};
-  save_safetensors(path, pack_checkpoint(*model_, experts_.get(), router_.get(), at, config_json()));
+  auto file = pack_checkpoint(*model_, experts_.get(), router_.get(), at, config_json());
+  if (average_) {
+    for (const auto& [name, tensor] : average_->state()) file.tensors[kAverage + name] = tensor;
+    seal_checkpoint(file);
+  }
+  save_safetensors(path, file);
 }
 
 void Trainer::interrupt(const std::string& directory, TrainObserver& observer) {

@@ -9,6 +9,7 @@
 #include "gatewright/train/objective.h"
 #include "gatewright/train/route_recording.h"
 #include "gatewright/train/task.h"
+#include "gatewright/train/weight_average.h"
 
 namespace gw::inline train {
 
@@ -51,7 +52,8 @@ class Trainer {
     const std::atomic<bool>* stop = nullptr;  ///< set by a signal handler: save, then throw Interrupted
     std::function<double()> now_s = {};       ///< a steady clock; a budget in seconds needs it, nothing else
   };
-  /// Trains to the end of the epochs or the budget. Afterwards the model holds the best checkpoint's weights.
+  /// Trains to the end of the epochs or the budget. Afterwards the model holds the best checkpoint's weights,
+  /// averaged ones if the config asks for an average.
   /// A run that was cut before its first checkpoint is resumed from the start.
   /// Errors: ValueError for weights to start from that do not fit the model, naming tensors and both shapes;
   ///         NumericError naming the step when a loss, gradient, answer or weight is not finite (the last
@@ -84,6 +86,7 @@ class Trainer {
   int64_t steps_of_budget() const;
   double used_seconds() const { return at_.seconds + (clock_ ? clock_() - began_s_ : 0); }
   bool spent() const;
+  const WeightAverage* average() const { return average_ ? &*average_ : nullptr; }
   void open_taps(const RunOptions& options, TrainObserver& observer, bool goes_on);
   RouteFrame frame(RoutePhase phase, const Batch& batch) const;
   [[noreturn]] void stopped(const NumericError& error) const;
@@ -100,7 +103,8 @@ class Trainer {
   std::shared_ptr<Optimizer> experts_, router_;
   std::shared_ptr<Loader> loader_;
   Progressed at_;
-  int64_t steps_total_ = 0;  ///< 0: a budget in seconds
+  std::optional<WeightAverage> average_;  ///< from the first step on, where the config wants one
+  int64_t steps_total_ = 0;               ///< 0: a budget in seconds
   std::function<double()> clock_;
   double began_s_ = 0;
   RouteTaps routes_;

@@ -14,7 +14,7 @@ class Bottleneck : public torch::nn::Module {
   Bottleneck(int64_t in, int64_t growth, const ZooContext& context, const std::string& name) {
     const int64_t experts = context.shape.experts;
     const ConvNormShape squeeze{in, 4 * growth, 1, 1, experts}, grow{4 * growth, growth, 3, 1, experts};
-    norm_ = register_module("norm", std::make_shared<BucketNorm>(in));
+    norm_ = register_module("norm", std::make_shared<BucketNorm>(in, context));
     conv1_ = register_module("conv1", std::make_shared<RoutedConvNorm>(squeeze, context, name + ".conv1"));
     conv2_ = register_module("conv2", std::make_shared<RoutedConv>(grow, context, name + ".conv2"));
   }
@@ -33,7 +33,7 @@ class Bottleneck : public torch::nn::Module {
 class Transition : public torch::nn::Module {
  public:
   Transition(int64_t in, int64_t out, const ZooContext& context, const std::string& name) {
-    norm_ = register_module("norm", std::make_shared<BucketNorm>(in));
+    norm_ = register_module("norm", std::make_shared<BucketNorm>(in, context));
     conv_ = register_module("conv",
                             std::make_shared<RoutedConv>(ConvNormShape{in, out, 1}, context, name + ".conv"));
   }
@@ -91,9 +91,9 @@ class DenseNetBc : public Backbone {
         layers_.push_back(register_module(name, std::make_shared<Bottleneck>(width, growth, context, name)));
       }
     }
-    norm_ = register_module("norm", std::make_shared<BucketNorm>(width));
-    head_ =
-        register_module("head", std::make_shared<Head>(width, shape.classes, context.init().fork("head")));
+    norm_ = register_module("norm", std::make_shared<BucketNorm>(width, context));
+    head_ = register_module(
+        "head", std::make_shared<Head>(width, shape.classes, context, context.init().fork("head")));
   }
 
   at::Tensor forward(const BucketedBatch& images) override {
@@ -103,7 +103,7 @@ class DenseNetBc : public Backbone {
       if (i > 0 && i % per_block == 0) x = transitions_[i / per_block - 1]->forward(x);
       x = layers_[i]->forward(x);
     }
-    return head_->forward(pooled(norm_->forward(x)));
+    return head_->forward(pooled(norm_->forward(x)), x);
   }
 
  private:

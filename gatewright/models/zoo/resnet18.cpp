@@ -66,13 +66,14 @@ class ResNet18 : public Backbone {
         in = out;
       }
     }
-    head_ = register_module("head", std::make_shared<Head>(in, shape.classes, context.init().fork("head")));
+    head_ = register_module("head",
+                            std::make_shared<Head>(in, shape.classes, context, context.init().fork("head")));
   }
 
   at::Tensor forward(const BucketedBatch& images) override {
     auto x = stem_->forward(images);
     for (auto& block : blocks_) x = block->forward(x);
-    return head_->forward(pooled(x));
+    return head_->forward(pooled(x), x);
   }
 
  private:

@@ -36,14 +36,16 @@ class SmallCnn : public Backbone {
     conv3_ =
         register_module("conv3", std::make_shared<RoutedConvNorm>(
                                      ops::ConvNormShape{two, two, 3, 1, shape.experts}, context, "conv3"));
-    head_ = register_module("head", std::make_shared<Head>(two, shape.classes, context.init().fork("head")));
+    head_ = register_module("head",
+                            std::make_shared<Head>(two, shape.classes, context, context.init().fork("head")));
   }
 
   at::Tensor forward(const BucketedBatch& images) override {
     auto x = max_pool(stem_->forward(images), 2);
     x = max_pool(conv1_->forward(x), 2);
     x = max_pool(conv2_->forward(x), 2);
-    return head_->forward(pooled(conv3_->forward(x)));
+    x = conv3_->forward(x);
+    return head_->forward(pooled(x), x);
   }
 
  private:

@@ -47,9 +47,10 @@ class Vgg16Bn : public Backbone {
       ends_.push_back(convs_.size());
     }
     const Rng rng = context.init().fork("head");
-    head1_ = register_module("head1", std::make_shared<Head>(in * kPooled * kPooled, kHidden, rng.fork("1")));
-    head2_ = register_module("head2", std::make_shared<Head>(kHidden, kHidden, rng.fork("2")));
-    head3_ = register_module("head3", std::make_shared<Head>(kHidden, shape.classes, rng.fork("3")));
+    head1_ = register_module("head1",
+                             std::make_shared<Head>(in * kPooled * kPooled, kHidden, context, rng.fork("1")));
+    head2_ = register_module("head2", std::make_shared<Head>(kHidden, kHidden, context, rng.fork("2")));
+    head3_ = register_module("head3", std::make_shared<Head>(kHidden, shape.classes, context, rng.fork("3")));
   }
 
   at::Tensor forward(const BucketedBatch& images) override {
@@ -59,8 +60,8 @@ class Vgg16Bn : public Backbone {
       for (; i < end; ++i) x = convs_[i]->forward(x);
       x = max_pool(x, 2, /*ceil=*/true);
     }
-    const auto hidden = head2_->forward(head1_->forward(pooled(x, kPooled)).relu()).relu();
-    return head3_->forward(hidden);
+    const auto hidden = head2_->forward(head1_->forward(pooled(x, kPooled), x).relu(), x).relu();
+    return head3_->forward(hidden, x);
   }
 
  private:

@@ -16,7 +16,7 @@ class PreActivationBlock : public torch::nn::Module {
   PreActivationBlock(int64_t in, int64_t out, int64_t stride, const ZooContext& context,
                      const std::string& name) {
     const int64_t experts = context.shape.experts;
-    norm_ = register_module("norm", std::make_shared<BucketNorm>(in));
+    norm_ = register_module("norm", std::make_shared<BucketNorm>(in, context));
     conv1_ =
         register_module("conv1", std::make_shared<RoutedConvNorm>(ConvNormShape{in, out, 3, stride, experts},
                                                                   context, name + ".conv1"));
@@ -79,14 +79,15 @@ class WideResNet : public Backbone {
         in = out;
       }
     }
-    norm_ = register_module("norm", std::make_shared<BucketNorm>(in));
-    head_ = register_module("head", std::make_shared<Head>(in, shape.classes, context.init().fork("head")));
+    norm_ = register_module("norm", std::make_shared<BucketNorm>(in, context));
+    head_ = register_module("head",
+                            std::make_shared<Head>(in, shape.classes, context, context.init().fork("head")));
   }
 
   at::Tensor forward(const BucketedBatch& images) override {
     auto x = stem_->forward(images);
     for (auto& block : blocks_) x = block->forward(x);
-    return head_->forward(pooled(norm_->forward(x)));
+    return head_->forward(pooled(norm_->forward(x)), x);
   }
 
  private:

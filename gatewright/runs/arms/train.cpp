@@ -1,6 +1,9 @@
+#include <algorithm>
+#include <iterator>
+
 #include "gatewright/base/check.h"
 #include "gatewright/base/shown.h"
-#include "gatewright/runs/arm.h"
+#include "gatewright/runs/group_source.h"
 #include "gatewright/runs/training_run.h"
 
 namespace gw::inline runs {
@@ -31,9 +34,10 @@ ResultColumn measure_column(const std::string& name) {
 
 /// A training: leaves its best checkpoint and what it measures on the test examples.
 /// From another training (`from`) it starts at the weights of that one's best checkpoint, with a fresh
-/// optimizer; otherwise at weights that the seed draws.
-/// Errors: ValueError for more than one arm to start from, for one that is no training, and for weights that
-///         do not fit, naming tensors and both shapes.
+/// optimizer; otherwise at weights that the seed draws. From an arm that leaves groups of labels it takes
+/// them as its objective's groups = "from". Errors: ValueError for more than one arm of a kind to start from,
+/// for one that is neither, for groups that
+///         nobody gives or nobody wants, and for weights that do not fit, naming tensors and both shapes.
 class TrainArm : public Arm {
  public:
   static constexpr const char* kSummary = "a training and its evaluation; may start from another's weights";
@@ -42,8 +46,18 @@ class TrainArm : public Arm {
 
   TrainArm(const Options& config, const Context&) : config_(config) {}
 
-  void validate(const std::vector<const Arm*>& from) const override {
-    check_config(config_);
+  void validate(const std::vector<const Arm*>& all) const override {
+    const auto groups =
+        std::count_if(all.begin(), all.end(), [](const Arm* arm) { return gives_groups(*arm); });
+    GW_CHECK(groups == (wants_groups(config_) ? 1 : 0),
+             "arms/train: expected groups = \"from\" in the objective of arm \"{}\" and one arm that leaves "
+             "groups in \"from\", or neither, got {} such arms; kind = \"label_groups\" makes one",
+             config_.arm, groups);
+    const auto config = with_stand_in_groups(config_);
+    check_config(config);
+    std::vector<const Arm*> from;
+    std::copy_if(all.begin(), all.end(), std::back_inserter(from),
+                 [](const Arm* arm) { return !gives_groups(*arm); });
     if (from.empty()) return;
     GW_CHECK(from.size() == 1, "arms/train: expected one arm for arm \"{}\" to start from, got {}",
              config_.arm, from.size());
@@ -54,16 +68,22 @@ class TrainArm : public Arm {
     GW_CHECK(Json::parse(config_.start).empty(),
              "arms/train: expected \"from\" or a checkpoint under \"start\" for arm \"{}\", got both",
              config_.arm);
-    check_start(config_, source->config_, "arm \"" + source->config_.arm + "\"");
+    check_start(config, source->config_, "arm \"" + source->config_.arm + "\"");
   }
 
   ArmResult run(const ArmRun& run, const std::vector<Artefact>& from) const override {
     auto config = config_;
-    if (!from.empty()) config.start = Json{{"checkpoint", from[0].directory + "/" + kBestCheckpoint}}.dump();
+    for (const auto& source : from) {
+      if (const auto groups = read_groups(source.directory)) {
+        config = with_groups(config, *groups);
+      } else {
+        config.start = Json{{"checkpoint", source.directory + "/" + kBestCheckpoint}}.dump();
+      }
+    }
     return run_training(noting_start(config), run);
   }
 
-  LeftNames leaves() const override { return training_names(config_); }
+  LeftNames leaves() const override { return training_names(with_stand_in_groups(config_)); }
 
   ResultTable shown() const override {
     if (trains_images(config_)) return image_table();

@@ -1,0 +1,163 @@
+#include "gatewright/train/robust/label_groups.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "gatewright/base/check.h"
+#include "gatewright/base/shown.h"
+#include "gatewright/runs/group_source.h"
+#include "gatewright/runs/progress.h"
+#include "gatewright/train/robust/attack.h"
+#include "gatewright/train/robust/confusion.h"
+#include "gatewright/train/robust/threat_model.h"
+#include "gatewright/train/trainer.h"
+
+namespace gw::inline runs {
+namespace {
+
+double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
+
+/// The share of the confusions that stay inside a group.
+double kept_within(const at::Tensor& confusion, const at::Tensor& group) {
+  const auto wrong = confusion - confusion.diag().diag();
+  const auto together = group.unsqueeze(0).eq(group.unsqueeze(1));
+  return share(wrong.masked_select(together).sum().item<double>(), wrong.sum().item<double>());
+}
+
+ValueTable confusion_table(const at::Tensor& confusion, const std::vector<std::string>& names) {
+  ValueTable table{"label", names, names, {}};
+  for (int64_t i = 0; i < confusion.size(0); ++i) {
+    const auto row = confusion[i].contiguous();
+    table.values.emplace_back(row.data_ptr<double>(), row.data_ptr<double>() + row.numel());
+  }
+  return table;
+}
+
+/// Groups of labels for the experts of a mixture, from what a trained network confuses under attack: the
+/// network of another arm (`from`), its held-out training images. A training that starts from this arm has
+/// them as groups = "from".
+/// Leaves the tables "confusion" (images of each label, by the answer under attack) and "label_groups", and
+/// of the metrics robust_accuracy, kept_within (share of the confusions inside a group) and
+/// kept_within_modulo (the same of labels modulo the number of groups). Errors: ValueError for anything but
+/// one training of images to start from, for what the attack or
+///         group_by_confusion refuses, and for a source without held-out images.
+/// Cost:   nothing is kept of an interrupted run: it starts again.
+class LabelGroupsArm : public Arm {
+ public:
+  static constexpr const char* kSummary = "groups of labels that a trained network confuses under attack";
+  static constexpr const char* kSource = "";
+  struct Grouping : OptionSet {
+    int64_t count = 2, slack = 1;
+    std::string attack = R"({"part":"pgd"})";
+    void fields(OptionVisitor& v) override {
+      v.integer("count", count, "groups, one for each expert", 2, 1024);
+      v.integer("slack", slack, "labels that a group may have above or below its even share", 0, 1 << 20);
+      v.table("attack", attack, "part of the attacks catalogue");
+    }
+  };
+  /// What a training has is read and left aside, so that a recipe's defaults may stand.
+  struct Options : TrainConfig {
+    std::string label_groups = "{}";
+    void fields(OptionVisitor& v) override {
+      TrainConfig::fields(v);
+      v.table("label_groups", label_groups, "how many groups, how even, and the attack");
+    }
+  };
+
+  LabelGroupsArm(const Options& options, const Context&) : options_(options) {
+    parse_options("arms/label_groups", Json::parse(options.label_groups), grouping_);
+  }
+
+  void validate(const std::vector<const Arm*>& from) const override {
+    GW_CHECK(
+        from.size() == 1,
+        "arms/label_groups: expected one training for arm \"{}\" to start from, got {} arms; set \"from\"",
+        options_.arm, from.size());
+    const auto left = from[0]->leaves().metrics;
+    GW_CHECK(!gives_groups(*from[0]) && std::find(left.begin(), left.end(), "robust_accuracy") != left.end(),
+             "arms/label_groups: expected a training of images for arm \"{}\" to start from, got another arm",
+             options_.arm);
+    const double epsilon = threat_of(*make_task(options_), "arms/label_groups").epsilon;
+    make_part<Attack>("arms/label_groups attack", Json::parse(grouping_.attack), {epsilon}, 0);
+  }
+
+  ArmResult run(const ArmRun& run, const std::vector<Artefact>& from) const override {
+    const auto path = from.at(0).directory + "/" + kBestCheckpoint;
+    const auto file = load_checkpoint(path);
+    auto grouping = grouping_;
+    const Json table{{"name", options_.name},
+                     {"arm", options_.arm},
+                     {"seed", options_.seed},
+                     {"label_groups", write_options(grouping)},
+                     {"start", {{"crc32c", checkpoint_checksum(file)}}}};
+    ArmResult result{options_.arm, options_.seed, {}};
+    if (auto done = finished_metrics(run.directory, table)) {
+      result.metrics = std::move(*done), result.tables = read_results(run.directory).tables;
+      return result;
+    }
+    RunDirectory directory(
+        run.directory, table,
+        {.resume = run.resume, .tensorboard = false, .wall_time_s = run.wall_time_s, .may_differ = {}});
+    note_origin(directory, run.about);
+    const auto source =
+        read_config("run " + from[0].directory, read_json(from[0].directory + "/" + kRecipeFile));
+    Trainer trained(source);
+    load_model(trained.model(), file, path);
+    group(trained, run, result);
+    directory.write_json(kResultsFile, to_json(Results{{}, result.tables}));
+    directory.write_json(kSummaryFile, {{"config", table}, {"metrics", result.metrics}});
+    return result;
+  }
+
+  LeftNames leaves() const override {
+    return {{"robust_accuracy", "kept_within", "kept_within_modulo"}, {}, {"confusion", kGroupsTable}};
+  }
+
+  ResultTable shown() const override {
+    using Shown = ResultColumn::Shown;
+    return {{{"attacked %", "robust_accuracy", Shown::kPercent},
+             {"confusions kept within groups %", "kept_within", Shown::kPercent},
+             {"by labels modulo E %", "kept_within_modulo", Shown::kPercent}}};
+  }
+
+ private:
+  void group(Trainer& trained, const ArmRun& run, ArmResult& result) const {
+    GW_CHECK(trained.validation().size() > 0,
+             "arms/label_groups: expected held-out images of the training, got none; set validation there");
+    std::optional<Progress> progress;
+    const auto tick = [&](int64_t done, int64_t total) {
+      if (run.stop != nullptr && run.stop->load()) throw Interrupted("interrupted while looking for groups");
+      if (run.progress == nullptr) return;
+      if (!progress) {
+        auto how = progress_for(run.progress, run.now_s);
+        how.label = options_.arm, how.unit = "images";
+        progress.emplace(total, how, 0);
+      }
+      progress->update(done);
+    };
+    const auto confusion =
+        attacked_confusion(trained.network(), trained.validation(), Json::parse(grouping_.attack),
+                           threat_of(trained.task(), "arms/label_groups").epsilon,
+                           Rng(static_cast<uint64_t>(options_.seed)), tick);
+    const auto groups = group_by_confusion(confusion, grouping_.count, grouping_.slack);
+    const auto modulo = at::arange(confusion.size(0), at::kLong).remainder(grouping_.count);
+    result.metrics = {
+        {"robust_accuracy", share(confusion.trace().item<double>(), confusion.sum().item<double>())},
+        {"kept_within", kept_within(confusion, group_of_labels(groups))},
+        {"kept_within_modulo", kept_within(confusion, modulo)}};
+    auto names = trained.data().class_names;
+    for (auto i = static_cast<int64_t>(names.size()); i < confusion.size(0); ++i)
+      names.push_back(std::to_string(i));
+    result.tables = {{"confusion", confusion_table(confusion, names)},
+                     {kGroupsTable, groups_table(groups, names)}};
+  }
+
+  Options options_;
+  Grouping grouping_;
+};
+
+}  // namespace
+}  // namespace gw::inline runs
+
+GW_REGISTER(gw::Arm, gw::LabelGroupsArm);
