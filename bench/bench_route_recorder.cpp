@@ -133,14 +133,16 @@ bool adv_moe(const Arguments& a, const std::string& routing) {
   o.gate = routing == "image" ? R"({"part":"cnn","arch":"small"})" : R"({"part":"pooled_linear"})";
   gw::Network network(o, 1, 28, 28, 10);
   const bool apart = routing == "image";
-  const auto objective =
-      gw::make_part<gw::Objective>(apart ? "adv_moe" : "trades", gw::Json::object(), {0.1});
+  gw::TrainConfig config;
+  config.task = R"({"part":"image_classification","epsilon":0.1})";
+  const auto task = gw::make_task(config);
+  const auto objective = gw::make_part<gw::Objective>(apart ? "adv_moe" : "trades", gw::Json::object(),
+                                                      gw::Objective::Context{*task});
   const auto experts = sgd(apart ? network.backbone_parameters() : network.parameters());
   const auto router = apart ? sgd(network.router_parameters()) : nullptr;
   Watched watched("training_" + routing, false);
   auto batch = network.example(128, gw::Rng(1));
   batch.fields["label"] = at::arange(128).remainder(10);
-  const auto task = gw::make_task(gw::TrainConfig());
   const auto step = [&](int64_t n) {
     network.train();
     gw::StepContext c{network, *task, batch, *experts, router.get(), 1e-3, gw::Rng(static_cast<uint64_t>(n))};

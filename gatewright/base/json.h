@@ -38,6 +38,14 @@ class Json {
   class Items;
 
   Json() = default;
+  Json(const Json&) = default;
+  Json(Json&&) noexcept = default;
+  ~Json() = default;
+  /// By value: what is assigned may be a part of this document.
+  Json& operator=(Json other) noexcept {
+    value_.swap(other.value_);
+    return *this;
+  }
   Json(std::nullptr_t) {}
   template <class T>
   requires std::is_arithmetic_v<T> Json(T value) {

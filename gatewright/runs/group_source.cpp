@@ -34,10 +34,11 @@ TrainConfig with_stand_in_groups(const TrainConfig& config) {
   if (!wants_groups(config)) return config;
   const auto network = Json::parse(config.network);
   const auto experts = network.find("experts");
-  const bool counted =
-      experts != network.end() && experts->is_number_integer() && *experts > 0 && *experts <= 1024;
+  const int64_t given =
+      experts != network.end() && experts->is_number_integer() ? experts->get<int64_t>() : 0;
+  const bool counted = given > 0 && given <= 1024;
   LabelGroups groups;
-  for (int64_t e = 0; e < (counted ? experts->get<int64_t>() : 1); ++e) groups.push_back({e});
+  for (int64_t e = 0; e < (counted ? given : 1); ++e) groups.push_back({e});
   return with_groups(config, groups);
 }
 

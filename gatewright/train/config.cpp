@@ -89,7 +89,7 @@ void parse_options(const std::string& part, const Json& values, TrainConfig& con
   if (values.is_object()) {
     const auto task = task_name(values);
     for (const auto& [option, tasks] : options_of_tasks(values)) {
-      const auto value = values[option].dump_REPL().substr(0, 40);
+      const auto value = dump_json(values[option]).substr(0, 40);
       GW_CHECK(
           !holds(tasks, task),
           "{}: expected \"{}\" among the options of the task, got it beside them; write task = {{ part = "
@@ -107,7 +107,10 @@ Json current_document(Json document) {
   const auto task = task_name(document);
   auto table = task_table(document);
   for (const auto& [option, tasks] : options_of_tasks(document)) {
-    if (holds(tasks, task)) table.emplace(option, document[option]), document["task"] = table;
+    if (holds(tasks, task)) {
+      if (!table.contains(option)) table[option] = document[option];
+      document["task"] = table;
+    }
     document.erase(option);
   }
   return document;

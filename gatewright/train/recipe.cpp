@@ -177,7 +177,8 @@ std::string Recipe::kind(const std::string& arm) const {
 std::vector<std::string> Recipe::sources(const std::string& arm) const {
   const auto& all = document.at("arms");
   const auto from = entry(all, "arm", arm).value("from", Json::array());
-  const auto found = from.is_string() ? std::vector<std::string>{from.text()} : from.get<std::vector<std::string>>();
+  const auto found =
+      from.is_string() ? std::vector<std::string>{from.text()} : from.get<std::vector<std::string>>();
   for (const auto& source : found) entry(all, "arm", source);
   return found;
 }

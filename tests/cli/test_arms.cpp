@@ -10,6 +10,7 @@
 namespace {
 
 namespace fs = std::filesystem;
+using gw::Json;
 using gw::test::cli;
 using gw::test::expect;
 using gw::test::read_file;

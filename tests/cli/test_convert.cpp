@@ -9,6 +9,7 @@
 
 namespace {
 
+using gw::Json;
 using namespace gw::test;
 
 struct Trained {

@@ -12,6 +12,7 @@
 #include "gatewright/base/json.h"
 #include "tests/cli/shell.h"
 
+using gw::Json;
 using gw::test::cli;
 using gw::test::expect;
 

@@ -11,7 +11,7 @@
 namespace {
 
 namespace fs = std::filesystem;
-using Json;
+using gw::Json;
 using gw::test::cli;
 using gw::test::expect;
 using gw::test::read_file;
@@ -41,11 +41,11 @@ const Scratch& runs() {
   return scratch;
 }
 
-json shown(const std::string& arguments) {
+Json shown(const std::string& arguments) {
   const auto answer =
       cli("inspect --json " + arguments + " 2> /dev/null");  // progress goes to standard error
   EXPECT_EQ(answer.code, 0) << answer.text;
-  return json::parsed(answer.text).value_or(json());
+  return Json::parsed(answer.text).value_or(Json());
 }
 
 }  // namespace
@@ -74,7 +74,7 @@ TEST(Inspect, ShowsARecordedRun) {
   EXPECT_EQ(rows, 20);
   // The evaluation counted the same images on its own.
   EXPECT_EQ(layer["affinity"]["test"]["clean"],
-            json::parse(read_file(runs() / "first/evaluation.json"))["affinity"]["clean"]);
+            Json::parse(read_file(runs() / "first/evaluation.json"))["affinity"]["clean"]);
   const auto text = cli("inspect " + (runs() / "first"));
   for (const char* part : {"dropped", "dead", "train, attacked", "test, clean", "flips %", "router, % of"})
     expect(text, 0, part);

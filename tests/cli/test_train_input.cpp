@@ -12,6 +12,7 @@
 #include "tests/runs/scratch.h"
 
 namespace fs = std::filesystem;
+using gw::Json;
 using namespace gw::test;
 
 namespace {

@@ -18,6 +18,7 @@
 namespace {
 
 using namespace gw::likelihood;
+using gw::Json;
 using gw::test::for_each_golden;
 using gw::test::GoldenCase;
 

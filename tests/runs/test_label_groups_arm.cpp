@@ -22,7 +22,7 @@ schedule = { lr = 0.05 }
 epochs = 1
 batch = 16
 validation = 0.25
-validation_steps = 1
+task = { part = "image_classification", validation_steps = 1 }
 [sizes.tiny]
 [arms.dense]
 [arms.find]

@@ -207,7 +207,7 @@ LabelGroups read_label_groups(const std::string& part, const Json& groups) {
              out.size());
     auto& labels = out.emplace_back();
     for (const auto& label : group) {
-      GW_CHECK(label.is_number_integer() && label >= 0 && label < (1 << 20),
+      GW_CHECK(label.is_number_integer() && label.get<int64_t>() >= 0 && label.get<int64_t>() < (1 << 20),
                "{}: expected labels of at least 0, got {} in group {}", part, label.dump().substr(0, 40),
                out.size() - 1);
       labels.push_back(label.get<int64_t>()), all.push_back(labels.back());

@@ -6,9 +6,9 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/ops/frozen.h"
-#include "gatewright/ops/random.h"
 #include "gatewright/train/objective.h"
 #include "gatewright/train/robust/label_groups.h"
+#include "gatewright/train/robust/strays.h"
 #include "gatewright/train/robust/threat_model.h"
 #include "gatewright/train/robust/trades.h"
 
@@ -104,28 +104,10 @@ class AdvMoe : public Objective {
   }
 
  private:
-  /// Scores that send a share of the images to another expert: the chosen score and another's change places,
-  /// and that gains 1, because equal scores would change nothing.
-  at::Tensor with_strays(const StepContext& c, const at::Tensor& scores) const {
-    if (options_.strays == 0) return scores;
-    const int64_t images = scores.size(0), experts = scores.size(1);
-    const Rng rng = c.rng.fork("strays");
-    const auto strays = ops::uniform(rng.fork("who"), {images}, 0, 1).lt(options_.strays);
-    const auto by =
-        ops::uniform(rng.fork("where"), {images}, 1, static_cast<double>(experts)).floor().to(at::kLong);
-    const auto from = scores.argmax(1), to = at::remainder(from + by.clamp_max(experts - 1), experts);
-    const auto other = at::where(strays, to, from);
-    const auto rows = at::arange(images, at::kLong);
-    auto order = at::arange(experts, at::kLong).repeat({images, 1});
-    order.index_put_({rows, from}, other).index_put_({rows, other}, from);
-    const auto gain = at::one_hot(other, experts) * strays.unsqueeze(1);
-    return scores.gather(1, order) + gain.to(scores.scalar_type());
-  }
-
   void expert_step(StepContext& c, const at::Tensor& clean_scores, StepReport& report) {
     const auto& y = c.batch.at("label");
     const bool fixed = options_.expert_attack == "pathway";
-    const auto scores = with_strays(c, clean_scores);
+    const auto scores = with_strays(clean_scores, options_.strays, c.rng.fork("strays"));
     auto search = c.pass(c.rng.fork("expert_attack"));
     if (fixed) search.scores = scores, search.record_router = false;
     const auto adversarial = trades_images(c.network(), c.batch.at("image"), fixed ? at::Tensor() : scores,
