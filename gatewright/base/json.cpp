@@ -214,7 +214,8 @@ std::ostream& operator<<(std::ostream& out, const Json& value) { return out << d
 bool operator==(const Json& a, const Json& b) {
   if (a.is_number() && b.is_number() && a.value_.index() != b.value_.index()) {
     if (a.is_number_float() || b.is_number_float()) return a.real() == b.real();
-    return a.natural() == b.natural() && (a.integer() < 0) == (b.integer() < 0);
+    const Json& with_sign = std::holds_alternative<int64_t>(a.value_) ? a : b;
+    return with_sign.integer() >= 0 && a.natural() == b.natural();  // one of them has no sign
   }
   return a.value_ == b.value_;
 }

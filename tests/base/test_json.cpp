@@ -70,8 +70,9 @@ TEST(Json, ValuesOfAnotherTypeAreRefusedByName) {
 
 TEST(Json, LoopsOverKeysAndPlaces) {
   std::string seen;
-  for (const auto& [key, value] : Json{{"b", 2}, {"a", 1}}.items()) seen += key + value.dump();
-  for (const auto& [place, value] : Json{"x", "y"}.items()) seen += place + value.text();
+  const Json object{{"b", 2}, {"a", 1}}, list{"x", "y"};
+  for (const auto& [key, value] : object.items()) seen += key + value.dump();
+  for (const auto& [place, value] : list.items()) seen += place + value.text();
   EXPECT_EQ(seen, "a1b20x1y");
   int64_t sum = 0;
   for (const auto& value : Json{1, 2, 3}) sum += value.get<int64_t>();

@@ -78,7 +78,8 @@ TEST_P(Draws, InputsWithoutAStreamDrawAnewToo) {
 
 std::vector<std::string> choices() {
   std::vector<std::string> out;
-  for (const auto& item : drawing().items()) out.push_back(item.key());
+  const auto all = drawing();
+  for (const auto& item : all.items()) out.push_back(item.key());
   return out;
 }
 const auto kName = [](const auto& choice) { return choice.param; };

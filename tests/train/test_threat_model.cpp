@@ -52,7 +52,8 @@ TEST(ThreatModel, TheRadiusOfTheRecipeIsTrainedAndMeasured) {
       EXPECT_EQ(tested.metrics.at("robust_accuracy"), tested.metrics.at("clean_accuracy"));
       EXPECT_EQ(recording.records.back().at("robust_accuracy"),
                 recording.records.back().at("clean_accuracy"));
-      for (const auto& sample : trainer.samples().at("samples"))
+      const auto shown = trainer.samples();
+      for (const auto& sample : shown.at("samples"))
         EXPECT_EQ(sample.at("clean"), sample.at("attacked"));
     }
     return recording.records.at(0).at("loss").get<double>();
