@@ -9,6 +9,9 @@ import sys
 
 from floors import FLOORS, HOME, INCLUDE, REGISTER, SUFFIXES, TOP, catalogue_folders, floor_of, is_part, read_lines, report, sources
 
+# Headers for source files of the tree, which are not installed (cmake/install.cmake), may bring these libraries; others may not.
+OWN_LIBRARY = re.compile(r'^\s*#\s*include\s*(<(fmt|nlohmann)/|"gatewright/base/check\.h")')
+NOT_INSTALLED = ("gatewright/base/check.h", "gatewright/runs/document_reader.h")
 TENSOR_HEADER = re.compile(r"^\s*#\s*include\s*<(ATen|c10|torch)/")
 
 
@@ -32,6 +35,8 @@ def include_problems(root, path, lines, folders):
     for number, line in enumerate(lines, 1):
         if floor_of(path) in ("base", "kernels") and TENSOR_HEADER.match(line):
             yield f"{path}:{number}: floor {floor_of(path)} knows no tensors: {line.strip()}"
+        if path.suffix == ".h" and floor_of(path) in FLOORS and str(path) not in NOT_INSTALLED and OWN_LIBRARY.match(line):
+            yield f"{path}:{number}: an installed header brings neither fmt nor nlohmann: {line.strip()}; include it in the source file"
         found = INCLUDE.match(line)
         if not found:
             continue

@@ -98,6 +98,12 @@ class Floors(Tree):
         self.write("gatewright/kernels/bad.cpp", "#include <ATen/ATen.h>\n")
         self.refuses(check_floors, "gatewright/kernels/bad.cpp:1", "no tensors")
 
+    def test_an_installed_header_that_brings_fmt(self):
+        self.write("gatewright/base/check.h", "#pragma once\n#include <fmt/format.h>\n")
+        for line in ("#include <fmt/format.h>", "#include <nlohmann/json.hpp>", '#include "gatewright/base/check.h"'):
+            self.write("gatewright/routing/bad.h", f"#pragma once\n{line}\n")
+            self.refuses(check_floors, "gatewright/routing/bad.h:2", "neither fmt nor nlohmann")
+
     def test_part_includes_part(self):
         self.write("gatewright/routing/gates/other.cpp", '#include "gatewright/routing/gates/linear.cpp"\n' + GOOD_PART)
         self.refuses(check_floors, "gatewright/routing/gates/other.cpp:1", "includes another part")
