@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "gatewright/base/error.h"
+#include "gatewright/ops/activation.h"
 #include "gatewright/ops/expert_norm.h"
 #include "gatewright/ops/init.h"
 #include "gatewright/ops/random.h"
@@ -132,6 +133,10 @@ BucketedBatch max_pool(const BucketedBatch& batch, int64_t size, bool ceil) {
   return each_bucket(batch, [&](const at::Tensor& x) {
     return at::max_pool2d(x, {size, size}, {size, size}, {0, 0}, {1, 1}, ceil);
   });
+}
+
+BucketedBatch activated(const BucketedBatch& batch, const ops::ActivationFunction& function) {
+  return each_bucket(batch, [&](const at::Tensor& x) { return ops::activation(x, function); });
 }
 
 BucketedBatch average_pool(const BucketedBatch& batch, int64_t size) {

@@ -4,6 +4,7 @@
 
 #include "gatewright/mixture/buckets.h"
 #include "gatewright/models/routing_context.h"
+#include "gatewright/ops/activation_function.h"
 
 namespace gw::inline models {
 
@@ -64,6 +65,8 @@ at::Tensor pooled(const BucketedBatch& batch);
 at::Tensor pooled(const BucketedBatch& batch, int64_t size);
 /// `ceil`: an incomplete window at the edge counts, so that a map never vanishes (7 → 4 → 2 → 1 → 1).
 BucketedBatch max_pool(const BucketedBatch& batch, int64_t size, bool ceil = false);
+/// An activation of the catalogue at its own parameters, part by part.
+BucketedBatch activated(const BucketedBatch& batch, const ops::ActivationFunction& function);
 BucketedBatch average_pool(const BucketedBatch& batch, int64_t size);
 BucketedBatch bucket_sum(const BucketedBatch& a, const BucketedBatch& b);
 /// Channel concatenation, part by part (DenseNet).

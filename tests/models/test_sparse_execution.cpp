@@ -193,4 +193,20 @@ TEST(Network, ScoresStayDifferentiableOnlyWhenRecorded) {
   EXPECT_TRUE(network->forward(x).plans.front().plan.weight.requires_grad());
 }
 
+// Any other than ReLU is a pass of its own: the leaky one without a leak is ReLU, and the sparse and the masked
+// execution of a smooth one agree in values and gradients.
+TEST(Network, SmallCnnTakesAnyActivation) {
+  auto o = options_for("small_cnn", 2);
+  const auto x = images(6);
+  const auto relu = network_f64(o)->forward(x).logits;
+  o.backbone_options = R"j({"activation":"leaky_relu(slope=0)"})j";
+  EXPECT_LT((network_f64(o)->forward(x).logits - relu).abs().max().item<double>(), 1e-12);
+  o.backbone_options = R"({"activation":"golu"})";
+  EXPECT_GT((network_f64(o)->forward(x).logits - relu).abs().max().item<double>(), 1e-3);
+  expect_equal(run(*network_f64(o), x, Execution::kBucketed), run(*network_f64(o), x, Execution::kMasked),
+               1e-9, 1);
+  o.backbone_options = R"({"activation":"gollu"})";
+  EXPECT_THROW(network_f64(o), gw::ValueError);
+}
+
 }  // namespace gw::test::sparse_execution_cases

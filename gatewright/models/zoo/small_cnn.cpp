@@ -8,6 +8,8 @@ namespace {
 
 /// Four convolutions for 28×28 images: shared stem, three routed layers, each stage halved by a 2×2 max pool.
 /// Shapes: [B, C, H, W] with H, W ≥ 8 → [B, classes].
+/// Activation: ReLU goes along with the batch norm; any other of the catalogue is a pass of its own over the
+///         maps, at its default parameters (none is learned here).
 /// Source: ours, for the acceptance experiment of the robust MoE-CNN (Zhang et al. 2023, arXiv 2308.10110).
 class SmallCnn : public Backbone {
  public:
@@ -15,40 +17,46 @@ class SmallCnn : public Backbone {
   static constexpr const char* kSource = "ours, after Zhang et al. 2023, arXiv 2308.10110";
   struct Options : OptionSet {
     int64_t width = 16;
+    std::string activation = "relu";
     void fields(OptionVisitor& v) override {
       v.integer("width", width, "channels of the stem; the stages have 2, 4 and 4 times as many", 1, 1024);
+      v.text("activation", activation, "after every batch norm: a name or an alias of the catalogue");
     }
   };
 
-  SmallCnn(const Options& options, const Context& context) {
+  SmallCnn(const Options& options, const Context& context)
+      : activation_("models/small_cnn", options.activation) {
     const auto& shape = context.shape;
     GW_CHECK(shape.height >= 8 && shape.width >= 8,
              "models/small_cnn: expected images of at least 8x8, got {}x{}", shape.height, shape.width);
     const int64_t stem = options.width, one = context.narrow(2 * stem), two = context.narrow(4 * stem);
-    stem_ = register_module(
-        "stem", std::make_shared<RoutedConvNorm>(ops::ConvNormShape{shape.channels, stem}, context, "stem"));
-    conv1_ =
-        register_module("conv1", std::make_shared<RoutedConvNorm>(
-                                     ops::ConvNormShape{stem, one, 3, 1, shape.experts}, context, "conv1"));
-    conv2_ =
-        register_module("conv2", std::make_shared<RoutedConvNorm>(
-                                     ops::ConvNormShape{one, two, 3, 1, shape.experts}, context, "conv2"));
-    conv3_ =
-        register_module("conv3", std::make_shared<RoutedConvNorm>(
-                                     ops::ConvNormShape{two, two, 3, 1, shape.experts}, context, "conv3"));
+    stem_ = layer("stem", shape.channels, stem, 1, context);
+    conv1_ = layer("conv1", stem, one, shape.experts, context);
+    conv2_ = layer("conv2", one, two, shape.experts, context);
+    conv3_ = layer("conv3", two, two, shape.experts, context);
     head_ = register_module("head",
                             std::make_shared<Head>(two, shape.classes, context, context.init().fork("head")));
   }
 
   at::Tensor forward(const BucketedBatch& images) override {
-    auto x = max_pool(stem_->forward(images), 2);
-    x = max_pool(conv1_->forward(x), 2);
-    x = max_pool(conv2_->forward(x), 2);
-    x = conv3_->forward(x);
+    auto x = max_pool(active(stem_->forward(images)), 2);
+    x = max_pool(active(conv1_->forward(x)), 2);
+    x = max_pool(active(conv2_->forward(x)), 2);
+    x = active(conv3_->forward(x));
     return head_->forward(pooled(x), x);
   }
 
  private:
+  bool relu() const { return activation_.name() == "relu"; }
+  BucketedBatch active(BucketedBatch x) const { return relu() ? x : activated(x, activation_); }
+
+  std::shared_ptr<RoutedConvNorm> layer(const char* name, int64_t in, int64_t out, int64_t experts,
+                                        const Context& context) {
+    const ops::ConvNormShape shape{in, out, 3, 1, experts, relu()};
+    return register_module(name, std::make_shared<RoutedConvNorm>(shape, context, name));
+  }
+
+  ops::ActivationFunction activation_;
   std::shared_ptr<RoutedConvNorm> stem_, conv1_, conv2_, conv3_;
   std::shared_ptr<Head> head_;
 };
