@@ -28,7 +28,7 @@ HEAD = """# Activations
 
 <!-- Written by tools/make_activation_docs.py; a test compares. Change the catalogue, then run it. -->
 
-One catalogue of {count} activations serves every option that takes one: experts (`bank = {{ part = "mlp", activation = "golu" }}`), gates
+One catalogue of {count} activations serves every option that takes one: experts (`bank = {{ part = "mlp", activation = "golu" }}`), the small image network (`backbone = "small_cnn", backbone_options = {{ activation = "golu" }}`), gates
 (`gates/dense_to_sparse`, `gates/modified_softmax`), fitted mixtures (`gatewright fit --activation softsign`), and programs
 (`gw::ops::activation`, `gw::ops::ActivationFunction`). A name may carry parameters: `"leaky_relu(slope=0.2)"`. An unknown name is an error that
 names the nearest one.

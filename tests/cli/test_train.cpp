@@ -36,6 +36,44 @@ TEST(Train, KilledAnywhereItResumesToTheSameBytes) {
   expect_same_run(expected, run);
 }
 
+// The tasks beside images under attack: each trains by its recipe, goes on to the same bytes after SIGKILL,
+// and replays the routes that it recorded.
+struct TaskRun {
+  const char *name, *recipe;
+};
+void PrintTo(const TaskRun& run, std::ostream* out) { *out << run.name; }
+
+class Tasks : public testing::TestWithParam<TaskRun> {};
+
+TEST_P(Tasks, TrainResumeAndReplay) {
+  const Scratch scratch;
+  const std::string train = std::string("train --quiet --threads 1 --size tiny ") + GetParam().recipe +
+                            " --set checkpoint_steps=3 --set routes.record=true --out ";
+  const auto whole = scratch / "whole", killed = scratch / "killed", replayed = scratch / "replayed";
+  expect(cli(train + whole), 0, "report: ");
+  {
+    Process process(train + killed, scratch / "log");
+    ASSERT_TRUE(process.wait_until([&] { return lines(killed + "/metrics.jsonl") > 4; }));
+    process.signal(SIGKILL);
+    EXPECT_EQ(process.wait(), 128 + SIGKILL) << "it was done before the signal came";
+  }
+  expect(cli(resumed(killed)), 0, "report: ");
+  expect_same_run(whole, killed);
+  expect(cli(train + replayed + " --replay-routes " + whole + "/routes.bin"), 0, "report: ");
+  EXPECT_EQ(read_file(replayed + "/metrics.jsonl"), read_file(whole + "/metrics.jsonl"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, Tasks,
+    testing::Values(TaskRun{"NextToken",
+                            "bytes --arm top_2 --set network.depth=1 --set network.width=16 --set epochs=1"},
+                    TaskRun{"ClassOfASequence",
+                            "bytes --arm top_2 --set network.depth=1 --set network.width=16 --set "
+                            "task=classification --set epochs=1"},
+                    TaskRun{"ClassOfARow", "iris --arm mixture"},
+                    TaskRun{"NumberOfARow", "petals --arm mixture --set epochs=30"}),
+    [](const auto& test) { return std::string(test.param.name); });
+
 TEST(Train, TheTableIsInWordsAndSaysThatNothingWasLearnt) {
   const auto answer = cli(started(whole_run(), 3));  // complete: shows its result
   for (const char* part :

@@ -193,8 +193,8 @@ TEST(Network, ScoresStayDifferentiableOnlyWhenRecorded) {
   EXPECT_TRUE(network->forward(x).plans.front().plan.weight.requires_grad());
 }
 
-// Any other than ReLU is a pass of its own: the leaky one without a leak is ReLU, and the sparse and the masked
-// execution of a smooth one agree in values and gradients.
+// Any other than ReLU is a pass of its own: the leaky one without a leak is ReLU, and the sparse and the
+// masked execution of a smooth one agree in values and gradients.
 TEST(Network, SmallCnnTakesAnyActivation) {
   auto o = options_for("small_cnn", 2);
   const auto x = images(6);
