@@ -39,6 +39,7 @@ names the nearest one.
 * **Gated units** are `glu = true` in `banks/mlp`: f(x·Wg)·(x·W1). GLU is `sigmoid`, Bilinear `identity`, ReGLU `relu`, GEGLU `gelu`, SwiGLU `silu`,
   ATGLU `atlu`; the expanded gates of first order are `arctan_gate`, `gauss_gate`, `sigmoid_gate` (xATGLU, xGEGLU, xSwiGLU). Three matrices instead
   of two: compare at two thirds of the hidden width.
+* **Compared** on bytes, a table and images, beside each paper's claim: [gated units side by side](lab/gated-units.md).
 * **Kinks** are where the derivative jumps, at the default parameters; there the side of the smaller x is taken unless the formula says otherwise.
 * **straight-through**: the backward pass uses the slope shown, which is not the derivative. **bounded**: values stay in an interval.
   **scalar**: its loops go value by value (sines and Mittag-Leffler call a library); all others are vectors at the levels avx2 and avx512 in f32 (f64 has the
