@@ -9,8 +9,8 @@
 namespace gw::inline train {
 
 /// The exponential average of a model's weights, and of its floating-point buffers (batch statistics), over
-/// the training steps. Math:   ā ← d·ā + (1 − d)·w after step t = 1, 2, …, d = min(decay, (1 + t) / (10 +
-/// t)): the weights of the
+/// the training steps.
+/// Math:   ā ← d·ā + (1 − d)·w after step t = 1, 2, …, d = min(decay, (1 + t) / (10 + t)): the weights of the
 ///         start, which no step has improved, are soon forgotten.
 /// Cost:   one read of the weights and one pass over the average per step, elementwise in the weights' type:
 ///         the same bits for any number of threads.
