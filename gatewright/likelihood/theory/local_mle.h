@@ -36,8 +36,8 @@ struct LocalFit {
 ///         A top-k selection is held as constant in the derivatives; a step across a change of the selection
 ///         is judged by its likelihood.
 /// Errors: ValueError for a family whose density has a kink or a shape parameter; for data that check_data
-/// refuses. Cost:   about n · (experts · parameters + parameters²) flop an iteration on the calling thread;
-/// nothing
+///         refuses.
+/// Cost:   about n · (experts · parameters + parameters²) flop an iteration on the calling thread; nothing
 ///         here uses others.
 LocalFit maximise_near(const DataView& data, const MixtureSpec& spec, const MixtureParameters& start,
                        const LocalOptions& options = {});
