@@ -6,7 +6,9 @@
 #include <algorithm>
 
 #include "apps/cli/command.h"
-#include "gatewright/base/registry.h"
+#include "gatewright/likelihood/family.h"
+#include "gatewright/likelihood/gate_form.h"
+#include "gatewright/likelihood/shared_part.h"
 
 namespace gw {
 namespace {
@@ -14,10 +16,9 @@ namespace {
 const std::vector<std::string> kStarts{"mixed", "small_em", "kmeans", "random"};  // in the order of StartKind
 
 /// "gaussian, laplace, …": what a new part of the catalogue adds to by itself.
-std::string names_of(const std::string& catalogue) {
-  std::vector<std::string> names;
-  for (const auto& part : Registry::instance().list(catalogue)) names.push_back(part.name);
-  return fmt::format("{}", fmt::join(names, ", "));
+template <class Part>
+std::string names_of() {
+  return fmt::format("{}", fmt::join(likelihood::part_names<Part>(), ", "));
 }
 
 }  // namespace
@@ -45,14 +46,14 @@ void FitFlags::declare_table(CLI::App& app) {
 
 void FitFlags::declare_model(CLI::App& app) {
   app.add_option("--experts", experts_, "how many: 3, or 2..6 to compare")->capture_default_str();
-  app.add_option("--gate", gate_, names_of("fit_gates"))->capture_default_str();
+  app.add_option("--gate", gate_, names_of<likelihood::GateForm>())->capture_default_str();
   app.add_option("--top-k", request.spec.gate.top_k, "top_k: experts active at one input")
       ->capture_default_str();
   app.add_flag("--select-without-bias", select_without_bias_, "top_k: rank by the slopes alone");
   app.add_option("--activation", activation_,
                  "dense_to_sparse, modified: tanh, sigmoid, …; gatewright list activations")
       ->capture_default_str();
-  app.add_option("--family", family_, names_of("fit_families"))->capture_default_str();
+  app.add_option("--family", family_, names_of<likelihood::Density>())->capture_default_str();
 }
 
 void FitFlags::declare_comparison(CLI::App& app) {

@@ -54,8 +54,6 @@ Json::Json(std::initializer_list<Json> values) {
 Json Json::parse(std::string_view text) {
   try {
     return parse_json(text, "text");
-  } catch (const JsonError&) {
-    throw;
   } catch (const ValueError& error) {
     throw JsonError(error.what());
   }

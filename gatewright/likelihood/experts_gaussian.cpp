@@ -21,6 +21,14 @@ LeastSquares least_squares(const double* moments, int64_t columns) {
   return result;
 }
 
+double fit_line(const double* moments, int64_t columns, int64_t k, MixtureParameters& target) {
+  const auto solved = least_squares(moments, columns);
+  target.intercept[static_cast<size_t>(k)] = solved.coefficient[0];
+  std::copy(solved.coefficient.begin() + 1, solved.coefficient.end(),
+            target.slope.begin() + k * (columns - 1));
+  return solved.residual;
+}
+
 GaussianStep::GaussianStep(const MixtureSpec& spec, const Design& design, const FitOptions& options)
     : experts_(spec.experts),
       columns_(static_cast<int64_t>(design.input.size()) + 1),
@@ -32,8 +40,7 @@ GaussianStep::GaussianStep(const MixtureSpec& spec, const Design& design, const 
 int64_t GaussianStep::sums() const { return experts_ * packed_size(columns_ + 1); }
 
 void GaussianStep::densities(const Block& block, const MixtureParameters& p, double* joint, double*) const {
-  auto columns = block.inputs();
-  ++columns.column, --columns.count;
+  const auto columns = Block::beside_ones(block.inputs());
   for (int64_t k = 0; k < experts_; ++k) {
     const auto e = static_cast<size_t>(k);
     double* out = joint + k * Block::kStride;
@@ -52,11 +59,8 @@ void GaussianStep::update(const MixtureParameters&, const double* sum, MixturePa
     const double* moments = sum + k * packed_size(columns_ + 1);
     const double mass = moments[0];
     if (mass < least_mass_) continue;
-    const auto solved = least_squares(moments, columns_);
-    target.intercept[static_cast<size_t>(k)] = solved.coefficient[0];
-    std::copy(solved.coefficient.begin() + 1, solved.coefficient.end(),
-              target.slope.begin() + k * (columns_ - 1));
-    target.scale[static_cast<size_t>(k)] = std::max(std::sqrt(solved.residual / mass), min_scale_);
+    const double residual = fit_line(moments, columns_, k, target);
+    target.scale[static_cast<size_t>(k)] = std::max(std::sqrt(residual / mass), min_scale_);
   }
 }
 

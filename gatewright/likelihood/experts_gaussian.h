@@ -31,5 +31,7 @@ struct LeastSquares {
   double residual = 0;
 };
 LeastSquares least_squares(const double* moments, int64_t columns);
+/// Gives expert `k` of `target` that line; the residual sum of squares.
+double fit_line(const double* moments, int64_t columns, int64_t k, MixtureParameters& target);
 
 }  // namespace gw::likelihood

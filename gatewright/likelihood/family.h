@@ -55,10 +55,13 @@ class Density {
                                            const FitOptions& options) const = 0;
 };
 
+/// The shape of expert `k`; 0 where the family has none.
+inline double shape_of(const MixtureParameters& p, size_t k) { return p.freedom.empty() ? 0 : p.freedom[k]; }
+
 /// The expert `k` of a mixture where its predictors are known.
 inline ExpertAt expert_at(const MixtureParameters& p, int64_t k, const double* predictor) {
   const auto e = static_cast<size_t>(k);
-  return {predictor, p.outputs, p.scale[e], p.freedom.empty() ? 0 : p.freedom[e]};
+  return {predictor, p.outputs, p.scale[e], shape_of(p, e)};
 }
 
 }  // namespace gw::likelihood

@@ -33,8 +33,7 @@ LinearGateStep::LinearGateStep(const MixtureSpec& spec, const Design& design, co
 }
 
 void LinearGateStep::scores(const Block& block, const MixtureParameters& p, double* score) const {
-  auto columns = block.gates();
-  ++columns.column, --columns.count;  // the bias stands for the ones
+  const auto columns = Block::beside_ones(block.gates());
   for (int64_t k = 0; k < experts_ - 1; ++k) {
     ops::em_linear(columns, p.gate_bias[static_cast<size_t>(k)], p.gate_slope.data() + k * p.gate_inputs,
                    score + k * Block::kStride);

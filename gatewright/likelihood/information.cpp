@@ -209,8 +209,7 @@ class RowCurvature {
     for (size_t k = 0; k < prior_.size(); ++k) {
       const size_t here = (gates_ + k * own_) * (size + 1);
       const double inside = std::abs(residual[k]) < widths_[k] ? 1 / (2 * widths_[k]) : 0;
-      const double shape = p_.freedom.empty() ? 0 : p_.freedom[k],
-                   at_zero = std::exp(law.constant(1, shape) - law.cost(0, shape));
+      const double shape = shape_of(p_, k), at_zero = std::exp(law.constant(1, shape) - law.cost(0, shape));
       second[here] -= law.kink() * at_zero * prior_[k] / (p_.scale[k] * p_.scale[k]);
       robust[here] -= law.kink() * posterior[k] * inside / p_.scale[k];
     }

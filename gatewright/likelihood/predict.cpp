@@ -31,7 +31,7 @@ Widened widen(const MixtureSpec& spec, const MixtureParameters& p, const LocalMo
   for (size_t k = 0; k < p.scale.size(); ++k) {
     const auto small = small_sample(spec, p, inference, static_cast<int64_t>(k));
     if (!small) continue;
-    const double noise = law.variance(p.freedom.empty() ? 0 : p.freedom[k]);
+    const double noise = law.variance(shape_of(p, k));
     const double shift = delta_error(at.line_by[k], inference).value_or(0) / p.scale[k];
     result.parameters.scale[k] *= small->factor * std::sqrt(1 + shift * shift / noise);
     if (normal) result.parameters.freedom[k] = small->freedom;
@@ -56,7 +56,7 @@ double mixture_cdf(const MixtureSpec& spec, const MixtureParameters& p, const do
   for (int64_t k = 0; k < p.experts; ++k) {
     const auto e = static_cast<size_t>(k);
     expert_predictors(spec, p, k, x, &mean);
-    sum += std::exp(gate[e]) * law.cdf((at - mean) / p.scale[e], p.freedom.empty() ? 0 : p.freedom[e]);
+    sum += std::exp(gate[e]) * law.cdf((at - mean) / p.scale[e], shape_of(p, e));
   }
   return sum;
 }

@@ -17,8 +17,7 @@ ReweightedStep::ReweightedStep(const LocationScale& law, const MixtureSpec& spec
 
 void ReweightedStep::residuals(const Block& block, const MixtureParameters& p, int64_t expert,
                                double* out) const {
-  auto columns = block.inputs();
-  ++columns.column, --columns.count;
+  const auto columns = Block::beside_ones(block.inputs());
   ops::em_linear(columns, p.intercept[static_cast<size_t>(expert)], p.slope.data() + expert * p.inputs, out);
   for (int64_t r = 0; r < block.rows; ++r)
     out[r] = (block.y()[r] - out[r]) / p.scale[static_cast<size_t>(expert)];
@@ -49,20 +48,16 @@ void ReweightedStep::accumulate(const Block& block, const MixtureParameters& p, 
 
 void ReweightedStep::update(const MixtureParameters& p, const double* sum, MixtureParameters& target) const {
   for (int64_t k = 0; k < experts_; ++k) {
-    const auto e = static_cast<size_t>(k);
     const double *of = sum + k * per_expert(), *mass = of + packed_size(columns_ + 1);
     if (*mass < least_mass_) continue;
-    const auto solved = least_squares(of, columns_);
-    target.intercept[e] = solved.coefficient[0];
-    std::copy(solved.coefficient.begin() + 1, solved.coefficient.end(),
-              target.slope.begin() + k * (columns_ - 1));
-    finish(p, e, *mass, solved.residual, mass + 1, target);
+    const double residual = fit_line(of, columns_, k, target);
+    finish(p, static_cast<size_t>(k), *mass, residual, mass + 1, target);
   }
 }
 
 void ReweightedStep::log_densities(const MixtureParameters& p, size_t expert, const Rows& rows,
                                    double* out) const {
-  const double shape = p.freedom.empty() ? 0 : p.freedom[expert];
+  const double shape = shape_of(p, expert);
   const double constant = law_.constant(p.scale[expert], shape);
   for (int64_t r = 0; r < rows.count; ++r) out[r] = constant - law_.cost(rows.kept[r], shape);
 }
@@ -70,7 +65,7 @@ void ReweightedStep::log_densities(const MixtureParameters& p, size_t expert, co
 void ReweightedStep::weigh(const MixtureParameters& p, size_t expert, const Rows& rows,
                            const double* posterior, double* weight, double*) const {
   constexpr double kSmallest = 1e-8;  // in scales: the limit of pull(r) / r is its slope there
-  const double shape = p.freedom.empty() ? 0 : p.freedom[expert];
+  const double shape = shape_of(p, expert);
   for (int64_t r = 0; r < rows.count; ++r) {
     const double at = rows.kept[r];
     weight[r] =

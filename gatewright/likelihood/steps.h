@@ -22,6 +22,11 @@ struct Block {
   ops::EmColumns inputs_and_response() const {
     return {input.data(), static_cast<int64_t>(input.size()), rows};
   }
+  /// Columns without the ones, for which intercepts stand.
+  static ops::EmColumns beside_ones(ops::EmColumns columns) {
+    ++columns.column, --columns.count;
+    return columns;
+  }
   const double* y() const { return input.back(); }
   const double* weight() const { return design->weight + begin; }
 };

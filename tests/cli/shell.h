@@ -24,12 +24,17 @@ struct Answer {
   std::string text;  // standard output and standard error, as they came
 };
 
+inline std::string rest_of(FILE* stream) {
+  std::string text;
+  std::array<char, 4096> buffer;
+  for (size_t n; (n = fread(buffer.data(), 1, buffer.size(), stream)) > 0;) text.append(buffer.data(), n);
+  return text;
+}
+
 inline Answer shell(const std::string& command) {
   FILE* pipe = popen(("{ " + command + "; } 2>&1").c_str(), "r");
   if (pipe == nullptr) return {-1, "popen failed"};
-  std::string text;
-  std::array<char, 4096> buffer;
-  for (size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) text.append(buffer.data(), n);
+  std::string text = rest_of(pipe);
   const int status = pclose(pipe);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
 }
@@ -63,11 +68,9 @@ inline Answer forked(std::vector<std::string> words) {
     ::_exit(code);
   }
   ::close(ends[1]);
-  std::string text;
-  std::array<char, 4096> buffer;
-  for (ssize_t n; (n = ::read(ends[0], buffer.data(), buffer.size())) > 0;)
-    text.append(buffer.data(), static_cast<size_t>(n));
-  ::close(ends[0]);
+  FILE* output = ::fdopen(ends[0], "r");
+  std::string text = rest_of(output);
+  std::fclose(output);
   int status = 0;
   ::waitpid(child, &status, 0);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};

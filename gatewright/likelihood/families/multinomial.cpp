@@ -47,8 +47,7 @@ double MultinomialStep::ridge() const { return ridge_; }
 // Per expert the probabilities of all classes, then `classes` columns that the softmax needs beside them.
 void MultinomialStep::densities(const Block& block, const MixtureParameters& p, double* joint,
                                 double* scratch) const {
-  auto columns = block.inputs();
-  ++columns.column, --columns.count;
+  const auto columns = Block::beside_ones(block.inputs());
   double* unused = scratch + experts_ * (outputs_ + 1) * Block::kStride;
   for (int64_t k = 0; k < experts_; ++k) {
     double* chance = scratch + k * (outputs_ + 1) * Block::kStride;

@@ -39,8 +39,7 @@ TemperatureGateStep::TemperatureGateStep(const MixtureSpec& spec, const Design& 
 int64_t TemperatureGateStep::sums() const { return size_ + packed_size(size_); }
 
 void TemperatureGateStep::linear_scores(const Block& block, const MixtureParameters& p, double* out) const {
-  auto columns = block.gates();
-  ++columns.column, --columns.count;
+  const auto columns = Block::beside_ones(block.gates());
   for (int64_t k = 0; k < experts_; ++k) {
     ops::em_linear(columns, 0, p.gate_slope.data() + k * p.gate_inputs, out + k * Block::kStride);
   }

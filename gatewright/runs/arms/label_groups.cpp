@@ -39,8 +39,8 @@ ValueTable confusion_table(const at::Tensor& confusion, const std::vector<std::s
 /// them as groups = "from".
 /// Leaves the tables "confusion" (images of each label, by the answer under attack) and "label_groups", and
 /// of the metrics robust_accuracy, kept_within (share of the confusions inside a group) and
-/// kept_within_modulo (the same of labels modulo the number of groups). Errors: ValueError for anything but
-/// one training of images to start from, for what the attack or
+/// kept_within_modulo (the same of labels modulo the number of groups).
+/// Errors: ValueError for anything but one training of images to start from, for what the attack or
 ///         group_by_confusion refuses, and for a source without held-out images.
 /// Cost:   nothing is kept of an interrupted run: it starts again.
 class LabelGroupsArm : public Arm {

@@ -35,8 +35,8 @@ ResultColumn measure_column(const std::string& name) {
 /// A training: leaves its best checkpoint and what it measures on the test examples.
 /// From another training (`from`) it starts at the weights of that one's best checkpoint, with a fresh
 /// optimizer; otherwise at weights that the seed draws. From an arm that leaves groups of labels it takes
-/// them as its objective's groups = "from". Errors: ValueError for more than one arm of a kind to start from,
-/// for one that is neither, for groups that
+/// them as its objective's groups = "from".
+/// Errors: ValueError for more than one arm of a kind to start from, for one that is neither, for groups that
 ///         nobody gives or nobody wants, and for weights that do not fit, naming tensors and both shapes.
 class TrainArm : public Arm {
  public:

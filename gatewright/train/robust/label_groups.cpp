@@ -24,6 +24,12 @@ struct Problem {
   int64_t labels = 0, count = 0, least = 0, most = 0;
   std::vector<double> affinity;  ///< [labels · labels], symmetric, 0 on the diagonal
   double at(int64_t i, int64_t j) const { return affinity[static_cast<size_t>(i * labels + j)]; }
+  /// Labels that groups of these sizes want before each has its least.
+  int64_t missing(const std::vector<int64_t>& sizes) const {
+    int64_t sum = 0;
+    for (const int64_t size : sizes) sum += std::max<int64_t>(0, least - size);
+    return sum;
+  }
 };
 
 Problem problem_of(const at::Tensor& confusion, int64_t count, int64_t slack) {
@@ -66,9 +72,7 @@ class Enumeration {
 
  private:
   void place(int64_t label, int64_t used, double score) {
-    int64_t missing = 0;
-    for (const int64_t size : size_) missing += std::max<int64_t>(0, p_.least - size);
-    if (missing > p_.labels - label) return;
+    if (p_.missing(size_) > p_.labels - label) return;
     // No more than everything that is left in the groups where it counts.
     if (!best_.empty() && score + rest_[static_cast<size_t>(label)] <= best_score_ + kSameScore) return;
     if (label == p_.labels) {
@@ -144,8 +148,8 @@ class Growth {
   /// Puts the label that wants most into its group; groups that are too small come first once the labels left
   /// are just enough for them.
   void grow(int64_t left) {
-    int64_t missing = 0, label = -1, group = -1;
-    for (const int64_t n : size_) missing += std::max<int64_t>(0, p_.least - n);
+    const int64_t missing = p_.missing(size_);
+    int64_t label = -1, group = -1;
     for (int64_t i = 0; i < p_.labels; ++i) {
       if (of(i) >= 0) continue;
       for (int64_t g = 0; g < p_.count; ++g) {
