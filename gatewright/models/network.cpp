@@ -139,6 +139,13 @@ at::Tensor Network::route(const at::Tensor& images, const Pass& pass) {
   return router_->scores(images.contiguous(at::MemoryFormat::ChannelsLast), pass.told({}, pass.rng));
 }
 
+std::vector<int64_t> Network::choose(const at::Tensor& scores) {
+  ForwardOptions evaluation;
+  evaluation.train = false;
+  const auto expert = chosen_experts(decide(scores, scores.size(0), evaluation)).contiguous();
+  return {expert.data_ptr<int64_t>(), expert.data_ptr<int64_t>() + expert.numel()};
+}
+
 Output Network::answer(const Batch& batch, const Pass& pass) {
   ForwardOptions options;
   static_cast<Pass&>(options) = pass;

@@ -56,12 +56,17 @@ class Network : public Model {
   NetworkOutput forward(const at::Tensor& images, const ForwardOptions& options = {});
   /// Scores of the image-level router alone; undefined without one.
   at::Tensor route(const at::Tensor& images, const Pass& pass = {});
+  /// The expert that evaluation gives each row of scores [B, E] of the image-level router. Errors: as its
+  /// policy.
+  std::vector<int64_t> choose(const at::Tensor& scores);
 
   Output answer(const Batch& batch, const Pass& pass) override;
   Batch example(int64_t count, const Rng& rng) const override;
 
   const NetworkShape& shape() const { return shape_; }
   bool image_routed() const { return router_.has_value(); }
+  /// Of the image-level router, which there must be.
+  const Policy& image_policy() const { return router_->policy(); }
   /// Whether decisions bring balance losses in their plans.
   bool balanced() const { return balanced_; }
   void end_step() override;

@@ -7,6 +7,7 @@
 #include "gatewright/ops/expert_norm.h"
 #include "gatewright/ops/init.h"
 #include "gatewright/ops/random.h"
+#include "gatewright/ops/step_log.h"
 #include "gatewright/ops/straight_through.h"
 
 namespace gw::inline models {
@@ -41,6 +42,19 @@ std::vector<ExpertRows> rows_by_expert(const BucketIndex& index, int64_t experts
   return out;
 }
 
+using ops::Step;
+using ops::StepLog;
+
+/// Runs and logs one step for every part.
+template <class F>
+BucketedBatch logged(const BucketedBatch& batch, Step step, const F& function) {
+  return each_bucket(batch, [&](const at::Tensor& x) {
+    step.x = x, step.out = function(x);
+    StepLog::add(step);
+    return step.out;
+  });
+}
+
 }  // namespace
 
 RoutedConvNorm::RoutedConvNorm(ops::ConvNormShape shape, const ZooContext& context, const std::string& name)
@@ -69,7 +83,23 @@ BucketNorm::BucketNorm(int64_t channels, const ZooContext& context)
 BucketedBatch BucketNorm::forward(const BucketedBatch& x) {
   ops::NormParameters norm{gamma_, beta_, running_mean_, running_var_};
   const bool training = x.train().value_or(is_training());
-  return {ops::expert_norm(x.parts, *x.index, norm, norms_, training, /*relu=*/true), x.index, x.pass};
+  BucketedBatch out{ops::expert_norm(x.parts, *x.index, norm, norms_, training, /*relu=*/true), x.index,
+                    x.pass};
+  if (StepLog::wanted() && !training && !x.index->masked_expert.defined()) log_steps(x, out, norm);
+  return out;
+}
+
+void BucketNorm::log_steps(const BucketedBatch& x, const BucketedBatch& out,
+                           const ops::NormParameters& norm) const {
+  const auto scale = norm.weight / (norm.running_var + norm.eps).sqrt();
+  const auto scales = scale.chunk(norms_, 0),
+             shifts = (norm.bias - norm.running_mean * scale).chunk(norms_, 0);
+  for (size_t i = 0; i < x.parts.size(); ++i) {
+    const auto expert = static_cast<size_t>(norms_ > 1 ? x.index->expert[i] : 0);
+    Step step{Step::Kind::kScale, x.parts[i], out.parts[i], scales[expert], shifts[expert], {}};
+    step.relu = true;
+    StepLog::add(std::move(step));
+  }
 }
 
 RoutedConv::RoutedConv(ops::ConvNormShape shape, const ZooContext& context, const std::string& name)
@@ -89,8 +119,14 @@ BucketedBatch RoutedConv::forward(const BucketedBatch& x) {
     out.parts = {ops::masked_conv(routed.parts.at(0), routes.masked_expert, weight_, shape_.experts, conv)};
   } else {
     const std::vector<int64_t> shared(routed.parts.size(), 0);
-    out.parts = ops::routed_conv(routed.parts, shape_.experts > 1 ? routes.expert : shared, weight_,
-                                 shape_.experts, conv);
+    const auto& expert = shape_.experts > 1 ? routes.expert : shared;
+    out.parts = ops::routed_conv(routed.parts, expert, weight_, shape_.experts, conv);
+    for (size_t i = 0; StepLog::wanted() && i < out.parts.size(); ++i) {
+      const auto weight = weight_.narrow(0, expert[i] * shape_.out, shape_.out);
+      Step step{Step::Kind::kConvolution, routed.parts[i], out.parts[i], weight, {}, {}};
+      step.stride = conv.stride, step.padding = conv.padding;
+      StepLog::add(std::move(step));
+    }
   }
   if (shape_.experts > 1 && !routes.route_weight.empty()) {
     for (size_t i = 0; i < out.parts.size(); ++i)
@@ -120,40 +156,65 @@ at::Tensor Head::forward(const at::Tensor& x, const BucketedBatch& routed) {
 }
 
 at::Tensor pooled(const BucketedBatch& batch) {
-  return out_of_buckets(each_bucket(batch, [](const at::Tensor& x) { return x.mean({2, 3}); }));
+  return out_of_buckets(logged(batch, {Step::Kind::kMean, {}, {}, {}, {}, {}}, [](const at::Tensor& x) {
+    return x.mean({2, 3});
+  }));
 }
 
 at::Tensor pooled(const BucketedBatch& batch, int64_t size) {
-  return out_of_buckets(each_bucket(batch, [&](const at::Tensor& x) {
+  Step step{Step::Kind::kAdaptivePool, {}, {}, {}, {}, {}};
+  step.size = size;
+  return out_of_buckets(logged(batch, step, [&](const at::Tensor& x) {
     return at::adaptive_avg_pool2d(x, {size, size}).flatten(1);
   }));
 }
 
 BucketedBatch max_pool(const BucketedBatch& batch, int64_t size, bool ceil) {
-  return each_bucket(batch, [&](const at::Tensor& x) {
+  Step step{Step::Kind::kMaxPool, {}, {}, {}, {}, {}};
+  step.size = size, step.ceil = ceil;
+  return logged(batch, step, [&](const at::Tensor& x) {
     return at::max_pool2d(x, {size, size}, {size, size}, {0, 0}, {1, 1}, ceil);
   });
 }
 
+at::Tensor rectified(const at::Tensor& rows) {
+  static const ops::ActivationFunction relu("rectified", "relu");
+  auto y = rows.relu();
+  Step step{Step::Kind::kActivation, rows, y, {}, {}, {}};
+  step.activation = &relu;
+  StepLog::add(std::move(step));
+  return y;
+}
+
 BucketedBatch activated(const BucketedBatch& batch, const ops::ActivationFunction& function) {
-  return each_bucket(batch, [&](const at::Tensor& x) { return ops::activation(x, function); });
+  Step step{Step::Kind::kActivation, {}, {}, {}, {}, {}};
+  step.activation = &function;
+  return logged(batch, step, [&](const at::Tensor& x) { return ops::activation(x, function); });
 }
 
 BucketedBatch average_pool(const BucketedBatch& batch, int64_t size) {
-  return each_bucket(batch, [&](const at::Tensor& x) { return at::avg_pool2d(x, {size, size}); });
+  Step step{Step::Kind::kAveragePool, {}, {}, {}, {}, {}};
+  step.size = size;
+  return logged(batch, step, [&](const at::Tensor& x) { return at::avg_pool2d(x, {size, size}); });
 }
 
 BucketedBatch bucket_sum(const BucketedBatch& a, const BucketedBatch& b) {
   const BucketedBatch other = rebucketed(b, a.index);
   BucketedBatch out{{}, a.index, a.pass};
-  for (size_t i = 0; i < a.parts.size(); ++i) out.parts.push_back(a.parts[i] + other.parts[i]);
+  for (size_t i = 0; i < a.parts.size(); ++i) {
+    out.parts.push_back(a.parts[i] + other.parts[i]);
+    StepLog::add({Step::Kind::kSum, a.parts[i], out.parts[i], {}, {}, other.parts[i]});
+  }
   return out;
 }
 
 BucketedBatch concatenate(const BucketedBatch& a, const BucketedBatch& b) {
   const BucketedBatch other = rebucketed(a, b.index);
   BucketedBatch out{{}, b.index, b.pass};
-  for (size_t i = 0; i < b.parts.size(); ++i) out.parts.push_back(at::cat({other.parts[i], b.parts[i]}, 1));
+  for (size_t i = 0; i < b.parts.size(); ++i) {
+    out.parts.push_back(at::cat({other.parts[i], b.parts[i]}, 1));
+    StepLog::add({Step::Kind::kConcatenation, other.parts[i], out.parts[i], {}, {}, b.parts[i]});
+  }
   return out;
 }
 

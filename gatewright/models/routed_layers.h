@@ -29,6 +29,8 @@ class BucketNorm : public torch::nn::Module {
   BucketedBatch forward(const BucketedBatch& x);
 
  private:
+  void log_steps(const BucketedBatch& x, const BucketedBatch& out, const ops::NormParameters& norm) const;
+
   int64_t norms_;
   at::Tensor gamma_, beta_, running_mean_, running_var_;
 };
@@ -65,6 +67,8 @@ at::Tensor pooled(const BucketedBatch& batch);
 at::Tensor pooled(const BucketedBatch& batch, int64_t size);
 /// `ceil`: an incomplete window at the edge counts, so that a map never vanishes (7 → 4 → 2 → 1 → 1).
 BucketedBatch max_pool(const BucketedBatch& batch, int64_t size, bool ceil = false);
+/// max(x, 0) of rows [B, C].
+at::Tensor rectified(const at::Tensor& rows);
 /// An activation of the catalogue at its own parameters, part by part.
 BucketedBatch activated(const BucketedBatch& batch, const ops::ActivationFunction& function);
 BucketedBatch average_pool(const BucketedBatch& batch, int64_t size);

@@ -12,6 +12,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/first_order.h"
+#include "gatewright/ops/step_log.h"
 
 namespace gw::ops {
 namespace {
@@ -114,7 +115,9 @@ at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   CostRecorder::add(x.size(0) * weight.numel());
-  return at::linear(x, weight, bias);
+  auto y = at::linear(x, weight, bias);
+  StepLog::add({Step::Kind::kLinear, x, y, weight, bias, {}});
+  return y;
 }
 
 std::vector<at::Tensor> routed_conv(const std::vector<at::Tensor>& parts, const std::vector<int64_t>& expert,

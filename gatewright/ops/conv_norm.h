@@ -51,6 +51,8 @@ class ConvNorm : public torch::nn::Module {
   std::vector<at::Tensor> convolve(const std::vector<at::Tensor>& parts, const PartRoutes& routes) const;
   std::vector<at::Tensor> folded(const std::vector<at::Tensor>& parts, const PartRoutes& routes,
                                  const std::vector<at::Tensor>& residual);
+  void log_step(const at::Tensor& x, const at::Tensor& y, const FoldedConv& fold, int64_t expert,
+                const at::Tensor& residual) const;
   ConvShape conv_shape() const { return {shape_.stride, shape_.kernel / 2}; }
   NormParameters norm() const { return {gamma_, beta_, running_mean_, running_var_}; }
 

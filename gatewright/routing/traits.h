@@ -26,6 +26,7 @@ struct PolicyTraits {
       false;                 ///< chooses over the whole batch while training, token by token in evaluation
   bool random = false;       ///< draws, in evaluation too
   bool sums_to_one = false;  ///< the weights of a token that has experts sum to one
+  bool greedy = false;       ///< in evaluation: the first of the largest scores, with weight 1
   bool soft = false;         ///< experts receive mixtures of tokens (slots) instead of tokens
   const char* needs = "";    ///< the field of RouterInputs that it reads
 
@@ -39,6 +40,7 @@ struct PolicyTraits {
     detail::add_word(words, balanced_training, "balances the batch while training");
     detail::add_word(words, random, "random in evaluation");
     detail::add_word(words, sums_to_one, "weights sum to one");
+    detail::add_word(words, greedy, "one best expert");
     detail::add_word(words, soft, "soft slots");
     if (*needs != '\0') words.push_back(std::string("needs ") + needs);
     return words;

@@ -234,7 +234,7 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
                          {.resume = run.resume,
                           .tensorboard = true,
                           .wall_time_s = run.wall_time_s,
-                          .may_differ = {"/start/checkpoint"},
+                          .may_differ = {"/start/checkpoint", "/teacher/checkpoint"},
                           .brought_up = current_document});
   note_origin(directory, run.about);
   DirectoryObserver observer(directory, run, fmt::format("{} seed {}", config.arm, config.seed));

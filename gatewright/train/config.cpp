@@ -83,6 +83,7 @@ void TrainConfig::fields(OptionVisitor& v) {
   v.table("routes", routes, "recording and replay of decisions: {record = true}");
   v.table("budget", budget, "how long, in place of epochs: {examples = 100000}, {macs = 1e12} …");
   v.table("start", start, "weights to start from, a checkpoint's: {checkpoint = \"best.safetensors\"}");
+  v.table("teacher", teacher, "a trained network to learn from: {arm = \"dense\"}, or {checkpoint = …}");
 }
 
 void parse_options(const std::string& part, const Json& values, TrainConfig& config) {
@@ -125,7 +126,7 @@ TrainConfig read_config(const std::string& where, const Json& document) {
 Json TrainConfig::document() const {
   auto copy = *this;
   Json json = write_options(copy);
-  for (const char* later : {"budget", "start"}) {
+  for (const char* later : {"budget", "start", "teacher"}) {
     if (json.at(later).empty()) json.erase(later);
   }
   if (average == 0) json.erase("average");
@@ -135,6 +136,15 @@ Json TrainConfig::document() const {
 void StartOptions::fields(OptionVisitor& v) {
   v.text("checkpoint", checkpoint, "file of a checkpoint; empty: none");
   v.text("crc32c", crc32c, "checksum that the checkpoint must have; empty: any, the run notes it");
+  v.flag("copies", copies, "the weights of one pathway go into every expert, and the router is drawn anew");
+}
+
+void TeacherOptions::fields(OptionVisitor& v) {
+  v.text("checkpoint", checkpoint, "file of a checkpoint; empty: none");
+  v.text("crc32c", crc32c, "checksum that the checkpoint must have; empty: any, the run notes it");
+  v.text("arm", arm, "in a recipe: the arm of \"from\" that teaches");
+  v.real("weight", weight, "of the teacher's answers beside the labels", 0, 1);
+  v.real("temperature", temperature, "of both answers", 0.01, 100);
 }
 
 void EvaluationConfig::fields(OptionVisitor& v) {

@@ -20,9 +20,10 @@ struct TrainConfig : OptionSet {
   int64_t epochs = 10, batch = 128;
   int64_t checkpoint_steps = 0;  ///< also between epochs, every so many steps; 0: after each epoch only
   std::string evaluation = "{}";
-  std::string routes = "{}";  ///< recording and replay of decisions (RouteOptions)
-  std::string budget = "{}";  ///< how long, in place of epochs (BudgetOptions)
-  std::string start = "{}";   ///< the weights to start from (StartOptions); {}: drawn from the seed
+  std::string routes = "{}";   ///< recording and replay of decisions (RouteOptions)
+  std::string budget = "{}";   ///< how long, in place of epochs (BudgetOptions)
+  std::string start = "{}";    ///< the weights to start from (StartOptions); {}: drawn from the seed
+  std::string teacher = "{}";  ///< a trained network to learn from (TeacherOptions); {}: none
   void fields(OptionVisitor& v) override;
   /// All values, as a run directory keeps them; options that came later are left out at their defaults, so
   /// that older runs are still the runs of their recipes.
@@ -44,6 +45,16 @@ TrainConfig read_config(const std::string& where, const Json& document);
 struct StartOptions : OptionSet {
   std::string checkpoint;  ///< a file; "": none
   std::string crc32c;      ///< of its content: what tells one start from another, wherever the file lies
+  bool copies = false;     ///< of one pathway into every expert; the router stays as drawn
+  void fields(OptionVisitor& v) override;
+};
+
+/// A trained network whose answers are learned beside the labels.
+struct TeacherOptions : OptionSet {
+  std::string checkpoint, crc32c;  ///< as StartOptions
+  std::string arm;                 ///< in a recipe: the arm of `from` whose best checkpoint teaches
+  double weight = 1;               ///< of its answers; the rest is the labels'
+  double temperature = 1;
   void fields(OptionVisitor& v) override;
 };
 

@@ -10,6 +10,7 @@
 #include "gatewright/base/registry.h"
 #include "gatewright/routing/load.h"
 #include "gatewright/routing/reach.h"
+#include "gatewright/train/start.h"
 
 namespace gw::inline train {
 
@@ -28,6 +29,11 @@ std::vector<at::Tensor> parameter_gradients(const at::Tensor& loss, const std::v
     }
   }
   return gradients;
+}
+
+at::Tensor StepContext::label_loss(const at::Tensor& logits) const {
+  const auto& labels = batch.at("label");
+  return teacher != nullptr ? teacher->loss(batch, logits, labels) : at::cross_entropy_loss(logits, labels);
 }
 
 void note_reach(const StepContext& context, StepReport& report, const std::string& name,

@@ -9,6 +9,8 @@
 
 namespace gw::inline train {
 
+class Teacher;
+
 /// What one training step reports. Rates are over the batch.
 struct StepReport {
   std::map<std::string, double> values;  ///< "loss", "clean_accuracy", "robust_accuracy", "router_loss" …
@@ -29,6 +31,7 @@ struct StepContext {
   bool first = false;       ///< the first step of a run: losses for the router must show that they reach it
   int64_t done = 0;         ///< steps before this one
   RouteTap* tap = nullptr;  ///< sees the decisions of the step; null: nobody does
+  const Teacher* teacher = nullptr;  ///< null: labels alone
 
   /// What a pass of this step with these draws depends on.
   ForwardOptions pass(const Rng& draws, RoutePurpose purpose = RoutePurpose::kClean) const {
@@ -36,6 +39,8 @@ struct StepContext {
     options.rng = draws, options.step = done, options.purpose = purpose, options.tap = tap;
     return options;
   }
+  /// What the answers on clean examples are held to: cross-entropy with the labels, or the teacher's loss.
+  at::Tensor label_loss(const at::Tensor& logits) const;
   /// The model where an objective needs an image network. Errors: ValueError for another model.
   Network& network() const { return image_network(model, "objective"); }
 };

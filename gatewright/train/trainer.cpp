@@ -112,18 +112,28 @@ void check_config(const TrainConfig& config) {
   parsed<ClipOptions>("clip", config.clip);
   parsed<RouteOptions>("routes", config.routes);
   parsed<StartOptions>("start", config.start);
+  parsed<TeacherOptions>("teacher", config.teacher);
 }
 
 void check_start(const TrainConfig& config, const TrainConfig& source, const std::string& source_name) {
   const auto weights = pack_checkpoint(*model_without_data(source), nullptr, nullptr, {}, Json::object());
-  load_model(*model_without_data(config), weights, "of " + source_name);
+  auto start = parsed<StartOptions>("start", config.start);
+  start.crc32c.clear();
+  start_from(*model_without_data(config), weights, "of " + source_name, start);
 }
 
 TrainConfig noting_start(TrainConfig config) {
-  auto start = parsed<StartOptions>("start", config.start);
-  if (start.checkpoint.empty() || !start.crc32c.empty()) return config;
-  start.crc32c = checkpoint_checksum(load_checkpoint(start.checkpoint));
-  config.start = write_options(start).dump();
+  const auto noted = [](auto options) {
+    if (!options.checkpoint.empty() && options.crc32c.empty())
+      options.crc32c = checkpoint_checksum(load_checkpoint(options.checkpoint));
+    Json table = write_options(options);
+    if (!table.value("copies", true)) table.erase("copies");  // as runs from before it wrote it
+    return table;
+  };
+  if (!Json::parse(config.start).empty())
+    config.start = noted(parsed<StartOptions>("start", config.start)).dump();
+  if (!Json::parse(config.teacher).empty())
+    config.teacher = noted(parsed<TeacherOptions>("teacher", config.teacher)).dump();
   return config;
 }
 
@@ -155,6 +165,8 @@ Trainer::Trainer(const TrainConfig& config)
   if (apart)
     router_ = make_part<Optimizer>("optimizer", optimizer,
                                    parameters_of(*model_, model_->router_parameters(), clip), 0);
+  if (const auto teacher = parsed<TeacherOptions>("teacher", config.teacher); !teacher.checkpoint.empty())
+    teacher_ = std::make_unique<Teacher>(teacher, data_);
   const Rng rng(static_cast<uint64_t>(config.seed));
   loader_ = std::make_shared<Loader>(train_, config.batch, parsed<AugmentOptions>("augment", config.augment),
                                      true, rng.fork("loader"));
@@ -190,21 +202,16 @@ bool Trainer::spent() const {
 Json Trainer::config_json() const {
   auto json = config_.document();
   // Equal runs have equal checkpoints, wherever the weights lay that they started from.
-  if (json.contains("start")) json["start"].erase("checkpoint");
+  for (const char* other : {"start", "teacher"}) {
+    if (json.contains(other)) json[other].erase("checkpoint");
+  }
   return json;
 }
 
 void Trainer::load_start() {
   const auto start = parsed<StartOptions>("start", config_.start);
-  if (start.checkpoint.empty()) return;
-  const auto file = load_checkpoint(start.checkpoint);
-  load_model(*model_, file, start.checkpoint);
-  const auto sum = checkpoint_checksum(file);
-  GW_CHECK(
-      start.crc32c.empty() || start.crc32c == sum,
-      "train: expected to start from weights with the checksum {}, got {} in {}; put the former checkpoint "
-      "back, or train again into another directory",
-      start.crc32c, sum, shown(start.checkpoint));
+  if (!start.checkpoint.empty())
+    start_from(*model_, load_checkpoint(start.checkpoint), start.checkpoint, start);
 }
 
 void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
@@ -290,9 +297,12 @@ void Trainer::step(TrainObserver& observer) {
   const double lr = schedule_.at(at_.epoch, at_.batch, per_epoch,
                                  static_cast<double>(steps_total_) / static_cast<double>(per_epoch));
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("step", static_cast<uint64_t>(at_.step));
-  StepContext context{
-      *model_,  *task_,           batch, *experts_, router_.get(), lr, rng, /*first=*/at_.step == 0,
-      at_.step, routes_.tap.get()};
+  StepContext context{*model_,       *task_,
+                      batch,         *experts_,
+                      router_.get(), lr,
+                      rng,           /*first=*/at_.step == 0,
+                      at_.step,      routes_.tap.get(),
+                      teacher_.get()};
   StepReport report;
   if (routes_.tap) routes_.tap->begin(frame(RoutePhase::kTrain, batch));
   try {

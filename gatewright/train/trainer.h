@@ -8,6 +8,7 @@
 #include "gatewright/train/config.h"
 #include "gatewright/train/objective.h"
 #include "gatewright/train/route_recording.h"
+#include "gatewright/train/start.h"
 #include "gatewright/train/task.h"
 #include "gatewright/train/weight_average.h"
 
@@ -99,6 +100,7 @@ class Trainer {
   TensorSet train_, validation_;
   std::shared_ptr<Task> task_;
   std::shared_ptr<Model> model_;
+  std::unique_ptr<const Teacher> teacher_;
   std::shared_ptr<Objective> objective_;
   std::shared_ptr<Optimizer> experts_, router_;
   std::shared_ptr<Loader> loader_;

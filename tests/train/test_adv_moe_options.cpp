@@ -142,6 +142,30 @@ TEST(AdvMoePathwayAttack, IsSoughtAndJudgedOnTheCleanImagesPathway) {
   EXPECT_NE(without(Json::object()), step(Json::object()).values.at("loss"));
 }
 
+TEST(AdvMoeRouterAttack, ClimbsTheScoresAlone) {
+  const Json pathway{{"expert_attack", "pathway"}};
+  auto alone = pathway;
+  alone["router_attack"] = "scores";
+  const auto joint = step(pathway), scores = step(alone);
+  EXPECT_EQ(joint.values.at("loss"), scores.values.at("loss")) << "the experts' step knows nothing of it";
+  EXPECT_NE(joint.values.at("router_loss"), scores.values.at("router_loss"));
+  // What it finds moves the scores further than what was found for the network's answer with little weight on
+  // them.
+  auto network = small_network();
+  const auto x = small_batch().at("image"), clean = network->route(x).detach();
+  gw::TradesOptions options;
+  options.steps = 10, options.step_size = 0.02;
+  const gw::ForwardOptions pass(gw::Rng(3));
+  const auto moved = [&](const at::Tensor& images) { return kl(clean, network->route(images)); };
+  const double direct = moved(gw::route_images(*network, x, clean, options, kEpsilon, pass));
+  options.router_weight = 0;
+  EXPECT_GT(direct, moved(gw::trades_images(*network, x, clean, options, kEpsilon, pass)));
+  expect_part(refusal<gw::ValueError>([] {
+                step({{"router_attack", "scores"}, {"router_target", "bilevel"}});
+              }),
+              "expected router_attack = \"joint\" with router_target = \"bilevel\"");
+}
+
 TEST(AdvMoeStrays, ChangePlacesWithTheirRoute) {
   const auto scores = clean_scores();
   const auto others = 1 - at::one_hot(scores.argmax(1), 2).to(at::kFloat);

@@ -60,8 +60,8 @@ class Vgg16Bn : public Backbone {
       for (; i < end; ++i) x = convs_[i]->forward(x);
       x = max_pool(x, 2, /*ceil=*/true);
     }
-    const auto hidden = head2_->forward(head1_->forward(pooled(x, kPooled), x).relu(), x).relu();
-    return head3_->forward(hidden, x);
+    const auto first = rectified(head1_->forward(pooled(x, kPooled), x));
+    return head3_->forward(rectified(head2_->forward(first, x)), x);
   }
 
  private:

@@ -4,6 +4,7 @@
 #include "gatewright/base/registry.h"
 #include "gatewright/ops/conv_norm.h"
 #include "gatewright/ops/init.h"
+#include "gatewright/ops/step_log.h"
 #include "gatewright/routing/gate.h"
 
 namespace gw::inline routing {
@@ -30,8 +31,12 @@ class OptionABlock : public torch::nn::Module {
     if (in_ == out_ && stride_ == 1) return conv2_->forward(inner, x, train);
     const auto sampled = x.slice(2, 0, c10::nullopt, stride_).slice(3, 0, c10::nullopt, stride_);
     const int64_t extra = out_ - in_;
-    const auto shortcut = at::constant_pad_nd(sampled, {0, 0, 0, 0, extra / 2, extra - extra / 2});
-    return conv2_->forward(inner, shortcut.contiguous(at::MemoryFormat::ChannelsLast), train);
+    const auto shortcut = at::constant_pad_nd(sampled, {0, 0, 0, 0, extra / 2, extra - extra / 2})
+                              .contiguous(at::MemoryFormat::ChannelsLast);
+    ops::Step step{ops::Step::Kind::kSubsample, x, shortcut, {}, {}, {}};
+    step.stride = stride_, step.padding = extra / 2;
+    ops::StepLog::add(std::move(step));
+    return conv2_->forward(inner, shortcut, train);
   }
 
  private:
@@ -85,7 +90,9 @@ class CnnGate : public Gate {
     auto y = x;
     for (auto& conv : convs_) y = conv->forward(y, {}, inputs.train);
     for (auto& block : blocks_) y = block->forward(y, inputs.train);
-    return ops::linear(y.mean({2, 3}), weight_, bias_);
+    const auto features = y.mean({2, 3});
+    ops::StepLog::add({ops::Step::Kind::kMean, y, features, {}, {}, {}});
+    return ops::linear(features, weight_, bias_);
   }
 
   bool takes_images() const override { return true; }

@@ -18,7 +18,7 @@ class Top1StraightThrough : public Policy {
   static constexpr const char* kSource = "Zhang et al. 2023, arXiv 2308.10110";
   static constexpr PolicyTraits kTraits = [] {
     PolicyTraits traits;
-    traits.straight_through = traits.sums_to_one = true;
+    traits.straight_through = traits.sums_to_one = traits.greedy = true;
     return traits;
   }();
   struct Options : OptionSet {};

@@ -34,7 +34,8 @@ ResultColumn measure_column(const std::string& name) {
 
 /// A training: leaves its best checkpoint and what it measures on the test examples.
 /// From another training (`from`) it starts at the weights of that one's best checkpoint, with a fresh
-/// optimizer; otherwise at weights that the seed draws. From an arm that leaves groups of labels it takes
+/// optimizer; otherwise at weights that the seed draws. The training that `teacher = {arm = …}` names teaches
+/// instead. From an arm that leaves groups of labels it takes
 /// them as its objective's groups = "from".
 /// Errors: ValueError for more than one arm of a kind to start from, for one that is neither, for groups that
 ///         nobody gives or nobody wants, and for weights that do not fit, naming tensors and both shapes.
@@ -44,7 +45,8 @@ class TrainArm : public Arm {
   static constexpr const char* kSource = "";
   using Options = TrainConfig;
 
-  TrainArm(const Options& config, const Context&) : config_(config) {}
+  TrainArm(const Options& config, const Context&)
+      : config_(config), teacher_arm_(Json::parse(config.teacher).value("arm", "")) {}
 
   void validate(const std::vector<const Arm*>& all) const override {
     const auto groups =
@@ -57,7 +59,13 @@ class TrainArm : public Arm {
     check_config(config);
     std::vector<const Arm*> from;
     std::copy_if(all.begin(), all.end(), std::back_inserter(from),
-                 [](const Arm* arm) { return !gives_groups(*arm); });
+                 [&](const Arm* arm) { return !gives_groups(*arm) && !teaches(*arm); });
+    const auto teachers =
+        std::count_if(all.begin(), all.end(), [&](const Arm* arm) { return teaches(*arm); });
+    GW_CHECK(teachers == (teacher_arm_.empty() ? 0 : 1),
+             "arms/train: expected the teacher \"{}\" of arm \"{}\" among the trainings in its \"from\", got "
+             "{} such",
+             teacher_arm_, config_.arm, teachers);
     if (from.empty()) return;
     GW_CHECK(from.size() == 1, "arms/train: expected one arm for arm \"{}\" to start from, got {}",
              config_.arm, from.size());
@@ -65,7 +73,7 @@ class TrainArm : public Arm {
     GW_CHECK(source != nullptr,
              "arms/train: expected a training for arm \"{}\" to start from, got another kind of arm",
              config_.arm);
-    GW_CHECK(Json::parse(config_.start).empty(),
+    GW_CHECK(Json::parse(config_.start).value("checkpoint", "").empty(),
              "arms/train: expected \"from\" or a checkpoint under \"start\" for arm \"{}\", got both",
              config_.arm);
     check_start(config, source->config_, "arm \"" + source->config_.arm + "\"");
@@ -77,7 +85,10 @@ class TrainArm : public Arm {
       if (const auto groups = read_groups(source.directory)) {
         config = with_groups(config, *groups);
       } else {
-        config.start = Json{{"checkpoint", source.directory + "/" + kBestCheckpoint}}.dump();
+        auto& options = source.arm == teacher_arm_ ? config.teacher : config.start;
+        auto table = Json::parse(options);
+        table["checkpoint"] = source.directory + "/" + kBestCheckpoint;
+        options = table.dump();
       }
     }
     return run_training(noting_start(config), run);
@@ -97,7 +108,13 @@ class TrainArm : public Arm {
   }
 
  private:
+  bool teaches(const Arm& arm) const {
+    const auto* training = dynamic_cast<const TrainArm*>(&arm);
+    return training != nullptr && !teacher_arm_.empty() && training->config_.arm == teacher_arm_;
+  }
+
   TrainConfig config_;
+  std::string teacher_arm_;
 };
 
 }  // namespace

@@ -20,6 +20,18 @@ void TradesOptions::fields(OptionVisitor& v) {
          "the attack's gradient also passes through the choice of experts (published code)");
 }
 
+namespace {
+
+at::Tensor climbed(const at::Tensor& images, const Rng& rng, const TradesOptions& options, double epsilon,
+                   const ImageObjective& objective) {
+  const auto noise = ops::normal(rng, images.sizes(), 0, options.start_noise);
+  const double step = options.step_size > 0 ? options.step_size : 0.625 * epsilon;
+  return perturb(images + noise.contiguous(at::MemoryFormat::ChannelsLast), images, options.steps, step,
+                 epsilon, objective);
+}
+
+}  // namespace
+
 at::Tensor trades_images(Network& network, const at::Tensor& images, const at::Tensor& scores,
                          const TradesOptions& options, double epsilon, const ForwardOptions& base) {
   const EvaluationScope evaluation(network);
@@ -47,10 +59,21 @@ at::Tensor trades_images(Network& network, const at::Tensor& images, const at::T
     if (with_router) loss = loss + options.router_weight * kl_divergence(scores.detach(), out.scores).sum();
     return loss;
   };
-  const auto noise = ops::normal(rng, images.sizes(), 0, options.start_noise);
-  const double step = options.step_size > 0 ? options.step_size : 0.625 * epsilon;
-  return perturb(images + noise.contiguous(at::MemoryFormat::ChannelsLast), images, options.steps, step,
-                 epsilon, objective);
+  return climbed(images, rng, options, epsilon, objective);
+}
+
+at::Tensor route_images(Network& network, const at::Tensor& images, const at::Tensor& scores,
+                        const TradesOptions& options, double epsilon, const ForwardOptions& base) {
+  const EvaluationScope evaluation(network);
+  const ops::FrozenParameters frozen;
+  const auto target = scores.detach();
+  ForwardOptions pass = base;
+  pass.purpose = RoutePurpose::kSearch;
+  pass.rng = base.rng.fork("draws");
+  const auto objective = [&](const at::Tensor& x) {
+    return kl_divergence(target, network.route(x, pass)).sum();
+  };
+  return climbed(images, base.rng, options, epsilon, objective);
 }
 
 at::Tensor mean_kl(const at::Tensor& reference, const at::Tensor& logits) {

@@ -45,6 +45,12 @@ class EvaluationScope {
 at::Tensor trades_images(Network& network, const at::Tensor& images, const at::Tensor& scores,
                          const TradesOptions& options, double epsilon, const ForwardOptions& base);
 
+/// Images that maximise KL(s(x) ‖ s(x')) of the image-level router alone: the strongest thing to ask of a
+/// router that is taught its own targets, at the router's cost instead of the network's. Otherwise as
+/// trades_images.
+at::Tensor route_images(Network& network, const at::Tensor& images, const at::Tensor& scores,
+                        const TradesOptions& options, double epsilon, const ForwardOptions& base);
+
 /// KL(softmax(reference) ‖ softmax(logits)), summed over classes, mean over the batch; both sides carry
 /// gradients.
 at::Tensor mean_kl(const at::Tensor& reference, const at::Tensor& logits);

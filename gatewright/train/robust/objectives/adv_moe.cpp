@@ -37,7 +37,8 @@ class AdvMoe : public Objective {
   static constexpr const char* kSource = "Zhang et al. 2023, arXiv 2308.10110";
   struct Options : TradesOptions {
     double alpha = 6, strays = 0;
-    std::string router_target = "label_mod_n", expert_attack = "joint", groups = "[]", balancer = "{}";
+    std::string router_target = "label_mod_n", expert_attack = "joint", router_attack = "joint",
+                groups = "[]", balancer = "{}";
     bool balanced_groups = false;
     void fields(OptionVisitor& v) override {
       TradesOptions::fields(v);
@@ -52,6 +53,9 @@ class AdvMoe : public Objective {
       v.text("expert_attack", expert_attack,
              "what the experts' attack may use: router and pathway, or the pathway of the clean image alone",
              {"joint", "pathway"});
+      v.text("router_attack", router_attack,
+             "what the router's attack climbs: the network's answer and the scores, or the scores alone",
+             {"joint", "scores"});
       v.real("strays", strays,
              "share of the images that meet another expert than their own in the expert step", 0, 1);
       v.table("balancer", balancer,
@@ -73,6 +77,10 @@ class AdvMoe : public Objective {
     GW_CHECK(options.strays == 0 || options.expert_attack == "pathway",
              "objectives/adv_moe: expected expert_attack = \"pathway\" with strays, got \"joint\", whose "
              "attacked images find their own way");
+    GW_CHECK(options.router_attack == "joint" || options.router_target != "bilevel",
+             "objectives/adv_moe: expected router_attack = \"joint\" with router_target = \"bilevel\", whose "
+             "loss is "
+             "the network's answer, got \"scores\"");
   }
 
   bool separate_router() const override { return true; }
@@ -96,8 +104,11 @@ class AdvMoe : public Objective {
         c.batch.at("image"),
         c.pass(c.rng.fork("router")));  // training mode, with its graph: the router step uses it too
     expert_step(c, scores, report);
-    const auto adversarial = trades_images(c.network(), c.batch.at("image"), scores, options_, epsilon_,
-                                           c.pass(c.rng.fork("router_attack")));
+    const auto search = c.pass(c.rng.fork("router_attack"));
+    const auto adversarial =
+        options_.router_attack == "scores"
+            ? route_images(c.network(), c.batch.at("image"), scores, options_, epsilon_, search)
+            : trades_images(c.network(), c.batch.at("image"), scores, options_, epsilon_, search);
     options_.router_target == "bilevel" ? bilevel_step(c, adversarial, report)
                                         : label_step(c, scores, adversarial, report);
     return report;
@@ -119,8 +130,7 @@ class AdvMoe : public Objective {
     if (fixed) silent.scores = scores;
     const auto clean = c.network().forward(c.batch.at("image"), given);
     const auto attacked = c.network().forward(adversarial, silent);
-    const auto loss =
-        at::cross_entropy_loss(clean.logits, y) + options_.beta * mean_kl(clean.logits, attacked.logits);
+    const auto loss = c.label_loss(clean.logits) + options_.beta * mean_kl(clean.logits, attacked.logits);
     c.experts.step(parameter_gradients(loss, c.experts.values(), "expert loss"), c.lr);
     report.values = {{"loss", loss.item<double>()},
                      {"clean_accuracy", accuracy(clean.logits, y)},

@@ -46,8 +46,7 @@ class Trades : public Objective {
     const auto clean = c.network().forward(c.batch.at("image"), c.pass(c.rng.fork("clean")));
     const auto attacked =
         c.network().forward(adversarial, c.pass(c.rng.fork("attacked"), RoutePurpose::kAttacked));
-    auto loss =
-        at::cross_entropy_loss(clean.logits, y) + options_.beta * mean_kl(clean.logits, attacked.logits);
+    auto loss = c.label_loss(clean.logits) + options_.beta * mean_kl(clean.logits, attacked.logits);
     StepReport report;
     if (balancer_ && !clean.plans.empty()) {
       auto balance = balancer_->loss(clean.plans.front().plan);

@@ -1,0 +1,100 @@
+#include "gatewright/models/compiled_network.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "gatewright/base/check.h"
+#include "gatewright/ops/team.h"
+
+namespace gw::inline models {
+namespace {
+
+at::Tensor sample_image(const NetworkShape& s) {
+  return at::full({1, s.channels, s.height, s.width}, 0.5).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+std::unique_ptr<ops::PlaneProgram> pathway(Network& network, const at::Tensor& image, int64_t expert) {
+  ForwardOptions options;
+  options.train = false;
+  options.forced_expert = network.routed() ? expert : options.forced_expert;
+  const ops::StepLog log;
+  const auto logits = network.forward(image, options).logits;
+  return std::make_unique<ops::PlaneProgram>(log, image, logits);
+}
+
+/// Null where the gate logs no steps: it then runs as it is.
+std::unique_ptr<ops::PlaneProgram> router_program(Network& network, const at::Tensor& image) {
+  Pass pass;
+  pass.train = false;
+  const ops::StepLog log;
+  const auto scores = network.route(image, pass);
+  if (log.steps().empty() || log.steps().back().out.data_ptr() != scores.data_ptr()) return nullptr;
+  return std::make_unique<ops::PlaneProgram>(log, image, scores);
+}
+
+}  // namespace
+
+CompiledNetwork::CompiledNetwork(Network& network) : shape_(network.shape()), network_(&network) {
+  GW_CHECK(shape_.experts == 1 || network.image_routed(),
+           "compiled network: expected one decision per image, got routing = \"{}\"; run the network itself",
+           shape_.routing);
+  const at::NoGradGuard no_grad;
+  const auto image = sample_image(shape_);
+  for (int64_t e = 0; e < shape_.experts; ++e) programs_.push_back(pathway(network, image, e));
+  if (!network.image_routed()) return;
+  router_ = router_program(network, image);
+  greedy_ = network.image_policy().traits().greedy;
+}
+
+void CompiledNetwork::check(const at::Tensor& x) const {
+  const bool fits = x.dim() == 4 && x.size(1) == shape_.channels && x.size(2) == shape_.height &&
+                    x.size(3) == shape_.width && x.scalar_type() == at::kFloat;
+  GW_CHECK(fits, "compiled network: expected images [B, {}, {}, {}] in Float, got {} in {}", shape_.channels,
+           shape_.height, shape_.width, c10::str(x.sizes()), c10::toString(x.scalar_type()));
+}
+
+std::vector<int64_t> CompiledNetwork::choose(const at::Tensor& scores) const {
+  if (!greedy_) return network_->choose(scores);
+  std::vector<int64_t> expert(static_cast<size_t>(scores.size(0)));
+  const float* row = scores.data_ptr<float>();
+  for (size_t i = 0; i < expert.size(); ++i, row += shape_.experts) {
+    for (int64_t e = 0; e < shape_.experts; ++e)
+      GW_CHECK(std::isfinite(row[e]),
+               "compiled network: expected finite scores, got {} for expert {} of image {}", row[e], e, i);
+    expert[i] = std::max_element(row, row + shape_.experts) - row;
+  }
+  return expert;
+}
+
+CompiledNetwork::Answer CompiledNetwork::run(const at::Tensor& images) const {
+  check(images);
+  const at::NoGradGuard no_grad;
+  const int64_t batch = images.size(0);
+  Answer answer{at::empty({batch, shape_.classes}), {}, std::vector<int64_t>(static_cast<size_t>(batch), 0)};
+  std::vector<int64_t> row(static_cast<size_t>(batch));
+  std::iota(row.begin(), row.end(), 0);
+  ops::TorchTeam team;
+  if (network_->image_routed()) {
+    answer.scores = router_ ? at::empty({batch, shape_.experts}) : network_->route(images).to(at::kFloat);
+    if (router_) router_->run(images, row.data(), batch, answer.scores.data_ptr<float>(), team);
+    answer.expert = choose(answer.scores);
+    std::stable_sort(row.begin(), row.end(), [&](int64_t a, int64_t b) {
+      return answer.expert[static_cast<size_t>(a)] < answer.expert[static_cast<size_t>(b)];
+    });
+  }
+  for (int64_t first = 0; first < batch;) {
+    const int64_t e = answer.expert[static_cast<size_t>(row[static_cast<size_t>(first)])];
+    int64_t last = first;
+    while (last < batch && answer.expert[static_cast<size_t>(row[static_cast<size_t>(last)])] == e) ++last;
+    programs_[static_cast<size_t>(e)]->run(images, row.data() + first, last - first,
+                                           answer.logits.data_ptr<float>(), team);
+    first = last;
+  }
+  return answer;
+}
+
+}  // namespace gw::inline models
