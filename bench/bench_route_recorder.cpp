@@ -130,11 +130,12 @@ std::shared_ptr<gw::Optimizer> sgd(const std::vector<at::Tensor>& parameters) {
 bool adv_moe(const Arguments& a, const std::string& routing) {
   gw::NetworkOptions o;
   o.experts = 2, o.ratio = 0.5, o.routing = routing;
-  o.gate = routing == "image" ? R"({"part":"cnn","arch":"small"})" : R"({"part":"pooled_linear"})";
+  o.gate =
+      routing == "image" ? gw::PartChoice(gw::Json{{"part", "cnn"}, {"arch", "small"}}) : "pooled_linear";
   gw::Network network(o, 1, 28, 28, 10);
   const bool apart = routing == "image";
   gw::TrainConfig config;
-  config.task = R"({"part":"image_classification","epsilon":0.1})";
+  config.task = gw::Json{{"part", "image_classification"}, {"epsilon", 0.1}};
   const auto task = gw::make_task(config);
   const auto objective = gw::make_part<gw::Objective>(apart ? "adv_moe" : "trades", gw::Json::object(),
                                                       gw::Objective::Context{*task});

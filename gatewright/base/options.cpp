@@ -25,27 +25,13 @@ std::string clipped(const Json& value) {
   return text;
 }
 
-/// A nested value whose default is a list takes lists: of lists, of tables, as its owner reads it.
-bool is_list(const std::string& json_text) { return json_text.starts_with('['); }
-
 class Parser : public OptionVisitor {
  public:
   Parser(const std::string& part, const Json& values) : part_(part), values_(values) {}
 
   void integer(const char* name, int64_t& value, const char* help, int64_t lo, int64_t hi) override {
     const Json* given = find(name);
-    if (given == nullptr) return;
-    GW_CHECK(given->is_number_integer(), "{}: expected an integer for \"{}\" ({}), got {}", part_, name, help,
-             clipped(*given));
-    const bool huge =
-        given->is_number_unsigned() && given->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
-    const int64_t number = huge ? INT64_MAX : given->get<int64_t>();
-    // Of a number beyond 64 bits the upper end is the news, which range_text leaves out.
-    GW_CHECK(
-        !huge && number >= lo && number <= hi, "{}: expected \"{}\" ({}) in {}, got {}", part_, name, help,
-        huge ? fmt::format("{} … {}", lo, hi) : range_text(static_cast<double>(lo), static_cast<double>(hi)),
-        clipped(*given));
-    value = number;
+    if (given != nullptr) value = whole(name, *given, help, lo, hi);
   }
 
   void real(const char* name, double& value, const char* help, double lo, double hi) override {
@@ -95,22 +81,46 @@ class Parser : public OptionVisitor {
     }
   }
 
-  void table(const char* name, std::string& json_text, const char* help) override {
+  void integer_lists(const char* name, std::vector<std::vector<int64_t>>& value, const char* help, int64_t lo,
+                     int64_t hi) override {
     const Json* given = find(name);
     if (given == nullptr) return;
-    if (is_list(json_text)) {
-      GW_CHECK(given->is_array(), "{}: expected a list for \"{}\" ({}), got {}", part_, name, help,
-               clipped(*given));
-      json_text = given->dump();
-      return;
+    GW_CHECK(given->is_array(), "{}: expected a list for \"{}\" ({}), got {}", part_, name, help,
+             clipped(*given));
+    value.clear();
+    for (const auto& list : *given) {
+      GW_CHECK(list.is_array(), "{}: expected lists of integers in \"{}\" ({}), got {}", part_, name, help,
+               clipped(list));
+      value.emplace_back();
+      for (const auto& item : list) value.back().push_back(whole(name, item, help, lo, hi));
     }
-    if (is_name(*given)) {
-      json_text = Json{{"part", *given}}.dump();
-      return;
+  }
+
+  void part(const char* name, PartChoice& value, const char* help) override {
+    const Json* given = find(name);
+    if (given != nullptr) value = choice(name, *given, help, /*optional=*/value.empty());
+  }
+
+  void parts(const char* name, std::vector<PartChoice>& value, const char* help) override {
+    const Json* given = find(name);
+    if (given == nullptr) return;
+    GW_CHECK(given->is_array(), "{}: expected a list of parts for \"{}\" ({}), got {}", part_, name, help,
+             clipped(*given));
+    value.clear();
+    for (const auto& item : *given) {
+      // Recipes and runs before tables could stand in this list have them as JSON text.
+      const auto table =
+          item.is_string() && item.text().starts_with('{') ? Json::parsed(item.text()) : std::nullopt;
+      value.push_back(choice(name, table ? *table : item, help, /*optional=*/false));
     }
+  }
+
+  void table(const char* name, OptionTable& value, const char* help) override {
+    const Json* given = find(name);
+    if (given == nullptr) return;
     GW_CHECK(given->is_object(), "{}: expected a table for \"{}\" ({}), got {}", part_, name, help,
              clipped(*given));
-    json_text = given->dump();
+    value.read(part_ + " " + name, *given);
   }
 
   void refuse_unknown() const {
@@ -122,11 +132,25 @@ class Parser : public OptionVisitor {
 
  private:
   /// A part at its defaults may be given by its name alone: gate = "cosine".
-  static bool is_name(const Json& value) {
-    if (!value.is_string()) return false;
-    const auto& name = value.text();
-    const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
-    return !name.empty() && std::all_of(name.begin(), name.end(), letter);
+  PartChoice choice(const char* name, const Json& given, const char* help, bool optional) const {
+    const bool named = given.is_string() && is_part_name(given.text());
+    GW_CHECK(named || given.is_object(), "{}: expected a table for \"{}\" ({}), got {}", part_, name, help,
+             clipped(given));
+    if (optional && given.empty()) return {};
+    return part_choice(part_ + " " + name, given);
+  }
+
+  int64_t whole(const char* name, const Json& given, const char* help, int64_t lo, int64_t hi) const {
+    GW_CHECK(given.is_number_integer(), "{}: expected an integer for \"{}\" ({}), got {}", part_, name, help,
+             clipped(given));
+    const bool huge = given.is_number_unsigned() && given.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
+    const int64_t number = huge ? INT64_MAX : given.get<int64_t>();
+    // Of a number beyond 64 bits the upper end is the news, which range_text leaves out.
+    GW_CHECK(
+        !huge && number >= lo && number <= hi, "{}: expected \"{}\" ({}) in {}, got {}", part_, name, help,
+        huge ? fmt::format("{} … {}", lo, hi) : range_text(static_cast<double>(lo), static_cast<double>(hi)),
+        clipped(given));
+    return number;
   }
 
   double number(const char* name, const Json& given, const char* help, double lo, double hi) const {
@@ -173,8 +197,20 @@ class Describer : public OptionVisitor {
   void texts(const char* n, std::vector<std::string>& v, const char* h) override {
     infos.push_back({n, "texts", "any", fmt::format("[{}]", fmt::join(v, ", ")), h});
   }
-  void table(const char* n, std::string& v, const char* h) override {
-    infos.push_back({n, is_list(v) ? "list" : "table", "", v, h});
+  void integer_lists(const char* n, std::vector<std::vector<int64_t>>& v, const char* h, int64_t,
+                     int64_t) override {
+    infos.push_back({n, "list", "", Json(v).dump(), h});
+  }
+  void part(const char* n, PartChoice& v, const char* h) override {
+    infos.push_back({n, "table", "", v.text(), h});
+  }
+  void parts(const char* n, std::vector<PartChoice>& v, const char* h) override {
+    std::vector<std::string> texts;
+    for (const auto& choice : v) texts.push_back(choice.options.empty() ? choice.name : choice.text());
+    infos.push_back({n, "parts", "any", fmt::format("[{}]", fmt::join(texts, ", ")), h});
+  }
+  void table(const char* n, OptionTable& v, const char* h) override {
+    infos.push_back({n, "table", "", v.json().dump(), h});
   }
 };
 
@@ -187,9 +223,16 @@ class Writer : public OptionVisitor {
   void text(const char* n, std::string& v, const char*, std::vector<std::string>) override { out[n] = v; }
   void reals(const char* n, std::vector<double>& v, const char*, double, double) override { out[n] = v; }
   void texts(const char* n, std::vector<std::string>& v, const char*) override { out[n] = v; }
-  void table(const char* n, std::string& v, const char*) override {
-    out[n] = v.empty() ? Json::object() : Json::parse(v);
+  void integer_lists(const char* n, std::vector<std::vector<int64_t>>& v, const char*, int64_t,
+                     int64_t) override {
+    out[n] = Json(v);
   }
+  void part(const char* n, PartChoice& v, const char*) override { out[n] = v.json(); }
+  void parts(const char* n, std::vector<PartChoice>& v, const char*) override {
+    out[n] = Json::array();
+    for (const auto& choice : v) out[n].push_back(choice.options.empty() ? Json(choice.name) : choice.json());
+  }
+  void table(const char* n, OptionTable& v, const char*) override { out[n] = v.json(); }
 };
 
 }  // namespace

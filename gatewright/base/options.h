@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gatewright/base/json.h"
+#include "gatewright/base/option_values.h"
 
 namespace gw::inline base {
 
@@ -23,8 +24,14 @@ class OptionVisitor {
   virtual void reals(const char* name, std::vector<double>& value, const char* help, double lo,
                      double hi) = 0;
   virtual void texts(const char* name, std::vector<std::string>& value, const char* help) = 0;
-  /// A nested table that its owner parses (the options of another part).
-  virtual void table(const char* name, std::string& json_text, const char* help) = 0;
+  /// Lists of integers, of any lengths.
+  virtual void integer_lists(const char* name, std::vector<std::vector<int64_t>>& value, const char* help,
+                             int64_t lo, int64_t hi) = 0;
+  /// A part with its options; `{}` is no part, where the default is none.
+  virtual void part(const char* name, PartChoice& value, const char* help) = 0;
+  virtual void parts(const char* name, std::vector<PartChoice>& value, const char* help) = 0;
+  /// A nested table: Nested checks what is in it, an OptionTable leaves that to its owner.
+  virtual void table(const char* name, OptionTable& value, const char* help) = 0;
 };
 
 inline constexpr double kInfinity = std::numeric_limits<double>::infinity();

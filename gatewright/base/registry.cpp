@@ -77,13 +77,4 @@ std::string repository_path(const std::string& path) {
   return path.substr(begin);
 }
 
-PartChoice part_choice(const std::string& where, const Json& value) {
-  if (value.is_string()) return {value.get<std::string>(), Json::object()};
-  GW_CHECK(value.is_object() && value.contains("part") && value["part"].is_string(),
-           "{}: expected a part's name or a table with \"part\", got {}", where, value.dump().substr(0, 80));
-  PartChoice choice{value["part"].get<std::string>(), value};
-  choice.options.erase("part");
-  return choice;
-}
-
 }  // namespace gw::inline base

@@ -84,18 +84,10 @@ std::shared_ptr<Interface> make_part(const std::string& name, const Json& option
   return factory(std::string(Interface::kKind) + "/" + name, options, context);
 }
 
-/// A part given as a name ("top_k") or as a table with its name under `part` ({part = "top_k", k = 2}).
-struct PartChoice {
-  std::string name;
-  Json options = Json::object();
-};
-PartChoice part_choice(const std::string& where, const Json& value);
-
+/// Makes the part that an option, a recipe or a table chose. Errors: as make_part.
 template <class Interface>
-std::shared_ptr<Interface> make_part(const std::string& where, const Json& choice,
-                                     const typename Interface::Context& context, int /*tag*/) {
-  const PartChoice chosen = part_choice(where, choice);
-  return make_part<Interface>(chosen.name, chosen.options, context);
+std::shared_ptr<Interface> make_chosen(const PartChoice& choice, const typename Interface::Context& context) {
+  return make_part<Interface>(choice.name, choice.options, context);
 }
 
 }  // namespace gw::inline base

@@ -21,14 +21,14 @@ void MixtureOptions::fields(OptionVisitor& v) {
   v.flag("shared_gate", shared_gate,
          "the shared experts' sum times the sigmoid of a linear score of the token (Qwen2)");
   v.flag("output_bias", output_bias, "one bias vector, added once to every token (JetMoE)");
-  v.table("gate", gate, "part of the gates catalogue");
-  v.table("policy", policy, "part of the policies catalogue");
-  v.table("bank", bank, "part of the banks catalogue");
-  v.table("shared_bank", shared_bank,
-          "of the shared experts, where they differ: {part = \"mlp\", hidden = 5632}");
+  v.part("gate", gate, "part of the gates catalogue");
+  v.part("policy", policy, "part of the policies catalogue");
+  v.part("bank", bank, "part of the banks catalogue");
+  v.part("shared_bank", shared_bank,
+         "of the shared experts, where they differ: {part = \"mlp\", hidden = 5632}");
   v.text("execution", execution, "one pass of the kernel, bucket by bucket, or every expert on every token",
          execution_names());
-  v.texts("balancers", balancers, "names of balancers with their default coefficients");
+  v.parts("balancers", balancers, "balance losses and controllers, by name or as tables");
   v.integer("seed", seed, "of the initial weights", 0, INT64_MAX);
 }
 
@@ -37,9 +37,8 @@ namespace {
 Router::Options router_options(const MixtureOptions& options) {
   GW_CHECK(options.in > 0, "mixture: expected the token width \"in\" to be positive, got {}", options.in);
   const auto seed = Rng(static_cast<uint64_t>(options.seed));
-  return {options.experts,           options.in,
-          Json::parse(options.gate), Json::parse(options.policy),
-          options.balancers,         seed.fork("gate").key()};
+  return {options.experts, options.in,        options.gate,
+          options.policy,  options.balancers, seed.fork("gate").key()};
 }
 
 }  // namespace
@@ -53,10 +52,8 @@ Mixture::Mixture(const MixtureOptions& options)
   if (options_.out == 0) options_.out = options_.in;
   const auto seed = Rng(static_cast<uint64_t>(options.seed));
   router_.register_in(*this, "gate");
-  const auto bank = Json::parse(options.bank);
-  bank_ = register_module(
-      "bank", make_part<Bank>("bank", bank,
-                              {options_.experts, options_.in, options_.out, seed.fork("bank").key()}, 0));
+  bank_ = register_module("bank", make_chosen<Bank>(options.bank, {options_.experts, options_.in,
+                                                                   options_.out, seed.fork("bank").key()}));
   add_shared(seed);
 }
 
@@ -66,9 +63,8 @@ void Mixture::add_shared(const Rng& seed) {
   if (options_.output_bias) output_bias_ = register_parameter("output_bias", at::zeros({options_.out}));
   if (options_.shared_experts == 0) return;
   const Bank::Context shared{options_.shared_experts, options_.in, options_.out, seed.fork("shared").key()};
-  const auto own = Json::parse(options_.shared_bank);
-  shared_ = register_module(
-      "shared", make_part<Bank>("bank", own.empty() ? Json::parse(options_.bank) : own, shared, 0));
+  const auto& own = options_.shared_bank;
+  shared_ = register_module("shared", make_chosen<Bank>(own.empty() ? options_.bank : own, shared));
   if (options_.shared_gate)
     shared_gate_ =
         register_parameter("shared_gate", ops::default_uniform(seed.fork("shared_gate"), {1, options_.in}));

@@ -15,12 +15,10 @@ struct MixtureOptions : OptionSet {
   int64_t shared_experts = 0;
   bool shared_gate = false;
   bool output_bias = false;
-  std::string gate = R"({"part":"linear"})";
-  std::string policy = R"({"part":"softmax_top_k","k":2})";
-  std::string bank = R"({"part":"mlp"})";
-  std::string shared_bank = "{}";
+  PartChoice gate = "linear", policy = {"softmax_top_k", {{"k", 2}}}, bank = "mlp";
+  PartChoice shared_bank;  ///< none: as `bank`
   std::string execution = "fused";
-  std::vector<std::string> balancers;
+  std::vector<PartChoice> balancers;
   int64_t seed = 0;
   void fields(OptionVisitor& v) override;
 };

@@ -14,16 +14,12 @@ constexpr size_t kMostPasses = 4096;
 }  // namespace
 
 Router::Router(const Options& options) {
-  policy_ = make_part<Policy>(options.where + "policy", options.policy, Policy::Context{options.experts}, 0);
-  const Gate::Context context{options.width, policy_->columns(), options.seed};
-  gate_ = make_part<Gate>(options.where + "gate", options.gate, context, 0);
+  policy_ = make_chosen<Policy>(options.policy, {options.experts});
+  gate_ = make_chosen<Gate>(options.gate, {options.width, policy_->columns(), options.seed});
   for (const auto& choice : options.balancers) {
-    // A name, or a table as text: texts are what option lists hold.
-    const auto parsed =
-        part_choice("balancers", choice.rfind('{', 0) == 0 ? Json::parse(choice) : Json(choice));
-    auto balancer = make_part<Balancer>(parsed.name, parsed.options, {options.experts});
+    auto balancer = make_chosen<Balancer>(choice, {options.experts});
     controlled_ = controlled_ || balancer->controls();
-    balancers_.emplace_back(parsed.name, std::move(balancer));
+    balancers_.emplace_back(choice.name, std::move(balancer));
   }
 }
 

@@ -21,10 +21,9 @@ class Router {
   struct Options {
     int64_t experts = 2;
     int64_t width = 0;  ///< of a token, or channels
-    Json gate, policy;
-    std::vector<std::string> balancers = {};  ///< names, or tables as text
-    uint64_t seed = 0;                        ///< of the gate's initial weights
-    std::string where = "";                   ///< before "gate" and "policy" in errors: "layer_"
+    PartChoice gate, policy;
+    std::vector<PartChoice> balancers = {};
+    uint64_t seed = 0;  ///< of the gate's initial weights
   };
   /// Errors: ValueError for unknown parts and options.
   explicit Router(const Options& options);

@@ -81,11 +81,11 @@ MixtureBlocks::MixtureBlocks(const Options& options) : torch::nn::Module("Mixtur
              "{}: expected no \"{}\" in \"mixture\", which follows from the model", options.part, own);
   }
   const MixtureOptions defaults;
-  const Json gate = options.mixture.value("gate", Json::parse(defaults.gate));
+  const Json gate = options.mixture.value("gate", defaults.gate.json());
   check_part(options, Gate::kKind, gate);
-  check_part(options, Policy::kKind, options.mixture.value("policy", Json::parse(defaults.policy)));
+  check_part(options, Policy::kKind, options.mixture.value("policy", defaults.policy.json()));
   Json blocks = options.mixture;
-  blocks["bank"] = bank_in(options.precision, blocks.value("bank", Json::parse(defaults.bank)), options.part);
+  blocks["bank"] = bank_in(options.precision, blocks.value("bank", defaults.bank.json()), options.part);
   if (const auto own = blocks.value("shared_bank", Json()); !own.empty())
     blocks["shared_bank"] = bank_in(options.precision, own, options.part);
   for (int64_t i = 0; i < options.depth; ++i) {

@@ -19,11 +19,11 @@ void NetworkOptions::fields(OptionVisitor& v) {
   v.integer("experts", experts, "experts per routed layer; 1 is a dense network", 1, 1024);
   v.real("ratio", ratio, "width of a pathway relative to the dense network", 0.01, 1);
   v.text("routing", routing, "one decision per image, or one per layer", {"image", "layer"});
-  v.table("gate", gate,
-          "the router: {part = \"cnn\", …}, or per layer a gate over feature maps, or over tokens (the means "
-          "of the channels)");
-  v.table("policy", policy, "the choice: {part = \"top1_straight_through\", …}");
-  v.texts("balancers", balancers, "balance losses and controllers of every router, by name or as tables");
+  v.part("gate", gate,
+         "the router: {part = \"cnn\", …}, or per layer a gate over feature maps, or over tokens (the means "
+         "of the channels)");
+  v.part("policy", policy, "the choice: {part = \"top1_straight_through\", …}");
+  v.parts("balancers", balancers, "balance losses and controllers of every router, by name or as tables");
   v.texts(
       "private", own,
       "what each expert has of its own: \"norms\" of its layers, \"stem_norms\" after shared convolutions, "
@@ -69,15 +69,14 @@ Network::Network(const NetworkOptions& options, int64_t channels, int64_t height
   GW_CHECK(channels > 0 && height > 0 && width > 0 && classes > 1,
            "network: expected positive sizes and at least 2 classes, got {}x{}x{} and {} classes", channels,
            height, width, classes);
-  const Json policy = Json::parse(options.policy);
   balanced_ = shape_.experts > 1 && !options.balancers.empty();
-  ZooContext context{shape_, Json::parse(options.gate), policy, options.balancers};
+  ZooContext context{shape_, options.gate, options.policy, options.balancers};
   backbone_ = register_module(
-      "backbone", make_part<Backbone>(options.backbone, Json::parse(options.backbone_options), context));
+      "backbone", make_part<Backbone>(options.backbone, options.backbone_options.json(), context));
   first_weight_ = backbone_->parameters().front();
   if (shape_.experts == 1 || shape_.routing != "image") return;
-  router_.emplace(Router::Options{shape_.experts, channels, Json::parse(options.gate), policy,
-                                  options.balancers, Rng(shape_.seed).fork("router").key()});
+  router_.emplace(Router::Options{shape_.experts, channels, options.gate, options.policy, options.balancers,
+                                  Rng(shape_.seed).fork("router").key()});
   GW_CHECK(router_->gate().takes_images(),
            "network: expected a gate over images for image-level routing, got a gate over tokens; use cnn or "
            "pooled_linear");

@@ -16,13 +16,13 @@ class Backbone : public torch::nn::Module {
 
 struct NetworkOptions : OptionSet {
   std::string backbone = "small_cnn";
-  std::string backbone_options = "{}";
+  OptionTable backbone_options;
   int64_t experts = 1;
   double ratio = 1.0;
   std::string routing = "image";
-  std::string gate = R"({"part":"cnn"})";
-  std::string policy = R"({"part":"top1_straight_through"})";
-  std::vector<std::string> balancers, own;
+  PartChoice gate = "cnn", policy = "top1_straight_through";
+  std::vector<PartChoice> balancers;
+  std::vector<std::string> own;
   int64_t seed = 0;
   void fields(OptionVisitor& v) override;
 };

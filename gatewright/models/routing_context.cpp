@@ -36,13 +36,8 @@ void check_policy_for_images(const Policy& policy) {
 namespace {
 
 Router::Options layer_options(const ZooContext& context, int64_t channels, const std::string& name) {
-  return {context.shape.experts,
-          channels,
-          context.layer_gate,
-          context.layer_policy,
-          context.balancers,
-          Rng(context.shape.seed).fork(name).key(),
-          "layer_"};
+  return {context.shape.experts, channels,          context.layer_gate,
+          context.layer_policy,  context.balancers, Rng(context.shape.seed).fork(name).key()};
 }
 
 }  // namespace

@@ -10,9 +10,9 @@ namespace gw::inline models {
 /// What a backbone of the zoo is built from.
 struct ZooContext {
   NetworkShape shape;
-  Json layer_gate = "pooled_linear";            ///< gate of each layer when shape.routing is "layer"
-  Json layer_policy = "top1_straight_through";  ///< and its policy
-  std::vector<std::string> balancers = {};      ///< of each layer's router when shape.routing is "layer"
+  PartChoice layer_gate = "pooled_linear";            ///< gate of each layer when shape.routing is "layer"
+  PartChoice layer_policy = "top1_straight_through";  ///< and its policy
+  std::vector<PartChoice> balancers = {};  ///< of each layer's router when shape.routing is "layer"
   bool per_layer() const { return shape.experts > 1 && shape.routing == "layer"; }
   /// Batch norms of a layer: one, or one for each expert. `routed`: its convolution is.
   int64_t norms(bool routed) const {

@@ -26,9 +26,9 @@ bool is_recording(const std::string& path) {
 
 /// The config with the attacks and examples that are asked for in place of the run's own.
 TrainConfig asked_for(TrainConfig config, const InspectOptions& options) {
-  auto evaluation = Json::parse(config.evaluation);
+  auto evaluation = config.evaluation.json();
   evaluation["attacks"] = options.attacks, evaluation["images"] = options.images;
-  config.evaluation = evaluation.dump();
+  config.evaluation = evaluation;
   return config;
 }
 
@@ -58,7 +58,7 @@ RouteView route_test_set(const std::string& path, const InspectOptions& options,
   view.about = {{"name", config.name},
                 {"arm", config.arm},
                 {"seed", config.seed},
-                {"network", Json::parse(config.network)},
+                {"network", config.network.json()},
                 {"class_names", data.class_names},
                 {"checkpoint", path}};
   return view;

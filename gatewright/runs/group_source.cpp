@@ -18,21 +18,19 @@ bool gives_groups(const Arm& arm) {
 }
 
 bool wants_groups(const TrainConfig& config) {
-  const auto objective = Json::parse(config.objective);
+  const auto& objective = config.objective.options;
   const auto it = objective.find(kKey);
   return it != objective.end() && *it == kFrom;
 }
 
 TrainConfig with_groups(TrainConfig config, const LabelGroups& groups) {
-  auto objective = Json::parse(config.objective);
-  objective[kKey] = groups;
-  config.objective = objective.dump();
+  config.objective.options[kKey] = groups;
   return config;
 }
 
 TrainConfig with_stand_in_groups(const TrainConfig& config) {
   if (!wants_groups(config)) return config;
-  const auto network = Json::parse(config.network);
+  const auto& network = config.network.json();
   const auto experts = network.find("experts");
   const int64_t given =
       experts != network.end() && experts->is_number_integer() ? experts->get<int64_t>() : 0;

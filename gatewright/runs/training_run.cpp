@@ -95,9 +95,9 @@ class DirectoryObserver : public TrainObserver {
 
 std::shared_ptr<Network> dense_twin(const TrainConfig& config, const TaskData& data) {
   auto dense = config;
-  auto network = Json::parse(config.network);
+  auto network = config.network.json();
   network["experts"] = 1, network["ratio"] = 1.0;
-  dense.network = network.dump();
+  dense.network = network;
   return make_network(dense, data);
 }
 
@@ -243,7 +243,7 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   Json evaluation = measure(trainer, run, observer, result.metrics);
   evaluation["arm"] = config.arm, evaluation["seed"] = config.seed,
   evaluation["checkpoint"] = kBestCheckpoint;
-  evaluation["dataset"] = Json::parse(config.data).value("part", "");
+  evaluation["dataset"] = config.data.name;
   evaluation["classes"] = trainer.data().class_names;
   result.metrics["parameters"] = static_cast<double>(trainer.model().parameter_count());
   const bool images = trains_images(config);

@@ -1,4 +1,5 @@
 #pragma once
+#include "gatewright/base/options.h"
 #include "gatewright/train/schedule.h"
 
 namespace gw::inline train {
@@ -16,9 +17,9 @@ struct BudgetOptions : OptionSet {
   bool given() const { return examples > 0 || tokens > 0 || macs > 0 || seconds > 0; }
 };
 
-/// A config's table; an empty one is no budget. Errors: ValueError unless exactly one of the budgets is
-/// named, and for seconds with a schedule that must know the number of steps.
-BudgetOptions read_budget(const std::string& json, const Schedule& schedule);
+/// Errors: ValueError unless exactly one of the budgets is named or none was `asked` for, and for seconds
+/// with a schedule that must know the number of steps.
+void check_budget(const BudgetOptions& budget, bool asked, const Schedule& schedule);
 
 /// Steps until `examples` have been trained on, of epochs of `per_epoch` steps with `batch` examples each but
 /// for the last one; an epoch has `examples_per_epoch`.

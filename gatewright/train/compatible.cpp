@@ -35,12 +35,11 @@ std::string refusal_of(const TrainConfig& config) {
 /// Some parts work for two experts only: what four refuse is tried with two.
 std::string refusal_on_tokens(Json mixture) {
   TrainConfig config;
-  config.task = R"({"part":"classification"})", config.data = R"({"part":"bytes"})",
-  config.objective = R"({"part":"natural"})";
+  config.task = "classification", config.data = "bytes", config.objective = "natural";
   std::string first;
   for (const int64_t experts : {4, 2}) {
     mixture["experts"] = experts;
-    config.network = Json{{"part", "token_mixer"}, {"width", 24}, {"depth", 1}, {"mixture", mixture}}.dump();
+    config.network = Json{{"part", "token_mixer"}, {"width", 24}, {"depth", 1}, {"mixture", mixture}};
     const auto refusal = refusal_of(config);
     if (refusal.empty()) return "";
     if (first.empty()) first = refusal;
@@ -53,7 +52,7 @@ std::string refusal_on_images(const std::string& option, const std::string& name
   Json network{{"experts", 2}, {"ratio", 0.5}, {"routing", routing}};
   if (std::string_view(routing) == "layer") network["gate"] = {{"part", "pooled_linear"}};
   network[option] = {{"part", name}};
-  config.network = network.dump();
+  config.network = network;
   return refusal_of(config);
 }
 

@@ -37,7 +37,7 @@ std::vector<std::pair<std::string, std::vector<std::string>>> options_of_tasks(c
 
 /// The task's table, its part by name alone written out; the one of the defaults where there is none.
 Json task_table(const Json& table) {
-  const auto given = table.value("task", Json::parse(TrainConfig().task));
+  const auto given = table.value("task", TrainConfig().task.json());
   return given.is_string() ? Json{{"part", given}} : given;
 }
 
@@ -57,16 +57,16 @@ void TrainConfig::fields(OptionVisitor& v) {
   v.text("name", name, "of the recipe");
   v.text("arm", arm, "of the recipe's arms");
   v.integer("seed", seed, "of weights, order, augmentation and attacks", 0, INT64_MAX);
-  v.table("data", data, "part of the datasets catalogue");
+  v.part("data", data, "part of the datasets catalogue");
   v.integer("train_per_class", train_per_class, "training examples of each class; 0: all", 0, INT64_MAX);
   v.integer("test_per_class", test_per_class, "test examples of each class; 0: all", 0, INT64_MAX);
   v.real("validation", validation, "share of the training examples held out to choose the checkpoint", 0,
          0.9);
-  v.table("task", task, "part of the tasks catalogue");
+  v.part("task", task, "part of the tasks catalogue");
   v.table("network", network,
           "part of the networks catalogue, image without \"part\": backbone, experts, ratio, gate …");
-  v.table("objective", objective, "part of the objectives catalogue");
-  v.table("optimizer", optimizer, "part of the optimizers catalogue");
+  v.part("objective", objective, "part of the objectives catalogue");
+  v.part("optimizer", optimizer, "part of the optimizers catalogue");
   v.table("schedule", schedule, "learning rate over the run");
   v.table("clip", clip, "limits of the gradients' norms: {router = 1.0}");
   v.real(

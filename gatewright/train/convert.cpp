@@ -26,7 +26,7 @@ Json bank_with(const Json& bank, const ConvertOptions& options) {
 }  // namespace
 
 TrainConfig converted_config(const TrainConfig& config, const ConvertOptions& options) {
-  auto network = Json::parse(config.network);
+  auto network = config.network.json();
   GW_CHECK(
       network.contains("mixture"),
       "convert: expected a model with layers of gw::Mixture (token_mixer, tabular), got networks/{}; the "
@@ -37,7 +37,7 @@ TrainConfig converted_config(const TrainConfig& config, const ConvertOptions& op
   if (mixture.contains("shared_bank") && !mixture["shared_bank"].empty())
     mixture["shared_bank"] = bank_with(mixture["shared_bank"], options);
   auto out = config;
-  out.network = network.dump();
+  out.network = network;
   return out;
 }
 

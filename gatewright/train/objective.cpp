@@ -42,14 +42,13 @@ void note_reach(const StepContext& context, StepReport& report, const std::strin
   report.reach[name] = router_reach(name, loss, context.model.router_parameters());
 }
 
-std::shared_ptr<Balancer> make_balancer(const std::string& table) {
-  const auto choice = Json::parse(table);
+std::shared_ptr<Balancer> make_balancer(const PartChoice& choice) {
   if (choice.empty()) return nullptr;
-  auto balancer = make_part<Balancer>("balancer", choice, {0}, 0);
+  auto balancer = make_chosen<Balancer>(choice, {0});
   GW_CHECK(!balancer->controls(),
            "balancer: expected a balance loss, got {}, which adjusts the policy of a gw::Mixture after each "
            "step; take switch_loss",
-           choice["part"].get<std::string>());
+           choice.name);
   return balancer;
 }
 

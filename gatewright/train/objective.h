@@ -77,7 +77,7 @@ at::Tensor balance_of(const std::vector<SitedPlan>& plans);
 /// The balance loss of a recipe, null for an empty table.
 /// Errors: ValueError for unknown parts and for controllers, which adjust policies that image networks do not
 ///         have.
-std::shared_ptr<Balancer> make_balancer(const std::string& table);
+std::shared_ptr<Balancer> make_balancer(const PartChoice& choice);
 double accuracy(const at::Tensor& logits, const at::Tensor& labels);
 /// Rows per expert of the first decision, empty when dense.
 std::vector<int64_t> first_load(const std::vector<SitedPlan>& plans);

@@ -30,9 +30,8 @@ void check_routes(const std::string& directory, const Json& marks) {
 
 RouteTaps open_routes(const TrainConfig& config, const Json& class_names, const std::string& directory,
                       bool resume, int64_t step) {
-  RouteOptions options;
-  parse_options("routes", Json::parse(config.routes), options);
-  const auto network = Json::parse(config.network);
+  const auto& options = *config.routes;
+  const auto& network = config.network.json();
   RouteTaps taps;
   if (!options.replay.empty()) {
     ReplayOptions replay;

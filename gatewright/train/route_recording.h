@@ -11,13 +11,6 @@ namespace gw::inline train {
 inline constexpr const char* kRoutesFile = "routes.bin";
 inline constexpr const char* kRouteSummaryFile = "routes.jsonl";
 
-/// What a run does with its routes: the table `routes` of a recipe.
-struct RouteOptions : RecordingOptions {
-  bool record = false;
-  std::string replay, replay_weights = "fresh";
-  void fields(OptionVisitor& v) override;
-};
-
 /// The taps of a run; `tap` is null when it neither records nor replays.
 struct RouteTaps {
   std::shared_ptr<RouteTap> tap;

@@ -36,45 +36,38 @@ Optimizer::Context parameters_of(const Model& model, const std::vector<at::Tenso
 
 constexpr const char* kAverage = "average/";  // prefix of the averages in a checkpoint
 
-template <class T>
-T parsed(const char* part, const std::string& json) {
-  T options;
-  parse_options(part, Json::parse(json), options);
-  return options;
-}
-
 }  // namespace
 
 Json TrainObserver::kept() { return nullptr; }
 
 TaskData load_data(const TrainConfig& config) {
-  auto data = make_part<Dataset>("data", Json::parse(config.data), Dataset::Context{}, 0)->load();
+  auto data = make_chosen<Dataset>(config.data, {})->load();
   data.train = take_per_class(data.train, data.classes, config.train_per_class);
   data.test = take_per_class(data.test, data.classes, config.test_per_class);
   return data;
 }
 
 std::shared_ptr<Task> make_task(const TrainConfig& config) {
-  return make_part<Task>("task", Json::parse(config.task), Task::Context{config}, 0);
+  return make_chosen<Task>(config.task, {config});
 }
 
 namespace {
 
 std::shared_ptr<Model> model_for(const TrainConfig& config, const DataSpec& data, const Task& task) {
-  auto choice = Json::parse(config.network);
+  auto choice = config.network.json();
   if (!choice.contains("part")) choice["part"] = "image";
-  return make_part<Model>("network", choice,
-                          Model::Context{data, task.answer(data), static_cast<uint64_t>(config.seed)}, 0);
+  return make_chosen<Model>(part_choice("network", choice),
+                            {data, task.answer(data), static_cast<uint64_t>(config.seed)});
 }
 
 std::shared_ptr<Objective> make_objective(const TrainConfig& config, const Task& task) {
-  return make_part<Objective>("objective", Json::parse(config.objective), Objective::Context{task}, 0);
+  return make_chosen<Objective>(config.objective, {task});
 }
 
 }  // namespace
 
 std::shared_ptr<Model> make_model(const TrainConfig& config, const TaskData& data, const Task& task) {
-  check_fields(part_choice("task", Json::parse(config.task)).name, task, data);
+  check_fields(config.task.name, task, data);
   return model_for(config, spec_of(data), task);
 }
 
@@ -97,7 +90,7 @@ std::shared_ptr<Model> model_without_data(const TrainConfig& config) {
 }  // namespace
 
 void check_config(const TrainConfig& config) {
-  make_part<Dataset>("data", Json::parse(config.data), Dataset::Context{}, 0);
+  make_chosen<Dataset>(config.data, {});
   const auto model = model_without_data(config);
   {  // a policy that the model cannot follow shows in the first batch only
     const at::NoGradGuard no_grad;
@@ -106,34 +99,26 @@ void check_config(const TrainConfig& config) {
     model->answer(model->example(4, Rng(0)), pass);
   }
   make_objective(config, *make_task(config));
-  make_part<Optimizer>("optimizer", Json::parse(config.optimizer), Optimizer::Context{}, 0);
-  read_budget(config.budget, parsed<Schedule>("schedule", config.schedule));
-  parsed<AugmentOptions>("augment", config.augment);
-  parsed<ClipOptions>("clip", config.clip);
-  parsed<RouteOptions>("routes", config.routes);
-  parsed<StartOptions>("start", config.start);
-  parsed<TeacherOptions>("teacher", config.teacher);
+  make_chosen<Optimizer>(config.optimizer, {});
+  check_budget(*config.budget, !config.budget.empty(), *config.schedule);
 }
 
 void check_start(const TrainConfig& config, const TrainConfig& source, const std::string& source_name) {
   const auto weights = pack_checkpoint(*model_without_data(source), nullptr, nullptr, {}, Json::object());
-  auto start = parsed<StartOptions>("start", config.start);
+  auto start = *config.start;
   start.crc32c.clear();
   start_from(*model_without_data(config), weights, "of " + source_name, start);
 }
 
 TrainConfig noting_start(TrainConfig config) {
-  const auto noted = [](auto options) {
-    if (!options.checkpoint.empty() && options.crc32c.empty())
-      options.crc32c = checkpoint_checksum(load_checkpoint(options.checkpoint));
-    Json table = write_options(options);
-    if (!table.value("copies", true)) table.erase("copies");  // as runs from before it wrote it
-    return table;
+  const auto note = [](OptionTable& table, const std::string& checkpoint, const std::string& crc32c) {
+    if (checkpoint.empty() || !crc32c.empty()) return;
+    Json noted = table.json();
+    noted["crc32c"] = checkpoint_checksum(load_checkpoint(checkpoint));
+    table.read("start", noted);
   };
-  if (!Json::parse(config.start).empty())
-    config.start = noted(parsed<StartOptions>("start", config.start)).dump();
-  if (!Json::parse(config.teacher).empty())
-    config.teacher = noted(parsed<TeacherOptions>("teacher", config.teacher)).dump();
+  note(config.start, config.start->checkpoint, config.start->crc32c);
+  note(config.teacher, config.teacher->checkpoint, config.teacher->crc32c);
   return config;
 }
 
@@ -146,30 +131,27 @@ RecordNames record_names(const TrainConfig& config) {
 
 Trainer::Trainer(const TrainConfig& config)
     : config_(config),
-      schedule_(parsed<Schedule>("schedule", config.schedule)),
-      budget_(read_budget(config.budget, schedule_)),
+      schedule_(*config.schedule),
+      budget_(*config.budget),
       data_(load_data(config)),
       task_(make_task(config)) {
+  check_budget(budget_, !config.budget.empty(), schedule_);
   const auto split =
       split_validation(data_.train, data_.classes, config.validation, static_cast<uint64_t>(config.seed));
   train_ = split.train;
   validation_ = split.validation;
   model_ = make_model(config, data_, *task_);
   objective_ = make_objective(config, *task_);
-  const auto optimizer = Json::parse(config.optimizer);
   const auto* network = dynamic_cast<const Network*>(model_.get());
   const bool apart = objective_->separate_router() && network != nullptr && network->image_routed();
-  const auto clip = parsed<ClipOptions>("clip", config.clip);
   const auto experts = apart ? model_->other_parameters() : model_->parameters();
-  experts_ = make_part<Optimizer>("optimizer", optimizer, parameters_of(*model_, experts, clip), 0);
+  experts_ = make_chosen<Optimizer>(config.optimizer, parameters_of(*model_, experts, *config.clip));
   if (apart)
-    router_ = make_part<Optimizer>("optimizer", optimizer,
-                                   parameters_of(*model_, model_->router_parameters(), clip), 0);
-  if (const auto teacher = parsed<TeacherOptions>("teacher", config.teacher); !teacher.checkpoint.empty())
-    teacher_ = std::make_unique<Teacher>(teacher, data_);
+    router_ = make_chosen<Optimizer>(config.optimizer,
+                                     parameters_of(*model_, model_->router_parameters(), *config.clip));
+  if (!config.teacher->checkpoint.empty()) teacher_ = std::make_unique<Teacher>(*config.teacher, data_);
   const Rng rng(static_cast<uint64_t>(config.seed));
-  loader_ = std::make_shared<Loader>(train_, config.batch, parsed<AugmentOptions>("augment", config.augment),
-                                     true, rng.fork("loader"));
+  loader_ = std::make_shared<Loader>(train_, config.batch, *config.augment, true, rng.fork("loader"));
   schedule_.per_step = schedule_.per_step || budget_.given();
   steps_total_ = budget_.given() ? steps_of_budget() : loader_->batches() * config.epochs;
 }
@@ -209,7 +191,7 @@ Json Trainer::config_json() const {
 }
 
 void Trainer::load_start() {
-  const auto start = parsed<StartOptions>("start", config_.start);
+  const auto& start = *config_.start;
   if (!start.checkpoint.empty())
     start_from(*model_, load_checkpoint(start.checkpoint), start.checkpoint, start);
 }

@@ -20,7 +20,7 @@ constexpr double kEven = 0.9, kRate = 0.1;
 struct Remedy {
   std::string name;
   gw::Json policy;
-  std::vector<std::string> balancers;
+  gw::Json::List balancers;
   bool labels = false;  ///< the router is told each token's cluster
 };
 
@@ -30,8 +30,8 @@ gw::Json top1(gw::Json more = gw::Json::object()) {
   return json;
 }
 
-std::string weighted(const std::string& part, double coefficient) {
-  return gw::Json{{"part", part}, {"coefficient", coefficient}}.dump();
+gw::Json weighted(const std::string& part, double coefficient) {
+  return gw::Json{{"part", part}, {"coefficient", coefficient}};
 }
 
 std::vector<Remedy> remedies() {
@@ -45,7 +45,9 @@ std::vector<Remedy> remedies() {
       {"load_cv, 1 (noise 1/E)", top1({{"noise", 1.0}}), {weighted("load_cv", 1)}},
       {"entropy of the batch, 1", top1(), {weighted("entropy", 1)}},
       {"mutual_information, 1", top1(), {weighted("mutual_information", 1)}},
-      {"bias_update, 0.01", top1({{"selection_bias", true}}), {R"({"part": "bias_update", "rate": 0.01})"}},
+      {"bias_update, 0.01",
+       top1({{"selection_bias", true}}),
+       {gw::Json{{"part", "bias_update"}, {"rate", 0.01}}}},
       {"noise of standard deviation 2", top1({{"noise", 16.0}}), {}},
       {"hard Gumbel-softmax", {{"part", "gumbel_softmax"}, {"hard", true}}, {}},
       {"capacity 1, overflow to the next", top1({{"capacity_factor", 1.0}, {"overflow", "next"}}), {}},

@@ -16,11 +16,12 @@ namespace gw::test::network_policies_cases {
 
 using gw::Network;
 
-gw::NetworkOptions small(const std::string& policy, const std::string& routing = "image") {
+gw::NetworkOptions small(const PartChoice& policy, const std::string& routing = "image") {
   gw::NetworkOptions o;
   o.backbone = "small_cnn", o.experts = 3, o.ratio = 0.5, o.routing = routing, o.seed = 5;
-  o.backbone_options = R"({"width":8})", o.policy = policy;
-  o.gate = routing == "image" ? R"({"part":"cnn","arch":"small","width":2})" : R"({"part":"pooled_linear"})";
+  o.backbone_options = Json{{"width", 8}}, o.policy = policy;
+  o.gate = routing == "image" ? PartChoice(Json{{"part", "cnn"}, {"arch", "small"}, {"width", 2}})
+                              : "pooled_linear";
   return o;
 }
 
@@ -28,21 +29,21 @@ at::Tensor images(int64_t n = 9) { return gw::ops::uniform(gw::Rng(1), {n, 3, 16
 
 TEST(NetworkPolicies, AnExpertsChoiceWithAsManyRowsAsImagesIsRefused) {
   for (const std::string routing : {"image", "layer"}) {
-    EXPECT_THROW(Network(small(R"({"part":"expert_choice","capacity_factor":1})", routing), 3, 16, 16, 4),
+    EXPECT_THROW(Network(small({"expert_choice", {{"capacity_factor", 1}}}, routing), 3, 16, 16, 4),
                  gw::ValueError)
         << routing;
   }
 }
 
 TEST(NetworkPolicies, WeightsOtherThanOneAreRefused) {
-  for (const std::string part : {R"({"part":"softmax_top_k","k":1})", R"({"part":"sigmoid_top_k","k":1})"}) {
-    EXPECT_THROW(Network(small(part), 3, 16, 16, 4), gw::ValueError) << part;
+  for (const char* part : {"softmax_top_k", "sigmoid_top_k"}) {
+    EXPECT_THROW(Network(small({part, {{"k", 1}}}), 3, 16, 16, 4), gw::ValueError) << part;
   }
 }
 
 // Bytes as a file has them, half precision, and doubles for weights in f32.
 TEST(Network, ImagesOfAnotherTypeThanTheWeightsAreRefusedByName) {
-  Network network(small(R"({"part":"top1_straight_through"})"), 3, 16, 16, 4);
+  Network network(small("top1_straight_through"), 3, 16, 16, 4);
   for (const auto type : {at::kByte, at::kHalf, at::kDouble}) {
     try {
       network.forward(images().to(type));
@@ -71,7 +72,7 @@ TEST(NetworkPolicies, EveryPolicyIsRightOrRefused) {
     const auto& part = info.name;
     std::shared_ptr<Network> network;
     try {
-      network = std::make_shared<Network>(small("{\"part\":\"" + part + "\"}"), 3, 16, 16, 4);
+      network = std::make_shared<Network>(small({part, Json::object()}), 3, 16, 16, 4);
     } catch (const gw::ValueError&) {
       continue;
     }
@@ -104,7 +105,7 @@ at::Tensor unfolded(Network& network) {  // with recorded parameters batch norm 
 
 TEST(NetworkWeights, FoldedConvolutionsFollowEveryWriter) {
   for (const auto& writer : gw::test::weight_writers()) {
-    Network network(small(R"({"part":"top1_straight_through"})"), 3, 16, 16, 4);
+    Network network(small("top1_straight_through"), 3, 16, 16, 4);
     network.eval();
     const auto old = answer(network);
     writer.write(network.backbone());
@@ -118,7 +119,7 @@ TEST(NetworkWeights, FoldedConvolutionsFollowEveryWriter) {
 }
 
 TEST(NetworkWeights, FoldedConvolutionsFollowRunningStatisticsAndType) {
-  Network network(small(R"({"part":"top1_straight_through"})"), 3, 16, 16, 4);
+  Network network(small("top1_straight_through"), 3, 16, 16, 4);
   network.eval();
   const auto old = answer(network);
   for (auto& b : network.buffers()) b.data().add_(0.25);
@@ -132,11 +133,11 @@ TEST(NetworkWeights, FoldedConvolutionsFollowRunningStatisticsAndType) {
 TEST(NetworkWeights, InferenceModeServesAndTheNetworkStaysDifferentiable) {
   {
     const c10::InferenceMode guard;
-    Network made_inside(small(R"({"part":"top1_straight_through"})"), 3, 16, 16, 4);
+    Network made_inside(small("top1_straight_through"), 3, 16, 16, 4);
     made_inside.eval();
     EXPECT_TRUE(at::isfinite(made_inside.forward(images()).logits).all().item<bool>());
   }
-  Network network(small(R"({"part":"top1_straight_through"})"), 3, 16, 16, 4);
+  Network network(small("top1_straight_through"), 3, 16, 16, 4);
   network.eval();
   {
     const c10::InferenceMode guard;
@@ -150,7 +151,7 @@ TEST(NetworkWeights, InferenceModeServesAndTheNetworkStaysDifferentiable) {
 
 TEST(NetworkWeights, TheFirstPassMayComeFromSeveralThreads) {
   for (int round = 0; round < 5; ++round) {
-    Network network(small(R"({"part":"top1_straight_through"})"), 3, 16, 16, 4);
+    Network network(small("top1_straight_through"), 3, 16, 16, 4);
     network.eval();
     std::vector<at::Tensor> answers(8);
     std::vector<std::thread> threads;

@@ -16,8 +16,9 @@ using gw::Network;
 std::shared_ptr<Network> network(const std::string& routing, const std::string& backbone = "small_cnn") {
   gw::NetworkOptions o;
   o.backbone = backbone, o.experts = 3, o.ratio = 0.5, o.routing = routing, o.seed = 5;
-  o.backbone_options = backbone == "resnet18" ? R"({"width":8})" : R"({"width":8})";
-  o.gate = routing == "image" ? R"({"part":"cnn","arch":"small","width":2})" : R"({"part":"pooled_linear"})";
+  o.backbone_options = Json{{"width", 8}};
+  o.gate = routing == "image" ? PartChoice(Json{{"part", "cnn"}, {"arch", "small"}, {"width", 2}})
+                              : "pooled_linear";
   auto made = std::make_shared<Network>(o, 3, 16, 16, 4);
   made->eval();
   return made;

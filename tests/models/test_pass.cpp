@@ -16,8 +16,9 @@ at::Tensor images(uint64_t seed) { return gw::ops::uniform(gw::Rng(seed), {6, 3,
 std::shared_ptr<gw::Network> network(const std::string& routing) {
   gw::NetworkOptions o;
   o.backbone = "small_cnn", o.experts = 3, o.ratio = 0.5, o.routing = routing, o.seed = 5;
-  o.backbone_options = R"({"width":8})";
-  o.gate = routing == "image" ? R"({"part":"cnn","arch":"small","width":2})" : R"({"part":"pooled_linear"})";
+  o.backbone_options = Json{{"width", 8}};
+  o.gate = routing == "image" ? PartChoice(Json{{"part", "cnn"}, {"arch", "small"}, {"width", 2}})
+                              : "pooled_linear";
   return std::make_shared<gw::Network>(o, 3, 16, 16, 4);
 }
 

@@ -25,14 +25,14 @@ using Tensors = std::map<std::string, at::Tensor>;
 const Names kAll{"norms", "stem_norms", "head"};
 
 gw::NetworkOptions options_for(const std::string& backbone, int64_t experts, const Names& own) {
-  static const std::map<std::string, std::string> small{{"densenet_bc", R"({"depth":16,"growth":8})"},
-                                                        {"resnet18", R"({"width":16})"},
-                                                        {"vgg16_bn", R"({"width":8})"},
-                                                        {"wrn28_10", R"({"depth":16,"widen":1})"}};
+  static const std::map<std::string, Json> small{{"densenet_bc", Json{{"depth", 16}, {"growth", 8}}},
+                                                 {"resnet18", Json{{"width", 16}}},
+                                                 {"vgg16_bn", Json{{"width", 8}}},
+                                                 {"wrn28_10", Json{{"depth", 16}, {"widen", 1}}}};
   gw::NetworkOptions o;
   o.backbone = backbone, o.experts = experts, o.ratio = 0.5, o.seed = 5, o.own = own;
   if (small.count(backbone) == 1) o.backbone_options = small.at(backbone);
-  o.gate = R"({"part":"cnn","arch":"small"})";
+  o.gate = Json{{"part", "cnn"}, {"arch", "small"}};
   return o;
 }
 
@@ -255,7 +255,7 @@ TEST(PrivatePartsOf, RefusesWhatItDoesNotKnow) {
   const auto refused = [](const Names& own, const std::string& routing, int64_t experts = 2) {
     auto o = options_for("small_cnn", experts, own);
     o.routing = routing;
-    if (routing == "layer") o.gate = R"({"part":"pooled_linear"})";
+    if (routing == "layer") o.gate = "pooled_linear";
     return refusal([&] { Network(o, 3, 16, 16, 10); });
   };
   EXPECT_EQ(refused({"heads"}, "image"),

@@ -16,13 +16,13 @@ using gw::Network;
 
 /// Narrow and shallow forms: at its default size one f64 step of a WRN-28-10 takes minutes. A new backbone
 /// may do without an entry.
-std::string small_options(const std::string& backbone) {
-  static const std::map<std::string, std::string> table{{"densenet_bc", R"({"depth":16,"growth":8})"},
-                                                        {"resnet18", R"({"width":16})"},
-                                                        {"vgg16_bn", R"({"width":8})"},
-                                                        {"wrn28_10", R"({"depth":16,"widen":1})"}};
+Json small_options(const std::string& backbone) {
+  static const std::map<std::string, Json> table{{"densenet_bc", Json{{"depth", 16}, {"growth", 8}}},
+                                                 {"resnet18", Json{{"width", 16}}},
+                                                 {"vgg16_bn", Json{{"width", 8}}},
+                                                 {"wrn28_10", Json{{"depth", 16}, {"widen", 1}}}};
   const auto found = table.find(backbone);
-  return found == table.end() ? "{}" : found->second;
+  return found == table.end() ? Json::object() : found->second;
 }
 
 gw::NetworkOptions options_for(const std::string& backbone, int64_t experts,
@@ -30,7 +30,7 @@ gw::NetworkOptions options_for(const std::string& backbone, int64_t experts,
   gw::NetworkOptions o;
   o.backbone = backbone, o.experts = experts, o.ratio = 0.5, o.routing = routing, o.seed = 5;
   o.backbone_options = small_options(backbone);
-  o.gate = routing == "image" ? R"({"part":"cnn","arch":"small"})" : R"({"part":"pooled_linear"})";
+  o.gate = routing == "image" ? PartChoice(Json{{"part", "cnn"}, {"arch", "small"}}) : "pooled_linear";
   return o;
 }
 
@@ -199,13 +199,13 @@ TEST(Network, SmallCnnTakesAnyActivation) {
   auto o = options_for("small_cnn", 2);
   const auto x = images(6);
   const auto relu = network_f64(o)->forward(x).logits;
-  o.backbone_options = R"j({"activation":"leaky_relu(slope=0)"})j";
+  o.backbone_options = Json{{"activation", "leaky_relu(slope=0)"}};
   EXPECT_LT((network_f64(o)->forward(x).logits - relu).abs().max().item<double>(), 1e-12);
-  o.backbone_options = R"({"activation":"golu"})";
+  o.backbone_options = Json{{"activation", "golu"}};
   EXPECT_GT((network_f64(o)->forward(x).logits - relu).abs().max().item<double>(), 1e-3);
   expect_equal(run(*network_f64(o), x, Execution::kBucketed), run(*network_f64(o), x, Execution::kMasked),
                1e-9, 1);
-  o.backbone_options = R"({"activation":"gollu"})";
+  o.backbone_options = Json{{"activation", "gollu"}};
   EXPECT_THROW(network_f64(o), gw::ValueError);
 }
 

@@ -17,7 +17,7 @@ using gw::Json;
 using gw::Network;
 
 gw::NetworkOptions options_for(const std::string& backbone, int64_t experts, double ratio,
-                               const std::string& backbone_options = "{}") {
+                               const OptionTable& backbone_options = {}) {
   gw::NetworkOptions o;
   o.backbone = backbone, o.experts = experts, o.ratio = ratio, o.backbone_options = backbone_options,
   o.seed = 3;
@@ -109,7 +109,7 @@ TEST(Zoo, TheRouterHasThePublishedSize) {
 }
 
 std::string refusal(const std::string& backbone, int64_t height, int64_t width,
-                    const std::string& backbone_options = "{}") {
+                    const OptionTable& backbone_options = {}) {
   try {
     Network(options_for(backbone, 1, 1, backbone_options), 3, height, width, 10)
         .cost();  // builds, and passes one image
@@ -128,9 +128,9 @@ TEST(Zoo, TooSmallImagesAndImpossibleDepthsAreRefused) {
         << refusal(part.name, 32, 7);
     EXPECT_EQ(refusal(part.name, 8, 8), "accepted");
   }
-  EXPECT_NE(refusal("wrn28_10", 32, 32, R"({"depth":27})").find("expected a depth of 6·n + 4, got 27"),
+  EXPECT_NE(refusal("wrn28_10", 32, 32, Json{{"depth", 27}}).find("expected a depth of 6·n + 4, got 27"),
             std::string::npos);
-  EXPECT_NE(refusal("densenet_bc", 32, 32, R"({"depth":41})").find("expected a depth of 6·n + 4, got 41"),
+  EXPECT_NE(refusal("densenet_bc", 32, 32, Json{{"depth", 41}}).find("expected a depth of 6·n + 4, got 41"),
             std::string::npos);
 }
 
@@ -202,7 +202,7 @@ at::Tensor vgg(const Reference& r, at::Tensor x) {
 
 /// Trains the statistics away from 0 and 1, then compares evaluation with `reference`, f64.
 template <class F>
-void expect_structure(const std::string& backbone, const std::string& backbone_options, int64_t size,
+void expect_structure(const std::string& backbone, const OptionTable& backbone_options, int64_t size,
                       F&& reference) {
   Network network(options_for(backbone, 1, 1, backbone_options), 3, size, size, 10);
   network.to(at::kDouble);
@@ -222,17 +222,17 @@ void expect_structure(const std::string& backbone, const std::string& backbone_o
 }
 
 TEST(Zoo, WideResNetIsThePublishedStructure) {
-  expect_structure("wrn28_10", R"({"depth":16,"widen":2})", 16,
+  expect_structure("wrn28_10", Json{{"depth", 16}, {"widen", 2}}, 16,
                    [](const Reference& r, const at::Tensor& x) { return wide_resnet(r, x, 2); });
 }
 
 TEST(Zoo, DenseNetIsThePublishedStructure) {
-  expect_structure("densenet_bc", R"({"depth":16,"growth":4})", 16,
+  expect_structure("densenet_bc", Json{{"depth", 16}, {"growth", 4}}, 16,
                    [](const Reference& r, const at::Tensor& x) { return densenet(r, x, 2); });
 }
 
 TEST(Zoo, VggIsThePublishedStructure) {
-  for (const int64_t size : {32, 64}) expect_structure("vgg16_bn", R"({"width":4})", size, vgg);
+  for (const int64_t size : {32, 64}) expect_structure("vgg16_bn", Json{{"width", 4}}, size, vgg);
 }
 
 }  // namespace gw::test::zoo_cases

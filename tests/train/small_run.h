@@ -16,9 +16,9 @@ inline Json small_objective(const std::string& part) {
 }
 
 /// The task of attacked images with these options.
-inline std::string attacked_images(Json options) {
+inline Json attacked_images(Json options) {
   options["part"] = "image_classification";
-  return options.dump();
+  return options;
 }
 
 /// 60 images of 3 classes, 54 to train on in batches of 16: 4 steps per epoch.
@@ -26,17 +26,15 @@ inline TrainConfig small_config(const Json& objective, int64_t experts = 2) {
   TrainConfig config;
   config.name = "small", config.arm = objective.at("part");
   config.data =
-      Json{{"part", "synthetic"}, {"classes", 3}, {"height", 8}, {"width", 8}, {"train", 60}, {"test", 24}}
-          .dump();
+      Json{{"part", "synthetic"}, {"classes", 3}, {"height", 8}, {"width", 8}, {"train", 60}, {"test", 24}};
   config.network = Json{{"backbone", "small_cnn"},
                         {"backbone_options", {{"width", 4}}},
                         {"experts", experts},
                         {"ratio", experts > 1 ? 0.5 : 1.0},
-                        {"gate", {{"part", "cnn"}, {"arch", "small"}, {"width", 2}}}}
-                       .dump();
-  config.objective = objective.dump();
-  config.schedule = Json{{"lr", 0.05}}.dump();
-  config.augment = Json{{"pad", 1}, {"flip", true}}.dump();
+                        {"gate", {{"part", "cnn"}, {"arch", "small"}, {"width", 2}}}};
+  config.objective = objective;
+  config.schedule = Json{{"lr", 0.05}};
+  config.augment = Json{{"pad", 1}, {"flip", true}};
   config.epochs = 2, config.batch = 16, config.task = attacked_images({{"validation_steps", 1}});
   return config;
 }

@@ -59,7 +59,7 @@ class Still : public gw::Optimizer {
 gw::StepReport step(Json options, int64_t experts = 2, uint64_t seed = 9) {
   options["part"] = "adv_moe", options["beta"] = kBeta;
   const auto task = gw::test::image_task_within(kEpsilon);
-  const auto part = gw::make_part<gw::Objective>("objective", options, gw::Objective::Context{*task}, 0);
+  const auto part = gw::make_chosen<gw::Objective>(options, {*task});
   const auto network = small_network(experts);
   Still on_experts(*network, network->backbone_parameters()),
       on_router(*network, network->router_parameters());

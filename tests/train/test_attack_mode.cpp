@@ -13,7 +13,7 @@ namespace gw::test::attack_mode_cases {
 
 gw::NetworkOptions options() {
   gw::NetworkOptions o;
-  o.backbone = "small_cnn", o.experts = 2, o.backbone_options = R"({"width":4})";
+  o.backbone = "small_cnn", o.experts = 2, o.backbone_options = Json{{"width", 4}};
   return o;
 }
 

@@ -17,7 +17,7 @@ constexpr uint64_t kLimit_bytes = 64 << 20;
 
 gw::TrainConfig config_with(const Json& budget, const Json& schedule = {{"lr", 0.05}}) {
   auto config = small_config(small_objective("natural"));  // 54 examples in batches of 16: 16, 16, 16, 6
-  config.budget = budget.dump(), config.schedule = schedule.dump(), config.epochs = 9;
+  config.budget = budget, config.schedule = schedule, config.epochs = 9;
   return config;
 }
 

@@ -18,8 +18,8 @@ std::shared_ptr<gw::Network> network_of(int64_t experts, int64_t width = 4, int6
                                         int64_t seed = 0) {
   gw::NetworkOptions options;
   options.experts = experts, options.ratio = 0.5, options.seed = seed;
-  options.backbone_options = Json{{"width", width}}.dump();
-  options.gate = Json{{"part", "cnn"}, {"arch", "small"}, {"width", 2}}.dump();
+  options.backbone_options = Json{{"width", width}};
+  options.gate = Json{{"part", "cnn"}, {"arch", "small"}, {"width", 2}};
   return std::make_shared<gw::Network>(options, 1, 8, 8, classes);
 }
 

@@ -70,12 +70,12 @@ struct Moved {
 /// What one step of a run moved, without momentum and decay: the learning rate times its gradients.
 Moved first_step(const std::string& part, const std::string& routing, const Json& clip) {
   auto config = small_config(small_objective(part));
-  auto network = Json::parse(config.network);
+  auto network = config.network.json();
   network["routing"] = routing;
-  config.network = network.dump();
-  config.optimizer = Json{{"part", "sgd"}, {"momentum", 0.0}, {"weight_decay", 0.0}}.dump();
-  config.schedule = Json{{"lr", 0.25}, {"shape", "constant"}}.dump();
-  config.clip = clip.dump();
+  config.network = network;
+  config.optimizer = Json{{"part", "sgd"}, {"momentum", 0.0}, {"weight_decay", 0.0}};
+  config.schedule = Json{{"lr", 0.25}, {"shape", "constant"}};
+  config.clip = clip;
   const Scratch scratch;
   Recording recording;
   recording.stop_after = 1;

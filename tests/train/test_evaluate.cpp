@@ -18,7 +18,7 @@ gw::Trainer& trained() {
   static Scratch scratch;
   static auto trainer = [] {
     auto config = small_config(small_objective("adv_moe"));
-    config.objective = Json{{"part", "adv_moe"}, {"steps", 1}, {"beta", 1.0}}.dump();
+    config.objective = Json{{"part", "adv_moe"}, {"steps", 1}, {"beta", 1.0}};
     config.epochs = 8, config.task = attacked_images({{"validation_steps", 0}});
     auto made = std::make_unique<gw::Trainer>(config);
     gw::TrainObserver silent;
@@ -31,8 +31,9 @@ gw::Trainer& trained() {
 gw::EvaluationConfig with(std::vector<std::string> attacks) {
   gw::EvaluationConfig config;
   config.attacks = std::move(attacks);
-  config.attack_options =
-      R"({"joint":{"steps":4,"step_size":0.06},"pgd":{"steps":4,"step_size":0.06},"router":{"steps":4}})";
+  config.attack_options = Json{{"joint", {{"steps", 4}, {"step_size", 0.06}}},
+                               {"pgd", {{"steps", 4}, {"step_size", 0.06}}},
+                               {"router", {{"steps", 4}}}};
   config.batch = 10;
   return config;
 }

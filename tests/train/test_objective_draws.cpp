@@ -19,8 +19,8 @@ std::vector<int64_t> load_of_step(const std::string& name, uint64_t seed) {
   if (name == "adv_moe") json["router_target"] = "bilevel";
   const auto config = small_config(json, 4);
   gw::NetworkOptions options;
-  gw::parse_options("network", gw::Json::parse(config.network), options);
-  options.policy = R"({"part":"random"})";
+  gw::parse_options("network", config.network.json(), options);
+  options.policy = "random";
   gw::Network network(options, 1, 8, 8, 3);
   network.train();
   const auto optimizer = [&](const std::vector<at::Tensor>& of) {
@@ -35,7 +35,7 @@ std::vector<int64_t> load_of_step(const std::string& name, uint64_t seed) {
   const auto experts = optimizer(network.backbone_parameters()),
              router = optimizer(network.router_parameters());
   const auto task = image_task_within(0.1);
-  const auto part = gw::make_part<gw::Objective>("objective", json, gw::Objective::Context{*task}, 0);
+  const auto part = gw::make_chosen<gw::Objective>(json, {*task});
   auto batch = network.example(12, gw::Rng(5));
   batch.fields["label"] = at::arange(12, at::kLong).remainder(3);
   gw::StepContext context{network, image_task(), batch, *experts, router.get(), 0, gw::Rng(seed)};

@@ -24,8 +24,8 @@ constexpr double kEpsilon = 0.1, kLr = 0.05;
 std::shared_ptr<gw::Network> small_network(int64_t experts, const std::string& routing = "image") {
   auto config = small_config(small_objective("trades"), experts);
   gw::NetworkOptions options;
-  gw::parse_options("network", Json::parse(config.network), options);
-  if (routing == "layer") options.routing = routing, options.gate = R"({"part":"pooled_linear"})";
+  gw::parse_options("network", config.network.json(), options);
+  if (routing == "layer") options.routing = routing, options.gate = "pooled_linear";
   auto network = std::make_shared<gw::Network>(options, 1, 8, 8, 3);
   network->train();
   return network;
@@ -81,7 +81,7 @@ bool same(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
 gw::StepReport step(const Json& objective, gw::Network& network, gw::Optimizer& experts,
                     gw::Optimizer* router = nullptr, double epsilon = kEpsilon) {
   const auto task = image_task_within(epsilon);
-  const auto part = gw::make_part<gw::Objective>("objective", objective, gw::Objective::Context{*task}, 0);
+  const auto part = gw::make_chosen<gw::Objective>(objective, {*task});
   const auto batch = small_batch();
   gw::StepContext context{network, image_task(), batch, experts, router, kLr, gw::Rng(9)};
   return part->step(context);

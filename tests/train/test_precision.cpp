@@ -22,23 +22,17 @@ TrainConfig token_config(const Scratch& scratch, const std::string& precision) {
   }
   TrainConfig config;
   config.name = "precision", config.arm = precision;
-  config.task = R"({"part":"next_token"})";
-  config.data =
-      Json{{"part", "bytes"}, {"files", {scratch / "a.txt", scratch / "b.txt"}}, {"context", 16}}.dump();
+  config.task = "next_token";
+  config.data = Json{{"part", "bytes"}, {"files", {scratch / "a.txt", scratch / "b.txt"}}, {"context", 16}};
   const Json mixture{{"experts", 4},
                      {"policy", {{"part", "softmax_top_k"}, {"k", 2}}},
                      {"bank", {{"part", "mlp"}, {"hidden", 16}, {"activation", "gelu"}}},
                      {"shared_experts", 1},
                      {"balancers", {"switch_loss"}}};
   config.network = Json{
-      {"part", "token_mixer"},
-      {"width", 12},
-      {"depth", 2},
-      {"precision", precision},
-      {"mixture",
-       mixture}}.dump();
-  config.objective = R"({"part":"natural"})", config.optimizer = R"({"part":"adam"})";
-  config.schedule = R"({"lr":0.01})";
+      {"part", "token_mixer"}, {"width", 12}, {"depth", 2}, {"precision", precision}, {"mixture", mixture}};
+  config.objective = "natural", config.optimizer = "adam";
+  config.schedule = Json{{"lr", 0.01}};
   config.epochs = 4, config.batch = 8, config.validation = 0.2;
   return config;
 }
@@ -105,21 +99,21 @@ TEST(Precision, WhatCannotComputeInBf16IsRefusedByItsTrait) {
     return refusal<ValueError>([&] { check_config(config); });
   };
   auto config = small_config(small_objective("natural"));
-  auto network = Json::parse(config.network);
-  network["precision"] = "bf16", config.network = network.dump();
+  auto network = config.network.json();
+  network["precision"] = "bf16", config.network = network;
   expect_part(told(config), "networks/image: expected precision = \"f32\", got \"bf16\"");
   expect_part(told(config), "the trait \"computes in bf16\"");
   config = token_config(texts, "bf16");
-  network = Json::parse(config.network);
+  network = config.network.json();
   EXPECT_EQ(told(config), "accepted");
-  network["mixture"]["bank"]["packed"] = true, config.network = network.dump();
+  network["mixture"]["bank"]["packed"] = true, config.network = network;
   expect_part(told(config), "banks/mlp: expected packed = false with compute = \"bf16\"");
-  network["mixture"]["bank"] = "gated_perceptron", config.network = network.dump();
+  network["mixture"]["bank"] = "gated_perceptron", config.network = network;
   expect_part(told(config),
               "with the trait \"computes in bf16\" for precision = \"bf16\", got banks/gated_perceptron");
-  network["precision"] = "f32", config.network = network.dump();
+  network["precision"] = "f32", config.network = network;
   EXPECT_EQ(told(config), "accepted");
-  network["precision"] = "f16", config.network = network.dump();
+  network["precision"] = "f16", config.network = network;
   expect_part(told(config), "unknown value \"f16\" for \"precision\"");
 }
 

@@ -21,13 +21,14 @@ Json routes(const std::string& replay = "") { return {{"record", true}, {"replay
 gw::TrainConfig config_of(const std::string& objective, const Json& routes,
                           const std::string& routing = "image") {
   auto config = small_config(small_objective(objective));
-  config.evaluation =
-      R"({"attacks":["joint","pgd"],"attack_options":{"joint":{"steps":1},"pgd":{"steps":2}},"batch":10})";
-  config.routes = routes.dump();
-  auto network = Json::parse(config.network);
+  config.evaluation = Json{{"attacks", Json::array({"joint", "pgd"})},
+                           {"attack_options", {{"joint", {{"steps", 1}}}, {"pgd", {{"steps", 2}}}}},
+                           {"batch", 10}};
+  config.routes = routes;
+  auto network = config.network.json();
   network["routing"] = routing;
   if (routing == "layer") network["gate"] = {{"part", "pooled_linear"}};
-  config.network = network.dump();
+  config.network = network;
   return config;
 }
 
@@ -201,9 +202,9 @@ TEST(RouteRecording, RefusesToReplayWhatDoesNotFit) {
   expect_part(refusal(config), "replay: expected the positions of train step 1: 16 of them, got 10");
   expect_part(refusal(config_of("trades", replay)), "got layer \"router\" (search pass");
   config = config_of("natural", replay);
-  auto network = Json::parse(config.network);
+  auto network = config.network.json();
   network["experts"] = 3;
-  config.network = network.dump();
+  config.network = network;
   expect_part(refusal(config), "whose \"experts\" is 2, got 3");
   config = config_of("natural", routes("/nonexistent"));
   EXPECT_THROW(run(config, scratch.path()), gw::IoError);

@@ -43,11 +43,11 @@ gw::TrainConfig token_config(const Texts& texts, const Json& mixture,
                              const std::string& task = "classification") {
   gw::TrainConfig config;
   config.name = "sweep", config.arm = "token";
-  config.task = Json{{"part", task}}.dump();
-  config.data = Json{{"part", "bytes"}, {"files", texts.files}, {"context", 16}}.dump();
-  config.network = Json{{"part", "token_mixer"}, {"width", 12}, {"depth", 2}, {"mixture", mixture}}.dump();
-  config.objective = R"({"part":"natural"})", config.optimizer = R"({"part":"adam"})";
-  config.schedule = R"({"lr":0.01})";
+  config.task = Json{{"part", task}};
+  config.data = Json{{"part", "bytes"}, {"files", texts.files}, {"context", 16}};
+  config.network = Json{{"part", "token_mixer"}, {"width", 12}, {"depth", 2}, {"mixture", mixture}};
+  config.objective = "natural", config.optimizer = "adam";
+  config.schedule = Json{{"lr", 0.01}};
   config.epochs = 1, config.batch = 8, config.validation = 0.2;
   return config;
 }
@@ -124,9 +124,9 @@ INSTANTIATE_TEST_SUITE_P(Every, BalancerSweep, ::testing::ValuesIn(names("balanc
 /// One step of gratings through an image network with these routers.
 gw::TrainConfig image_config(const std::string& routing, const Json& gate, const Json& policy) {
   auto config = small_config(small_objective("natural"));
-  auto network = Json::parse(config.network);
+  auto network = config.network.json();
   network["routing"] = routing, network["gate"] = gate, network["policy"] = policy;
-  config.network = network.dump();
+  config.network = network;
   config.epochs = 1, config.task = attacked_images({{"validation_steps", 0}});
   return config;
 }
@@ -175,18 +175,18 @@ TEST(ImageSweep, EveryBalancerWatchesTheRoutersOfANetwork) {
     SCOPED_TRACE(name);
     if (name == "bias_update") continue;  // adjusts a policy whose weights are not one
     auto config = image_config("layer", "pooled_linear", "top1_straight_through");
-    auto network = Json::parse(config.network);
+    auto network = config.network.json();
     network["balancers"] = Json::array({name});
-    config.network = network.dump();
+    config.network = network;
     trains_or_is_refused(config, "expected");
   }
 }
 
 TEST(ImageSweep, BalanceLossesOfLayersReachTheStep) {
   auto config = image_config("layer", "pooled_linear", "top1_straight_through");
-  auto network = Json::parse(config.network);
-  network["balancers"] = {R"({"part":"switch_loss","coefficient":0.5})"};
-  config.network = network.dump();
+  auto network = config.network.json();
+  network["balancers"] = Json::array({Json{{"part", "switch_loss"}, {"coefficient", 0.5}}});
+  config.network = network;
   const Scratch scratch;
   gw::Trainer trainer(config);
   Recording recording;
@@ -197,9 +197,9 @@ TEST(ImageSweep, BalanceLossesOfLayersReachTheStep) {
 TEST(ImageSweep, AlternatingStepsRefuseBalancersThatTheyWouldNotSee) {
   auto config =
       image_config("image", Json{{"part", "cnn"}, {"arch", "small"}, {"width", 2}}, "top1_straight_through");
-  auto network = Json::parse(config.network);
+  auto network = config.network.json();
   network["balancers"] = {"switch_loss"};
-  config.network = network.dump(), config.objective = small_objective("adv_moe").dump();
+  config.network = network, config.objective = small_objective("adv_moe");
   const Scratch scratch;
   gw::Trainer trainer(config);
   Recording recording;
@@ -208,9 +208,8 @@ TEST(ImageSweep, AlternatingStepsRefuseBalancersThatTheyWouldNotSee) {
 
 TEST(Tasks, APartThatNeedsWhatTheModelHasNotIsRefusedByName) {
   auto config = gw::TrainConfig();
-  config.task = R"({"part":"classification"})", config.data = R"({"part":"table"})",
-  config.objective = R"({"part":"natural"})";
-  config.network = Json{{"part", "tabular"}, {"mixture", mixture_of("linear", "hash", 4)}}.dump();
+  config.task = "classification", config.data = "table", config.objective = "natural";
+  config.network = Json{{"part", "tabular"}, {"mixture", mixture_of("linear", "hash", 4)}};
   try {
     gw::check_config(config);
     ADD_FAILURE() << "accepted";
@@ -235,7 +234,7 @@ TEST(Tasks, DataWithoutTheFieldOfTheTaskAreRefusedByName) {
 TEST(Tasks, AnAdversarialObjectiveAsksForATaskUnderAttackAndAnImageNetwork) {
   const Texts texts;
   auto config = token_config(texts, mixture_of("linear", "softmax_top_k", 4));
-  config.objective = R"({"part":"trades"})";
+  config.objective = "trades";
   try {
     gw::check_config(config);
     ADD_FAILURE() << "accepted";
@@ -243,7 +242,7 @@ TEST(Tasks, AnAdversarialObjectiveAsksForATaskUnderAttackAndAnImageNetwork) {
     EXPECT_NE(std::string(error.what()).find("or take objectives/natural"), std::string::npos)
         << error.what();
   }
-  config.objective = R"({"part":"thor"})";
+  config.objective = "thor";
   const Scratch scratch;
   Recording recording;
   gw::Trainer trainer(config);
@@ -286,7 +285,7 @@ TEST(Tasks, AResumedRunOfTokensHasTheSameBits) {
   const Texts texts;
   auto config =
       token_config(texts, mixture_of("linear", Json{{"part", "noisy_top_k"}, {"k", 2}}, 4), "next_token");
-  config.epochs = 2, config.routes = R"({"record":true})";
+  config.epochs = 2, config.routes = Json{{"record", true}};
   const auto run = [&](int64_t stop_after) {
     const Scratch scratch;
     Recording recording;
@@ -322,14 +321,12 @@ TEST(Tasks, ATableOfNumbersIsLearnt) {
   }
   gw::TrainConfig config;
   config.name = "table", config.arm = "mixture";
-  config.task = R"({"part":"regression"})", config.objective = R"({"part":"natural"})",
-  config.optimizer = R"({"part":"adam"})";
-  config.data = Json{{"part", "table"}, {"path", path}, {"response", "y"}, {"classes", false}}.dump();
+  config.task = "regression", config.objective = "natural", config.optimizer = "adam";
+  config.data = Json{{"part", "table"}, {"path", path}, {"response", "y"}, {"classes", false}};
   config.network = Json{{"part", "tabular"},
                         {"width", 16},
-                        {"mixture", mixture_of("linear", Json{{"part", "softmax_top_k"}, {"k", 2}}, 4)}}
-                       .dump();
-  config.schedule = R"({"lr":0.02})", config.epochs = 30, config.batch = 16;
+                        {"mixture", mixture_of("linear", Json{{"part", "softmax_top_k"}, {"k", 2}}, 4)}};
+  config.schedule = Json{{"lr", 0.02}}, config.epochs = 30, config.batch = 16;
   gw::Trainer trainer(config);
   Recording recording;
   trainer.run({scratch.path()}, recording);

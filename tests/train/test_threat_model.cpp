@@ -24,7 +24,7 @@ TEST(ThreatModel, AnObjectiveAsksTheTask) {
   EXPECT_EQ(threat_of(*image_task_within(0.25), "x").epsilon, 0.25);
   EXPECT_EQ(threat_of(image_task(), "x").epsilon, 8.0 / 255.0);
   TrainConfig config;
-  config.task = R"({"part":"classification"})";
+  config.task = "classification";
   const auto plain = make_task(config);
   for (const std::string name : {"trades", "adv_moe"}) {
     const auto told =
@@ -53,8 +53,7 @@ TEST(ThreatModel, TheRadiusOfTheRecipeIsTrainedAndMeasured) {
       EXPECT_EQ(recording.records.back().at("robust_accuracy"),
                 recording.records.back().at("clean_accuracy"));
       const auto shown = trainer.samples();
-      for (const auto& sample : shown.at("samples"))
-        EXPECT_EQ(sample.at("clean"), sample.at("attacked"));
+      for (const auto& sample : shown.at("samples")) EXPECT_EQ(sample.at("clean"), sample.at("attacked"));
     }
     return recording.records.at(0).at("loss").get<double>();
   };
@@ -64,7 +63,7 @@ TEST(ThreatModel, TheRadiusOfTheRecipeIsTrainedAndMeasured) {
 TEST(ThreatModel, OnlyTasksWithExamplesToShowGiveSamples) {
   auto config = small_config(small_objective("natural"));
   EXPECT_EQ(Trainer(config).samples().at("samples").size(), 12u);
-  config.task = R"({"part":"classification"})";
+  config.task = "classification";
   EXPECT_TRUE(Trainer(config).samples().is_null());
 }
 

@@ -148,7 +148,7 @@ TEST(Trainer, ResumesBitForBitFromAnyStep) {
 
 TEST(Trainer, ResumesBitForBitBetweenEpochsAndWithAdam) {
   auto config = small_config(small_objective("adv_moe"));
-  config.optimizer = R"({"part":"adam"})";
+  config.optimizer = "adam";
   expect_same(uninterrupted(config),
               interrupted(config, {4}));  // 4 steps per epoch: stops before the first step of the second
 }
@@ -157,14 +157,14 @@ TEST(Trainer, ResumesBitForBitBetweenEpochsAndWithAdam) {
 // from 0, end at 2 - 1.5·7/16.
 TEST(Trainer, ATemperatureFallsDuringARunAndAfterAResume) {
   auto config = small_config(small_objective("natural"));
-  auto network = Json::parse(config.network);
+  auto network = config.network.json();
   network["routing"] = "layer";
   network["gate"] = {{"part", "dense_to_sparse"},
                      {"learn", false},
                      {"temperature", 2.0},
                      {"anneal_to", 0.5},
                      {"anneal_steps", 16}};
-  config.network = network.dump();
+  config.network = network;
   const auto whole = uninterrupted(config);
   int gates = 0;
   for (const auto& [name, tensor] : whole.network) {
@@ -179,7 +179,7 @@ TEST(Trainer, ATemperatureFallsDuringARunAndAfterAResume) {
   EXPECT_GT(gates, 0);
   expect_same(whole, interrupted(config, {3, 6}));
   network["gate"]["anneal_to"] = 2.0;  // a temperature that stays is another run
-  config.network = network.dump();
+  config.network = network;
   EXPECT_NE(uninterrupted(config).last, whole.last);
 }
 
@@ -233,9 +233,9 @@ TEST(Trainer, DivergingWeightsNameTheStepAndAreNotSaved) {
   for (const char* part : {"natural", "trades", "adv_moe"}) {
     SCOPED_TRACE(part);
     auto config = small_config(small_objective(part));
-    config.schedule = Json{{"lr", 1e3}, {"shape", "constant"}}.dump();
+    config.schedule = Json{{"lr", 1e3}, {"shape", "constant"}};
     config.optimizer =
-        Json{{"part", "sgd"}, {"momentum", 0.0}, {"weight_decay", 1e3}}.dump();  // times -1e6 at every step
+        Json{{"part", "sgd"}, {"momentum", 0.0}, {"weight_decay", 1e3}};  // times -1e6 at every step
     config.checkpoint_steps = 1, config.epochs = 5;
     const Scratch scratch;
     Trainer trainer(config);
@@ -335,14 +335,14 @@ TEST(Trainer, RefusesSlipsInNestedTablesBeforeTraining) {
   const auto good = small_config(small_objective("adv_moe"));
   EXPECT_EQ(refusal(good), "accepted");
   auto bad = good;
-  bad.evaluation = R"({"attacks":["jiont"]})";
+  bad.evaluation = Json{{"attacks", Json::array({"jiont"})}};
   EXPECT_NE(refusal(bad).find("did you mean \"joint\"?"), std::string::npos) << refusal(bad);
   EXPECT_THROW(Trainer{bad}, gw::ValueError);
-  bad.evaluation = R"({"attacks":["joint"],"attack_options":{"joint":{"stpes":3}}})";
+  bad.evaluation = Json{{"attacks", Json::array({"joint"})}, {"attack_options", {{"joint", {{"stpes", 3}}}}}};
   EXPECT_NE(refusal(bad).find("did you mean \"steps\"?"), std::string::npos) << refusal(bad);
-  bad.evaluation = R"({"attacks":["joint"],"attack_options":{"jiont":{"steps":3}}})";
+  bad.evaluation = Json{{"attacks", Json::array({"joint"})}, {"attack_options", {{"jiont", {{"steps", 3}}}}}};
   EXPECT_NE(refusal(bad).find("did you mean \"joint\"?"), std::string::npos) << refusal(bad);
-  bad = good, bad.network = R"({"backbone":"smal_cnn"})";
+  bad = good, bad.network = Json{{"backbone", "smal_cnn"}};
   EXPECT_NE(refusal(bad).find("did you mean \"small_cnn\"?"), std::string::npos) << refusal(bad);
   bad = good,
   bad.network =
@@ -352,14 +352,31 @@ TEST(Trainer, RefusesSlipsInNestedTablesBeforeTraining) {
   bad.network =
       R"({"experts":4,"ratio":0.5,"gate":{"part":"cnn","arch":"small"},"policy":{"part":"softmax_top_k","k":2}})";
   EXPECT_NE(refusal(bad).find("expected one expert per image"), std::string::npos) << refusal(bad);
-  bad = good, bad.clip = R"({"ruoter":1})";
-  EXPECT_NE(refusal(bad).find("did you mean \"router\"?"), std::string::npos) << refusal(bad);
-  bad = good, bad.optimizer = R"({"part":"sgdd"})";
+  bad = good, bad.optimizer = "sgdd";
   EXPECT_NE(refusal(bad).find("did you mean \"sgd\"?"), std::string::npos) << refusal(bad);
-  bad = good, bad.schedule = R"({"lrr":1})";
-  EXPECT_NE(refusal(bad).find("did you mean \"lr\"?"), std::string::npos) << refusal(bad);
-  bad = good, bad.objective = R"({"part":"trades","balancer":{"part":"swich_loss"}})";
+  bad = good, bad.objective = Json{{"part", "trades"}, {"balancer", {{"part", "swich_loss"}}}};
   EXPECT_NE(refusal(bad).find("did you mean \"switch_loss\"?"), std::string::npos) << refusal(bad);
+}
+
+// Nested tables are read with the run's own: no training begins, and the error names the option and the miss.
+TEST(Trainer, RefusesSlipsInNestedTablesWhenTheyAreRead) {
+  const auto refusal = [](const char* table, const Json& values) {
+    gw::TrainConfig config;
+    try {
+      gw::parse_options("recipe", Json{{table, values}}, config);
+    } catch (const gw::ValueError& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  EXPECT_EQ(refusal("clip", {{"ruoter", 1}}),
+            "recipe clip: unknown option \"ruoter\"; did you mean \"router\"?");
+  EXPECT_EQ(refusal("schedule", {{"lrr", 1}}),
+            "recipe schedule: unknown option \"lrr\"; did you mean \"lr\"?");
+  EXPECT_NE(refusal("evaluation", {{"batch", 0}}).find("recipe evaluation: expected \"batch\""),
+            std::string::npos);
+  EXPECT_NE(refusal("schedule", {{"lr", "fast"}}).find("expected a number for \"lr\""), std::string::npos);
+  EXPECT_NE(refusal("routes", 3).find("expected a table for \"routes\""), std::string::npos);
 }
 
 }  // namespace gw::test::trainer_cases

@@ -137,7 +137,7 @@ TEST(WeightAverage, IsWhatIsEvaluatedAndSaved) {
 
 TEST(WeightAverage, IsWhatIsValidated) {
   auto config = small_config(small_objective("natural"));
-  config.validation = 0.5, config.epochs = 4, config.schedule = R"({"lr":0.3})";
+  config.validation = 0.5, config.epochs = 4, config.schedule = Json{{"lr", 0.3}};
   const auto plain = run(config);
   config.average = 0.95;
   const auto with = run(config);

@@ -116,7 +116,7 @@ class AttackCommand : public Command {
   }
 
   EvaluationConfig evaluation_config(const TrainConfig& config) const {
-    auto json = Json::parse(config.evaluation);
+    auto json = config.evaluation.json();
     if (!attacks_.empty()) json["attacks"] = attacks_;
     if (images_ >= 0) json["images"] = images_;
     for (const auto& text : overrides_) merge_override(json, text);

@@ -33,9 +33,12 @@ class Coverage : public Experiment {
   static constexpr const char* kSummary = "how often intervals and errors of a fit hold what they promise";
   static constexpr const char* kSource = "";
   struct Options : OptionSet {
-    std::string truth =
-        R"({"gate_bias":[-0.5,0],"gate_slope":[2.5,0],"intercept":[1,-1],"slope":[-2,3],"scale":[0.3,0.5]})";
-    std::string design = R"({"lo":-2,"hi":2})";
+    Nested<TruthOptions> truth{Json{{"gate_bias", {-0.5, 0}},
+                                    {"gate_slope", {2.5, 0}},
+                                    {"intercept", {1, -1}},
+                                    {"slope", {-2, 3}},
+                                    {"scale", {0.3, 0.5}}}};
+    Nested<InputLawOptions> design{Json{{"lo", -2}, {"hi", 2}}};
     std::string family = "gaussian";
     std::vector<double> sizes = {30, 60};
     int64_t replications = 3, new_rows = 20, starts = 3;
@@ -55,9 +58,9 @@ class Coverage : public Experiment {
   Coverage(const Options& options, const Context& context)
       : options_(options),
         rng_(Rng(context.seed).fork("experiments/coverage")),
-        truth_(true_model("experiments/coverage truth", options.truth)),
+        truth_(true_model("experiments/coverage truth", *options.truth)),
         fitted_(truth_.spec),
-        design_(design_from("experiments/coverage design", options.design)) {
+        design_(input_law("experiments/coverage design", *options.design)) {
     GW_CHECK(truth_.spec.family == Family("gaussian") && truth_.parameters.inputs == 1,
              "experiments/coverage: expected a gaussian truth with 1 input, got {} with {}",
              name_of(truth_.spec.family), truth_.parameters.inputs);

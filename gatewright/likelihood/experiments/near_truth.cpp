@@ -31,9 +31,15 @@ class NearTruth : public Experiment {
       "rate of a maximum likelihood fit from starts near the truth, over growing samples";
   static constexpr const char* kSource = "Nguyen, Nguyen, Ho 2023, arXiv 2305.03288";
   struct Options : OptionSet {
-    std::string truth =
-        R"({"gate_bias":[0,0],"gate_slope":[2,0],"intercept":[1,-1],"slope":[-1,1],"scale":[0.3,0.3]})";
-    std::string fit = "{}", design = "{}", start = "{}", loss = "exact";
+    Nested<TruthOptions> truth{Json{{"gate_bias", {0, 0}},
+                                    {"gate_slope", {2, 0}},
+                                    {"intercept", {1, -1}},
+                                    {"slope", {-1, 1}},
+                                    {"scale", {0.3, 0.3}}}};
+    Nested<FittedOptions> fit;
+    Nested<InputLawOptions> design;
+    Nested<StartNoiseOptions> start;
+    std::string loss = "exact";
     std::vector<double> sizes = {200, 800};
     int64_t replications = 3, starts = 1, loss_active = 0, nodes = 200, max_iterations = 300;
     double slope_from = 0;
@@ -61,10 +67,10 @@ class NearTruth : public Experiment {
   NearTruth(const Options& options, const Context& context)
       : options_(options),
         rng_(Rng(context.seed).fork("experiments/near_truth")),
-        truth_(true_model(part("truth"), options.truth)),
-        fitted_(fitted_model(part("fit"), options.fit, truth_)),
-        design_(design_from(part("design"), options.design)),
-        noise_(start_from(part("start"), options.start)),
+        truth_(true_model(part("truth"), *options.truth)),
+        fitted_(fitted_model(part("fit"), *options.fit, truth_)),
+        design_(input_law(part("design"), *options.design)),
+        noise_(options.start->noise),
         loss_(loss_kind(options.loss)),
         nodes_(nodes_of(design_, options.nodes)) {
     GW_CHECK(!options.sizes.empty(), "experiments/near_truth: expected at least one size, got none");

@@ -30,10 +30,13 @@ class TopOne : public Experiment {
       "rate of two experts behind a top-1 gate, by exact search over the gate's cut";
   static constexpr const char* kSource = "Nguyen, Akbarian, Yan, Ho 2024, arXiv 2309.13850";
   struct Options : OptionSet {
-    std::string truth =
-        R"({"gate":{"kind":"top_k","top_k":1},"gate_bias":[-8,0],"gate_slope":[25,0],"intercept":[15,-5],"slope":[-20,20],
-                            "scale":[0.3,0.4]})";
-    std::string design = "{}";
+    Nested<TruthOptions> truth{Json{{"gate", {{"kind", "top_k"}, {"top_k", 1}}},
+                                    {"gate_bias", {-8, 0}},
+                                    {"gate_slope", {25, 0}},
+                                    {"intercept", {15, -5}},
+                                    {"slope", {-20, 20}},
+                                    {"scale", {0.3, 0.4}}}};
+    Nested<InputLawOptions> design;
     std::vector<double> sizes = {200, 800};
     int64_t replications = 3;
     double slope_from = 0;
@@ -49,8 +52,8 @@ class TopOne : public Experiment {
   TopOne(const Options& options, const Context& context)
       : options_(options),
         rng_(Rng(context.seed).fork("experiments/top_one")),
-        truth_(true_model("experiments/top_one truth", options.truth)),
-        design_(design_from("experiments/top_one design", options.design)) {
+        truth_(true_model("experiments/top_one truth", *options.truth)),
+        design_(input_law("experiments/top_one design", *options.design)) {
     const auto& p = truth_.parameters;
     const auto& spec = truth_.spec;
     GW_CHECK(

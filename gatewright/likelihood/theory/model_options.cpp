@@ -1,54 +1,12 @@
 #include "gatewright/likelihood/theory/model_options.h"
 
 #include "gatewright/base/check.h"
-#include "gatewright/base/json.h"
 #include "gatewright/likelihood/location_scale.h"
 
 namespace gw::likelihood {
 namespace {
 
 constexpr double kLargest = 1e6;
-
-struct InputLawOptions : OptionSet {
-  std::string law = "uniform";
-  double lo = 0, hi = 1;
-  int64_t columns = 1;
-  void fields(OptionVisitor& v) override {
-    v.text("law", law, "law of the inputs", {"uniform", "normal"});
-    v.real("lo", lo, "uniform: lower end", -kLargest, kLargest);
-    v.real("hi", hi, "uniform: upper end", -kLargest, kLargest);
-    v.integer("columns", columns, "independent columns", 1, 100000);
-  }
-};
-
-struct StartOptions : OptionSet {
-  StartNoise noise;
-  void fields(OptionVisitor& v) override {
-    v.real("amount", noise.amount, "standard deviation of the noise at n = 1", 0, kLargest);
-    v.real("gate_amount", noise.gate_amount, "the same for gates alone; negative: amount", -1, kLargest);
-    v.real("power", noise.power, "it falls like n^-power", 0, 10);
-    v.real("variance_amount", noise.variance_amount, "the same for variances, which only grow", 0, kLargest);
-    v.real("variance_power", noise.variance_power, "they fall like n^-variance_power", 0, 10);
-    v.integer("copy_of", noise.copy_of, "true expert that extra experts copy; -1: drawn", -1, 1000);
-    v.real("spare_bias", noise.spare_bias, "added to the gate biases of extra experts", -kLargest, kLargest);
-    v.real("spare_slope", noise.spare_slope, "added to the gate slopes of extra experts", -kLargest,
-           kLargest);
-    v.real("split", noise.split,
-           "multinomial: share of a class that a copy and its original trade; their mixture stays", 0, 0.99);
-    v.real("ridge", noise.ridge, "gate slopes and temperature are multiplied by this", 1e-3, 1e3);
-  }
-};
-
-template <class Options>
-Options parsed(const std::string& where, const std::string& json) {
-  Options options;
-  parse_options(where, Json::parse(json.empty() ? "{}" : json), options);
-  return options;
-}
-
-GateSpec gate_from(const std::string& where, const std::string& json) {
-  return parsed<GateOptions>(where + ".gate", json).spec();
-}
 
 void check_length(const std::string& where, const char* name, size_t got, int64_t expected) {
   GW_CHECK(static_cast<int64_t>(got) == expected,
@@ -88,14 +46,13 @@ void TruthOptions::fields(OptionVisitor& v) {
   v.real("temperature", temperature, "dense_to_sparse", 1e-9, kLargest);
 }
 
-TrueModel true_model(const std::string& where, const std::string& json) {
-  const auto options = parsed<TruthOptions>(where, json);
+TrueModel true_model(const std::string& where, const TruthOptions& options) {
   TrueModel model;
   model.spec.experts = static_cast<int64_t>(options.gate_bias.size());
   GW_CHECK(model.spec.experts > 0, "{}: expected \"gate_bias\" with one number an expert, got none", where);
   model.spec.family = gw::likelihood::family(options.family);
   model.spec.classes = options.classes;
-  model.spec.gate = gate_from(where, options.gate);
+  model.spec.gate = options.gate->spec();
   check_spec(model.spec, options.inputs);
   auto& p = model.parameters = make_parameters(model.spec, options.inputs);
   check_length(where, "gate_slope", options.gate_slope.size(), p.experts * p.gate_inputs);
@@ -116,26 +73,41 @@ void FittedOptions::fields(OptionVisitor& v) {
   v.table("gate", gate, "kind of gate and its options; absent: the true one");
 }
 
-MixtureSpec fitted_model(const std::string& where, const std::string& json, const TrueModel& truth) {
-  const auto options = parsed<FittedOptions>(where, json);
+MixtureSpec fitted_model(const std::string& where, const FittedOptions& options, const TrueModel& truth) {
   MixtureSpec spec = truth.spec;
   if (options.experts > 0) spec.experts = options.experts;
-  if (!options.gate.empty()) spec.gate = gate_from(where, options.gate);
+  if (!options.gate.empty()) spec.gate = options.gate->spec();
   GW_CHECK(spec.experts >= truth.spec.experts, "{}: expected at least the {} true experts, got {}", where,
            truth.spec.experts, spec.experts);
   check_spec(spec, truth.parameters.inputs);
   return spec;
 }
 
-InputLaw design_from(const std::string& where, const std::string& json) {
-  const auto options = parsed<InputLawOptions>(where, json);
+void InputLawOptions::fields(OptionVisitor& v) {
+  v.text("law", law, "law of the inputs", {"uniform", "normal"});
+  v.real("lo", lo, "uniform: lower end", -kLargest, kLargest);
+  v.real("hi", hi, "uniform: upper end", -kLargest, kLargest);
+  v.integer("columns", columns, "independent columns", 1, 100000);
+}
+
+InputLaw input_law(const std::string& where, const InputLawOptions& options) {
   GW_CHECK(options.lo < options.hi, "{}: expected lo < hi, got {} and {}", where, options.lo, options.hi);
   return {options.law == "normal" ? InputLaw::Law::kNormal : InputLaw::Law::kUniform, options.lo, options.hi,
           options.columns};
 }
 
-StartNoise start_from(const std::string& where, const std::string& json) {
-  return parsed<StartOptions>(where, json).noise;
+void StartNoiseOptions::fields(OptionVisitor& v) {
+  v.real("amount", noise.amount, "standard deviation of the noise at n = 1", 0, kLargest);
+  v.real("gate_amount", noise.gate_amount, "the same for gates alone; negative: amount", -1, kLargest);
+  v.real("power", noise.power, "it falls like n^-power", 0, 10);
+  v.real("variance_amount", noise.variance_amount, "the same for variances, which only grow", 0, kLargest);
+  v.real("variance_power", noise.variance_power, "they fall like n^-variance_power", 0, 10);
+  v.integer("copy_of", noise.copy_of, "true expert that extra experts copy; -1: drawn", -1, 1000);
+  v.real("spare_bias", noise.spare_bias, "added to the gate biases of extra experts", -kLargest, kLargest);
+  v.real("spare_slope", noise.spare_slope, "added to the gate slopes of extra experts", -kLargest, kLargest);
+  v.real("split", noise.split,
+         "multinomial: share of a class that a copy and its original trade; their mixture stays", 0, 0.99);
+  v.real("ridge", noise.ridge, "gate slopes and temperature are multiplied by this", 1e-3, 1e3);
 }
 
 }  // namespace gw::likelihood

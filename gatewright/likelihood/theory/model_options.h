@@ -18,7 +18,8 @@ struct GateOptions : OptionSet {
 
 /// The true model: its shape and its parameters.
 struct TruthOptions : OptionSet {
-  std::string family = "gaussian", gate = "{}";
+  std::string family = "gaussian";
+  Nested<GateOptions> gate;
   int64_t inputs = 1, classes = 2;
   std::vector<double> gate_bias, gate_slope, intercept, slope, scale;
   double temperature = 1;
@@ -29,17 +30,30 @@ struct TrueModel {
   MixtureParameters parameters;
 };
 /// Errors: ValueError naming the list whose length does not fit the number of gate biases.
-TrueModel true_model(const std::string& where, const std::string& json);
+TrueModel true_model(const std::string& where, const TruthOptions& options);
 
 /// What is fitted to the data: the true model with another number of experts or another gate.
 struct FittedOptions : OptionSet {
-  int64_t experts = 0;  ///< 0: as many as the truth
-  std::string gate;     ///< "": the true gate
+  int64_t experts = 0;       ///< 0: as many as the truth
+  Nested<GateOptions> gate;  ///< {}: the true gate
   void fields(OptionVisitor& v) override;
 };
-MixtureSpec fitted_model(const std::string& where, const std::string& json, const TrueModel& truth);
+MixtureSpec fitted_model(const std::string& where, const FittedOptions& options, const TrueModel& truth);
 
-InputLaw design_from(const std::string& where, const std::string& json);
-StartNoise start_from(const std::string& where, const std::string& json);
+/// How the inputs are drawn.
+struct InputLawOptions : OptionSet {
+  std::string law = "uniform";
+  double lo = 0, hi = 1;
+  int64_t columns = 1;
+  void fields(OptionVisitor& v) override;
+};
+/// Errors: ValueError unless lo < hi.
+InputLaw input_law(const std::string& where, const InputLawOptions& options);
+
+/// How far from the truth fits start.
+struct StartNoiseOptions : OptionSet {
+  StartNoise noise;
+  void fields(OptionVisitor& v) override;
+};
 
 }  // namespace gw::likelihood

@@ -18,7 +18,7 @@ class Tabular : public BlockModel {
   struct Options : OptionSet {
     int64_t width = 32, depth = 1;
     std::string precision = "f32";
-    std::string mixture = R"({"experts":4,"bank":{"part":"mlp","hidden":32}})";
+    OptionTable mixture{Json{{"experts", 4}, {"bank", {{"part", "mlp"}, {"hidden", 32}}}}};
     void fields(OptionVisitor& v) override {
       v.integer("width", width, "width of a row after the embedding", 1, 1 << 16);
       v.integer("depth", depth, "blocks", 1, 1024);
@@ -41,7 +41,7 @@ class Tabular : public BlockModel {
     blocks_ = register_module(
         "blocks", std::make_shared<MixtureBlocks>(MixtureBlocks::Options{options.width,
                                                                          options.depth,
-                                                                         Json::parse(options.mixture),
+                                                                         options.mixture.json(),
                                                                          {"the scores"},
                                                                          options.precision,
                                                                          "networks/tabular",

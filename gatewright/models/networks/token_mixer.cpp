@@ -28,7 +28,7 @@ class TokenMixer : public BlockModel {
   struct Options : OptionSet {
     int64_t width = 64, depth = 2, reach = 4;
     std::string precision = "f32";
-    std::string mixture = R"({"experts":4,"bank":{"part":"mlp","hidden":64}})";
+    OptionTable mixture{Json{{"experts", 4}, {"bank", {{"part", "mlp"}, {"hidden", 64}}}}};
     void fields(OptionVisitor& v) override {
       v.integer("width", width, "width D of a token", 1, 1 << 16);
       v.integer("depth", depth, "blocks", 1, 1024);
@@ -53,7 +53,7 @@ class TokenMixer : public BlockModel {
     if (data.domains > 0) facts.insert(facts.end(), {"task", "route"});
     blocks_ =
         register_module("blocks", std::make_shared<MixtureBlocks>(MixtureBlocks::Options{
-                                      options.width, options.depth, Json::parse(options.mixture), facts,
+                                      options.width, options.depth, options.mixture.json(), facts,
                                       options.precision, "networks/token_mixer", rng.fork("blocks").key()}));
     for (int64_t i = 0; i < options.depth; ++i) {
       const auto name = std::to_string(i);

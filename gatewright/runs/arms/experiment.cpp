@@ -47,13 +47,14 @@ class ExperimentArm : public Arm {
   static constexpr const char* kSummary = "a statistical experiment: rates and shares over many small trials";
   static constexpr const char* kSource = "";
   struct Options : OptionSet {
-    std::string name = "run", arm = "default", experiment = "{}";
+    std::string name = "run", arm = "default";
+    PartChoice experiment;
     int64_t seed = 0;
     void fields(OptionVisitor& v) override {
       v.text("name", name, "of the recipe");
       v.text("arm", arm, "of the recipe's arms");
       v.integer("seed", seed, "of all trials", 0, INT64_MAX);
-      v.table("experiment", experiment, "part of the experiments catalogue");
+      v.part("experiment", experiment, "part of the experiments catalogue");
     }
   };
 
@@ -102,12 +103,10 @@ class ExperimentArm : public Arm {
     return {{"name", options.name},
             {"arm", options.arm},
             {"seed", options.seed},
-            {"experiment", Json::parse(options.experiment)}};
+            {"experiment", options.experiment.json()}};
   }
   static std::shared_ptr<likelihood::Experiment> part_of(const Options& options) {
-    const auto choice = part_choice("recipe experiment", Json::parse(options.experiment));
-    return make_part<likelihood::Experiment>(choice.name, choice.options,
-                                             {static_cast<uint64_t>(options.seed)});
+    return make_chosen<likelihood::Experiment>(options.experiment, {static_cast<uint64_t>(options.seed)});
   }
 
   likelihood::ExperimentResult trials(const ArmRun& run) const {

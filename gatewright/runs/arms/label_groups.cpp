@@ -49,25 +49,24 @@ class LabelGroupsArm : public Arm {
   static constexpr const char* kSource = "";
   struct Grouping : OptionSet {
     int64_t count = 2, slack = 1;
-    std::string attack = R"({"part":"pgd"})";
+    PartChoice attack = "pgd";
     void fields(OptionVisitor& v) override {
       v.integer("count", count, "groups, one for each expert", 2, 1024);
       v.integer("slack", slack, "labels that a group may have above or below its even share", 0, 1 << 20);
-      v.table("attack", attack, "part of the attacks catalogue");
+      v.part("attack", attack, "part of the attacks catalogue");
     }
   };
   /// What a training has is read and left aside, so that a recipe's defaults may stand.
   struct Options : TrainConfig {
-    std::string label_groups = "{}";
+    Nested<Grouping> label_groups;
     void fields(OptionVisitor& v) override {
       TrainConfig::fields(v);
       v.table("label_groups", label_groups, "how many groups, how even, and the attack");
     }
   };
 
-  LabelGroupsArm(const Options& options, const Context&) : options_(options) {
-    parse_options("arms/label_groups", Json::parse(options.label_groups), grouping_);
-  }
+  LabelGroupsArm(const Options& options, const Context&)
+      : options_(options), grouping_(*options.label_groups) {}
 
   void validate(const std::vector<const Arm*>& from) const override {
     GW_CHECK(
@@ -79,7 +78,7 @@ class LabelGroupsArm : public Arm {
              "arms/label_groups: expected a training of images for arm \"{}\" to start from, got another arm",
              options_.arm);
     const double epsilon = threat_of(*make_task(options_), "arms/label_groups").epsilon;
-    make_part<Attack>("arms/label_groups attack", Json::parse(grouping_.attack), {epsilon}, 0);
+    make_chosen<Attack>(grouping_.attack, {epsilon});
   }
 
   ArmResult run(const ArmRun& run, const std::vector<Artefact>& from) const override {
@@ -136,10 +135,9 @@ class LabelGroupsArm : public Arm {
       }
       progress->update(done);
     };
-    const auto confusion =
-        attacked_confusion(trained.network(), trained.validation(), Json::parse(grouping_.attack),
-                           threat_of(trained.task(), "arms/label_groups").epsilon,
-                           Rng(static_cast<uint64_t>(options_.seed)), tick);
+    const auto confusion = attacked_confusion(trained.network(), trained.validation(), grouping_.attack,
+                                              threat_of(trained.task(), "arms/label_groups").epsilon,
+                                              Rng(static_cast<uint64_t>(options_.seed)), tick);
     const auto groups = group_by_confusion(confusion, grouping_.count, grouping_.slack);
     const auto modulo = at::arange(confusion.size(0), at::kLong).remainder(grouping_.count);
     result.metrics = {

@@ -45,8 +45,7 @@ class TrainArm : public Arm {
   static constexpr const char* kSource = "";
   using Options = TrainConfig;
 
-  TrainArm(const Options& config, const Context&)
-      : config_(config), teacher_arm_(Json::parse(config.teacher).value("arm", "")) {}
+  TrainArm(const Options& config, const Context&) : config_(config), teacher_arm_(config.teacher->arm) {}
 
   void validate(const std::vector<const Arm*>& all) const override {
     const auto groups =
@@ -73,7 +72,7 @@ class TrainArm : public Arm {
     GW_CHECK(source != nullptr,
              "arms/train: expected a training for arm \"{}\" to start from, got another kind of arm",
              config_.arm);
-    GW_CHECK(Json::parse(config_.start).value("checkpoint", "").empty(),
+    GW_CHECK(config_.start->checkpoint.empty(),
              "arms/train: expected \"from\" or a checkpoint under \"start\" for arm \"{}\", got both",
              config_.arm);
     check_start(config, source->config_, "arm \"" + source->config_.arm + "\"");
@@ -85,10 +84,11 @@ class TrainArm : public Arm {
       if (const auto groups = read_groups(source.directory)) {
         config = with_groups(config, *groups);
       } else {
-        auto& options = source.arm == teacher_arm_ ? config.teacher : config.start;
-        auto table = Json::parse(options);
+        auto& options = source.arm == teacher_arm_ ? static_cast<OptionTable&>(config.teacher)
+                                                   : static_cast<OptionTable&>(config.start);
+        Json table = options.json();
         table["checkpoint"] = source.directory + "/" + kBestCheckpoint;
-        options = table.dump();
+        options.read("arms/train", table);
       }
     }
     return run_training(noting_start(config), run);

@@ -13,10 +13,10 @@
 
 namespace gw::inline train {
 
-at::Tensor attacked_confusion(Network& network, const TensorSet& set, const Json& attack, double epsilon,
-                              const Rng& rng, const Tick& tick) {
+at::Tensor attacked_confusion(Network& network, const TensorSet& set, const PartChoice& attack,
+                              double epsilon, const Rng& rng, const Tick& tick) {
   constexpr int64_t kBatch = 250;  // as evaluations have it
-  const auto part = make_part<Attack>("attack", attack, Attack::Context{epsilon}, 0);
+  const auto part = make_chosen<Attack>(attack, {epsilon});
   network.eval();
   const Loader loader(set, kBatch, {}, false, rng);
   const int64_t classes = network.shape().classes;

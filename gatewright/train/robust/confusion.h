@@ -11,7 +11,7 @@ namespace gw::inline train {
 /// images, rng); the network is left in evaluation mode.
 /// Errors: ValueError for an unknown attack or option, and for an attack that the network cannot stand.
 /// Cost:   the attack's, on every image of the set.
-at::Tensor attacked_confusion(Network& network, const TensorSet& set, const Json& attack, double epsilon,
-                              const Rng& rng, const Tick& tick = {});
+at::Tensor attacked_confusion(Network& network, const TensorSet& set, const PartChoice& attack,
+                              double epsilon, const Rng& rng, const Tick& tick = {});
 
 }  // namespace gw::inline train

@@ -83,7 +83,7 @@ void attack_batch(Network& network, const Batch& batch, const ForwardOptions& pa
                   const std::function<Rng(const std::string&)>& stream, NetworkEvaluation& out) {
   const ops::FrozenParameters constant;
   NetworkVictim victim(network, pass);
-  const auto options = Json::parse(config.attack_options);
+  const auto& options = config.attack_options.json();
   const auto on_clean = answers(network, batch.at("image"), pass);
   out.clean_accuracy += on_clean.predicted.eq(batch.at("label")).sum().item<double>();
   count(out.affinity_clean, network.shape(), on_clean.route, batch.at("label"));
@@ -109,7 +109,7 @@ void attack_batch(Network& network, const Batch& batch, const ForwardOptions& pa
 }  // namespace
 
 void check_evaluation(const EvaluationConfig& config, double epsilon) {
-  const auto options = Json::parse(config.attack_options);
+  const auto& options = config.attack_options.json();
   for (const auto& name : config.attacks) make_attack(name, options, epsilon);
   for (const auto& item : options.items())
     make_attack(item.key(), options, epsilon);  // options of no attack are a typo

@@ -24,8 +24,8 @@ std::optional<double> recorded_radius(const Json& recipe) {
   if (!recipe.is_object()) return std::nullopt;
   try {
     TrainConfig config;
-    config.task = current_document(recipe).value("task", Json::parse(config.task)).dump();
-    const auto task = make_part<Task>("task", Json::parse(config.task), Task::Context{config}, 0);
+    config.task = part_choice("task", current_document(recipe).value("task", config.task.json()));
+    const auto task = make_chosen<Task>(config.task, {config});
     const auto* attacked = dynamic_cast<const AttackedTask*>(task.get());
     return attacked != nullptr ? std::optional(attacked->threat().epsilon) : std::nullopt;
   } catch (const ValueError&) {  // a foreign document, or parts that this program does not have

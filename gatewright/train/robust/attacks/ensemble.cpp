@@ -22,7 +22,7 @@ class Ensemble : public AttackBase {
  public:
   struct Options : OptionSet {
     std::vector<std::string> attacks = {"apgd_ce", "apgd_dlr", "square"};
-    std::string options = "{}";
+    OptionTable options;
     void fields(OptionVisitor& v) override {
       v.texts("attacks", attacks, "members by name, in order");
       v.table("options", options,
@@ -36,7 +36,7 @@ class Ensemble : public AttackBase {
   Ensemble(Options options, const Context& context)
       : AttackBase("attacks/ensemble", context), names_(options.attacks) {
     GW_CHECK(!names_.empty(), "{}: expected at least one member in \"attacks\", got none", part());
-    const Json tables = Json::parse(options.options);
+    const Json& tables = options.options.json();
     for (const auto& [name, table] : tables.items()) {
       const bool known = std::find(names_.begin(), names_.end(), name) != names_.end();
       GW_CHECK(known, "{}: expected options of a member, got options of \"{}\"{}", part(), name,

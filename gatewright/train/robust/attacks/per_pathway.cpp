@@ -36,7 +36,7 @@ class PerPathway : public AttackBase {
  public:
   struct Options : OptionSet {
     std::string attack = "pgd";
-    std::string options = "{}";
+    OptionTable options;
     void fields(OptionVisitor& v) override {
       v.text("attack", attack, "the attack on a forced pathway, by name");
       v.table("options", options, "its options");
@@ -47,7 +47,7 @@ class PerPathway : public AttackBase {
   static constexpr const char* kSource = "";
   PerPathway(Options options, const Context& context)
       : AttackBase("attacks/per_pathway", context),
-        inner_(make_part<Attack>(options.attack, Json::parse(options.options), context)) {}
+        inner_(make_part<Attack>(options.attack, options.options.json(), context)) {}
 
  protected:
   at::Tensor search(Probe& probe, const at::Tensor& x, const at::Tensor& labels, const Rng& rng,

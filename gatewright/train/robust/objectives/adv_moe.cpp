@@ -37,8 +37,9 @@ class AdvMoe : public Objective {
   static constexpr const char* kSource = "Zhang et al. 2023, arXiv 2308.10110";
   struct Options : TradesOptions {
     double alpha = 6, strays = 0;
-    std::string router_target = "label_mod_n", expert_attack = "joint", router_attack = "joint",
-                groups = "[]", balancer = "{}";
+    std::string router_target = "label_mod_n", expert_attack = "joint", router_attack = "joint";
+    std::vector<std::vector<int64_t>> groups;
+    PartChoice balancer;
     bool balanced_groups = false;
     void fields(OptionVisitor& v) override {
       TradesOptions::fields(v);
@@ -47,7 +48,8 @@ class AdvMoe : public Objective {
              "what teaches the router: labels modulo E (published code), the task loss (paper) or groups of "
              "labels",
              {"label_mod_n", "bilevel", "groups"});
-      v.table("groups", groups, "the labels of each expert: [[5, 7, 8, 9], [0, 1, 2, 3, 4, 6]]");
+      v.integer_lists("groups", groups, "the labels of each expert: [[5, 7, 8, 9], [0, 1, 2, 3, 4, 6]]",
+                      INT64_MIN, INT64_MAX);
       v.flag("balanced_groups", balanced_groups,
              "groups weigh the same in the router's loss, whatever their size");
       v.text("expert_attack", expert_attack,
@@ -58,19 +60,18 @@ class AdvMoe : public Objective {
              {"joint", "scores"});
       v.real("strays", strays,
              "share of the images that meet another expert than their own in the expert step", 0, 1);
-      v.table("balancer", balancer,
-              "a balance loss of the bilevel router step: {part = \"switch_loss\", coefficient = 1}");
+      v.part("balancer", balancer,
+             "a balance loss of the bilevel router step: {part = \"switch_loss\", coefficient = 1}");
     }
   };
 
   AdvMoe(const Options& options, const Context& context)
       : options_(options), epsilon_(threat_of(context.task, "objectives/adv_moe").epsilon) {
     balancer_ = make_balancer(options.balancer);
-    const auto groups = Json::parse(options.groups);
     if (options.router_target == "groups") {
-      groups_ = read_label_groups("objectives/adv_moe", groups);
+      groups_ = read_label_groups("objectives/adv_moe", options.groups);
     } else {
-      GW_CHECK(groups.empty() && !options.balanced_groups,
+      GW_CHECK(options.groups.empty() && !options.balanced_groups,
                "objectives/adv_moe: expected router_target = \"groups\" with groups, got \"{}\"",
                options.router_target);
     }

@@ -19,12 +19,12 @@ class Trades : public Objective {
   static constexpr const char* kSummary = "TRADES adversarial training, all parameters jointly";
   static constexpr const char* kSource = "Zhang et al. 2019, arXiv 1901.08573";
   struct Options : TradesOptions {
-    std::string balancer = "{}";
+    PartChoice balancer;
     Options() { router_weight = 0; }
     void fields(OptionVisitor& v) override {
       TradesOptions::fields(v);
-      v.table("balancer", balancer,
-              "a balance loss for routed networks: {part = \"switch_loss\", coefficient = 0.01}");
+      v.part("balancer", balancer,
+             "a balance loss for routed networks: {part = \"switch_loss\", coefficient = 0.01}");
     }
   };
 

@@ -19,7 +19,7 @@ class ImageClassification : public AttackedTask {
   using Options = ThreatModel;
 
   ImageClassification(const Options& options, const Context& context) : threat_(options) {
-    parse_options("evaluation", Json::parse(context.config.evaluation), evaluation_);
+    evaluation_ = *context.config.evaluation;
     check_evaluation(evaluation_, threat_.epsilon);
   }
 
@@ -63,8 +63,7 @@ class ImageClassification : public AttackedTask {
     quick.attack_options =
         Json{{"pgd",
               {{"steps", steps},
-               {"step_size", std::min(1.0, 2.5 * threat_.epsilon / static_cast<double>(steps))}}}}
-            .dump();
+               {"step_size", std::min(1.0, 2.5 * threat_.epsilon / static_cast<double>(steps))}}}};
     auto& network = image_network(pass.model, "tasks/image_classification");
     const auto result =
         evaluate(network, pass.set, quick, threat_.epsilon, pass.rng, {}, pass.frame, pass.tap);
