@@ -13,7 +13,7 @@
 #include "gatewright/ops/moe_ffn.h"
 #include "gatewright/ops/quantised.h"
 #include "gatewright/ops/random.h"
-#include "gatewright/ops/team.h"
+#include "gatewright/ops/thread_pool.h"
 #include "gatewright/ops/top_k.h"
 #include "gatewright/routing/plan.h"
 

@@ -45,7 +45,7 @@ std::vector<T> numbers(uint64_t seed, int64_t count, double scale) {
 }
 
 /// Memory of the CPU's kernels.
-class HostMemory : public kernels::Memory {
+class HostMemory : public kernels::Arena {
  public:
   void* take(int64_t bytes) override {
     blocks_.emplace_back(std::aligned_alloc(64, static_cast<size_t>((bytes + 63) / 64 * 64)), std::free);
@@ -109,9 +109,9 @@ void check_first_tokens(const CudaLayer<T>& layer, int64_t tokens, const std::ve
   auto p = layer.problem(tokens);
   p.offsets = offsets.data(), p.token = token.data(), p.weight = weight.data();
   std::vector<float> want(static_cast<size_t>(tokens * layer.s.in));
-  kernels::SerialTeam team;
+  kernels::SerialPool pool;
   HostMemory memory;
-  kernels::ffn_forward<T>(cpu_level(T{}), p, want.data(), {}, team, memory);
+  kernels::ffn_forward<T>(cpu_level(T{}), p, want.data(), {}, pool, memory);
   float largest = 0, worst = 0;
   for (size_t i = 0; i < want.size(); ++i) {
     largest = std::max(largest, std::abs(want[i]));
@@ -151,7 +151,7 @@ CudaTiming time_ffn(Device& device, const CudaShape& shape, int64_t tokens, int 
                 weights = shape.experts * shape.hidden * shape.in;
   auto *y = memory.template take<float>(tokens * shape.in),
        *dx = memory.template take<float>(tokens * shape.in), *dw = memory.template take<float>(rows);
-  const kernels::FfnKept<T> kept{memory.template take<T>(inner), memory.template take<T>(inner)};
+  const kernels::SavedActivations<T> kept{memory.template take<T>(inner), memory.template take<T>(inner)};
   T* gradient[3];
   for (auto& g : gradient) g = memory.template take<T>(weights);
   const kernels::FfnGradients<T> to{dx, dw, gradient[0], gradient[1], gradient[2], nullptr, nullptr, nullptr};

@@ -6,7 +6,7 @@
 #include <exception>
 #include <vector>
 
-#include "gatewright/likelihood/crew.h"
+#include "gatewright/likelihood/thread_pool.h"
 
 namespace gw::likelihood {
 
@@ -25,7 +25,7 @@ struct Chunks {
   int64_t end(int64_t chunk) const { return std::min(rows, (chunk + 1) * size); }
 };
 
-/// Calls body(i) for i in [0, count), in parallel, by the crew if there is one; the first exception by index
+/// Calls body(i) for i in [0, count), in parallel, by the pool if there is one; the first exception by index
 /// is thrown after all have ended.
 template <class Body>
 void parallel_for(int64_t count, Body body) {
@@ -37,8 +37,8 @@ void parallel_for(int64_t count, Body body) {
       errors[static_cast<size_t>(i)] = std::current_exception();
     }
   };
-  if (Crew* crew = Crew::current(); crew != nullptr && count > 1) {
-    crew->run(
+  if (ThreadPool* pool = ThreadPool::current(); pool != nullptr && count > 1) {
+    pool->run(
         count, [](void* call, int64_t i) { (*static_cast<decltype(guarded)*>(call))(i); }, &guarded);
   } else {
 #pragma omp parallel for schedule(dynamic, 1) if (count > 1)

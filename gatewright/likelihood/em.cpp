@@ -161,7 +161,7 @@ void EmProblem::extrapolate(const std::vector<double>& first, const std::vector<
 EmRun EmProblem::run(const MixtureParameters& start, int64_t iterations, double tolerance,
                      const Tick& tick) const {
   EmRun result;
-  Crew::keep([&] { result = iterate(start, iterations, tolerance, tick); });
+  ThreadPool::keep([&] { result = iterate(start, iterations, tolerance, tick); });
   return result;
 }
 

@@ -13,7 +13,7 @@
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/first_order.h"
 #include "gatewright/ops/moe_ffn_call.h"
-#include "gatewright/ops/team.h"
+#include "gatewright/ops/thread_pool.h"
 
 namespace gw::ops {
 namespace {
@@ -158,7 +158,7 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
 
  private:
   template <class T>
-  static kernels::FfnKept<T> places(const at::Tensor& gate, const at::Tensor& up) {
+  static kernels::SavedActivations<T> places(const at::Tensor& gate, const at::Tensor& up) {
     return {data<T, T>(gate), data<T, T>(up)};
   }
 
@@ -177,10 +177,10 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
     if (nothing_to_do(prepared.held[kDown], rows)) {
       y.zero_();
     } else {
-      TorchTeam team(most_workers(p, false));
+      TorchPool pool(most_workers(p, false));
       Workspace memory;
       kernels::ffn_forward<T>(Types<T>::level(), p, static_cast<typename Prepared<T>::Sum*>(y.data_ptr()),
-                              places<T>(gate, up), team, memory);
+                              places<T>(gate, up), pool, memory);
     }
     if (call.recorded) {
       auto keep = in;
@@ -237,16 +237,16 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
                       const kernels::FfnGradients<T>& to) {
     const auto& p = prepared.problem;
     auto gate = saved[kInputs + 1], up = saved[kInputs + 2];
-    TorchTeam team(most_workers(p, true));
+    TorchPool pool(most_workers(p, true));
     if (!up.defined()) {
       Workspace memory;
       up = pooled_empty({p.offsets[p.experts], p.hidden}, prepared.held[kX].options().requires_grad(false));
       if (p.gate.data != nullptr) gate = pooled_empty(up.sizes(), up.options());
-      kernels::ffn_recompute<T>(Types<T>::level(), p, places<T>(gate, up), team, memory);
+      kernels::ffn_recompute<T>(Types<T>::level(), p, places<T>(gate, up), pool, memory);
     }
     Workspace memory;
     const auto kept = places<T>(gate, up);
-    kernels::ffn_backward<T>(Types<T>::level(), p, {kept.gate, kept.up}, data<T, T>(dy), to, team, memory);
+    kernels::ffn_backward<T>(Types<T>::level(), p, {kept.gate, kept.up}, data<T, T>(dy), to, pool, memory);
   }
 };
 

@@ -9,7 +9,7 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/ops/activation_function.h"
-#include "gatewright/ops/team.h"
+#include "gatewright/ops/thread_pool.h"
 
 namespace gw::ops {
 namespace {
@@ -23,10 +23,10 @@ at::Tensor pack(const at::Tensor& weight) {
   auto packed = pooled_empty(
       {size},
       dense.options());  // huge pages: read once per token, weights in 4 kB pages cost 5 % of the read rate
-  TorchTeam team;
+  TorchPool pool;
   if (size > 0) {
     kernels::pack_weights(gemm, static_cast<const T*>(dense.data_ptr()), dense.size(0), dense.size(1),
-                          dense.size(2), static_cast<T*>(packed.data_ptr()), team);
+                          dense.size(2), static_cast<T*>(packed.data_ptr()), pool);
   }
   return packed;
 }

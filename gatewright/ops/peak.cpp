@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "gatewright/kernels/peak/peak.h"
-#include "gatewright/ops/team.h"
+#include "gatewright/ops/thread_pool.h"
 
 namespace gw::ops {
 namespace {
@@ -41,10 +41,10 @@ Peaks PeakProbe::once() {
 
 double PeakProbe::operations(int64_t (*loop)(int64_t)) const {
   if (loop == nullptr) return 0;
-  TorchTeam team;
-  std::vector<int64_t> done(static_cast<size_t>(team.workers()));
+  TorchPool pool;
+  std::vector<int64_t> done(static_cast<size_t>(pool.workers()));
   const double start = now_s_();
-  team.run(team.workers(), [&](int64_t task, int) { done[static_cast<size_t>(task)] = loop(kTurns); });
+  pool.run(pool.workers(), [&](int64_t task, int) { done[static_cast<size_t>(task)] = loop(kTurns); });
   const double seconds = now_s_() - start;
   int64_t all = 0;
   for (const auto n : done) all += n;
@@ -53,12 +53,12 @@ double PeakProbe::operations(int64_t (*loop)(int64_t)) const {
 
 double PeakProbe::reading() {
   const auto read = kernels::peak_table().read;
-  TorchTeam team;
-  const int64_t tasks = team.workers() * 4, bytes = kReadBytes / kParts, each = bytes / tasks / 256 * 256;
+  TorchPool pool;
+  const int64_t tasks = pool.workers() * 4, bytes = kReadBytes / kParts, each = bytes / tasks / 256 * 256;
   const char* from = bytes_ + next_++ % kParts * bytes;
   std::vector<uint64_t> seen(static_cast<size_t>(tasks));  // kept, so that the reads are
   const double start = now_s_();
-  team.run(tasks,
+  pool.run(tasks,
            [&](int64_t task, int) { seen[static_cast<size_t>(task)] += read(from + task * each, each); });
   return static_cast<double>(tasks * each) / (now_s_() - start) * 1e-9;
 }

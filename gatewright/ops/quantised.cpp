@@ -4,10 +4,10 @@
 #include <fmt/ranges.h>
 
 #include "gatewright/base/check.h"
-#include "gatewright/kernels/moe_ffn/code_ffn.h"
+#include "gatewright/kernels/moe_ffn/quantised_ffn.h"
 #include "gatewright/kernels/qgemm/family.h"
 #include "gatewright/ops/moe_ffn_call.h"
-#include "gatewright/ops/team.h"
+#include "gatewright/ops/thread_pool.h"
 
 namespace gw::ops {
 namespace {
@@ -21,11 +21,11 @@ struct Panels {
 
 Panels panels_of(const QuantisedWeight& w) {
   const auto e = w.codes.size(0), lanes = w.codes.size(1), k = w.codes.size(2);
-  const auto size = kernels::code_size(e, lanes, k, w.bits, w.group);
+  const auto size = kernels::quantised_size(e, lanes, k, w.bits, w.group);
   Panels out{pooled_empty({size.bytes}, at::kByte), pooled_empty({size.scales}, at::kFloat)};
-  TorchTeam team;
-  kernels::pack_codes(w.codes.data_ptr<int8_t>(), w.scales.data_ptr<float>(), e, lanes, k, w.bits, w.group,
-                      out.codes.data_ptr<uint8_t>(), out.scales.data_ptr<float>(), team);
+  TorchPool pool;
+  kernels::pack_quantised(w.codes.data_ptr<int8_t>(), w.scales.data_ptr<float>(), e, lanes, k, w.bits, w.group,
+                      out.codes.data_ptr<uint8_t>(), out.scales.data_ptr<float>(), pool);
   return out;
 }
 
@@ -36,7 +36,7 @@ void check_layer(const QuantisedFfn& w) {
     GW_CHECK(group > 0 && group % kStep == 0 && group <= 2 * kLargest,
              "moe_ffn: expected quantised {} with a group that is a multiple of {}, got {}", name, kStep,
              group);
-    const auto size = kernels::code_size(w.experts, lanes, k, w.bits, group);
+    const auto size = kernels::quantised_size(w.experts, lanes, k, w.bits, group);
     const bool fits = codes.defined() && codes.scalar_type() == at::kByte && codes.is_contiguous() &&
                       codes.numel() == size.bytes && scales.defined() && scales.scalar_type() == at::kFloat &&
                       scales.is_contiguous() && scales.numel() == size.scales;
@@ -68,14 +68,14 @@ at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vect
   const auto x = given.contiguous(), ids = token.contiguous(), factors = weight.to(at::kFloat).contiguous();
   const auto side = [&](const at::Tensor& codes, const at::Tensor& scales, const at::Tensor& b,
                         int64_t group) {
-    return kernels::CodeWeight{codes.data_ptr<uint8_t>(), scales.data_ptr<float>(),
+    return kernels::QuantisedWeight{codes.data_ptr<uint8_t>(), scales.data_ptr<float>(),
                                b.defined() ? static_cast<const float*>(b.data_ptr()) : nullptr, w.bits,
                                group};
   };
   const auto activation = ffn_activation(options.activation);
   const auto parameters =
       at::tensor(activation.parameters, at::kDouble).to(at::kFloat).repeat({w.experts, 1}).contiguous();
-  kernels::CodeProblem<T> p;
+  kernels::QuantisedProblem<T> p;
   p.experts = w.experts, p.in = w.in, p.hidden = w.hidden, p.out = w.out, p.tokens = x.size(0);
   p.offsets = offsets.data(), p.token = static_cast<const int64_t*>(ids.data_ptr()),
   p.weight = static_cast<const float*>(factors.data_ptr());
@@ -87,10 +87,10 @@ at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vect
   if (w.gate.defined()) p.gate = side(w.gate, w.gate_scales, w.gate_bias, w.in_group);
   if (offsets.back() == 0) return at::zeros({p.tokens, p.out}, x.options());
   const auto y = at::empty({p.tokens, p.out}, x.options().dtype(at::kFloat));
-  TorchTeam team;
+  TorchPool pool;
   Workspace memory;
-  kernels::code_forward<T>(kernels::qgemm_family()(), Types<T>::level(), p, static_cast<float*>(y.data_ptr()),
-                           team, memory);
+  kernels::quantised_forward<T>(kernels::qgemm_family()(), Types<T>::level(), p, static_cast<float*>(y.data_ptr()),
+                           pool, memory);
   return y.to(Types<T>::value);
 }
 
@@ -174,7 +174,7 @@ QuantisedFfn empty_quantised_ffn(int64_t experts, int64_t in, int64_t hidden, in
   q.experts = experts, q.in = in, q.hidden = hidden, q.out = out, q.bits = bits;
   const auto one = [&](int64_t lanes, int64_t k, at::Tensor& codes, at::Tensor& scales, int64_t& width) {
     width = group > 0 ? group : (k + kStep - 1) / kStep * kStep;
-    const auto size = kernels::code_size(experts, lanes, k, bits, width);
+    const auto size = kernels::quantised_size(experts, lanes, k, bits, width);
     codes = at::zeros({size.bytes}, at::kByte), scales = at::zeros({size.scales}, at::kFloat);
   };
   one(hidden, in, q.up, q.up_scales, q.in_group), one(out, hidden, q.down, q.down_scales, q.hidden_group);

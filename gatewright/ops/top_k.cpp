@@ -12,7 +12,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/kernels/plan/plan.h"
 #include "gatewright/kernels/top_k/family.h"
-#include "gatewright/ops/team.h"
+#include "gatewright/ops/thread_pool.h"
 
 namespace gw::ops {
 namespace {
@@ -116,10 +116,10 @@ at::Tensor sort_slots(const at::Tensor& expert, int64_t experts, std::vector<int
   const int64_t tokens = ids.size(0), k = ids.size(1);
   offsets.assign(static_cast<size_t>(experts) + 1, 0);
   auto slots = at::empty({tokens * k}, ids.options());
-  TorchTeam team;
+  TorchPool pool;
   const auto* id = ids.data_ptr<int64_t>();
   const auto fault =
-      kernels::sort_slots(id, tokens, k, experts, offsets.data(), slots.data_ptr<int64_t>(), team);
+      kernels::sort_slots(id, tokens, k, experts, offsets.data(), slots.data_ptr<int64_t>(), pool);
   if (fault.slot >= 0) {
     GW_CHECK(!fault.twice, "plan: expected distinct experts per token, got expert {} twice for token {}",
              id[fault.slot], fault.slot / k);

@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BETWEEN = ("gatewright/ops/team.h", "gatewright/ops/moe_ffn_call.h")
+BETWEEN = ("gatewright/ops/thread_pool.h", "gatewright/ops/moe_ffn_call.h")
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
 

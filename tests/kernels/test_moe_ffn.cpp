@@ -16,9 +16,9 @@ namespace {
 using namespace gw::test;
 
 /// Real threads, without libtorch and OpenMP: what the thread sanitizer understands.
-class ThreadTeam : public Team {
+class StdPool : public ThreadPool {
  public:
-  explicit ThreadTeam(int workers) : workers_(workers) {}
+  explicit StdPool(int workers) : workers_(workers) {}
   int workers() const override { return workers_; }
   void run(int64_t tasks, const std::function<void(int64_t, int)>& task) override {
     std::atomic<int64_t> next{0};
@@ -53,8 +53,8 @@ double silu_slope(double v) { return (1 + std::exp(-v) * (1 + v)) / std::pow(1 +
 TEST(MoeFfnReference, EqualsTheFormulaWrittenOut) {
   const Case<double> c({3, 7, 5, 6, 9, 2, true, true});
   const auto& s = c.s;
-  SerialTeam team;
-  const auto got = run(moe_ffn_ref_f64, c, team);
+  SerialPool pool;
+  const auto got = run(moe_ffn_ref_f64, c, pool);
   std::vector<double> y(static_cast<size_t>(s.tokens * s.out)), dx(static_cast<size_t>(s.tokens * s.in)),
       dw(c.token.size()), dgate(c.gate.size());
   for (int64_t e = 0; e < s.experts; ++e) {
@@ -111,27 +111,27 @@ struct Half : testing::TestWithParam<std::string> {
 
 // f32 sums of up to 1100 products: 2e-6 of the largest value. bf16 rounds h, dgate and dup to 8 bits: 2 %.
 TEST_P(Float, AgreesWithDoublePrecision) {
-  SerialTeam team;
+  SerialPool pool;
   for (const auto& shape : kShapes)
-    expect_close(run(moe_ffn_family()(), Case<float>(shape), team),
-                 run(moe_ffn_ref_f64, Case<double>(shape), team), 3e-6);
+    expect_close(run(moe_ffn_family()(), Case<float>(shape), pool),
+                 run(moe_ffn_ref_f64, Case<double>(shape), pool), 3e-6);
 }
 TEST_P(Half, AgreesWithDoublePrecision) {
-  SerialTeam team;
+  SerialPool pool;
   for (const auto& shape : kShapes)
-    expect_close(run(moe_ffn_bf16_family()(), Case<Bf16>(shape), team),
-                 run(moe_ffn_ref_f64, Case<double>(shape), team), 0.02);
+    expect_close(run(moe_ffn_bf16_family()(), Case<Bf16>(shape), pool),
+                 run(moe_ffn_ref_f64, Case<double>(shape), pool), 0.02);
 }
 
 TEST_P(Float, EveryActivationAgreesWithDoublePrecision) {
-  SerialTeam team;
+  SerialPool pool;
   for (int a = 0; a <= static_cast<int>(Activation::gelu_tanh); ++a) {
     for (const int form : {0, 1, 2}) {  // plain, gated, gated with bounds
       const Shape shape{
           2, 24, 40, 24, 30, 1, form > 0, true, static_cast<Activation>(a), {form == 2, 0.5, 1}};
       SCOPED_TRACE(a);
-      expect_close(run(moe_ffn_family()(), Case<float>(shape), team),
-                   run(moe_ffn_ref_f64, Case<double>(shape), team), 3e-6);
+      expect_close(run(moe_ffn_family()(), Case<float>(shape), pool),
+                   run(moe_ffn_ref_f64, Case<double>(shape), pool), 3e-6);
     }
   }
 }
@@ -139,15 +139,15 @@ TEST_P(Float, EveryActivationAgreesWithDoublePrecision) {
 // A gate product that rounding takes over its bound has no derivative there: single terms of sums over 15
 // rows may be missing.
 TEST_P(Half, BoundsAgreeWithDoublePrecision) {
-  SerialTeam team;
+  SerialPool pool;
   const Shape shape{2, 24, 40, 24, 30, 1, true, true, Activation::quick_gelu, {true, 0.5, 1}};
-  expect_close(run(moe_ffn_bf16_family()(), Case<Bf16>(shape), team),
-               run(moe_ffn_ref_f64, Case<double>(shape), team), 0.1);
+  expect_close(run(moe_ffn_bf16_family()(), Case<Bf16>(shape), pool),
+               run(moe_ffn_ref_f64, Case<double>(shape), pool), 0.1);
 }
 
 TEST_P(Float, ThreadsAndPackedWeightsGiveTheSameBits) {
-  SerialTeam one;
-  ThreadTeam three(3);
+  SerialPool one;
+  StdPool three(3);
   for (const auto& shape : kShapes) {
     const Case<float> c(shape);
     const auto want = run(moe_ffn_family()(), c, one);
@@ -156,8 +156,8 @@ TEST_P(Float, ThreadsAndPackedWeightsGiveTheSameBits) {
   }
 }
 TEST_P(Half, ThreadsAndPackedWeightsGiveTheSameBits) {
-  SerialTeam one;
-  ThreadTeam three(3);
+  SerialPool one;
+  StdPool three(3);
   for (const auto& shape : kShapes) {
     const Case<Bf16> c(shape);
     const auto want = run(moe_ffn_bf16_family()(), c, one);
@@ -191,12 +191,12 @@ INSTANTIATE_TEST_SUITE_P(MoeFfn, Half, testing::Values("ref", "avx2", "avx512", 
 TEST(MoeFfn, ProductsHaveTheSameBitsAtEveryLevel) {
   const Shape shape{3, 70, 48, 33, 40, 2, false, true, Activation::identity};
   const Case<float> c(shape);
-  SerialTeam team;
-  const auto want = run(FfnLevel<float>{&gemm_ref, &ffn_rows_ref}, c, team);
+  SerialPool pool;
+  const auto want = run(FfnLevel<float>{&gemm_ref, &ffn_rows_ref}, c, pool);
   for (const auto& level : moe_ffn_family().levels()) {
     if (!level.available) continue;
     moe_ffn_family().force(level.name);
-    EXPECT_EQ(run(moe_ffn_family()(), c, team)[0], want[0]) << level.name;
+    EXPECT_EQ(run(moe_ffn_family()(), c, pool)[0], want[0]) << level.name;
   }
   moe_ffn_family().force("");
 }
@@ -218,11 +218,11 @@ TEST(MoeFfn, ForcingChoosesTheTable) {
 TEST(MoeFfn, MemoryIsWhatTheHeaderSays) {
   const Shape shape{4, 256, 512, 256, 600, 2, true, false};
   const Case<float> c(shape);
-  SerialTeam team;
+  SerialPool pool;
   StrictMemory memory;
   std::vector<float> y(static_cast<size_t>(shape.tokens * shape.out));
   const auto& level = moe_ffn_family()();
-  ffn_forward<float>(level, c.problem(), y.data(), {}, team, memory);
+  ffn_forward<float>(level, c.problem(), y.data(), {}, pool, memory);
   const int64_t padded = c.rows() + shape.experts * level.gemm->rows;
   EXPECT_LE(memory.bytes(), 4 * padded * (shape.in + shape.hidden) + (3 << 20));
 }
@@ -240,12 +240,12 @@ TEST(MoeFfn, BackwardMemoryOfFewRowsIsWhatTheHeaderSays) {
     const auto kept = values<float>(10, c.rows() * shape.hidden, 1);
     std::vector<float> dx(c.x.size()), dw(c.weight.size()), dgate(c.gate.size()), dup(c.up.size()),
         ddown(c.down.size());
-    SerialTeam team;
+    SerialPool pool;
     StrictMemory memory;
     const auto& level = moe_ffn_family()();
     ffn_backward<float>(
         level, c.problem(), {kept.data(), kept.data()}, c.dy.data(),
-        {dx.data(), dw.data(), dgate.data(), dup.data(), ddown.data(), nullptr, nullptr, nullptr}, team,
+        {dx.data(), dw.data(), dgate.data(), dup.data(), ddown.data(), nullptr, nullptr, nullptr}, pool,
         memory);
     const int64_t padded = c.rows() + shape.experts * level.gemm->rows,
                   dots = c.rows() * ceil_div(shape.hidden, level.gemm->cols);

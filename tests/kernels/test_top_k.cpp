@@ -94,7 +94,7 @@ std::string level_of(const testing::TestParamInfo<std::string>& level) { return 
 INSTANTIATE_TEST_SUITE_P(TopK, TopKLevel, testing::Values("ref", "avx2", "avx512"), level_of);
 
 /// Runs tasks backwards on three workers: order must not matter.
-class BackwardTeam : public Team {
+class BackwardTeam : public ThreadPool {
  public:
   int workers() const override { return 3; }
   void run(int64_t tasks, const std::function<void(int64_t, int)>& task) override {
@@ -103,7 +103,7 @@ class BackwardTeam : public Team {
 };
 
 TEST(Plan, ParallelEqualsReference) {
-  BackwardTeam team;
+  BackwardTeam pool;
   for (const int64_t tokens : {0, 1, 5000, 12289}) {
     const int64_t k = 3, experts = 37;
     std::vector<int64_t> ids(static_cast<size_t>(tokens * k)), offsets(38), slots(ids.size()),
@@ -113,7 +113,7 @@ TEST(Plan, ParallelEqualsReference) {
                static_cast<int64_t>(i % 3);  // distinct within a token
       if (gw::Rng(2).uniform(i) < 0.1) ids[i] = -1;
     }
-    EXPECT_EQ(sort_slots(ids.data(), tokens, k, experts, offsets.data(), slots.data(), team).slot, -1);
+    EXPECT_EQ(sort_slots(ids.data(), tokens, k, experts, offsets.data(), slots.data(), pool).slot, -1);
     EXPECT_EQ(sort_slots_ref(ids.data(), tokens, k, experts, want_offsets.data(), want.data()).slot, -1);
     EXPECT_EQ(offsets, want_offsets);
     slots.resize(static_cast<size_t>(offsets.back())), want.resize(slots.size());
@@ -126,16 +126,16 @@ TEST(Plan, ParallelEqualsReference) {
 }
 
 TEST(Plan, FaultsAreFoundWhereTheyAre) {
-  BackwardTeam team;
+  BackwardTeam pool;
   std::vector<int64_t> ids(20000, -1), offsets(5), slots(ids.size());
   ids[15001] = 4;
-  EXPECT_EQ(sort_slots(ids.data(), 10000, 2, 4, offsets.data(), slots.data(), team).slot, 15001);
+  EXPECT_EQ(sort_slots(ids.data(), 10000, 2, 4, offsets.data(), slots.data(), pool).slot, 15001);
   ids[15001] = 2, ids[15000] = 2;
-  const auto fault = sort_slots(ids.data(), 10000, 2, 4, offsets.data(), slots.data(), team);
+  const auto fault = sort_slots(ids.data(), 10000, 2, 4, offsets.data(), slots.data(), pool);
   EXPECT_EQ(fault.slot, 15001);
   EXPECT_TRUE(fault.twice);
   ids[7] = -2;
-  EXPECT_EQ(sort_slots(ids.data(), 10000, 2, 4, offsets.data(), slots.data(), team).slot, 7);
+  EXPECT_EQ(sort_slots(ids.data(), 10000, 2, 4, offsets.data(), slots.data(), pool).slot, 7);
 }
 
 }  // namespace

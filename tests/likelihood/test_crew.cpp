@@ -9,14 +9,14 @@
 #include <thread>
 
 #include "gatewright/likelihood/chunks.h"
-#include "gatewright/likelihood/crew.h"
+#include "gatewright/likelihood/thread_pool.h"
 
 namespace gw::test {
 namespace {
 
-using likelihood::Crew;
+using likelihood::ThreadPool;
 
-/// More threads than this machine may have: the crew must not need them to run at once.
+/// More threads than this machine may have: the pool must not need them to run at once.
 class CrewOfFour : public ::testing::Test {
  protected:
   void SetUp() override { before_ = omp_get_max_threads(), omp_set_num_threads(4); }
@@ -30,8 +30,8 @@ TEST_F(CrewOfFour, DoesEveryTaskOfEveryTurnOnce) {
   constexpr int64_t kTurns = 3000, kTasks = 7;
   std::vector<int64_t> done(
       kTasks, 0);  // no atomics: a task that two threads draw, or that outlives its turn, loses counts
-  Crew::keep([&] {
-    ASSERT_NE(Crew::current(), nullptr);
+  ThreadPool::keep([&] {
+    ASSERT_NE(ThreadPool::current(), nullptr);
     for (int64_t turn = 0; turn < kTurns; ++turn) {
       likelihood::parallel_for(turn % kTasks + 1, [&](int64_t i) { ++done[static_cast<size_t>(i)]; });
       const int64_t sum = std::accumulate(done.begin(), done.end(), int64_t{0}), rounds = turn / kTasks,
@@ -39,13 +39,13 @@ TEST_F(CrewOfFour, DoesEveryTaskOfEveryTurnOnce) {
       ASSERT_EQ(sum, rounds * kTasks * (kTasks + 1) / 2 + rest * (rest + 1) / 2) << "after turn " << turn;
     }
   });
-  EXPECT_EQ(Crew::current(), nullptr);
+  EXPECT_EQ(ThreadPool::current(), nullptr);
 }
 
 TEST_F(CrewOfFour, WakesThoseWhoFellAsleep) {
   const auto caller = std::this_thread::get_id();
   std::atomic<bool> others{false};
-  Crew::keep([&] {
+  ThreadPool::keep([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));  // they wait 50 µs before they sleep
     // The caller holds its task until another thread has come for one.
     const auto late = std::chrono::steady_clock::now() + std::chrono::seconds(20);
@@ -59,10 +59,10 @@ TEST_F(CrewOfFour, WakesThoseWhoFellAsleep) {
 
 TEST_F(CrewOfFour, LoopsInsideTasksRunThere) {
   std::vector<int64_t> sums(8, 0);
-  Crew::keep([&] {
+  ThreadPool::keep([&] {
     likelihood::parallel_for(8, [&](int64_t i) {
-      EXPECT_EQ(Crew::current(), nullptr);
-      Crew::keep(
+      EXPECT_EQ(ThreadPool::current(), nullptr);
+      ThreadPool::keep(
           [&] { likelihood::parallel_for(5, [&](int64_t j) { sums[static_cast<size_t>(i)] += i * j; }); });
     });
   });
@@ -78,16 +78,16 @@ TEST_F(CrewOfFour, CarriesExceptionsOut) {
     }
     return "none";
   };
-  EXPECT_EQ(message([] { Crew::keep([] { throw std::runtime_error("of the leader"); }); }), "of the leader");
+  EXPECT_EQ(message([] { ThreadPool::keep([] { throw std::runtime_error("of the leader"); }); }), "of the leader");
   int64_t ended = 0;
   EXPECT_EQ(message([&] {
-              Crew::keep([&] {
+              ThreadPool::keep([&] {
                 const auto inner = message([] {
                   likelihood::parallel_for(9, [](int64_t i) {
                     if (i > 2) throw std::runtime_error("task " + std::to_string(i));
                   });
                 });
-                EXPECT_EQ(inner, "task 3");  // the first by index, and the crew goes on
+                EXPECT_EQ(inner, "task 3");  // the first by index, and the pool goes on
                 likelihood::parallel_for(1, [&](int64_t) { ++ended; });
                 throw std::runtime_error(inner);
               });

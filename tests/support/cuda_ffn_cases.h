@@ -12,27 +12,27 @@ namespace gw::test {
 /// The same tolerances as the CPU's levels: 3e-6 of the largest value in f32, 2 % in bf16.
 template <class T, class Device>
 void ffn_agrees_with_double_precision(Device& device) {
-  SerialTeam team;
+  SerialPool pool;
   auto shapes = kShapes;
   shapes.push_back({3, 40, 130, 70, 150, 2, true, true});  // several tiles of rows, hidden and outputs
   for (const auto& shape : shapes) {
     SCOPED_TRACE(testing::Message() << shape.experts << " experts, " << shape.in << " → " << shape.hidden
                                     << ", " << shape.tokens << " tokens");
     const Case<T> c(shape);
-    const auto want = run(moe_ffn_ref_f64, Case<double>(shape), team);
+    const auto want = run(moe_ffn_ref_f64, Case<double>(shape), pool);
     expect_close(run_ffn(device, c), want, sizeof(T) == 4 ? 3e-6 : 0.02);
   }
 }
 
 template <class T, class Device>
 void ffn_knows_every_activation(Device& device) {
-  SerialTeam team;
+  SerialPool pool;
   for (int a = 0; a <= static_cast<int>(Activation::gelu_tanh); ++a) {
     for (const int form : {0, 1, 2}) {  // plain, gated, gated with bounds (bf16: rounding may cross one)
       const Shape shape{
           2, 24, 40, 24, 30, 1, form > 0, true, static_cast<Activation>(a), {form == 2, 0.5, 1}};
       SCOPED_TRACE(a);
-      expect_close(run_ffn(device, Case<T>(shape)), run(moe_ffn_ref_f64, Case<double>(shape), team),
+      expect_close(run_ffn(device, Case<T>(shape)), run(moe_ffn_ref_f64, Case<double>(shape), pool),
                    sizeof(T) == 4 ? 3e-6
                    : form == 2    ? 0.1
                                   : 0.02);
@@ -44,11 +44,11 @@ void ffn_knows_every_activation(Device& device) {
 /// whose sums have another shape.
 template <class Device>
 void ffn_has_the_bits_of_the_reference(Device& device) {
-  SerialTeam team;
+  SerialPool pool;
   for (auto shape : kShapes) {
     shape.activation = Activation::identity;
     const Case<float> c(shape);
-    const auto got = run_ffn(device, c), want = run(FfnLevel<float>{&gemm_ref, &ffn_rows_ref}, c, team);
+    const auto got = run_ffn(device, c), want = run(FfnLevel<float>{&gemm_ref, &ffn_rows_ref}, c, pool);
     for (size_t i = 0; i < want.size(); ++i) {
       if (want[i].first == "dweight") continue;
       EXPECT_EQ(got[i].second, want[i].second) << want[i].first << ", " << shape.in << " → " << shape.hidden;
@@ -111,7 +111,7 @@ void ffn_splits_and_permutes(Device& device) {
 /// is in the way.
 template <class T, class Device>
 void ffn_takes_any_rows(Device& device) {
-  SerialTeam team;
+  SerialPool pool;
   Case<T> c({3, 20, 70, 33, 150, 2, true, true});
   Case<double> exact(c.s);
   const auto reorder = [](auto& problem) {
@@ -120,7 +120,7 @@ void ffn_takes_any_rows(Device& device) {
   };
   reorder(c), reorder(exact);
   const auto got = run_ffn(device, c);
-  expect_close(got, run(moe_ffn_ref_f64, exact, team), sizeof(T) == 4 ? 3e-6 : 0.02);
+  expect_close(got, run(moe_ffn_ref_f64, exact, pool), sizeof(T) == 4 ? 3e-6 : 0.02);
   EXPECT_EQ(run_ffn(device, c, {true, 0}), got);
   EXPECT_EQ(run_ffn(device, c, {false, 1000}), got);
 }

@@ -18,7 +18,7 @@ namespace gw::test {
 using namespace kernels;
 
 /// Exactly what is asked for, filled with NaN: a read of what was never written shows.
-class StrictMemory : public Memory {
+class StrictMemory : public Arena {
  public:
   void* take(int64_t bytes) override {
     bytes_ += bytes;
@@ -123,7 +123,7 @@ std::vector<double> wide(const V& values) {
 }
 
 template <class T>
-Answer run(const FfnLevel<T>& level, const Case<T>& c, Team& team, bool packed = false) {
+Answer run(const FfnLevel<T>& level, const Case<T>& c, ThreadPool& pool, bool packed = false) {
   using Sum = typename SumOf<T>::type;
   const auto& s = c.s;
   auto p = c.problem();
@@ -131,7 +131,7 @@ Answer run(const FfnLevel<T>& level, const Case<T>& c, Team& team, bool packed =
   if (packed) {
     const auto pack = [&](std::vector<T>& to, FfnWeight<T>& w, int64_t lanes, int64_t k) {
       to.resize(static_cast<size_t>(packed_size(*level.gemm, s.experts, lanes, k)));
-      pack_weights(*level.gemm, w.data, s.experts, lanes, k, to.data(), team);
+      pack_weights(*level.gemm, w.data, s.experts, lanes, k, to.data(), pool);
       w.packed = to.data();
     };
     pack(panels[0], p.up, s.hidden, s.in), pack(panels[1], p.down, s.out, s.hidden);
@@ -140,14 +140,14 @@ Answer run(const FfnLevel<T>& level, const Case<T>& c, Team& team, bool packed =
   const auto n = [](int64_t count) { return static_cast<size_t>(count); };
   std::vector<Sum> y(n(s.tokens * s.out)), dx(n(s.tokens * s.in)), dw(n(c.rows())), dbg(c.gate_bias.size()),
       dbu(c.up_bias.size()), dbd(c.down_bias.size());
-  std::vector<T> kept_gate(n(s.glu ? c.rows() * s.hidden : 0)), kept_up(n(c.rows() * s.hidden)),
+  std::vector<T> saved_gate(n(s.glu ? c.rows() * s.hidden : 0)), saved_up(n(c.rows() * s.hidden)),
       dgate(n(s.glu ? s.experts * s.hidden * s.in : 0)), dup(c.up.size()), ddown(c.down.size());
   StrictMemory forward, backward;
-  ffn_forward<T>(level, p, y.data(), {s.glu ? kept_gate.data() : nullptr, kept_up.data()}, team, forward);
+  ffn_forward<T>(level, p, y.data(), {s.glu ? saved_gate.data() : nullptr, saved_up.data()}, pool, forward);
   FfnGradients<T> to{dx.data(), dw.data(), s.glu ? dgate.data() : nullptr, dup.data(), ddown.data(), nullptr,
                      nullptr,   nullptr};
   if (s.bias) to.gate_bias = s.glu ? dbg.data() : nullptr, to.up_bias = dbu.data(), to.down_bias = dbd.data();
-  ffn_backward<T>(level, p, {kept_gate.data(), kept_up.data()}, c.dy.data(), to, team, backward);
+  ffn_backward<T>(level, p, {saved_gate.data(), saved_up.data()}, c.dy.data(), to, pool, backward);
   return {{"y", wide(y)},
           {"dx", wide(dx)},
           {"dweight", wide(dw)},

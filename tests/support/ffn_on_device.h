@@ -51,11 +51,11 @@ class FfnOnDevice {
     using Values = Array<T, Device>;
     const Sums y(device_, n(s.tokens * s.out)), dx(device_, n(s.tokens * s.in)), dw(device_, n(c_.rows())),
         dbg(device_, c_.gate_bias.size()), dbu(device_, c_.up_bias.size()), dbd(device_, c_.down_bias.size());
-    const Values kept_gate(device_, n(s.glu ? c_.rows() * s.hidden : 0)),
-        kept_up(device_, n(c_.rows() * s.hidden)), dgate(device_, n(s.glu ? s.experts * s.hidden * s.in : 0)),
+    const Values saved_gate(device_, n(s.glu ? c_.rows() * s.hidden : 0)),
+        saved_up(device_, n(c_.rows() * s.hidden)), dgate(device_, n(s.glu ? s.experts * s.hidden * s.in : 0)),
         dup(device_, c_.up.size()), ddown(device_, c_.down.size());
-    const FfnKept<T> kept{kept_gate.data(), kept_up.data()};
-    kernels::cuda::ffn_forward<T>(device_, p, rows, y.data(), way.recompute ? FfnKept<T>{} : kept);
+    const SavedActivations<T> kept{saved_gate.data(), saved_up.data()};
+    kernels::cuda::ffn_forward<T>(device_, p, rows, y.data(), way.recompute ? SavedActivations<T>{} : kept);
     if (way.recompute) kernels::cuda::ffn_recompute<T>(device_, p, rows, kept);
     const FfnGradients<T> to{dx.data(),  dw.data(),    dgate.data(),
                              dup.data(), ddown.data(), s.glu ? dbg.data() : nullptr,

@@ -18,21 +18,21 @@ namespace {
 #include "gatewright/kernels/tiles.inl"
 
 constexpr int64_t kRows = 16, kTiles = 4, kCols = 16 * kTiles, kGroup = 32, kTile = 512,
-                  kEarly = 1280;  // kTile: bf16 values in a tile
+                  kPrefetchDistance = 1280;  // kTile: bf16 values in a tile
 
 constexpr auto kConfigs = tile_configs<0, 1, 2, 3, 4>();
 
 // Columns from memory: a tile is asked for two and a half loads early: 0.88 of the read rate at T = 8 (three
 // or four 0.83, eight 0.82, never 0.72).
-inline void ask(const Bf16* b, const Bf16* end, const void* next) {
-  const Bf16* far = b + kEarly;
+inline void prefetch_columns(const Bf16* b, const Bf16* end, const void* next) {
+  const Bf16* far = b + kPrefetchDistance;
   if (far >= end && next != nullptr) far = static_cast<const Bf16*>(next) + (far - end);
   for (int64_t line = 0; line < 16; ++line) __builtin_prefetch(far + line * 32);
 }
 
 // Later work's lines, as many as go unnoticed beside a unit of k.
-inline void ask_some(Ahead& ahead) {
-  for (int i = 0; i < 8 && ahead.lines > 0; ++i, --ahead.lines) __builtin_prefetch(*ahead.line++, 0, 2);
+inline void prefetch_some(PrefetchHints& hints) {
+  for (int i = 0; i < 8 && hints.lines > 0; ++i, --hints.lines) __builtin_prefetch(*hints.line++, 0, 2);
 }
 
 // The unit's tiles 0 to 3, which hold sums: where each begins.
@@ -57,25 +57,25 @@ inline void store_tiles(float* const (&at)[4], int64_t stride) {
   _tile_stored(3, at[3], stride);
 }
 
-void tile(const Bf16* a, const Bf16* b, int64_t units, int64_t m, Sums<float> c, Ahead ahead) {
+void tile(const Bf16* a, const Bf16* b, int64_t units, int64_t m, Sums<float> c, PrefetchHints hints) {
   _tile_loadconfig(&kConfigs[static_cast<size_t>(m - 1)]);
   const int64_t stride = c.stride * static_cast<int64_t>(sizeof(float));
   float* const sums[] = {c.at, c.at + 16, c.at + 32, c.at + 48};
   load_tiles(sums, stride, c.fresh);
   const Bf16* const end = b + units * kTiles * kTile;
   for (int64_t u = 0; u < units; ++u, a += kTile, b += kTiles * kTile) {
-    ask_some(ahead);
+    prefetch_some(hints);
     _tile_loadd(4, a, 64);
-    if (ahead.columns) ask(b, end, ahead.next);
+    if (hints.columns) prefetch_columns(b, end, hints.next);
     _tile_loadd(5, b, 64);
     _tile_dpbf16ps(0, 4, 5);
-    if (ahead.columns) ask(b + kTile, end, ahead.next);
+    if (hints.columns) prefetch_columns(b + kTile, end, hints.next);
     _tile_loadd(6, b + kTile, 64);
     _tile_dpbf16ps(1, 4, 6);
-    if (ahead.columns) ask(b + 2 * kTile, end, ahead.next);
+    if (hints.columns) prefetch_columns(b + 2 * kTile, end, hints.next);
     _tile_loadd(7, b + 2 * kTile, 64);
     _tile_dpbf16ps(2, 4, 7);
-    if (ahead.columns) ask(b + 3 * kTile, end, ahead.next);
+    if (hints.columns) prefetch_columns(b + 3 * kTile, end, hints.next);
     _tile_loadd(5, b + 3 * kTile, 64);
     _tile_dpbf16ps(3, 4, 5);
   }
@@ -88,12 +88,12 @@ constexpr auto kPairConfigs = tile_configs<2, 3, 5>();
 
 // Half of a panel's columns, 32, for both panels of rows.
 inline void pair_half(const Bf16* a, const Bf16* below, const Bf16* b, int64_t units, Sums<float> c,
-                      float* under, Ahead& ahead) {
+                      float* under, PrefetchHints& hints) {
   const int64_t stride = c.stride * static_cast<int64_t>(sizeof(float));
   float* const sums[] = {c.at, c.at + 16, under, under + 16};
   load_tiles(sums, stride, c.fresh);
   for (int64_t u = 0; u < units; ++u, a += kTile, below += kTile, b += kTiles * kTile) {
-    ask_some(ahead);
+    prefetch_some(hints);
     _tile_loadd(4, a, 64);
     _tile_loadd(6, b, 64);
     _tile_dpbf16ps(0, 4, 6);
@@ -107,11 +107,11 @@ inline void pair_half(const Bf16* a, const Bf16* below, const Bf16* b, int64_t u
 }
 
 void pair(const Bf16* a, const Bf16* below, const Bf16* b, int64_t units, int64_t m, Sums<float> c,
-          Sums<float> under, Ahead ahead) {
+          Sums<float> under, PrefetchHints hints) {
   _tile_loadconfig(&kPairConfigs[static_cast<size_t>(m - 1)]);
-  pair_half(a, below, b, units, c, under.at, ahead);
+  pair_half(a, below, b, units, c, under.at, hints);
   c.at += 2 * kLanes;
-  pair_half(a, below, b + 2 * kTile, units, c, under.at + 2 * kLanes, ahead);
+  pair_half(a, below, b + 2 * kTile, units, c, under.at + 2 * kLanes, hints);
   _tile_release();
 }
 
@@ -175,7 +175,7 @@ void pack_lanes(const Bf16* const* step, int64_t k, int64_t count, int64_t width
   }
 }
 
-#include "gatewright/kernels/grouped_gemm/amx_few.inl"
+#include "gatewright/kernels/grouped_gemm/amx_small_m.inl"
 
 }  // namespace
 

@@ -57,7 +57,7 @@ using Factor = Vector;
 inline Factor prepare(Units v) { return _mm256_castsi256_ps(v); }
 inline Vector dot(Vector sums, Factor a, Factor b) { return fma(a, b, sums); }
 #include "gatewright/kernels/grouped_gemm/wide.inl"
-#include "gatewright/kernels/grouped_gemm/wide_few.inl"
+#include "gatewright/kernels/grouped_gemm/wide_small_m.inl"
 }  // namespace f32
 
 namespace pairs {

@@ -14,7 +14,7 @@ using Factor = Vector;
 inline Factor prepare(Units v) { return _mm512_castsi512_ps(v); }
 inline Vector dot(Vector sums, Factor a, Factor b) { return _mm512_fmadd_ps(a, b, sums); }
 #include "gatewright/kernels/grouped_gemm/wide.inl"
-#include "gatewright/kernels/grouped_gemm/wide_few.inl"
+#include "gatewright/kernels/grouped_gemm/wide_small_m.inl"
 
 }  // namespace
 

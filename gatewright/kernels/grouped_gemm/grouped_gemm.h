@@ -26,7 +26,7 @@ struct SumOf<double> {
 /// the tile itself. `columns`: the tile's own columns come from memory, one after the other: it asks for
 /// these, some kB early, and for nothing else; behind the last lies `next` (where it does not follow anyway:
 /// a stripe that starts cold loses a microsecond).
-struct Ahead {
+struct PrefetchHints {
   const void* const* line = nullptr;
   int64_t lines = 0;
   bool columns = false;
@@ -34,13 +34,13 @@ struct Ahead {
 };
 
 /// Where a tile's sums are: row i at `at` + i·stride. `fresh`: they start at zero, and what is there is not
-/// read; else they go on from it. `past`: a level may write them past the caches (`at` and stride are then
-/// multiples of 64 bytes); FfnRowsTable::all_written() makes them visible.
+/// read; else they go on from it. `non_temporal`: a level may write them past the caches (`at` and stride are then
+/// multiples of 64 bytes); FfnRowsTable::store_fence() makes them visible.
 template <class S>
 struct Sums {
   S* at = nullptr;
   int64_t stride = 0;
-  bool fresh = false, past = false;
+  bool fresh = false, non_temporal = false;
 };
 
 /// Products of few rows with a matrix that is used once and read as it lies: packing would cost more than the
@@ -48,9 +48,9 @@ struct Sums {
 /// rows × cols as GemmTable::tile writes it; `next`: what is likely read after it (with the same stride), or
 /// null.
 template <class T>
-struct FewRows {
+struct SmallM {
   int64_t rows = 0;             ///< most rows; 0: the level has no such products
-  int64_t lanes = 1, deep = 1;  ///< what lanes and k must be multiples of
+  int64_t lane_multiple = 1, k_multiple = 1;  ///< what lanes and k must be multiples of
   /// c[m × lanes] = (c or 0) + a·bᵀ with a panel of A and b [lanes][k], rows `stride` values apart. Cost: one
   /// reading of b.
   void (*k)(const T* a, const T* b, int64_t stride, int64_t lanes, int64_t units, int64_t m,
@@ -79,13 +79,13 @@ struct GemmTable {
   void (*pack_lanes)(const T* const* step, int64_t k, int64_t count, int64_t width, T* panel);
   /// c[m × cols] = (c or 0) + a[m × k]·b[k × cols] with m ≤ rows; all `cols` values of a row are written.
   /// Cost: 2·m·cols·group·units flop; reads (rows + cols)·4·units bytes of panels.
-  void (*tile)(const T* a, const T* b, int64_t units, int64_t m, Sums<Sum> c, Ahead ahead);
-  FewRows<T> few = {};
+  void (*tile)(const T* a, const T* b, int64_t units, int64_t m, Sums<Sum> c, PrefetchHints hints);
+  SmallM<T> small_m = {};
   /// Two panels of rows, all rows of `a` and m of `below`, by the same columns, each of which is loaded once
   /// for both: c and `under` as tile() makes them, with the same stride, both fresh or neither. Null: the
   /// level's tiles need the columns no less often. `ahead` without columns.
   void (*pair)(const T* a, const T* below, const T* b, int64_t units, int64_t m, Sums<Sum> c, Sums<Sum> under,
-               Ahead ahead) = nullptr;
+               PrefetchHints hints) = nullptr;
 };
 
 extern const GemmTable<double> gemm_ref_f64;

@@ -44,7 +44,7 @@ void pack_lanes(const T* const* step, int64_t k, int64_t count, int64_t width, T
 }
 
 template <class T>
-void tile(const T* a, const T* b, int64_t units, int64_t m, Sums<typename SumOf<T>::type> c, Ahead) {
+void tile(const T* a, const T* b, int64_t units, int64_t m, Sums<typename SumOf<T>::type> c, PrefetchHints) {
   for (int64_t i = 0; c.fresh && i < m; ++i) std::fill_n(c.at + i * c.stride, kCols, 0);
   for (int64_t u = 0; u < units; ++u) {
     for (int64_t g = 0; g < kGroup<T>; ++g) {

@@ -12,7 +12,7 @@ constexpr int64_t kCols = 2 * kLanes;
 // 512, two cores of a Sapphire Rapids class machine, asked for into the first level: 1 kB 0.95 … 0.75, 2 kB
 // 0.98 … 0.82, 4 kB 0.95 … 0.73, 8 kB 0.90 … 0.70. Into the second level, another machine of that class, T =
 // 1, 8: 2 kB 30.0, 28.8 GB/s, 4 kB 26.8, 27.2, 6 kB 27.1, 26.5; first level, 2 kB 28.1, 27.1.
-constexpr int64_t kEarly = 2048 / (4 * kCols);
+constexpr int64_t kPrefetchDistance = 2048 / (4 * kCols);
 
 template <int64_t M>
 inline __attribute__((always_inline)) void multiply_unit(const uint32_t* a, const uint32_t* b,
@@ -29,12 +29,12 @@ inline __attribute__((always_inline)) void multiply_unit(const uint32_t* a, cons
 // Two units per turn: 3 % faster on Sapphire Rapids than one, four are slower again.
 template <int64_t M>
 inline __attribute__((always_inline)) void multiply_units(const uint32_t* a, const uint32_t* b, int64_t units,
-                                                          Vector (&sums)[M][2], Ahead ahead) {
+                                                          Vector (&sums)[M][2], PrefetchHints hints) {
   int64_t u = 0;
   for (; u + 2 <= units; u += 2, a += 2 * kTileRows, b += 2 * kCols) {
-    if (ahead.lines > 0) {
-      __builtin_prefetch(*ahead.line++, 0, 2);
-      --ahead.lines;
+    if (hints.lines > 0) {
+      __builtin_prefetch(*hints.line++, 0, 2);
+      --hints.lines;
     }
     multiply_unit<M>(a, b, sums);
     multiply_unit<M>(a + kTileRows, b + kCols, sums);
@@ -70,7 +70,7 @@ inline __attribute__((always_inline)) void with_sums(const Sums<float>& c, const
 #pragma GCC unroll 14
   for (int64_t i = 0; i < M; ++i) {
     float* const row = c.at + i * c.stride;
-    if (c.past) {
+    if (c.non_temporal) {
       store_past(row, sums[i][0]);
       store_past(row + kLanes, sums[i][1]);
     } else {
@@ -81,22 +81,22 @@ inline __attribute__((always_inline)) void with_sums(const Sums<float>& c, const
 }
 
 template <int64_t M>
-void tile_rows(const uint32_t* a, const uint32_t* b, int64_t units, Sums<float> c, Ahead ahead) {
+void tile_rows(const uint32_t* a, const uint32_t* b, int64_t units, Sums<float> c, PrefetchHints hints) {
   // A flag inside the loop costs 6 % of what memory gives.
-  if (ahead.columns) {
-    const int64_t split = units > kEarly ? (units - kEarly) / 2 * 2
-                                         : 0;  // from here on what lies kEarly ahead is not of this panel
+  if (hints.columns) {
+    const int64_t split = units > kPrefetchDistance ? (units - kPrefetchDistance) / 2 * 2
+                                         : 0;  // from here on what lies kPrefetchDistance ahead is not of this panel
     const uint32_t* const end = b + units * kCols;
-    const uint32_t* const next = ahead.next != nullptr ? static_cast<const uint32_t*>(ahead.next) : end;
+    const uint32_t* const next = hints.next != nullptr ? static_cast<const uint32_t*>(hints.next) : end;
     with_sums<M>(
         c, [&](Vector(&sums)[M][2]) __attribute__((always_inline)) {
-          multiply_columns<M>(a, b, split, sums, b + kEarly * kCols);
+          multiply_columns<M>(a, b, split, sums, b + kPrefetchDistance * kCols);
           multiply_columns<M>(a + split * kTileRows, b + split * kCols, units - split, sums, next);
         });
   } else {
     with_sums<M>(
         c, [&](Vector(&sums)[M][2])
-               __attribute__((always_inline)) { multiply_units<M>(a, b, units, sums, ahead); });
+               __attribute__((always_inline)) { multiply_units<M>(a, b, units, sums, hints); });
   }
 }
 
@@ -114,10 +114,10 @@ inline void with_rows(int64_t m, const Body& body) {
 }
 
 template <class T>
-void tile(const T* a, const T* b, int64_t units, int64_t m, Sums<float> c, Ahead ahead) {
+void tile(const T* a, const T* b, int64_t units, int64_t m, Sums<float> c, PrefetchHints hints) {
   with_rows(m, [&](auto rows) {
     tile_rows<rows.count>(reinterpret_cast<const uint32_t*>(a), reinterpret_cast<const uint32_t*>(b), units,
-                          c, ahead);
+                          c, hints);
   });
 }
 

@@ -16,17 +16,17 @@ class Backward {
  public:
   using Sum = typename SumOf<T>::type;
 
-  Backward(const FfnLevel<T>& level, const FfnProblem<T>& p, FfnKept<const T> kept, const T* dy,
-           const FfnGradients<T>& to, Team& team, Memory& memory)
+  Backward(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<const T> saved, const T* dy,
+           const FfnGradients<T>& to, ThreadPool& pool, Arena& arena)
       : gemm_(*level.gemm),
         rows_(*level.rows),
         units_(level.units),
         p_(p),
-        kept_(kept),
+        saved_(saved),
         dy_(dy),
         to_(to),
-        team_(team),
-        memory_(memory),
+        pool_(pool),
+        arena_(arena),
         panels_(p.offsets, p.experts, gemm_.rows),
         glu_(p.gate.data != nullptr),
         hidden_panels_(ceil_div(p.hidden, gemm_.cols)) {}
@@ -40,7 +40,7 @@ class Backward {
     column_units_ = std::max({held, deepest_, inner_wide_ * block_units(gemm_, p_.out),
                               input_wide_ * block_units(gemm_, p_.hidden)});
     scratch_ =
-        take_scratch<T>(memory_, team_.workers(), gemm_, std::min(kRowPanels, ceil_div(most, gemm_.rows)),
+        take_scratch<T>(arena_, pool_.workers(), gemm_, std::min(kRowPanels, ceil_div(most, gemm_.rows)),
                         std::max(inner_wide_, input_wide_),
                         (column_units_ * gemm_.cols + deepest_ * gradient_rows()) * gemm_.group);
     past_ = p_.experts * p_.hidden * (p_.in + p_.out) * static_cast<int64_t>(sizeof(T)) > kBeyondCaches;
@@ -63,22 +63,22 @@ class Backward {
     const int64_t in_panels = ceil_div(p_.in, gemm_.cols);
     const auto busy = panels_.busy();
     const auto few = std::count_if(busy.begin(), busy.end(), [&](int64_t e) {
-      return p_.offsets[e + 1] - p_.offsets[e] <= gemm_.few.rows;
+      return p_.offsets[e + 1] - p_.offsets[e] <= gemm_.small_m.rows;
     });
-    if (4 * few > 3 * static_cast<int64_t>(busy.size()) && most <= 2 * gemm_.few.rows) {
-      const int64_t fair = hidden_panels_ * static_cast<int64_t>(busy.size()) / (4 * team_.workers());
+    if (4 * few > 3 * static_cast<int64_t>(busy.size()) && most <= 2 * gemm_.small_m.rows) {
+      const int64_t fair = hidden_panels_ * static_cast<int64_t>(busy.size()) / (4 * pool_.workers());
       inner_wide_ = std::clamp<int64_t>(fair, 1, std::min(hidden_panels_, kMostPanels));
-      input_wide_ = std::min(ceil_div(in_panels, team_.workers()), kMostPanels);
+      input_wide_ = std::min(ceil_div(in_panels, pool_.workers()), kMostPanels);
     } else {
-      inner_wide_ = panels_per_task(gemm_, p_.out, 1, hidden_panels_, p_.experts, team_.workers());
-      input_wide_ = panels_per_task(gemm_, p_.hidden, 1, in_panels, 1, team_.workers());
+      inner_wide_ = panels_per_task(gemm_, p_.out, 1, hidden_panels_, p_.experts, pool_.workers());
+      input_wide_ = panels_per_task(gemm_, p_.hidden, 1, in_panels, 1, pool_.workers());
     }
   }
 
   void gather() {
     dy_panels_.stride = ceil_div(p_.out, gemm_.group) * gemm_.rows * gemm_.group;
-    dy_panels_.data = take<T>(memory_, panels_.total() * dy_panels_.stride);
-    team_.run(panels_.total(), [&](int64_t i, int) {
+    dy_panels_.data = take<T>(arena_, panels_.total() * dy_panels_.stride);
+    pool_.run(panels_.total(), [&](int64_t i, int) {
       const Columns<T> some{dy_, p_.out, panels_.rows(i), p_.out, true, p_.token + panels_.begin(i), nullptr};
       pack_panel(gemm_, some, 0, gemm_.rows, 0, p_.out, dy_panels_.data + i * dy_panels_.stride);
     });
@@ -87,15 +87,15 @@ class Backward {
   void inner() {
     const int64_t all = rows() * p_.hidden,
                   stride = ceil_div(p_.hidden, gemm_.group) * gemm_.rows * gemm_.group;
-    weighted_ = take<T>(memory_, all);
-    d_up_ = take<T>(memory_, all);
-    d_gate_ = glu_ ? take<T>(memory_, all) : nullptr;
-    up_panels_ = {take<T>(memory_, panels_.total() * stride), stride};
-    if (glu_) gate_panels_ = {take<T>(memory_, panels_.total() * stride), stride};
-    dots_ = take<Sum>(memory_, rows() * hidden_panels_);
-    if (to_.unit != nullptr) unit_dots_ = take<Sum>(memory_, rows() * hidden_panels_ * p_.unit.count);
+    weighted_ = take<T>(arena_, all);
+    d_up_ = take<T>(arena_, all);
+    d_gate_ = glu_ ? take<T>(arena_, all) : nullptr;
+    up_panels_ = {take<T>(arena_, panels_.total() * stride), stride};
+    if (glu_) gate_panels_ = {take<T>(arena_, panels_.total() * stride), stride};
+    dots_ = take<Sum>(arena_, rows() * hidden_panels_);
+    if (to_.unit != nullptr) unit_dots_ = take<Sum>(arena_, rows() * hidden_panels_ * p_.unit.count);
     const auto blocks = blocks_of(panels_, p_.experts, hidden_panels_, inner_wide_);
-    team_.run(static_cast<int64_t>(blocks.size()),
+    pool_.run(static_cast<int64_t>(blocks.size()),
               [&](int64_t task, int worker) { inner_block(blocks[static_cast<size_t>(task)], worker); });
   }
 
@@ -126,7 +126,7 @@ class Backward {
     for (int64_t r = 0; r < count; ++r) {
       const int64_t row = panels_.begin(panel) + r, at = row * p_.hidden + column;
       const int64_t part = row * hidden_panels_ + column_panel;
-      dots_[part] = rows_.activate_backward(unit, p_.bounds, glu_ ? kept_.gate + at : nullptr, kept_.up + at,
+      dots_[part] = rows_.activate_backward(unit, p_.bounds, glu_ ? saved_.gate + at : nullptr, saved_.up + at,
                                             tile + r * gemm_.cols, p_.weight[row], n, weighted_ + at,
                                             glu_ ? d_gate_ + at : nullptr, d_up_ + at,
                                             to_.unit == nullptr ? nullptr : unit_dots_ + part * unit.count);
@@ -155,7 +155,7 @@ class Backward {
   // Summed panel by panel in order: the same bits however the panels were spread over tasks. d(h·downᵀ +
   // b)/dw also has dy·b.
   void add_dots() {
-    team_.run(p_.experts, [&](int64_t e, int) {
+    pool_.run(p_.experts, [&](int64_t e, int) {
       for (int64_t r = p_.offsets[e]; r < p_.offsets[e + 1]; ++r) {
         Sum sum = 0;
         for (int64_t p = 0; p < hidden_panels_; ++p) sum += dots_[r * hidden_panels_ + p];
@@ -168,7 +168,7 @@ class Backward {
 
   void input_gradient() {
     const int64_t in_panels = ceil_div(p_.in, gemm_.cols), wide = input_wide_;
-    team_.run(ceil_div(in_panels, wide), [&](int64_t task, int worker) {
+    pool_.run(ceil_div(in_panels, wide), [&](int64_t task, int worker) {
       const int64_t panel = task * wide, panels = std::min(wide, in_panels - panel);
       const int64_t column = panel * gemm_.cols, columns = std::min(panels * gemm_.cols, p_.in - column);
       for (int64_t t = 0; t < p_.tokens; ++t) std::fill_n(to_.x + t * p_.in + column, columns, Sum(0));
@@ -239,7 +239,7 @@ class Backward {
           parts.push_back({&product, {e, p, std::min(wide, panels - p)}});
       }
     }
-    team_.run(static_cast<int64_t>(parts.size()), [&](int64_t task, int worker) {
+    pool_.run(static_cast<int64_t>(parts.size()), [&](int64_t task, int worker) {
       const auto& part = parts[static_cast<size_t>(task)];
       weight_block(*part.product, part.block, scratch_[static_cast<size_t>(worker)]);
     });
@@ -264,7 +264,7 @@ class Backward {
                     product.to[side] + b.expert * product.m * product.n + column);
     }
     if (k > kFewRows) tile_block(product, b, begin, k, s);
-    if (past_) rows_.all_written();
+    if (past_) rows_.store_fence();
   }
 
   const T* left_row(const Product& q, int side, int64_t row) const {
@@ -341,7 +341,7 @@ class Backward {
   void bias_gradients() {
     const auto sum_rows = [&](Sum* to, int64_t width, const T* from, bool of_token) {
       if (to == nullptr) return;
-      team_.run(p_.experts, [&](int64_t e, int) {
+      pool_.run(p_.experts, [&](int64_t e, int) {
         std::fill_n(to + e * width, width, Sum(0));
         for (int64_t r = p_.offsets[e]; r < p_.offsets[e + 1]; ++r) {
           rows_.add(from + (of_token ? p_.token[r] : r) * width, of_token ? p_.weight[r] : Sum(1), width,
@@ -358,11 +358,11 @@ class Backward {
   const FfnRowsTable<T>& rows_;
   const UnitTable<Sum>* units_;
   const FfnProblem<T>& p_;
-  FfnKept<const T> kept_;
+  SavedActivations<const T> saved_;
   const T* dy_;
   const FfnGradients<T>& to_;
-  Team& team_;
-  Memory& memory_;
+  ThreadPool& pool_;
+  Arena& arena_;
   RowPanels panels_;
   bool glu_, past_ = false;
   int64_t hidden_panels_, deepest_ = 0, column_units_ = 0, inner_wide_ = 1, input_wide_ = 1;
@@ -375,16 +375,16 @@ class Backward {
 }  // namespace
 
 template <class T>
-void ffn_backward(const FfnLevel<T>& level, const FfnProblem<T>& p, FfnKept<const T> kept, const T* dy,
-                  const FfnGradients<T>& to, Team& team, Memory& memory) {
-  Backward<T>(level, p, kept, dy, to, team, memory).run();
+void ffn_backward(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<const T> saved, const T* dy,
+                  const FfnGradients<T>& to, ThreadPool& pool, Arena& arena) {
+  Backward<T>(level, p, saved, dy, to, pool, arena).run();
 }
 
-template void ffn_backward<double>(const FfnLevel<double>&, const FfnProblem<double>&, FfnKept<const double>,
-                                   const double*, const FfnGradients<double>&, Team&, Memory&);
-template void ffn_backward<float>(const FfnLevel<float>&, const FfnProblem<float>&, FfnKept<const float>,
-                                  const float*, const FfnGradients<float>&, Team&, Memory&);
-template void ffn_backward<Bf16>(const FfnLevel<Bf16>&, const FfnProblem<Bf16>&, FfnKept<const Bf16>,
-                                 const Bf16*, const FfnGradients<Bf16>&, Team&, Memory&);
+template void ffn_backward<double>(const FfnLevel<double>&, const FfnProblem<double>&, SavedActivations<const double>,
+                                   const double*, const FfnGradients<double>&, ThreadPool&, Arena&);
+template void ffn_backward<float>(const FfnLevel<float>&, const FfnProblem<float>&, SavedActivations<const float>,
+                                  const float*, const FfnGradients<float>&, ThreadPool&, Arena&);
+template void ffn_backward<Bf16>(const FfnLevel<Bf16>&, const FfnProblem<Bf16>&, SavedActivations<const Bf16>,
+                                 const Bf16*, const FfnGradients<Bf16>&, ThreadPool&, Arena&);
 
 }  // namespace gw::kernels

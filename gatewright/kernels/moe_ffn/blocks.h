@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "gatewright/kernels/moe_ffn/columns.h"
-#include "gatewright/kernels/moe_ffn/few.h"
+#include "gatewright/kernels/moe_ffn/small_m.h"
 #include "gatewright/kernels/moe_ffn/lines.h"
 
 namespace gw::kernels {
@@ -37,17 +37,17 @@ int64_t block_units(const GemmTable<T>& gemm, int64_t k, int64_t depth = kBlockD
 /// Units of a block of stripe b for `panels` panels of rows. A single panel, or pair, reads packed columns
 /// once: long stretches are then best.
 template <class T>
-int64_t deep_units(const GemmTable<T>& gemm, const Stripe<T>& b, int64_t panels) {
+int64_t k_tile_units(const GemmTable<T>& gemm, const Stripe<T>& b, int64_t panels) {
   const bool packed = b.m.packed != nullptr;
   if (packed && panels == 1) return std::max<int64_t>(ceil_div(b.m.k, gemm.group), 1);
   return block_units(gemm, b.m.k, packed && panels > 2 && gemm.pair != nullptr ? kPairDepth : kBlockDepth);
 }
 
-/// What stripe b's block of up to `deep` units from unit u on will read.
+/// What stripe b's block of up to `tile` units from unit u on will read.
 template <class T>
-void add_block(Lines& lines, const GemmTable<T>& gemm, const Stripe<T>& b, int64_t u, int64_t deep,
+void add_block(Lines& lines, const GemmTable<T>& gemm, const Stripe<T>& b, int64_t u, int64_t tile,
                int64_t part, int64_t parts) {
-  const int64_t units = ceil_div(b.m.k, gemm.group), n = std::min(deep, units - u),
+  const int64_t units = ceil_div(b.m.k, gemm.group), n = std::min(tile, units - u),
                 unit = gemm.cols * gemm.group;
   const int64_t k0 = u * gemm.group, k = std::min(n * gemm.group, b.m.k - k0),
                 size = static_cast<int64_t>(sizeof(T));
@@ -97,10 +97,10 @@ using Tiles = Sums<typename SumOf<T>::type>;
 /// on; `sums`: its tile, `apart` values before the next panel's.
 template <class T, class Rows>
 void multiply_panel(const GemmTable<T>& gemm, const Rows& a, int64_t i, int64_t taken, const T* rows,
-                    const T* columns, int64_t units, Tiles<T> sums, int64_t apart, Ahead ahead) {
-  if (taken == 1) return gemm.tile(rows, columns, units, a.rows_of(i), sums, ahead);
+                    const T* columns, int64_t units, Tiles<T> sums, int64_t apart, PrefetchHints hints) {
+  if (taken == 1) return gemm.tile(rows, columns, units, a.rows_of(i), sums, hints);
   gemm.pair(rows, rows + a.panels.stride, columns, units, a.rows_of(i + 1), sums,
-            {sums.at + apart, sums.stride, sums.fresh}, ahead);
+            {sums.at + apart, sums.stride, sums.fresh}, hints);
 }
 
 /// tiles[s][i][p] = (what it holds, or 0 when fresh) + row panel i · column panel p of stripe s, through all
@@ -112,9 +112,9 @@ void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b
                     const Tiles<T> (&tiles)[N], T* scratch, const Stripe<T>* then) {
   const int64_t units = ceil_div(b[0].m.k, gemm.group), unit_a = gemm.rows * gemm.group, panels = b[0].panels,
                 tile = gemm.rows * gemm.cols;
-  const int64_t deep = deep_units(gemm, b[0], a.count);
-  for (int64_t u = 0; u < units; u += deep) {
-    const int64_t n = std::min(deep, units - u), row_bytes = n * unit_a * static_cast<int64_t>(sizeof(T));
+  const int64_t tile = k_tile_units(gemm, b[0], a.count);
+  for (int64_t u = 0; u < units; u += tile) {
+    const int64_t n = std::min(tile, units - u), row_bytes = n * unit_a * static_cast<int64_t>(sizeof(T));
     const bool last = u + n == units;
     PackedBlock<T> block[N];
     for (size_t s = 0; s < N; ++s)
@@ -134,12 +134,12 @@ void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b
             lines.add(rows_after, row_bytes, part, parts,
                       [&](int64_t j) { return rows + (taken + j) * a.panels.stride; });
           for (int64_t j = i; j < after && !last; ++j)
-            add_block(lines, gemm, b[s], u + n, deep, j * panels + p, a.count * panels);
+            add_block(lines, gemm, b[s], u + n, tile, j * panels + p, a.count * panels);
           for (int64_t j = i; j < after && last && then != nullptr && !from_memory; ++j)
-            add_block(lines, gemm, *then, 0, deep, j * parts + part, a.count * parts);
+            add_block(lines, gemm, *then, 0, tile, j * parts + part, a.count * parts);
           const Tiles<T> sums{tiles[s].at + (i * panels + p) * tile, gemm.cols, tiles[s].fresh && u == 0};
           multiply_panel(gemm, a, i, taken, rows, block[s].data + p * block[s].step, n, sums, panels * tile,
-                         lines.ahead());
+                         lines.hints());
         }
       }
     }
@@ -153,7 +153,7 @@ void multiply(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b)[N], 
               T* scratch, const Stripe<T>* then = nullptr) {
   if (a.count > 1) return multiply_block<T>(gemm, a, b, tiles, scratch, then);
   for (size_t s = 0; s < N; ++s) {
-    if (const auto product = few_product(gemm, b[s], a.rows_of(0))) {
+    if (const auto product = small_m_product(gemm, b[s], a.rows_of(0))) {
       const Stripe<T>* const after = s + 1 < N ? &b[s + 1] : then;
       const T* const next = after == nullptr || after->m.packed != nullptr || after->m.stride != b[s].m.stride
                                 ? nullptr

@@ -13,17 +13,17 @@ namespace gw::kernels::cuda {
 /// Cost: 2·N·hidden·(2·in + out) flop (GLU) in tiles of 64 × 64; nine launches.
 /// Memory: rows·(sizeof(T)·hidden + 4·out + 8) + 16·tokens + 8·experts + 16 bytes.
 template <class T, class Device>
-void ffn_forward(Device& device, const FfnProblem<T>& p, int64_t rows, float* y, FfnKept<T> kept);
+void ffn_forward(Device& device, const FfnProblem<T>& p, int64_t rows, float* y, SavedActivations<T> saved);
 
 /// As kernels::ffn_recompute: one product, two launches.
 template <class T, class Device>
-void ffn_recompute(Device& device, const FfnProblem<T>& p, int64_t rows, FfnKept<T> kept);
+void ffn_recompute(Device& device, const FfnProblem<T>& p, int64_t rows, SavedActivations<T> saved);
 
 /// As kernels::ffn_backward. Cost: twice the forward's flop; 16 launches at most.
 /// Memory: rows·(3·sizeof(T)·hidden + 4·in + 4·⌈hidden / 64⌉ + 8) + 16·tokens + 8·experts + 16 bytes (2
 ///         instead of 3 without GLU).
 template <class T, class Device>
-void ffn_backward(Device& device, const FfnProblem<T>& p, int64_t rows, FfnKept<const T> kept, const T* dy,
+void ffn_backward(Device& device, const FfnProblem<T>& p, int64_t rows, SavedActivations<const T> saved, const T* dy,
                   const FfnGradients<T>& to);
 
 }  // namespace gw::kernels::cuda

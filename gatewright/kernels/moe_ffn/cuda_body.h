@@ -16,7 +16,7 @@ struct InnerBody {
 
   FfnProblem<T> p;
   RowTiles tiles;
-  FfnKept<T> kept;
+  SavedActivations<T> saved;
   T* h;
 
   template <int S, class Block>
@@ -54,8 +54,8 @@ struct InnerBody {
           const float up = shared.out[0][r][c], gate = glu ? shared.out[1][r][c] : up;
           if (h != nullptr)
             narrow_to(glu ? this->template gated<tag.value>(gate, up) : at<tag.value>(up).f, h[to]);
-          if (kept.gate != nullptr) narrow_to(gate, kept.gate[to]);
-          if (kept.up != nullptr) narrow_to(up, kept.up[to]);
+          if (saved.gate != nullptr) narrow_to(gate, saved.gate[to]);
+          if (saved.up != nullptr) narrow_to(up, saved.up[to]);
         });
       });
     });
@@ -80,7 +80,7 @@ struct InnerGradientBody {
 
   FfnProblem<T> p;
   RowTiles tiles;
-  FfnKept<const T> kept;
+  SavedActivations<const T> saved;
   const T* dy;
   InnerGradients<T> to;
 
@@ -93,10 +93,10 @@ struct InnerGradientBody {
   // One value; returns d·h.
   template <Activation A>
   GW_DEVICE float value(int64_t place, float w, float d) const {
-    const float up = widen(kept.up[place]), wd = w * d;
+    const float up = widen(saved.up[place]), wd = w * d;
     float h;
     if (p.gate.data != nullptr) {
-      const float gate = widen(kept.gate[place]), limit = static_cast<float>(p.bounds.limit),
+      const float gate = widen(saved.gate[place]), limit = static_cast<float>(p.bounds.limit),
                   factor = bounded_up(up);
       const auto v = at<A>(p.bounds.given ? at_most(gate, limit) : gate);
       h = v.f * factor;

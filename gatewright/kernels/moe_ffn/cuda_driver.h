@@ -17,19 +17,19 @@ void only_fast(const FfnProblem<T>& p) {
 
 template <class T, class Device>
 void inner_products(Call<Device>& call, const FfnProblem<T>& p, int64_t rows, const RowTiles& tiles,
-                    FfnKept<T> kept, T* h) {
+                    SavedActivations<T> saved, T* h) {
   only_fast(p);
   call.launch("the inner products", most_row_tiles(rows, p.experts) * tiles_of(p.hidden),
-              InnerBody<T>{p, tiles, kept, h});
+              InnerBody<T>{p, tiles, saved, h});
 }
 
 template <class T, class Device>
-void ffn_forward(Device& device, const FfnProblem<T>& p, int64_t rows, float* y, FfnKept<T> kept) {
+void ffn_forward(Device& device, const FfnProblem<T>& p, int64_t rows, float* y, SavedActivations<T> saved) {
   Call<Device> call(device, "moe_ffn/cuda");
   auto* h = call.template take<T>(rows * p.hidden);
   auto* out = call.template take<float>(rows * p.out);
   const auto tiles = find_row_tiles(call, p.offsets, p.experts);
-  inner_products(call, p, rows, tiles, kept, h);
+  inner_products(call, p, rows, tiles, saved, h);
   const RowsFactor<T> by{h, nullptr, p.down.data};
   rows_product(call, "the outer product",
                RowsProduct<T>{p.experts, rows, p.hidden, p.out, p.offsets, {by, {}}, false, p.down.bias, out},
@@ -39,9 +39,9 @@ void ffn_forward(Device& device, const FfnProblem<T>& p, int64_t rows, float* y,
 }
 
 template <class T, class Device>
-void ffn_recompute(Device& device, const FfnProblem<T>& p, int64_t rows, FfnKept<T> kept) {
+void ffn_recompute(Device& device, const FfnProblem<T>& p, int64_t rows, SavedActivations<T> saved) {
   Call<Device> call(device, "moe_ffn/cuda");
-  inner_products<T>(call, p, rows, find_row_tiles(call, p.offsets, p.experts), kept, nullptr);
+  inner_products<T>(call, p, rows, find_row_tiles(call, p.offsets, p.experts), saved, nullptr);
 }
 
 /// dx: back through up and gate, then from rows to tokens.
@@ -84,7 +84,7 @@ void parameter_gradients(Call<Device>& call, const FfnProblem<T>& p, const Inner
 }
 
 template <class T, class Device>
-void ffn_backward(Device& device, const FfnProblem<T>& p, int64_t rows, FfnKept<const T> kept, const T* dy,
+void ffn_backward(Device& device, const FfnProblem<T>& p, int64_t rows, SavedActivations<const T> saved, const T* dy,
                   const FfnGradients<T>& to) {
   Call<Device> call(device, "moe_ffn/cuda backward");
   only_fast(p);
@@ -95,7 +95,7 @@ void ffn_backward(Device& device, const FfnProblem<T>& p, int64_t rows, FfnKept<
                                 call.template take<float>(rows * tiles_of(p.hidden))};
   const auto tiles = find_row_tiles(call, p.offsets, p.experts);
   call.launch("the inner gradients", most_row_tiles(rows, p.experts) * tiles_of(p.hidden),
-              InnerGradientBody<T>{p, tiles, kept, dy, inner});
+              InnerGradientBody<T>{p, tiles, saved, dy, inner});
   if (to.weight != nullptr) {
     call.launch("the gradient of routing weights", most_row_tiles(rows, p.experts),
                 WeightGradientBody<T>{p, tiles, dy, inner.dots, to.weight});

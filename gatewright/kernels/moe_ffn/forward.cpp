@@ -8,14 +8,14 @@ class Forward {
  public:
   using Sum = typename SumOf<T>::type;
 
-  Forward(const FfnLevel<T>& level, const FfnProblem<T>& p, FfnKept<T> kept, Team& team, Memory& memory)
+  Forward(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<T> saved, ThreadPool& pool, Arena& arena)
       : gemm_(*level.gemm),
         rows_(*level.rows),
         units_(level.units),
         p_(p),
-        kept_(kept),
-        team_(team),
-        memory_(memory),
+        saved_(saved),
+        pool_(pool),
+        arena_(arena),
         panels_(p.offsets, p.experts, gemm_.rows) {
     unit_rows_ = gemm_.rows * gemm_.group;
   }
@@ -26,35 +26,35 @@ class Forward {
     gather();
     const int64_t hidden_panels = ceil_div(p_.hidden, gemm_.cols);
     const int64_t stripes = !p_.gate.given() ? 1 : 2;
-    const int64_t wide = panels_per_task(gemm_, p_.in, stripes, hidden_panels, p_.experts, team_.workers());
+    const int64_t wide = panels_per_task(gemm_, p_.in, stripes, hidden_panels, p_.experts, pool_.workers());
     const auto blocks = blocks_of(panels_, p_.experts, hidden_panels, wide);
     if (want_h) {
       h_.stride = ceil_div(p_.hidden, gemm_.group) * unit_rows_;
-      h_.data = take<T>(memory_, panels_.total() * h_.stride);
+      h_.data = take<T>(arena_, panels_.total() * h_.stride);
     }
     const int64_t units =
         std::max(stripes * wide * block_units(gemm_, p_.in), out_wide() * block_units(gemm_, p_.hidden));
-    scratch_ = take_scratch<T>(memory_, team_.workers(), gemm_, row_panels(), std::max(wide, out_wide()),
+    scratch_ = take_scratch<T>(arena_, pool_.workers(), gemm_, row_panels(), std::max(wide, out_wide()),
                                units * gemm_.cols * gemm_.group);
-    team_.run(static_cast<int64_t>(blocks.size()), [&](int64_t task, int worker) {
-      inner_block(blocks[static_cast<size_t>(task)], likely_next(blocks, task, team_), worker);
+    pool_.run(static_cast<int64_t>(blocks.size()), [&](int64_t task, int worker) {
+      inner_block(blocks[static_cast<size_t>(task)], likely_next(blocks, task, pool_), worker);
     });
   }
 
   void down(Sum* y) {
     const int64_t out_panels = ceil_div(p_.out, gemm_.cols), wide = out_wide();
-    team_.run(ceil_div(out_panels, wide), [&](int64_t task, int worker) {
+    pool_.run(ceil_div(out_panels, wide), [&](int64_t task, int worker) {
       const int64_t panel = task * wide, panels = std::min(wide, out_panels - panel);
       const int64_t column = panel * gemm_.cols, columns = std::min(panels * gemm_.cols, p_.out - column);
       for (int64_t t = 0; t < p_.tokens; ++t) std::fill_n(y + t * p_.out + column, columns, Sum(0));
-      each_expert(panels_, out_panels, wide, task, team_,
+      each_expert(panels_, out_panels, wide, task, pool_,
                   [&](const Block& b, const Block& later) { down_block(b, later, y, worker); });
     });
   }
 
  private:
   int64_t out_wide() const {
-    return panels_per_task(gemm_, p_.hidden, 1, ceil_div(p_.out, gemm_.cols), 1, team_.workers());
+    return panels_per_task(gemm_, p_.hidden, 1, ceil_div(p_.out, gemm_.cols), 1, pool_.workers());
   }
 
   int64_t row_panels() const {
@@ -65,9 +65,9 @@ class Forward {
 
   void gather() {
     x_.stride = ceil_div(p_.in, gemm_.group) * unit_rows_;
-    x_.data = take<T>(memory_, panels_.total() * x_.stride);
+    x_.data = take<T>(arena_, panels_.total() * x_.stride);
     constexpr int64_t kPerTask = 4;
-    team_.run(ceil_div(panels_.total(), kPerTask), [&](int64_t task, int) {
+    pool_.run(ceil_div(panels_.total(), kPerTask), [&](int64_t task, int) {
       for (int64_t i = task * kPerTask; i < std::min((task + 1) * kPerTask, panels_.total()); ++i) {
         const Columns<T> rows{p_.x,   p_.in, panels_.rows(i), p_.in, true, p_.token + panels_.begin(i),
                               nullptr};
@@ -120,8 +120,8 @@ class Forward {
       const int64_t at = tile + r * gemm_.cols, keep = (panels_.begin(panel) + r) * p_.hidden + column;
       T* h = s.row + r * gemm_.cols;
       rows_.activate(unit, p_.bounds, !p_.gate.given() ? nullptr : s.more_tiles + at, s.tiles + at, n, h,
-                     kept_.gate == nullptr ? nullptr : kept_.gate + keep,
-                     kept_.up == nullptr ? nullptr : kept_.up + keep);
+                     saved_.gate == nullptr ? nullptr : saved_.gate + keep,
+                     saved_.up == nullptr ? nullptr : saved_.up + keep);
       lanes[r] = h;
     }
     if (h_.data != nullptr)
@@ -157,9 +157,9 @@ class Forward {
   const FfnRowsTable<T>& rows_;
   const UnitTable<Sum>* units_;
   const FfnProblem<T>& p_;
-  FfnKept<T> kept_;
-  Team& team_;
-  Memory& memory_;
+  SavedActivations<T> saved_;
+  ThreadPool& pool_;
+  Arena& arena_;
   RowPanels panels_;
   int64_t unit_rows_ = 0;
   Panels<T> x_, h_;
@@ -170,16 +170,16 @@ class Forward {
 
 template <class T>
 void ffn_forward(const FfnLevel<T>& level, const FfnProblem<T>& p, typename SumOf<T>::type* y,
-                 FfnKept<T> kept, Team& team, Memory& memory) {
-  Forward<T> forward(level, p, kept, team, memory);
+                 SavedActivations<T> saved, ThreadPool& pool, Arena& arena) {
+  Forward<T> forward(level, p, saved, pool, arena);
   forward.inner(true);
   forward.down(y);
 }
 
 template <class T>
-void ffn_recompute(const FfnLevel<T>& level, const FfnProblem<T>& p, FfnKept<T> kept, Team& team,
-                   Memory& memory) {
-  Forward<T>(level, p, kept, team, memory).inner(false);
+void ffn_recompute(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<T> saved, ThreadPool& pool,
+                   Arena& arena) {
+  Forward<T>(level, p, saved, pool, arena).inner(false);
 }
 
 template <class T>
@@ -189,20 +189,20 @@ int64_t packed_size(const GemmTable<T>& gemm, int64_t experts, int64_t lanes, in
 
 template <class T>
 void pack_weights(const GemmTable<T>& gemm, const T* data, int64_t experts, int64_t lanes, int64_t k,
-                  T* packed, Team& team) {
+                  T* packed, ThreadPool& pool) {
   const int64_t panels = ceil_div(lanes, gemm.cols), stride = packed_size(gemm, 1, gemm.cols, k);
-  team.run(experts * panels, [&](int64_t task, int) {
+  pool.run(experts * panels, [&](int64_t task, int) {
     const Columns<T> columns{data + task / panels * lanes * k, k, lanes, k, true, nullptr, nullptr};
     pack_panel(gemm, columns, task % panels * gemm.cols, gemm.cols, 0, k, packed + task * stride);
   });
 }
 
 #define GW_INSTANTIATE(T)                                                                                    \
-  template void ffn_forward<T>(const FfnLevel<T>&, const FfnProblem<T>&, SumOf<T>::type*, FfnKept<T>, Team&, \
-                               Memory&);                                                                     \
-  template void ffn_recompute<T>(const FfnLevel<T>&, const FfnProblem<T>&, FfnKept<T>, Team&, Memory&);      \
+  template void ffn_forward<T>(const FfnLevel<T>&, const FfnProblem<T>&, SumOf<T>::type*, SavedActivations<T>, ThreadPool&, \
+                               Arena&);                                                                     \
+  template void ffn_recompute<T>(const FfnLevel<T>&, const FfnProblem<T>&, SavedActivations<T>, ThreadPool&, Arena&);      \
   template int64_t packed_size<T>(const GemmTable<T>&, int64_t, int64_t, int64_t);                           \
-  template void pack_weights<T>(const GemmTable<T>&, const T*, int64_t, int64_t, int64_t, T*, Team&);
+  template void pack_weights<T>(const GemmTable<T>&, const T*, int64_t, int64_t, int64_t, T*, ThreadPool&);
 GW_INSTANTIATE(double)
 GW_INSTANTIATE(float)
 GW_INSTANTIATE(Bf16)

@@ -11,7 +11,7 @@ constexpr int64_t kLine = 64;
 /// Lines for a tile to ask for.
 class Lines {
  public:
-  /// `columns`, `next`: see Ahead.
+  /// `columns`, `next`: see PrefetchHints.
   explicit Lines(bool columns, const void* next = nullptr) : columns_(columns), next_(next) {}
 
   /// Part `part` of `parts` of a region of `rows` rows of `bytes` bytes, `address(row)` their beginnings.
@@ -24,7 +24,7 @@ class Lines {
       for (; i < stop; ++i) line_[count_++] = base + i * kLine;
     }
   }
-  Ahead ahead() const { return {line_, count_, columns_, next_}; }
+  PrefetchHints hints() const { return {line_, count_, columns_, next_}; }
 
  private:
   static constexpr int64_t kMost =

@@ -5,13 +5,13 @@
 
 #include "gatewright/kernels/grouped_gemm/grouped_gemm.h"
 #include "gatewright/kernels/moe_ffn/rows.h"
-#include "gatewright/kernels/team.h"
+#include "gatewright/kernels/thread_pool.h"
 
 namespace gw::kernels {
 
 /// Stacked weights [E, lanes, k] (as nn.Linear keeps them: outputs × inputs), E biases of `lanes` values, or
 /// null. `packed`: the panels that pack_weights() makes, or null: then few rows read the weights as they lie
-/// (FewRows), more rows pack panels on the way, at 2·sizeof(T) bytes of cache traffic per weight and use.
+/// (SmallM), more rows pack panels on the way, at 2·sizeof(T) bytes of cache traffic per weight and use.
 template <class T>
 struct FfnWeight {
   const T* data = nullptr;
@@ -54,7 +54,7 @@ struct FfnProblem {
 
 /// What the forward pass leaves for the backward pass, each [N, hidden]; null places are not written.
 template <class T>
-struct FfnKept {
+struct SavedActivations {
   T *gate = nullptr, *up = nullptr;
 };
 
@@ -78,9 +78,9 @@ struct FfnLevel {
 };
 
 /// Memory of a call, handed in by the caller so that it can be reused: at least `bytes` bytes aligned to 64.
-class Memory {
+class Arena {
  public:
-  virtual ~Memory() = default;
+  virtual ~Arena() = default;
   virtual void* take(int64_t bytes) = 0;
 };
 
@@ -91,22 +91,22 @@ class Memory {
 /// Memory: sizeof(T)·N·(in + hidden) bytes in panels of A, and workers·≤ 3 MB of tiles.
 template <class T>
 void ffn_forward(const FfnLevel<T>& level, const FfnProblem<T>& p, typename SumOf<T>::type* y,
-                 FfnKept<T> kept, Team& team, Memory& memory);
+                 SavedActivations<T> saved, ThreadPool& pool, Arena& arena);
 
 /// Gradients from that of y, dy [tokens, out], as T.
 /// Math:   d = dy_token·down; dw = Σ d·h; (dgate, dup) through f; dx = dgate·gate + dup·up; weight gradients
 ///         Σ over the expert's rows in order.
-/// Cost:   twice the forward's flop; four barriers. `kept` as the forward left it.
+/// Cost:   twice the forward's flop; four barriers. `saved` as the forward left it.
 /// Memory: sizeof(T)·N·(out + 5·hidden) bytes (3·hidden without GLU), a sum per row and panel of columns, and
 ///         workers·≤ 3 MB of tiles.
 template <class T>
-void ffn_backward(const FfnLevel<T>& level, const FfnProblem<T>& p, FfnKept<const T> kept, const T* dy,
-                  const FfnGradients<T>& to, Team& team, Memory& memory);
+void ffn_backward(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<const T> saved, const T* dy,
+                  const FfnGradients<T>& to, ThreadPool& pool, Arena& arena);
 
 /// Only the first phase of the forward pass, for a backward pass that recomputes.
 template <class T>
-void ffn_recompute(const FfnLevel<T>& level, const FfnProblem<T>& p, FfnKept<T> kept, Team& team,
-                   Memory& memory);
+void ffn_recompute(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<T> saved, ThreadPool& pool,
+                   Arena& arena);
 
 /// Values of T that the panels of a stacked weight [experts, lanes, k] take.
 template <class T>
@@ -114,6 +114,6 @@ int64_t packed_size(const GemmTable<T>& gemm, int64_t experts, int64_t lanes, in
 /// Panels for FfnWeight::packed. They hold for this table only.
 template <class T>
 void pack_weights(const GemmTable<T>& gemm, const T* data, int64_t experts, int64_t lanes, int64_t k,
-                  T* packed, Team& team);
+                  T* packed, ThreadPool& pool);
 
 }  // namespace gw::kernels

@@ -35,7 +35,7 @@ struct FfnRowsTable {
   /// h = f(gate)·up within the bounds, or f(up) when gate is null. Copies of gate and up, unbounded, as T
   /// when their places are not null.
   void (*activate)(const RowUnit<Sum>& f, const GluBounds& bounds, const Sum* gate, const Sum* up, int64_t n,
-                   T* h, T* kept_gate, T* kept_up);
+                   T* h, T* saved_gate, T* saved_up);
   /// With d the gradient of the expert's output through the second product, before the routing weight w:
   /// weighted = w·h, d_up = w·d·f(gate), d_gate = w·d·up·f'(gate) (d_up = w·d·f'(up) when gate is null).
   /// Returns Σ d·h, w's gradient. `d_parameters`: where the f.count gradients of f's parameters go, or null.
@@ -44,22 +44,22 @@ struct FfnRowsTable {
                            Sum* d_parameters);
   /// y += w·c by fused multiply-add.
   void (*scatter)(const Sum* c, Sum w, int64_t n, Sum* y);
-  /// to = c as T; `past`: as in combine().
-  void (*narrow)(const Sum* c, int64_t n, T* to, bool past);
+  /// to = c as T; `non_temporal`: as in combine().
+  void (*narrow)(const Sum* c, int64_t n, T* to, bool non_temporal);
   /// to[r·stride] = Σ_j factor[r·k + j]·row[j], fused, in the order of j, for `rows` ≤ 4 rows of n values: a
-  /// weight gradient over few rows, written once; `past`: past the caches, for what is larger than them
+  /// weight gradient over few rows, written once; `non_temporal`: past the caches, for what is larger than them
   /// (memory then moves it once, not twice).
   void (*combine)(const T* factor, int64_t rows, const T* const* row, int64_t k, int64_t n, T* to,
-                  int64_t stride, bool past);
+                  int64_t stride, bool non_temporal);
   /// After what was written past the caches and before another thread reads what it wrote.
-  void (*all_written)();
+  void (*store_fence)();
   /// to += w·row.
   void (*add)(const T* row, Sum w, int64_t n, Sum* to);
   /// Σ a·b.
   Sum (*dot)(const T* a, const Sum* b, int64_t n);
   /// n values in fixed point: to = nearest(x / scale), scale = max|x| / most, returned; total = Σ to. 0 for a
   /// stretch below 1e-30, NaN for one that is not finite.
-  float (*fix)(const T* x, int64_t n, float most, int16_t* to, int32_t& total);
+  float (*quantise_row)(const T* x, int64_t n, float most, int16_t* to, int32_t& total);
 };
 
 extern const FfnRowsTable<double> ffn_rows_ref_f64;

@@ -1,6 +1,6 @@
 // Bodies of all levels, written once as plain loops: the compiler turns them into vectors with each file's
 // flags (checked: no call remains in a vector level's loops). Included inside the anonymous namespace after
-// exp_of(Sum), erf_of(Sum, e^-x² as well), write_past(from, to) (32 bytes past the caches) and all_written()
+// exp_of(Sum), erf_of(Sum, e^-x² as well), store_non_temporal(from, to) (32 bytes past the caches) and store_fence()
 // (other threads may read them) are defined; a level with a better combine_64 defines that too.
 #include "gatewright/kernels/moe_ffn/activation.inl"
 
@@ -40,7 +40,7 @@ __attribute__((noinline)) void activate_unit(const RowUnit<S>& f, const GluBound
 // products and sums become fused multiply-adds depends on what surrounds them, and with it the last bit.
 template <class T, class S>
 __attribute__((noinline)) void activate_fast(Activation f, const GluBounds& bounds, const S* gate,
-                                             const S* up, int64_t n, T* h, T* kept_gate, T* kept_up) {
+                                             const S* up, int64_t n, T* h, T* saved_gate, T* saved_up) {
   const S limit = static_cast<S>(bounds.limit), shift = static_cast<S>(bounds.shift);
   with(f, [&](auto tag) {
     if (gate == nullptr) {
@@ -52,17 +52,17 @@ __attribute__((noinline)) void activate_fast(Activation f, const GluBounds& boun
         narrow_to(at<tag.value>(at_most(gate[i], limit)).f * (within(up[i], limit) + shift), h[i]);
     }
   });
-  if (kept_gate != nullptr) narrow(gate, n, kept_gate);
-  if (kept_up != nullptr) narrow(up, n, kept_up);
+  if (saved_gate != nullptr) narrow(gate, n, saved_gate);
+  if (saved_up != nullptr) narrow(up, n, saved_up);
 }
 
 template <class T, class S>
 void activate(const RowUnit<S>& f, const GluBounds& bounds, const S* gate, const S* up, int64_t n, T* h,
-              T* kept_gate, T* kept_up) {
-  if (f.rows == nullptr) return activate_fast(f.fast, bounds, gate, up, n, h, kept_gate, kept_up);
+              T* saved_gate, T* saved_up) {
+  if (f.rows == nullptr) return activate_fast(f.fast, bounds, gate, up, n, h, saved_gate, saved_up);
   activate_unit(f, bounds, gate, up, n, h);
-  if (kept_gate != nullptr) narrow(gate, n, kept_gate);
-  if (kept_up != nullptr) narrow(up, n, kept_up);
+  if (saved_gate != nullptr) narrow(gate, n, saved_gate);
+  if (saved_up != nullptr) narrow(up, n, saved_up);
 }
 
 // Pairs eight apart, then four, two, one. Each half is an array of its own: added in place, vectors are
@@ -221,10 +221,10 @@ void combine_64(const T* factor, int64_t rows, const T* const* row, int64_t k, i
 }
 
 template <class T>
-void write_64(const T* values, T* to, bool past) {
+void write_64(const T* values, T* to, bool non_temporal) {
   constexpr int64_t kPart = 32 / static_cast<int64_t>(sizeof(T));
-  if (past && reinterpret_cast<uintptr_t>(to) % 64 == 0) {
-    for (int64_t i = 0; i < 64; i += kPart) write_past(values + i, to + i);
+  if (non_temporal && reinterpret_cast<uintptr_t>(to) % 64 == 0) {
+    for (int64_t i = 0; i < 64; i += kPart) store_non_temporal(values + i, to + i);
   } else {
     for (int64_t i = 0; i < 64; ++i) to[i] = values[i];
   }
@@ -233,12 +233,12 @@ void write_64(const T* values, T* to, bool past) {
 // 64 columns at a time, so that what is written is written once.
 template <class T>
 void combine(const T* factor, int64_t rows, const T* const* row, int64_t k, int64_t n, T* to, int64_t stride,
-             bool past) {
+             bool non_temporal) {
   alignas(64) T values[4 * 64];
   int64_t first = 0;
   for (; first + 64 <= n; first += 64) {
     combine_64(factor, rows, row, k, first, values);
-    for (int64_t r = 0; r < rows; ++r) write_64(values + 64 * r, to + r * stride + first, past);
+    for (int64_t r = 0; r < rows; ++r) write_64(values + 64 * r, to + r * stride + first, non_temporal);
   }
   if (first == n) return;
   for (int64_t r = 0; r < rows; ++r)
@@ -246,10 +246,10 @@ void combine(const T* factor, int64_t rows, const T* const* row, int64_t k, int6
 }
 
 template <class T, class S>
-void narrow_row(const S* c, int64_t n, T* to, bool past) {
+void narrow_row(const S* c, int64_t n, T* to, bool non_temporal) {
   alignas(64) T values[64];
   int64_t first = 0;
-  for (; past && first + 64 <= n; first += 64) {
+  for (; non_temporal && first + 64 <= n; first += 64) {
     narrow(c + first, 64, values);
     write_64(values, to + first, true);
   }
@@ -275,7 +275,7 @@ S dot(const T* a, const S* b, int64_t n) {
 // Magnitudes are compared as integers: a loop over floats would not become vectors, for fear of NaN. Rounding
 // is by adding 1.5·2^23, fused, so that every level rounds alike.
 template <class T>
-float fix(const T* x, int64_t n, float most_q, int16_t* to, int32_t& total) {
+float quantise_row(const T* x, int64_t n, float most_q, int16_t* to, int32_t& total) {
   constexpr float kRound = 12582912.0f;
   int32_t largest = 0;
   for (int64_t i = 0; i < n; ++i) {
@@ -301,7 +301,7 @@ constexpr FfnRowsTable<T> table() {
   using S = typename SumOf<T>::type;
   return {activate<T, S>, activate_backward<T, S>,
           scatter<S>,     narrow_row<T, S>,
-          combine<T>,     all_written,
+          combine<T>,     store_fence,
           add<T, S>,      dot<T, S>,
-          fix<T>};
+          quantise_row<T>};
 }

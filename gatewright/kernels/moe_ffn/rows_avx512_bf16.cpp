@@ -8,7 +8,7 @@
 namespace gw::kernels {
 namespace {
 
-#include "gatewright/kernels/moe_ffn/past.inl"
+#include "gatewright/kernels/moe_ffn/non_temporal.inl"
 #include "gatewright/kernels/wide_math.inl"
 #include "gatewright/kernels/moe_ffn/combine_avx512.inl"
 #include "gatewright/kernels/moe_ffn/rows.inl"

@@ -14,8 +14,8 @@ S erf_of(S x, S& bell) {
   bell = std::exp(-x * x);
   return std::erf(x);
 }
-inline void write_past(const void* from, void* to) { std::memcpy(to, from, 32); }
-void all_written() {}
+inline void store_non_temporal(const void* from, void* to) { std::memcpy(to, from, 32); }
+void store_fence() {}
 #include "gatewright/kernels/moe_ffn/rows.inl"
 
 }  // namespace

@@ -56,18 +56,18 @@ inline std::vector<Block> blocks_of(const RowPanels& rows, int64_t experts, int6
 }
 
 /// The block after `task` that the same worker is likely to take, for what is asked for early.
-inline const Block& likely_next(const std::vector<Block>& blocks, int64_t task, const Team& team) {
-  return blocks[std::min(static_cast<size_t>(task + team.workers()), blocks.size() - 1)];
+inline const Block& likely_next(const std::vector<Block>& blocks, int64_t task, const ThreadPool& pool) {
+  return blocks[std::min(static_cast<size_t>(task + pool.workers()), blocks.size() - 1)];
 }
 
 /// body(block, what is likely read after it) for `wide` of `panels` panels of every expert with rows, in
 /// order: the task-th stretch of columns of an outer product.
 template <class Body>
-void each_expert(const RowPanels& rows, int64_t panels, int64_t wide, int64_t task, const Team& team,
+void each_expert(const RowPanels& rows, int64_t panels, int64_t wide, int64_t task, const ThreadPool& pool,
                  const Body& body) {
   const auto busy = rows.busy();
   const int64_t panel = task * wide, count = std::min(wide, panels - panel),
-                later = std::min(panel + wide * team.workers(), panels - 1);
+                later = std::min(panel + wide * pool.workers(), panels - 1);
   for (size_t i = 0; i < busy.size(); ++i) {
     const bool last = i + 1 == busy.size();
     body(Block{busy[i], panel, count}, last ? Block{busy[0], later, 1} : Block{busy[i + 1], panel, count});
@@ -83,25 +83,25 @@ struct Scratch {
 };
 
 template <class T>
-std::vector<Scratch<T>> take_scratch(Memory& memory, int workers, const GemmTable<T>& gemm,
+std::vector<Scratch<T>> take_scratch(Arena& arena, int workers, const GemmTable<T>& gemm,
                                      int64_t row_panels, int64_t panels, int64_t column_values) {
   using Sum = typename SumOf<T>::type;
   const int64_t tiles = row_panels * panels * gemm.rows * gemm.cols;
   std::vector<Scratch<T>> all;
   for (int w = 0; w < workers; ++w) {
     Scratch<T> s;
-    s.tiles = static_cast<Sum*>(memory.take(2 * tiles * static_cast<int64_t>(sizeof(Sum))));
+    s.tiles = static_cast<Sum*>(arena.take(2 * tiles * static_cast<int64_t>(sizeof(Sum))));
     s.more_tiles = s.tiles + tiles;
-    s.columns = static_cast<T*>(memory.take(column_values * static_cast<int64_t>(sizeof(T))));
-    s.row = static_cast<T*>(memory.take(gemm.rows * gemm.cols * static_cast<int64_t>(sizeof(T))));
+    s.columns = static_cast<T*>(arena.take(column_values * static_cast<int64_t>(sizeof(T))));
+    s.row = static_cast<T*>(arena.take(gemm.rows * gemm.cols * static_cast<int64_t>(sizeof(T))));
     all.push_back(s);
   }
   return all;
 }
 
 template <class T>
-T* take(Memory& memory, int64_t values) {
-  return static_cast<T*>(memory.take(values * static_cast<int64_t>(sizeof(T))));
+T* take(Arena& arena, int64_t values) {
+  return static_cast<T*>(arena.take(values * static_cast<int64_t>(sizeof(T))));
 }
 
 /// Every row of the tiles [count][panels][rows × cols] starts as the bias of its columns, or as zero: then

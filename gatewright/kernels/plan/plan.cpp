@@ -40,14 +40,14 @@ PlanFault sort_slots_ref(const int64_t* ids, int64_t tokens, int64_t k, int64_t 
 }
 
 PlanFault sort_slots(const int64_t* ids, int64_t tokens, int64_t k, int64_t experts, int64_t* offsets,
-                     int64_t* slots, Team& team) {
+                     int64_t* slots, ThreadPool& pool) {
   const int64_t rows = std::max<int64_t>(1, kChunkSlots / std::max<int64_t>(k, 1)),
                 chunks = (tokens + rows - 1) / rows;
-  if (chunks <= 1 || team.workers() == 1) return sort_slots_ref(ids, tokens, k, experts, offsets, slots);
+  if (chunks <= 1 || pool.workers() == 1) return sort_slots_ref(ids, tokens, k, experts, offsets, slots);
   std::vector<int64_t> counts(static_cast<size_t>(chunks * experts));
   std::vector<PlanFault> faults(static_cast<size_t>(chunks));
   const auto end_of = [&](int64_t chunk) { return std::min((chunk + 1) * rows, tokens) * k; };
-  team.run(chunks, [&](int64_t chunk, int) {
+  pool.run(chunks, [&](int64_t chunk, int) {
     faults[static_cast<size_t>(chunk)] =
         count(ids, chunk * rows * k, end_of(chunk), k, experts, counts.data() + chunk * experts);
   });
@@ -64,7 +64,7 @@ PlanFault sort_slots(const int64_t* ids, int64_t tokens, int64_t k, int64_t expe
     }
   }
   offsets[experts] = next;
-  team.run(chunks, [&](int64_t chunk, int) {
+  pool.run(chunks, [&](int64_t chunk, int) {
     int64_t* place = counts.data() + chunk * experts;
     for (int64_t slot = chunk * rows * k; slot < end_of(chunk); ++slot) {
       if (ids[slot] >= 0) slots[place[ids[slot]]++] = slot;

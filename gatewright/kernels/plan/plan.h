@@ -3,7 +3,7 @@
 // threads.
 #include <cstdint>
 
-#include "gatewright/kernels/team.h"
+#include "gatewright/kernels/thread_pool.h"
 
 namespace gw::kernels {
 
@@ -18,7 +18,7 @@ struct PlanFault {
 /// Cost: reads the ids twice and writes the slots once; histograms of 4096 slots each, one prefix sum over
 ///       experts × chunks, two barriers.
 PlanFault sort_slots(const int64_t* ids, int64_t tokens, int64_t k, int64_t experts, int64_t* offsets,
-                     int64_t* slots, Team& team);
+                     int64_t* slots, ThreadPool& pool);
 
 /// The reference: one thread, one pass each.
 PlanFault sort_slots_ref(const int64_t* ids, int64_t tokens, int64_t k, int64_t experts, int64_t* offsets,

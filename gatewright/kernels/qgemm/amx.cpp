@@ -24,8 +24,8 @@ constexpr int64_t kVectorRows = 3;  // us for D = H = 512, 2, 3, 4 and 8 rows: 2
 // rest.
 constexpr auto kBoth = tile_configs<0, 1, 2, 3, 4, 5>(), kRest = tile_configs<2, 3, 5>();
 
-inline void ask(const uint8_t* from, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += 64) ask(from + i);
+inline void prefetch_line(const uint8_t* from, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) prefetch_line(from + i);
 }
 
 // What this thread's unit is configured for, null: nothing. Configuring takes as long as a step and a half.
@@ -38,7 +38,7 @@ inline void configure(const TileConfig& config) {
 }
 
 // Other code in the process configures the unit for itself.
-void rest() {
+void release_tiles() {
   if (configured != nullptr) _tile_release();
   configured = nullptr;
 }
@@ -48,26 +48,26 @@ void rest() {
 template <int64_t kBytes, bool kTwo>
 inline __attribute__((always_inline)) void add_step(const uint8_t* rows, const uint8_t* codes,
                                                     const uint8_t* far, int64_t quarter) {
-  constexpr int64_t stride = kBytes * kCodeStep;
+  constexpr int64_t stride = kBytes * kQgemmStep;
   _tile_loadd(4, rows, stride);
-  ask(far, quarter);
-  if constexpr (kTwo) _tile_loadd(5, rows + (kBytes == 2 ? 1 : 16) * kCodeStep, stride);
-  ask(far + quarter, quarter);
+  prefetch_line(far, quarter);
+  if constexpr (kTwo) _tile_loadd(5, rows + (kBytes == 2 ? 1 : 16) * kQgemmStep, stride);
+  prefetch_line(far + quarter, quarter);
   _tile_loadd(6, codes, 128);
   _tile_dpbsud(0, 4, 6);
-  ask(far + 2 * quarter, quarter);
+  prefetch_line(far + 2 * quarter, quarter);
   if constexpr (kTwo) _tile_dpbsud(2, 5, 6);
   _tile_loadd(7, codes + 64, 128);
   _tile_dpbsud(1, 4, 7);
-  ask(far + 3 * quarter, quarter);
+  prefetch_line(far + 3 * quarter, quarter);
   if constexpr (kTwo) _tile_dpbsud(3, 5, 7);
 }
 
 // A block's sums: the first tile of rows by both halves of the codes, then the second.
-using Whole = int32_t[4][kTile / 4];
+using Accumulator = int32_t[4][kTile / 4];
 
 template <bool kTwo>
-inline void store_sums(Whole& to) {
+inline void store_sums(Accumulator& to) {
   _tile_stored(0, to[0], 64);
   _tile_stored(1, to[1], 64);
   if constexpr (kTwo) {
@@ -78,17 +78,17 @@ inline void store_sums(Whole& to) {
 
 // What a block's sums add to the rows.
 template <int64_t kBytes>
-void finish_block(const CodeRows& rows, const CodePanel& p, int64_t m, int64_t block, const Whole& whole,
+void finish_block(const QuantisedRows& rows, const QuantisedPanel& p, int64_t m, int64_t block, const Accumulator& accumulators,
                   float* sums) {
-  const float* scale = p.scales + block * p.block / p.group * kCodeLanes;
+  const float* scale = p.scales + block * p.block / p.group * kQgemmLanes;
   const __m512 scales[2] = {_mm512_loadu_ps(scale), _mm512_loadu_ps(scale + 16)};
   for (int64_t r = 0; r < m; ++r) {
     const __m512 by = _mm512_set1_ps(rows.scales[block * kPanelBytes / kBytes + r]);
     const __m512i total = _mm512_set1_epi32(rows.totals[block * kPanelBytes / kBytes + r]);
     for (int i = 0; i < 2; ++i) {
-      __m512i sum = _mm512_load_si512(whole[kBytes == 2 ? i : r / 16 * 2 + i] + r % 16 * 16);
-      if constexpr (kBytes == 2) sum = both(sum, _mm512_load_si512(whole[2 + i] + r * 16));
-      finish(sum, total, by, scales[i], sums + r * kCodeLanes + i * 16);
+      __m512i sum = _mm512_load_si512(accumulators[kBytes == 2 ? i : r / 16 * 2 + i] + r % 16 * 16);
+      if constexpr (kBytes == 2) sum = both(sum, _mm512_load_si512(accumulators[2 + i] + r * 16));
+      finish(sum, total, by, scales[i], sums + r * kQgemmLanes + i * 16);
     }
   }
 }
@@ -97,32 +97,32 @@ void finish_block(const CodeRows& rows, const CodePanel& p, int64_t m, int64_t b
 // do not. A part of it between every two products, and a store of each tile just before it is cleared for the
 // next block, gave nothing.
 template <int64_t kBytes, bool kTwo>
-void unit_tile(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
-  alignas(64) uint8_t expanded[kCodeBytes];
-  alignas(64) Whole whole[2];
+void unit_tile(const QuantisedRows& rows, const QuantisedPanel& p, int64_t m, float* sums) {
+  alignas(64) uint8_t expanded[kQgemmStepBytes];
+  alignas(64) Accumulator accumulators[2];
   configure(kBytes == 2 || !kTwo ? kBoth[static_cast<size_t>(m - 1)] : kRest[static_cast<size_t>(m - 17)]);
-  const int64_t bytes = kCodeBytes * p.bits / 8, far = p.from_memory ? bytes : p.ask;
+  const int64_t bytes = kQgemmStepBytes * p.bits / 8, far = p.from_memory ? bytes : p.prefetch_bytes;
   for (int64_t first = 0, block = 0; first < p.steps; first += p.block, ++block) {
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
     const int64_t end = first + p.block < p.steps ? first + p.block : p.steps;
-    if (far > 0) ask_scales(p.scales + first / p.group * kCodeLanes);
+    if (far > 0) prefetch_scales(p.scales + first / p.group * kQgemmLanes);
     for (int64_t s = first; s < end; ++s) {
       const uint8_t *stored = p.codes + s * bytes, *codes = stored;
       if (p.bits == 4) expand(stored, 1, expanded), codes = expanded, seen();
       add_step<kBytes, kTwo>(rows.data + s * kRowStep, codes,
-                             p.from_memory ? early(p, s, bytes) : p.far + s * far, far / 4);
+                             p.from_memory ? prefetch_address(p, s, bytes) : p.prefetch + s * far, far / 4);
     }
-    if (block > 0) finish_block<kBytes>(rows, p, m, block - 1, whole[(block - 1) % 2], sums);
-    store_sums<kTwo>(whole[block % 2]);
+    if (block > 0) finish_block<kBytes>(rows, p, m, block - 1, accumulators[(block - 1) % 2], sums);
+    store_sums<kTwo>(accumulators[block % 2]);
   }
   if (const int64_t blocks = (p.steps + p.block - 1) / p.block; blocks > 0)
-    finish_block<kBytes>(rows, p, m, blocks - 1, whole[(blocks - 1) % 2], sums);
+    finish_block<kBytes>(rows, p, m, blocks - 1, accumulators[(blocks - 1) % 2], sums);
 }
 
-void tile(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
+void tile(const QuantisedRows& rows, const QuantisedPanel& p, int64_t m, float* sums) {
   if (m <= kVectorRows) return vector_tile(rows, p, m, sums);
   if (rows.bytes == 2) return unit_tile<2, true>(rows, p, m, sums);
   m > 16 ? unit_tile<1, true>(rows, p, m, sums) : unit_tile<1, false>(rows, p, m, sums);
@@ -130,7 +130,7 @@ void tile(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
 
 }  // namespace
 
-const QgemmTable qgemm_amx{lay, tile, rest, expand};
+const QgemmTable qgemm_amx{pack_row, tile, release_tiles, expand};
 
 }  // namespace gw::kernels
 #endif

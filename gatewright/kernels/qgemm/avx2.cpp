@@ -10,17 +10,17 @@
 namespace gw::kernels {
 namespace {
 
-void lay(const int16_t* q, int64_t bytes, uint8_t* to) {
+void pack_row(const int16_t* q, int64_t bytes, uint8_t* to) {
   if (bytes == 2) {
-    std::memcpy(to, q, 2 * kCodeStep);
+    std::memcpy(to, q, 2 * kQgemmStep);
   } else {
-    for (int64_t k = 0; k < kCodeStep; ++k) to[k] = static_cast<uint8_t>(q[k]);
+    for (int64_t k = 0; k < kQgemmStep; ++k) to[k] = static_cast<uint8_t>(q[k]);
   }
 }
 
 void expand(const uint8_t* from, int64_t steps, uint8_t* to) {
   const __m256i low = _mm256_set1_epi8(15);
-  for (int64_t i = 0; i < steps * kCodeBytes / 2; i += 32) {
+  for (int64_t i = 0; i < steps * kQgemmStepBytes / 2; i += 32) {
     const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i));
     const __m256i high = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
     uint8_t* both = to + i / 64 * 128 + i % 64;
@@ -55,9 +55,9 @@ void add_half(const uint8_t* row, int64_t bytes, const uint8_t* codes, __m256i (
 }
 
 // Pairs become lanes; then into the sums of the row.
-void finish(const __m256i (&whole)[4], int32_t total, float by, const float* scale, float* sums) {
+void finish(const __m256i (&accumulators)[4], int32_t total, float by, const float* scale, float* sums) {
   for (int64_t i = 0; i < 4; i += 2) {
-    const __m256i mixed = _mm256_hadd_epi32(whole[i], whole[i + 1]);  // lanes 0 1 4 5 2 3 6 7
+    const __m256i mixed = _mm256_hadd_epi32(accumulators[i], accumulators[i + 1]);  // lanes 0 1 4 5 2 3 6 7
     const __m256i exact = _mm256_sub_epi32(_mm256_permute4x64_epi64(mixed, 0xd8), _mm256_set1_epi32(total));
     const __m256 lanes = _mm256_cvtepi32_ps(exact);
     float* to = sums + i * 4;
@@ -66,32 +66,32 @@ void finish(const __m256i (&whole)[4], int32_t total, float by, const float* sca
   }
 }
 
-void tile(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
-  uint8_t expanded[kCodeBytes];
+void tile(const QuantisedRows& rows, const QuantisedPanel& p, int64_t m, float* sums) {
+  uint8_t expanded[kQgemmStepBytes];
   for (int64_t first = 0, block = 0; first < p.steps; first += p.block, ++block) {
-    const float* scale = p.scales + first / p.group * kCodeLanes;
+    const float* scale = p.scales + first / p.group * kQgemmLanes;
     for (int64_t r = 0; r < m; ++r) {
-      __m256i whole[2][4];
-      for (auto& half : whole) {
+      __m256i accumulators[2][4];
+      for (auto& half : accumulators) {
         for (auto& v : half) v = _mm256_setzero_si256();
       }
       for (int64_t s = first; s < first + p.block && s < p.steps; ++s) {
-        const uint8_t* codes = p.codes + s * kCodeBytes * p.bits / 8;
+        const uint8_t* codes = p.codes + s * kQgemmStepBytes * p.bits / 8;
         if (p.bits == 4) expand(codes, 1, expanded), codes = expanded;
-        const uint8_t* row = rows.data + s * kRowStep + r * rows.bytes * kCodeStep;
-        for (int64_t half = 0; half < 2; ++half) add_half(row, rows.bytes, codes + half * 64, whole[half]);
+        const uint8_t* row = rows.data + s * kRowStep + r * rows.bytes * kQgemmStep;
+        for (int64_t half = 0; half < 2; ++half) add_half(row, rows.bytes, codes + half * 64, accumulators[half]);
       }
       const int64_t at = block * kPanelBytes / rows.bytes + r;
       for (int64_t half = 0; half < 2; ++half)
-        finish(whole[half], rows.totals[at], rows.scales[at], scale + half * 16,
-               sums + r * kCodeLanes + half * 16);
+        finish(accumulators[half], rows.totals[at], rows.scales[at], scale + half * 16,
+               sums + r * kQgemmLanes + half * 16);
     }
   }
 }
 
 }  // namespace
 
-const QgemmTable qgemm_avx2{lay, tile, nullptr, expand};
+const QgemmTable qgemm_avx2{pack_row, tile, nullptr, expand};
 
 }  // namespace gw::kernels
 #endif

@@ -14,7 +14,7 @@ namespace {
 
 }  // namespace
 
-const QgemmTable qgemm_avx512_vnni{lay, vector_tile, nullptr, expand};
+const QgemmTable qgemm_avx512_vnni{pack_row, vector_tile, nullptr, expand};
 
 }  // namespace gw::kernels
 #endif

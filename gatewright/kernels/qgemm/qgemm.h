@@ -12,9 +12,9 @@
 
 namespace gw::kernels {
 
-inline constexpr int64_t kCodeLanes = 32;                      ///< outputs in a panel of codes
-inline constexpr int64_t kCodeStep = 64;                       ///< k that are stored together
-inline constexpr int64_t kCodeBytes = kCodeStep * kCodeLanes;  ///< of a step of a panel with 8 bits
+inline constexpr int64_t kQgemmLanes = 32;                      ///< outputs in a panel of codes
+inline constexpr int64_t kQgemmStep = 64;                       ///< k that are stored together
+inline constexpr int64_t kQgemmStepBytes = kQgemmStep * kQgemmLanes;  ///< of a step of a panel with 8 bits
 
 /// Rows take this many bytes a value. Codes of 4 bits are off by a tenth of the weights' deviation, so rows
 /// in one byte, off by 0.006 of theirs, cost nothing;
@@ -22,16 +22,16 @@ inline constexpr int64_t kCodeBytes = kCodeStep * kCodeLanes;  ///< of a step of
 inline constexpr int64_t kBytesForBits8 = 2, kBytesForBits4 = 1;
 inline constexpr int64_t kPanelBytes =
     32;  ///< rows in a panel of rows times their bytes: four tiles of sums of the matrix unit
-inline constexpr int64_t kRowStep = kPanelBytes * kCodeStep;  ///< bytes of a step of a panel of rows
+inline constexpr int64_t kRowStep = kPanelBytes * kQgemmStep;  ///< bytes of a step of a panel of rows
 inline constexpr float kMostQ[3] = {
     0, 127, 32639};  ///< by bytes; 32639 = 127·256 + 127: both bytes have a sign and fit
 /// Steps of a block, by bytes. Two: 512·127·32639 < 2^31. One: a value 30 times the others' deviation leaves
 /// its neighbours an error of 7 % of it, so few.
 inline constexpr int64_t kMostBlock[3] = {0, 2, 8};
 
-/// Rows as the level lays them out: data [steps][rows of a panel][bytes][kCodeStep], scales and totals
+/// Rows as the level lays them out: data [steps][rows of a panel][bytes][kQgemmStep], scales and totals
 /// (offset·Σ q) [blocks][rows of a panel].
-struct CodeRows {
+struct QuantisedRows {
   int64_t bytes;  ///< of a value
   const uint8_t* data;
   const float* scales;
@@ -40,29 +40,29 @@ struct CodeRows {
 
 /// One panel: codes [steps][16][2 halves][16 lanes][4 k], plus offset; of 4 bits, half 0 in the low and half
 /// 1 in the high halves of 64 bytes.
-/// scales [groups][kCodeLanes]. `block` and `group` count steps; a block lies within a group.
-struct CodePanel {
+/// scales [groups][kQgemmLanes]. `block` and `group` count steps; a block lies within a group.
+struct QuantisedPanel {
   const uint8_t* codes;
   const float* scales;
   int64_t bits, steps, block, group;
   bool from_memory;     ///< codes come from memory, one panel after the other: ask for them early
   const uint8_t* next;  ///< what is read after this panel
-  const uint8_t* far;   ///< where codes do not come from memory: what will later; `ask` bytes of it are asked
+  const uint8_t* prefetch;   ///< where codes do not come from memory: what will later; `ask` bytes of it are asked
                         ///< for in every step, a multiple of 256
-  int64_t ask;
+  int64_t prefetch_bytes;
 };
 
 /// One level.
 struct QgemmTable {
   /// One step of one row.
-  void (*lay)(const int16_t* q, int64_t bytes, uint8_t* to);
-  /// sums[r][lane] (rows of kCodeLanes) += the product of row r < m with the panel.
+  void (*pack_row)(const int16_t* q, int64_t bytes, uint8_t* to);
+  /// sums[r][lane] (rows of kQgemmLanes) += the product of row r < m with the panel.
   /// Cost: 2·m·k·lanes operations, twice for rows of two bytes where products are of bytes.
-  void (*tile)(const CodeRows& rows, const CodePanel& panel, int64_t m, float* sums);
+  void (*tile)(const QuantisedRows& rows, const QuantisedPanel& panel, int64_t m, float* sums);
   /// Called by a worker after its last tile of a task: gives back what tile() keeps for the next. May be
   /// null.
-  void (*rest)();
-  /// A byte for each code of 4 bits, [steps][kCodeBytes]; the offset stays.
+  void (*release_tiles)();
+  /// A byte for each code of 4 bits, [steps][kQgemmStepBytes]; the offset stays.
   void (*expand)(const uint8_t* from, int64_t steps, uint8_t* to);
 };
 

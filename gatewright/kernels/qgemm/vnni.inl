@@ -16,16 +16,16 @@ inline __m512i four_of(const uint8_t* p) {
 
 // Sums of M rows by byte of their values (the high one first), for both halves of the codes.
 template <int64_t M, int64_t kBytes>
-using Wholes = __m512i[M][kBytes][2];
+using Accumulators = __m512i[M][kBytes][2];
 
 template <int64_t M, int64_t kBytes, int64_t kBits, bool kFar>
 inline __attribute__((always_inline)) void add_step(const uint8_t* row, const uint8_t* codes,
-                                                    const uint8_t* far, Wholes<M, kBytes>& sums) {
+                                                    const uint8_t* far, Accumulators<M, kBytes>& sums) {
   for (int64_t quad = 0; quad < 16; ++quad, row += 4, codes += 16 * kBits, far += 16 * kBits) {
     __m512i c[2];
     if constexpr (kFar) {
-      ask(far);
-      if constexpr (kBits == 8) ask(far + 64);
+      prefetch_line(far);
+      if constexpr (kBits == 8) prefetch_line(far + 64);
     }
     if constexpr (kBits == 4) {
       const Halves pair = halves(codes);
@@ -37,7 +37,7 @@ inline __attribute__((always_inline)) void add_step(const uint8_t* row, const ui
     for (int64_t r = 0; r < M; ++r) {
 #pragma GCC unroll 2
       for (int64_t byte = 0; byte < kBytes; ++byte) {
-        const __m512i q = four_of(row + (r * kBytes + byte) * kCodeStep);
+        const __m512i q = four_of(row + (r * kBytes + byte) * kQgemmStep);
         dot(sums[r][byte][0], c[0], q);
         dot(sums[r][byte][1], c[1], q);
       }
@@ -46,17 +46,17 @@ inline __attribute__((always_inline)) void add_step(const uint8_t* row, const ui
 }
 
 template <int64_t M, int64_t kBytes, int64_t kBits, bool kFar>
-void some_rows(const CodeRows& rows, const CodePanel& p, float* to) {
-  constexpr int64_t bytes = kCodeBytes * kBits / 8;
+void some_rows(const QuantisedRows& rows, const QuantisedPanel& p, float* to) {
+  constexpr int64_t bytes = kQgemmStepBytes * kBits / 8;
   for (int64_t first = 0, block = 0; first < p.steps; first += p.block, ++block) {
-    Wholes<M, kBytes> sums;
+    Accumulators<M, kBytes> sums;
 #pragma GCC unroll 32
     for (int64_t i = 0; i < M * kBytes * 2; ++i)
       sums[i / 2 / kBytes][i / 2 % kBytes][i % 2] = _mm512_setzero_si512();
     const int64_t end = first + p.block < p.steps ? first + p.block : p.steps;
-    if constexpr (kFar) ask_scales(p.scales + first / p.group * kCodeLanes);
+    if constexpr (kFar) prefetch_scales(p.scales + first / p.group * kQgemmLanes);
     for (int64_t s = first; s < end; ++s) {
-      add_step<M, kBytes, kBits, kFar>(rows.data + s * kRowStep, p.codes + s * bytes, early(p, s, bytes),
+      add_step<M, kBytes, kBits, kFar>(rows.data + s * kRowStep, p.codes + s * bytes, prefetch_address(p, s, bytes),
                                        sums);
     }
 #pragma GCC unroll 8
@@ -65,16 +65,16 @@ void some_rows(const CodeRows& rows, const CodePanel& p, float* to) {
       const __m512i total = _mm512_set1_epi32(rows.totals[block * kPanelBytes / kBytes + r]);
 #pragma GCC unroll 2
       for (int i = 0; i < 2; ++i) {
-        const __m512i whole = kBytes == 2 ? both(sums[r][0][i], sums[r][kBytes - 1][i]) : sums[r][0][i];
-        finish(whole, total, by, _mm512_loadu_ps(p.scales + first / p.group * kCodeLanes + i * 16),
-               to + r * kCodeLanes + i * 16);
+        const __m512i accumulators = kBytes == 2 ? both(sums[r][0][i], sums[r][kBytes - 1][i]) : sums[r][0][i];
+        finish(accumulators, total, by, _mm512_loadu_ps(p.scales + first / p.group * kQgemmLanes + i * 16),
+               to + r * kQgemmLanes + i * 16);
       }
     }
   }
 }
 
 template <int64_t M, int64_t kBytes>
-void up_to(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
+void up_to(const QuantisedRows& rows, const QuantisedPanel& p, int64_t m, float* sums) {
   if constexpr (M > 1) {
     if (m < M) return up_to<M - 1, kBytes>(rows, p, m, sums);
   }
@@ -87,16 +87,16 @@ void up_to(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
 
 // Rows kMost sums at a time.
 template <int64_t kBytes>
-void vector_rows(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
+void vector_rows(const QuantisedRows& rows, const QuantisedPanel& p, int64_t m, float* sums) {
   constexpr int64_t M = kMost / kBytes;
   for (int64_t r = 0; r < m; r += M) {
-    CodePanel again = p;
+    QuantisedPanel again = p;
     again.from_memory = p.from_memory && r == 0;
-    up_to<M, kBytes>({kBytes, rows.data + r * kBytes * kCodeStep, rows.scales + r, rows.totals + r}, again,
-                     m - r < M ? m - r : M, sums + r * kCodeLanes);
+    up_to<M, kBytes>({kBytes, rows.data + r * kBytes * kQgemmStep, rows.scales + r, rows.totals + r}, again,
+                     m - r < M ? m - r : M, sums + r * kQgemmLanes);
   }
 }
 
-void vector_tile(const CodeRows& rows, const CodePanel& p, int64_t m, float* sums) {
+void vector_tile(const QuantisedRows& rows, const QuantisedPanel& p, int64_t m, float* sums) {
   rows.bytes == 2 ? vector_rows<2>(rows, p, m, sums) : vector_rows<1>(rows, p, m, sums);
 }

@@ -1,4 +1,4 @@
-#include "gatewright/ops/team.h"
+#include "gatewright/ops/thread_pool.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -37,7 +37,7 @@ void lend(void* block, int64_t bytes) {
 }
 
 /// Free blocks by size.
-class Pool {
+class FreeBlocks {
  public:
   void* take(int64_t bytes, int64_t& size) {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -69,8 +69,8 @@ class Pool {
 };
 
 // Never destroyed: threads of libtorch may end after static objects.
-Pool& pool() {
-  static auto* const only = new Pool;
+FreeBlocks& free_blocks() {
+  static auto* const only = new FreeBlocks;
   return *only;
 }
 
@@ -88,10 +88,10 @@ void* fresh(int64_t& bytes) {
 
 }  // namespace
 
-TorchTeam::TorchTeam(int most)
+TorchPool::TorchPool(int most)
     : workers_(at::in_parallel_region() ? 1 : std::clamp(at::get_num_threads(), 1, most)) {}
 
-void TorchTeam::run(int64_t tasks, const std::function<void(int64_t, int)>& task) {
+void TorchPool::run(int64_t tasks, const std::function<void(int64_t, int)>& task) {
   if (workers_ == 1 || tasks <= 1) {
     for (int64_t i = 0; i < tasks; ++i) task(i, 0);
     return;
@@ -108,14 +108,14 @@ namespace {
 
 std::pair<void*, int64_t> take_block(int64_t bytes) {
   int64_t size = std::max<int64_t>(bytes, 64);
-  void* block = pool().take(size, size);
+  void* block = free_blocks().take(size, size);
   if (block == nullptr) block = fresh(size);
   return {block, size};
 }
 
 void give_block(void* block, int64_t size) {
-  if (pool().lends(size)) lend(block, size);  // before anybody else can take it and write to it
-  if (!pool().give(block, size)) std::free(block);
+  if (free_blocks().lends(size)) lend(block, size);  // before anybody else can take it and write to it
+  if (!free_blocks().give(block, size)) std::free(block);
 }
 
 }  // namespace

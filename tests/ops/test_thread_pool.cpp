@@ -1,7 +1,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "gatewright/ops/team.h"
+#include "gatewright/ops/thread_pool.h"
 
 namespace gw::test::team_cases {
 

@@ -64,7 +64,7 @@ template <class T>
 void expect_bits_of_tiles(const GemmTable<T>& gemm, const Product<T>& p) {
   SCOPED_TRACE(testing::Message() << p.m << " rows, " << p.lanes << " lanes, " << p.k << " k"
                                   << (p.contiguous ? ", k contiguous" : "") << (p.fresh ? ", fresh" : ""));
-  const int64_t stride = (p.contiguous ? p.k : p.lanes) + gemm.few.deep,
+  const int64_t stride = (p.contiguous ? p.k : p.lanes) + gemm.small_m.k_multiple,
                 strides = p.contiguous ? p.lanes : p.k, panels = ceil_div(p.lanes, gemm.cols);
   const auto matrix = mixed<T>(1, strides * stride), left = mixed<T>(2, gemm.rows * p.k);
   std::vector<T> a(static_cast<size_t>(gemm.rows * p.k)), b(static_cast<size_t>(gemm.cols * p.k));
@@ -77,7 +77,7 @@ void expect_bits_of_tiles(const GemmTable<T>& gemm, const Product<T>& p) {
     pack_panel(gemm, columns, i * gemm.cols, gemm.cols, 0, p.k, b.data());
     gemm.tile(a.data(), b.data(), units, p.m, {want.data() + i * tile, gemm.cols, p.fresh}, {});
   }
-  const auto product = p.contiguous ? gemm.few.k : gemm.few.lanes_at;
+  const auto product = p.contiguous ? gemm.small_m.k : gemm.small_m.lanes_at;
   product(a.data(), matrix.data(), stride, p.lanes, units, p.m, {got.data(), gemm.cols, p.fresh}, nullptr);
   for (int64_t lane = 0; lane < p.lanes; ++lane) {
     for (int64_t r = 0; r < p.m; ++r) {
@@ -94,9 +94,9 @@ int compare_levels(gw::KernelFamily<FfnLevel<T>>& family) {
   for (const auto& level : levels_of(family)) {
     SCOPED_TRACE(level.name);
     const auto& gemm = *level.table->gemm;
-    for (int64_t m = 1; m <= gemm.few.rows; ++m) {
-      for (const int64_t lanes : {gemm.few.lanes, gemm.cols + gemm.few.lanes, 3 * gemm.cols}) {
-        for (const int64_t k : {gemm.few.deep, 3 * gemm.few.deep, 35 * gemm.few.deep}) {
+    for (int64_t m = 1; m <= gemm.small_m.rows; ++m) {
+      for (const int64_t lanes : {gemm.small_m.lane_multiple, gemm.cols + gemm.small_m.lane_multiple, 3 * gemm.cols}) {
+        for (const int64_t k : {gemm.small_m.k_multiple, 3 * gemm.small_m.k_multiple, 35 * gemm.small_m.k_multiple}) {
           for (const bool contiguous : {false, true}) {
             for (const bool fresh : {false, true})
               expect_bits_of_tiles<T>(gemm, {m, lanes, k, contiguous, fresh}), ++compared;
@@ -108,7 +108,7 @@ int compare_levels(gw::KernelFamily<FfnLevel<T>>& family) {
   return compared;
 }
 
-TEST(FewRows, HaveTheBitsOfTiles) {
+TEST(SmallM, HaveTheBitsOfTiles) {
   const int f32 = compare_levels(moe_ffn_family()), bf16 = compare_levels(moe_ffn_bf16_family());
   if (f32 + bf16 == 0) GTEST_SKIP() << "no level here has products of few rows";
 }
@@ -179,7 +179,7 @@ void compare_rows(gw::KernelFamily<FfnLevel<T>>& family) {
   }
 }
 
-TEST(FewRows, HaveTheBitsOfFullTiles) {
+TEST(SmallM, HaveTheBitsOfFullTiles) {
   compare_rows(moe_ffn_family());
   compare_rows(moe_ffn_bf16_family());
 }
@@ -198,7 +198,7 @@ void expect_sums_of_the_reference(const FfnRowsTable<T>& table, const FfnRowsTab
         const auto answer = [&](const FfnRowsTable<T>& of) {
           auto* to = static_cast<T*>(memory.take(4 * kStride * static_cast<int64_t>(sizeof(T))));
           of.combine(factors.data(), rows, row.data(), k, kWidth, to, kStride, past);
-          of.all_written();
+          of.store_fence();
           return to;
         };
         // Untouched values are the pattern with which the memory begins: these must agree as well.
@@ -209,7 +209,7 @@ void expect_sums_of_the_reference(const FfnRowsTable<T>& table, const FfnRowsTab
   }
 }
 
-TEST(FewRows, SumsHaveTheBitsOfTheReference) {
+TEST(SmallM, SumsHaveTheBitsOfTheReference) {
   for (const auto& level : levels_of(moe_ffn_family())) {
     SCOPED_TRACE(level.name);
     expect_sums_of_the_reference(*level.table->rows, ffn_rows_ref);
@@ -220,7 +220,7 @@ TEST(FewRows, SumsHaveTheBitsOfTheReference) {
   }
 }
 
-TEST(FewRows, SumsPassNanAndInfinity) {
+TEST(SmallM, SumsPassNanAndInfinity) {
   for (const auto& level : levels_of(moe_ffn_bf16_family())) {
     SCOPED_TRACE(level.name);
     std::vector<Bf16> row(64), to(64), factor(1);

@@ -1,4 +1,4 @@
-#include "gatewright/likelihood/crew.h"
+#include "gatewright/likelihood/thread_pool.h"
 
 #include <omp.h>
 
@@ -8,7 +8,7 @@
 namespace gw::likelihood {
 namespace {
 
-thread_local Crew* leads = nullptr;
+thread_local ThreadPool* leads = nullptr;
 
 void pause() {
 #if defined(__x86_64__)
@@ -18,10 +18,10 @@ void pause() {
 
 }  // namespace
 
-Crew* Crew::current() { return leads; }
+ThreadPool* ThreadPool::current() { return leads; }
 
 // True if there was a task.
-bool Crew::take() {
+bool ThreadPool::take() {
   uint64_t seen = ticket_.load(std::memory_order_acquire);
   while (static_cast<uint32_t>(seen) != 0) {
     if (!ticket_.compare_exchange_weak(seen, seen - 1, std::memory_order_acquire)) continue;
@@ -32,7 +32,7 @@ bool Crew::take() {
   return false;
 }
 
-void Crew::run(int64_t count, void (*task)(void*, int64_t), void* body) {
+void ThreadPool::run(int64_t count, void (*task)(void*, int64_t), void* body) {
   leads = nullptr;  // a task's own loops are its own
   task_ = task, body_ = body, count_ = count;
   ended_.store(0, std::memory_order_relaxed);
@@ -49,7 +49,7 @@ void Crew::run(int64_t count, void (*task)(void*, int64_t), void* body) {
   leads = this;
 }
 
-void Crew::serve() {
+void ThreadPool::serve() {
   constexpr int kSpins = 1000;  // 50 µs: between two passes over few rows lie 3
   while (true) {
     const uint32_t turn = turn_.load(std::memory_order_acquire);
@@ -61,25 +61,25 @@ void Crew::serve() {
   }
 }
 
-void Crew::keep(const std::function<void()>& body) {
+void ThreadPool::keep(const std::function<void()>& body) {
   if (omp_in_parallel() || omp_get_max_threads() == 1 || leads != nullptr) return body();
-  Crew crew;
+  ThreadPool pool;
   std::exception_ptr error;
 #pragma omp parallel
   {
     if (omp_get_thread_num() == 0) {
-      leads = &crew;
+      leads = &pool;
       try {
         body();
       } catch (...) {  // an exception may not leave a parallel region
         error = std::current_exception();
       }
       leads = nullptr;
-      crew.over_.store(true, std::memory_order_release);
-      crew.turn_.fetch_add(1);
-      crew.turn_.notify_all();
+      pool.over_.store(true, std::memory_order_release);
+      pool.turn_.fetch_add(1);
+      pool.turn_.notify_all();
     } else {
-      crew.serve();
+      pool.serve();
     }
   }
   if (error) std::rethrow_exception(error);

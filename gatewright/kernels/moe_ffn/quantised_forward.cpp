@@ -1,7 +1,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "gatewright/kernels/moe_ffn/code_ffn.h"
+#include "gatewright/kernels/moe_ffn/quantised_ffn.h"
 #include "gatewright/kernels/moe_ffn/tasks.h"
 
 namespace gw::kernels {
@@ -11,21 +11,21 @@ constexpr int64_t kRowChunk = 128;  // rows whose sums are kept while a panel of
 constexpr int64_t kMostWide = 8;    // panels of codes a task takes
 constexpr int64_t kChunk =
     8;  // steps that several panels of rows share: 16 kB of codes stay in the first-level cache
-constexpr int64_t kAsk = 256;          // bytes asked for in a step: a line in each of its quarters
+constexpr int64_t kPrefetchBytes = 256;          // bytes asked for in a step: a line in each of its quarters
 constexpr int64_t kPanelsPerTask = 8;  // of rows: a token's are not worth waking a thread
 constexpr int64_t kManyRows = 256;     // below, a barrier more costs as much as it saves
 
-int64_t bytes_for(const CodeWeight& w) { return w.bits == 4 ? kBytesForBits4 : kBytesForBits8; }
+int64_t bytes_for(const QuantisedWeight& w) { return w.bits == 4 ? kBytesForBits4 : kBytesForBits8; }
 
 /// Steps per block of k: as many as divide the group; where one scale spans all, the most.
-int64_t block_of(const CodeWeight& w, int64_t k) {
+int64_t block_of(const QuantisedWeight& w, int64_t k) {
   int64_t steps = kMostBlock[bytes_for(w)];
-  while (w.group < k && w.group % (steps * kCodeStep) != 0) steps /= 2;
+  while (w.group < k && w.group % (steps * kQgemmStep) != 0) steps /= 2;
   return steps;
 }
 
 /// At most kChunk steps: some groups, or a part of one.
-int64_t chunk_of(const CodePanel& p) {
+int64_t chunk_of(const QuantisedPanel& p) {
   if (p.group >= p.steps) return kChunk;
   return p.group <= kChunk ? kChunk / p.group * p.group : std::gcd(p.group, kChunk);
 }
@@ -33,17 +33,17 @@ int64_t chunk_of(const CodePanel& p) {
 /// Rows in fixed point: a panel's data, scales and totals for all k.
 class FixedRows {
  public:
-  void take(Memory& memory, int64_t panels, int64_t k, const CodeWeight& w) {
+  void take(Arena& arena, int64_t panels, int64_t k, const QuantisedWeight& w) {
     k_ = k, bytes_ = bytes_for(w), rows_ = kPanelBytes / bytes_, block_ = block_of(w, k),
     offset_ = 1 << (w.bits - 1);
-    steps_ = ceil_div(k, kCodeStep), blocks_ = ceil_div(steps_, block_);
-    data_ = static_cast<uint8_t*>(memory.take(panels * steps_ * kRowStep));
-    scales_ = gw::kernels::take<float>(memory, panels * blocks_ * rows_);
-    totals_ = gw::kernels::take<int32_t>(memory, panels * blocks_ * rows_);
+    steps_ = ceil_div(k, kQgemmStep), blocks_ = ceil_div(steps_, block_);
+    data_ = static_cast<uint8_t*>(arena.take(panels * steps_ * kRowStep));
+    scales_ = gw::kernels::take<float>(arena, panels * blocks_ * rows_);
+    totals_ = gw::kernels::take<int32_t>(arena, panels * blocks_ * rows_);
   }
 
   /// A panel from step `step` on, the first of a block.
-  CodeRows of(int64_t panel, int64_t step) const {
+  QuantisedRows of(int64_t panel, int64_t step) const {
     const int64_t at = (panel * blocks_ + step / block_) * rows_;
     return {bytes_, data_at(panel, step, 0), scales_ + at, totals_ + at};
   }
@@ -51,16 +51,16 @@ class FixedRows {
   template <class T>
   void fill(const QgemmTable& table, const FfnRowsTable<T>& rows, int64_t panel, int64_t row,
             const T* x) const {
-    const int64_t wide = block_ * kCodeStep;
+    const int64_t wide = block_ * kQgemmStep;
     for (int64_t b = 0; b < blocks_; ++b) {
-      int16_t q[kMostBlock[2] * kCodeStep] = {};
+      int16_t q[kMostBlock[2] * kQgemmStep] = {};
       const int64_t first = b * wide, steps = std::min(block_, steps_ - b * block_);
       const int64_t at = (panel * blocks_ + b) * rows_ + row;
       int32_t total = 0;
-      scales_[at] = rows.fix(x + first, std::min(wide, k_ - first), kMostQ[bytes_], q, total);
+      scales_[at] = rows.quantise_row(x + first, std::min(wide, k_ - first), kMostQ[bytes_], q, total);
       totals_[at] = offset_ * total;
       for (int64_t s = 0; s < steps; ++s)
-        table.lay(q + s * kCodeStep, bytes_, data_at(panel, b * block_ + s, row));
+        table.pack_row(q + s * kQgemmStep, bytes_, data_at(panel, b * block_ + s, row));
     }
   }
 
@@ -68,7 +68,7 @@ class FixedRows {
   void copy(int64_t panel, int64_t row, const FixedRows& from, int64_t from_panel, int64_t from_row) const {
     for (int64_t s = 0; s < steps_; ++s)
       std::memcpy(data_at(panel, s, row), from.data_at(from_panel, s, from_row),
-                  static_cast<size_t>(bytes_ * kCodeStep));
+                  static_cast<size_t>(bytes_ * kQgemmStep));
     for (int64_t b = 0; b < blocks_; ++b) {
       const int64_t at = (panel * blocks_ + b) * rows_ + row,
                     source = (from_panel * blocks_ + b) * rows_ + from_row;
@@ -79,7 +79,7 @@ class FixedRows {
 
  private:
   uint8_t* data_at(int64_t panel, int64_t step, int64_t row) const {
-    return data_ + (panel * steps_ + step) * kRowStep + row * bytes_ * kCodeStep;
+    return data_ + (panel * steps_ + step) * kRowStep + row * bytes_ * kQgemmStep;
   }
 
   int64_t k_ = 0, bytes_ = 0, rows_ = 0, block_ = 0, steps_ = 0, blocks_ = 0;
@@ -90,28 +90,28 @@ class FixedRows {
 };
 
 template <class T>
-class CodeForward {
+class QuantisedForward {
  public:
-  CodeForward(const QgemmTable& table, const FfnLevel<T>& level, const CodeProblem<T>& p, Team& team,
-              Memory& memory)
+  QuantisedForward(const QgemmTable& table, const FfnLevel<T>& level, const QuantisedProblem<T>& p, ThreadPool& pool,
+              Arena& arena)
       : table_(table),
         rows_(*level.rows),
         units_(level.units),
         p_(p),
-        team_(team),
-        memory_(memory),
+        pool_(pool),
+        arena_(arena),
         panel_rows_(kPanelBytes / bytes_for(p.up)),
         panels_(p.offsets, p.experts, panel_rows_) {}
 
   void run(float* y) {
-    for (int w = 0; w < team_.workers(); ++w) {
-      sums_.push_back(take<float>(memory_, 2 * kRowChunk * kMostWide * kCodeLanes));
-      expanded_.push_back(p_.up.bits == 4 ? take<uint8_t>(memory_, kChunk * kCodeBytes) : nullptr);
+    for (int w = 0; w < pool_.workers(); ++w) {
+      sums_.push_back(take<float>(arena_, 2 * kRowChunk * kMostWide * kQgemmLanes));
+      expanded_.push_back(p_.up.bits == 4 ? take<uint8_t>(arena_, kChunk * kQgemmStepBytes) : nullptr);
     }
     take_rows();
-    h_ = take<T>(memory_, p_.offsets[p_.experts] * p_.hidden);
+    h_ = take<T>(arena_, p_.offsets[p_.experts] * p_.hidden);
     inner();
-    fixed_h_.take(memory_, panels_.total(), p_.hidden, p_.down);
+    fixed_h_.take(arena_, panels_.total(), p_.hidden, p_.down);
     each_row([&](int64_t panel, int64_t r, int64_t row) {
       fixed_h_.fill(table_, rows_, panel, r, h_ + row * p_.hidden);
     });
@@ -121,7 +121,7 @@ class CodeForward {
  private:
   template <class Body>
   void each_row(const Body& body) {
-    team_.run(ceil_div(panels_.total(), kPanelsPerTask), [&](int64_t task, int) {
+    pool_.run(ceil_div(panels_.total(), kPanelsPerTask), [&](int64_t task, int) {
       for (int64_t panel = task * kPanelsPerTask;
            panel < std::min((task + 1) * kPanelsPerTask, panels_.total()); ++panel) {
         for (int64_t r = 0; r < panels_.rows(panel); ++r) body(panel, r, panels_.begin(panel) + r);
@@ -132,15 +132,15 @@ class CodeForward {
   /// x in fixed point. Where a token has many rows, once per token: making fixed point costs four times
   /// copying it.
   void take_rows() {
-    x_.take(memory_, panels_.total(), p_.in, p_.up);
+    x_.take(arena_, panels_.total(), p_.in, p_.up);
     if (p_.offsets[p_.experts] < std::max(kManyRows, 2 * p_.tokens)) {
       return each_row([&](int64_t panel, int64_t r, int64_t row) {
         x_.fill(table_, rows_, panel, r, p_.x + p_.token[row] * p_.in);
       });
     }
     FixedRows tokens;
-    tokens.take(memory_, ceil_div(p_.tokens, panel_rows_), p_.in, p_.up);
-    team_.run(ceil_div(p_.tokens, panel_rows_), [&](int64_t panel, int) {
+    tokens.take(arena_, ceil_div(p_.tokens, panel_rows_), p_.in, p_.up);
+    pool_.run(ceil_div(p_.tokens, panel_rows_), [&](int64_t panel, int) {
       for (int64_t t = panel * panel_rows_; t < std::min(p_.tokens, (panel + 1) * panel_rows_); ++t) {
         tokens.fill(table_, rows_, panel, t % panel_rows_, p_.x + t * p_.in);
       }
@@ -152,32 +152,32 @@ class CodeForward {
 
   /// At most what a worker's sums hold, and leaving four tasks per worker.
   int64_t wide(int64_t panels, int64_t experts) const {
-    return std::clamp<int64_t>(panels * experts / (4 * team_.workers()), 1, kMostWide);
+    return std::clamp<int64_t>(panels * experts / (4 * pool_.workers()), 1, kMostWide);
   }
 
   /// Codes of a panel of an expert.
-  static const uint8_t* codes_at(const CodeWeight& w, int64_t lanes, int64_t k, int64_t expert,
+  static const uint8_t* codes_at(const QuantisedWeight& w, int64_t lanes, int64_t k, int64_t expert,
                                  int64_t panel) {
     return w.codes +
-           (expert * ceil_div(lanes, kCodeLanes) + panel) * ceil_div(k, kCodeStep) * kCodeBytes * w.bits / 8;
+           (expert * ceil_div(lanes, kQgemmLanes) + panel) * ceil_div(k, kQgemmStep) * kQgemmStepBytes * w.bits / 8;
   }
 
   /// sums[i][p] (i < count panels of rows from `first`, p < b.panels) = bias + rows · codes. `next`: the
   /// codes that are read afterwards.
-  void multiply(const FixedRows& rows, const CodeWeight& w, const Block& b, int64_t lanes, int64_t k,
+  void multiply(const FixedRows& rows, const QuantisedWeight& w, const Block& b, int64_t lanes, int64_t k,
                 int64_t first, int64_t count, float* sums, int worker, const uint8_t* next) {
-    const int64_t steps = ceil_div(k, kCodeStep), groups = ceil_div(k, w.group),
+    const int64_t steps = ceil_div(k, kQgemmStep), groups = ceil_div(k, w.group),
                   stride = b.panels * sums_of_panel_;
     for (int64_t p = 0; p < b.panels; ++p, sums += sums_of_panel_) {
-      const int64_t at = b.expert * ceil_div(lanes, kCodeLanes) + b.panel + p;
+      const int64_t at = b.expert * ceil_div(lanes, kQgemmLanes) + b.panel + p;
       for (int64_t i = 0; i < count; ++i)
-        start(w, b.expert, (b.panel + p) * kCodeLanes, lanes, panels_.rows(first + i), sums + i * stride);
-      const CodePanel panel{codes_at(w, lanes, k, b.expert, b.panel + p),
-                            w.scales + at * groups * kCodeLanes,
+        start(w, b.expert, (b.panel + p) * kQgemmLanes, lanes, panels_.rows(first + i), sums + i * stride);
+      const QuantisedPanel panel{codes_at(w, lanes, k, b.expert, b.panel + p),
+                            w.scales + at * groups * kQgemmLanes,
                             w.bits,
                             steps,
                             block_of(w, k),
-                            ceil_div(w.group, kCodeStep),
+                            ceil_div(w.group, kQgemmStep),
                             true,
                             p + 1 < b.panels ? codes_at(w, lanes, k, b.expert, b.panel + p + 1) : next,
                             nullptr,
@@ -193,24 +193,24 @@ class CodeForward {
   }
 
   /// bias in every row, or zero.
-  void start(const CodeWeight& w, int64_t expert, int64_t lane0, int64_t lanes, int64_t rows,
+  void start(const QuantisedWeight& w, int64_t expert, int64_t lane0, int64_t lanes, int64_t rows,
              float* sums) const {
-    std::fill_n(sums, rows * kCodeLanes, 0.0f);
+    std::fill_n(sums, rows * kQgemmLanes, 0.0f);
     for (int64_t r = 0; w.bias != nullptr && r < rows; ++r)
-      std::copy_n(w.bias + expert * lanes + lane0, std::min(kCodeLanes, lanes - lane0),
-                  sums + r * kCodeLanes);
+      std::copy_n(w.bias + expert * lanes + lane0, std::min(kQgemmLanes, lanes - lane0),
+                  sums + r * kQgemmLanes);
   }
 
   /// `each` steps for all of several panels of rows, while the codes of the next chunk are asked for: then
   /// reading costs nothing beside multiplying.
-  void chunk(const FixedRows& rows, const CodePanel& all, int64_t step, int64_t each, int64_t first,
+  void chunk(const FixedRows& rows, const QuantisedPanel& all, int64_t step, int64_t each, int64_t first,
              int64_t count, float* sums, int64_t stride, int worker) {
-    CodePanel part = all;
-    const int64_t bytes = kCodeBytes * all.bits / 8;
-    part.codes += step * bytes, part.scales += step / all.group * kCodeLanes;
+    QuantisedPanel part = all;
+    const int64_t bytes = kQgemmStepBytes * all.bits / 8;
+    part.codes += step * bytes, part.scales += step / all.group * kQgemmLanes;
     part.steps = std::min(each, all.steps - step);
     part.from_memory = false;
-    part.ask = ceil_div(ceil_div(bytes, count), kAsk) * kAsk;
+    part.prefetch_bytes = ceil_div(ceil_div(bytes, count), kPrefetchBytes) * kPrefetchBytes;
     const uint8_t* then = step + part.steps < all.steps ? part.codes + part.steps * bytes : all.next;
     if (all.bits == 4) {
       uint8_t* expanded = expanded_[static_cast<size_t>(worker)];
@@ -218,7 +218,7 @@ class CodeForward {
       part.codes = expanded, part.bits = 8;
     }
     for (int64_t i = 0; i < count; ++i) {
-      part.far = then + i * part.ask * part.steps;
+      part.prefetch = then + i * part.prefetch_bytes * part.steps;
       table_.tile(rows.of(first + i, step), part, panels_.rows(first + i), sums + i * stride);
     }
   }
@@ -237,24 +237,24 @@ class CodeForward {
     for (int64_t i = 0; i < count; ++i) {
       for (int64_t r = 0; r < panels_.rows(first + i); ++r) {
         for (int64_t p = 0; p < b.panels; ++p) {
-          const int64_t column = (b.panel + p) * kCodeLanes;
-          body(panels_.begin(first + i) + r, column, std::min(kCodeLanes, lanes - column),
-               (i * b.panels + p) * sums_of_panel_ + r * kCodeLanes);
+          const int64_t column = (b.panel + p) * kQgemmLanes;
+          body(panels_.begin(first + i) + r, column, std::min(kQgemmLanes, lanes - column),
+               (i * b.panels + p) * sums_of_panel_ + r * kQgemmLanes);
         }
       }
     }
   }
 
   void inner() {
-    const int64_t panels = ceil_div(p_.hidden, kCodeLanes);
+    const int64_t panels = ceil_div(p_.hidden, kQgemmLanes);
     const auto blocks = blocks_of(panels_, p_.experts, panels, wide(panels, p_.experts));
-    team_.run(static_cast<int64_t>(blocks.size()), [&](int64_t task, int worker) {
+    pool_.run(static_cast<int64_t>(blocks.size()), [&](int64_t task, int worker) {
       const auto& b = blocks[static_cast<size_t>(task)];
-      const auto& later = likely_next(blocks, task, team_);
+      const auto& later = likely_next(blocks, task, pool_);
       const auto* next = codes_at(p_.up, p_.hidden, p_.in, later.expert, later.panel);
       const auto* after_up = p_.gate.given() ? codes_at(p_.gate, p_.hidden, p_.in, b.expert, b.panel) : next;
       const auto unit = p_.unit.of(b.expert, p_.activation, units_);
-      float *up = sums_[static_cast<size_t>(worker)], *gate = up + kRowChunk * kMostWide * kCodeLanes;
+      float *up = sums_[static_cast<size_t>(worker)], *gate = up + kRowChunk * kMostWide * kQgemmLanes;
       chunks(b.expert, [&](int64_t first, int64_t count) {
         multiply(x_, p_.up, b, p_.hidden, p_.in, first, count, up, worker, after_up);
         if (p_.gate.given()) multiply(x_, p_.gate, b, p_.hidden, p_.in, first, count, gate, worker, next);
@@ -263,20 +263,20 @@ class CodeForward {
                          h_ + row * p_.hidden + column, nullptr, nullptr);
         });
       });
-      if (table_.rest != nullptr) table_.rest();
+      if (table_.release_tiles != nullptr) table_.release_tiles();
     });
   }
 
   void down(float* y) {
-    const int64_t panels = ceil_div(p_.out, kCodeLanes), each = wide(panels, 1);
-    team_.run(ceil_div(panels, each), [&](int64_t task, int worker) {
-      const int64_t panel = task * each, count = std::min(each, panels - panel), column = panel * kCodeLanes;
+    const int64_t panels = ceil_div(p_.out, kQgemmLanes), each = wide(panels, 1);
+    pool_.run(ceil_div(panels, each), [&](int64_t task, int worker) {
+      const int64_t panel = task * each, count = std::min(each, panels - panel), column = panel * kQgemmLanes;
       for (int64_t t = 0; t < p_.tokens; ++t)
-        std::fill_n(y + t * p_.out + column, std::min(count * kCodeLanes, p_.out - column), 0.0f);
-      each_expert(panels_, panels, each, task, team_, [&](const Block& b, const Block& later) {
+        std::fill_n(y + t * p_.out + column, std::min(count * kQgemmLanes, p_.out - column), 0.0f);
+      each_expert(panels_, panels, each, task, pool_, [&](const Block& b, const Block& later) {
         down_block(b, y, worker, codes_at(p_.down, p_.out, p_.hidden, later.expert, later.panel));
       });
-      if (table_.rest != nullptr) table_.rest();
+      if (table_.release_tiles != nullptr) table_.release_tiles();
     });
   }
 
@@ -293,10 +293,10 @@ class CodeForward {
   const QgemmTable& table_;
   const FfnRowsTable<T>& rows_;
   const UnitTable<float>* units_;
-  const CodeProblem<T>& p_;
-  Team& team_;
-  Memory& memory_;
-  int64_t panel_rows_, chunk_panels_ = kRowChunk / panel_rows_, sums_of_panel_ = panel_rows_ * kCodeLanes;
+  const QuantisedProblem<T>& p_;
+  ThreadPool& pool_;
+  Arena& arena_;
+  int64_t panel_rows_, chunk_panels_ = kRowChunk / panel_rows_, sums_of_panel_ = panel_rows_ * kQgemmLanes;
   RowPanels panels_;
   FixedRows x_, fixed_h_;
   T* h_ = nullptr;
@@ -307,14 +307,14 @@ class CodeForward {
 }  // namespace
 
 template <class T>
-void code_forward(const QgemmTable& table, const FfnLevel<T>& level, const CodeProblem<T>& p, float* y,
-                  Team& team, Memory& memory) {
-  CodeForward<T>(table, level, p, team, memory).run(y);
+void quantised_forward(const QgemmTable& table, const FfnLevel<T>& level, const QuantisedProblem<T>& p, float* y,
+                  ThreadPool& pool, Arena& arena) {
+  QuantisedForward<T>(table, level, p, pool, arena).run(y);
 }
 
-template void code_forward<float>(const QgemmTable&, const FfnLevel<float>&, const CodeProblem<float>&,
-                                  float*, Team&, Memory&);
-template void code_forward<Bf16>(const QgemmTable&, const FfnLevel<Bf16>&, const CodeProblem<Bf16>&, float*,
-                                 Team&, Memory&);
+template void quantised_forward<float>(const QgemmTable&, const FfnLevel<float>&, const QuantisedProblem<float>&,
+                                  float*, ThreadPool&, Arena&);
+template void quantised_forward<Bf16>(const QgemmTable&, const FfnLevel<Bf16>&, const QuantisedProblem<Bf16>&, float*,
+                                 ThreadPool&, Arena&);
 
 }  // namespace gw::kernels

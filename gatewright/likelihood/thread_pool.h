@@ -7,15 +7,15 @@
 
 namespace gw::likelihood {
 
-class Crew {
+class ThreadPool {
  public:
   /// Calls body() while the other threads of this process's OpenMP team wait for what it hands them through
   /// `run`. Alone where there are none: with one thread, or inside a parallel region. What body() throws
   /// arrives after they have left.
   static void keep(const std::function<void()>& body);
 
-  /// The crew that the calling thread leads; null outside of `keep`, and inside of the tasks of `run`.
-  static Crew* current();
+  /// The pool that the calling thread leads; null outside of `keep`, and inside of the tasks of `run`.
+  static ThreadPool* current();
 
   /// Calls task(body, i) for i in [0, count) on whichever thread is free; all have ended when it returns.
   /// Tasks may not throw. Who is late finds nothing left and delays nobody: the caller waits for tasks, not

@@ -8,15 +8,15 @@ namespace gw::kernels {
 /// one barrier.
 /// Results never depend on which worker took a task; `worker` (0 … workers() - 1) chooses scratch memory
 /// only.
-class Team {
+class ThreadPool {
  public:
-  virtual ~Team() = default;
+  virtual ~ThreadPool() = default;
   virtual int workers() const = 0;
   virtual void run(int64_t tasks, const std::function<void(int64_t task, int worker)>& task) = 0;
 };
 
 /// The caller alone.
-class SerialTeam : public Team {
+class SerialPool : public ThreadPool {
  public:
   int workers() const override { return 1; }
   void run(int64_t tasks, const std::function<void(int64_t, int)>& task) override {

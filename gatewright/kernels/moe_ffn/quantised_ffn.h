@@ -6,22 +6,22 @@
 
 namespace gw::kernels {
 
-/// Stacked codes [E, lanes, k] in panels, as pack_codes() makes them. bias: E times `lanes`, or null.
-struct CodeWeight {
+/// Stacked codes [E, lanes, k] in panels, as pack_quantised() makes them. bias: E times `lanes`, or null.
+struct QuantisedWeight {
   const uint8_t* codes = nullptr;
   const float *scales = nullptr, *bias = nullptr;
-  int64_t bits = 8, group = 0;  ///< group: k per scale, a multiple of kCodeStep that may exceed k
+  int64_t bits = 8, group = 0;  ///< group: k per scale, a multiple of kQgemmStep that may exceed k
   bool given() const { return codes != nullptr; }
 };
 
 /// As FfnProblem.
 template <class T>
-struct CodeProblem {
+struct QuantisedProblem {
   int64_t experts = 0, in = 0, hidden = 0, out = 0, tokens = 0;
   const int64_t *offsets = nullptr, *token = nullptr;
   const float* weight = nullptr;
   const T* x = nullptr;  ///< [tokens, in]
-  CodeWeight gate, up, down;
+  QuantisedWeight gate, up, down;
   Activation activation = Activation::silu;
   GluBounds bounds;  ///< read with GLU only
   FfnUnit<float> unit;
@@ -34,17 +34,17 @@ struct CodeProblem {
 /// Cost:   reads bits / 8 bytes per weight of an expert with rows, once per 128 rows; four barriers.
 /// Memory: N·(2·in + 2·hidden + sizeof(T)·hidden) + 2·tokens·in bytes, and a megabyte a worker.
 template <class T>
-void code_forward(const QgemmTable& table, const FfnLevel<T>& level, const CodeProblem<T>& p, float* y,
-                  Team& team, Memory& memory);
+void quantised_forward(const QgemmTable& table, const FfnLevel<T>& level, const QuantisedProblem<T>& p, float* y,
+                  ThreadPool& pool, Arena& arena);
 
 /// Bytes of codes and number of scales of [experts, lanes, k].
-struct CodeSize {
+struct QuantisedSize {
   int64_t bytes, scales;
 };
-CodeSize code_size(int64_t experts, int64_t lanes, int64_t k, int64_t bits, int64_t group);
+QuantisedSize quantised_size(int64_t experts, int64_t lanes, int64_t k, int64_t bits, int64_t group);
 /// Orders codes [experts, lanes, k] (int8, of 4 bits from -8 to 7) and scales [experts, lanes, groups] in
 /// panels. The same for every level.
-void pack_codes(const int8_t* codes, const float* scales, int64_t experts, int64_t lanes, int64_t k,
-                int64_t bits, int64_t group, uint8_t* to_codes, float* to_scales, Team& team);
+void pack_quantised(const int8_t* codes, const float* scales, int64_t experts, int64_t lanes, int64_t k,
+                int64_t bits, int64_t group, uint8_t* to_codes, float* to_scales, ThreadPool& pool);
 
 }  // namespace gw::kernels

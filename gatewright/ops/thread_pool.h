@@ -13,9 +13,9 @@ namespace gw::ops {
 
 /// libtorch's threads (at::get_num_threads() of them, at most `most`; the caller alone inside a parallel
 /// region). Tasks are handed out one by one.
-class TorchTeam : public kernels::Team {
+class TorchPool : public kernels::ThreadPool {
  public:
-  explicit TorchTeam(int most = std::numeric_limits<int>::max());
+  explicit TorchPool(int most = std::numeric_limits<int>::max());
   int workers() const override { return workers_; }
   void run(int64_t tasks, const std::function<void(int64_t, int)>& task) override;
 
@@ -27,7 +27,7 @@ class TorchTeam : public kernels::Team {
 /// per byte here, as much as the arithmetic of small layers. The pool keeps at most a quarter of the
 /// machine's memory, or 1 GiB if that is more, and large blocks of it are lent to the system, which may take
 /// their pages when it needs them; what exceeds it is returned at once.
-class Workspace : public kernels::Memory {
+class Workspace : public kernels::Arena {
  public:
   ~Workspace() override;
   void* take(int64_t bytes) override;
