@@ -56,16 +56,16 @@ RoutingPlan Router::chosen(const std::string& site, const at::Tensor& scores, co
 RoutingPlan Router::decide(const std::string& site, const at::Tensor& scores, int64_t tokens,
                            const RouterInputs& inputs, const Pass& pass, bool own_mode) {
   if (pass.forced_expert >= 0) return constant_plan(tokens, experts(), pass.forced_expert);
-  if (pass.drawn_place >= 0)
-    return constant_plan(tokens, experts(), drawn_expert(pass.rng, site, experts(), pass.drawn_place));
+  if (pass.random_expert >= 0)
+    return constant_plan(tokens, experts(), drawn_expert(pass.rng, site, experts(), pass.random_expert));
   const bool train = pass.training(own_mode);
   auto plan = chosen(site, scores, inputs, pass, train);
   GW_CHECK(plan.tokens == tokens,
            "mixture: expected one decision per token ({}), got {}; per-pixel gates want pixels as tokens",
            tokens, plan.tokens);
   plan.ranks = ranks_;
-  if (inputs.sequence.defined()) plan.extra["sequence"] = inputs.sequence;
-  if (inputs.task.defined()) plan.extra["task"] = inputs.task;
+  if (inputs.sequence.defined()) plan.facts.sequence = inputs.sequence;
+  if (inputs.task.defined()) plan.facts.task = inputs.task;
   for (const auto& [name, balancer] : balancers_) plan.aux[name] = balancer->loss(plan);
   if (controlled_ && train) remember(plan);
   return plan;
@@ -75,7 +75,9 @@ void Router::remember(const RoutingPlan& plan) {
   auto seen = plan;
   seen.weight = seen.weight.detach();
   if (seen.scores.defined()) seen.scores = seen.scores.detach();
-  for (auto& item : seen.extra) item.second = item.second.detach();
+  RoutingFacts::each([&](auto member) {
+    if (auto& fact = seen.facts.*member; fact.defined()) fact = fact.detach();
+  });
   seen.aux.clear();
   GW_CHECK(step_plans_.size() < kMostPasses,
            "mixture: expected end_step() after each optimiser step, got {} training passes without one; the "

@@ -115,8 +115,8 @@ void Network::check_pass(const at::Tensor& images, const ForwardOptions& options
       c10::toString(type), c10::toString(images.scalar_type()));
   GW_CHECK(options.forced_expert < shape_.experts, "network: expected a forced expert below {}, got {}",
            shape_.experts, options.forced_expert);
-  GW_CHECK(options.drawn_place < shape_.experts, "network: expected a place below {} experts, got {}",
-           shape_.experts, options.drawn_place);
+  GW_CHECK(options.random_expert < shape_.experts, "network: expected a place below {} experts, got {}",
+           shape_.experts, options.random_expert);
 }
 
 NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& options) {

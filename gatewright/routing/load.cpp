@@ -37,16 +37,14 @@ double load_entropy(const std::vector<int64_t>& rows) {
 double load_entropy(const RoutingPlan& plan) { return load_entropy(rows_per_expert(plan)); }
 
 at::Tensor probabilities(const RoutingPlan& plan) {
-  const auto published = plan.extra.find("probability");
-  if (published != plan.extra.end()) return published->second;
+  if (plan.facts.probability.defined()) return plan.facts.probability;
   GW_CHECK(plan.scores.defined(),
            "balancer: expected a plan with scores, got given routes; balance losses need a router");
   return at::softmax(plan.scores, 1);
 }
 
 at::Tensor first_choices(const RoutingPlan& plan) {
-  const auto published = plan.extra.find("first");
-  if (published != plan.extra.end()) return published->second;
+  if (plan.facts.first_choice.defined()) return plan.facts.first_choice;
   return probabilities(plan).detach().argmax(1);
 }
 

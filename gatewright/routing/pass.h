@@ -19,9 +19,9 @@ struct Pass {
   std::optional<bool> train;  ///< training or evaluation; absent: what each module's own mode says
 
   int64_t forced_expert = -1;  ///< ≥ 0: everything to this expert, no router
-  int64_t drawn_place = -1;  ///< ≥ 0: everything to the experts at this place of a random order that `rng`
-                             ///< gives each layer, no router
-  bool routes_given() const { return forced_expert >= 0 || drawn_place >= 0; }
+  int64_t random_expert = -1;  ///< ≥ 0: everything to the experts at this place of a random order that `rng`
+                               ///< gives each layer, no router
+  bool routes_given() const { return forced_expert >= 0 || random_expert >= 0; }
   bool training(bool own_mode) const { return train.value_or(own_mode); }
   /// What is known about the tokens, with what this pass says: the draws `draws`, its step and its mode.
   RouterInputs told(RouterInputs facts, const Rng& draws) const {

@@ -129,16 +129,16 @@ RoutingPlan merge_plans(const std::vector<RoutingPlan>& plans) {
   }
   if (scores.size() == plans.size()) all.scores = at::cat(scores);
   all.ranks = plans[0].ranks;
-  for (const auto& [name, first] : plans[0].extra) {
+  RoutingFacts::each([&](auto member) {
     std::vector<at::Tensor> parts;
     int64_t before = 0;
     for (const auto& plan : plans) {
-      if (plan.extra.count(name) != 0)
-        parts.push_back(name == "sequence" ? plan.extra.at(name) + before : plan.extra.at(name));
+      const auto& fact = plan.facts.*member;
+      if (fact.defined()) parts.push_back(member == &RoutingFacts::sequence ? fact + before : fact);
       before += plan.tokens;  // sequence ids are below T in each part, so this keeps them apart
     }
-    if (parts.size() == plans.size()) all.extra[name] = at::cat(parts);
-  }
+    if (parts.size() == plans.size()) all.facts.*member = at::cat(parts);
+  });
   return all;
 }
 

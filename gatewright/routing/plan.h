@@ -11,6 +11,23 @@ namespace gw::inline routing {
 
 class RankSum;
 
+/// What balancers and records may need of a decision beside the scores, with a row for each of T tokens.
+/// Undefined where a policy or a caller has nothing to say.
+struct RoutingFacts {
+  at::Tensor probability;        ///< [T, E]; undefined: the softmax of the scores
+  at::Tensor logits, noise_std;  ///< [T, E], of noisy scores: before the noise, and its standard deviation
+  at::Tensor first_choice;       ///< [T] int64, before capacity; −1: none
+  at::Tensor sequence, task;     ///< [T] int64, ids
+
+  /// Calls body(member) for each of them: &RoutingFacts::probability …
+  template <class Body>
+  static void each(Body body) {
+    for (const auto member : {&RoutingFacts::probability, &RoutingFacts::logits, &RoutingFacts::noise_std,
+                              &RoutingFacts::first_choice, &RoutingFacts::sequence, &RoutingFacts::task})
+      body(member);
+  }
+};
+
 /// Who goes where, with which weight. Rows are sorted by expert, ties by token index.
 /// Shapes: `offsets` [E+1] (host), `token` [N] int64, `weight` [N] (carries the gradient to the gate),
 ///         `scores` [T, E] as the policy saw them (undefined for given routes).
@@ -26,10 +43,7 @@ struct RoutingPlan {
   int64_t tokens = 0;
   at::Tensor bypass;  ///< [T] share of x that passes unchanged, where overflow does; undefined: none
   at::Tensor dispatch, combine;  ///< soft plans: [N, T] and [T, N]; undefined otherwise
-  /// What balancers may need beside the scores, each with T rows: "probability" [T, E] (undefined: softmax of
-  /// the scores), "clean" and "deviation" [T, E] (noisy scores), "first" [T] (first choice before capacity,
-  /// −1: none), "sequence" and "task" [T].
-  std::map<std::string, at::Tensor> extra;
+  RoutingFacts facts;
   std::shared_ptr<const RankSum>
       ranks;  ///< the batch has further parts on other ranks, which balancers count in; null: it has none
 

@@ -195,15 +195,15 @@ RoutingPlan TokenChoice::decided(const at::Tensor& scores, const at::Tensor& giv
   const auto kept = given.defined() ? given : fitted(choice, ranking, train);
   auto plan = make_plan(kept, weights(choice, kept, train, rng), experts_);
   plan.scores = choice.scores.defined() ? choice.scores : seen;
-  if (choice.probability.defined()) plan.extra["probability"] = choice.probability;
+  if (choice.probability.defined()) plan.facts.probability = choice.probability;
   plan.aux = choice.aux;
-  plan.extra["first"] = choice.expert.select(1, 0);
+  plan.facts.first_choice = choice.expert.select(1, 0);
   if (choice.deviation.defined()) {
-    plan.extra["clean"] = choice.clean;
-    plan.extra["deviation"] = choice.deviation;
+    plan.facts.logits = choice.clean;
+    plan.facts.noise_std = choice.deviation;
   } else if (train && options_.noise > 0) {
-    plan.extra["clean"] = scores;
-    plan.extra["deviation"] = at::full_like(scores, options_.noise / static_cast<double>(experts_));
+    plan.facts.logits = scores;
+    plan.facts.noise_std = at::full_like(scores, options_.noise / static_cast<double>(experts_));
   }
   if (options_.overflow == "bypass" && kept.data_ptr() != choice.expert.data_ptr()) {
     const auto found = choice.expert.unsqueeze(2).eq(kept.unsqueeze(1)).any(2);

@@ -64,7 +64,7 @@ TEST(Pass, ForcedAndDrawnRoutesNeedNoRouter) {
   gw::Pass pass;
   pass.forced_expert = 2;
   EXPECT_TRUE(at::allclose(layer->forward(x, {}, pass).y, layer->bank().run_one(x, 2)));
-  pass.forced_expert = -1, pass.drawn_place = 0;
+  pass.forced_expert = -1, pass.random_expert = 0;
   std::set<int64_t> drawn;
   for (uint64_t seed = 0; seed < 40; ++seed) {
     pass.rng = gw::Rng(seed);

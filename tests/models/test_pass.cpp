@@ -43,7 +43,7 @@ TEST_P(ExplicitPass, ThreadsShareANetworkWithoutMeeting) {
       gw::ForwardOptions pass(gw::Rng(static_cast<uint64_t>(i)));
       pass.train = false, pass.tap = tap;
       if (who == 1 && i % 2 == 0) pass.forced_expert = i % 3;
-      if (who == 1 && i % 2 == 1) pass.drawn_place = i % 3;
+      if (who == 1 && i % 2 == 1) pass.random_expert = i % 3;
       out.push_back(shared->forward(images(static_cast<uint64_t>(i)), pass).logits);
     }
     return out;

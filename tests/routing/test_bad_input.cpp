@@ -43,7 +43,7 @@ TEST(BadInput, TaskIdsOutOfRange) {
   for (const int64_t id :
        {int64_t{-1}, INT64_MAX}) {  // a hash in place of an id must not ask for a table of that size
     auto plan = plan_of(*policy("softmax_top_k"), distinct_scores(6, 1), true);
-    plan.extra["task"] = with_task(id).task;
+    plan.facts.task = with_task(id).task;
     expect_refusal([&] { balancer->loss(plan); },
                    out_of_range("balancers/mutual_information", "task", "1048576", id));
   }

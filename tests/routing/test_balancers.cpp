@@ -20,9 +20,9 @@ gw::RoutingPlan even_plan(const at::Tensor& scores, int64_t k = 1) {
   auto plan = gw::make_plan((t * k + at::arange(k, at::kLong)).remainder(kExperts),
                             at::full({scores.size(0), k}, 1.0, scores.options()), kExperts);
   plan.scores = scores;
-  plan.extra["first"] = t.squeeze(1).remainder(kExperts);
-  plan.extra["sequence"] = at::div(t.squeeze(1), 4, "floor");
-  plan.extra["task"] = at::zeros({scores.size(0)}, at::kLong);
+  plan.facts.first_choice = t.squeeze(1).remainder(kExperts);
+  plan.facts.sequence = at::div(t.squeeze(1), 4, "floor");
+  plan.facts.task = at::zeros({scores.size(0)}, at::kLong);
   return plan;
 }
 
@@ -125,8 +125,8 @@ TEST_P(BalancerConformance, TakesThePlansOfEveryPolicy) {
   for (const auto& name : names("policies")) {
     const auto router = policy(name);
     auto plan = plan_of(*router, scores_for(*router, 16, 3).requires_grad_(true), true);
-    plan.extra["sequence"] = inputs_for(16).sequence;
-    plan.extra["task"] = inputs_for(16).task;
+    plan.facts.sequence = inputs_for(16).sequence;
+    plan.facts.task = inputs_for(16).task;
     if (plan.soft()) {  // slots: a loss over tokens' rows says that it is none of its business
       try {
         EXPECT_TRUE(part->loss(plan).isfinite().item<bool>()) << name;
@@ -159,7 +159,7 @@ TEST(MutualInformation, IsZeroLossWhenEvenAndSure) {
   const auto sure = at::eye(kExperts, at::kDouble).repeat({2, 1}) * 60;
   for (const auto* by : {"token", "task"}) {
     auto plan = best_plan(sure);
-    plan.extra["task"] = at::arange(8).remainder(kExperts);  // each task its own expert
+    plan.facts.task = at::arange(8).remainder(kExperts);  // each task its own expert
     EXPECT_NEAR(balancer("mutual_information", {{"by", by}, {"coefficient", 1.0}})->loss(plan).item<double>(),
                 0, 1e-9)
         << by;
@@ -175,7 +175,7 @@ TEST(SequenceWise, SeesWhatTheBatchHides) {
   auto scores = at::zeros({8, kExperts}, at::kDouble);
   for (int64_t t = 0; t < 8; ++t) scores[t][t / 4] = 60;
   auto plan = best_plan(scores);
-  plan.extra["sequence"] = at::div(at::arange(8), 4, "floor");
+  plan.facts.sequence = at::div(at::arange(8), 4, "floor");
   EXPECT_NEAR(balancer("sequence_wise", {{"coefficient", 1.0}})->loss(plan).item<double>(), 4, 1e-9);
   EXPECT_NEAR(balancer("switch_loss", {{"coefficient", 1.0}})->loss(plan).item<double>(), 2, 1e-9);
 }
@@ -201,7 +201,7 @@ TEST(LoadCv, MatchesTheProbabilityOfBeingChosenUnderFreshNoise) {
   const auto plan = router->plan(scores, true, gw::Rng(5));
   // Redraw the noise of one expert at a time, the others' noise as it was: the share of draws in which it is
   // among the two best.
-  const auto clean = plan.extra.at("clean"), deviation = plan.extra.at("deviation");
+  const auto clean = plan.facts.logits, deviation = plan.facts.noise_std;
   std::vector<double> chance;
   const auto draws = gw::ops::normal(gw::Rng(77), {20000}, 0, 1).to(at::kDouble);
   for (int64_t e = 0; e < kExperts; ++e) {

@@ -162,7 +162,7 @@ TEST_P(PolicyExtremes, PriorityIsByWeightWhateverTheOffsetOfAToken) {
     options["capacity"] = capacity;
     const auto plan = plan_of(*policy(GetParam(), options), scores, false);
     EXPECT_LT(plan.rows(), free.rows()) << "nothing is dropped: this test would prove nothing";
-    const auto want = kept_by_priority(weight, present(free), free.extra.at("first"), capacity);
+    const auto want = kept_by_priority(weight, present(free), free.facts.first_choice, capacity);
     EXPECT_TRUE(present(plan).equal(want)) << capacity << "\n" << present(plan).ne(want).nonzero();
   }
 }
@@ -228,8 +228,8 @@ void check_losses(const gw::Policy& part, const Table& table, at::ScalarType typ
   inputs.route = inputs.route.remainder(part.experts());
   auto plan = part.plan_for(scores, inputs, train);
   EXPECT_TRUE(plan.weight.isfinite().all().item<bool>()) << where << ", weights";
-  plan.extra["sequence"] = inputs.sequence;
-  plan.extra["task"] = inputs.task;
+  plan.facts.sequence = inputs.sequence;
+  plan.facts.task = inputs.task;
   for (const auto& name : names("balancers")) {
     const auto options =
         name == "device" && part.experts() == 1 ? gw::Json{{"groups", 1}} : gw::Json::object();

@@ -159,7 +159,7 @@ TEST(SparseMixer, TrainingDrawsFromTheRivalsAndKeepsTheMean) {
   scores.select(1, 2).fill_(100);
   const auto part = policy("sparsemixer", {{"width", 0.02}});
   const auto plan = part->plan(scores, true, gw::Rng(4));
-  const auto first = plan.extra.at("first");
+  const auto first = plan.facts.first_choice;
   const double share = first.eq(1).to(at::kDouble).mean().item<double>();
   EXPECT_NEAR(share, 0.75, 0.015);
   const auto missed = gw::dense_weights(plan).select(1, 2).masked_select(first.eq(2));

@@ -119,7 +119,7 @@ TEST(SharedOptions, ScaleBiasMaskingAndNoise) {
   const auto noisy = plan_of(*policy("softmax_top_k", {{"k", 2}, {"noise", 1.0}}), scores, true);
   const auto drawn = noisy.scores - scores;
   EXPECT_NEAR(drawn.std().item<double>(), 0.25, 0.05);
-  EXPECT_TRUE(noisy.extra.at("clean").equal(scores));
+  EXPECT_TRUE(noisy.facts.logits.equal(scores));
   EXPECT_TRUE(
       plan_of(*policy("softmax_top_k", {{"k", 2}, {"noise", 1.0}}), scores, false).scores.equal(scores));
 }

@@ -31,9 +31,9 @@ gw::RoutingPlan part_of(const at::Tensor& scores, int64_t begin, int64_t size, b
   expert.select(1, 1).masked_fill_(token.remainder(3).ne(0), -1);
   auto plan = gw::make_plan(expert, at::full({size, 2}, 0.5, scores.options()), kExperts);
   plan.scores = own;
-  plan.extra["first"] = expert.select(1, 0);
-  plan.extra["task"] = at::where(token.ge(20), at::full_like(token, 5), token.remainder(2));
-  if (sequences) plan.extra["sequence"] = at::div(token - begin, 4, "floor");
+  plan.facts.first_choice = expert.select(1, 0);
+  plan.facts.task = at::where(token.ge(20), at::full_like(token, 5), token.remainder(2));
+  if (sequences) plan.facts.sequence = at::div(token - begin, 4, "floor");
   return plan;
 }
 

@@ -54,12 +54,12 @@ class LoadCv : public Balancer {
   at::Tensor smooth_choice(const RoutingPlan& plan, int64_t mean_k) const {
     GW_CHECK(plan.scores.defined() && plan.scores.size(1) == plan.experts(),
              "balancers/load_cv: expected a plan with scores of {} experts", plan.experts());
-    const bool noisy = plan.extra.count("deviation") != 0;
-    const auto clean = noisy ? plan.extra.at("clean") : plan.scores;
+    const bool noisy = plan.facts.noise_std.defined();
+    const auto clean = noisy ? plan.facts.logits : plan.scores;
     // Learned noise may vanish: the gradient's 1/σ² then leaves f32, and a tie is 0/0. 1e-4 keeps 1/σ² at 1e8
     // and is far below any noise that mixes.
     const auto deviation =
-        noisy ? plan.extra.at("deviation").clamp_min(1e-4)
+        noisy ? plan.facts.noise_std.clamp_min(1e-4)
               : at::full_like(clean, options_.deviation / static_cast<double>(plan.experts()));
     const auto& seen = plan.scores;
     const int64_t k = std::min(std::max<int64_t>(1, mean_k), plan.experts() - 1);

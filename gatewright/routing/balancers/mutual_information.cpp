@@ -16,7 +16,7 @@ namespace {
 ///         task m). L = c · (ln E − I).
 /// Balance with uniform scores: ln E (nobody is sure). Collapse: ln E. Even and sure (each token one expert):
 /// 0.
-/// Shapes: by = "task" wants plan.extra["task"] [T]; P(m) is each task's share of the batch.
+/// Shapes: by = "task" wants plan.facts.task [T]; P(m) is each task's share of the batch.
 /// Source: Chen et al. 2022, arXiv 2212.08066 (Mod-Squad), section 3.3; differs: the gradient reaches the
 ///         probabilities.
 class MutualInformation : public Balancer {
@@ -62,11 +62,11 @@ class MutualInformation : public Balancer {
 
   // Σ_m T_m H(mean p over the tokens of task m).
   static at::Tensor by_task(const RoutingPlan& plan, const at::Tensor& p) {
-    const auto given = plan.extra.find("task");
-    GW_CHECK(given != plan.extra.end(),
+    const auto& given = plan.facts.task;
+    GW_CHECK(given.defined(),
              "balancers/mutual_information: expected the \"task\" of each token, got none; set "
              "RouterInputs::task");
-    const auto task = required_ids("balancers/mutual_information", "task", given->second, plan.tokens,
+    const auto task = required_ids("balancers/mutual_information", "task", given, plan.tokens,
                                    1 << 20);  // as many as gates take: a table of them is made
     const int64_t here = plan.tokens == 0 ? 0 : task.max().item<int64_t>() + 1;
     const int64_t count = plan.ranks == nullptr ? here : plan.ranks->largest(here);

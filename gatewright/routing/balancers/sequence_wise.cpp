@@ -13,7 +13,7 @@ namespace {
 /// Math:   L = c · mean_q Σ_e f_qe P_qe, f_qe = E/(K·T_q) · rows of sequence q at e (a constant), P_qe = mean
 ///         over q of p_te.
 /// Balance: 1 for every K (each sequence even). Collapse (K = 1): E.
-/// Shapes: plan.extra["sequence"] [T] with ids in [0, T); without it the whole batch is one sequence.
+/// Shapes: plan.facts.sequence [T] with ids in [0, T); without it the whole batch is one sequence.
 /// Source: DeepSeek-AI 2024, arXiv 2412.19437, eq. 17-20, with c = 1e-4; p are sigmoid scores normalised to
 ///         sum one there.
 class SequenceWise : public Balancer {
@@ -37,13 +37,13 @@ class SequenceWise : public Balancer {
   at::Tensor loss(const RoutingPlan& plan) const override {
     if (batch_tokens(plan) == 0) return zero_loss(plan);
     const auto p = probabilities(plan);
-    const auto given = plan.extra.find("sequence");
-    const auto sequence = given == plan.extra.end() ? at::zeros({plan.tokens}, at::kLong)
-                                                    : required_ids("balancers/sequence_wise", "sequence",
-                                                                   given->second, plan.tokens, plan.tokens);
+    const auto& given = plan.facts.sequence;
+    const auto sequence = !given.defined() ? at::zeros({plan.tokens}, at::kLong)
+                                           : required_ids("balancers/sequence_wise", "sequence", given,
+                                                          plan.tokens, plan.tokens);
     const int64_t count = plan.tokens == 0 ? 1 : sequence.max().item<int64_t>() + 1, experts = plan.experts();
     // Sequences lie on one rank each; a batch that is one sequence lies on all of them.
-    const bool whole = given == plan.extra.end();
+    const bool whole = !given.defined();
     const auto sum = [&](const at::Tensor& local) { return whole ? over_ranks(plan, local) : local; };
     const auto length = sum(at::bincount(sequence, {}, count).to(p.scalar_type()));
     const auto mean_probability = sum(at::zeros({count, experts}, p.options()).index_add(0, sequence, p)) /

@@ -48,7 +48,7 @@ class EarlyExit : public Policy {
     }
     auto plan = make_plan(expert, weight, experts_);
     plan.scores = scores;
-    plan.extra["probability"] = mass;
+    plan.facts.probability = mass;
     return plan;
   }
 

@@ -58,7 +58,7 @@ class Given : public Policy {
                    .masked_fill(present.logical_not(), 0);
     auto plan = make_plan(expert, weight, experts_);
     plan.scores = scores;
-    if (expert.size(1) > 0) plan.extra["first"] = expert.select(1, 0);
+    if (expert.size(1) > 0) plan.facts.first_choice = expert.select(1, 0);
     return plan;
   }
 

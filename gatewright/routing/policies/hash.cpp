@@ -68,7 +68,7 @@ class Hash : public Policy {
         expert, at::full({tokens, options_.k}, 1.0 / static_cast<double>(options_.k), scores.scalar_type()),
         experts_);
     plan.scores = scores;
-    plan.extra["first"] = expert.select(1, 0);
+    plan.facts.first_choice = expert.select(1, 0);
     return plan;
   }
 

@@ -56,7 +56,7 @@ class Random : public Policy {
     auto plan = make_plan(expert, at::full({tokens, k}, 1.0 / static_cast<double>(k), scores.scalar_type()),
                           experts_);
     plan.scores = scores;
-    plan.extra["first"] = expert.select(1, 0);
+    plan.facts.first_choice = expert.select(1, 0);
     return plan;
   }
 

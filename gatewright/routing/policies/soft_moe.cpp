@@ -44,7 +44,7 @@ class SoftMoe : public Policy {
     plan.weight = at::ones({rows}, scores.options());
     plan.scores = scores;
     // Balance losses want one probability per expert: slots of an expert are summed.
-    plan.extra["probability"] = at::softmax(scores, 1).view({tokens, experts_, slots_}).sum(2);
+    plan.facts.probability = at::softmax(scores, 1).view({tokens, experts_, slots_}).sum(2);
     return plan;
   }
 

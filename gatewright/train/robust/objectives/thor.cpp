@@ -59,7 +59,7 @@ class Thor : public Objective {
  private:
   static at::Tensor answer(const StepContext& c, int64_t place) {
     auto options = c.pass(c.rng.fork("objectives/thor"));
-    options.drawn_place = place;
+    options.random_expert = place;
     return c.network().forward(c.batch.at("image"), options).logits;
   }
 
