@@ -98,8 +98,8 @@ Axes axes_of(const FitResult& fit, const std::vector<FreeParameter>& list, const
   return axes;
 }
 
-/// A few Newton steps further along all that rises: there, what rests on rows at the border alone has lost
-/// its information.
+/// A few Newton steps further along the directions in which the likelihood rises: there, parameters that only
+/// rows at the border determine have lost their information.
 std::vector<double> further(const Axes& axes, std::vector<double> at) {
   for (size_t k = 0; k < at.size(); ++k) {
     for (size_t i = 0; i < at.size(); ++i) at[i] += kFurther * axes.rise[k] * axes.direction[k][i];

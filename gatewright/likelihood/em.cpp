@@ -15,6 +15,7 @@ EmProblem::EmProblem(const Design& design, const MixtureSpec& spec, const FitOpt
     : design_(design),
       spec_(spec),
       options_(options),
+      codec_(spec, design.d, ParameterCodec::LastGate::kWhole, ParameterCodec::Order::kByKind),
       gate_(make_gate_step(spec, design, options)),
       expert_(make_expert_step(spec, design, options)),
       gate_at_(static_cast<size_t>(1 + spec.experts)),
@@ -58,14 +59,14 @@ void EmProblem::blend(const MixtureParameters& from, const MixtureParameters& to
   }
 }
 
-void EmProblem::examine(State& state) const {
+void EmProblem::evaluate(State& state) const {
   pass(state.parameters, state.sums);
   state.objective = state.sums[0] - penalty(state.parameters);
 }
 
-EmProblem::State EmProblem::examined(MixtureParameters parameters) const {
+EmProblem::State EmProblem::evaluated(MixtureParameters parameters) const {
   State state{std::move(parameters), {}, 0};
-  examine(state);
+  evaluate(state);
   return state;
 }
 
@@ -79,7 +80,7 @@ bool EmProblem::try_target(const MixtureParameters& target, int tries, State& st
   double share = 1;
   for (int i = 0; i < tries; ++i, share *= 0.5) {
     blend(state.parameters, target, i + 1 < tries ? share : 0.0, spare.parameters);
-    examine(spare);
+    evaluate(spare);
     if (!options_.all_iterations && !(spare.objective - state.objective >= -rounding(state))) continue;
     std::swap(state, spare);
     return true;
@@ -97,7 +98,7 @@ bool EmProblem::advance(State& state, State& spare, MixtureParameters& target) c
   // end wins.
   State within = state, across = state;
   const bool moved_within = try_target(target, kTries, within, spare);
-  const State soft = soft_->examined(state.parameters);
+  const State soft = soft_->evaluated(state.parameters);
   soft_->gate_->update(state.parameters, soft.sums.data() + soft_->gate_at_, target);
   const bool moved_across = try_target(target, kTriesAcross, across, spare);
   if (moved_across && (!moved_within || across.objective > within.objective)) {
@@ -120,7 +121,7 @@ bool EmProblem::search_gate(State& state) const {
         for (const double sign : {-1.0, 1.0}) {
           MixtureParameters moved = state.parameters;
           (moved.*member)[i] += sign * width * std::max(1.0, std::abs((moved.*member)[i]));
-          State next = examined(std::move(moved));
+          State next = evaluated(std::move(moved));
           if (next.objective > state.objective + rounding(state)) state = std::move(next);
         }
       }
@@ -134,7 +135,7 @@ bool EmProblem::search_gate(State& state) const {
 // Weakly identified mixtures creep: where plain iterations take thousands, this takes tens.
 void EmProblem::extrapolate(const std::vector<double>& first, const std::vector<double>& second,
                             State& state) const {
-  const auto third = flatten(state.parameters);
+  const auto third = codec_.encode(state.parameters);
   double move = 0, bend = 0;
   for (size_t i = 0; i < third.size(); ++i) {
     const double r = second[i] - first[i], v = third[i] - second[i] - r;
@@ -149,7 +150,7 @@ void EmProblem::extrapolate(const std::vector<double>& first, const std::vector<
       const double r = second[i] - first[i], v = third[i] - second[i] - r;
       guess[i] = first[i] + 2 * length * r + length * length * v;
     }
-    State next = examined(unflatten(guess));
+    State next = evaluated(decoded(guess));
     if (next.objective > state.objective) {
       state = std::move(next);
       return;
@@ -168,10 +169,10 @@ EmRun EmProblem::run(const MixtureParameters& start, int64_t iterations, double 
 EmRun EmProblem::iterate(const MixtureParameters& start, int64_t iterations, double tolerance,
                          const Tick& tick) const {
   EmRun run;
-  State state = examined(start), spare;
+  State state = evaluated(start), spare;
   MixtureParameters target;
   const bool extrapolates = options_.accelerate && !soft_;
-  std::vector<double> first = flatten(start), second;
+  std::vector<double> first = codec_.encode(start), second;
   double last_gain = 0;
   while (run.iterations < iterations && !run.converged) {
     const double before = state.objective;
@@ -187,10 +188,10 @@ EmRun EmProblem::iterate(const MixtureParameters& start, int64_t iterations, dou
     }
     last_gain = gain;
     if (second.empty()) {
-      second = flatten(state.parameters);
+      second = codec_.encode(state.parameters);
     } else if (extrapolates && !run.converged) {
       extrapolate(first, second, state);
-      first = flatten(state.parameters), second.clear();
+      first = codec_.encode(state.parameters), second.clear();
       last_gain = 0;
     }
     ++run.iterations;
@@ -205,14 +206,25 @@ EmRun EmProblem::iterate(const MixtureParameters& start, int64_t iterations, dou
   return run;
 }
 
-double EmProblem::objective(MixtureParameters& p) const {
+void EmProblem::move_into_bounds(MixtureParameters& p) const {
   for (auto& value : p.scale) value = std::max(value, options_.min_scale);
   const auto shape = spec_.family->shape();
   for (auto& value : p.freedom) value = std::clamp(value, shape->least, shape->most);
-  return examined(p).objective;
 }
 
-void EmProblem::climb(const DataView& data, int64_t steps, EmRun& run) const {
+double EmProblem::objective(MixtureParameters& p) const {
+  move_into_bounds(p);
+  return evaluated(p).objective;
+}
+
+MixtureParameters EmProblem::decoded(const std::vector<double>& values) const {
+  MixtureParameters p = make_parameters(spec_, design_.d);
+  codec_.decode(values, p);
+  move_into_bounds(p);
+  return p;
+}
+
+void EmProblem::bhhh_steps(const DataView& data, int64_t steps, EmRun& run) const {
   for (int64_t i = 0; i < steps; ++i) {
     const MixtureParameters here = design_.to_data(run.parameters);
     const auto sums = score_sums(spec_, here, data, Products::kWeighted);
@@ -239,32 +251,6 @@ bool EmProblem::is_small(double gain, double last_gain, double tolerance, const 
   if (last_gain <= 0) return false;
   const double factor = std::min(gain / last_gain, 0.9999);
   return gain / (1 - factor) < tolerance * (std::abs(state.objective) + 1 / design_.row_unit);
-}
-
-// Positive parameters as logarithms: any extrapolation of them is valid.
-std::vector<double> EmProblem::flatten(const MixtureParameters& p) const {
-  std::vector<double> flat;
-  for (const auto* list : {&p.gate_bias, &p.gate_slope, &p.intercept, &p.slope})
-    flat.insert(flat.end(), list->begin(), list->end());
-  for (const auto* list : {&p.scale, &p.freedom}) {
-    for (const double value : *list) flat.push_back(std::log(value));
-  }
-  flat.push_back(std::log(p.temperature));
-  return flat;
-}
-
-MixtureParameters EmProblem::unflatten(const std::vector<double>& flat) const {
-  MixtureParameters p = make_parameters(spec_, design_.d);
-  auto next = flat.begin();
-  for (auto* list : {&p.gate_bias, &p.gate_slope, &p.intercept, &p.slope}) {
-    std::copy_n(next, list->size(), list->begin());
-    next += static_cast<std::ptrdiff_t>(list->size());
-  }
-  for (auto& value : p.scale) value = std::max(std::exp(*next++), options_.min_scale);
-  const auto shape = spec_.family->shape();
-  for (auto& value : p.freedom) value = std::clamp(std::exp(*next++), shape->least, shape->most);
-  p.temperature = std::exp(*next);
-  return p;
 }
 
 MixtureParameters EmProblem::from_labels(const std::vector<int32_t>& label) const {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <limits>
 
+#include "gatewright/likelihood/parameter_codec.h"
 #include "gatewright/likelihood/steps.h"
 
 namespace gw::likelihood {
@@ -37,10 +38,10 @@ class EmProblem {
   /// likelihoods so flat that iterations creep: near the maximum of a model that fits, a step costs one pass
   /// and squares the distance by a factor of about 1/sqrt(n).
   /// `data`: the rows behind the design.
-  void climb(const DataView& data, int64_t steps, EmRun& run) const;
+  void bhhh_steps(const DataView& data, int64_t steps, EmRun& run) const;
 
-  /// Parameters that follow from a partition of the rows (`label` in 0 … experts-1 for each): experts of
-  /// their rows, which count nine times as much as the others; gates that are constant.
+  /// Parameters that follow from a partition of the rows (`label` in 0 … experts-1 for each): each
+  /// expert is fitted to its own rows at weight 0.9 and to the others at 0.1; gates are constant.
   MixtureParameters from_labels(const std::vector<int32_t>& label) const;
 
   /// The mass below which an expert has died: it fits its few rows by chance (four of 400 rows that lie on a
@@ -64,8 +65,8 @@ class EmProblem {
     double objective = 0;
   };
   void pass(const MixtureParameters& parameters, Sums& total) const;
-  void examine(State& state) const;  ///< fills the sums and the objective of its parameters
-  State examined(MixtureParameters parameters) const;
+  void evaluate(State& state) const;  ///< fills the sums and the objective of its parameters
+  State evaluated(MixtureParameters parameters) const;
   EmRun iterate(const MixtureParameters& start, int64_t iterations, double tolerance, const Tick& tick) const;
   // `spare` and `target` are memory that is used again from one iteration to the next.
   bool try_target(const MixtureParameters& target, int tries, State& state, State& spare) const;
@@ -74,8 +75,8 @@ class EmProblem {
   void extrapolate(const std::vector<double>& first, const std::vector<double>& second, State& state) const;
   bool is_small(double gain, double last_gain, double tolerance, const State& state) const;
   double rounding(const State& state) const;
-  std::vector<double> flatten(const MixtureParameters& parameters) const;
-  MixtureParameters unflatten(const std::vector<double>& flat) const;
+  void move_into_bounds(MixtureParameters& parameters) const;
+  MixtureParameters decoded(const std::vector<double>& values) const;
   void pass_block(const MixtureParameters& parameters, Workspace& workspace, double* sums) const;
   void fill_block(int64_t begin, int64_t end, Workspace& workspace) const;
   std::vector<double> label_sums(const ExpertStep& step, const MixtureParameters& parameters,
@@ -87,6 +88,7 @@ class EmProblem {
   const Design& design_;
   MixtureSpec spec_;
   FitOptions options_;
+  ParameterCodec codec_;
   std::unique_ptr<GateStep> gate_;
   std::unique_ptr<ExpertStep> expert_;
   size_t gate_at_, expert_at_, sums_;  // places among the sums, and how many there are

@@ -1,7 +1,5 @@
 #include "gatewright/likelihood/experiment.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -10,7 +8,6 @@
 #include <mutex>
 #include <numeric>
 #include <optional>
-#include <thread>
 
 #include "gatewright/base/check.h"
 
@@ -27,21 +24,6 @@ std::vector<int64_t> longest_first(const Experiment& experiment) {
   return order;
 }
 
-/// While trials share out the cores, what they call must not: OpenMP's number of threads belongs to the
-/// calling thread.
-class SingleThreaded {
- public:
-  explicit SingleThreaded(bool wanted) : before_(omp_get_max_threads()) {
-    if (wanted) omp_set_num_threads(1);
-  }
-  ~SingleThreaded() { omp_set_num_threads(before_); }
-  SingleThreaded(const SingleThreaded&) = delete;
-  SingleThreaded& operator=(const SingleThreaded&) = delete;
-
- private:
-  int before_;
-};
-
 /// Threads take trials from one queue; each result has its place, so the order of completion leaves no trace.
 struct Queue {
   const Experiment& experiment;
@@ -55,10 +37,9 @@ struct Queue {
   int64_t done = 0;
 
   void work() {
-    const SingleThreaded alone(run.threads > 1);
     for (size_t i = next++; i < order.size() && !halted; i = next++) {
       const auto index = static_cast<size_t>(order[i]);
-      if (run.stop && run.stop()) {
+      if (run.stop.requested()) {
         halted = true;
         return;
       }
@@ -79,10 +60,9 @@ std::vector<Trial> run_trials(const Experiment& experiment, const ExperimentRun&
   Queue queue{experiment, run, longest_first(experiment), {}, {}, {}, {}, {}};
   queue.results.resize(queue.order.size());
   queue.errors.resize(queue.order.size());
-  std::vector<std::thread> threads;
-  for (int t = 1; t < run.threads; ++t) threads.emplace_back([&] { queue.work(); });
+  // The threads of all other loops, which run on their own thread inside of this one.
+#pragma omp parallel num_threads(std::max(run.threads, 1)) if (run.threads > 1)
   queue.work();
-  for (auto& thread : threads) thread.join();
   for (const auto& error : queue.errors)
     if (error) std::rethrow_exception(error);
   if (queue.halted) throw Interrupted("experiment: interrupted; nothing is kept of this arm");

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gatewright/base/registry.h"
+#include "gatewright/base/stop.h"
 
 namespace gw::likelihood {
 
@@ -72,8 +73,8 @@ class Experiment {
 
 struct ExperimentRun {
   int threads = 1;
-  std::function<void(int64_t done, int64_t total)> progress;  ///< called by one thread at a time
-  std::function<bool()> stop;                                 ///< true: ends after the trials in work
+  Tick progress;
+  Stop stop;  ///< requested: ends after the trials in work
 };
 
 /// Runs all trials. The result depends neither on the number of threads nor on their timing.

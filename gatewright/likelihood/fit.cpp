@@ -99,12 +99,12 @@ FitResult to_result(const EmProblem& problem, const EmRun& run) {
 /// Told the iterations so far and the log-likelihood of the standardised data; false ends the run.
 using Tick = std::function<bool(int64_t, double)>;
 
-/// Iterations, and climbs where they creep.
+/// Iterations, and steps of score over outer products where they creep.
 EmRun maximise(const EmProblem& problem, const DataView& data, const MixtureParameters& start,
                const Tick& tick) {
-  constexpr int64_t kPatience = 60, kClimb = 20;
+  constexpr int64_t kPatience = 60, kBhhhSteps = 20;
   const auto& o = problem.options();
-  const bool climbs = o.accelerate && problem.soft() == nullptr;
+  const bool takes_bhhh_steps = o.accelerate && problem.soft() == nullptr;
   EmRun total;
   bool stopped = false;
   total.parameters = start;
@@ -114,12 +114,13 @@ EmRun maximise(const EmProblem& problem, const DataView& data, const MixturePara
       stopped = tick && !tick(total.iterations + run.iterations, run.log_likelihood);
       return !stopped;
     };
-    EmRun run = problem.run(total.parameters, climbs ? std::min(left, kPatience) : left, o.tolerance, relay);
+    EmRun run = problem.run(total.parameters, takes_bhhh_steps ? std::min(left, kPatience) : left,
+                            o.tolerance, relay);
     run.iterations += total.iterations;
     run.trace.insert(run.trace.begin(), total.trace.begin(), total.trace.end());
     total = std::move(run);
-    if (total.converged || stopped || total.iterations >= o.max_iterations || !climbs) return total;
-    problem.climb(data, std::min(kClimb, o.max_iterations - total.iterations), total);
+    if (total.converged || stopped || total.iterations >= o.max_iterations || !takes_bhhh_steps) return total;
+    problem.bhhh_steps(data, std::min(kBhhhSteps, o.max_iterations - total.iterations), total);
   }
 }
 
@@ -138,11 +139,11 @@ struct Starts {
       const std::lock_guard lock(mutex);
       if (o.progress)
         o.progress({s, o.starts, iterations, log_likelihood + problem.design().log_jacobian(), ended});
-      return !o.stop || !o.stop();
+      return !o.stop.requested();
     };
     auto& run = runs[static_cast<size_t>(s)];
-    const auto lives = [&](const EmProblem& of, const EmRun& ended) { return !excluded(of, ended, data); };
-    run = maximise(problem, data, start_parameters(problem, o.start, s, rng, lives),
+    const auto valid = [&](const EmProblem& of, const EmRun& ended) { return !excluded(of, ended, data); };
+    run = maximise(problem, data, start_parameters(problem, o.start, s, rng, valid),
                    [&](int64_t iterations, double value) { return tell(iterations, value, false); });
     tell(run.iterations, run.log_likelihood, true);
   }
@@ -165,7 +166,7 @@ EmRun replace_lines(const EmProblem& problem, const DataView& data, const Rng& r
   const auto& o = problem.options();
   EmRun best = from;
   bool dead = excluded(problem, best, data), rose = true;
-  for (int64_t round = 0; round < kRounds && rose && !(o.stop && o.stop()); ++round) {
+  for (int64_t round = 0; round < kRounds && rose && !o.stop.requested(); ++round) {
     std::vector<EmRun> tried(static_cast<size_t>(o.replacements));
     const Rng own = rng.fork("round", static_cast<uint64_t>(round));
     for_runs(data.n, o.replacements, [&](int64_t c) {
@@ -179,7 +180,7 @@ EmRun replace_lines(const EmProblem& problem, const DataView& data, const Rng& r
     rose = false;
     for (size_t i = 0; i < std::min<size_t>(kFollowed, tried.size()); ++i) {
       EmRun end =
-          maximise(problem, data, tried[i].parameters, [&](int64_t, double) { return !o.stop || !o.stop(); });
+          maximise(problem, data, tried[i].parameters, [&](int64_t, double) { return !o.stop.requested(); });
       const bool higher = dead || end.objective > best.objective + 1e-6 * (1 / problem.design().row_unit +
                                                                            std::abs(best.objective));
       if (!higher || excluded(problem, end, data)) continue;
@@ -345,7 +346,7 @@ FitResult fit_from(const DataView& all, const MixtureSpec& spec, const MixturePa
   pin_last_gate(spec, start);
   const auto tick = [&](int64_t iterations, double log_likelihood) {
     if (options.progress) options.progress({0, 1, iterations, log_likelihood + design.log_jacobian(), false});
-    return !options.stop || !options.stop();
+    return !options.stop.requested();
   };
   auto run = maximise(problem, data, design.to_standard(start), tick);
   refine_least_squares(problem, run);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "gatewright/base/stop.h"
 #include "gatewright/likelihood/mixture.h"
 
 namespace gw::likelihood {
@@ -48,8 +49,8 @@ struct FitOptions {
   double least_rows = 0;  ///< an expert that holds fewer has died; 0: twice as many as it has parameters
   std::vector<std::string> column_names;  ///< of x, for messages; empty: "column 3"
   std::function<void(const FitProgress&)>
-      progress;                ///< and `stop`: called by one thread at a time, not always the same
-  std::function<bool()> stop;  ///< asked between iterations; true ends the fit with what it has
+      progress;  ///< and `stop`: called by one thread at a time, not always the same
+  Stop stop;     ///< asked between iterations; requested: the fit ends with what it has
 };
 
 /// Why a run loses against all others, the first that applies.

@@ -154,7 +154,7 @@ FitOutcome fit_mixtures(const CsvTable& table, const FitRequest& request) {
     const bool better = outcome.candidates.size() == 1 ||
                         beats(outcome.candidates.back(), outcome.candidates[outcome.best], request.criterion);
     if (better) outcome.best = outcome.candidates.size() - 1, best = std::move(fitted);
-    if (request.options.stop && request.options.stop()) break;
+    if (request.options.stop.requested()) break;
   }
   best.parameters = reorder(best.spec, best.parameters, canonical_order(best, view));
   outcome.model = {schema, best, infer(best, view, schema.columns()), criteria(best, view)};

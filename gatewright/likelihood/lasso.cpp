@@ -148,7 +148,7 @@ struct Path {
   int64_t done = 0, total = 0;
 
   void visit(LassoState& state, size_t i, double previous) {
-    if (options.stop && options.stop()) throw Interrupted("lasso: interrupted; the path is not kept");
+    if (options.stop.requested()) throw Interrupted("lasso: interrupted; the path is not kept");
     state.expect(previous);
     state.screen(lambdas[i], previous);
     auto fit = solve(state, lambdas[i], options);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "gatewright/base/stop.h"
 #include "gatewright/likelihood/mixture.h"
 
 namespace gw::likelihood {
@@ -22,8 +23,8 @@ struct LassoOptions {
   int64_t starts = 4;  ///< paths: one from the largest penalty down, the others from random partitions in the
                        ///< middle, up and down
   std::optional<std::vector<int64_t>> columns;  ///< only these columns may have slopes; absent: all
-  std::function<void(int64_t done, int64_t total)> progress;  ///< fits done of a path
-  std::function<bool()> stop;  ///< true: Interrupted is thrown between two fits
+  Tick progress;                                ///< fits done of a path
+  Stop stop;                                    ///< requested: Interrupted is thrown between two fits
 };
 
 struct LassoFit {

@@ -12,52 +12,14 @@
 namespace gw::likelihood {
 namespace {
 
-using Kind = FreeParameter::Kind;
-
 int64_t source_column(const std::optional<std::vector<int64_t>>& columns, int64_t j) {
   return columns ? (*columns)[static_cast<size_t>(j)] : j;
-}
-
-/// The entry of `parameters` that a free parameter stands for.
-double& entry(const MixtureSpec& spec, MixtureParameters& p, const FreeParameter& free,
-              int64_t index_in_row) {
-  const auto at = [](int64_t i) { return static_cast<size_t>(i); };
-  const int64_t row = free.expert * p.outputs + free.output;
-  switch (free.kind) {
-    case Kind::kGateBias:
-      return p.gate_bias[at(free.expert)];
-    case Kind::kGateSlope:
-      return p.gate_slope[at(free.expert * p.gate_inputs + index_in_row)];
-    case Kind::kTemperature:
-      return p.temperature;
-    case Kind::kIntercept:
-      return p.intercept[at(row)];
-    case Kind::kSlope:
-      return p.slope[at(row * p.inputs + index_in_row)];
-    case Kind::kScale:
-      return p.scale[at(free.expert)];
-    default:
-      return p.freedom[at(free.expert)];
-  }
-}
-
-/// Visits every free parameter with its entry.
-template <class Visit>
-void visit(const MixtureSpec& spec, int64_t d, MixtureParameters& p, Visit body) {
-  const auto list = free_parameter_list(spec, d);
-  int64_t index = 0;
-  for (size_t i = 0; i < list.size(); ++i) {
-    const bool slope = list[i].kind == Kind::kGateSlope || list[i].kind == Kind::kSlope;
-    index = slope ? index : 0;
-    body(i, list[i], entry(spec, p, list[i], index));
-    index = slope ? index + 1 : 0;
-  }
 }
 
 /// Derivatives of the gates' part: a_k = posterior - prior times the derivative of score k. Returns the next
 /// free place.
 double* score_gates(const MixtureSpec& spec, const MixtureParameters& p, const double* x,
-                    const double* surprise, double* out) {
+                    const double* posterior_minus_prior, double* out) {
   const auto& gate = spec.gate;
   const auto& form = *gate.kind;
   const bool tempered = form.tempered(), curved = tempered || !form.linear(gate),
@@ -71,14 +33,14 @@ double* score_gates(const MixtureSpec& spec, const MixtureParameters& p, const d
         u += p.gate_slope[static_cast<size_t>(k * p.gate_inputs + j)] *
              form.transformed(gate, x[source_column(gate.columns, j)]);
       factor = form.slope(gate, u) / form.temperature(p);
-      by_temperature -= surprise[k] * form.value(gate, u) / p.temperature;
+      by_temperature -= posterior_minus_prior[k] * form.value(gate, u) / p.temperature;
     }
     if (k + 1 == p.experts) break;
-    *out++ = surprise[k];
+    *out++ = posterior_minus_prior[k];
     for (int64_t j = 0; j < p.gate_inputs; ++j) {
       double v = x[source_column(gate.columns, j)];
       if (transforms) v = form.transformed(gate, v);
-      *out++ = surprise[k] * factor * v;
+      *out++ = posterior_minus_prior[k] * factor * v;
     }
   }
   if (tempered) *out++ = by_temperature;
@@ -102,51 +64,13 @@ double* score_expert(const MixtureSpec& spec, const MixtureParameters& p, int64_
 
 }  // namespace
 
-std::vector<FreeParameter> free_parameter_list(const MixtureSpec& spec, int64_t d) {
-  std::vector<FreeParameter> list;
-  for (int64_t k = 0; k + 1 < spec.experts; ++k) {
-    list.push_back({Kind::kGateBias, k});
-    for (int64_t j = 0; j < spec.gate_inputs(d); ++j)
-      list.push_back({Kind::kGateSlope, k, 0, source_column(spec.gate.columns, j)});
-  }
-  if (spec.gate.kind->tempered()) list.push_back({Kind::kTemperature});
-  for (int64_t k = 0; k < spec.experts; ++k) {
-    for (int64_t s = 0; s < spec.outputs(); ++s) {
-      list.push_back({Kind::kIntercept, k, s});
-      for (int64_t j = 0; j < spec.inputs(d); ++j)
-        list.push_back({Kind::kSlope, k, s, source_column(spec.columns, j)});
-    }
-    if (spec.family->scaled()) list.push_back({Kind::kScale, k});
-    if (spec.family->shape()) list.push_back({Kind::kFreedom, k});
-  }
-  return list;
-}
-
-std::vector<double> to_vector(const MixtureSpec& spec, const MixtureParameters& parameters) {
-  MixtureParameters p = parameters;
-  pin_last_gate(spec, p);
-  const int64_t d = std::max(p.inputs, p.gate_inputs);
-  std::vector<double> values;
-  visit(spec, d, p, [&](size_t, const FreeParameter& free, double& value) {
-    values.push_back(free.logarithmic() ? std::log(value) : value);
-  });
-  return values;
-}
-
-MixtureParameters from_vector(const MixtureSpec& spec, int64_t d, const std::vector<double>& values) {
-  MixtureParameters p = make_parameters(spec, d);
-  visit(spec, d, p, [&](size_t i, const FreeParameter& free, double& value) {
-    value = free.logarithmic() ? std::exp(values[i]) : values[i];
-  });
-  return p;
-}
-
 void score(const MixtureSpec& spec, const MixtureParameters& p, const double* x, double y, double* out) {
-  std::vector<double> posterior(static_cast<size_t>(p.experts)), surprise(posterior.size());
-  log_gates(spec, p, x, surprise.data());
+  std::vector<double> posterior(static_cast<size_t>(p.experts)), posterior_minus_prior(posterior.size());
+  log_gates(spec, p, x, posterior_minus_prior.data());
   log_density(spec, p, x, y, posterior.data());
-  for (size_t k = 0; k < posterior.size(); ++k) surprise[k] = posterior[k] - std::exp(surprise[k]);
-  out = score_gates(spec, p, x, surprise.data(), out);
+  for (size_t k = 0; k < posterior.size(); ++k)
+    posterior_minus_prior[k] = posterior[k] - std::exp(posterior_minus_prior[k]);
+  out = score_gates(spec, p, x, posterior_minus_prior.data(), out);
   for (int64_t k = 0; k < p.experts; ++k)
     out = score_expert(spec, p, k, x, y, posterior[static_cast<size_t>(k)], out);
 }

@@ -163,12 +163,12 @@ MixtureParameters random_start(const EmProblem& problem, const Rng& rng, int64_t
 
 /// The best of several short runs, first among those that would count.
 template <class Draw>
-MixtureParameters small_em(const EmProblem& problem, const Rng& rng, const Lives& lives, Draw draw_start) {
+MixtureParameters small_em(const EmProblem& problem, const Rng& rng, const Valid& valid, Draw draw_start) {
   EmRun best;
   bool best_counts = false;
   for (int64_t c = 0; c < kCandidates; ++c) {
     auto run = problem.run(draw_start(rng.fork("candidate", static_cast<uint64_t>(c)), c), kShortRun, 0);
-    const bool counts = lives(problem, run);
+    const bool counts = valid(problem, run);
     if (c > 0 && (counts != best_counts ? best_counts : run.objective <= best.objective)) continue;
     best = std::move(run), best_counts = counts;
   }
@@ -178,20 +178,20 @@ MixtureParameters small_em(const EmProblem& problem, const Rng& rng, const Lives
 }  // namespace
 
 MixtureParameters start_parameters(const EmProblem& problem, StartKind kind, int64_t turn, const Rng& rng,
-                                   const Lives& lives) {
+                                   const Valid& valid) {
   // Top-k from scratch would starve whoever is not selected at first: let all be active for a while.
   if (problem.soft() != nullptr)
     return problem.soft()
-        ->run(start_parameters(*problem.soft(), kind, turn, rng, lives), kSoftRun, 0)
+        ->run(start_parameters(*problem.soft(), kind, turn, rng, valid), kSoftRun, 0)
         .parameters;
   const bool mixed = kind == StartKind::kMixed && !problem.spec().family->classes();
   if (kind == StartKind::kKMeans) return problem.from_labels(k_means(problem, rng));
   if (kind == StartKind::kRandom || (mixed && turn % 3 == 2))
     return random_start(problem, rng, static_cast<int64_t>(rng.below(0, 2)));
   if (mixed && turn % 3 == 1)
-    return small_em(problem, rng, lives,
+    return small_em(problem, rng, valid,
                     [&](const Rng& own, int64_t) { return trimmed_lines(problem, own); });
-  return small_em(problem, rng, lives,
+  return small_em(problem, rng, valid,
                   [&](const Rng& own, int64_t c) { return random_start(problem, own, c); });
 }
 

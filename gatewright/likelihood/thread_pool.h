@@ -18,8 +18,8 @@ class ThreadPool {
   static ThreadPool* current();
 
   /// Calls task(body, i) for i in [0, count) on whichever thread is free; all have ended when it returns.
-  /// Tasks may not throw. Who is late finds nothing left and delays nobody: the caller waits for tasks, not
-  /// for threads.
+  /// Tasks may not throw. Threads that arrive late find an empty queue: run() waits for tasks, not for
+  /// threads.
   void run(int64_t count, void (*task)(void* body, int64_t i), void* body);
 
  private:

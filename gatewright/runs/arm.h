@@ -1,12 +1,12 @@
 #pragma once
 // What an arm of a recipe may be: a training, a statistical experiment, or another kind of run that is one
 // file in gatewright/runs/arms/.
-#include <atomic>
 #include <cstdio>
 #include <functional>
 #include <memory>
 
 #include "gatewright/base/registry.h"
+#include "gatewright/base/stop.h"
 #include "gatewright/runs/run_data.h"
 #include "gatewright/runs/run_directory.h"
 #include "gatewright/train/check.h"
@@ -19,8 +19,8 @@ inline constexpr const char* kSummaryFile = "metrics.json";  ///< {"config", "me
 struct ArmRun {
   std::string directory;
   bool resume = false;
-  const std::atomic<bool>* stop = nullptr;
-  std::FILE* progress = nullptr;               ///< null: silent
+  Stop stop = {};                 ///< requested: the arm saves what it can go on from, and throws Interrupted
+  std::FILE* progress = nullptr;  ///< null: silent
   std::function<double()> now_s, wall_time_s;  ///< steady clock and seconds since 1970
   int64_t timing_rounds = 30;                  ///< 0: no timings
   About about = {};                            ///< written to about.json by the first start of the run

@@ -178,7 +178,7 @@ Json measure(Trainer& trainer, const ArmRun& run, TrainObserver& observer,
   const auto& config = trainer.config();
   std::optional<Progress> progress;
   const auto tick = [&](int64_t done, int64_t total) {
-    if (run.stop != nullptr && run.stop->load())
+    if (run.stop.requested())
       throw Interrupted(
           "interrupted while evaluating; the trained checkpoint is kept, and the run can be resumed");
     if (run.progress == nullptr) return;

@@ -115,7 +115,7 @@ std::string checkpoint_checksum(const SafetensorsFile& file) {
 }
 
 SafetensorsFile pack_checkpoint(const torch::nn::Module& network, const Optimizer* experts,
-                                const Optimizer* router, const Progressed& progressed, const Json& config) {
+                                const Optimizer* router, const TrainState& progressed, const Json& config) {
   SafetensorsFile file;
   for (const auto& [name, tensor] : model_tensors(network)) file.tensors[name] = tensor.detach();
   const auto add_state = [&](const char* prefix, const Optimizer* optimizer) {
@@ -172,11 +172,11 @@ void load_model(torch::nn::Module& network, const SafetensorsFile& file, const s
   for (auto& [name, tensor] : own) tensor.copy_(file.tensors.at(name));
 }
 
-Progressed unpack_checkpoint(torch::nn::Module& network, Optimizer* experts, Optimizer* router,
+TrainState unpack_checkpoint(torch::nn::Module& network, Optimizer* experts, Optimizer* router,
                              const SafetensorsFile& file, const std::string& path) {
   check_intact(file, path);
   const auto progress = Json::parsed(metadata(file, "progress", path)).value_or(Json());
-  Progressed out;
+  TrainState out;
   try {
     out = {progress.at("epoch").get<int64_t>(),       progress.at("batch").get<int64_t>(),
            progress.at("step").get<int64_t>(),        progress.at("best").get<double>(),

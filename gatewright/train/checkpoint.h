@@ -11,7 +11,7 @@ namespace gw::inline train {
 inline constexpr double kNoScore = -1e300;
 
 /// Where training stands. The random state needs no place: every draw is a function of (seed, epoch, batch).
-struct Progressed {
+struct TrainState {
   int64_t epoch = 0, batch = 0, step = 0;  ///< the next batch to train on, and the steps done
   double best = kNoScore;  ///< validation score of the best checkpoint so far, larger is better
   Json kept = nullptr;     ///< what the run keeps beside: how far its logs reached, say
@@ -21,7 +21,7 @@ struct Progressed {
 /// Names: "model/<parameter or buffer>", "experts/<optimizer state>", "router/<optimizer state>"; a run that
 /// averages its weights adds "average/<parameter or buffer>".
 SafetensorsFile pack_checkpoint(const torch::nn::Module& network, const Optimizer* experts,
-                                const Optimizer* router, const Progressed& progressed, const Json& config);
+                                const Optimizer* router, const TrainState& progressed, const Json& config);
 /// Writes the checksum of everything else into the header, as pack_checkpoint does; for a file that was
 /// changed on purpose.
 void seal_checkpoint(SafetensorsFile& file);
@@ -40,7 +40,7 @@ SafetensorsFile load_checkpoint(const std::string& path);
 void load_model(torch::nn::Module& network, const SafetensorsFile& file, const std::string& path);
 /// The same and the optimizers' state; returns where training stood. Errors: also ValueError for state that
 /// is not finite.
-Progressed unpack_checkpoint(torch::nn::Module& network, Optimizer* experts, Optimizer* router,
+TrainState unpack_checkpoint(torch::nn::Module& network, Optimizer* experts, Optimizer* router,
                              const SafetensorsFile& file, const std::string& path);
 /// The configuration that wrote the checkpoint. Errors: ValueError if the file has none.
 Json checkpoint_config(const SafetensorsFile& file, const std::string& path);

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 
+#include "gatewright/base/stop.h"
 #include "gatewright/data/dataset.h"
 #include "gatewright/models/model.h"
 #include "gatewright/train/config.h"
@@ -10,7 +11,6 @@
 namespace gw::inline train {
 
 /// Called after each batch with the examples done and in all; throw to stop.
-using Tick = std::function<void(int64_t done, int64_t total)>;
 
 /// A set to be measured. `frame`: phase, step and epoch under which the tap sees the batches.
 struct EvaluationPass {

@@ -34,6 +34,11 @@ Optimizer::Context parameters_of(const Model& model, const std::vector<at::Tenso
   return context;
 }
 
+BudgetOptions budget_of(const TrainConfig& config) {
+  check_budget(*config.budget, !config.budget.empty(), *config.schedule);
+  return *config.budget;
+}
+
 constexpr const char* kAverage = "average/";  // prefix of the averages in a checkpoint
 
 }  // namespace
@@ -100,7 +105,7 @@ void check_config(const TrainConfig& config) {
   }
   make_objective(config, *make_task(config));
   make_chosen<Optimizer>(config.optimizer, {});
-  check_budget(*config.budget, !config.budget.empty(), *config.schedule);
+  budget_of(config);
 }
 
 void check_start(const TrainConfig& config, const TrainConfig& source, const std::string& source_name) {
@@ -132,10 +137,9 @@ RecordNames record_names(const TrainConfig& config) {
 Trainer::Trainer(const TrainConfig& config)
     : config_(config),
       schedule_(*config.schedule),
-      budget_(*config.budget),
+      budget_(budget_of(config)),
       data_(load_data(config)),
       task_(make_task(config)) {
-  check_budget(budget_, !config.budget.empty(), schedule_);
   const auto split =
       split_validation(data_.train, data_.classes, config.validation, static_cast<uint64_t>(config.seed));
   train_ = split.train;
@@ -260,7 +264,7 @@ void Trainer::run(const RunOptions& options, TrainObserver& observer) {
   begin(options, observer);
   while (!spent() || at_.batch > 0) {  // a budget may end within an epoch, which is then closed all the same
     while (at_.batch < loader_->batches() && !spent()) {
-      if (options.stop != nullptr && options.stop->load()) interrupt(options.directory, observer);
+      if (options.stop.requested()) interrupt(options.directory, observer);
       step(observer);
       const bool due = config_.checkpoint_steps > 0 && at_.step % config_.checkpoint_steps == 0;
       if (due && at_.batch < loader_->batches()) save(options.directory + "/" + kLastCheckpoint, observer);

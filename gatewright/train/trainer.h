@@ -2,6 +2,7 @@
 #include <atomic>
 #include <functional>
 
+#include "gatewright/base/stop.h"
 #include "gatewright/data/loader.h"
 #include "gatewright/train/budget.h"
 #include "gatewright/train/checkpoint.h"
@@ -48,10 +49,10 @@ class Trainer {
   explicit Trainer(const TrainConfig& config);
 
   struct RunOptions {
-    std::string directory;                    ///< where checkpoints go; must exist
-    bool resume = false;                      ///< continue from its last checkpoint
-    const std::atomic<bool>* stop = nullptr;  ///< set by a signal handler: save, then throw Interrupted
-    std::function<double()> now_s = {};       ///< a steady clock; a budget in seconds needs it, nothing else
+    std::string directory;               ///< where checkpoints go; must exist
+    bool resume = false;                 ///< continue from its last checkpoint
+    Stop stop = {};                      ///< requested: save, then throw Interrupted
+    std::function<double()> now_s = {};  ///< a steady clock; a budget in seconds needs it, nothing else
   };
   /// Trains to the end of the epochs or the budget. Afterwards the model holds the best checkpoint's weights,
   /// averaged ones if the config asks for an average.
@@ -104,7 +105,7 @@ class Trainer {
   std::shared_ptr<Objective> objective_;
   std::shared_ptr<Optimizer> experts_, router_;
   std::shared_ptr<Loader> loader_;
-  Progressed at_;
+  TrainState at_;
   std::optional<WeightAverage> average_;  ///< from the first step on, where the config wants one
   int64_t steps_total_ = 0;               ///< 0: a budget in seconds
   std::function<double()> clock_;

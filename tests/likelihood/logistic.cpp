@@ -58,7 +58,8 @@ MixtureParameters truth_of(int64_t experts) {
 }
 
 SimulatedData draws_of(int64_t experts, int64_t n) {
-  return simulate(logistic_spec(experts), truth_of(experts), {InputLaw::Law::kUniform, -2, 2, 1}, n, Rng(3));
+  return simulate(logistic_spec(experts), truth_of(experts), {InputDistribution::Kind::kUniform, -2, 2, 1}, n,
+                  Rng(3));
 }
 
 /// Errors of the large sample: information 1/(3 s²) a row about the line, (3 + π²)/9 about log s.

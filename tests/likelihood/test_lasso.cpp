@@ -32,7 +32,7 @@ MixtureParameters sparse_truth(int64_t p) {
 }
 
 SimulatedData sample(int64_t n, int64_t p, uint64_t seed) {
-  InputLaw design;
+  InputDistribution design;
   design.d = p;
   return simulate(gaussian(2), sparse_truth(p), design, n, gw::Rng(seed));
 }

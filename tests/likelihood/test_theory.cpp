@@ -9,6 +9,7 @@
 #include "gatewright/base/error.h"
 #include "gatewright/likelihood/density.h"
 #include "gatewright/likelihood/theory/divergence.h"
+#include "gatewright/likelihood/theory/local_layout.h"
 #include "gatewright/likelihood/theory/local_mle.h"
 #include "gatewright/likelihood/theory/simulate.h"
 #include "gatewright/likelihood/theory/voronoi.h"
@@ -250,17 +251,55 @@ std::vector<Model> models() {
   return all;
 }
 
+MixtureParameters decoded(const ParameterCodec& codec, MixtureParameters p,
+                          const std::vector<double>& values) {
+  codec.decode(values, p);
+  return p;
+}
+
+// Each kind of vector gives back what it holds, and leaves alone what it does not: a codec that mixes up two
+// places, or forgets a logarithm, fails here.
+TEST(ParameterCodec, VectorsOfEveryKindComeBack) {
+  using LastGate = ParameterCodec::LastGate;
+  using Order = ParameterCodec::Order;
+  for (const auto& model : models()) {
+    for (const auto last : {LastGate::kPinned, LastGate::kSlopes, LastGate::kWhole}) {
+      const ParameterCodec by_expert(model.spec, 1, last), by_kind(model.spec, 1, last, Order::kByKind);
+      ASSERT_EQ(by_expert.size(), by_kind.size());
+      auto p = model.parameters;
+      p.gate_bias.back() = 0.25, p.gate_slope.back() = -0.75;
+      for (const auto& codec : {by_expert, by_kind}) {
+        auto values = codec.encode(p);
+        EXPECT_EQ(codec.encode(decoded(codec, model.parameters, values)), values) << model.name;
+        for (auto& value : values) value += 0.5;
+        const auto q = decoded(codec, p, values);
+        EXPECT_EQ(q.gate_bias.back(), last == LastGate::kWhole ? 0.75 : 0.25) << model.name;
+        EXPECT_EQ(q.gate_slope.back(), last == LastGate::kPinned ? -0.75 : -0.25) << model.name;
+        EXPECT_EQ(q.intercept.front(), p.intercept.front() + 0.5) << model.name;
+        const double by =
+            model.spec.family == Family("gaussian") ? std::exp(0.5) : 1;  // classes have no scale
+        EXPECT_NEAR(q.scale.front(), p.scale.front() * by, 1e-12) << model.name;
+      }
+      for (size_t i = 1; i < by_kind.size(); ++i) {
+        const auto kind = by_kind.list()[i].kind;
+        EXPECT_TRUE(kind == FreeParameter::Kind::kTemperature || by_kind.list()[i - 1].kind <= kind);
+      }
+    }
+  }
+}
+
 TEST(LocalMle, LikelihoodIsThatOfTheDensityAndScoreIsItsDerivative) {
   for (const auto& model : models()) {
-    const auto data =
-        simulate(model.spec, model.parameters, {InputLaw::Law::kUniform, -1, 1, 1}, 700, gw::Rng(5));
+    const auto data = simulate(model.spec, model.parameters, {InputDistribution::Kind::kUniform, -1, 1, 1},
+                               700, gw::Rng(5));
     // Away from the truth, so that no term of the score is small by chance.
-    auto values = pack(model.spec, model.parameters);
+    const auto codec = local_codec(model.spec, model.parameters, /*pin_last_slope=*/true);
+    auto values = codec.encode(model.parameters);
     for (size_t i = 0; i < values.size(); ++i) values[i] += 0.1 * std::sin(static_cast<double>(i) + 1);
     const auto at = [&](const std::vector<double>& v) {
-      return log_likelihood(model.spec, unpack(model.spec, model.parameters, v), data.view());
+      return log_likelihood(model.spec, decoded(codec, model.parameters, v), data.view());
     };
-    const auto expansion = expand(data.view(), model.spec, unpack(model.spec, model.parameters, values));
+    const auto expansion = expand(data.view(), model.spec, decoded(codec, model.parameters, values));
     EXPECT_NEAR(expansion.log_likelihood, at(values), 1e-8 * std::abs(at(values))) << model.name;
     for (size_t i = 0; i < values.size(); ++i) {
       auto up = values, down = values;
@@ -276,11 +315,12 @@ TEST(LocalMle, InformationIsMinusTheDerivativeOfTheScoreForScoresLinearInTheirPa
   for (const auto& model : models()) {
     if (model.spec.gate.kind == GateKind("dense_to_sparse"))
       continue;  // a term of mean zero is left out there
-    const auto data =
-        simulate(model.spec, model.parameters, {InputLaw::Law::kUniform, -1, 1, 1}, 600, gw::Rng(6));
-    const auto values = pack(model.spec, model.parameters);
+    const auto data = simulate(model.spec, model.parameters, {InputDistribution::Kind::kUniform, -1, 1, 1},
+                               600, gw::Rng(6));
+    const auto codec = local_codec(model.spec, model.parameters, /*pin_last_slope=*/true);
+    const auto values = codec.encode(model.parameters);
     const auto score = [&](const std::vector<double>& v) {
-      return expand(data.view(), model.spec, unpack(model.spec, model.parameters, v)).score;
+      return expand(data.view(), model.spec, decoded(codec, model.parameters, v)).score;
     };
     const auto expansion = expand(data.view(), model.spec, model.parameters);
     for (size_t j = 0; j < values.size(); ++j) {
@@ -298,8 +338,8 @@ TEST(LocalMle, InformationIsMinusTheDerivativeOfTheScoreForScoresLinearInTheirPa
 
 TEST(LocalMle, ClimbsMonotonicallyToAStationaryPointAboveTheTruth) {
   for (const auto& model : models()) {
-    const auto data =
-        simulate(model.spec, model.parameters, {InputLaw::Law::kUniform, -1, 1, 1}, 3000, gw::Rng(7));
+    const auto data = simulate(model.spec, model.parameters, {InputDistribution::Kind::kUniform, -1, 1, 1},
+                               3000, gw::Rng(7));
     const auto fit = maximise_near(data.view(), model.spec, model.parameters);
     EXPECT_GE(fit.log_likelihood, log_likelihood(model.spec, model.parameters, data.view())) << model.name;
     for (size_t i = 1; i < fit.trace.size(); ++i) EXPECT_GT(fit.trace[i], fit.trace[i - 1]) << model.name;

@@ -47,7 +47,7 @@ class FitCommand : public Command {
           request.options.starts * (request.most_experts - request.least_experts + 1) * (1 + request.folds),
           options);
     }
-    request.options.stop = [] { return stop_requested().load(); };
+    request.options.stop = &stop_requested();
     int64_t ended = 0;
     request.options.progress = [&](const likelihood::FitProgress& p) {
       ended += p.ended;

@@ -38,14 +38,14 @@ class Coverage : public Experiment {
                                     {"intercept", {1, -1}},
                                     {"slope", {-2, 3}},
                                     {"scale", {0.3, 0.5}}}};
-    Nested<InputLawOptions> design{Json{{"lo", -2}, {"hi", 2}}};
+    Nested<InputDistributionOptions> design{Json{{"lo", -2}, {"hi", 2}}};
     std::string family = "gaussian";
     std::vector<double> sizes = {30, 60};
     int64_t replications = 3, new_rows = 20, starts = 3;
     double level = 0.95;
     void fields(OptionVisitor& v) override {
       v.table("truth", truth, "gate and parameters of the true model");
-      v.table("design", design, "law of x");
+      v.table("design", design, "distribution of x");
       v.text("family", family, "family that is fitted", {"gaussian", "laplace", "student_t"});
       v.reals("sizes", sizes, "numbers of rows", 5, 1e7);
       v.integer("replications", replications, "samples of each size", 1, 1000000);
@@ -60,7 +60,7 @@ class Coverage : public Experiment {
         rng_(Rng(context.seed).fork("experiments/coverage")),
         truth_(true_model("experiments/coverage truth", *options.truth)),
         fitted_(truth_.spec),
-        design_(input_law("experiments/coverage design", *options.design)) {
+        design_(input_distribution("experiments/coverage design", *options.design)) {
     GW_CHECK(truth_.spec.family == Family("gaussian") && truth_.parameters.inputs == 1,
              "experiments/coverage: expected a gaussian truth with 1 input, got {} with {}",
              name_of(truth_.spec.family), truth_.parameters.inputs);
@@ -172,7 +172,7 @@ class Coverage : public Experiment {
   Rng rng_;
   TrueModel truth_;
   MixtureSpec fitted_;
-  InputLaw design_;
+  InputDistribution design_;
 };
 
 }  // namespace

@@ -31,12 +31,8 @@ class LassoPath : public Experiment {
   static constexpr const char* kSummary = "risk and support of the l1-penalised mixture against the penalty";
   static constexpr const char* kSource = "Nguyen, Nguyen, Chamroukhi, McLachlan 2020, arXiv 2009.10622";
   struct Options : OptionSet {
-    Nested<TruthOptions> truth{Json{{"inputs", 2},
-                                    {"gate_bias", {0, 0}},
-                                    {"gate_slope", {3, 0, 0, 0}},
-                                    {"intercept", {1, -1}},
-                                    {"slope", {0, 3, 0, -3}},
-                                    {"scale", {0.5, 0.5}}}};
+    Nested<TruthOptions> truth = Json::parse(R"({"inputs":2,"gate_bias":[0,0],"gate_slope":[3,0,0,0],
+        "intercept":[1,-1],"slope":[0,3,0,-3],"scale":[0.5,0.5]})");
     int64_t rows = 80, columns = 8, replications = 3, penalties = 5, test_rows = 2000, starts = 1;
     double largest = 2, smallest = 0.2, slope_from = 0;
     bool scaled = true;
@@ -193,7 +189,7 @@ class LassoPath : public Experiment {
   Rng rng_;
   TrueModel active_;
   MixtureParameters truth_;
-  InputLaw law_;
+  InputDistribution law_;
 };
 
 }  // namespace

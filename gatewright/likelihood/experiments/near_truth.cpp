@@ -37,7 +37,7 @@ class NearTruth : public Experiment {
                                     {"slope", {-1, 1}},
                                     {"scale", {0.3, 0.3}}}};
     Nested<FittedOptions> fit;
-    Nested<InputLawOptions> design;
+    Nested<InputDistributionOptions> design;
     Nested<StartNoiseOptions> start;
     std::string loss = "exact";
     std::vector<double> sizes = {200, 800};
@@ -47,7 +47,7 @@ class NearTruth : public Experiment {
     void fields(OptionVisitor& v) override {
       v.table("truth", truth, "family, gate and parameters of the true model");
       v.table("fit", fit, "what differs in the fitted model: experts, gate");
-      v.table("design", design, "law of x");
+      v.table("design", design, "distribution of x");
       v.table("start", start, "how far from the truth the fits start");
       v.text("loss", loss, "powers of the Voronoi loss",
              {"exact", "softmax_gaussian", "activation", "multinomial"});
@@ -69,7 +69,7 @@ class NearTruth : public Experiment {
         rng_(Rng(context.seed).fork("experiments/near_truth")),
         truth_(true_model(part("truth"), *options.truth)),
         fitted_(fitted_model(part("fit"), *options.fit, truth_)),
-        design_(input_law(part("design"), *options.design)),
+        design_(input_distribution(part("design"), *options.design)),
         noise_(options.start->noise),
         loss_(loss_kind(options.loss)),
         nodes_(nodes_of(design_, options.nodes)) {
@@ -153,7 +153,7 @@ class NearTruth : public Experiment {
   Rng rng_;
   TrueModel truth_;
   MixtureSpec fitted_;
-  InputLaw design_;
+  InputDistribution design_;
   StartNoise noise_;
   LossKind loss_;
   InputNodes nodes_;

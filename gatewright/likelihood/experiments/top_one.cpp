@@ -36,13 +36,13 @@ class TopOne : public Experiment {
                                     {"intercept", {15, -5}},
                                     {"slope", {-20, 20}},
                                     {"scale", {0.3, 0.4}}}};
-    Nested<InputLawOptions> design;
+    Nested<InputDistributionOptions> design;
     std::vector<double> sizes = {200, 800};
     int64_t replications = 3;
     double slope_from = 0;
     void fields(OptionVisitor& v) override {
       v.table("truth", truth, "family, gate and parameters of the true model");
-      v.table("design", design, "law of x");
+      v.table("design", design, "distribution of x");
       v.reals("sizes", sizes, "numbers of rows", 10, 1e8);
       v.integer("replications", replications, "samples of each size", 1, 100000);
       v.real("slope_from", slope_from, "slopes are fitted for n from here on", 0, kInfinity);
@@ -53,7 +53,7 @@ class TopOne : public Experiment {
       : options_(options),
         rng_(Rng(context.seed).fork("experiments/top_one")),
         truth_(true_model("experiments/top_one truth", *options.truth)),
-        design_(input_law("experiments/top_one design", *options.design)) {
+        design_(input_distribution("experiments/top_one design", *options.design)) {
     const auto& p = truth_.parameters;
     const auto& spec = truth_.spec;
     GW_CHECK(
@@ -63,7 +63,8 @@ class TopOne : public Experiment {
     const double slope = p.gate_slope[0] - p.gate_slope[1];
     cut_ = -(p.gate_bias[0] - p.gate_bias[1]) / slope;
     left_ = slope > 0 ? 1 : 0;
-    const bool inside = design_.law == InputLaw::Law::kNormal || (cut_ > design_.lo && cut_ < design_.hi);
+    const bool inside =
+        design_.kind == InputDistribution::Kind::kNormal || (cut_ > design_.lo && cut_ < design_.hi);
     GW_CHECK(std::isfinite(cut_) && inside,
              "experiments/top_one: expected a cut inside the inputs' range, got {}", cut_);
     GW_CHECK(!options.sizes.empty(), "experiments/top_one: expected at least one size, got none");
@@ -139,7 +140,7 @@ class TopOne : public Experiment {
   Options options_;
   Rng rng_;
   TrueModel truth_;
-  InputLaw design_;
+  InputDistribution design_;
   double cut_ = 0;
   size_t left_ = 0;
 };

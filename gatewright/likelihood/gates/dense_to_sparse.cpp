@@ -78,9 +78,9 @@ void TemperatureGateStep::accumulate(const Block& block, const MixtureParameters
       }
       row[size_ - 1] = -activate(activation_, u) / p.temperature;
       const double chance = probability[k * Block::kStride + r],
-                   surprise = posterior[k * Block::kStride + r] - weight * chance;
+                   posterior_minus_prior = posterior[k * Block::kStride + r] - weight * chance;
       for (int64_t i = 0; i < size_; ++i)
-        sum[i] += surprise * row[i], mean[static_cast<size_t>(i)] += chance * row[i];
+        sum[i] += posterior_minus_prior * row[i], mean[static_cast<size_t>(i)] += chance * row[i];
       for (int64_t i = 0; i < size_; ++i) {
         for (int64_t j = 0; row[i] != 0 && j <= i; ++j)
           information[packed_at(i, j)] += weight * chance * row[i] * row[j];

@@ -291,7 +291,7 @@ Vector marquardt_diagonal(const LocalExpansion& at) {
 constexpr double kLargestDamping = 1e12;  // steps are then below rounding
 
 /// One ascent: where it is, and how much it trusts the quadratic.
-struct Climb {
+struct Ascent {
   const DataView& data;
   const MixtureSpec& spec;
   const LocalOptions& options;
@@ -301,12 +301,12 @@ struct Climb {
   std::vector<int64_t> held;  // coordinates that are known
   double mu = 1e-3;
 
-  Climb(const DataView& rows, const MixtureSpec& model, const MixtureParameters& start,
-        const LocalOptions& given)
+  Ascent(const DataView& rows, const MixtureSpec& model, const MixtureParameters& start,
+         const LocalOptions& given)
       : data(rows), spec(model), options(given), layout(model, start, given.pin_last_slope) {
     fit.parameters = start;
     floor_scales(fit.parameters, options.min_scale);
-    if (options.hold_constants) held = layout.constants(start);
+    if (options.hold_constants) held = layout.constants;
     here = Expander(data, spec, fit.parameters, layout).run();
     fit.trace.push_back(here.log_likelihood);
   }
@@ -323,9 +323,10 @@ struct Climb {
       fit.converged = true;
       return;
     }
-    auto moved = pack(spec, fit.parameters, options.pin_last_slope);
+    auto moved = layout.codec.encode(fit.parameters);
     for (size_t i = 0; i < moved.size(); ++i) moved[i] += step(static_cast<Index>(i));
-    auto candidate = unpack(spec, fit.parameters, moved, options.pin_last_slope);
+    auto candidate = fit.parameters;
+    layout.codec.decode(moved, candidate);
     floor_scales(candidate, options.min_scale);
     auto there = Expander(data, spec, candidate, layout).run();
     const double gain = there.log_likelihood - here.log_likelihood;
@@ -342,26 +343,6 @@ struct Climb {
 
 }  // namespace
 
-std::vector<double> pack(const MixtureSpec& spec, const MixtureParameters& p, bool pin_last_slope) {
-  const Layout layout(spec, p, pin_last_slope);
-  std::vector<double> values(static_cast<size_t>(layout.total));
-  auto copy = p;
-  visit(layout, copy, spec, [&](double& parameter, Index i, bool log_scale) {
-    values[static_cast<size_t>(i)] = log_scale ? std::log(parameter) : parameter;
-  });
-  return values;
-}
-
-MixtureParameters unpack(const MixtureSpec& spec, const MixtureParameters& like,
-                         const std::vector<double>& values, bool pin_last_slope) {
-  MixtureParameters p = like;
-  const Layout layout(spec, p, pin_last_slope);
-  visit(layout, p, spec, [&](double& parameter, Index i, bool log_scale) {
-    parameter = log_scale ? std::exp(values[static_cast<size_t>(i)]) : values[static_cast<size_t>(i)];
-  });
-  return p;
-}
-
 LocalExpansion expand(const DataView& data, const MixtureSpec& spec, const MixtureParameters& parameters,
                       bool pin_last_slope) {
   check_inputs(data, spec, parameters);
@@ -372,11 +353,12 @@ LocalExpansion expand(const DataView& data, const MixtureSpec& spec, const Mixtu
 LocalFit maximise_near(const DataView& data, const MixtureSpec& spec, const MixtureParameters& start,
                        const LocalOptions& options) {
   check_inputs(data, spec, start);
-  Climb climb(data, spec, start, options);
-  while (climb.fit.iterations < options.max_iterations && climb.mu < kLargestDamping && !climb.fit.converged)
-    climb.iterate();
-  climb.fit.log_likelihood = climb.here.log_likelihood;
-  return climb.fit;
+  Ascent ascent(data, spec, start, options);
+  while (ascent.fit.iterations < options.max_iterations && ascent.mu < kLargestDamping &&
+         !ascent.fit.converged)
+    ascent.iterate();
+  ascent.fit.log_likelihood = ascent.here.log_likelihood;
+  return ascent.fit;
 }
 
 }  // namespace gw::likelihood

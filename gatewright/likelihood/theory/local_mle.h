@@ -42,7 +42,8 @@ struct LocalFit {
 LocalFit maximise_near(const DataView& data, const MixtureSpec& spec, const MixtureParameters& start,
                        const LocalOptions& options = {});
 
-/// Log-likelihood, score and information at given parameters, in the order of `pack`.
+/// Log-likelihood, score and information at given parameters, in the order of local_codec
+/// (gatewright/likelihood/theory/local_layout.h).
 struct LocalExpansion {
   double log_likelihood = 0;
   std::vector<double> score;
@@ -50,12 +51,5 @@ struct LocalExpansion {
 };
 LocalExpansion expand(const DataView& data, const MixtureSpec& spec, const MixtureParameters& parameters,
                       bool pin_last_slope = true);
-
-/// Parameters as one vector and back: gates (bias, slopes; the last one's bias, and its slope if pinned, left
-/// out), log temperature, then each expert's intercept and slopes per output and log scale.
-std::vector<double> pack(const MixtureSpec& spec, const MixtureParameters& parameters,
-                         bool pin_last_slope = true);
-MixtureParameters unpack(const MixtureSpec& spec, const MixtureParameters& like,
-                         const std::vector<double>& values, bool pin_last_slope = true);
 
 }  // namespace gw::likelihood

@@ -83,17 +83,17 @@ MixtureSpec fitted_model(const std::string& where, const FittedOptions& options,
   return spec;
 }
 
-void InputLawOptions::fields(OptionVisitor& v) {
-  v.text("law", law, "law of the inputs", {"uniform", "normal"});
+void InputDistributionOptions::fields(OptionVisitor& v) {
+  v.text("law", law, "distribution of the inputs", {"uniform", "normal"});
   v.real("lo", lo, "uniform: lower end", -kLargest, kLargest);
   v.real("hi", hi, "uniform: upper end", -kLargest, kLargest);
   v.integer("columns", columns, "independent columns", 1, 100000);
 }
 
-InputLaw input_law(const std::string& where, const InputLawOptions& options) {
+InputDistribution input_distribution(const std::string& where, const InputDistributionOptions& options) {
   GW_CHECK(options.lo < options.hi, "{}: expected lo < hi, got {} and {}", where, options.lo, options.hi);
-  return {options.law == "normal" ? InputLaw::Law::kNormal : InputLaw::Law::kUniform, options.lo, options.hi,
-          options.columns};
+  return {options.law == "normal" ? InputDistribution::Kind::kNormal : InputDistribution::Kind::kUniform,
+          options.lo, options.hi, options.columns};
 }
 
 void StartNoiseOptions::fields(OptionVisitor& v) {

@@ -41,14 +41,14 @@ struct FittedOptions : OptionSet {
 MixtureSpec fitted_model(const std::string& where, const FittedOptions& options, const TrueModel& truth);
 
 /// How the inputs are drawn.
-struct InputLawOptions : OptionSet {
+struct InputDistributionOptions : OptionSet {
   std::string law = "uniform";
   double lo = 0, hi = 1;
   int64_t columns = 1;
   void fields(OptionVisitor& v) override;
 };
 /// Errors: ValueError unless lo < hi.
-InputLaw input_law(const std::string& where, const InputLawOptions& options);
+InputDistribution input_distribution(const std::string& where, const InputDistributionOptions& options);
 
 /// How far from the truth fits start.
 struct StartNoiseOptions : OptionSet {

@@ -11,9 +11,10 @@
 namespace gw::likelihood {
 namespace {
 
-double draw_input(const InputLaw& design, const Rng& rng, uint64_t i) {
-  return design.law == InputLaw::Law::kNormal ? normal_draw(rng, i)
-                                              : design.lo + (design.hi - design.lo) * rng.uniform(i);
+double draw_input(const InputDistribution& design, const Rng& rng, uint64_t i) {
+  return design.kind == InputDistribution::Kind::kNormal
+             ? normal_draw(rng, i)
+             : design.lo + (design.hi - design.lo) * rng.uniform(i);
 }
 
 size_t draw_from_logs(const std::vector<double>& logs, double u) {
@@ -91,8 +92,8 @@ DataView SimulatedData::view() const {
   return {static_cast<int64_t>(y.size()), d, x.data(), y.data(), nullptr};
 }
 
-SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, const InputLaw& design,
-                       int64_t n, const Rng& rng) {
+SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth,
+                       const InputDistribution& design, int64_t n, const Rng& rng) {
   const Rng inputs = rng.fork("inputs"), experts = rng.fork("experts"), responses = rng.fork("responses");
   SimulatedData data;
   data.d = design.d;
@@ -114,10 +115,10 @@ SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, 
   return data;
 }
 
-InputNodes nodes_of(const InputLaw& design, int64_t count) {
+InputNodes nodes_of(const InputDistribution& design, int64_t count) {
   GW_CHECK(design.d == 1, "theory/simulate: expected a design of 1 column for quadrature, got {}", design.d);
-  return design.law == InputLaw::Law::kNormal ? normal_nodes(count)
-                                              : uniform_nodes(design.lo, design.hi, count);
+  return design.kind == InputDistribution::Kind::kNormal ? normal_nodes(count)
+                                                         : uniform_nodes(design.lo, design.hi, count);
 }
 
 MixtureParameters start_near(const MixtureParameters& truth, int64_t experts, int64_t n,

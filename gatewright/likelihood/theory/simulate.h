@@ -8,10 +8,10 @@
 
 namespace gw::likelihood {
 
-/// The law of the inputs.
-struct InputLaw {
-  enum class Law { kUniform, kNormal };
-  Law law = Law::kUniform;
+/// How inputs are drawn.
+struct InputDistribution {
+  enum class Kind { kUniform, kNormal };
+  Kind kind = Kind::kUniform;
   double lo = 0, hi = 1;  ///< uniform
   int64_t d = 1;
 };
@@ -27,11 +27,11 @@ struct SimulatedData {
 /// n rows: x from the design, an expert from the gate at x, y from the expert. Row i depends on the stream
 /// and i alone, so a longer sample begins with the shorter one.
 /// Every family draws by the inverse of its distribution function.
-SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth, const InputLaw& design,
-                       int64_t n, const Rng& rng);
+SimulatedData simulate(const MixtureSpec& spec, const MixtureParameters& truth,
+                       const InputDistribution& design, int64_t n, const Rng& rng);
 
 /// Quadrature nodes of a one-dimensional design. Errors: ValueError for d > 1.
-InputNodes nodes_of(const InputLaw& design, int64_t count);
+InputNodes nodes_of(const InputDistribution& design, int64_t count);
 
 /// How the starts of the papers' simulations are made: every fitted expert copies a true one, each of which
 /// is used, then all is moved.

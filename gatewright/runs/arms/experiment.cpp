@@ -113,7 +113,7 @@ class ExperimentArm : public Arm {
     likelihood::ExperimentRun how;
     how.threads = at::get_num_threads();
     std::optional<Progress> progress;
-    if (run.stop != nullptr) how.stop = [&] { return run.stop->load(); };
+    how.stop = run.stop;
     how.progress = [&](int64_t done, int64_t total) {
       if (run.progress == nullptr) return;
       if (!progress) {

@@ -126,7 +126,7 @@ class LabelGroupsArm : public Arm {
              "arms/label_groups: expected held-out images of the training, got none; set validation there");
     std::optional<Progress> progress;
     const auto tick = [&](int64_t done, int64_t total) {
-      if (run.stop != nullptr && run.stop->load()) throw Interrupted("interrupted while looking for groups");
+      if (run.stop.requested()) throw Interrupted("interrupted while looking for groups");
       if (run.progress == nullptr) return;
       if (!progress) {
         auto how = progress_for(run.progress, run.now_s);

@@ -17,7 +17,7 @@ namespace {
 using likelihood::ThreadPool;
 
 /// More threads than this machine may have: the pool must not need them to run at once.
-class CrewOfFour : public ::testing::Test {
+class PoolOfFour : public ::testing::Test {
  protected:
   void SetUp() override { before_ = omp_get_max_threads(), omp_set_num_threads(4); }
   void TearDown() override { omp_set_num_threads(before_); }
@@ -26,7 +26,7 @@ class CrewOfFour : public ::testing::Test {
   int before_ = 1;
 };
 
-TEST_F(CrewOfFour, DoesEveryTaskOfEveryTurnOnce) {
+TEST_F(PoolOfFour, DoesEveryTaskOfEveryTurnOnce) {
   constexpr int64_t kTurns = 3000, kTasks = 7;
   std::vector<int64_t> done(
       kTasks, 0);  // no atomics: a task that two threads draw, or that outlives its turn, loses counts
@@ -42,7 +42,7 @@ TEST_F(CrewOfFour, DoesEveryTaskOfEveryTurnOnce) {
   EXPECT_EQ(ThreadPool::current(), nullptr);
 }
 
-TEST_F(CrewOfFour, WakesThoseWhoFellAsleep) {
+TEST_F(PoolOfFour, WakesThoseWhoFellAsleep) {
   const auto caller = std::this_thread::get_id();
   std::atomic<bool> others{false};
   ThreadPool::keep([&] {
@@ -57,7 +57,7 @@ TEST_F(CrewOfFour, WakesThoseWhoFellAsleep) {
   EXPECT_TRUE(others);
 }
 
-TEST_F(CrewOfFour, LoopsInsideTasksRunThere) {
+TEST_F(PoolOfFour, LoopsInsideTasksRunThere) {
   std::vector<int64_t> sums(8, 0);
   ThreadPool::keep([&] {
     likelihood::parallel_for(8, [&](int64_t i) {
@@ -69,7 +69,7 @@ TEST_F(CrewOfFour, LoopsInsideTasksRunThere) {
   for (int64_t i = 0; i < 8; ++i) EXPECT_EQ(sums[static_cast<size_t>(i)], 10 * i);
 }
 
-TEST_F(CrewOfFour, CarriesExceptionsOut) {
+TEST_F(PoolOfFour, CarriesExceptionsOut) {
   const auto message = [](const std::function<void()>& call) -> std::string {
     try {
       call();
@@ -78,7 +78,8 @@ TEST_F(CrewOfFour, CarriesExceptionsOut) {
     }
     return "none";
   };
-  EXPECT_EQ(message([] { ThreadPool::keep([] { throw std::runtime_error("of the leader"); }); }), "of the leader");
+  EXPECT_EQ(message([] { ThreadPool::keep([] { throw std::runtime_error("of the leader"); }); }),
+            "of the leader");
   int64_t ended = 0;
   EXPECT_EQ(message([&] {
               ThreadPool::keep([&] {
