@@ -34,9 +34,9 @@ at::Tensor gradient_of(bool weight_wanted, const at::Tensor& g, const at::Tensor
   return weight_wanted ? std::get<1>(all) : std::get<0>(all);
 }
 
-/// oneDNN plans for what OpenMP's number of threads says, inside a parallel region too, where there is only
-/// one: it would wait for the others for ever. at::get_num_threads() comes first: libtorch sets the number of
-/// a thread once, at that thread's first question.
+/// oneDNN plans for as many threads as OpenMP announces, also inside a parallel region, where there is only
+/// one: it would deadlock, waiting for threads that do not exist. at::get_num_threads() comes first: libtorch
+/// sets the number of a thread once, at that thread's first question.
 class Alone {
  public:
   Alone() : before_(at::get_num_threads()) { omp_set_num_threads(1); }

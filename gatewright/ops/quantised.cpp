@@ -24,8 +24,8 @@ Panels panels_of(const QuantisedWeight& w) {
   const auto size = kernels::quantised_size(e, lanes, k, w.bits, w.group);
   Panels out{pooled_empty({size.bytes}, at::kByte), pooled_empty({size.scales}, at::kFloat)};
   TorchPool pool;
-  kernels::pack_quantised(w.codes.data_ptr<int8_t>(), w.scales.data_ptr<float>(), e, lanes, k, w.bits, w.group,
-                      out.codes.data_ptr<uint8_t>(), out.scales.data_ptr<float>(), pool);
+  kernels::pack_quantised(w.codes.data_ptr<int8_t>(), w.scales.data_ptr<float>(), e, lanes, k, w.bits,
+                          w.group, out.codes.data_ptr<uint8_t>(), out.scales.data_ptr<float>(), pool);
   return out;
 }
 
@@ -69,8 +69,8 @@ at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vect
   const auto side = [&](const at::Tensor& codes, const at::Tensor& scales, const at::Tensor& b,
                         int64_t group) {
     return kernels::QuantisedWeight{codes.data_ptr<uint8_t>(), scales.data_ptr<float>(),
-                               b.defined() ? static_cast<const float*>(b.data_ptr()) : nullptr, w.bits,
-                               group};
+                                    b.defined() ? static_cast<const float*>(b.data_ptr()) : nullptr, w.bits,
+                                    group};
   };
   const auto activation = ffn_activation(options.activation);
   const auto parameters =
@@ -89,8 +89,8 @@ at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vect
   const auto y = at::empty({p.tokens, p.out}, x.options().dtype(at::kFloat));
   TorchPool pool;
   Workspace memory;
-  kernels::quantised_forward<T>(kernels::qgemm_family()(), Types<T>::level(), p, static_cast<float*>(y.data_ptr()),
-                           pool, memory);
+  kernels::quantised_forward<T>(kernels::qgemm_family()(), Types<T>::level(), p,
+                                static_cast<float*>(y.data_ptr()), pool, memory);
   return y.to(Types<T>::value);
 }
 

@@ -25,8 +25,8 @@ class TorchPool : public kernels::ThreadPool {
 
 /// Memory of one call. Blocks go back to a pool of the process when it ends: fresh pages cost 0.1 to 0.5 ns
 /// per byte here, as much as the arithmetic of small layers. The pool keeps at most a quarter of the
-/// machine's memory, or 1 GiB if that is more, and large blocks of it are lent to the system, which may take
-/// their pages when it needs them; what exceeds it is returned at once.
+/// machine's memory, or 1 GiB if that is more, and large free blocks are marked MADV_FREE: the system may
+/// take their pages when it needs them. What exceeds the limit is returned at once.
 class Workspace : public kernels::Arena {
  public:
   ~Workspace() override;

@@ -83,7 +83,8 @@ std::string choice_sentence(const likelihood::FitOutcome& outcome, const std::st
   std::string name = criterion;
   std::transform(name.begin(), name.end(), name.begin(),
                  [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  if (next == nullptr) return fmt::format("{}: in every other size an expert died.", experts);
+  if (next == nullptr)
+    return fmt::format("{}: every other size is excluded: it has an empty expert.", experts);
   if (held_out)
     return fmt::format("{} by cross-validation (held-out log density {:.4f} against {:.4f} for {}).", experts,
                        -value(chosen), -value(*next), next->experts);

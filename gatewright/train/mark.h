@@ -27,8 +27,8 @@ struct Mark : OptionSet {
   double confidence = 0.95;
   double scale = 1;  ///< the measured value is multiplied by this: 100 for points
   std::string unit;
-  bool of_paper = false;  ///< a claim as the paper makes it: shown or not shown, told in every check, outside
-                          ///< the exit code
+  bool of_paper = false;  ///< a claim as the paper makes it: shown or not shown, reported in every check,
+                          ///< outside the exit code
   std::vector<std::string> sizes;  ///< where the mark applies; empty: everywhere
   void fields(OptionVisitor& v) override;
   Kind kind() const;
@@ -43,7 +43,7 @@ struct Mark : OptionSet {
 Mark read_mark(const std::string& recipe, const Json& table, const std::vector<std::string>& arms,
                const std::vector<std::string>& sizes);
 
-/// Names of what a run leaves, known before it runs: a mark that names anything else is a slip of the pen.
+/// Names of what a run leaves, known before it runs: a mark that names anything else is a typo.
 /// A run need not leave all of them (a dense network has no load).
 struct LeftNames {
   std::vector<std::string> metrics, curves, tables;

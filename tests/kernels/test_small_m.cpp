@@ -95,8 +95,10 @@ int compare_levels(gw::KernelFamily<FfnLevel<T>>& family) {
     SCOPED_TRACE(level.name);
     const auto& gemm = *level.table->gemm;
     for (int64_t m = 1; m <= gemm.small_m.rows; ++m) {
-      for (const int64_t lanes : {gemm.small_m.lane_multiple, gemm.cols + gemm.small_m.lane_multiple, 3 * gemm.cols}) {
-        for (const int64_t k : {gemm.small_m.k_multiple, 3 * gemm.small_m.k_multiple, 35 * gemm.small_m.k_multiple}) {
+      for (const int64_t lanes :
+           {gemm.small_m.lane_multiple, gemm.cols + gemm.small_m.lane_multiple, 3 * gemm.cols}) {
+        for (const int64_t k :
+             {gemm.small_m.k_multiple, 3 * gemm.small_m.k_multiple, 35 * gemm.small_m.k_multiple}) {
           for (const bool contiguous : {false, true}) {
             for (const bool fresh : {false, true})
               expect_bits_of_tiles<T>(gemm, {m, lanes, k, contiguous, fresh}), ++compared;

@@ -52,8 +52,9 @@ class FfnOnDevice {
     const Sums y(device_, n(s.tokens * s.out)), dx(device_, n(s.tokens * s.in)), dw(device_, n(c_.rows())),
         dbg(device_, c_.gate_bias.size()), dbu(device_, c_.up_bias.size()), dbd(device_, c_.down_bias.size());
     const Values saved_gate(device_, n(s.glu ? c_.rows() * s.hidden : 0)),
-        saved_up(device_, n(c_.rows() * s.hidden)), dgate(device_, n(s.glu ? s.experts * s.hidden * s.in : 0)),
-        dup(device_, c_.up.size()), ddown(device_, c_.down.size());
+        saved_up(device_, n(c_.rows() * s.hidden)),
+        dgate(device_, n(s.glu ? s.experts * s.hidden * s.in : 0)), dup(device_, c_.up.size()),
+        ddown(device_, c_.down.size());
     const SavedActivations<T> kept{saved_gate.data(), saved_up.data()};
     kernels::cuda::ffn_forward<T>(device_, p, rows, y.data(), way.recompute ? SavedActivations<T>{} : kept);
     if (way.recompute) kernels::cuda::ffn_recompute<T>(device_, p, rows, kept);

@@ -155,7 +155,7 @@ TEST(Thor, DrawsForEachLayerByItself) {
     for (const int64_t place : {0, 1}) {
       gw::ForwardOptions options;
       options.rng = gw::Rng(seed).fork("objectives/thor");
-      options.drawn_place = place;
+      options.random_expert = place;
       const auto out = network->forward(batch.at("image"), options);
       answers.push_back(out.logits);
       std::vector<int64_t> pathway;

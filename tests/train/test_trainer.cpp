@@ -345,12 +345,12 @@ TEST(Trainer, RefusesSlipsInNestedTablesBeforeTraining) {
   bad = good, bad.network = Json{{"backbone", "smal_cnn"}};
   EXPECT_NE(refusal(bad).find("did you mean \"small_cnn\"?"), std::string::npos) << refusal(bad);
   bad = good,
-  bad.network =
-      R"({"experts":2,"ratio":0.5,"gate":{"part":"cnn","arch":"small"},"policy":{"part":"softmax_top_k","k":3}})";
+  bad.network = Json::parse(
+      R"({"experts":2,"ratio":0.5,"gate":{"part":"cnn","arch":"small"},"policy":{"part":"softmax_top_k","k":3}})");
   EXPECT_NE(refusal(bad).find("expected k <= experts (2), got 3"), std::string::npos) << refusal(bad);
   bad = good,
-  bad.network =
-      R"({"experts":4,"ratio":0.5,"gate":{"part":"cnn","arch":"small"},"policy":{"part":"softmax_top_k","k":2}})";
+  bad.network = Json::parse(
+      R"({"experts":4,"ratio":0.5,"gate":{"part":"cnn","arch":"small"},"policy":{"part":"softmax_top_k","k":2}})");
   EXPECT_NE(refusal(bad).find("expected one expert per image"), std::string::npos) << refusal(bad);
   bad = good, bad.optimizer = "sgdd";
   EXPECT_NE(refusal(bad).find("did you mean \"sgd\"?"), std::string::npos) << refusal(bad);

@@ -34,8 +34,8 @@ struct PrefetchHints {
 };
 
 /// Where a tile's sums are: row i at `at` + i·stride. `fresh`: they start at zero, and what is there is not
-/// read; else they go on from it. `non_temporal`: a level may write them past the caches (`at` and stride are then
-/// multiples of 64 bytes); FfnRowsTable::store_fence() makes them visible.
+/// read; else they go on from it. `non_temporal`: a level may write them past the caches (`at` and stride are
+/// then multiples of 64 bytes); FfnRowsTable::store_fence() makes them visible.
 template <class S>
 struct Sums {
   S* at = nullptr;
@@ -49,7 +49,7 @@ struct Sums {
 /// null.
 template <class T>
 struct SmallM {
-  int64_t rows = 0;             ///< most rows; 0: the level has no such products
+  int64_t rows = 0;                           ///< most rows; 0: the level has no such products
   int64_t lane_multiple = 1, k_multiple = 1;  ///< what lanes and k must be multiples of
   /// c[m × lanes] = (c or 0) + a·bᵀ with a panel of A and b [lanes][k], rows `stride` values apart. Cost: one
   /// reading of b.

@@ -84,8 +84,9 @@ template <int64_t M>
 void tile_rows(const uint32_t* a, const uint32_t* b, int64_t units, Sums<float> c, PrefetchHints hints) {
   // A flag inside the loop costs 6 % of what memory gives.
   if (hints.columns) {
-    const int64_t split = units > kPrefetchDistance ? (units - kPrefetchDistance) / 2 * 2
-                                         : 0;  // from here on what lies kPrefetchDistance ahead is not of this panel
+    const int64_t split = units > kPrefetchDistance
+                              ? (units - kPrefetchDistance) / 2 * 2
+                              : 0;  // from here on what lies kPrefetchDistance ahead is not of this panel
     const uint32_t* const end = b + units * kCols;
     const uint32_t* const next = hints.next != nullptr ? static_cast<const uint32_t*>(hints.next) : end;
     with_sums<M>(

@@ -126,9 +126,9 @@ class Backward {
     for (int64_t r = 0; r < count; ++r) {
       const int64_t row = panels_.begin(panel) + r, at = row * p_.hidden + column;
       const int64_t part = row * hidden_panels_ + column_panel;
-      dots_[part] = rows_.activate_backward(unit, p_.bounds, glu_ ? saved_.gate + at : nullptr, saved_.up + at,
-                                            tile + r * gemm_.cols, p_.weight[row], n, weighted_ + at,
-                                            glu_ ? d_gate_ + at : nullptr, d_up_ + at,
+      dots_[part] = rows_.activate_backward(unit, p_.bounds, glu_ ? saved_.gate + at : nullptr,
+                                            saved_.up + at, tile + r * gemm_.cols, p_.weight[row], n,
+                                            weighted_ + at, glu_ ? d_gate_ + at : nullptr, d_up_ + at,
                                             to_.unit == nullptr ? nullptr : unit_dots_ + part * unit.count);
       ups[r] = d_up_ + at;
       if (glu_) gates[r] = d_gate_ + at;
@@ -375,15 +375,17 @@ class Backward {
 }  // namespace
 
 template <class T>
-void ffn_backward(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<const T> saved, const T* dy,
-                  const FfnGradients<T>& to, ThreadPool& pool, Arena& arena) {
+void ffn_backward(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<const T> saved,
+                  const T* dy, const FfnGradients<T>& to, ThreadPool& pool, Arena& arena) {
   Backward<T>(level, p, saved, dy, to, pool, arena).run();
 }
 
-template void ffn_backward<double>(const FfnLevel<double>&, const FfnProblem<double>&, SavedActivations<const double>,
-                                   const double*, const FfnGradients<double>&, ThreadPool&, Arena&);
-template void ffn_backward<float>(const FfnLevel<float>&, const FfnProblem<float>&, SavedActivations<const float>,
-                                  const float*, const FfnGradients<float>&, ThreadPool&, Arena&);
+template void ffn_backward<double>(const FfnLevel<double>&, const FfnProblem<double>&,
+                                   SavedActivations<const double>, const double*, const FfnGradients<double>&,
+                                   ThreadPool&, Arena&);
+template void ffn_backward<float>(const FfnLevel<float>&, const FfnProblem<float>&,
+                                  SavedActivations<const float>, const float*, const FfnGradients<float>&,
+                                  ThreadPool&, Arena&);
 template void ffn_backward<Bf16>(const FfnLevel<Bf16>&, const FfnProblem<Bf16>&, SavedActivations<const Bf16>,
                                  const Bf16*, const FfnGradients<Bf16>&, ThreadPool&, Arena&);
 

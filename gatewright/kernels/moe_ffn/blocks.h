@@ -43,11 +43,11 @@ int64_t k_tile_units(const GemmTable<T>& gemm, const Stripe<T>& b, int64_t panel
   return block_units(gemm, b.m.k, packed && panels > 2 && gemm.pair != nullptr ? kPairDepth : kBlockDepth);
 }
 
-/// What stripe b's block of up to `tile` units from unit u on will read.
+/// What stripe b's block of up to `tile_units` units from unit u on will read.
 template <class T>
-void add_block(Lines& lines, const GemmTable<T>& gemm, const Stripe<T>& b, int64_t u, int64_t tile,
+void add_block(Lines& lines, const GemmTable<T>& gemm, const Stripe<T>& b, int64_t u, int64_t tile_units,
                int64_t part, int64_t parts) {
-  const int64_t units = ceil_div(b.m.k, gemm.group), n = std::min(tile, units - u),
+  const int64_t units = ceil_div(b.m.k, gemm.group), n = std::min(tile_units, units - u),
                 unit = gemm.cols * gemm.group;
   const int64_t k0 = u * gemm.group, k = std::min(n * gemm.group, b.m.k - k0),
                 size = static_cast<int64_t>(sizeof(T));
@@ -112,9 +112,10 @@ void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b
                     const Tiles<T> (&tiles)[N], T* scratch, const Stripe<T>* then) {
   const int64_t units = ceil_div(b[0].m.k, gemm.group), unit_a = gemm.rows * gemm.group, panels = b[0].panels,
                 tile = gemm.rows * gemm.cols;
-  const int64_t tile = k_tile_units(gemm, b[0], a.count);
-  for (int64_t u = 0; u < units; u += tile) {
-    const int64_t n = std::min(tile, units - u), row_bytes = n * unit_a * static_cast<int64_t>(sizeof(T));
+  const int64_t tile_units = k_tile_units(gemm, b[0], a.count);
+  for (int64_t u = 0; u < units; u += tile_units) {
+    const int64_t n = std::min(tile_units, units - u),
+                  row_bytes = n * unit_a * static_cast<int64_t>(sizeof(T));
     const bool last = u + n == units;
     PackedBlock<T> block[N];
     for (size_t s = 0; s < N; ++s)
@@ -134,9 +135,9 @@ void multiply_block(const GemmTable<T>& gemm, const Rows& a, const Stripe<T> (&b
             lines.add(rows_after, row_bytes, part, parts,
                       [&](int64_t j) { return rows + (taken + j) * a.panels.stride; });
           for (int64_t j = i; j < after && !last; ++j)
-            add_block(lines, gemm, b[s], u + n, tile, j * panels + p, a.count * panels);
+            add_block(lines, gemm, b[s], u + n, tile_units, j * panels + p, a.count * panels);
           for (int64_t j = i; j < after && last && then != nullptr && !from_memory; ++j)
-            add_block(lines, gemm, *then, 0, tile, j * parts + part, a.count * parts);
+            add_block(lines, gemm, *then, 0, tile_units, j * parts + part, a.count * parts);
           const Tiles<T> sums{tiles[s].at + (i * panels + p) * tile, gemm.cols, tiles[s].fresh && u == 0};
           multiply_panel(gemm, a, i, taken, rows, block[s].data + p * block[s].step, n, sums, panels * tile,
                          lines.hints());

@@ -23,7 +23,7 @@ void ffn_recompute(Device& device, const FfnProblem<T>& p, int64_t rows, SavedAc
 /// Memory: rows·(3·sizeof(T)·hidden + 4·in + 4·⌈hidden / 64⌉ + 8) + 16·tokens + 8·experts + 16 bytes (2
 ///         instead of 3 without GLU).
 template <class T, class Device>
-void ffn_backward(Device& device, const FfnProblem<T>& p, int64_t rows, SavedActivations<const T> saved, const T* dy,
-                  const FfnGradients<T>& to);
+void ffn_backward(Device& device, const FfnProblem<T>& p, int64_t rows, SavedActivations<const T> saved,
+                  const T* dy, const FfnGradients<T>& to);
 
 }  // namespace gw::kernels::cuda

@@ -84,8 +84,8 @@ void parameter_gradients(Call<Device>& call, const FfnProblem<T>& p, const Inner
 }
 
 template <class T, class Device>
-void ffn_backward(Device& device, const FfnProblem<T>& p, int64_t rows, SavedActivations<const T> saved, const T* dy,
-                  const FfnGradients<T>& to) {
+void ffn_backward(Device& device, const FfnProblem<T>& p, int64_t rows, SavedActivations<const T> saved,
+                  const T* dy, const FfnGradients<T>& to) {
   Call<Device> call(device, "moe_ffn/cuda backward");
   only_fast(p);
   const bool glu = p.gate.given();

@@ -8,7 +8,8 @@ class Forward {
  public:
   using Sum = typename SumOf<T>::type;
 
-  Forward(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<T> saved, ThreadPool& pool, Arena& arena)
+  Forward(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<T> saved, ThreadPool& pool,
+          Arena& arena)
       : gemm_(*level.gemm),
         rows_(*level.rows),
         units_(level.units),
@@ -177,8 +178,8 @@ void ffn_forward(const FfnLevel<T>& level, const FfnProblem<T>& p, typename SumO
 }
 
 template <class T>
-void ffn_recompute(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<T> saved, ThreadPool& pool,
-                   Arena& arena) {
+void ffn_recompute(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<T> saved,
+                   ThreadPool& pool, Arena& arena) {
   Forward<T>(level, p, saved, pool, arena).inner(false);
 }
 
@@ -198,9 +199,10 @@ void pack_weights(const GemmTable<T>& gemm, const T* data, int64_t experts, int6
 }
 
 #define GW_INSTANTIATE(T)                                                                                    \
-  template void ffn_forward<T>(const FfnLevel<T>&, const FfnProblem<T>&, SumOf<T>::type*, SavedActivations<T>, ThreadPool&, \
-                               Arena&);                                                                     \
-  template void ffn_recompute<T>(const FfnLevel<T>&, const FfnProblem<T>&, SavedActivations<T>, ThreadPool&, Arena&);      \
+  template void ffn_forward<T>(const FfnLevel<T>&, const FfnProblem<T>&, SumOf<T>::type*,                    \
+                               SavedActivations<T>, ThreadPool&, Arena&);                                    \
+  template void ffn_recompute<T>(const FfnLevel<T>&, const FfnProblem<T>&, SavedActivations<T>, ThreadPool&, \
+                                 Arena&);                                                                    \
   template int64_t packed_size<T>(const GemmTable<T>&, int64_t, int64_t, int64_t);                           \
   template void pack_weights<T>(const GemmTable<T>&, const T*, int64_t, int64_t, int64_t, T*, ThreadPool&);
 GW_INSTANTIATE(double)

@@ -100,13 +100,13 @@ void ffn_forward(const FfnLevel<T>& level, const FfnProblem<T>& p, typename SumO
 /// Memory: sizeof(T)·N·(out + 5·hidden) bytes (3·hidden without GLU), a sum per row and panel of columns, and
 ///         workers·≤ 3 MB of tiles.
 template <class T>
-void ffn_backward(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<const T> saved, const T* dy,
-                  const FfnGradients<T>& to, ThreadPool& pool, Arena& arena);
+void ffn_backward(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<const T> saved,
+                  const T* dy, const FfnGradients<T>& to, ThreadPool& pool, Arena& arena);
 
 /// Only the first phase of the forward pass, for a backward pass that recomputes.
 template <class T>
-void ffn_recompute(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<T> saved, ThreadPool& pool,
-                   Arena& arena);
+void ffn_recompute(const FfnLevel<T>& level, const FfnProblem<T>& p, SavedActivations<T> saved,
+                   ThreadPool& pool, Arena& arena);
 
 /// Values of T that the panels of a stacked weight [experts, lanes, k] take.
 template <class T>

@@ -34,8 +34,8 @@ struct QuantisedProblem {
 /// Cost:   reads bits / 8 bytes per weight of an expert with rows, once per 128 rows; four barriers.
 /// Memory: N·(2·in + 2·hidden + sizeof(T)·hidden) + 2·tokens·in bytes, and a megabyte a worker.
 template <class T>
-void quantised_forward(const QgemmTable& table, const FfnLevel<T>& level, const QuantisedProblem<T>& p, float* y,
-                  ThreadPool& pool, Arena& arena);
+void quantised_forward(const QgemmTable& table, const FfnLevel<T>& level, const QuantisedProblem<T>& p,
+                       float* y, ThreadPool& pool, Arena& arena);
 
 /// Bytes of codes and number of scales of [experts, lanes, k].
 struct QuantisedSize {
@@ -45,6 +45,6 @@ QuantisedSize quantised_size(int64_t experts, int64_t lanes, int64_t k, int64_t 
 /// Orders codes [experts, lanes, k] (int8, of 4 bits from -8 to 7) and scales [experts, lanes, groups] in
 /// panels. The same for every level.
 void pack_quantised(const int8_t* codes, const float* scales, int64_t experts, int64_t lanes, int64_t k,
-                int64_t bits, int64_t group, uint8_t* to_codes, float* to_scales, ThreadPool& pool);
+                    int64_t bits, int64_t group, uint8_t* to_codes, float* to_scales, ThreadPool& pool);
 
 }  // namespace gw::kernels

@@ -11,9 +11,9 @@ constexpr int64_t kRowChunk = 128;  // rows whose sums are kept while a panel of
 constexpr int64_t kMostWide = 8;    // panels of codes a task takes
 constexpr int64_t kChunk =
     8;  // steps that several panels of rows share: 16 kB of codes stay in the first-level cache
-constexpr int64_t kPrefetchBytes = 256;          // bytes asked for in a step: a line in each of its quarters
-constexpr int64_t kPanelsPerTask = 8;  // of rows: a token's are not worth waking a thread
-constexpr int64_t kManyRows = 256;     // below, a barrier more costs as much as it saves
+constexpr int64_t kPrefetchBytes = 256;  // bytes asked for in a step: a line in each of its quarters
+constexpr int64_t kPanelsPerTask = 8;    // of rows: a token's are not worth waking a thread
+constexpr int64_t kManyRows = 256;       // below, a barrier more costs as much as it saves
 
 int64_t bytes_for(const QuantisedWeight& w) { return w.bits == 4 ? kBytesForBits4 : kBytesForBits8; }
 
@@ -92,8 +92,8 @@ class FixedRows {
 template <class T>
 class QuantisedForward {
  public:
-  QuantisedForward(const QgemmTable& table, const FfnLevel<T>& level, const QuantisedProblem<T>& p, ThreadPool& pool,
-              Arena& arena)
+  QuantisedForward(const QgemmTable& table, const FfnLevel<T>& level, const QuantisedProblem<T>& p,
+                   ThreadPool& pool, Arena& arena)
       : table_(table),
         rows_(*level.rows),
         units_(level.units),
@@ -158,8 +158,8 @@ class QuantisedForward {
   /// Codes of a panel of an expert.
   static const uint8_t* codes_at(const QuantisedWeight& w, int64_t lanes, int64_t k, int64_t expert,
                                  int64_t panel) {
-    return w.codes +
-           (expert * ceil_div(lanes, kQgemmLanes) + panel) * ceil_div(k, kQgemmStep) * kQgemmStepBytes * w.bits / 8;
+    return w.codes + (expert * ceil_div(lanes, kQgemmLanes) + panel) * ceil_div(k, kQgemmStep) *
+                         kQgemmStepBytes * w.bits / 8;
   }
 
   /// sums[i][p] (i < count panels of rows from `first`, p < b.panels) = bias + rows · codes. `next`: the
@@ -173,15 +173,15 @@ class QuantisedForward {
       for (int64_t i = 0; i < count; ++i)
         start(w, b.expert, (b.panel + p) * kQgemmLanes, lanes, panels_.rows(first + i), sums + i * stride);
       const QuantisedPanel panel{codes_at(w, lanes, k, b.expert, b.panel + p),
-                            w.scales + at * groups * kQgemmLanes,
-                            w.bits,
-                            steps,
-                            block_of(w, k),
-                            ceil_div(w.group, kQgemmStep),
-                            true,
-                            p + 1 < b.panels ? codes_at(w, lanes, k, b.expert, b.panel + p + 1) : next,
-                            nullptr,
-                            0};
+                                 w.scales + at * groups * kQgemmLanes,
+                                 w.bits,
+                                 steps,
+                                 block_of(w, k),
+                                 ceil_div(w.group, kQgemmStep),
+                                 true,
+                                 p + 1 < b.panels ? codes_at(w, lanes, k, b.expert, b.panel + p + 1) : next,
+                                 nullptr,
+                                 0};
       if (count == 1) {
         table_.tile(rows.of(first, 0), panel, panels_.rows(first), sums);
       } else {
@@ -307,14 +307,14 @@ class QuantisedForward {
 }  // namespace
 
 template <class T>
-void quantised_forward(const QgemmTable& table, const FfnLevel<T>& level, const QuantisedProblem<T>& p, float* y,
-                  ThreadPool& pool, Arena& arena) {
+void quantised_forward(const QgemmTable& table, const FfnLevel<T>& level, const QuantisedProblem<T>& p,
+                       float* y, ThreadPool& pool, Arena& arena) {
   QuantisedForward<T>(table, level, p, pool, arena).run(y);
 }
 
-template void quantised_forward<float>(const QgemmTable&, const FfnLevel<float>&, const QuantisedProblem<float>&,
-                                  float*, ThreadPool&, Arena&);
-template void quantised_forward<Bf16>(const QgemmTable&, const FfnLevel<Bf16>&, const QuantisedProblem<Bf16>&, float*,
-                                 ThreadPool&, Arena&);
+template void quantised_forward<float>(const QgemmTable&, const FfnLevel<float>&,
+                                       const QuantisedProblem<float>&, float*, ThreadPool&, Arena&);
+template void quantised_forward<Bf16>(const QgemmTable&, const FfnLevel<Bf16>&, const QuantisedProblem<Bf16>&,
+                                      float*, ThreadPool&, Arena&);
 
 }  // namespace gw::kernels

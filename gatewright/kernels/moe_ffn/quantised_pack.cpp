@@ -33,11 +33,12 @@ void pack_step(const int8_t* codes, int64_t lanes, int64_t k, int64_t lane0, int
 
 QuantisedSize quantised_size(int64_t experts, int64_t lanes, int64_t k, int64_t bits, int64_t group) {
   const int64_t panels = experts * ceil_div(lanes, kQgemmLanes);
-  return {panels * ceil_div(k, kQgemmStep) * kQgemmStepBytes * bits / 8, panels * ceil_div(k, group) * kQgemmLanes};
+  return {panels * ceil_div(k, kQgemmStep) * kQgemmStepBytes * bits / 8,
+          panels * ceil_div(k, group) * kQgemmLanes};
 }
 
 void pack_quantised(const int8_t* codes, const float* scales, int64_t experts, int64_t lanes, int64_t k,
-                int64_t bits, int64_t group, uint8_t* to_codes, float* to_scales, ThreadPool& pool) {
+                    int64_t bits, int64_t group, uint8_t* to_codes, float* to_scales, ThreadPool& pool) {
   const int64_t panels = ceil_div(lanes, kQgemmLanes), steps = ceil_div(k, kQgemmStep),
                 groups = ceil_div(k, group), bytes = kQgemmStepBytes * bits / 8;
   pool.run(experts * panels, [&](int64_t task, int) {

@@ -47,8 +47,8 @@ struct FfnRowsTable {
   /// to = c as T; `non_temporal`: as in combine().
   void (*narrow)(const Sum* c, int64_t n, T* to, bool non_temporal);
   /// to[r·stride] = Σ_j factor[r·k + j]·row[j], fused, in the order of j, for `rows` ≤ 4 rows of n values: a
-  /// weight gradient over few rows, written once; `non_temporal`: past the caches, for what is larger than them
-  /// (memory then moves it once, not twice).
+  /// weight gradient over few rows, written once; `non_temporal`: past the caches, for what is larger than
+  /// them (memory then moves it once, not twice).
   void (*combine)(const T* factor, int64_t rows, const T* const* row, int64_t k, int64_t n, T* to,
                   int64_t stride, bool non_temporal);
   /// After what was written past the caches and before another thread reads what it wrote.

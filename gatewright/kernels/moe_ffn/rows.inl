@@ -1,7 +1,7 @@
 // Bodies of all levels, written once as plain loops: the compiler turns them into vectors with each file's
 // flags (checked: no call remains in a vector level's loops). Included inside the anonymous namespace after
-// exp_of(Sum), erf_of(Sum, e^-x² as well), store_non_temporal(from, to) (32 bytes past the caches) and store_fence()
-// (other threads may read them) are defined; a level with a better combine_64 defines that too.
+// exp_of(Sum), erf_of(Sum, e^-x² as well), store_non_temporal(from, to) (32 bytes past the caches) and
+// store_fence() (other threads may read them) are defined; a level with a better combine_64 defines that too.
 #include "gatewright/kernels/moe_ffn/activation.inl"
 
 template <class T, class S>
@@ -107,8 +107,8 @@ inline void back_stretch(const GluBounds& bounds, const T* gate, const T* up, co
   for (int64_t i = 0; i < n; ++i) narrow_to(w * h[i], weighted[i]);
 }
 
-// Sum j takes the products j, j + 16, …: the tail is apart, because a condition inside makes 16 single sums
-// of what else is one vector.
+// Sum j takes the products j, j + 16, …. The tail has its own loop: a branch inside this one prevents
+// vectorisation.
 template <class S>
 inline void add_products(const S* d, const S* h, int64_t n, S (&sums)[16]) {
   int64_t i = 0;

@@ -83,8 +83,8 @@ struct Scratch {
 };
 
 template <class T>
-std::vector<Scratch<T>> take_scratch(Arena& arena, int workers, const GemmTable<T>& gemm,
-                                     int64_t row_panels, int64_t panels, int64_t column_values) {
+std::vector<Scratch<T>> take_scratch(Arena& arena, int workers, const GemmTable<T>& gemm, int64_t row_panels,
+                                     int64_t panels, int64_t column_values) {
   using Sum = typename SumOf<T>::type;
   const int64_t tiles = row_panels * panels * gemm.rows * gemm.cols;
   std::vector<Scratch<T>> all;

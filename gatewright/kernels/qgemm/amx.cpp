@@ -78,8 +78,8 @@ inline void store_sums(Accumulator& to) {
 
 // What a block's sums add to the rows.
 template <int64_t kBytes>
-void finish_block(const QuantisedRows& rows, const QuantisedPanel& p, int64_t m, int64_t block, const Accumulator& accumulators,
-                  float* sums) {
+void finish_block(const QuantisedRows& rows, const QuantisedPanel& p, int64_t m, int64_t block,
+                  const Accumulator& accumulators, float* sums) {
   const float* scale = p.scales + block * p.block / p.group * kQgemmLanes;
   const __m512 scales[2] = {_mm512_loadu_ps(scale), _mm512_loadu_ps(scale + 16)};
   for (int64_t r = 0; r < m; ++r) {

@@ -79,7 +79,8 @@ void tile(const QuantisedRows& rows, const QuantisedPanel& p, int64_t m, float* 
         const uint8_t* codes = p.codes + s * kQgemmStepBytes * p.bits / 8;
         if (p.bits == 4) expand(codes, 1, expanded), codes = expanded;
         const uint8_t* row = rows.data + s * kRowStep + r * rows.bytes * kQgemmStep;
-        for (int64_t half = 0; half < 2; ++half) add_half(row, rows.bytes, codes + half * 64, accumulators[half]);
+        for (int64_t half = 0; half < 2; ++half)
+          add_half(row, rows.bytes, codes + half * 64, accumulators[half]);
       }
       const int64_t at = block * kPanelBytes / rows.bytes + r;
       for (int64_t half = 0; half < 2; ++half)

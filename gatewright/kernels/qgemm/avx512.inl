@@ -42,8 +42,8 @@ inline void finish(__m512i accumulators, __m512i total, __m512 by, __m512 scale,
 // into the second 0.80 / 0.70, a step's lines in one burst 0.75 / 0.57.
 constexpr int64_t kPrefetchDistance = 6144;
 
-// What is read kPrefetchDistance bytes after step s: of this panel, or of the next, which may lie elsewhere. A chunk of
-// 32 kB that starts cold takes a third longer.
+// What is read kPrefetchDistance bytes after step s: of this panel, or of the next, which may lie elsewhere.
+// A chunk of 32 kB that starts cold takes a third longer.
 inline const uint8_t* prefetch_address(const QuantisedPanel& p, int64_t s, int64_t bytes) {
   const int64_t ahead = s + kPrefetchDistance / bytes;
   return ahead < p.steps ? p.codes + ahead * bytes : p.next + (ahead - p.steps) * bytes;
@@ -53,7 +53,8 @@ inline const uint8_t* prefetch_address(const QuantisedPanel& p, int64_t s, int64
 // it.
 inline void prefetch_line(const uint8_t* line) { asm volatile("prefetcht1 %0" : : "m"(*line)); }
 
-// The scales that belong to codes kPrefetchDistance ahead, and some more: without them every block waits for its own.
+// The scales that belong to codes kPrefetchDistance ahead, and some more: without them every block waits for
+// its own.
 inline void prefetch_scales(const float* scale) {
   __builtin_prefetch(scale + 4 * kQgemmLanes, 0, 3);
   __builtin_prefetch(scale + 4 * kQgemmLanes + 16, 0, 3);

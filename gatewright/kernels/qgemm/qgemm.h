@@ -6,19 +6,19 @@
 //         sum), block after block.
 //         Codes are stored without sign, u = code + offset (128 or 8), and q = 256·high + low in signed bytes
 //         (or low alone): instructions multiply bytes without sign by bytes with one. Σ q·code = 256·Σ high·u
-//         + Σ low·u - offset·Σ q; steps of that may wrap, their sum does not.
+//         + Σ low·u - offset·Σ q; partial sums may wrap modulo 2^32, the total is exact.
 // Files compiled for one instruction set include this header: nothing here may have external inline code.
 #include <cstdint>
 
 namespace gw::kernels {
 
-inline constexpr int64_t kQgemmLanes = 32;                      ///< outputs in a panel of codes
-inline constexpr int64_t kQgemmStep = 64;                       ///< k that are stored together
+inline constexpr int64_t kQgemmLanes = 32;                            ///< outputs in a panel of codes
+inline constexpr int64_t kQgemmStep = 64;                             ///< k that are stored together
 inline constexpr int64_t kQgemmStepBytes = kQgemmStep * kQgemmLanes;  ///< of a step of a panel with 8 bits
 
-/// Rows take this many bytes a value. Codes of 4 bits are off by a tenth of the weights' deviation, so rows
-/// in one byte, off by 0.006 of theirs, cost nothing;
-/// codes of 8 bits are off by 0.006 themselves.
+/// Bytes per value of a row. With weights of 4 bits (RMS error about 0.1 of the weights' standard deviation)
+/// one byte is enough: its own error of 0.006 standard deviations does not show. Weights of 8 bits have that
+/// error themselves, so their rows take two bytes.
 inline constexpr int64_t kBytesForBits8 = 2, kBytesForBits4 = 1;
 inline constexpr int64_t kPanelBytes =
     32;  ///< rows in a panel of rows times their bytes: four tiles of sums of the matrix unit
@@ -45,10 +45,10 @@ struct QuantisedPanel {
   const uint8_t* codes;
   const float* scales;
   int64_t bits, steps, block, group;
-  bool from_memory;     ///< codes come from memory, one panel after the other: ask for them early
-  const uint8_t* next;  ///< what is read after this panel
-  const uint8_t* prefetch;   ///< where codes do not come from memory: what will later; `ask` bytes of it are asked
-                        ///< for in every step, a multiple of 256
+  bool from_memory;         ///< codes come from memory, one panel after the other: ask for them early
+  const uint8_t* next;      ///< what is read after this panel
+  const uint8_t* prefetch;  ///< where codes do not come from memory: what will later; `ask` bytes of it are
+                            ///< asked for in every step, a multiple of 256
   int64_t prefetch_bytes;
 };
 

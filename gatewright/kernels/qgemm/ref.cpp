@@ -51,7 +51,8 @@ void tile(const QuantisedRows& rows, const QuantisedPanel& p, int64_t m, float* 
       const int64_t at = block * kPanelBytes / rows.bytes + r;
       for (int64_t lane = 0; lane < kQgemmLanes; ++lane) {
         float& sum = sums[r * kQgemmLanes + lane];
-        sum = std::fma(static_cast<float>(accumulators[lane] - rows.totals[at]) * rows.scales[at], scale[lane], sum);
+        sum = std::fma(static_cast<float>(accumulators[lane] - rows.totals[at]) * rows.scales[at],
+                       scale[lane], sum);
       }
     }
   }

@@ -56,8 +56,8 @@ void some_rows(const QuantisedRows& rows, const QuantisedPanel& p, float* to) {
     const int64_t end = first + p.block < p.steps ? first + p.block : p.steps;
     if constexpr (kFar) prefetch_scales(p.scales + first / p.group * kQgemmLanes);
     for (int64_t s = first; s < end; ++s) {
-      add_step<M, kBytes, kBits, kFar>(rows.data + s * kRowStep, p.codes + s * bytes, prefetch_address(p, s, bytes),
-                                       sums);
+      add_step<M, kBytes, kBits, kFar>(rows.data + s * kRowStep, p.codes + s * bytes,
+                                       prefetch_address(p, s, bytes), sums);
     }
 #pragma GCC unroll 8
     for (int64_t r = 0; r < M; ++r) {
@@ -65,7 +65,8 @@ void some_rows(const QuantisedRows& rows, const QuantisedPanel& p, float* to) {
       const __m512i total = _mm512_set1_epi32(rows.totals[block * kPanelBytes / kBytes + r]);
 #pragma GCC unroll 2
       for (int i = 0; i < 2; ++i) {
-        const __m512i accumulators = kBytes == 2 ? both(sums[r][0][i], sums[r][kBytes - 1][i]) : sums[r][0][i];
+        const __m512i accumulators =
+            kBytes == 2 ? both(sums[r][0][i], sums[r][kBytes - 1][i]) : sums[r][0][i];
         finish(accumulators, total, by, _mm512_loadu_ps(p.scales + first / p.group * kQgemmLanes + i * 16),
                to + r * kQgemmLanes + i * 16);
       }

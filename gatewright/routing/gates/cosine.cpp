@@ -11,8 +11,9 @@
 namespace gw::inline routing {
 namespace {
 
-/// Cosine similarity to a direction per expert, in a space of its own: long tokens do not shout.
-/// Math:   s = exp(min(τ, ln 100)) · ⟨z/‖z‖, w_e/‖w_e‖⟩, z = V x (or x itself for project = 0), τ learned, τ₀
+/// Cosine similarity to a direction per expert, in a space of its own: the norm of a token does not affect
+/// the scores. Math:   s = exp(min(τ, ln 100)) · ⟨z/‖z‖, w_e/‖w_e‖⟩, z = V x (or x itself for project = 0), τ
+/// learned, τ₀
 ///         = ln(1/temperature).
 /// Shapes: x [T, D] → [T, E]. A zero token scores zero.
 /// Cost:   2·T·D·P + 2·T·P·E flop, P the width of the projection.
