@@ -20,9 +20,9 @@ struct Net {
 /// Batch norms with statistics and weights of their own: untrained ones would hide what folding does.
 std::shared_ptr<Network> make(const Net& n) {
   NetworkOptions o;
-  o.backbone = n.backbone, o.backbone_options = n.options, o.experts = n.experts,
+  o.backbone = n.backbone, o.backbone_options = Json::parse(n.options), o.experts = n.experts,
   o.ratio = n.experts > 1 ? 0.5 : 1;
-  o.gate = n.gate, o.own = n.own, o.routing = n.routing;
+  o.gate = Json::parse(n.gate), o.own = n.own, o.routing = n.routing;
   auto network = std::make_shared<Network>(o, n.channels, n.side, n.side, 10);
   const at::NoGradGuard no_grad;
   uint64_t seed = 0;
