@@ -129,10 +129,15 @@ std::vector<std::vector<std::string>> size_rows(const FitOutcome& outcome, const
 
 FitOutcome fit_mixtures(const CsvTable& table, const FitRequest& request) {
   check_request(request);
-  FitOutcome outcome;
   FrameOptions frame_options = request.frame;
   frame_options.classes = request.spec.family->classes();
-  outcome.frame = make_frame(table, frame_options);
+  return fit_mixtures(make_frame(table, frame_options), request);
+}
+
+FitOutcome fit_mixtures(Frame frame, const FitRequest& request) {
+  check_request(request);
+  FitOutcome outcome;
+  outcome.frame = std::move(frame);
   const auto& schema = outcome.frame.schema;
   check_inputs(schema, request);
   MixtureSpec spec = request.spec;

@@ -52,6 +52,10 @@ std::vector<std::vector<std::string>> size_rows(const FitOutcome& outcome, const
 ///         and fitting refuse.
 FitOutcome fit_mixtures(const CsvTable& table, const FitRequest& request);
 
+/// The same from rows that are numbers already: `frame` has a schema, x, y, and rows with weight alone;
+/// `request.frame` is not read.
+FitOutcome fit_mixtures(Frame frame, const FitRequest& request);
+
 /// "3" or "2..6" as a range. Errors: ValueError.
 std::pair<int64_t, int64_t> parse_range(const std::string& text);
 

@@ -82,11 +82,11 @@ double mixture_quantile(const MixtureSpec& spec, const MixtureParameters& p, con
 }
 
 Prediction predict(const MixtureSpec& spec, const MixtureParameters& p, const double* x, double level,
-                   const Inference* inference) {
+                   const Inference* inference, const PredictionParts& parts) {
   GW_CHECK(level > 0 && level < 1, "fit: expected a level between 0 and 1, got {}", level);
   Prediction out;
-  const auto at =
-      local_model(spec, p, x, inference != nullptr ? inference->parameter : std::vector<FreeParameter>{});
+  const bool slopes = inference != nullptr && (parts.interval || parts.mean_interval);
+  const auto at = local_model(spec, p, x, slopes ? inference->parameter : std::vector<FreeParameter>{});
   out.gate = at.gate;
   if (spec.family->classes()) {
     predict_classes(spec, p, x, out);
@@ -94,10 +94,12 @@ Prediction predict(const MixtureSpec& spec, const MixtureParameters& p, const do
   }
   out.expert = at.line;
   out.mean = at.mean();
-  const auto from = inference != nullptr ? widen(spec, p, at, *inference) : Widened{spec, p};
-  out.low = mixture_quantile(from.spec, from.parameters, x, (1 - level) / 2);
-  out.high = mixture_quantile(from.spec, from.parameters, x, (1 + level) / 2);
-  if (inference == nullptr) return out;
+  if (parts.interval) {
+    const auto from = inference != nullptr ? widen(spec, p, at, *inference) : Widened{spec, p};
+    out.low = mixture_quantile(from.spec, from.parameters, x, (1 - level) / 2);
+    out.high = mixture_quantile(from.spec, from.parameters, x, (1 + level) / 2);
+  }
+  if (inference == nullptr || !parts.mean_interval) return out;
   out.mean_error = delta_error(at.mean_by(), *inference);
   if (out.mean_error) out.mean_interval = mean_interval(spec, p, at, level, *inference);
   return out;

@@ -19,6 +19,12 @@ struct Prediction {
   std::vector<double> classes;            ///< class probabilities [classes]
 };
 
+/// What is wanted beside the mean: an interval of the mean costs a hundred times what the others do.
+struct PredictionParts {
+  bool interval = true;       ///< low and high
+  bool mean_interval = true;  ///< with `inference`: mean_error and mean_interval
+};
+
 /// Errors: ValueError unless 0 < level < 1. Without `inference` the interval is that of the fitted mixture as
 ///         if its parameters were known.
 /// With it each expert is widened by what its line is uncertain at x and what its scale lost to its
@@ -28,7 +34,7 @@ struct Prediction {
 /// data do not determine. The interval is not mean ± 1.96 errors: where the gate turns over the mean is
 /// curved in the gate's scores, and those cover too little.
 Prediction predict(const MixtureSpec& spec, const MixtureParameters& parameters, const double* x,
-                   double level, const Inference* inference = nullptr);
+                   double level, const Inference* inference = nullptr, const PredictionParts& parts = {});
 
 /// P(y <= at | x) and its inverse. Not for classes.
 double mixture_cdf(const MixtureSpec& spec, const MixtureParameters& parameters, const double* x, double at);
