@@ -25,13 +25,14 @@ Frame frame_of(const Array& x, const Array& y, const std::optional<Array>& weigh
 }
 
 Model fit(const Array& x, const Array& y, const std::optional<Array>& weight, const std::string& schema,
-          const std::string& options, uint64_t seed, int64_t threads) {
+          const std::string& options, uint64_t seed, int64_t weightless, int64_t threads) {
   FitFields fields;
   const auto given = parse_json(options, "options");
   parse_options("fit", given, fields);
   fields.resolve(given);
   fields.request.seed = seed;
   auto frame = frame_of(x, y, weight, schema);
+  frame.weightless = weightless;
   likelihood::FitOutcome outcome;
   run_apart(threads, [&](const Stop& stop) {
     fields.request.options.stop = stop;
@@ -58,7 +59,7 @@ py::list described() {
 
 void bind_fit(py::module_& module) {
   module.def("fit", &fit, py::arg("x"), py::arg("y"), py::arg("weight"), py::arg("schema"),
-             py::arg("options"), py::arg("seed"), py::arg("threads"));
+             py::arg("options"), py::arg("seed"), py::arg("weightless"), py::arg("threads"));
   module.def("fit_options", &described<FitFields>);
   module.def("lasso_options", &described<LassoFields>);
   module.def("near_miss", &near_miss, py::arg("got"), py::arg("known"));

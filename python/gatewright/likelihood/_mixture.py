@@ -13,18 +13,19 @@ class Mixture:
 
     family, gate, experts, classes: the model; `classes` are texts, empty for numbers.
     description: the model file as a dict; parameters, criteria, fit: its tables.
-    notes: what must be told beside the numbers. trace: log-likelihood after each iteration ([] when loaded).
+    notes: what must be told beside the numbers. dropped: rows left out for a missing value. trace: log-likelihood after each iteration ([] when loaded).
 
     X below is a frame with the model's columns, or an array [n, inputs] in their order. Methods that take `n_jobs` use so
     many threads (None: what OpenMP gives). Numbers do not depend on the threads.
     """
 
-    def __init__(self, model, schema=None, columns=None):
+    def __init__(self, model, schema=None, columns=None, dropped=0):
         self._model = model
         self.description = json.loads(model.json())
         self.notes, self.sizes, self.trace = list(model.notes), list(model.sizes), np.array(model.trace)
         self._schema = schema or self.description["schema"]  # as tables are read; the model's may be a part of it
         self._columns = columns
+        self.dropped = dropped
 
     @property
     def family(self):

@@ -20,7 +20,7 @@ class Rows:
     """What a fit reads of a table.
 
     schema: as model files have it, without classes; x [n, columns], weight [n] or None; y as given, [n]; kept: mask of
-    the given rows; experts, gate: names that each side sees, None for all.
+    the given rows; dropped, weightless: how many are not, and why; experts, gate: names that each side sees, None for all.
     """
 
     def __init__(self, X, y=None, weight=None, formula=None, factors=(), missing="refuse"):
@@ -28,6 +28,7 @@ class Rows:
             raise ValueError(f'fit: unknown value "{missing}" for "missing"{_likelihood.near_miss(str(missing), ["refuse", "drop"])}')
         factors = [factors] if isinstance(factors, str) else list(factors or ())
         formula = Formula(formula) if formula is not None else None
+        self.by_formula = formula is not None
         weight, weight_name = _weights(X, weight)
         y, response = _response(X, y, formula)
         rows = len(y)
@@ -39,7 +40,7 @@ class Rows:
         else:
             _refuse_names(formula, factors)
             self.schema = _design.array_schema(np.asarray(X).shape[1] if np.ndim(X) == 2 else 0, response)
-        self.experts, self.gate = _sides(formula)
+        self.experts, self.gate = _sides(formula, [term["name"] for term in self.schema["terms"]])
         x = _design.matrix(X, self.schema)
         if len(x) != rows or (weight is not None and len(weight) != rows):
             raise ValueError(f"fit: expected as many responses and weights as rows ({len(x)}), got {rows} responses"
@@ -56,6 +57,8 @@ class Rows:
             raise ValueError(f'fit: row {np.argmax(gone & used) + 1}: the response is missing or not finite; fill it in, or leave such rows '
                              'out (missing="drop")')
         all_used = used.all()
+        self.weightless = 0 if weight is None else int((weight == 0).sum())
+        self.dropped = int((~used).sum()) - self.weightless
         self.kept = used
         self.x = x if all_used else np.ascontiguousarray(x[used])
         self.y = y if all_used else y[used]
@@ -79,16 +82,16 @@ def fit_rows(rows, options, seed, threads):
     if "experts" in settings:
         settings["experts"] = _options.experts_text(settings["experts"])
     for name, names in (("expert_inputs", rows.experts), ("gate_inputs", rows.gate)):
-        if names is not None and settings.get(name) is not None:
+        if rows.by_formula and settings.get(name) is not None:
             raise ValueError(f'fit: expected the inputs in the formula or in "{name}", got both')
-        settings[name] = names if names is not None else settings.get(name)
+        settings[name] = names if rows.by_formula else settings.get(name)
     schema = dict(rows.schema)
     if settings.get("family") == "multinomial":
         schema["classes"], y = classes_of(rows.y)
     else:
         y = _numbers(rows.y)
-    model = _likelihood.fit(rows.x, y, rows.weight, json.dumps(schema), _options.as_json(settings), seed, threads)
-    return Mixture(model)
+    model = _likelihood.fit(rows.x, y, rows.weight, json.dumps(schema), _options.as_json(settings), seed, rows.weightless, threads)
+    return Mixture(model, dropped=rows.dropped)
 
 
 def fit(X, y=None, *, formula=None, factors=(), missing="refuse", sample_weight=None, seed=0, n_jobs=None, **options):
@@ -140,8 +143,11 @@ def _refuse_names(formula, factors):
         raise ValueError(f"fit: expected a frame with column names for factors, got an array and {factors}")
 
 
-def _sides(formula):
-    return (None, None) if formula is None or formula.one_sided else (formula.expert_inputs, formula.gate_inputs)
+def _sides(formula, inputs):
+    """What each side sees, None for all of `inputs`."""
+    if formula is None or formula.one_sided:
+        return None, None
+    return tuple(None if side is None or set(side) == set(inputs) else side for side in (formula.expert_inputs, formula.gate_inputs))
 
 
 def _not_finite(y):

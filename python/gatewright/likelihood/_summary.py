@@ -3,7 +3,8 @@
 
 def text_of(mixture):
     fit = mixture.description["fit"]
-    text = f"{mixture.gate} gate, {mixture.family} experts, {fit['rows']} rows\n\n"
+    text = f"{mixture.gate} gate, {mixture.family} experts, {fit['rows']} rows"
+    text += f" ({mixture.dropped} left out: missing values)\n\n" if mixture.dropped else "\n\n"
     text += table([["part", "coefficient", ">estimate", ">error", ">robust", ">df", ">t", ">p"]] + [_line(row) for row in mixture.coefficients()])
     text += "\n"
     for term in mixture.description["schema"]["terms"]:

@@ -11,6 +11,11 @@ def is_frame(X):
     return isinstance(X, dict) or _library(X) in ("pandas", "polars") and hasattr(X, "columns")
 
 
+def has_names(X):
+    """Whether X is a frame with names that are text; one whose names are all numbers is an array to scikit-learn."""
+    return is_frame(X) and not isinstance(X, dict) and any(isinstance(name, str) for name in X.columns)
+
+
 def column_names(X):
     """Names of a frame's columns, as text."""
     if _library(X) == "polars" and not hasattr(X, "to_numpy"):
