@@ -197,7 +197,8 @@ EmRun EmProblem::iterate(const MixtureParameters& start, int64_t iterations, dou
     ++run.iterations;
     run.trace.push_back(state.objective);
     run.log_likelihood = state.sums[0], run.objective = state.objective;
-    if (tick && !tick(run)) break;
+    const bool ends = tick ? !tick(run) : options_.stop.requested();
+    if (ends) break;
   }
   run.parameters = std::move(state.parameters), run.objective = state.objective;
   run.log_likelihood = state.sums[0],

@@ -27,7 +27,8 @@ class EmProblem {
 
   /// Runs from `start` until the expected rest of the way is below `tolerance` of the objective, or for
   /// `iterations`.
-  /// `tick` is called after each iteration with the run so far; false ends it.
+  /// `tick` is called after each iteration with the run so far; false ends it. Without one, `options().stop`
+  /// is asked.
   using Tick = std::function<bool(const EmRun&)>;
   EmRun run(const MixtureParameters& start, int64_t iterations, double tolerance,
             const Tick& tick = {}) const;

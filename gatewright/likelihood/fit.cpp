@@ -124,16 +124,27 @@ EmRun maximise(const EmProblem& problem, const DataView& data, const MixturePara
   }
 }
 
+/// The caller's `stop`, asked by one thread at a time from wherever iterations are.
+FitOptions with_own_stop(const FitOptions& options, std::mutex& mutex) {
+  FitOptions own = options;
+  own.stop = [&mutex, stop = options.stop] {
+    const std::lock_guard lock(mutex);
+    return stop.requested();
+  };
+  return own;
+}
+
 /// Ends of all starts, filled by threads in any order.
 struct Starts {
   const EmProblem& problem;
   const DataView& data;
   uint64_t seed;
   std::vector<EmRun> runs;
-  std::mutex mutex;  // progress and stop may be asked by one thread at a time
+  std::mutex mutex;  // progress may be told by one thread at a time
 
   void run(int64_t s) {
     const auto& o = problem.options();
+    if (s > 0 && o.stop.requested()) return;  // the first is run for a while: there is always a result
     const Rng rng = Rng(seed).fork("stats/start", static_cast<uint64_t>(s));
     const auto tell = [&](int64_t iterations, double log_likelihood, bool ended) {
       const std::lock_guard lock(mutex);
@@ -285,7 +296,8 @@ FitResult fit_weighted(const DataView& data, const MixtureSpec& spec, uint64_t s
 FitResult fit(const DataView& data, const MixtureSpec& spec, uint64_t seed, const FitOptions& options) {
   check_options(options);
   const WeightedRows rows(data, spec);
-  return fit_weighted(rows.view, spec, seed, options);
+  std::mutex asking;
+  return fit_weighted(rows.view, spec, seed, with_own_stop(options, asking));
 }
 
 namespace {
@@ -296,6 +308,7 @@ FitResult fit_weighted(const DataView& data, const MixtureSpec& spec, uint64_t s
   const EmProblem problem(design, spec, with_floor(options, spec, design));
   Starts starts{problem, data, seed, std::vector<EmRun>(static_cast<size_t>(options.starts)), {}};
   for_runs(data.n, options.starts, [&](int64_t s) { starts.run(s); });
+  std::erase_if(starts.runs, [](const EmRun& run) { return run.parameters.experts == 0; });  // after a stop
   const EmRun* best = nullptr;
   std::vector<double> likelihoods;
   for (const auto& run : starts.runs) {

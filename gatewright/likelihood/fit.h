@@ -50,7 +50,8 @@ struct FitOptions {
   std::vector<std::string> column_names;  ///< of x, for messages; empty: "column 3"
   std::function<void(const FitProgress&)>
       progress;  ///< and `stop`: called by one thread at a time, not always the same
-  Stop stop;     ///< asked between iterations; requested: the fit ends with what it has
+  Stop stop;     ///< asked between iterations; requested: the fit ends with what it has, and starts that have
+                 ///< not begun are left out
 };
 
 /// Why a run loses against all others, the first that applies.

@@ -15,6 +15,7 @@ namespace {
 constexpr double kSlack = 1e-3;        // a zero slope's gradient may exceed the penalty by this share
 constexpr int64_t kScreened = 10;      // columns in which rows are near each other, for random partitions
 constexpr int kSettling = 5;           // M-steps with a random partition held
+constexpr const char* kInterrupted = "lasso: interrupted; the path is not kept";
 constexpr int64_t kHorizontal = 5000;  // EM iterations of the mixture of intercepts
 
 void check_inputs(const DataView& data, const MixtureSpec& spec, const LassoOptions& options) {
@@ -42,6 +43,7 @@ LassoFit solve(LassoState& state, double lambda, const LassoOptions& options) {
   double objective = state.expect(lambda);
   trace.push_back(objective);
   while (iterations < options.max_iterations) {
+    if (options.stop.requested()) throw Interrupted(kInterrupted);
     ++iterations;
     state.maximise(lambda);
     const double next = state.expect(lambda);
@@ -148,7 +150,6 @@ struct Path {
   int64_t done = 0, total = 0;
 
   void visit(LassoState& state, size_t i, double previous) {
-    if (options.stop.requested()) throw Interrupted("lasso: interrupted; the path is not kept");
     state.expect(previous);
     state.screen(lambdas[i], previous);
     auto fit = solve(state, lambdas[i], options);

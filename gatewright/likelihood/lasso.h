@@ -24,7 +24,7 @@ struct LassoOptions {
                        ///< middle, up and down
   std::optional<std::vector<int64_t>> columns;  ///< only these columns may have slopes; absent: all
   Tick progress;                                ///< fits done of a path
-  Stop stop;                                    ///< requested: Interrupted is thrown between two fits
+  Stop stop;                                    ///< requested: Interrupted is thrown between iterations
 };
 
 struct LassoFit {
