@@ -18,6 +18,13 @@ def many_columns(n=200, p=60, seed=0):
     return x, np.where(first, 1 + 3 * x[:, 1] - 2 * x[:, 2], -1 - 3 * x[:, 1] + 2 * x[:, 2]) + 0.5 * rng.standard_normal(n)
 
 
+def truth(x, y):
+    """R² of the mean that made y."""
+    chance = 1 / (1 + np.exp(-6 * x[:, 0]))
+    line = 1 + 3 * x[:, 1] - 2 * x[:, 2]
+    return 1 - ((y - (2 * chance - 1) * line) ** 2).sum() / ((y - y.mean()) ** 2).sum()
+
+
 @pytest.fixture(scope="module")
 def fitted():
     x, y = many_columns()
@@ -30,7 +37,7 @@ def test_it_finds_the_columns_that_matter(fitted):
     assert m.coef_.shape == m.gate_coef_.shape == (2, 60)
     assert set(np.sign(m.coef_[:, 1])) == {-1, 1}
     new, response = many_columns(seed=1)
-    assert m.score(new, response) > 0.8
+    assert m.score(new, response) > 0.85 * truth(new, response)
     mean = np.sum(m.gate_probabilities(new) * (new @ m.coef_.T + m.intercept_), axis=1)
     assert np.allclose(m.predict(new), mean)
     score = new @ m.gate_coef_.T + m.gate_intercept_
@@ -53,8 +60,8 @@ def test_a_penalty_of_ones_own(fitted):
     heavy = LassoMixtureRegressor(penalty=100.0, starts=1).fit(x, y)
     assert heavy.selected_ == [] and heavy.penalty_ == 100
     assert np.ptp(heavy.predict(x)) == 0
-    light = LassoMixtureRegressor(penalty=0.1, starts=2, penalties=6).fit(x, y)
-    assert light.penalty_ == pytest.approx(0.1) and len(light.selected_) >= 3
+    light = LassoMixtureRegressor(penalty=0.05, starts=2, penalties=6).fit(x, y)
+    assert light.penalty_ == pytest.approx(0.05) and {"x0", "x1", "x2"} <= set(light.selected_)
     assert all(row["kkt_gap"] <= 1.1e-3 * row["penalty"] for row in light.path_ if row["converged"])
 
 
@@ -84,7 +91,7 @@ def test_factors_come_whole_and_weights_and_bars_are_refused():
     frame["y"] = y + 3.0 * (frame["kind"] == "w")
     m = LassoMixtureRegressor(starts=2, penalties=8, formula="y ~ .").fit(frame)
     assert "kind=w" in m.selected_ and "kind=v" in [*m.mixture_.columns]
-    assert m.score(frame, frame["y"]) > 0.8
+    assert m.score(frame, frame["y"]) > 0.85 * truth(x, y)
     with pytest.raises(TypeError):
         m.fit(frame, sample_weight=np.ones(200))
     with pytest.raises(ValueError, match="without a bar"):

@@ -15,18 +15,21 @@ def frame(n=240):
     return pandas.DataFrame({"y": y + 2.0 * (kind == "c"), "x": x[:, 0], "kind": kind, "code": rng.integers(1, 4, n), "flag": rng.integers(0, 2, n) == 1})
 
 
+def in_polars(table):
+    return pytest.importorskip("polars").DataFrame({name: table[name].tolist() for name in table})
+
+
 FAST = dict(starts=2, replacements=2)
 
 
 def test_arrays_frames_dicts_and_polars_are_one_table():
-    polars = pytest.importorskip("polars")
     table = frame()
     inputs = table[["x", "kind"]]
     first = likelihood.fit(inputs, table["y"], **FAST)
     assert first.columns == ["x", "kind=b", "kind=c"]
     assert "kind: against a" in first.summary()
     dummies = np.column_stack([table["x"], table["kind"] == "b", table["kind"] == "c"])
-    for X in (polars.from_pandas(inputs), dict(inputs), inputs.astype({"kind": "category"}), inputs.astype({"kind": "string"}), dummies):
+    for X in (in_polars(inputs), dict(inputs), inputs.astype({"kind": "category"}), inputs.astype({"kind": "string"}), dummies):
         other = likelihood.fit(X, table["y"].to_numpy(), **FAST)
         assert other.parameters == first.parameters
         assert np.array_equal(other.predict(X), first.predict(inputs))
@@ -129,10 +132,9 @@ def test_truth_values_are_levels_and_dates_are_refused():
 
 
 def test_lazy_frames_and_names_that_are_numbers():
-    polars = pytest.importorskip("polars")
     table = frame()
     with pytest.raises(ValueError, match="collect"):
-        likelihood.fit(polars.from_pandas(table).lazy(), formula="y ~ x")
+        likelihood.fit(in_polars(table).lazy(), formula="y ~ x")
     with pytest.raises(ValueError, match="column names that are text, got 0"):
         likelihood.fit(pandas.DataFrame(np.zeros((9, 2))), np.arange(9.0))
 

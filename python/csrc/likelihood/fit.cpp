@@ -35,7 +35,11 @@ Model fit(const Array& x, const Array& y, const std::optional<Array>& weight, co
   frame.weightless = weightless;
   likelihood::FitOutcome outcome;
   run_apart(threads, [&](const Stop& stop) {
-    fields.request.options.stop = stop;
+    // A fit that is stopped ends with what it has; nobody wants that here, and to throw is sooner.
+    fields.request.options.stop = [&stop] {
+      if (stop()) throw Interrupted("fit: interrupted; nothing is kept");
+      return false;
+    };
     outcome = likelihood::fit_mixtures(std::move(frame), fields.request);
   });
   return {outcome.model, likelihood::notes_of(outcome),
