@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "gatewright/base/check.h"
-#include "gatewright/ops/team.h"
+#include "gatewright/ops/thread_pool.h"
 
 namespace gw::inline models {
 namespace {
@@ -77,10 +77,10 @@ CompiledNetwork::Answer CompiledNetwork::run(const at::Tensor& images) const {
   Answer answer{at::empty({batch, shape_.classes}), {}, std::vector<int64_t>(static_cast<size_t>(batch), 0)};
   std::vector<int64_t> row(static_cast<size_t>(batch));
   std::iota(row.begin(), row.end(), 0);
-  ops::TorchTeam team;
+  ops::TorchPool pool;
   if (network_->image_routed()) {
     answer.scores = router_ ? at::empty({batch, shape_.experts}) : network_->route(images).to(at::kFloat);
-    if (router_) router_->run(images, row.data(), batch, answer.scores.data_ptr<float>(), team);
+    if (router_) router_->run(images, row.data(), batch, answer.scores.data_ptr<float>(), pool);
     answer.expert = choose(answer.scores);
     std::stable_sort(row.begin(), row.end(), [&](int64_t a, int64_t b) {
       return answer.expert[static_cast<size_t>(a)] < answer.expert[static_cast<size_t>(b)];
@@ -91,7 +91,7 @@ CompiledNetwork::Answer CompiledNetwork::run(const at::Tensor& images) const {
     int64_t last = first;
     while (last < batch && answer.expert[static_cast<size_t>(row[static_cast<size_t>(last)])] == e) ++last;
     programs_[static_cast<size_t>(e)]->run(images, row.data() + first, last - first,
-                                           answer.logits.data_ptr<float>(), team);
+                                           answer.logits.data_ptr<float>(), pool);
     first = last;
   }
   return answer;

@@ -57,14 +57,14 @@ class ConvolutionStep : public PlaneStep {
 
   void run(const PlaneFrame& frame) const override {
     for (int64_t i = 0; stride_ == 2 && i < frame.images; ++i) split(frame, i);
-    const int64_t channels = frame.team == nullptr ? chunk_ : std::min<int64_t>(chunk_, 8);
+    const int64_t channels = frame.pool == nullptr ? chunk_ : std::min<int64_t>(chunk_, 8);
     const int64_t chunks = (out_.channels + channels - 1) / channels;
     const auto work = [&](int64_t chunk, int) {
       const int64_t first = chunk * channels, last = std::min(out_.channels, first + channels);
       for (int64_t i = 0; i < frame.images; ++i)
         kernels::plane_conv_family()().convolve(call(frame, i), first, last);
     };
-    if (frame.team != nullptr && frame.team->workers() > 1) return frame.team->run(chunks, work);
+    if (frame.pool != nullptr && frame.pool->workers() > 1) return frame.pool->run(chunks, work);
     for (int64_t c = 0; c < chunks; ++c) work(c, 0);
   }
 

@@ -169,9 +169,9 @@ PlaneProgram::PlaneProgram(const StepLog& log, const at::Tensor& input, const at
 }
 
 void PlaneProgram::run_group(const at::Tensor& images, const int64_t* row, int64_t count, float* out,
-                             float* memory, kernels::Team* team) const {
+                             float* memory, kernels::ThreadPool* pool) const {
   const PlaneMap map{channels_, height_, width_};
-  const PlaneFrame frame{memory, count, image_floats_, team};
+  const PlaneFrame frame{memory, count, image_floats_, pool};
   for (int64_t i = 0; i < count; ++i) copy_in(images, row[i], map, frame.at(i, input_at_));
   for (const auto& step : steps_) step->run(frame);
   for (int64_t i = 0; i < count; ++i)
@@ -180,19 +180,19 @@ void PlaneProgram::run_group(const at::Tensor& images, const int64_t* row, int64
 }
 
 void PlaneProgram::run(const at::Tensor& images, const int64_t* row, int64_t count, float* out,
-                       kernels::Team& team) const {
+                       kernels::ThreadPool& pool) const {
   if (count == 0) return;
-  const int64_t workers = team.workers(),
+  const int64_t workers = pool.workers(),
                 group = std::clamp<int64_t>((count + workers - 1) / workers, 1, group_);
   const int64_t groups = (count + group - 1) / group;
   const auto work = [&](int64_t g, int) {
     Lease lease(*this, group_ * image_floats_);
     run_group(images, row + g * group, std::min(group, count - g * group), out, lease.data(), nullptr);
   };
-  if (groups > 1 && workers > 1 && count * macs_ > kSharedMacs) return team.run(groups, work);
+  if (groups > 1 && workers > 1 && count * macs_ > kSharedMacs) return pool.run(groups, work);
   if (groups == 1 && workers > 1 && count * macs_ > kSharedMacs) {
     Lease lease(*this, group_ * image_floats_);
-    return run_group(images, row, count, out, lease.data(), &team);
+    return run_group(images, row, count, out, lease.data(), &pool);
   }
   for (int64_t g = 0; g < groups; ++g) work(g, 0);
 }

@@ -6,8 +6,11 @@
 #include <mutex>
 #include <vector>
 
-#include "gatewright/kernels/team.h"
 #include "gatewright/ops/step_log.h"
+
+namespace gw::kernels {
+class ThreadPool;
+}
 
 namespace gw::ops {
 
@@ -34,13 +37,13 @@ class PlaneProgram {
   /// Answers the images `row[0 … count)` of `images` [B, C, H, W] (f32, any strides): image r's goes to out +
   /// r·outputs(). Several threads may run one program.
   void run(const at::Tensor& images, const int64_t* row, int64_t count, float* out,
-           kernels::Team& team) const;
+           kernels::ThreadPool& pool) const;
 
  private:
   struct Memory;
   class Lease;
   void run_group(const at::Tensor& images, const int64_t* row, int64_t count, float* out, float* memory,
-                 kernels::Team* team) const;
+                 kernels::ThreadPool* pool) const;
 
   int64_t outputs_ = 0, macs_ = 0, image_floats_ = 0, group_ = 1, channels_, height_, width_, input_at_ = 0,
           output_at_ = 0;

@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "gatewright/kernels/team.h"
+#include "gatewright/kernels/thread_pool.h"
 #include "gatewright/ops/step_log.h"
 
 namespace gw::ops {
@@ -26,7 +26,7 @@ struct PlaneMap {
 struct PlaneFrame {
   float* memory;
   int64_t images, image_floats;
-  kernels::Team* team;  ///< shares out the channels of large convolutions; null: the caller alone
+  kernels::ThreadPool* pool;  ///< shares out the channels of large convolutions; null: the caller alone
   float* at(int64_t image, int64_t offset) const { return memory + image * image_floats + offset; }
 };
 

@@ -65,32 +65,14 @@ class Choose : public torch::autograd::Function<Choose> {
     return {expert, weight};
   }
 
-  // With renormalise, w_j = v_j / Σ v: dv_j = (g_j - Σ g·w) / Σ v; softmax of the chosen alone has ds = w·(g
-  // - Σ g·w).
   static variable_list backward(AutogradContext* ctx, variable_list gradient) {
     const auto saved = ctx->get_saved_variables();
-    const auto &scores = saved[0], &expert = saved[1], &weight = saved[2];
-    const auto f = static_cast<kernels::Score>(ctx->saved_data["score"].toInt());
-    const bool renormalise = ctx->saved_data["renormalise"].toBool();
-    auto g = gradient[1];
-    if (renormalise) g = g - (g * weight).sum(1, true);
-    const auto chosen = scores.gather(1, expert);
-    if (f == kernels::Score::softmax && renormalise) {
-      g = g * weight;
-    } else if (f == kernels::Score::softmax) {
-      const auto all =
-          at::softmax(scores, 1).masked_fill(scores.amax(1, true).eq(-HUGE_VAL), 0);  // 0/0 where all is -inf
-      return {at::zeros_like(scores).scatter_add(1, expert, g * weight) - all * (g * weight).sum(1, true),
-              {},
-              {},
-              {}};
-    } else {
-      const auto value = f == kernels::Score::sigmoid ? at::sigmoid(chosen) : chosen;
-      const auto sum = value.sum(1, true);
-      if (renormalise) g = g / sum.masked_fill(sum.eq(0), 1);
-      if (f == kernels::Score::sigmoid) g = g * value * (1 - value);
-    }
-    return {at::zeros_like(scores).scatter_add(1, expert, g), {}, {}, {}};
+    return {top_k_backward(gradient[1], saved[0], saved[1], saved[2],
+                           kScores[static_cast<size_t>(ctx->saved_data["score"].toInt())],
+                           ctx->saved_data["renormalise"].toBool()),
+            {},
+            {},
+            {}};
   }
 };
 
@@ -106,6 +88,28 @@ TopK top_k(const at::Tensor& scores, int64_t k, const std::string& score, bool r
   if (it == kScores.end()) fail("top_k: unknown score function \"{}\"{}", score, near_miss(score, kScores));
   const auto out = Choose::apply(scores, k, static_cast<int64_t>(it - kScores.begin()), renormalise);
   return {out[0], out[1]};
+}
+
+// With renormalise, w_j = v_j / Σ v: dv_j = (g_j - Σ g·w) / Σ v; softmax of the chosen alone has ds = w·(g -
+// Σ g·w).
+at::Tensor top_k_backward(const at::Tensor& gradient, const at::Tensor& scores, const at::Tensor& expert,
+                          const at::Tensor& weight, const std::string& score, bool renormalise) {
+  auto g = renormalise ? gradient - (gradient * weight).sum(1, true) : gradient;
+  const bool softmax = score == "softmax", sigmoid = score == "sigmoid";
+  if (softmax && !renormalise) {
+    const auto all =
+        at::softmax(scores, 1).masked_fill(scores.amax(1, true).eq(-HUGE_VAL), 0);  // 0/0 where all is -inf
+    return at::zeros_like(scores).scatter_add(1, expert, g * weight) - all * (g * weight).sum(1, true);
+  }
+  if (softmax) {
+    g = g * weight;
+  } else {
+    const auto chosen = scores.gather(1, expert), value = sigmoid ? at::sigmoid(chosen) : chosen;
+    const auto sum = value.sum(1, true);
+    if (renormalise) g = g / sum.masked_fill(sum.eq(0), 1);
+    if (sigmoid) g = g * value * (1 - value);
+  }
+  return at::zeros_like(scores).scatter_add(1, expert, g);
 }
 
 at::Tensor sort_slots(const at::Tensor& expert, int64_t experts, std::vector<int64_t>& offsets) {

@@ -23,6 +23,11 @@ struct TopK {
 TopK top_k(const at::Tensor& scores, int64_t k, const std::string& score = "softmax",
            bool renormalise = false);
 
+/// The gradient of the scores from that of top_k's weights, as top_k gave them. Cost: some passes over the
+/// scores. Errors: none of its own.
+at::Tensor top_k_backward(const at::Tensor& gradient, const at::Tensor& scores, const at::Tensor& expert,
+                          const at::Tensor& weight, const std::string& score, bool renormalise);
+
 /// Slots of expert ids [T, K] (-1: empty) sorted by expert, ties by slot, with the experts' offsets.
 /// Errors: ValueError for ids outside [-1, E) and for an expert twice in a row. Deterministic.
 at::Tensor sort_slots(const at::Tensor& expert, int64_t experts, std::vector<int64_t>& offsets);

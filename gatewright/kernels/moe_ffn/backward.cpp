@@ -1,13 +1,8 @@
-#include <type_traits>
-
-#include "gatewright/kernels/moe_ffn/tasks.h"
+#include "gatewright/kernels/moe_ffn/weight_gradients.h"
 
 namespace gw::kernels {
 namespace {
 
-// Up to this many rows, a weight gradient is a sum of outer products written once (none: zeros): below it,
-// packing and tiles cost more than they bring.
-constexpr int64_t kFewRows = 12;
 // Gradients of this many bytes leave the caches before anybody reads them.
 constexpr int64_t kBeyondCaches = 32 << 20;
 
@@ -39,10 +34,10 @@ class Backward {
     const int64_t held = kBlockBytes / (gemm_.cols * gemm_.group * static_cast<int64_t>(sizeof(T)));
     column_units_ = std::max({held, deepest_, inner_wide_ * block_units(gemm_, p_.out),
                               input_wide_ * block_units(gemm_, p_.hidden)});
-    scratch_ =
-        take_scratch<T>(arena_, pool_.workers(), gemm_, std::min(kRowPanels, ceil_div(most, gemm_.rows)),
-                        std::max(inner_wide_, input_wide_),
-                        (column_units_ * gemm_.cols + deepest_ * gradient_rows()) * gemm_.group);
+    scratch_ = take_scratch<T>(
+        arena_, pool_.workers(), gemm_, std::min(kRowPanels, ceil_div(most, gemm_.rows)),
+        std::max(inner_wide_, input_wide_),
+        (column_units_ * gemm_.cols + deepest_ * WeightGradients<T>::rows_at_once(gemm_)) * gemm_.group);
     past_ = p_.experts * p_.hidden * (p_.in + p_.out) * static_cast<int64_t>(sizeof(T)) > kBeyondCaches;
     gather();
     inner();
@@ -101,9 +96,7 @@ class Backward {
 
   void inner_block(const Block& b, int worker) {
     const auto& s = scratch_[static_cast<size_t>(worker)];
-    const Columns<T> weights{
-        p_.down.data + b.expert * p_.out * p_.hidden, p_.hidden, p_.hidden, p_.out, false, nullptr, nullptr};
-    const Stripe<T> down{weights, b.panel, b.panels};
+    const Stripe<T> down{expert_columns(p_.down, b.expert, p_.out, p_.hidden, true, 0), b.panel, b.panels};
     const auto unit = p_.unit.of(b.expert, p_.activation, units_);
     for (int64_t done = 0; done < panels_.panels_of(b.expert); done += kRowPanels) {
       const int64_t first = panels_.first_of(b.expert) + done,
@@ -179,10 +172,7 @@ class Backward {
   void input_block(const Block& b, int worker) {
     const auto& s = scratch_[static_cast<size_t>(worker)];
     const auto stripe = [&](const FfnWeight<T>& w, int64_t expert) {
-      return Stripe<T>{
-          {w.data + expert * p_.hidden * p_.in, p_.in, p_.in, p_.hidden, false, nullptr, nullptr},
-          b.panel,
-          b.panels};
+      return Stripe<T>{expert_columns(w, expert, p_.hidden, p_.in, true, 0), b.panel, b.panels};
     };
     const auto up = stripe(p_.up, b.expert), gate = stripe(p_.gate, b.expert),
                next = stripe(p_.up, std::min(b.expert + 1, p_.experts - 1));
@@ -208,134 +198,13 @@ class Backward {
     }
   }
 
-  /// to[e] [m, n] = Σ_rows left[row][m]·right[row][n] for one or two lefts over the same right.
-  struct Product {
-    const T* left[2];
-    T* to[2];
-    int64_t m;           ///< width of left
-    bool left_by_token;  ///< left row r is left[token[r]·m], else left[r·m]
-    const T* right;
-    int64_t n;
-    bool right_by_token;
-  };
-
   void weight_gradients() {
-    std::vector<Product> products;
-    if (to_.up != nullptr || (glu_ && to_.gate != nullptr)) {
-      products.push_back(
-          {{d_up_, d_gate_}, {to_.up, glu_ ? to_.gate : nullptr}, p_.hidden, false, p_.x, p_.in, true});
-    }
-    if (to_.down != nullptr)
-      products.push_back({{dy_, nullptr}, {to_.down, nullptr}, p_.out, true, weighted_, p_.hidden, false});
-    struct Part {
-      const Product* product;
-      Block block;
-    };
-    std::vector<Part> parts;
-    for (int64_t e = 0; e < p_.experts; ++e) {
-      for (const auto& product : products) {
-        const int64_t panels = ceil_div(product.n, gemm_.cols), wide = gradient_panels(e, panels);
-        for (int64_t p = 0; p < panels; p += wide)
-          parts.push_back({&product, {e, p, std::min(wide, panels - p)}});
-      }
-    }
-    pool_.run(static_cast<int64_t>(parts.size()), [&](int64_t task, int worker) {
-      const auto& part = parts[static_cast<size_t>(task)];
-      weight_block(*part.product, part.block, scratch_[static_cast<size_t>(worker)]);
-    });
-  }
-
-  // All rows of an expert at once, so that sums never leave the registers, and as many columns as then fit
-  // the scratch.
-  int64_t gradient_panels(int64_t expert, int64_t panels) const {
-    const int64_t k = p_.offsets[expert + 1] - p_.offsets[expert];
-    if (k <= kFewRows) return ceil_div(panels, 2);
-    return std::clamp<int64_t>(column_units_ / ceil_div(k, gemm_.group), 1, std::min(panels, kMostPanels));
-  }
-
-  void weight_block(const Product& product, const Block& b, const Scratch<T>& s) {
-    const int64_t begin = p_.offsets[b.expert], k = p_.offsets[b.expert + 1] - begin,
-                  column = b.panel * gemm_.cols;
-    const int64_t columns = std::min(b.panels * gemm_.cols, product.n - column);
-    for (int side = 0; side < 2; ++side) {
-      if (product.to[side] == nullptr) continue;
-      if (k <= kFewRows)
-        outer_block(product, side, begin, k, column, columns,
-                    product.to[side] + b.expert * product.m * product.n + column);
-    }
-    if (k > kFewRows) tile_block(product, b, begin, k, s);
-    if (past_) rows_.store_fence();
-  }
-
-  const T* left_row(const Product& q, int side, int64_t row) const {
-    return q.left[side] + (q.left_by_token ? p_.token[row] : row) * q.m;
-  }
-  const T* right_row(const Product& q, int64_t row) const {
-    return q.right + (q.right_by_token ? p_.token[row] : row) * q.n;
-  }
-
-  void outer_block(const Product& q, int side, int64_t begin, int64_t k, int64_t column, int64_t columns,
-                   T* to) {
-    const T* right[kFewRows];
-    for (int64_t j = 0; j < k; ++j) right[j] = right_row(q, begin + j) + column;
-    constexpr int64_t kAtOnce = 4;
-    for (int64_t i = 0; i < q.m; i += kAtOnce) {
-      const int64_t count = std::min(kAtOnce, q.m - i);
-      T factors[kAtOnce * kFewRows];
-      for (int64_t j = 0; j < k; ++j) {
-        for (int64_t c = 0; c < count; ++c) factors[c * k + j] = left_row(q, side, begin + j)[i + c];
-      }
-      rows_.combine(factors, count, right, k, columns, to + i * q.n, q.n, past_);
-    }
-  }
-
-  void tile_block(const Product& q, const Block& b, int64_t begin, int64_t k, const Scratch<T>& s) {
-    const int64_t units = ceil_div(k, gemm_.group), step = units * gemm_.cols * gemm_.group;
-    T* const row_panels = s.columns + column_units_ * gemm_.cols * gemm_.group;
-    const auto lanes = [&](const T* data, int64_t width, bool by_token) {
-      return Columns<T>{data + (by_token ? 0 : begin * width), width,  width, k, false,
-                        by_token ? p_.token + begin : nullptr, nullptr};
-    };
-    const auto right = lanes(q.right, q.n, q.right_by_token);
-    for (int64_t p = 0; p < b.panels; ++p)
-      pack_panel(gemm_, right, (b.panel + p) * gemm_.cols, gemm_.cols, 0, k, s.columns + p * step);
-    for (int side = 0; side < 2; ++side) {
-      if (q.to[side] == nullptr) continue;
-      const auto left = lanes(q.left[side], q.m, q.left_by_token);
-      for (int64_t i = 0; i < q.m; i += gradient_rows()) {
-        for (int64_t j = i; j < std::min(i + gradient_rows(), q.m); j += gemm_.rows) {
-          pack_panel(gemm_, left, j, gemm_.rows, 0, k, row_panels + (j - i) * units * gemm_.group);
-        }
-        for (int64_t p = 0; p < b.panels; ++p)
-          product_tile(q, side, b.expert, i, b.panel + p, row_panels, s.columns + p * step, units, s.tiles);
-      }
-    }
-  }
-
-  // Rows of a weight gradient that are computed together: those of a pair of panels where sums are narrowed
-  // anyway.
-  int64_t gradient_rows() const {
-    return std::is_same_v<T, Sum> || gemm_.pair == nullptr ? gemm_.rows : 2 * gemm_.rows;
-  }
-
-  void product_tile(const Product& q, int side, int64_t expert, int64_t i, int64_t panel, const T* left,
-                    const T* right, int64_t units, Sum* tile) {
-    const int64_t count = std::min(gradient_rows(), q.m - i), column = panel * gemm_.cols,
-                  n = std::min(gemm_.cols, q.n - column);
-    T* to = q.to[side] + (expert * q.m + i) * q.n + column;
-    if constexpr (std::is_same_v<T, Sum>) {
-      const bool aligned =
-          reinterpret_cast<uintptr_t>(to) % 64 == 0 && q.n * static_cast<int64_t>(sizeof(T)) % 64 == 0;
-      if (n == gemm_.cols)
-        return gemm_.tile(left, right, units, count, {to, q.n, true, past_ && aligned}, {});
-    }
-    const int64_t above = std::min(count, gemm_.rows);
-    const Tiles<T> sums{tile, gemm_.cols, true}, under{tile + above * gemm_.cols, gemm_.cols, true};
-    if (count == above)
-      gemm_.tile(left, right, units, count, sums, {});
-    else
-      gemm_.pair(left, left + units * above * gemm_.group, right, units, count - above, sums, under, {});
-    for (int64_t r = 0; r < count; ++r) rows_.narrow(tile + r * gemm_.cols, n, to + r * q.n, past_);
+    WeightGradients<T> products(gemm_, rows_, p_, scratch_, column_units_, past_);
+    const typename WeightGradients<T>::Factor x{p_.x, p_.in, true};
+    products.add({d_up_, p_.hidden, false}, x, to_.up, to_.up_layout);
+    if (glu_) products.add({d_gate_, p_.hidden, false}, x, to_.gate, to_.gate_layout);
+    products.add({dy_, p_.out, true}, {weighted_, p_.hidden, false}, to_.down, to_.down_layout);
+    products.run(pool_);
   }
 
   void bias_gradients() {

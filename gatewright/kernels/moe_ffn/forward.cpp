@@ -78,10 +78,7 @@ class Forward {
   }
 
   Columns<T> columns(const FfnWeight<T>& w, int64_t expert, int64_t lanes, int64_t k) const {
-    const int64_t panels = ceil_div(lanes, gemm_.cols),
-                  packed = panels * gemm_.cols * ceil_div(k, gemm_.group) * gemm_.group;
-    const T* data = w.data == nullptr ? nullptr : w.data + expert * lanes * k;
-    return {data, k, lanes, k, true, nullptr, w.packed == nullptr ? nullptr : w.packed + expert * packed};
+    return expert_columns(w, expert, lanes, k, false, packed_size(gemm_, 1, lanes, k));
   }
 
   void inner_block(const Block& b, const Block& later, int worker) {

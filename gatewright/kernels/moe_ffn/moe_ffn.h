@@ -9,6 +9,19 @@
 
 namespace gw::kernels {
 
+/// How a stacked weight [E, lanes, k] lies: element (e, lane, k) at e·expert + lane·stride + k·step, or, when
+/// lanes are the ones that lie together, at e·expert + k·stride + lane·step. Halves of a stack of gate and
+/// up, their rows by turns, and transposed stacks are read and written where they are. All 0: dense, k
+/// contiguous.
+struct FfnLayout {
+  int64_t expert = 0, stride = 0, step = 0;
+  bool k_contiguous = true;
+
+  FfnLayout of(int64_t lanes, int64_t k) const {
+    return step == 0 ? FfnLayout{lanes * k, k, 1, true} : *this;
+  }
+};
+
 /// Stacked weights [E, lanes, k] (as nn.Linear keeps them: outputs × inputs), E biases of `lanes` values, or
 /// null. `packed`: the panels that pack_weights() makes, or null: then few rows read the weights as they lie
 /// (SmallM), more rows pack panels on the way, at 2·sizeof(T) bytes of cache traffic per weight and use.
@@ -17,6 +30,7 @@ struct FfnWeight {
   const T* data = nullptr;
   const typename SumOf<T>::type* bias = nullptr;
   const T* packed = nullptr;
+  FfnLayout layout = {};  ///< CPU levels only; the panels in `packed` have an order of their own
   bool given() const { return data != nullptr; }
 };
 
@@ -67,6 +81,7 @@ struct FfnGradients {
   T *gate = nullptr, *up = nullptr, *down = nullptr;                   ///< as the weights
   Sum *gate_bias = nullptr, *up_bias = nullptr, *down_bias = nullptr;  ///< as the biases
   Sum* unit = nullptr;                                                 ///< as FfnUnit::parameters
+  FfnLayout gate_layout = {}, up_layout = {}, down_layout = {};        ///< CPU levels only
 };
 
 /// The levels that one call uses. Both tables are of T.

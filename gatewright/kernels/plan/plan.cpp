@@ -73,4 +73,19 @@ PlanFault sort_slots(const int64_t* ids, int64_t tokens, int64_t k, int64_t expe
   return {};
 }
 
+int64_t sort_routes(const int64_t* ids, int64_t tokens, int64_t k, int64_t experts, int64_t* offsets,
+                    int64_t* slots) {
+  std::fill_n(offsets, experts + 1, 0);
+  for (int64_t slot = 0; slot < tokens * k; ++slot) {
+    if (ids[slot] < 0) return slot;
+    if (ids[slot] < experts) ++offsets[ids[slot] + 1];
+  }
+  for (int64_t e = 0; e < experts; ++e) offsets[e + 1] += offsets[e];
+  std::vector<int64_t> next(offsets, offsets + experts);
+  for (int64_t slot = 0; slot < tokens * k; ++slot) {
+    if (ids[slot] < experts) slots[next[static_cast<size_t>(ids[slot])]++] = slot;
+  }
+  return -1;
+}
+
 }  // namespace gw::kernels

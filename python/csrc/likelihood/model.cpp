@@ -29,7 +29,7 @@ void for_rows(int64_t n, int64_t threads, const std::function<void(int64_t)>& ro
   const likelihood::Chunks chunks(n);
   const auto all = [&](const Stop& stop) {
     likelihood::parallel_for(chunks.count(), [&](int64_t c) {
-      for (int64_t i = chunks.begin(c); i < chunks.end(c) && !stop(); ++i) row(i);
+      for (int64_t i = chunks.begin(c); i < chunks.end(c) && !stop.requested(); ++i) row(i);
     });
   };
   chunks.count() <= 1 ? run_here(all) : run_apart(threads, all);
