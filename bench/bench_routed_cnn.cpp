@@ -7,6 +7,7 @@
 
 #include "bench/support.h"
 #include "gatewright/base/check.h"
+#include "gatewright/models/compiled_network.h"
 #include "gatewright/models/network.h"
 #include "gatewright/ops/random.h"
 
@@ -63,6 +64,32 @@ bool print(const std::string& name, double ours, double theirs, double mark) {
   return holds;
 }
 
+/// Compiled networks: the mixture beside the dense one, and each beside itself as it is.
+bool print_compiled(const std::string& name, Network& moe, Network& dense, const Arguments& a, double mark) {
+  const at::NoGradGuard no_grad;
+  moe.eval(), dense.eval();
+  const gw::CompiledNetwork fast_moe(moe), fast_dense(dense);
+  const auto& s = moe.shape();
+  const auto check = gw::ops::uniform(gw::Rng(2), {16, s.channels, s.height, s.width}, 0, 1);
+  const auto got = fast_dense.run(check).logits, want = dense.forward(check).logits;
+  const double error = ((got - want).abs().max() / want.abs().max()).item<double>();
+  GW_CHECK(error < 1e-4,
+           "bench_routed_cnn: expected the compiled answer to equal the network's to 1e-4, got {:.2e}",
+           error);
+  bool holds = true;
+  for (const int64_t batch : {128, 1}) {
+    const auto x = gw::ops::uniform(gw::Rng(1), {batch, s.channels, s.height, s.width}, 0, 1);
+    const auto t = medians({[&] { fast_moe.run(x); }, [&] { fast_dense.run(x); }, [&] { moe.forward(x); },
+                            [&] { dense.forward(x); }},
+                           batch == 1 ? 20 * a.rounds : a.rounds);
+    const auto row = [&](const char* what) { return fmt::format("{}, batch {}: {}", name, batch, what); };
+    holds &= print(row("compiled, mixture / dense"), t[0], t[1], mark);
+    holds &= print(row("mixture, compiled / as it is"), t[0], t[2], 1.0);
+    holds &= print(row("dense, compiled / as it is"), t[1], t[3], 1.0);
+  }
+  return holds;
+}
+
 void sort_and_undo(const at::Tensor& x, const at::Tensor& scores) {
   const auto plan = gw::make_plan(scores.argmax(1, true), at::ones({x.size(0), 1}), 2);
   const auto batch = gw::into_buckets(x, gw::index_buckets(plan, Execution::kBucketed));
@@ -102,6 +129,14 @@ bool run(const Arguments& a) {
   holds &= print("training step, batch 128: sparse / masked dense", steps[0], steps[1], 0.62);
   const auto bucketing = medians({[&] { sort_and_undo(x, scores); }}, 20 * a.rounds);
   holds &= print("plan + bucketing + un-bucketing / training step", bucketing[0], steps[0], 0.02);
+  gw::NetworkOptions small;
+  small.backbone_options = gw::Json{{"width", 16}},
+  small.gate = gw::Json{{"part", "cnn"}, {"arch", "small"}, {"width", 4}};
+  Network small_dense(small, 1, 28, 28, 10);
+  small.experts = 3, small.ratio = 0.5, small.own = {"norms", "head"};
+  Network small_moe(small, 1, 28, 28, 10);
+  holds &= print_compiled("small_cnn 1x28x28", small_moe, small_dense, a, 0.52);
+  holds &= print_compiled(a.backbone, *moe, *dense, a, 0.45);
   return holds;
 }
 

@@ -21,8 +21,7 @@ constexpr int64_t kImages = 12, kLabels = 3;
 
 std::shared_ptr<gw::Network> small_network(int64_t experts = 2) {
   gw::NetworkOptions options;
-  gw::parse_options("network", Json::parse(small_config(small_objective("trades"), experts).network),
-                    options);
+  gw::parse_options("network", small_config(small_objective("trades"), experts).network.json(), options);
   auto network = std::make_shared<gw::Network>(options, 1, 8, 8, kLabels);
   network->train();
   return network;

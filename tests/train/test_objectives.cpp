@@ -114,9 +114,7 @@ TEST(Thor, IsRightTwiceAndAgrees) {
     for (const double alpha : {0.0, 3.0}) {
       Spy spy(*network, network->parameters(), [] {});
       spy.frozen = true;
-      const auto part =
-          gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", alpha}},
-                                       gw::Objective::Context{image_task()}, 0);
+      const auto part = gw::make_part<gw::Objective>("thor", {{"consistency", alpha}}, {image_task()});
       gw::StepContext context{*network, image_task(), batch, spy, nullptr, kLr, gw::Rng(seed)};
       const auto report = part->step(context);
       // Which two were drawn shows in the loss: exactly one pair of experts explains it.
@@ -171,8 +169,7 @@ TEST(Thor, DrawsForEachLayerByItself) {
     for (size_t layer = 0; layer < 3; ++layer) EXPECT_NE(experts[0][layer], experts[1][layer]) << layer;
     Spy spy(*network, network->backbone_parameters(), [] {});
     spy.frozen = true;
-    const auto part = gw::make_part<gw::Objective>("objective", Json{{"part", "thor"}, {"consistency", 3.0}},
-                                                   gw::Objective::Context{image_task()}, 0);
+    const auto part = gw::make_part<gw::Objective>("thor", {{"consistency", 3.0}}, {image_task()});
     gw::StepContext context{*network, image_task(), batch, spy, nullptr, kLr, gw::Rng(seed)};
     const double agreement = (kl_by_hand(answers[0], answers[1]) + kl_by_hand(answers[1], answers[0])) / 2;
     EXPECT_NEAR(part->step(context).values.at("loss"),

@@ -85,39 +85,38 @@ TEST(Recipe, MergesDefaultsThenSizeThenArmThenArmAtSizeThenOverrides) {
   const auto a = resolved(recipe, "a", "tiny", 5);
   EXPECT_EQ(a.epochs, 2) << "size over defaults";
   EXPECT_EQ(a.batch, 10) << "arm over size";
-  EXPECT_EQ(Json::parse(a.task), (Json{{"part", "image_classification"}, {"epsilon", 0.1}}));
+  EXPECT_EQ(a.task.json(), (Json{{"part", "image_classification"}, {"epsilon", 0.1}}));
   EXPECT_EQ(a.seed, 5);
   EXPECT_EQ(a.arm, "a");
   EXPECT_EQ(a.name, "r");
-  EXPECT_EQ(Json::parse(a.schedule), (Json{{"lr", 0.2}, {"gamma", 0.5}})) << "tables are merged key by key";
+  EXPECT_EQ(a.schedule.json(), (Json{{"lr", 0.2}, {"gamma", 0.5}})) << "tables are merged key by key";
   EXPECT_EQ(resolved(recipe, "b", "tiny", 0).batch, 11) << "arm at size over arm";
   const auto set = resolved(recipe, "b", "tiny", 0, {"batch=12", "objective.alpha=3"});
   EXPECT_EQ(set.batch, 12);
-  EXPECT_EQ(Json::parse(set.objective), (Json{{"part", "adv_moe"}, {"alpha", 3}}));
+  EXPECT_EQ(set.objective.json(), (Json{{"part", "adv_moe"}, {"alpha", 3}}));
   for (const char* table : {R"(objective={part = "adv_moe", alpha = 3})",
                             R"(objective={"part": "adv_moe", "alpha": 3})"}) {  // as in recipes, as in JSON
-    EXPECT_EQ(Json::parse(resolved(recipe, "b", "tiny", 0, {table}).objective).at("alpha"), 3) << table;
+    EXPECT_EQ(resolved(recipe, "b", "tiny", 0, {table}).objective.json().at("alpha"), 3) << table;
   }
   expect_part(refusal([&] { resolved(recipe, "b", "tiny", 0, {"objective={alpha = }"}); }), "override:1:");
 }
 
 TEST(Recipe, AnotherPartsOptionsAreReplacedWholly) {
   const auto recipe = recipe_of(kBody);
-  EXPECT_EQ(Json::parse(resolved(recipe, "b", "tiny", 0).objective),
-            (Json{{"part", "adv_moe"}, {"alpha", 2.0}}))
+  EXPECT_EQ(resolved(recipe, "b", "tiny", 0).objective.json(), (Json{{"part", "adv_moe"}, {"alpha", 2.0}}))
       << "beta and steps were those of trades";
-  EXPECT_EQ(Json::parse(resolved(recipe, "a", "paper", 0).objective),
+  EXPECT_EQ(resolved(recipe, "a", "paper", 0).objective.json(),
             (Json{{"part", "trades"}, {"beta", 6.0}, {"steps", 7}}));
-  EXPECT_EQ(Json::parse(resolved(recipe, "a", "tiny", 0, {"objective.part=natural"}).objective),
+  EXPECT_EQ(resolved(recipe, "a", "tiny", 0, {"objective.part=natural"}).objective.json(),
             (Json{{"part", "natural"}}));
-  EXPECT_EQ(Json::parse(resolved(recipe, "a", "tiny", 0, {"objective.part=trades"}).objective),
+  EXPECT_EQ(resolved(recipe, "a", "tiny", 0, {"objective.part=trades"}).objective.json(),
             (Json{{"part", "trades"}, {"beta", 6.0}, {"steps", 3}}));
 }
 
 TEST(Recipe, OverridesAreJsonOrText) {
   const auto recipe = recipe_of(kBody);
   const auto network = [&](const std::string& text) {
-    return Json::parse(resolved(recipe, "a", "tiny", 0, {text}).network);
+    return resolved(recipe, "a", "tiny", 0, {text}).network.json();
   };
   EXPECT_EQ(network("network.a=1")["a"], 1);
   EXPECT_EQ(network("network.a=1e-3")["a"], 1e-3);
