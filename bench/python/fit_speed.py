@@ -3,11 +3,13 @@
 
 Usage: bench/python/fit_speed.py PROGRAM [ROWS] [ROUNDS]
 
-n rows, 4 columns, 4 experts, one start, no replacements. Answers are checked first: the model files are equal to the byte.
-Times of the fit alone: the command line's is its whole time less that of reading the same table for one expert of the same
-iterations' start-up, measured as `gatewright fit` with one iteration; Python's is that of `fit` on arrays.
+n rows, 4 columns, 4 experts, one start, no replacements. Answers are checked first: the model files
+are equal to the byte. What is compared is the time beyond that of a fit of one expert in the same
+way, which has start, reading and writing in it.
 """
+
 import pathlib
+import resource
 import shutil
 import statistics
 import subprocess
@@ -22,8 +24,10 @@ from gatewright import likelihood
 R_SCRIPT = """
 suppressMessages(library(flexmix))
 d <- read.csv("{path}")
-t <- system.time(m <- flexmix(y ~ x0 + x1 + x2 + x3, data = d, k = 4, concomitant = FLXPmultinom(~ x0 + x1 + x2 + x3),
-                 control = list(iter.max = {iterations}, tolerance = 0, minprior = 0), cluster = 1 + (rank(d$y) * 4 - 1) %/% nrow(d) %% 4))
+t <- system.time(m <- flexmix(y ~ x0 + x1 + x2 + x3, data = d, k = 4, concomitant = FLXPmultinom(~ x0 + x1 +
+x2 + x3),
+                 control = list(iter.max = {iterations}, tolerance = 0, minprior = 0), cluster = 1 +
+                 (rank(d$y) * 4 - 1) %/% nrow(d) %% 4))
 cat(t[["elapsed"]], logLik(m), m@iter, "\\n")
 """
 
@@ -38,46 +42,85 @@ def sample(n, seed=0):
     return x, y
 
 
-def timed(call):
+def command(program, path, out, experts):
+    flags = ["--response", "y", "--starts", "1", "--replacements", "0", "--quiet", "--out"]
+    return [program, "fit", path, *flags, out, "--experts", str(experts)]
+
+
+def cpu(call):
+    """Processor seconds of this process and its children, and wall seconds."""
+    before = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     began = time.perf_counter()
-    result = call()
-    return time.perf_counter() - began, result
+    call()
+    wall = time.perf_counter() - began
+    after = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    used = sum(b.ru_utime + b.ru_stime - a.ru_utime - a.ru_stime for a, b in zip(before, after, strict=True))
+    return used, wall
 
 
-def command(program, path, out, iterations):
-    return [program, "fit", path, "--response", "y", "--experts", "4", "--starts", "1", "--replacements", "0", "--iterations", str(iterations), "--quiet",
-            "--out", out]
+def write(path, x, y):
+    with open(path, "w") as table:
+        table.write("y,x0,x1,x2,x3\n")
+        table.writelines(",".join(map(repr, row)) + "\n" for row in np.column_stack([y, x]).tolist())
+
+
+def per_iteration(x, y, many=100):
+    """Seconds of one of our iterations, from a run of many less one of one."""
+    options = {"experts": 4, "starts": 1, "start": "random", "replacements": 0, "tolerance": 0.0}
+    times = []
+    for iterations in (1, many):
+        began = time.perf_counter()
+        fitted = likelihood.fit(x, y, iterations=iterations, **options)
+        times.append((time.perf_counter() - began, fitted.description["fit"]["iterations"]))
+    return (times[1][0] - times[0][0]) / (times[1][1] - times[0][1])
+
+
+def flexmix(path, few=4):
+    """Seconds of one iteration of flexmix, likewise."""
+    times = []
+    for iterations in (1, few):
+        script = R_SCRIPT.format(path=path, iterations=iterations)
+        done = subprocess.run(["Rscript", "-e", script], capture_output=True, text=True, check=True)
+        times.append([float(word) for word in done.stdout.split()])
+    return (times[1][0] - times[0][0]) / (times[1][2] - times[0][2])
 
 
 def main(program, rows=100000, rounds=5):
     x, y = sample(rows)
     folder = pathlib.Path(tempfile.mkdtemp())
     path, out = str(folder / "table.csv"), str(folder / "theirs.json")
-    with open(path, "w") as table:
-        table.write("y,x0,x1,x2,x3\n")
-        table.writelines(",".join(map(repr, row)) + "\n" for row in np.column_stack([y, x]).tolist())
-    options = dict(experts=4, starts=1, replacements=0)
+    write(path, x, y)
+    options = {"experts": 4, "starts": 1, "replacements": 0}
     ours = likelihood.fit(x, y, **options)
-    subprocess.run(command(program, path, out, 2000), check=True, capture_output=True)
+    subprocess.run(command(program, path, out, 4), check=True, capture_output=True)
     ours.save(folder / "ours.json")
     assert (folder / "ours.json").read_bytes() == pathlib.Path(out).read_bytes(), "the two fits differ"
-    few = dict(options, iterations=1)
-    times = {"python": [], "python, 1 iteration": [], "program": [], "program, 1 iteration": []}
+    calls = {
+        "python": lambda: likelihood.fit(x, y, **options),
+        "python, one expert": lambda: likelihood.fit(x, y, experts=1, starts=1),
+        "program": lambda: subprocess.run(command(program, path, out, 4), check=True, capture_output=True),
+        "program, one expert": lambda: subprocess.run(
+            command(program, path, out, 1), check=True, capture_output=True
+        ),
+    }
+    times = {name: [] for name in calls}
     for _ in range(rounds):
-        times["python"].append(timed(lambda: likelihood.fit(x, y, **options))[0])
-        times["python, 1 iteration"].append(timed(lambda: likelihood.fit(x, y, **few))[0])
-        times["program"].append(timed(lambda: subprocess.run(command(program, path, out, 2000), check=True, capture_output=True))[0])
-        times["program, 1 iteration"].append(timed(lambda: subprocess.run(command(program, path, out, 1), check=True, capture_output=True))[0])
-    for name, list_ in times.items():
-        print(f"{name:22} median {statistics.median(list_):.3f} s, {min(list_):.3f} … {max(list_):.3f}")
-    base = {name: statistics.median(list_) for name, list_ in times.items()}
-    ours_s, theirs_s = base["python"] - base["python, 1 iteration"], base["program"] - base["program, 1 iteration"]
-    print(f"n {rows}, {ours.description['fit']['iterations']} iterations beyond the first: python {ours_s:.3f} s, program {theirs_s:.3f} s, ratio {ours_s / theirs_s:.3f}")
+        for name, call in calls.items():
+            times[name].append(cpu(call))
+    for at, what in enumerate(("processor", "wall")):
+        median = {name: statistics.median(pair[at] for pair in pairs) for name, pairs in times.items()}
+        for name, pairs in times.items():
+            spread = sorted(pair[at] for pair in pairs)
+            print(f"{what:9} {name:20} median {median[name]:.3f} s, {spread[0]:.3f} … {spread[-1]:.3f}")
+        ratio = (median["python"] - median["python, one expert"]) / (
+            median["program"] - median["program, one expert"]
+        )
+        print(f"{what:9} python / program, each less its fit of one expert: {ratio:.3f}")
     if shutil.which("Rscript"):
-        script = R_SCRIPT.format(path=path, iterations=ours.description["fit"]["iterations"])
-        done = subprocess.run(["Rscript", "-e", script], capture_output=True, text=True)
-        print("flexmix (s, log-likelihood, iterations):", done.stdout or done.stderr)
-        print(f"log-likelihood here: {ours.log_likelihood:.2f}")
+        here, there = per_iteration(x, y), flexmix(path)
+        print(
+            f"an iteration: {here * 1e3:.2f} ms here, {there * 1e3:.0f} ms in flexmix, ratio {there / here:.0f}"
+        )
     shutil.rmtree(folder)
 
 

@@ -12,9 +12,9 @@
 namespace gw::likelihood {
 namespace {
 
-constexpr double kSlack = 1e-3;        // a zero slope's gradient may exceed the penalty by this share
-constexpr int64_t kScreened = 10;      // columns in which rows are near each other, for random partitions
-constexpr int kSettling = 5;           // M-steps with a random partition held
+constexpr double kSlack = 1e-3;    // a zero slope's gradient may exceed the penalty by this share
+constexpr int64_t kScreened = 10;  // columns in which rows are near each other, for random partitions
+constexpr int kSettling = 5;       // M-steps with a random partition held
 constexpr const char* kInterrupted = "lasso: interrupted; the path is not kept";
 constexpr int64_t kHorizontal = 5000;  // EM iterations of the mixture of intercepts
 

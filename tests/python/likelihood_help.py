@@ -1,4 +1,5 @@
 """Data and the built program for the tests of gatewright.likelihood."""
+
 import os
 import pathlib
 import subprocess
@@ -28,7 +29,8 @@ def run(*arguments):
 
 
 def two_lines(n=400, seed=0, noise=0.3):
-    """x [n, 1], y [n]: lines 1 - 2 x and -1 + 3 x, the first likelier where x is large; both say the truth of it."""
+    """x [n, 1], y [n]: lines 1 - 2 x and -1 + 3 x, the first likelier where x is large; both say the truth of
+    it."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(-2, 2, size=(n, 1))
     first = rng.uniform(size=n) < chance(x[:, 0])

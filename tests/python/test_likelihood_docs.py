@@ -1,9 +1,12 @@
-"""docs/python-statistics.md: the example runs and prints what the page shows; the table of options is complete."""
+"""docs/python-statistics.md: the example runs and prints what the page shows; the table of options is
+complete."""
+
 import contextlib
 import io
 import re
 
 import pytest
+
 from likelihood_help import ROOT
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
@@ -20,11 +23,18 @@ def test_the_example_prints_what_the_page_shows(monkeypatch):
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(compile(block("tested", "iris"), "docs/python-statistics.md", "exec"), {})
-    assert [line.rstrip() for line in out.getvalue().splitlines()] == [line.rstrip() for line in block("output", "iris").splitlines()]
+    assert [line.rstrip() for line in out.getvalue().splitlines()] == [
+        line.rstrip() for line in block("output", "iris").splitlines()
+    ]
 
 
 def test_every_option_is_on_the_page():
-    from gatewright.likelihood import LassoMixtureRegressor, MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+    from gatewright.likelihood import (
+        LassoMixtureRegressor,
+        MixtureOfExpertsClassifier,
+        MixtureOfExpertsRegressor,
+    )
+
     for kind in (MixtureOfExpertsRegressor, MixtureOfExpertsClassifier, LassoMixtureRegressor):
         for name in kind._get_param_names():
             assert f"`{name}" in PAGE or f"`{name}=" in PAGE or f"{name}`" in PAGE, name

@@ -1,9 +1,10 @@
 """Intervals hold what they promise on data whose truth is known."""
+
 import numpy as np
 import pytest
-from likelihood_help import true_mean, two_lines
 
 from gatewright import likelihood
+from likelihood_help import true_mean, two_lines
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
@@ -32,8 +33,10 @@ def test_one_expert_is_the_textbooks_interval():
     deviation = np.sqrt(((y - design @ coefficient) ** 2).sum() / 28)
     at = np.array([1.0, 1.5])
     half = stats.t.ppf(0.95, 28) * deviation * np.sqrt([1 + at @ inverse @ at, at @ inverse @ at])
-    for of, width in zip(("response", "mean"), half):
-        assert m.predict_interval([[1.5]], 0.9, of)[0] == pytest.approx([at @ coefficient - width, at @ coefficient + width], rel=1e-6)
+    for of, width in zip(("response", "mean"), half, strict=False):
+        assert m.predict_interval([[1.5]], 0.9, of)[0] == pytest.approx(
+            [at @ coefficient - width, at @ coefficient + width], rel=1e-6
+        )
 
 
 def test_an_interval_knows_both_humps():

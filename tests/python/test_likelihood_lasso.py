@@ -1,13 +1,15 @@
 """The Lasso estimator: what it selects, what it predicts, what it writes."""
+
 import csv
 
 import numpy as np
 import pytest
+
 from likelihood_help import run
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-from gatewright import likelihood  # noqa: E402
-from gatewright.likelihood import LassoMixtureRegressor  # noqa: E402
+from gatewright import likelihood
+from gatewright.likelihood import LassoMixtureRegressor
 
 
 def many_columns(n=200, p=60, seed=0):
@@ -15,7 +17,9 @@ def many_columns(n=200, p=60, seed=0):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, p))
     first = rng.uniform(size=n) < 1 / (1 + np.exp(-6 * x[:, 0]))
-    return x, np.where(first, 1 + 3 * x[:, 1] - 2 * x[:, 2], -1 - 3 * x[:, 1] + 2 * x[:, 2]) + 0.5 * rng.standard_normal(n)
+    return x, np.where(
+        first, 1 + 3 * x[:, 1] - 2 * x[:, 2], -1 - 3 * x[:, 1] + 2 * x[:, 2]
+    ) + 0.5 * rng.standard_normal(n)
 
 
 def truth(x, y):
@@ -32,7 +36,7 @@ def fitted():
 
 
 def test_it_finds_the_columns_that_matter(fitted):
-    x, y, m = fitted
+    _x, _y, m = fitted
     assert {"x0", "x1", "x2"} <= set(m.selected_) and len(m.selected_) < 12
     assert m.coef_.shape == m.gate_coef_.shape == (2, 60)
     assert set(np.sign(m.coef_[:, 1])) == {-1, 1}
@@ -66,7 +70,7 @@ def test_a_penalty_of_ones_own(fitted):
 
 
 def test_its_model_file_is_of_the_columns_it_uses(fitted, tmp_path):
-    x, y, m = fitted
+    x, _y, m = fitted
     m.save(tmp_path / "lasso.json")
     loaded = likelihood.load(tmp_path / "lasso.json")
     assert loaded.columns == m.selected_
@@ -96,7 +100,7 @@ def test_factors_come_whole_and_weights_and_bars_are_refused():
         m.fit(frame, sample_weight=np.ones(200))
     with pytest.raises(ValueError, match="without a bar"):
         LassoMixtureRegressor(formula="y ~ a | b").fit(frame)
-    with pytest.raises(ValueError, match='unknown option "penality"; did you mean "penalty"?'):
+    with pytest.raises(ValueError, match=r'unknown option "penality"; did you mean "penalty"\?'):
         LassoMixtureRegressor(penality=1)
     with pytest.raises(ValueError, match='expected "ratio"'):
         LassoMixtureRegressor(ratio=2.0).fit(x, y)

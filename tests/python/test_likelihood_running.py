@@ -1,8 +1,9 @@
 """What a fit does to the process around it: Ctrl-C, threads, forks, the end of the interpreter.
 
-Each would hang or crash where a fit held the GIL, used the caller's OpenMP pool (a fork then waits for threads that are
-not there), or went on while the interpreter goes down.
+Each would hang or crash where a fit held the GIL, used the caller's OpenMP pool (a fork then waits for
+threads that are not there), or went on while the interpreter goes down.
 """
+
 import concurrent.futures
 import multiprocessing
 import os
@@ -16,21 +17,28 @@ import time
 
 import numpy as np
 import pytest
-from likelihood_help import ROOT, two_lines
 
 import gatewright
 from gatewright import likelihood
+from likelihood_help import ROOT, two_lines
 
 SITE = str(pathlib.Path(gatewright.__file__).resolve().parents[1]) if gatewright.__file__ else None
-LONG = dict(experts=8, starts=100000, tolerance=0.0, iterations=100000)  # hours
+LONG = {"experts": 8, "starts": 100000, "tolerance": 0.0, "iterations": 100000}  # hours
 
 
 def python(code, timeout=60, **environment):
     """Runs a program of its own. `two_lines` and `likelihood` are there."""
-    head = "import sys\nsys.path.insert(0, %r)\nfrom likelihood_help import two_lines\nfrom gatewright import likelihood\nLONG = %r\n" % (
-        str(ROOT / "tests" / "python"), LONG)
-    return subprocess.run([sys.executable, "-c", head + textwrap.dedent(code)], capture_output=True, text=True, timeout=timeout,
-                          env={**os.environ, **environment})
+    head = (
+        "import sys\nsys.path.insert(0, {!r})\nfrom likelihood_help import two_lines\nfrom gatewright import "
+        "likelihood\nLONG = {!r}\n".format(str(ROOT / "tests" / "python"), LONG)
+    )
+    return subprocess.run(
+        [sys.executable, "-c", head + textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **environment},
+    )
 
 
 def fit_in_child(queue):
@@ -92,7 +100,7 @@ def test_a_signal_handler_that_raises_is_obeyed_and_one_that_does_not_is_not_in_
     old = signal.signal(signal.SIGALRM, lambda *_: seen.append(1))
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
-        likelihood.fit(x, y, experts=4, starts=30)
+        likelihood.fit(x, y, experts=3, starts=10)
         assert seen
         signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError("enough")))
         signal.setitimer(signal.ITIMER_REAL, 0.2)
@@ -114,7 +122,7 @@ def test_other_threads_run_while_a_fit_does():
     thread = threading.Thread(target=tick)
     thread.start()
     began = time.monotonic()
-    likelihood.fit(x, y, experts=3, starts=1, replacements=0)
+    likelihood.fit(x, y, starts=1, replacements=0)
     took = time.monotonic() - began
     done.set()
     thread.join()
@@ -212,7 +220,10 @@ def test_neither_torch_nor_scikit_learn_is_needed():
             print(error)
     """)
     assert done.returncode == 0, done.stderr
-    assert "gatewright.MixtureOfExpertsRegressor is a scikit-learn estimator, and scikit-learn is not installed: `pip install" in done.stdout
+    assert (
+        "gatewright.MixtureOfExpertsRegressor is a scikit-learn estimator, and scikit-learn is not "
+        "installed: `pip install" in done.stdout
+    )
 
 
 def test_threadpoolctl_limits_a_fit():
@@ -220,6 +231,6 @@ def test_threadpoolctl_limits_a_fit():
     x, y = two_lines(60000)
     with threadpoolctl.threadpool_limits(1):
         before = time.process_time(), time.monotonic()
-        likelihood.fit(x, y, experts=3, starts=2, replacements=0)
+        likelihood.fit(x, y, starts=2, replacements=0)
         cpu, wall = time.process_time() - before[0], time.monotonic() - before[1]
     assert cpu < 1.3 * wall + 0.1

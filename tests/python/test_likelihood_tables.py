@@ -1,9 +1,10 @@
 """Frames, formulas, factors, missing values: what a table says is what a fit reads."""
+
 import numpy as np
 import pytest
-from likelihood_help import two_lines
 
 from gatewright import likelihood
+from likelihood_help import two_lines
 
 pandas = pytest.importorskip("pandas")
 
@@ -12,14 +13,22 @@ def frame(n=240):
     x, y = two_lines(n, seed=2)
     rng = np.random.default_rng(4)
     kind = np.array(["b", "a", "c"])[rng.integers(0, 3, n)]
-    return pandas.DataFrame({"y": y + 2.0 * (kind == "c"), "x": x[:, 0], "kind": kind, "code": rng.integers(1, 4, n), "flag": rng.integers(0, 2, n) == 1})
+    return pandas.DataFrame(
+        {
+            "y": y + 2.0 * (kind == "c"),
+            "x": x[:, 0],
+            "kind": kind,
+            "code": rng.integers(1, 4, n),
+            "flag": rng.integers(0, 2, n) == 1,
+        }
+    )
 
 
 def in_polars(table):
     return pytest.importorskip("polars").DataFrame({name: table[name].tolist() for name in table})
 
 
-FAST = dict(starts=2, replacements=2)
+FAST = {"starts": 2, "replacements": 2}
 
 
 def test_arrays_frames_dicts_and_polars_are_one_table():
@@ -29,7 +38,13 @@ def test_arrays_frames_dicts_and_polars_are_one_table():
     assert first.columns == ["x", "kind=b", "kind=c"]
     assert "kind: against a" in first.summary()
     dummies = np.column_stack([table["x"], table["kind"] == "b", table["kind"] == "c"])
-    for X in (in_polars(inputs), dict(inputs), inputs.astype({"kind": "category"}), inputs.astype({"kind": "string"}), dummies):
+    for X in (
+        in_polars(inputs),
+        dict(inputs),
+        inputs.astype({"kind": "category"}),
+        inputs.astype({"kind": "string"}),
+        dummies,
+    ):
         other = likelihood.fit(X, table["y"].to_numpy(), **FAST)
         assert other.parameters == first.parameters
         assert np.array_equal(other.predict(X), first.predict(inputs))
@@ -60,10 +75,18 @@ def test_a_formula_says_who_sees_what():
     assert likelihood.fit(odd, formula="y ~ `sepal length`", **FAST).columns == ["sepal length"]
 
 
-@pytest.mark.parametrize("formula, message", {
-    "y ~ x:code": "expected names joined by +, got 'x:code'", "y ~ log(x)": "got 'log(x)'", "y": "expected \"response ~ inputs\"",
-    "y ~ x | x | x": "at most one bar", "y ~ xx": 'no input "xx"; did you mean "x"?', "yy ~ x": 'no column "yy"; did you mean "y"?', "y ~ ": "got ''",
-}.items())
+@pytest.mark.parametrize(
+    "formula, message",
+    {
+        "y ~ x:code": "expected names joined by +, got 'x:code'",
+        "y ~ log(x)": "got 'log(x)'",
+        "y": 'expected "response ~ inputs"',
+        "y ~ x | x | x": "at most one bar",
+        "y ~ xx": 'no input "xx"; did you mean "x"?',
+        "yy ~ x": 'no column "yy"; did you mean "y"?',
+        "y ~ ": "got ''",
+    }.items(),
+)
 def test_formulas_that_are_none_are_refused(formula, message):
     with pytest.raises(ValueError) as error:
         likelihood.fit(frame(), formula=formula)
@@ -73,9 +96,12 @@ def test_formulas_that_are_none_are_refused(formula, message):
 def test_formulas_in_estimators():
     pytest.importorskip("sklearn")
     from sklearn.model_selection import cross_val_score
+
     table = frame()
     m = likelihood.MixtureOfExpertsRegressor(formula="y ~ x + kind | x", starts=2).fit(table)
-    same = likelihood.MixtureOfExpertsRegressor(formula="y ~ x + kind | x", starts=2).fit(table.drop(columns="y"), table["y"])
+    same = likelihood.MixtureOfExpertsRegressor(formula="y ~ x + kind | x", starts=2).fit(
+        table.drop(columns="y"), table["y"]
+    )
     assert np.array_equal(m.predict(table), same.predict(table[["kind", "x"]][["x", "kind"]]))
     assert np.isnan(m.gate_coef_[:, 1:]).all() and not np.isnan(m.coef_).any()
     assert list(m.feature_names_in_) == ["x", "kind"]
@@ -109,7 +135,9 @@ def test_estimators_drop_rows_of_arrays_too():
     holed[5] = np.nan
     keep = np.arange(200) != 5
     m = likelihood.MixtureOfExpertsRegressor(missing="drop", starts=2).fit(holed, y)
-    assert np.array_equal(m.predict(x), likelihood.MixtureOfExpertsRegressor(starts=2).fit(x[keep], y[keep]).predict(x))
+    assert np.array_equal(
+        m.predict(x), likelihood.MixtureOfExpertsRegressor(starts=2).fit(x[keep], y[keep]).predict(x)
+    )
     with pytest.raises(ValueError, match="NaN"):
         likelihood.MixtureOfExpertsRegressor(starts=2).fit(holed, y)
 
@@ -141,10 +169,15 @@ def test_lazy_frames_and_names_that_are_numbers():
 
 def test_responses_that_do_not_fit():
     x, y = two_lines(50)
-    for target, message in ((None, "requires y"), (y[:40], "as many responses"), (y.reshape(-1, 1), "one dimension"), (np.array(["a"] * 50), "expected numbers")):
+    for target, message in (
+        (None, "requires y"),
+        (y[:40], "as many responses"),
+        (y.reshape(-1, 1), "one dimension"),
+        (np.array(["a"] * 50), "expected numbers"),
+    ):
         with pytest.raises(ValueError, match=message):
             likelihood.fit(x, target)
-    with pytest.raises(ValueError, match='unknown option "expert"; did you mean "experts"?'):
+    with pytest.raises(ValueError, match=r'unknown option "expert"; did you mean "experts"\?'):
         likelihood.fit(x, y, expert=3)
     with pytest.raises(ValueError, match="both"):
         likelihood.fit(frame(), formula="y ~ x | 1", gate_inputs=["x"])

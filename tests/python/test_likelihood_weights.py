@@ -1,9 +1,10 @@
 """A weight counts rows: twice the weight is the row twice, no weight is no row."""
+
 import numpy as np
 import pytest
-from likelihood_help import two_lines
 
 from gatewright import likelihood
+from likelihood_help import two_lines
 
 
 @pytest.mark.parametrize("family", ["gaussian", "laplace", "student_t", "multinomial"])
@@ -13,12 +14,18 @@ def test_a_weight_of_two_is_the_row_twice(family):
         y = np.where(y > 1, "high", np.where(y < -1, "low", "middle"))
     weight = np.random.default_rng(1).integers(0, 4, 400)
     weighted = likelihood.fit(x, y, sample_weight=weight, family=family, tolerance=1e-13, starts=12)
-    repeated = likelihood.fit(x.repeat(weight, axis=0), y.repeat(weight), family=family, tolerance=1e-13, starts=12)
+    repeated = likelihood.fit(
+        x.repeat(weight, axis=0), y.repeat(weight), family=family, tolerance=1e-13, starts=12
+    )
     assert weighted.log_likelihood == pytest.approx(repeated.log_likelihood, rel=1e-8)
     assert weighted.bic() == pytest.approx(repeated.bic(), rel=1e-8)
-    close = dict(rtol=1e-3, atol=1e-3) if family == "laplace" else dict(rtol=1e-4, atol=1e-4)  # a kinked likelihood is flat in steps
+    close = (
+        {"rtol": 1e-3, "atol": 1e-3} if family == "laplace" else {"rtol": 1e-4, "atol": 1e-4}
+    )  # a kinked likelihood is flat in steps
     for name in ("error", "robust_error", "estimate"):
-        ours, theirs = ([row[name] for row in m.coefficients() if row["part"] != "gates"] for m in (weighted, repeated))
+        ours, theirs = (
+            [row[name] for row in m.coefficients() if row["part"] != "gates"] for m in (weighted, repeated)
+        )
         assert np.allclose(np.array(ours, float), np.array(theirs, float), equal_nan=True, **close), name
     assert np.allclose(weighted.gate_probabilities(x), repeated.gate_probabilities(x), **close)
 
@@ -51,6 +58,11 @@ def test_one_expert_is_weighted_least_squares():
 
 def test_weights_that_do_not_fit():
     x, y = two_lines(50)
-    for weight, message in ((np.ones(40), "40 weights"), (np.full(50, np.nan), "weight of 0 or more, got nan"), ("w", "no column of weights"), (np.zeros(50), "nothing is left")):
+    for weight, message in (
+        (np.ones(40), "40 weights"),
+        (np.full(50, np.nan), "weight of 0 or more, got nan"),
+        ("w", "no column of weights"),
+        (np.zeros(50), "nothing is left"),
+    ):
         with pytest.raises(ValueError, match=message):
             likelihood.fit(x, y, sample_weight=weight, starts=1)

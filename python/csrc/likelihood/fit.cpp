@@ -12,11 +12,12 @@ namespace py = pybind11;
 namespace gw::python {
 namespace {
 
-Frame frame_of(const Array& x, const Array& y, const std::optional<Array>& weight, const std::string& schema) {
+Frame frame_of(const Array& x, const Array& y, const std::optional<Array>& weight,
+               const std::string& schema) {
   Frame frame;
   frame.schema = schema_from_json(parse_json(schema, "schema"), "schema");
-  const auto data = view_of(x, &y, weight ? &*weight : nullptr,
-                            static_cast<int64_t>(frame.schema.columns().size()));
+  const auto data =
+      view_of(x, &y, weight ? &*weight : nullptr, static_cast<int64_t>(frame.schema.columns().size()));
   frame.x.assign(data.x, data.x + data.n * data.d), frame.y.assign(data.y, data.y + data.n);
   if (data.weight != nullptr) frame.weight.assign(data.weight, data.weight + data.n);
   frame.row.resize(static_cast<size_t>(data.n));

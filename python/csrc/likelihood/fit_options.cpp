@@ -15,9 +15,7 @@ constexpr int64_t kMost = 100000;
 
 }  // namespace
 
-void FitFields::fields(OptionVisitor& v) {
-  model_fields(v), search_fields(v), rule_fields(v);
-}
+void FitFields::fields(OptionVisitor& v) { model_fields(v), search_fields(v), rule_fields(v); }
 
 void FitFields::model_fields(OptionVisitor& v) {
   v.text("experts", experts, "how many: 3, or 2..6 to compare");

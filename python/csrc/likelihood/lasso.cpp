@@ -127,8 +127,8 @@ likelihood::Criteria criteria_of(const LassoFit& fit, const likelihood::FitResul
   std::vector<double> x;
   for (int64_t i = 0; i < data.n; ++i)
     for (const int64_t j : columns) x.push_back(data.x[i * data.d + j]);
-  auto c = likelihood::criteria(
-      result, {data.n, static_cast<int64_t>(columns.size()), x.data(), data.y, nullptr});
+  auto c =
+      likelihood::criteria(result, {data.n, static_cast<int64_t>(columns.size()), x.data(), data.y, nullptr});
   c.parameters = parameters_of(fit);
   c.aic = criterion_of(fit, "aic", data.n), c.bic = criterion_of(fit, "bic", data.n);
   c.icl = c.bic + 2 * c.entropy;
@@ -156,9 +156,8 @@ Found search(const DataView& data, const Schema& schema, LassoFields& fields, ui
   Found found;
   found.path = likelihood::lasso_path(data, spec, grid, seed, fields.options);
   const auto value = [&](const LassoFit& fit) { return criterion_of(fit, fields.criterion, data.n); };
-  const auto best = std::min_element(found.path.begin(), found.path.end(), [&](const auto& a, const auto& b) {
-    return value(a) < value(b);
-  });
+  const auto best = std::min_element(found.path.begin(), found.path.end(),
+                                     [&](const auto& a, const auto& b) { return value(a) < value(b); });
   found.best = chosen ? static_cast<size_t>(best - found.path.begin()) : found.path.size() - 1;
   const auto& fit = found.path[found.best];
   found.model = model_of(fit, data, schema, found.columns);

@@ -93,8 +93,7 @@ py::tuple densities(const Model& model, const Array& x, const Array& y, int64_t 
   Array density(data.n), posterior = matrix(data.n, spec.experts);
   double *to = density.mutable_data(), *share = posterior.mutable_data();
   for_rows(data.n, threads, [&](int64_t i) {
-    to[i] =
-        likelihood::log_density(spec, p, data.x + i * data.d, data.y[i], share + i * spec.experts);
+    to[i] = likelihood::log_density(spec, p, data.x + i * data.d, data.y[i], share + i * spec.experts);
   });
   return py::make_tuple(density, posterior);
 }
@@ -123,8 +122,7 @@ Model from_json(const std::string& text, const std::string& where) {
 
 DataView view_of(const Array& x, const Array* y, const Array* weight, int64_t columns) {
   GW_CHECK(x.ndim() == 2 && x.shape(1) == columns, "likelihood: expected x of {} columns, got {} of {}",
-           columns, x.ndim() == 2 ? "a matrix" : "an array",
-           x.ndim() == 2 ? x.shape(1) : x.ndim());
+           columns, x.ndim() == 2 ? "a matrix" : "an array", x.ndim() == 2 ? x.shape(1) : x.ndim());
   for (const auto* list : {y, weight}) {
     GW_CHECK(list == nullptr || (list->ndim() == 1 && list->shape(0) == x.shape(0)),
              "likelihood: expected as many responses and weights as the {} rows of x, got {}", x.shape(0),
@@ -142,8 +140,8 @@ void bind_model(py::module_& module) {
       .def("coefficients", &coefficients)
       .def("json", [](const Model& model) { return dump_json(likelihood::to_json(model.mixture)); })
       .def_static("from_json", &from_json, py::arg("text"), py::arg("where"))
-      .def("write", [](const Model& model,
-                       const std::string& path) { likelihood::write_model(path, model.mixture); })
+      .def("write",
+           [](const Model& model, const std::string& path) { likelihood::write_model(path, model.mixture); })
       .def_static("read",
                   [](const std::string& path) {
                     const auto json = read_json(path);

@@ -1,5 +1,5 @@
-"""Mixtures of experts as statisticians use them: few experts with coefficients that mean something, fitted by maximum
-likelihood, with standard errors (docs/statistics.md).
+"""Mixtures of experts as statisticians use them: few experts with coefficients that mean something, fitted by
+maximum likelihood, with standard errors (docs/statistics.md).
 
     from gatewright.likelihood import MixtureOfExpertsRegressor
     model = MixtureOfExpertsRegressor(experts=range(1, 5)).fit(frame[["sepal_length"]], frame["sepal_width"])
@@ -7,6 +7,7 @@ likelihood, with standard errors (docs/statistics.md).
 
 `fit` and `load` need NumPy alone; the estimators need scikit-learn 1.6 or later. Nothing here needs torch.
 """
+
 import importlib
 
 from ._mixture import Mixture, load
@@ -28,8 +29,11 @@ def __getattr__(name):
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] == "sklearn":
             raise ModuleNotFoundError(
-                f"gatewright.{name} is a scikit-learn estimator, and scikit-learn is not installed: `pip install "
-                "'scikit-learn>=1.6'`, or use gatewright.likelihood.fit, which needs NumPy alone", name="sklearn") from None
+                f"gatewright.{name} is a scikit-learn estimator, and scikit-learn is not installed: `pip "
+                "install "
+                "'scikit-learn>=1.6'`, or use gatewright.likelihood.fit, which needs NumPy alone",
+                name="sklearn",
+            ) from None
         raise
 
 

@@ -1,10 +1,18 @@
-"""What all estimators share: checks of X and y as scikit-learn wants them, and what a fitted mixture answers."""
+"""What all estimators share: checks of X and y as scikit-learn wants them, and what a fitted mixture
+answers."""
+
 import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from . import _options, _tables
 from ._formula import Formula
@@ -41,8 +49,16 @@ class MixtureEstimator(BaseEstimator):
             y = column_or_1d(y, warn=True)
             check_consistent_length(X, y, sample_weight)
         else:
-            X, y = validate_data(self, X, y, dtype=np.float64, order="C", ensure_min_samples=2, y_numeric=False,
-                                 ensure_all_finite="allow-nan" if self.missing == "drop" else True)
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                dtype=np.float64,
+                order="C",
+                ensure_min_samples=2,
+                y_numeric=False,
+                ensure_all_finite="allow-nan" if self.missing == "drop" else True,
+            )
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         return Rows(X, _Named(y, name), sample_weight, self._right_side(), self.factors, self.missing)
@@ -65,7 +81,9 @@ class MixtureEstimator(BaseEstimator):
         return _tables.select(X, known or names)  # an unknown name is refused with its near miss later
 
     def _fitted(self, rows):
-        mixture = fit_rows(rows, self._settings(), _options.seed_of(self.random_state), _options.threads_of(self.n_jobs))
+        mixture = fit_rows(
+            rows, self._settings(), _options.seed_of(self.random_state), _options.threads_of(self.n_jobs)
+        )
         if not mixture.description["fit"]["converged"]:
             warnings.warn(f"{type(self).__name__}: {mixture.notes[0]}", ConvergenceWarning, stacklevel=3)
         return mixture
@@ -130,7 +148,8 @@ class MixtureEstimator(BaseEstimator):
         return self._fitted_mixture().summary()
 
     def save(self, path):
-        """Writes the model file that `gatewright predict` and `gatewright.likelihood.load` read. Errors: OSError."""
+        """Writes the model file that `gatewright predict` and `gatewright.likelihood.load` read. Errors:
+        OSError."""
         self._fitted_mixture().save(path)
 
 

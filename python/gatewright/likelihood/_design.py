@@ -1,9 +1,10 @@
-"""From a table to the numbers of a regression, by the rules of `gatewright fit`: a column of text is a factor with one
-column of 0 and 1 per level but the first."""
+"""From a table to the numbers of a regression, by the rules of `gatewright fit`: a column of text is a factor
+with one column of 0 and 1 per level but the first."""
+
 import numpy as np
 
-from . import _tables
 from .._likelihood import near_miss
+from . import _tables
 
 
 def array_schema(columns, response="y"):
@@ -14,7 +15,8 @@ def array_schema(columns, response="y"):
 def frame_schema(X, inputs, factors, response, used):
     """Terms of the inputs of a frame, with levels from the rows `used` (a mask).
 
-    Errors: ValueError for an unknown input or factor (with the near miss), for a factor of one level or more than 100.
+    Errors: ValueError for an unknown input or factor (with the near miss), for a factor of one level or more
+    than 100.
     """
     names = _tables.column_names(X)
     for kind, wanted in (("input", inputs), ("factor", factors)):
@@ -49,8 +51,11 @@ def refuse_missing(x, names, what="row"):
     if len(bad):
         row, column = bad[0]
         word = "missing" if np.isnan(x[row, column]) else "not finite"
-        raise ValueError(f'likelihood: {what} {row + 1}, column "{names[column]}": the value is {word}; fill it in, or leave such '
-                         'rows out (missing="drop" in a fit)')
+        raise ValueError(
+            f'likelihood: {what} {row + 1}, column "{names[column]}": the value is {word}; fill it in, or '
+            "leave such "
+            'rows out (missing="drop" in a fit)'
+        )
 
 
 def columns_of(schema):
@@ -68,11 +73,16 @@ def _rows(X, names):
 
 def _array_matrix(x, terms):
     if x.ndim != 2 or x.shape[1] != len(terms):
-        raise ValueError(f"likelihood: expected x of {len(terms)} columns ({', '.join(term['name'] for term in terms[:6])}"
-                         f"{', …' if len(terms) > 6 else ''}), got the shape {x.shape}")
+        raise ValueError(
+            f"likelihood: expected x of {len(terms)} columns ({', '.join(term['name'] for term in terms[:6])}"
+            f"{', …' if len(terms) > 6 else ''}), got the shape {x.shape}"
+        )
     if any(term.get("levels") for term in terms):
         factor = next(term for term in terms if term.get("levels"))
-        raise ValueError(f'likelihood: the model has a factor, "{factor["name"]}", expected a frame with names, got an array')
+        raise ValueError(
+            f'likelihood: the model has a factor, "{factor["name"]}", expected a frame with names, got an '
+            "array"
+        )
     return np.ascontiguousarray(x, dtype=np.float64)
 
 
@@ -81,8 +91,11 @@ def _term(name, values, factor):
         known = [_level(value) for value in values if not _tables._is_missing(value)]
         levels = _tables.sorted_levels(known)
         if not 2 <= len(levels) <= _tables.MOST_LEVELS:
-            raise ValueError(f'likelihood: column "{name}": expected a factor of 2 to {_tables.MOST_LEVELS} levels, got {len(levels)}; '
-                             f"{'is it an identifier? ' if levels[1:] else ''}leave it out of the inputs")
+            raise ValueError(
+                f'likelihood: column "{name}": expected a factor of 2 to {_tables.MOST_LEVELS} levels, got '
+                f"{len(levels)}; "
+                f"{'is it an identifier? ' if levels[1:] else ''}leave it out of the inputs"
+            )
         return {"name": name, "levels": levels, "reference": levels[0]}
     if len(values) and np.isnan(values).all():
         raise ValueError(f'likelihood: column "{name}": every value is missing; leave it out of the inputs')
@@ -108,8 +121,10 @@ def _columns(term, values):
             continue
         level = place.get(_level(value))
         if level is None:
-            raise ValueError(f'likelihood: row {row + 1}, column "{term["name"]}": unknown level "{_level(value)}"'
-                             f"{near_miss(_level(value), levels)}")
+            raise ValueError(
+                f'likelihood: row {row + 1}, column "{term["name"]}": unknown level "{_level(value)}"'
+                f"{near_miss(_level(value), levels)}"
+            )
         if level:
             out[row, level - 1] = 1
     return out

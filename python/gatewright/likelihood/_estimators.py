@@ -1,15 +1,19 @@
 """Mixtures of experts as scikit-learn estimators."""
+
+from typing import ClassVar
+
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 
-from . import _design, _tables
+from . import _tables
 from ._base import MixtureEstimator
 from ._mixture import load
 
 
 class _ByLikelihood(MixtureEstimator):
-    """What regressor and classifier have in common: options of `gatewright fit`, attributes of what was fitted."""
+    """What regressor and classifier have in common: options of `gatewright fit`, attributes of what was
+    fitted."""
 
     def _settings(self):
         known = self.get_params(deep=False)
@@ -19,7 +23,8 @@ class _ByLikelihood(MixtureEstimator):
         """Fits the mixture.
 
         X: array [n, features], pandas or polars frame; text in a frame is a factor against its first level.
-        y: [n]; None where `formula` names a column of X. sample_weight: [n] or None; a weight of 2 is the row twice.
+        y: [n]; None where `formula` names a column of X. sample_weight: [n] or None; a weight of 2 is the row
+        twice.
         Errors: ValueError naming row, column or option. KeyboardInterrupt: nothing is kept.
         """
         rows = self._rows(X, y, sample_weight)
@@ -33,7 +38,9 @@ class _ByLikelihood(MixtureEstimator):
         spec = mixture.description["model"]
         self.n_experts_ = experts
         self.gate_intercept_ = np.array(p["gate_bias"])
-        self.gate_coef_ = _spread(np.array(p["gate_slope"]).reshape(experts, -1), spec.get("gate_columns"), columns)
+        self.gate_coef_ = _spread(
+            np.array(p["gate_slope"]).reshape(experts, -1), spec.get("gate_columns"), columns
+        )
         outputs = len(p["intercept"]) // experts
         slope = np.array(p["slope"]).reshape(experts, outputs, -1)
         self.intercept_ = np.array(p["intercept"]).reshape(experts, outputs)
@@ -56,7 +63,11 @@ class _ByLikelihood(MixtureEstimator):
         mixture = load(path)
         cls._check_kind(mixture)
         spec = mixture.description["model"]
-        given = {name: spec[name] for name in ("experts", "family", "gate", "top_k", "select_with_bias", "activation") if name in spec}
+        given = {
+            name: spec[name]
+            for name in ("experts", "family", "gate", "top_k", "select_with_bias", "activation")
+            if name in spec
+        }
         self = cls(**{name: value for name, value in given.items() if name in cls._get_param_names()})
         terms = [term["name"] for term in mixture.description["schema"]["terms"]]
         self.n_features_in_, self.feature_names_in_ = len(terms), np.array(terms, dtype=object)
@@ -89,18 +100,44 @@ class MixtureOfExpertsRegressor(RegressorMixin, _ByLikelihood):
     mixture_ : Mixture. n_experts_ : experts of the size that was chosen.
     intercept_ [K], coef_ [K, columns], scale_ [K] : the experts; NaN in columns that they do not see.
     gate_intercept_ [K], gate_coef_ [K, columns] : the gate; the last expert's is zero.
-    standard_errors_, robust_standard_errors_ [P] : of `parameter_names_`; NaN where the data do not determine it.
-    log_likelihood_, n_iter_, converged_, notes_.
+    standard_errors_, robust_standard_errors_ [P] : of `parameter_names_`; NaN where the data do not determine
+    it. log_likelihood_, n_iter_, converged_, notes_.
 
-    Cost: iterations · n · K · columns², times starts. Source: Jordan and Jacobs 1994 (docs/statistics.md for the rest).
+    Cost: iterations · n · K · columns², times starts. Source: Jordan and Jacobs 1994 (docs/statistics.md for
+    the rest).
     """
 
-    _fixed = {}
+    _fixed: ClassVar[dict] = {}
 
-    def __init__(self, experts=2, *, family="gaussian", gate="softmax", top_k=1, select_with_bias=True, activation="tanh",
-                 formula=None, gate_inputs=None, expert_inputs=None, factors=None, missing="refuse", criterion="bic", folds=0,
-                 starts=10, start="mixed", replacements=12, gate_solver="newton", iterations=2000, tolerance=1e-10,
-                 narrow_experts="refuse", least_rows=0.0, least_scale=1e-6, ridge=1e-6, random_state=0, n_jobs=None):
+    def __init__(
+        self,
+        experts=2,
+        *,
+        family="gaussian",
+        gate="softmax",
+        top_k=1,
+        select_with_bias=True,
+        activation="tanh",
+        formula=None,
+        gate_inputs=None,
+        expert_inputs=None,
+        factors=None,
+        missing="refuse",
+        criterion="bic",
+        folds=0,
+        starts=10,
+        start="mixed",
+        replacements=12,
+        gate_solver="newton",
+        iterations=2000,
+        tolerance=1e-10,
+        narrow_experts="refuse",
+        least_rows=0.0,
+        least_scale=1e-6,
+        ridge=1e-6,
+        random_state=0,
+        n_jobs=None,
+    ):
         self.experts = experts
         self.family = family
         self.gate = gate
@@ -129,20 +166,27 @@ class MixtureOfExpertsRegressor(RegressorMixin, _ByLikelihood):
 
     def _settings(self):
         if self.family == "multinomial":
-            raise ValueError('MixtureOfExpertsRegressor: expected a family of numbers, got "multinomial"; use MixtureOfExpertsClassifier')
+            raise ValueError(
+                'MixtureOfExpertsRegressor: expected a family of numbers, got "multinomial"; use '
+                "MixtureOfExpertsClassifier"
+            )
         return super()._settings()
 
     @staticmethod
     def _check_kind(mixture):
         if mixture.classes:
-            raise ValueError("MixtureOfExpertsRegressor: expected a model of numbers, got classes; use MixtureOfExpertsClassifier.from_file")
+            raise ValueError(
+                "MixtureOfExpertsRegressor: expected a model of numbers, got classes; use "
+                "MixtureOfExpertsClassifier.from_file"
+            )
 
     def predict(self, X):
         """Means [n]."""
         return self._fitted_mixture().predict(self._matrix(X), n_jobs=self.n_jobs)
 
     def predict_interval(self, X, level=0.95, of="response"):
-        """Low and high [n, 2] for a new y, or with of="mean" for the mean (1 ms a row); see Mixture.predict_interval."""
+        """Low and high [n, 2] for a new y, or with of="mean" for the mean (1 ms a row); see
+        Mixture.predict_interval."""
         return self._fitted_mixture().predict_interval(self._matrix(X), level, of, n_jobs=self.n_jobs)
 
 
@@ -151,16 +195,38 @@ class MixtureOfExpertsClassifier(ClassifierMixin, _ByLikelihood):
 
     Parameters are those of MixtureOfExpertsRegressor without a family and scales, and
     class_ridge : on squared slopes of the classes; 0.1 to 1 is the penalised fit where classes are separated.
-    classes_ : the labels, sorted. intercept_ [K, C - 1] and coef_ [K, C - 1, columns] are log odds of each class against
-    the last one, classes in the order of `mixture_.classes`.
+    classes_ : the labels, sorted. intercept_ [K, C - 1] and coef_ [K, C - 1, columns] are log odds of each
+    class against the last one, classes in the order of `mixture_.classes`.
     """
 
-    _fixed = {"family": "multinomial"}
+    _fixed: ClassVar[dict] = {"family": "multinomial"}
 
-    def __init__(self, experts=2, *, gate="softmax", top_k=1, select_with_bias=True, activation="tanh", formula=None, gate_inputs=None,
-                 expert_inputs=None, factors=None, missing="refuse", criterion="bic", folds=0, starts=10, start="mixed",
-                 gate_solver="newton", iterations=2000, tolerance=1e-10, least_rows=0.0, ridge=1e-6, class_ridge=1e-6,
-                 random_state=0, n_jobs=None):
+    def __init__(
+        self,
+        experts=2,
+        *,
+        gate="softmax",
+        top_k=1,
+        select_with_bias=True,
+        activation="tanh",
+        formula=None,
+        gate_inputs=None,
+        expert_inputs=None,
+        factors=None,
+        missing="refuse",
+        criterion="bic",
+        folds=0,
+        starts=10,
+        start="mixed",
+        gate_solver="newton",
+        iterations=2000,
+        tolerance=1e-10,
+        least_rows=0.0,
+        ridge=1e-6,
+        class_ridge=1e-6,
+        random_state=0,
+        n_jobs=None,
+    ):
         self.experts = experts
         self.gate = gate
         self.top_k = top_k
@@ -187,7 +253,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, _ByLikelihood):
     @staticmethod
     def _check_kind(mixture):
         if not mixture.classes:
-            raise ValueError("MixtureOfExpertsClassifier: expected a model of classes, got numbers; use MixtureOfExpertsRegressor.from_file")
+            raise ValueError(
+                "MixtureOfExpertsClassifier: expected a model of classes, got numbers; use "
+                "MixtureOfExpertsRegressor.from_file"
+            )
 
     def _rows(self, X, y, sample_weight):
         if y is not None:

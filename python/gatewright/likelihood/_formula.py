@@ -1,4 +1,5 @@
 """Formulas by column names: "y ~ age + sex | income", experts before the bar, the gate behind it."""
+
 import re
 
 NAME = re.compile(r"\s*(?:`([^`]+)`|([^\W\d][\w.]*))\s*$")
@@ -7,17 +8,24 @@ NAME = re.compile(r"\s*(?:`([^`]+)`|([^\W\d][\w.]*))\s*$")
 class Formula:
     """What a formula names.
 
-    response: the name before ~, or None; expert_inputs, gate_inputs: names, None for all of `.`; factors: names in C().
+    response: the name before ~, or None; expert_inputs, gate_inputs: names, None for all of `.`; factors:
+    names in C().
     Errors: ValueError for what is no sum of names: interactions and functions are columns to be made first.
     """
 
     def __init__(self, text):
         if not isinstance(text, str) or text.count("~") != 1:
-            raise ValueError(f'formula: expected "response ~ inputs" or "response ~ inputs of experts | inputs of the gate", got {text!r}')
+            raise ValueError(
+                'formula: expected "response ~ inputs" or "response ~ inputs of experts | inputs of the '
+                f'gate", got {text!r}'
+            )
         left, right = text.split("~")
         sides = right.split("|")
         if len(sides) > 2:
-            raise ValueError(f"formula: expected at most one bar, got {text!r}; before it stand the experts' inputs, behind it the gate's")
+            raise ValueError(
+                f"formula: expected at most one bar, got {text!r}; before it stand the experts' inputs, "
+                "behind it the gate's"
+            )
         self.factors = []
         self.response = self._name(left, text) if left.strip() else None
         self.expert_inputs = self._terms(sides[0], text)
@@ -51,6 +59,9 @@ class Formula:
     def _name(part, text):
         found = NAME.match(part)
         if not found:
-            raise ValueError(f"formula: expected names joined by +, got {part.strip()!r} in {text!r}; make products and functions a column "
-                             "first, and write names with blanks as `sepal length`")
+            raise ValueError(
+                f"formula: expected names joined by +, got {part.strip()!r} in {text!r}; make products and "
+                "functions a column "
+                "first, and write names with blanks as `sepal length`"
+            )
         return found[1] or found[2]

@@ -1,11 +1,12 @@
 """A fitted mixture, without scikit-learn."""
+
 import json
 import os
 
 import numpy as np
 
-from . import _design, _summary, _tables
 from .. import _likelihood
+from . import _design, _summary, _tables
 
 
 class Mixture:
@@ -13,17 +14,20 @@ class Mixture:
 
     family, gate, experts, classes: the model; `classes` are texts, empty for numbers.
     description: the model file as a dict; parameters, criteria, fit: its tables.
-    notes: what must be told beside the numbers. dropped: rows left out for a missing value. trace: log-likelihood after each iteration ([] when loaded).
+    notes: what must be told beside the numbers. dropped: rows left out for a missing value. trace:
+    log-likelihood after each iteration ([] when loaded).
 
-    X below is a frame with the model's columns, or an array [n, inputs] in their order. Methods that take `n_jobs` use so
-    many threads (None: what OpenMP gives). Numbers do not depend on the threads.
+    X below is a frame with the model's columns, or an array [n, inputs] in their order. Methods that take
+    `n_jobs` use so many threads (None: what OpenMP gives). Numbers do not depend on the threads.
     """
 
     def __init__(self, model, schema=None, columns=None, dropped=0):
         self._model = model
         self.description = json.loads(model.json())
         self.notes, self.sizes, self.trace = list(model.notes), list(model.sizes), np.array(model.trace)
-        self._schema = schema or self.description["schema"]  # as tables are read; the model's may be a part of it
+        self._schema = (
+            schema or self.description["schema"]
+        )  # as tables are read; the model's may be a part of it
         self._columns = columns
         self.dropped = dropped
 
@@ -66,7 +70,8 @@ class Mixture:
         return self.description["criteria"]["icl"]
 
     def coefficients(self):
-        """One dict per free parameter: part, name, estimate, error, robust_error, freedom, t, p, low, high (95 %).
+        """One dict per free parameter: part, name, estimate, error, robust_error, freedom, t, p, low, high
+        (95 %).
 
         None where a number does not exist: what the data do not determine has no error.
         """
@@ -77,7 +82,8 @@ class Mixture:
         return _summary.text_of(self)
 
     def matrix(self, X):
-        """x [n, columns] as the model reads it. Errors: ValueError for a table that does not fit the model."""
+        """x [n, columns] as the model reads it. Errors: ValueError for a table that does not fit the
+        model."""
         x = _design.matrix(X, self._schema)
         _design.refuse_missing(x, _design.columns_of(self._schema))
         return x if self._columns is None else np.ascontiguousarray(x[:, self._columns])
@@ -90,23 +96,32 @@ class Mixture:
         return np.array(self.classes, dtype=object)[out["mean"].astype(int)]
 
     def predict_interval(self, X, level=0.95, of="response", n_jobs=None):
-        """Low and high [n, 2]. `of`: "response", an equal-tailed interval for a new y from the mixture's own quantiles,
-        or "mean", for the mean (1 ms a row), NaN where the mean depends on what the data do not determine.
+        """Low and high [n, 2]. `of`: "response", an equal-tailed interval for a new y from the mixture's own
+        quantiles, or "mean", for the mean (1 ms a row), NaN where the mean depends on what the data do not
+        determine.
 
-        Errors: ValueError for classes, or unless 0 < level < 1. Source: docs/statistics.md, "What it is worth".
+        Errors: ValueError for classes, or unless 0 < level < 1. Source: docs/statistics.md, "What it is
+        worth".
         """
         if self.classes:
             raise ValueError("predict_interval: expected a model of numbers, got classes; use predict_proba")
         if of not in ("response", "mean"):
-            raise ValueError(f'predict_interval: unknown value "{of}" for "of"{_likelihood.near_miss(str(of), ["response", "mean"])}')
+            raise ValueError(
+                f'predict_interval: unknown value "{of}" for '
+                f'"of"{_likelihood.near_miss(str(of), ["response", "mean"])}'
+            )
         out = self._predict(X, level, of == "response", of == "mean", n_jobs)
         names = ("low", "high") if of == "response" else ("mean_low", "mean_high")
         return np.column_stack([out[name] for name in names])
 
     def predict_proba(self, X, n_jobs=None):
-        """Probabilities of the classes [n, classes], in the order of `classes`. Errors: ValueError for numbers."""
+        """Probabilities of the classes [n, classes], in the order of `classes`. Errors: ValueError for
+        numbers."""
         if not self.classes:
-            raise ValueError("predict_proba: expected a model of classes, got numbers; gate_probabilities has those of the experts")
+            raise ValueError(
+                "predict_proba: expected a model of classes, got numbers; gate_probabilities has those of "
+                "the experts"
+            )
         return self._predict(X, n_jobs=n_jobs)["classes"]
 
     def gate_probabilities(self, X, n_jobs=None):
@@ -133,7 +148,9 @@ class Mixture:
             table["class"] = np.array(self.classes, dtype=object)[out["mean"].astype(int)]
             table.update({f"p_{name}": out["classes"][:, s] for s, name in enumerate(self.classes)})
         else:
-            table.update({name: out[name] for name in ("mean", "mean_error", "mean_low", "mean_high", "low", "high")})
+            table.update(
+                {name: out[name] for name in ("mean", "mean_error", "mean_low", "mean_high", "low", "high")}
+            )
             table.update({f"expert_{k + 1}": out["expert"][:, k] for k in range(self.experts)})
         table.update({f"gate_{k + 1}": out["gate"][:, k] for k in range(self.experts)})
         if y is not None:
@@ -143,11 +160,13 @@ class Mixture:
         return table
 
     def save(self, path):
-        """Writes the model file that `gatewright predict` reads; replaced whole or not at all. Errors: OSError."""
+        """Writes the model file that `gatewright predict` reads; replaced whole or not at all. Errors:
+        OSError."""
         self._model.write(os.fspath(path))
 
     def codes(self, y):
-        """y [n] as the model has it: numbers, or places among `classes`. Errors: ValueError for an unknown class."""
+        """y [n] as the model has it: numbers, or places among `classes`. Errors: ValueError for an unknown
+        class."""
         if not self.classes:
             y = np.asarray(y, dtype=np.float64)
             _design.refuse_missing(y.reshape(-1, 1), [self.description["schema"]["response"]])
@@ -156,19 +175,25 @@ class Mixture:
         texts = [_tables.label_text(value) for value in np.asarray(y).tolist()]
         for text in texts:
             if text not in place:
-                raise ValueError(f'likelihood: unknown class "{text}"{_likelihood.near_miss(text, self.classes)}')
+                raise ValueError(
+                    f'likelihood: unknown class "{text}"{_likelihood.near_miss(text, self.classes)}'
+                )
         return np.array([place[text] for text in texts])
 
     def _predict(self, X, level=0.95, interval=False, mean_interval=False, n_jobs=None):
         from ._options import threads_of
+
         return self._model.predict(self.matrix(X), level, interval, mean_interval, threads_of(n_jobs))
 
     def _densities(self, X, y, n_jobs):
         from ._options import threads_of
+
         return self._model.densities(self.matrix(X), self.codes(y), threads_of(n_jobs))
 
     def __getstate__(self):
-        state = {name: value for name, value in self.__dict__.items() if name not in ("_model", "description")}
+        state = {
+            name: value for name, value in self.__dict__.items() if name not in ("_model", "description")
+        }
         return {**state, "model": self._model.json()}
 
     def __setstate__(self, state):
@@ -177,9 +202,11 @@ class Mixture:
         self.__dict__.update(state)
 
     def __repr__(self):
-        return f"<Mixture: {self.gate} gate, {self.experts} {self.family} experts, {self.description['fit']['rows']} rows>"
+        rows = self.description["fit"]["rows"]
+        return f"<Mixture: {self.gate} gate, {self.experts} {self.family} experts, {rows} rows>"
 
 
 def load(path):
-    """The mixture of a model file that `gatewright fit --out` or `save` wrote. Errors: OSError, ValueError."""
+    """The mixture of a model file that `gatewright fit --out` or `save` wrote. Errors: OSError,
+    ValueError."""
     return Mixture(_likelihood.Model.read(os.fspath(path)))

@@ -1,4 +1,6 @@
-"""Options of fits: declared in C++ (python/csrc/likelihood/fit_options.cpp) with names, ranges and defaults."""
+"""Options of fits: declared in C++ (python/csrc/likelihood/fit_options.cpp) with names, ranges and
+defaults."""
+
 import json
 import math
 import operator
@@ -49,22 +51,37 @@ def _plain(name, value):
 
 
 def seed_of(random_state):
-    """A seed as `gatewright fit --seed` takes it: whole numbers as they are; a generator or None draws one."""
+    """A seed as `gatewright fit --seed` takes it: whole numbers as they are; a generator or None draws
+    one."""
     if random_state is None or hasattr(random_state, "randint") or hasattr(random_state, "integers"):
         import numpy
+
         source = numpy.random.mtrand._rand if random_state is None else random_state
         return int(source.randint(2**31) if hasattr(source, "randint") else source.integers(2**31))
-    if isinstance(random_state, bool) or not hasattr(random_state, "__index__") or not 0 <= operator.index(random_state) < 2**64:
-        raise ValueError(f"fit: expected a seed from 0 to 2^64 - 1, a random generator or None, got {random_state!r}")
+    if (
+        isinstance(random_state, bool)
+        or not hasattr(random_state, "__index__")
+        or not 0 <= operator.index(random_state) < 2**64
+    ):
+        raise ValueError(
+            f"fit: expected a seed from 0 to 2^64 - 1, a random generator or None, got {random_state!r}"
+        )
     return operator.index(random_state)
 
 
 def threads_of(n_jobs):
-    """Threads of one fit; 0: what OpenMP gives. Negative numbers count from the processors, as scikit-learn has them."""
+    """Threads of one fit; 0: what OpenMP gives. Negative numbers count from the processors, as scikit-learn
+    has them."""
     if n_jobs is None:
         return 0
-    if isinstance(n_jobs, bool) or not hasattr(n_jobs, "__index__") or operator.index(n_jobs) == 0 or operator.index(n_jobs) > 4096:
+    if (
+        isinstance(n_jobs, bool)
+        or not hasattr(n_jobs, "__index__")
+        or operator.index(n_jobs) == 0
+        or operator.index(n_jobs) > 4096
+    ):
         raise ValueError(f"fit: expected n_jobs of at least 1, negative or None, got {n_jobs!r}")
     import os
+
     jobs = operator.index(n_jobs)
     return jobs if jobs > 0 else max(1, len(os.sched_getaffinity(0)) + 1 + jobs)

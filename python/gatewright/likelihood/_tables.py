@@ -1,4 +1,5 @@
 """Columns with names from what people hold: arrays, pandas and polars frames, dicts of columns."""
+
 import numbers
 
 import numpy as np
@@ -8,23 +9,28 @@ MOST_LEVELS = 100  # of a factor; more is an identifier
 
 def is_frame(X):
     """Whether X is a table with named columns."""
-    return isinstance(X, dict) or _library(X) in ("pandas", "polars") and hasattr(X, "columns")
+    return isinstance(X, dict) or (_library(X) in ("pandas", "polars") and hasattr(X, "columns"))
 
 
 def has_names(X):
-    """Whether X is a frame with names that are text; one whose names are all numbers is an array to scikit-learn."""
+    """Whether X is a frame with names that are text; one whose names are all numbers is an array to
+    scikit-learn."""
     return is_frame(X) and not isinstance(X, dict) and any(isinstance(name, str) for name in X.columns)
 
 
 def column_names(X):
     """Names of a frame's columns, as text."""
     if _library(X) == "polars" and not hasattr(X, "to_numpy"):
-        raise ValueError("likelihood: expected a table with rows, got a lazy polars frame; call .collect() first")
+        raise ValueError(
+            "likelihood: expected a table with rows, got a lazy polars frame; call .collect() first"
+        )
     names = list(X) if isinstance(X, dict) else list(X.columns)
     for name in names:
         if not isinstance(name, str):
-            raise ValueError(f"likelihood: expected column names that are text, got {name!r}; rename the columns "
-                             "(X.columns = X.columns.astype(str)), or give an array")
+            raise ValueError(
+                f"likelihood: expected column names that are text, got {name!r}; rename the columns "
+                "(X.columns = X.columns.astype(str)), or give an array"
+            )
     return names
 
 
@@ -36,7 +42,8 @@ def select(X, names):
 
 
 def values_of(X, name):
-    """One column as float64 [n] with NaN where a value is missing, or as objects: text, and None where it is missing."""
+    """One column as float64 [n] with NaN where a value is missing, or as objects: text, and None where it is
+    missing."""
     column = X[name]
     if _library(column) == "polars":
         return _polars_values(column, name)
@@ -69,6 +76,7 @@ def _library(X):
 
 def _polars_values(column, name):
     import polars
+
     if column.dtype.is_numeric():
         return column.cast(polars.Float64).to_numpy().astype(np.float64)
     if column.dtype == polars.Boolean:
@@ -87,7 +95,9 @@ def _pandas_values(column, name):
     missing = column.isna().to_numpy()
     if kind == "b" and not missing.any():
         return _texts(column.to_numpy(dtype=bool).tolist(), {True: "True", False: "False"})
-    return _object_values([None if gone else value for gone, value in zip(missing, column.tolist())], name)
+    return _object_values(
+        [None if gone else value for gone, value in zip(missing, column.tolist(), strict=False)], name
+    )
 
 
 def _array_values(column, name):
@@ -108,22 +118,35 @@ def _object_values(values, name):
     if known and all(real):
         return np.array([np.nan if value is None else float(value) for value in values])
     if any(real):
-        text = next(value for value, number in zip(known, real) if not number)
-        raise ValueError(f'likelihood: column "{name}": expected numbers or text, got numbers and {text!r}; mend the value, '
-                         "or name the column among the factors")
+        text = next(value for value, number in zip(known, real, strict=False) if not number)
+        raise ValueError(
+            f'likelihood: column "{name}": expected numbers or text, got numbers and {text!r}; mend the '
+            "value, "
+            "or name the column among the factors"
+        )
     return _texts(values, {True: "True", False: "False"})
 
 
 def _texts(values, words):
     column = np.empty(len(values), dtype=object)
-    column[:] = [None if value is None else words[value] if isinstance(value, (bool, np.bool_)) else str(value) for value in values]
+    column[:] = [
+        None if value is None else words[value] if isinstance(value, (bool, np.bool_)) else str(value)
+        for value in values
+    ]
     return column
 
 
 def _is_missing(value):
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or isinstance(value, float) and value != value
+    return (
+        value is None
+        or type(value).__name__ in ("NAType", "NaTType")
+        or (isinstance(value, float) and value != value)
+    )
 
 
 def _no_numbers(name, dtype):
-    return ValueError(f'likelihood: column "{name}": expected numbers or text, got {dtype}; make it a number first, or leave it '
-                      "out of the inputs")
+    return ValueError(
+        f'likelihood: column "{name}": expected numbers or text, got {dtype}; make it a number first, or '
+        "leave it "
+        "out of the inputs"
+    )
