@@ -24,10 +24,10 @@ from gatewright import likelihood
 R_SCRIPT = """
 suppressMessages(library(flexmix))
 d <- read.csv("{path}")
-t <- system.time(m <- flexmix(y ~ x0 + x1 + x2 + x3, data = d, k = 4, concomitant = FLXPmultinom(~ x0 + x1 +
-x2 + x3),
-                 control = list(iter.max = {iterations}, tolerance = 0, minprior = 0), cluster = 1 +
-                 (rank(d$y) * 4 - 1) %/% nrow(d) %% 4))
+start <- 1 + (rank(d$y) * 4 - 1) %/% nrow(d) %% 4
+gate <- FLXPmultinom(~ x0 + x1 + x2 + x3)
+t <- system.time(m <- flexmix(y ~ x0 + x1 + x2 + x3, data = d, k = 4, concomitant = gate, cluster = start,
+                              control = list(iter.max = {iterations}, tolerance = 0, minprior = 0)))
 cat(t[["elapsed"]], logLik(m), m@iter, "\\n")
 """
 
@@ -38,7 +38,7 @@ def sample(n, seed=0):
     score = x @ rng.standard_normal((4, 4)) * 2
     expert = (score + rng.gumbel(size=(n, 4))).argmax(axis=1)
     lines = rng.standard_normal((4, 5)) * 3
-    y = lines[expert, 0] + (x * lines[expert, 1:]).sum(axis=1) + 0.5 * rng.standard_normal(n)
+    y = lines[expert, 0] + (x * lines[expert, 1:]).sum(axis=1) + 2 * rng.standard_normal(n)
     return x, y
 
 
