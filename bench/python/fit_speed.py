@@ -116,7 +116,8 @@ def main(program, rows=100000, rounds=5):
     if shutil.which("Rscript"):
         here, there = per_iteration(x, y), flexmix(path)
         print(
-            f"an iteration: {here * 1e3:.1f} ms here at most, {there * 1e3:.0f} in flexmix, ratio {there / here:.0f}"
+            f"an iteration: {here * 1e3:.1f} ms here at most, {there * 1e3:.0f} in flexmix: "
+            f"ratio {there / here:.0f}"
         )
     shutil.rmtree(folder)
 
