@@ -11,19 +11,21 @@ DEPS ?= yes
 CUDA ?= no
 UNITY ?= 8
 CMAKE_ARGS ?=
+PYTHON_ENV := $(BUILD)/python-env
 # A compiler that holds libtorch's headers takes up to 1.5 GB.
 JOBS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); fit=$$(awk '/MemAvailable/ {print int($$2 / 1500000)}' /proc/meminfo 2>/dev/null); \
           fit=$${fit:-2}; [ $$fit -ge 1 ] || fit=1; [ $$fit -le $$cores ] && echo $$fit || echo $$cores)
 WERROR := $(if $(filter-out false 0 no,$(CI)),ON,OFF)
 BENCH := $(if $(filter bench,$(MAKECMDGOALS)),ON,$(WERROR))
 
-.PHONY: help demo test build all bench format clean install deps docs-check
+.PHONY: help python demo test build all bench format clean install deps docs-check
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo     train and check a small mixture, and say where its report lies (15 minutes on one core)'
 	@echo 'make test     build everything and run the fast tests'
 	@echo 'make build    build $(BUILD)/gatewright'
+	@echo 'make python   build and test the Python package in an environment of its own, $(PYTHON_ENV)'
 	@echo 'make bench    measure the kernels against the machine peak'
 	@echo 'make install  install the program, the library and its headers to PREFIX=$(PREFIX)'
 	@echo 'make deps     install the packages that are missing       make format, make docs-check, make clean'
@@ -31,8 +33,16 @@ help:
 demo: build
 	$(BUILD)/gatewright check advmoe --size demo
 
-test: all
+# Where the environment is there, and where everything must be tested, the Python package is tested too.
+test: all $(if $(filter-out false 0 no,$(CI))$(wildcard $(PYTHON_ENV)/installed),python-package)
 	ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure --no-tests=error --timeout 600
+
+python: python-package
+	python3 tools/python_env.py test $(PYTHON_ENV)
+
+.PHONY: python-package
+python-package: deps
+	CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) python3 tools/python_env.py install $(PYTHON_ENV)
 
 build: configure
 	cmake --build $(BUILD) --parallel $(JOBS) --target gatewright_cli
@@ -50,7 +60,7 @@ configure: deps
 
 deps:
 ifneq ($(DEPS),no)
-	@TORCH='$(TORCH)' CUDA='$(CUDA)' tools/install_deps.sh
+	@TORCH='$(TORCH)' CUDA='$(CUDA)' PYTHON='$(if $(filter python,$(MAKECMDGOALS)),yes)' tools/install_deps.sh
 endif
 
 bench: configure

@@ -3,6 +3,7 @@
 #   TORCH=auto|debian|wheel   where libtorch comes from (docs/decisions/001-libtorch.md); auto takes Debian's unless
 #                             only a wheel is there
 #   CUDA=no|wheel             wheel: also nvcc and what it needs, from PyPI, into build-cuda-wheels/ (docs/cuda.md); 350 MB unpacked, no driver, no root
+#   PYTHON=yes                also what `make python` needs, which CI=true implies
 #   tools/install_deps.sh --list   prints the packages and installs nothing
 set -eu
 
@@ -51,6 +52,12 @@ want_debian_torch() {
 if want_debian_torch; then packages="$packages libtorch-dev libopenblas0-pthread"; fi
 # The browser test skips without a browser; where everything must be tested it must not (22 seconds, 300 MB).
 if [ "${CI:-}" = true ] && ! command -v chromium >/dev/null; then packages="$packages chromium fonts-dejavu-core"; fi
+# The Python package's tests want a virtual environment and a compiler's view of Python; where everything must be tested they must not skip.
+if [ "${CI:-}" = true ] || [ "${PYTHON:-}" = yes ]; then
+  python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-venv"
+  python3 -c 'import sys, sysconfig, os; sys.exit(not os.path.exists(sysconfig.get_paths()["include"] + "/Python.h"))' 2>/dev/null ||
+    packages="$packages python3-dev"
+fi
 if [ "${1:-}" = --list ]; then
   echo "$packages"
   exit 0

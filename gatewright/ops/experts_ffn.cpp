@@ -48,12 +48,13 @@ struct Experts {
 };
 
 void check_tokens(const at::Tensor& x, const at::Tensor& index, const at::Tensor& weight,
-                  const FfnWeights& w) {
+                  const at::Tensor& token, const FfnWeights& w) {
   GW_CHECK(x.dim() == 2 && x.is_floating_point() && x.device().is_cpu() && x.size(1) == w.up.size(2),
            "experts_ffn: expected x [T, {}] of a floating type on the CPU, got [{}] in {} on {}",
            w.up.size(2), fmt::join(x.sizes(), ", "), c10::toString(x.scalar_type()), x.device().str());
-  GW_CHECK(index.dim() == 2 && index.size(0) == x.size(0),
-           "experts_ffn: expected expert ids [{}, K], a row per token, got [{}]", x.size(0),
+  const auto rows = token.defined() ? token.numel() : x.size(0);
+  GW_CHECK(index.dim() == 2 && index.size(0) == rows,
+           "experts_ffn: expected expert ids [{}, K], a row per token, got [{}]", rows,
            fmt::join(index.sizes(), ", "));
   GW_CHECK(weight.sizes() == index.sizes() && weight.is_floating_point() && weight.device().is_cpu(),
            "experts_ffn: expected routing weights [{}] of a floating type as the ids, got [{}] in {}",
@@ -62,7 +63,7 @@ void check_tokens(const at::Tensor& x, const at::Tensor& index, const at::Tensor
 }
 
 Experts prepared_call(const at::Tensor& x, const at::Tensor& index, const at::Tensor& weight,
-                      const ExpertStacks& stacks, const FfnOptions& options) {
+                      const ExpertStacks& stacks, const FfnOptions& options, const at::Tensor& token) {
   const auto w = expert_views(stacks);
   Experts out;
   out.type = w.up.scalar_type();
@@ -72,20 +73,18 @@ Experts prepared_call(const at::Tensor& x, const at::Tensor& index, const at::Te
   check_ffn_weights(w, w.up);
   GW_CHECK(w.up.size(1) > 0 && w.up.size(2) > 0,
            "experts_ffn: expected inputs and hidden values, got {} and {}", w.up.size(2), w.up.size(1));
-  check_tokens(x, index, weight, w);
+  check_tokens(x, index, weight, token, w);
   out.rows = route_rows(index, w.up.size(0));
   const auto activation = ffn_activation(options.activation);
-  out.call = {out.rows.slot.div(std::max<int64_t>(index.size(1), 1), "floor"),
-              out.rows.offsets,
-              activation,
-              ffn_bounds(options, w.gate.defined()),
-              w.gate.defined(),
-              {}};
+  auto row = out.rows.slot.div(std::max<int64_t>(index.size(1), 1), "floor");
+  if (token.defined()) row = token.index_select(0, row);
+  out.call = {row, out.rows.offsets, activation, ffn_bounds(options, w.gate.defined()), w.gate.defined(), {}};
   out.in = {x.to(out.type), weight.reshape(-1).index_select(0, out.rows.slot),
             w.gate,         w.up,
             w.down,         w.gate_bias,
             w.up_bias,      w.down_bias,
             at::Tensor()};
+  if (token.defined()) check_ffn_rows(out.in[kX], row, out.rows.offsets, out.in[kWeight], w.up.size(0));
   return out;
 }
 
@@ -171,8 +170,8 @@ RouteRows route_rows(const at::Tensor& index, int64_t experts) {
 
 ExpertsForward experts_ffn(const at::Tensor& x, const at::Tensor& index, const at::Tensor& weight,
                            const ExpertStacks& stacks, const FfnOptions& options, bool keep,
-                           const PackedFfn& packed) {
-  auto e = prepared_call(x, index, weight, stacks, options);
+                           const PackedFfn& packed, const at::Tensor& token) {
+  auto e = prepared_call(x, index, weight, stacks, options, token);
   if (packed.defined()) {
     check_packed({e.in[kGate], e.in[kUp], e.in[kDown], {}, {}, {}}, packed);
     e.call.packed = packed;
@@ -188,8 +187,8 @@ ExpertsForward experts_ffn(const at::Tensor& x, const at::Tensor& index, const a
 ExpertsGradients experts_ffn_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& index,
                                       const at::Tensor& weight, const ExpertStacks& stacks,
                                       const FfnOptions& options, const at::Tensor& kept,
-                                      const std::array<bool, 6>& wanted) {
-  const auto e = prepared_call(x, index, weight, stacks, options);
+                                      const std::array<bool, 6>& wanted, const at::Tensor& token) {
+  const auto e = prepared_call(x, index, weight, stacks, options, token);
   const auto layout = layout_of(stacks.layout);
   GW_CHECK(dy.dim() == 2 && dy.size(0) == x.size(0) && dy.size(1) == e.in[kDown].size(1),
            "experts_ffn: expected dy [{}, {}], got [{}]", x.size(0), e.in[kDown].size(1),

@@ -44,19 +44,19 @@ struct ExpertsGradients {
 /// backward. Shapes: x [T, D], index [T, K] int64, weight [T, K] of any floating type. The arithmetic is that
 /// of the stacks' type (f32, bf16
 ///         or f64); x may have another, and y and every gradient have that of what they belong to.
-/// Errors: ValueError as moe_ffn and route_rows.
-/// Cost:   moe_ffn's. Stacks are read, and their gradients written, where they lie. `interleaved_t` is the
-/// one layout where
+/// `token` [R] int64: index and weight are [R, K], and row r stands for token[r] instead of for r: plans of
+/// any kind. Errors: ValueError as moe_ffn and route_rows. Cost:   moe_ffn's. Stacks are read, and their
+/// gradients written, where they lie. `interleaved_t` is the one layout where
 ///         neither dimension lies together: its values are brought together tile by tile.
 /// Same bits for any threads; backward with `kept` of another call with the same inputs, or empty (computed
 /// again), too.
 ExpertsForward experts_ffn(const at::Tensor& x, const at::Tensor& index, const at::Tensor& weight,
                            const ExpertStacks& stacks, const FfnOptions& options, bool keep,
-                           const PackedFfn& packed = {});
+                           const PackedFfn& packed = {}, const at::Tensor& token = {});
 /// `wanted`: in the order of ExpertsGradients. dy [T, O] of any floating type and strides.
 ExpertsGradients experts_ffn_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& index,
                                       const at::Tensor& weight, const ExpertStacks& stacks,
                                       const FfnOptions& options, const at::Tensor& kept,
-                                      const std::array<bool, 6>& wanted);
+                                      const std::array<bool, 6>& wanted, const at::Tensor& token = {});
 
 }  // namespace gw::ops

@@ -21,9 +21,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "python" / "gatewright"
 BUILD = ROOT / "build-python"
 OLDEST_TORCH = (2, 6)
-BUILT = ("_ops.so", "_likelihood.so", "_build.json")  # what CMake and this file add to the sources
 SDIST = ("CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE", "cmake", "gatewright", "python")
 VERSION = re.search(r"project\(gatewright VERSION ([\d.]+)", (ROOT / "CMakeLists.txt").read_text("utf-8"))[1]
+
+
+
+
+def built(name):
+    """Whether a file of the package is CMake's or this file's, not a source."""
+    return name == "_build.json" or name.endswith(".so")
 
 
 def stop(sentence):
@@ -80,7 +86,7 @@ def build_extensions(to):
     if shutil.which("cmake") is None or shutil.which("ninja") is None:
         stop("expected cmake and ninja on PATH; run tools/install_deps.sh, or `pip install cmake ninja`, then again")
     options = {"CMAKE_BUILD_TYPE": "Release", "GATEWRIGHT_PYTHON_PACKAGE": "ON", "GATEWRIGHT_TORCH": torch,
-               "GATEWRIGHT_UNITY": "8", "CMAKE_INSTALL_PREFIX": to}
+               "GATEWRIGHT_UNITY": "8", "GATEWRIGHT_PYTHON": sys.executable, "CMAKE_INSTALL_PREFIX": to}
     extra = os.environ.get("GATEWRIGHT_CMAKE_ARGS", "").split()
     run("cmake", "-S", ROOT, "-B", BUILD, "-G", "Ninja", *(f"-D{k}={v}" for k, v in options.items()), *extra)
     run("cmake", "--build", BUILD, "--parallel", jobs())
@@ -101,15 +107,19 @@ def metadata():
     return "\n".join(head) + "\n\n" + (ROOT / "README.md").read_text("utf-8")
 
 
-def tag():
-    return "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
+def tag(files):
+    """py3-none where no extension is bound to one Python: the ops know none of it."""
+    bound = any(".cpython-" in name for name in files)
+    python = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+    return (f"{python}-{python}-" if bound else "py3-none-") + sysconfig.get_platform().replace("-", "_").replace(".", "_")
 
 
 class Wheel:
     """A wheel being written: files with their hashes, RECORD last."""
 
-    def __init__(self, folder):
-        self.name = f"gatewright-{VERSION}-{tag()}.whl"
+    def __init__(self, folder, extensions):
+        self.tag = tag(path.name for path in extensions.iterdir())
+        self.name = f"gatewright-{VERSION}-{self.tag}.whl"
         self.info = f"gatewright-{VERSION}.dist-info"
         self.zip = zipfile.ZipFile(pathlib.Path(folder) / self.name, "w", zipfile.ZIP_DEFLATED)
         self.record = []
@@ -124,7 +134,7 @@ class Wheel:
 
     def close(self):
         self.add(f"{self.info}/METADATA", metadata())
-        self.add(f"{self.info}/WHEEL", f"Wheel-Version: 1.0\nGenerator: gatewright\nRoot-Is-Purelib: false\nTag: {tag()}\n")
+        self.add(f"{self.info}/WHEEL", f"Wheel-Version: 1.0\nGenerator: gatewright\nRoot-Is-Purelib: false\nTag: {self.tag}\n")
         self.add(f"{self.info}/licenses/LICENSE", (ROOT / "LICENSE").read_bytes())
         self.zip.writestr(f"{self.info}/RECORD", "\n".join([*self.record, f"{self.info}/RECORD,,"]) + "\n")
         self.zip.close()
@@ -133,14 +143,14 @@ class Wheel:
 
 def package_files():
     for path in sorted(PACKAGE.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts and path.name not in BUILT:
+        if path.is_file() and "__pycache__" not in path.parts and not built(path.name):
             yield path
 
 
 # What PEP 517 and PEP 660 ask for.
 def get_requires_for_build_wheel(config_settings=None):
     find_torch()
-    return []
+    return ["pybind11>=2.11"] if (ROOT / "python" / "likelihood.cmake").is_file() else []
 
 
 get_requires_for_build_editable = get_requires_for_build_wheel
@@ -155,7 +165,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir(parents=True)
     build_extensions(stage)
-    wheel = Wheel(wheel_directory)
+    wheel = Wheel(wheel_directory, stage)
     for path in package_files():
         wheel.add(f"gatewright/{path.relative_to(PACKAGE).as_posix()}", path.read_bytes())
     for path in sorted(stage.iterdir()):
@@ -165,14 +175,18 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
     build_extensions(PACKAGE)
-    wheel = Wheel(wheel_directory)
+    wheel = Wheel(wheel_directory, PACKAGE)
     wheel.add("gatewright.pth", f"{PACKAGE.parent}\n")
     return wheel.close()
 
 
 def build_sdist(sdist_directory, config_settings=None):
     name = f"gatewright-{VERSION}"
-    keep = lambda entry: None if pathlib.PurePath(entry.name).name in {"__pycache__", *BUILT} else entry  # noqa: E731
+
+    def keep(entry):
+        name = pathlib.PurePath(entry.name).name
+        return None if name == "__pycache__" or built(name) else entry
+
     with tarfile.open(pathlib.Path(sdist_directory) / f"{name}.tar.gz", "w:gz", format=tarfile.PAX_FORMAT) as archive:
         for part in SDIST:
             archive.add(ROOT / part, f"{name}/{part}", filter=keep)

@@ -17,10 +17,10 @@ using torch::autograd::variable_list;
 using Six = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
 using Forward = std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                                            const Tensor&, const Optional&, const Optional&, std::string,
-                                           std::string, double, double, bool);
+                                           std::string, double, double, bool, const Optional&);
 using Backward = Six(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                      const Optional&, const Optional&, std::string, std::string, double, double,
-                     const Tensor&, std::array<bool, 6>);
+                     const Tensor&, std::array<bool, 6>, const Optional&);
 
 template <class Signature>
 auto found(const char* name) {
@@ -43,12 +43,12 @@ class ExpertsFfn : public torch::autograd::Function<ExpertsFfn> {
                                const Tensor& weight, const Tensor& first, const Tensor& down,
                                const Optional& first_bias, const Optional& down_bias,
                                const std::string& activation, const std::string& layout, double limit,
-                               double shift, bool keep) {
+                               double shift, bool keep, const Optional& token) {
     at::AutoDispatchBelowADInplaceOrView below;
     auto [y, kept] = forward_op().call(x, index, weight, first, down, first_bias, down_bias, activation,
-                                       layout, limit, shift, keep);
-    ctx->save_for_backward(
-        {x, index, weight, first, down, first_bias.value_or(Tensor()), down_bias.value_or(Tensor()), kept});
+                                       layout, limit, shift, keep, token);
+    ctx->save_for_backward({x, index, weight, first, down, first_bias.value_or(Tensor()),
+                            down_bias.value_or(Tensor()), kept, token.value_or(Tensor())});
     ctx->saved_data["activation"] = activation, ctx->saved_data["layout"] = layout;
     ctx->saved_data["limit"] = limit, ctx->saved_data["shift"] = shift;
     ctx->mark_non_differentiable({kept});
@@ -66,9 +66,10 @@ class ExpertsFfn : public torch::autograd::Function<ExpertsFfn> {
                                    first_bias && ctx->needs_input_grad(5),
                                    down_bias && ctx->needs_input_grad(first_bias ? 6 : 5)};
     auto& data = ctx->saved_data;
-    const auto [dx, dweight, dfirst, ddown, dfirst_bias, ddown_bias] = backward_op().call(
-        gradient[0], s[0], s[1], s[2], s[3], s[4], given(s[5]), given(s[6]), data["activation"].toStringRef(),
-        data["layout"].toStringRef(), data["limit"].toDouble(), data["shift"].toDouble(), s[7], want);
+    const auto [dx, dweight, dfirst, ddown, dfirst_bias, ddown_bias] =
+        backward_op().call(gradient[0], s[0], s[1], s[2], s[3], s[4], given(s[5]), given(s[6]),
+                           data["activation"].toStringRef(), data["layout"].toStringRef(),
+                           data["limit"].toDouble(), data["shift"].toDouble(), s[7], want, given(s[8]));
     const auto asked = [&](size_t i, const Tensor& t) { return want[i] ? t : Tensor(); };
     return {asked(0, dx),
             {},
@@ -77,6 +78,7 @@ class ExpertsFfn : public torch::autograd::Function<ExpertsFfn> {
             asked(3, ddown),
             asked(4, dfirst_bias),
             asked(5, ddown_bias),
+            {},
             {},
             {},
             {},
@@ -105,14 +107,14 @@ bool recorded(const char* op, std::initializer_list<const Tensor*> tensors, cons
 std::tuple<Tensor, Tensor> experts_ffn(const Tensor& x, const Tensor& index, const Tensor& weight,
                                        const Tensor& first, const Tensor& down, const Optional& first_bias,
                                        const Optional& down_bias, std::string activation, std::string layout,
-                                       double limit, double shift, bool keep) {
+                                       double limit, double shift, bool keep, const Optional& token) {
   if (!recorded("experts_ffn", {&x, &weight, &first, &down}, first_bias, down_bias)) {
     at::AutoDispatchBelowADInplaceOrView below;
     return forward_op().call(x, index, weight, first, down, first_bias, down_bias, activation, layout, limit,
-                             shift, keep);
+                             shift, keep, token);
   }
   const auto out = ExpertsFfn::apply(x, index, weight, first, down, first_bias, down_bias, activation, layout,
-                                     limit, shift, keep);
+                                     limit, shift, keep, token);
   return {out[0], out[1]};
 }
 
@@ -123,11 +125,12 @@ class ExpertsFfnBackward : public torch::autograd::Function<ExpertsFfnBackward> 
                                const Tensor& weight, const Tensor& first, const Tensor& down,
                                const Optional& first_bias, const Optional& down_bias,
                                const std::string& activation, const std::string& layout, double limit,
-                               double shift, const Tensor& kept, std::array<bool, 6> want) {
+                               double shift, const Tensor& kept, std::array<bool, 6> want,
+                               const Optional& token) {
     at::AutoDispatchBelowADInplaceOrView below;
     const auto [a, b, c, d, e, f] =
         backward_op().call(dy, x, index, weight, first, down, first_bias, down_bias, activation, layout,
-                           limit, shift, kept, want);
+                           limit, shift, kept, want, token);
     return {a, b, c, d, e, f};
   }
   static variable_list backward(AutogradContext* ctx, variable_list gradient) {
@@ -141,14 +144,14 @@ class ExpertsFfnBackward : public torch::autograd::Function<ExpertsFfnBackward> 
 Six experts_ffn_backward(const Tensor& dy, const Tensor& x, const Tensor& index, const Tensor& weight,
                          const Tensor& first, const Tensor& down, const Optional& first_bias,
                          const Optional& down_bias, std::string activation, std::string layout, double limit,
-                         double shift, const Tensor& kept, std::array<bool, 6> want) {
+                         double shift, const Tensor& kept, std::array<bool, 6> want, const Optional& token) {
   if (!recorded("experts_ffn", {&dy, &x, &weight, &first, &down}, first_bias, down_bias)) {
     at::AutoDispatchBelowADInplaceOrView below;
     return backward_op().call(dy, x, index, weight, first, down, first_bias, down_bias, activation, layout,
-                              limit, shift, kept, want);
+                              limit, shift, kept, want, token);
   }
   const auto g = ExpertsFfnBackward::apply(dy, x, index, weight, first, down, first_bias, down_bias,
-                                           activation, layout, limit, shift, kept, want);
+                                           activation, layout, limit, shift, kept, want, token);
   return {g[0], g[1], g[2], g[3], g[4], g[5]};
 }
 
@@ -190,16 +193,16 @@ std::tuple<Tensor, Tensor> experts_ffn_autocast(const Tensor& x, const Tensor& i
                                                 const Tensor& first, const Tensor& down,
                                                 const Optional& first_bias, const Optional& down_bias,
                                                 std::string activation, std::string layout, double limit,
-                                                double shift, bool keep) {
+                                                double shift, bool keep, const Optional& token) {
   c10::impl::ExcludeDispatchKeyGuard without(c10::DispatchKeySet(c10::DispatchKey::AutocastCPU));
   const auto type = at::autocast::get_autocast_dtype(at::kCPU);
   if (type != at::kBFloat16)
     return forward_op().call(x, index, weight, first, down, first_bias, down_bias, activation, layout, limit,
-                             shift, keep);
+                             shift, keep, token);
   const auto cast = [&](const Tensor& t) { return at::autocast::cached_cast(type, t, c10::DeviceType::CPU); };
   const auto cast_given = [&](const Optional& t) { return t ? Optional(cast(*t)) : t; };
   return forward_op().call(cast(x), index, weight, cast(first), cast(down), cast_given(first_bias),
-                           cast_given(down_bias), activation, layout, limit, shift, keep);
+                           cast_given(down_bias), activation, layout, limit, shift, keep, token);
 }
 
 }  // namespace

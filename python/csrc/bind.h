@@ -7,12 +7,15 @@
 
 namespace gw::python {
 
-/// body(), with ValueError of the library as Python's. Others arrive as RuntimeError with their text.
+/// body(), with ValueError of the library, and NumericError (NaN among scores), as Python's ValueError.
+/// Others arrive as RuntimeError with their text.
 template <class Body>
 auto guarded(const Body& body) -> decltype(body()) {
   try {
     return body();
   } catch (const ValueError& e) {
+    throw c10::ValueError({__func__, __FILE__, static_cast<uint32_t>(__LINE__)}, e.what());
+  } catch (const NumericError& e) {
     throw c10::ValueError({__func__, __FILE__, static_cast<uint32_t>(__LINE__)}, e.what());
   }
 }

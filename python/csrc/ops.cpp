@@ -21,10 +21,10 @@ ops::ExpertStacks stacks(const Tensor& first, const Tensor& down, const Optional
 std::tuple<Tensor, Tensor> experts_ffn(const Tensor& x, const Tensor& index, const Tensor& weight,
                                        const Tensor& first, const Tensor& down, const Optional& first_bias,
                                        const Optional& down_bias, std::string activation, std::string layout,
-                                       double limit, double shift, bool keep) {
+                                       double limit, double shift, bool keep, const Optional& token) {
   return guarded([&] {
     const auto out = ops::experts_ffn(x, index, weight, stacks(first, down, first_bias, down_bias, layout),
-                                      {activation, false, limit, shift}, keep);
+                                      {activation, false, limit, shift}, keep, {}, token.value_or(Tensor()));
     return std::tuple(out.y, out.kept);
   });
 }
@@ -32,11 +32,12 @@ std::tuple<Tensor, Tensor> experts_ffn(const Tensor& x, const Tensor& index, con
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> experts_ffn_backward(
     const Tensor& dy, const Tensor& x, const Tensor& index, const Tensor& weight, const Tensor& first,
     const Tensor& down, const Optional& first_bias, const Optional& down_bias, std::string activation,
-    std::string layout, double limit, double shift, const Tensor& kept, std::array<bool, 6> want) {
+    std::string layout, double limit, double shift, const Tensor& kept, std::array<bool, 6> want,
+    const Optional& token) {
   return guarded([&] {
     const auto g =
         ops::experts_ffn_backward(dy, x, index, weight, stacks(first, down, first_bias, down_bias, layout),
-                                  {activation, false, limit, shift}, kept, want);
+                                  {activation, false, limit, shift}, kept, want, token.value_or(Tensor()));
     const auto given = [&](const Tensor& t) { return t.defined() ? t : at::empty({0}, x.options()); };
     return std::tuple(given(g.x), given(g.weight), given(g.first), given(g.down), given(g.first_bias),
                       given(g.down_bias));
@@ -110,9 +111,9 @@ Tensor experts_ffn_quantised(const Tensor& x, const Tensor& index, const Tensor&
 
 TORCH_LIBRARY(gatewright, m) {
   m.set_python_module("gatewright.ops");
-  m.def("experts_ffn(" GW_STACKS "bool keep) -> (Tensor, Tensor)");
+  m.def("experts_ffn(" GW_STACKS "bool keep, Tensor? token=None) -> (Tensor, Tensor)");
   m.def("experts_ffn_backward(Tensor dy, " GW_STACKS
-        "Tensor kept, bool[6] want) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
+        "Tensor kept, bool[6] want, Tensor? token=None) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)");
   m.def(
       "experts_ffn_quantised(Tensor x, Tensor index, Tensor weight, Tensor[] parts, int[] sizes, str "
       "activation, "

@@ -54,6 +54,7 @@ def experts_ffn(
     limit: float = 0.0,
     shift: float = 0.0,
     recompute: bool = False,
+    token: Tensor | None = None,
 ) -> Tensor:
     """The experts of a mixture layer: y_t = Σ_k weight_tk · expert_index_tk(x_t) [T, O].
 
@@ -68,6 +69,9 @@ def experts_ffn(
     under autocast to bf16 the stacks are cast. Stacks are read where they lie, transposed and
     strided ones too. Same bits for any number of threads.
 
+    With `token` [R] int64, index and weight are [R, K], and row r is that of token[r]: the rows of
+    any plan.
+
     Gradients: x, weight, stacks, biases, each only where wanted; no second derivatives. Keeps
     T·K·2H values, or none with `recompute`. Errors: ValueError for what does not fit, and for
     negative ids.
@@ -76,7 +80,7 @@ def experts_ffn(
     recorded = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
     keep = recorded and not recompute
     return _ops.experts_ffn(
-        x, index, weight, first, down, first_bias, down_bias, activation, layout, limit, shift, keep
+        x, index, weight, first, down, first_bias, down_bias, activation, layout, limit, shift, keep, token
     )[0]
 
 
@@ -138,14 +142,32 @@ def _width(stack: Tensor, layout: str) -> int:
 
 
 @torch.library.register_fake("gatewright::experts_ffn")
-def _(x, index, weight, first, down, first_bias, down_bias, activation, layout, limit, shift, keep):
+def _(
+    x, index, weight, first, down, first_bias, down_bias, activation, layout, limit, shift, keep, token=None
+):
     slots = index.size(0) * index.size(1)
     kept = (slots, _width(first, layout)) if keep else (0,)
     return x.new_empty((x.size(0), _width(down, layout))), first.new_empty(kept)
 
 
 @torch.library.register_fake("gatewright::experts_ffn_backward")
-def _(dy, x, index, weight, first, down, first_bias, down_bias, activation, layout, limit, shift, kept, want):
+def _(
+    dy,
+    x,
+    index,
+    weight,
+    first,
+    down,
+    first_bias,
+    down_bias,
+    activation,
+    layout,
+    limit,
+    shift,
+    kept,
+    want,
+    token=None,
+):
     inputs = (x, weight, first, down, first_bias, down_bias)
     return tuple(
         t.new_empty(t.size()) if wanted and t is not None else x.new_empty((0,))

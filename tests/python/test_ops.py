@@ -318,3 +318,18 @@ def test_halves_are_what_the_layouts_say():
     gate, up, *_ = dense_layer(case, "interleaved_t")
     assert torch.equal(gate[0, 1], case["first"][0, :, 2]) and torch.equal(up[0, 1], case["first"][0, :, 3])
     assert gatewright.ops.LAYOUTS == ("cat", "interleaved", "up", "cat_t", "interleaved_t", "up_t")
+
+
+def test_rows_of_any_plan():
+    """With `token`, a row per (token, expert) pair in any order: the same as ids by token."""
+    case = make_case(tokens=9)
+    order = torch.randperm(18)
+    token = torch.arange(9).repeat_interleave(2)[order]
+    index, weight = (case[n].reshape(-1)[order][:, None] for n in ("index", "weight"))
+    stacks = [case[n] for n in ("first", "down", "first_bias", "down_bias")]
+    y = ops.experts_ffn(case["x"], index, weight, *stacks, token=token)
+    torch.testing.assert_close(y, run(case))
+    for mine, theirs in zip(gradients(y, case), gradients(run(case), case), strict=True):
+        torch.testing.assert_close(mine, theirs)
+    with pytest.raises(ValueError, match="expected token ids"):
+        ops.experts_ffn(case["x"], index, weight, *stacks, token=token + 5)
