@@ -20,7 +20,7 @@ Router::Options options_of(const Json& json) {
   options.gate = json.at("gate"), options.policy = json.at("policy");
   options.seed = static_cast<uint64_t>(json.at("seed").get<int64_t>());
   for (const auto& balancer : json.at("balancers").get<Json::List>())
-    options.balancers.push_back(balancer.is_object() ? balancer.dump() : balancer.text());
+    options.balancers.emplace_back(balancer);
   return options;
 }
 

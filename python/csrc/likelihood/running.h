@@ -10,9 +10,9 @@
 namespace gw::python {
 
 /// Runs `body` on a thread of its own and waits without the GIL; its Stop is requested by Ctrl-C and when the
-/// interpreter goes down. A thread of its own has a pool of its own, which ends with it: none spins beside torch's afterwards, and a forked child finds no pool whose threads
-/// stayed in the parent (the reason why OpenMP hangs there). In the main thread signals are looked after
-/// every 50 ms.
+/// interpreter goes down. A thread of its own has a pool of its own, which ends with it: none spins beside
+/// torch's afterwards, and a forked child finds no pool whose threads stayed in the parent (the reason why
+/// OpenMP hangs there). In the main thread signals are looked after every 50 ms.
 /// `threads`: of the pool; 0: what OpenMP gives the caller (OMP_NUM_THREADS, threadpoolctl).
 /// Errors: the exception that Python's signal handler raised, after `body` has ended; Interrupted when the
 ///         interpreter goes down; what `body` throws.
