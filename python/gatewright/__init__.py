@@ -4,23 +4,18 @@
     layer = gatewright.nn.MoE(hidden=64, expert_hidden=128, experts=8, k=2)
     gatewright.transformers.enable(model)
 
-docs/python.md has the rest. Importing costs the extension's loading; submodules load when they are named.
+docs/python.md has the rest. Where torch is imported already its ops are registered at once; else with the
+first of ops, nn and transformers that is named: gatewright.likelihood needs no torch and does not wait for it.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
-from gatewright import _load
-
-_info = _load.load()
-__version__: str = _info["gatewright"]
-
-from gatewright import ops  # noqa: E402  (its fakes belong to the extension)
-
-_LAZY = ("functional", "likelihood", "nn", "observe", "transformers")
-__all__ = ["__version__", "doctor", "ops", *_LAZY]
+_LAZY = ("likelihood", "nn", "ops", "transformers")
+__all__ = ["__version__", "doctor", *_LAZY]
 
 
 def doctor() -> dict[str, Any]:
@@ -32,6 +27,10 @@ def doctor() -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("gatewright")
     if name in _LAZY:
         return importlib.import_module(f"gatewright.{name}")
     if not name.startswith("_"):
@@ -42,3 +41,7 @@ def __getattr__(name: str) -> Any:
         if name in getattr(likelihood, "__all__", ()):
             return getattr(likelihood, name)
     raise AttributeError(f"module 'gatewright' has no attribute {name!r}")
+
+
+if "torch" in sys.modules:
+    importlib.import_module("gatewright.ops")

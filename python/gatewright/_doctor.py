@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gatewright import _load
+from gatewright import _load, ops  # noqa: F401  (ops loads the extension)
 
 
 def report() -> dict[str, Any]:

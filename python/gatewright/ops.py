@@ -12,6 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gatewright import _load
+
+_load.load()  # before the fakes and derivatives below, which belong to the extension
+
 _ops = torch.ops.gatewright
 LAYOUTS = ("cat", "interleaved", "up", "cat_t", "interleaved_t", "up_t")
 
