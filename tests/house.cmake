@@ -30,7 +30,7 @@ set_tests_properties(cuda_compiles PROPERTIES SKIP_RETURN_CODE 77)
 
 # The Python package in the environment that `make python` makes; skipped, with the reason, where there is none.
 add_test(NAME python COMMAND ${GW_PYTHON3} "${CMAKE_SOURCE_DIR}/tools/python_env.py" test "${CMAKE_BINARY_DIR}/python-env")
-set_tests_properties(python PROPERTIES SKIP_RETURN_CODE 77)
+set_tests_properties(python PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 1800)  # 160 s on two cores
 
 # The report in a real browser; screenshots at two widths are left in the build folder.
 if(TARGET gatewright_cli)
