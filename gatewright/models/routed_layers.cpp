@@ -45,13 +45,17 @@ std::vector<ExpertRows> rows_by_expert(const BucketIndex& index, int64_t experts
 using ops::Step;
 using ops::StepLog;
 
-/// Runs and logs one step for every part.
+/// Runs and logs one step for every part; `kind` has what all steps share.
 template <class F>
-BucketedBatch logged(const BucketedBatch& batch, Step step, const F& function) {
+BucketedBatch logged(const BucketedBatch& batch, const Step& kind, const F& function) {
   return each_bucket(batch, [&](const at::Tensor& x) {
-    step.x = x, step.out = function(x);
-    StepLog::add(step);
-    return step.out;
+    auto y = function(x);
+    StepLog::add([&] {
+      Step step = kind;
+      step.x = x, step.out = y;
+      return step;
+    });
+    return y;
   });
 }
 
@@ -91,14 +95,15 @@ BucketedBatch BucketNorm::forward(const BucketedBatch& x) {
 
 void BucketNorm::log_steps(const BucketedBatch& x, const BucketedBatch& out,
                            const ops::NormParameters& norm) const {
-  const auto scale = norm.weight / (norm.running_var + norm.eps).sqrt();
-  const auto scales = scale.chunk(norms_, 0),
-             shifts = (norm.bias - norm.running_mean * scale).chunk(norms_, 0);
+  const auto [scale, shift] = ops::scale_and_shift(norm);
+  const auto scales = scale.chunk(norms_, 0), shifts = shift.chunk(norms_, 0);
   for (size_t i = 0; i < x.parts.size(); ++i) {
     const auto expert = static_cast<size_t>(norms_ > 1 ? x.index->expert[i] : 0);
-    Step step{Step::Kind::kScale, x.parts[i], out.parts[i], scales[expert], shifts[expert], {}};
-    step.relu = true;
-    StepLog::add(std::move(step));
+    StepLog::add([&] {
+      Step step{Step::Kind::kScale, x.parts[i], out.parts[i], scales[expert], shifts[expert]};
+      step.relu = true;
+      return step;
+    });
   }
 }
 
@@ -121,11 +126,13 @@ BucketedBatch RoutedConv::forward(const BucketedBatch& x) {
     const std::vector<int64_t> shared(routed.parts.size(), 0);
     const auto& expert = shape_.experts > 1 ? routes.expert : shared;
     out.parts = ops::routed_conv(routed.parts, expert, weight_, shape_.experts, conv);
-    for (size_t i = 0; StepLog::wanted() && i < out.parts.size(); ++i) {
-      const auto weight = weight_.narrow(0, expert[i] * shape_.out, shape_.out);
-      Step step{Step::Kind::kConvolution, routed.parts[i], out.parts[i], weight, {}, {}};
-      step.stride = conv.stride, step.padding = conv.padding;
-      StepLog::add(std::move(step));
+    for (size_t i = 0; i < out.parts.size(); ++i) {
+      StepLog::add([&] {
+        const auto weight = weight_.narrow(0, expert[i] * shape_.out, shape_.out);
+        Step step{Step::Kind::kConvolution, routed.parts[i], out.parts[i], weight};
+        step.stride = conv.stride, step.padding = conv.padding;
+        return step;
+      });
     }
   }
   if (shape_.experts > 1 && !routes.route_weight.empty()) {
@@ -156,13 +163,11 @@ at::Tensor Head::forward(const at::Tensor& x, const BucketedBatch& routed) {
 }
 
 at::Tensor pooled(const BucketedBatch& batch) {
-  return out_of_buckets(logged(batch, {Step::Kind::kMean, {}, {}, {}, {}, {}}, [](const at::Tensor& x) {
-    return x.mean({2, 3});
-  }));
+  return out_of_buckets(each_bucket(batch, ops::channel_means));
 }
 
 at::Tensor pooled(const BucketedBatch& batch, int64_t size) {
-  Step step{Step::Kind::kAdaptivePool, {}, {}, {}, {}, {}};
+  Step step{Step::Kind::kAdaptivePool};
   step.size = size;
   return out_of_buckets(logged(batch, step, [&](const at::Tensor& x) {
     return at::adaptive_avg_pool2d(x, {size, size}).flatten(1);
@@ -170,7 +175,7 @@ at::Tensor pooled(const BucketedBatch& batch, int64_t size) {
 }
 
 BucketedBatch max_pool(const BucketedBatch& batch, int64_t size, bool ceil) {
-  Step step{Step::Kind::kMaxPool, {}, {}, {}, {}, {}};
+  Step step{Step::Kind::kMaxPool};
   step.size = size, step.ceil = ceil;
   return logged(batch, step, [&](const at::Tensor& x) {
     return at::max_pool2d(x, {size, size}, {size, size}, {0, 0}, {1, 1}, ceil);
@@ -180,20 +185,22 @@ BucketedBatch max_pool(const BucketedBatch& batch, int64_t size, bool ceil) {
 at::Tensor rectified(const at::Tensor& rows) {
   static const ops::ActivationFunction relu("rectified", "relu");
   auto y = rows.relu();
-  Step step{Step::Kind::kActivation, rows, y, {}, {}, {}};
-  step.activation = &relu;
-  StepLog::add(std::move(step));
+  StepLog::add([&] {
+    Step step{Step::Kind::kActivation, rows, y};
+    step.activation = &relu;
+    return step;
+  });
   return y;
 }
 
 BucketedBatch activated(const BucketedBatch& batch, const ops::ActivationFunction& function) {
-  Step step{Step::Kind::kActivation, {}, {}, {}, {}, {}};
+  Step step{Step::Kind::kActivation};
   step.activation = &function;
   return logged(batch, step, [&](const at::Tensor& x) { return ops::activation(x, function); });
 }
 
 BucketedBatch average_pool(const BucketedBatch& batch, int64_t size) {
-  Step step{Step::Kind::kAveragePool, {}, {}, {}, {}, {}};
+  Step step{Step::Kind::kAveragePool};
   step.size = size;
   return logged(batch, step, [&](const at::Tensor& x) { return at::avg_pool2d(x, {size, size}); });
 }
@@ -203,7 +210,7 @@ BucketedBatch bucket_sum(const BucketedBatch& a, const BucketedBatch& b) {
   BucketedBatch out{{}, a.index, a.pass};
   for (size_t i = 0; i < a.parts.size(); ++i) {
     out.parts.push_back(a.parts[i] + other.parts[i]);
-    StepLog::add({Step::Kind::kSum, a.parts[i], out.parts[i], {}, {}, other.parts[i]});
+    StepLog::add([&] { return Step{Step::Kind::kSum, a.parts[i], out.parts[i], {}, {}, other.parts[i]}; });
   }
   return out;
 }
@@ -213,7 +220,8 @@ BucketedBatch concatenate(const BucketedBatch& a, const BucketedBatch& b) {
   BucketedBatch out{{}, b.index, b.pass};
   for (size_t i = 0; i < b.parts.size(); ++i) {
     out.parts.push_back(at::cat({other.parts[i], b.parts[i]}, 1));
-    StepLog::add({Step::Kind::kConcatenation, other.parts[i], out.parts[i], {}, {}, b.parts[i]});
+    StepLog::add(
+        [&] { return Step{Step::Kind::kConcatenation, other.parts[i], out.parts[i], {}, {}, b.parts[i]}; });
   }
   return out;
 }

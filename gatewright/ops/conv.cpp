@@ -116,8 +116,19 @@ at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   CostRecorder::add(x.size(0) * weight.numel());
   auto y = at::linear(x, weight, bias);
-  StepLog::add({Step::Kind::kLinear, x, y, weight, bias, {}});
+  StepLog::add([&] { return Step{Step::Kind::kLinear, x, y, weight, bias}; });
   return y;
+}
+
+at::Tensor channel_means(const at::Tensor& x) {
+  auto y = x.mean({2, 3});
+  StepLog::add([&] { return Step{Step::Kind::kMean, x, y}; });
+  return y;
+}
+
+NormScale scale_and_shift(const NormParameters& norm) {
+  const auto scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt();
+  return {scale, norm.bias.detach() - norm.running_mean * scale};
 }
 
 std::vector<at::Tensor> routed_conv(const std::vector<at::Tensor>& parts, const std::vector<int64_t>& expert,
@@ -146,14 +157,14 @@ at::Tensor masked_conv(const at::Tensor& x, const at::Tensor& expert_of_row, con
 
 FoldedConv fold_norm(const at::Tensor& weight, const NormParameters& norm, int64_t experts, int64_t norms) {
   const int64_t pathways = std::max(experts, norms);
-  const auto scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt();
+  const auto [scale, shift] = scale_and_shift(norm);
   const auto convolutions =
       experts == pathways ? weight.detach() : weight.detach().repeat({pathways, 1, 1, 1});
   const auto folded = convolutions * scale.repeat({pathways / norms}).view({-1, 1, 1, 1});
   FoldedConv made;
   for (const auto& w : folded.split(folded.size(0) / pathways, 0))
     made.weight.push_back(w.contiguous(at::MemoryFormat::ChannelsLast));
-  const auto bias = (norm.bias.detach() - norm.running_mean * scale).chunk(norms, 0);
+  const auto bias = shift.chunk(norms, 0);
   for (int64_t e = 0; e < pathways; ++e) made.bias.push_back(bias[norms > 1 ? static_cast<size_t>(e) : 0]);
   return made;
 }

@@ -24,8 +24,16 @@ std::vector<at::Tensor> routed_conv(const std::vector<at::Tensor>& parts, const 
 at::Tensor masked_conv(const at::Tensor& x, const at::Tensor& expert_of_row, const at::Tensor& weight,
                        int64_t experts, ConvShape shape);
 
+/// Batch norm in evaluation mode as one multiply-add by channel.
+/// Math:   scale = γ / √(σ² + ε), shift = β − μ·scale. Without gradients.
+struct NormScale {
+  at::Tensor scale, shift;
+};
+NormScale scale_and_shift(const NormParameters& norm);
+
 /// Batch norm in evaluation mode folded into the convolution before it.
-/// Math:   scale = γ / √(σ² + ε), W' = W·scale (per output channel), b' = β − μ·scale; one γ, β, μ and σ for
+/// Math:   W' = W·scale (per output channel), b' = shift, as scale_and_shift gives them; one γ, β, μ and σ
+/// for
 ///         all experts, or one for each.
 struct FoldedConv {
   std::vector<at::Tensor> weight, bias;  ///< W' and b' of each expert
@@ -46,6 +54,9 @@ FoldedConv fold_norm(const at::Tensor& weight, const NormParameters& norm, int64
 /// there (16→16 channels at 32×32, batch 1: 1.3 GFLOP/s against 87).
 /// Same bits for any number of threads, gradients included.
 at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, ConvShape shape);
+
+/// The mean of every channel of maps [B, C, H, W]: [B, C].
+at::Tensor channel_means(const at::Tensor& x);
 
 /// y = x Wᵀ + b, counted by CostRecorder. Shapes: x [T, D], weight [out, D], bias [out] or undefined.
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);

@@ -8,7 +8,6 @@
 #include "gatewright/ops/expert_norm.h"
 #include "gatewright/ops/frozen.h"
 #include "gatewright/ops/init.h"
-#include "gatewright/ops/step_log.h"
 #include "gatewright/ops/straight_through.h"
 
 namespace gw::ops {
@@ -53,22 +52,19 @@ std::vector<at::Tensor> ConvNorm::folded(const std::vector<at::Tensor>& parts, c
                    : fold.apply(parts[i], expert, conv_shape());
     if (!residual.empty()) y = recorded ? y + residual[i] : y.add_(residual[i]);
     if (shape_.relu) y = recorded ? at::relu(y) : y.relu_();
-    if (StepLog::wanted()) log_step(parts[i], y, fold, expert, residual.empty() ? at::Tensor() : residual[i]);
+    StepLog::add(
+        [&] { return step_of(parts[i], y, fold, expert, residual.empty() ? at::Tensor() : residual[i]); });
     out.push_back(std::move(y));
   }
   return out;
 }
 
-void ConvNorm::log_step(const at::Tensor& x, const at::Tensor& y, const FoldedConv& fold, int64_t expert,
-                        const at::Tensor& residual) const {
-  Step step{Step::Kind::kConvolution,
-            x,
-            y,
-            fold.weight[static_cast<size_t>(expert)],
-            fold.bias[static_cast<size_t>(expert)],
-            residual};
+Step ConvNorm::step_of(const at::Tensor& x, const at::Tensor& y, const FoldedConv& fold, int64_t expert,
+                       const at::Tensor& residual) const {
+  const auto e = static_cast<size_t>(expert);
+  Step step{Step::Kind::kConvolution, x, y, fold.weight[e], fold.bias[e], residual};
   step.stride = conv_shape().stride, step.padding = conv_shape().padding, step.relu = shape_.relu;
-  StepLog::add(std::move(step));
+  return step;
 }
 
 std::vector<at::Tensor> ConvNorm::forward(const std::vector<at::Tensor>& parts, const PartRoutes& routes,

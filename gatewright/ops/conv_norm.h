@@ -7,6 +7,7 @@
 #include "gatewright/base/rng.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/kept.h"
+#include "gatewright/ops/step_log.h"
 
 namespace gw::ops {
 
@@ -51,8 +52,8 @@ class ConvNorm : public torch::nn::Module {
   std::vector<at::Tensor> convolve(const std::vector<at::Tensor>& parts, const PartRoutes& routes) const;
   std::vector<at::Tensor> folded(const std::vector<at::Tensor>& parts, const PartRoutes& routes,
                                  const std::vector<at::Tensor>& residual);
-  void log_step(const at::Tensor& x, const at::Tensor& y, const FoldedConv& fold, int64_t expert,
-                const at::Tensor& residual) const;
+  Step step_of(const at::Tensor& x, const at::Tensor& y, const FoldedConv& fold, int64_t expert,
+               const at::Tensor& residual) const;
   ConvShape conv_shape() const { return {shape_.stride, shape_.kernel / 2}; }
   NormParameters norm() const { return {gamma_, beta_, running_mean_, running_var_}; }
 

@@ -76,7 +76,7 @@ Experts prepared_call(const at::Tensor& x, const at::Tensor& index, const at::Te
   check_tokens(x, index, weight, token, w);
   out.rows = route_rows(index, w.up.size(0));
   const auto activation = ffn_activation(options.activation);
-  auto row = out.rows.slot.div(std::max<int64_t>(index.size(1), 1), "floor");
+  auto row = out.rows.token();
   if (token.defined()) row = token.index_select(0, row);
   out.call = {row, out.rows.offsets, activation, ffn_bounds(options, w.gate.defined()), w.gate.defined(), {}};
   out.in = {x.to(out.type), weight.reshape(-1).index_select(0, out.rows.slot),
@@ -150,6 +150,8 @@ FfnWeights expert_views(const ExpertStacks& s) {
   return views(s, layout);
 }
 
+at::Tensor RouteRows::token() const { return slot.div(std::max<int64_t>(per_token, 1), "floor"); }
+
 RouteRows route_rows(const at::Tensor& index, int64_t experts) {
   GW_CHECK(index.dim() == 2 && index.scalar_type() == at::kLong && index.device().is_cpu(),
            "route_rows: expected expert ids [T, K] in int64 on the CPU, got {} dimensions in {} on {}",
@@ -157,7 +159,7 @@ RouteRows route_rows(const at::Tensor& index, int64_t experts) {
   GW_CHECK(experts > 0, "route_rows: expected at least one expert, got {}", experts);
   const auto ids = index.contiguous();
   RouteRows out{std::vector<int64_t>(static_cast<size_t>(experts) + 1),
-                at::empty({ids.numel()}, ids.options())};
+                at::empty({ids.numel()}, ids.options()), ids.size(1)};
   const auto fault = kernels::sort_routes(ids.data_ptr<int64_t>(), ids.size(0), ids.size(1), experts,
                                           out.offsets.data(), out.slot.data_ptr<int64_t>());
   GW_CHECK(

@@ -25,6 +25,8 @@ FfnWeights expert_views(const ExpertStacks& stacks);
 struct RouteRows {
   std::vector<int64_t> offsets;  ///< [E + 1]
   at::Tensor slot;               ///< [N] int64 in [0, T·K)
+  int64_t per_token = 1;         ///< K
+  at::Tensor token() const;      ///< [N] int64, slot / K
 };
 /// Errors: ValueError for other shapes and types, and negative ids.
 RouteRows route_rows(const at::Tensor& index, int64_t experts);
@@ -40,13 +42,14 @@ struct ExpertsGradients {
 };
 
 /// moe_ffn for those who hold ids instead of a plan and fused stacks instead of three: the expert function of
-/// published models. Math:   y_t = Σ_k weight_tk · expert_index_tk(x_t); ids ≥ E add nothing, forward or
-/// backward. Shapes: x [T, D], index [T, K] int64, weight [T, K] of any floating type. The arithmetic is that
-/// of the stacks' type (f32, bf16
-///         or f64); x may have another, and y and every gradient have that of what they belong to.
-/// `token` [R] int64: index and weight are [R, K], and row r stands for token[r] instead of for r: plans of
-/// any kind. Errors: ValueError as moe_ffn and route_rows. Cost:   moe_ffn's. Stacks are read, and their
-/// gradients written, where they lie. `interleaved_t` is the one layout where
+/// published models.
+/// Math:   y_t = Σ_k weight_tk · expert_index_tk(x_t); ids ≥ E add nothing, forward or backward.
+/// Shapes: x [T, D], index [T, K] int64, weight [T, K] of any floating type. The arithmetic is that of the
+///         stacks' type (f32, bf16 or f64); x may have another, and y and every gradient have that of what
+///         they belong to. `token` [R] int64: index and weight are [R, K], and row r stands for token[r]
+///         instead of for r: plans of any kind.
+/// Errors: ValueError as moe_ffn and route_rows.
+/// Cost:   moe_ffn's. Stacks are read, and their gradients written, where they lie. In `interleaved_t` alone
 ///         neither dimension lies together: its values are brought together tile by tile.
 /// Same bits for any threads; backward with `kept` of another call with the same inputs, or empty (computed
 /// again), too.

@@ -81,7 +81,7 @@ class ConvolutionStep : public PlaneStep {
 
   void split(const PlaneFrame& frame, int64_t image) const {
     const auto split2 = kernels::plane_conv_family()().split2;
-    std::vector<float> unused(static_cast<size_t>(out_.row()));
+    float* unused = frame.at(image, scratch_ + x_.channels * phases() * phase());
     const int64_t first = kernel_ == 1 ? 1 : 0, columns = out_.width + 1;
     for (int64_t c = 0; c < x_.channels; ++c) {
       const float* plane = frame.at(image, x_.at + c * x_.plane());
@@ -90,7 +90,7 @@ class ConvolutionStep : public PlaneStep {
         const int64_t rows = std::min((x_.height + 3 - r) / 2, out_.height + 1);
         for (int64_t i = 0; i < rows; ++i) {
           float* odd = to + (kernel_ == 1 ? 0 : (2 * r + 1) * phase()) + i * out_.row();
-          float* even = kernel_ == 1 ? unused.data() : to + 2 * r * phase() + i * out_.row();
+          float* even = kernel_ == 1 ? unused : to + 2 * r * phase() + i * out_.row();
           split2(plane + (2 * i + r) * x_.row(), columns, even, odd);
         }
       }

@@ -101,21 +101,11 @@ void copy_in(const at::Tensor& images, int64_t image, const PlaneMap& map, float
 
 }  // namespace
 
-struct PlaneProgram::Memory {
-  std::vector<float> floats;
-};
-
 /// Memory of one call: an idle one, or new and zero.
 class PlaneProgram::Lease {
  public:
-  Lease(const PlaneProgram& program, int64_t floats) : program_(program) {
-    const std::lock_guard guard(program.lock_);
-    if (!program.idle_.empty()) {
-      memory_ = std::move(program.idle_.back());
-      program.idle_.pop_back();
-    } else {
-      memory_ = std::make_unique<Memory>(Memory{std::vector<float>(static_cast<size_t>(floats), 0.0f)});
-    }
+  explicit Lease(const PlaneProgram& program) : program_(program), memory_(idle_of(program)) {
+    if (memory_.empty()) memory_.resize(static_cast<size_t>(program.group_ * program.image_floats_));
   }
   ~Lease() {
     const std::lock_guard guard(program_.lock_);
@@ -123,11 +113,19 @@ class PlaneProgram::Lease {
   }
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
-  float* data() { return memory_->floats.data(); }
+  float* data() { return memory_.data(); }
 
  private:
+  static std::vector<float> idle_of(const PlaneProgram& program) {
+    const std::lock_guard guard(program.lock_);
+    if (program.idle_.empty()) return {};
+    auto memory = std::move(program.idle_.back());
+    program.idle_.pop_back();
+    return memory;
+  }
+
   const PlaneProgram& program_;
-  std::unique_ptr<Memory> memory_;
+  std::vector<float> memory_;
 };
 
 PlaneProgram::~PlaneProgram() = default;
@@ -185,15 +183,13 @@ void PlaneProgram::run(const at::Tensor& images, const int64_t* row, int64_t cou
   const int64_t workers = pool.workers(),
                 group = std::clamp<int64_t>((count + workers - 1) / workers, 1, group_);
   const int64_t groups = (count + group - 1) / group;
+  const bool shared = workers > 1 && count * macs_ > kSharedMacs;
   const auto work = [&](int64_t g, int) {
-    Lease lease(*this, group_ * image_floats_);
-    run_group(images, row + g * group, std::min(group, count - g * group), out, lease.data(), nullptr);
+    Lease lease(*this);
+    run_group(images, row + g * group, std::min(group, count - g * group), out, lease.data(),
+              shared && groups == 1 ? &pool : nullptr);
   };
-  if (groups > 1 && workers > 1 && count * macs_ > kSharedMacs) return pool.run(groups, work);
-  if (groups == 1 && workers > 1 && count * macs_ > kSharedMacs) {
-    Lease lease(*this, group_ * image_floats_);
-    return run_group(images, row, count, out, lease.data(), &pool);
-  }
+  if (shared && groups > 1) return pool.run(groups, work);
   for (int64_t g = 0; g < groups; ++g) work(g, 0);
 }
 

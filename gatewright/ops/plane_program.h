@@ -40,7 +40,6 @@ class PlaneProgram {
            kernels::ThreadPool& pool) const;
 
  private:
-  struct Memory;
   class Lease;
   void run_group(const at::Tensor& images, const int64_t* row, int64_t count, float* out, float* memory,
                  kernels::ThreadPool* pool) const;
@@ -49,7 +48,7 @@ class PlaneProgram {
           output_at_ = 0;
   std::vector<std::unique_ptr<PlaneStep>> steps_;
   mutable std::mutex lock_;
-  mutable std::vector<std::unique_ptr<Memory>> idle_;  ///< of calls that have ended, borders already zero
+  mutable std::vector<std::vector<float>> idle_;  ///< of calls that have ended, borders already zero
 };
 
 }  // namespace gw::ops

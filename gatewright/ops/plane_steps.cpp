@@ -254,7 +254,8 @@ PlaneMap plane_result(const Step& s, const PlaneMap& x) {
 int64_t plane_scratch(const Step& s, const PlaneMap& x) {
   if (s.kind != Step::Kind::kConvolution || s.stride == 1) return 0;
   const PlaneMap out = convolved(s, x);
-  return x.channels * (s.weight.size(2) == 1 ? 1 : 4) * (out.height + 1) * out.row() + kSlack;
+  const int64_t phases = s.weight.size(2) == 1 ? 1 : 4, phase = (out.height + 1) * out.row();
+  return x.channels * phases * phase + out.row() + kSlack;  // a row for pixels that nobody reads
 }
 
 int64_t plane_macs(const Step& s, const PlaneMap& out) {

@@ -42,7 +42,7 @@ struct PlaneOperands {
 
 /// The map that a step makes of its inputs. Errors: ValueError for what planes cannot run.
 PlaneMap plane_result(const Step& step, const PlaneMap& x);
-/// Values that a step needs for itself: the four phases of the input of a convolution of stride 2.
+/// Values that a step needs for itself: the phases of the input of a convolution of stride 2, and a row.
 int64_t plane_scratch(const Step& step, const PlaneMap& x);
 int64_t plane_macs(const Step& step, const PlaneMap& out);
 std::unique_ptr<PlaneStep> make_plane_step(const Step& step, const PlaneOperands& operands);

@@ -24,7 +24,7 @@ struct Step {
     kSubsample,      ///< every stride-th pixel, `padding` channels of zeros before and the rest behind
   };
   Kind kind;
-  at::Tensor x, out, weight, bias, other;  ///< other: second operand or residual
+  at::Tensor x = {}, out = {}, weight = {}, bias = {}, other = {};  ///< other: second operand or residual
   int64_t stride = 1, padding = 0, size = 0;
   bool relu = false, ceil = false;
   const ActivationFunction* activation = nullptr;  ///< of a living module
@@ -42,8 +42,10 @@ class StepLog {
   const std::vector<Step>& steps() const { return steps_; }
 
   static bool wanted() { return current() != nullptr; }
-  static void add(Step step) {
-    if (wanted()) current()->steps_.push_back(std::move(step));
+  /// make() → Step; not called where nobody listens.
+  template <class Make>
+  static void add(const Make& make) {
+    if (wanted()) current()->steps_.push_back(make());
   }
 
  private:

@@ -7,9 +7,9 @@ namespace gw::inline train {
 
 /// Median milliseconds per example of several models at one batch size, measured in turns so that a noisy
 /// machine disturbs all alike. The clock is given: the library reads none.
-/// Examples are noise (Model::example); evaluation mode, no recording. Image networks are compiled first
-/// where they can be (gatewright/models/compiled_network.h), as a server would; others run with batch norm
-/// folded.
+/// Examples are noise (Model::example); evaluation mode, no recording. Image networks run compiled
+/// (gatewright/models/compiled_network.h) where they can be and are faster so at this batch, as a server
+/// would run them; others with batch norm folded.
 std::vector<double> milliseconds_per_example(const std::vector<Model*>& models, int64_t batch, int64_t rounds,
                                              const std::function<double()>& now_s);
 

@@ -48,10 +48,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> experts_ffn_backward(
 std::tuple<Tensor, Tensor, Tensor> route_plan(const Tensor& index, int64_t experts) {
   return guarded([&] {
     const auto rows = ops::route_rows(index, experts);
-    const auto offsets = at::tensor(rows.offsets, at::kLong), slot = at::full({index.numel()}, -1, at::kLong);
-    slot.narrow(0, 0, rows.offsets.back()).copy_(rows.slot);
-    const auto token = at::where(slot.ge(0), slot.div(std::max<int64_t>(index.size(1), 1), "floor"), slot);
-    return std::tuple(offsets, token, slot);
+    const auto padded = [&](const Tensor& ids) {
+      auto all = at::full({index.numel()}, -1, at::kLong);
+      all.narrow(0, 0, rows.offsets.back()).copy_(ids);
+      return all;
+    };
+    return std::tuple(at::tensor(rows.offsets, at::kLong), padded(rows.token()), padded(rows.slot));
   });
 }
 
@@ -94,9 +96,8 @@ Tensor experts_ffn_quantised(const Tensor& x, const Tensor& index, const Tensor&
     const ops::QuantisedFfn q{given(0), given(1), given(2), given(3), given(4), given(5), given(6), given(7),
                               given(8), sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6]};
     const auto rows = ops::route_rows(index, q.experts);
-    const auto token = rows.slot.div(std::max<int64_t>(index.size(1), 1), "floor");
     const auto by = weight.reshape(-1).index_select(0, rows.slot).to(at::kFloat);
-    return ops::moe_ffn_quantised(x, token, rows.offsets, by, q, {activation, false, limit, shift})
+    return ops::moe_ffn_quantised(x, rows.token(), rows.offsets, by, q, {activation, false, limit, shift})
         .to(x.scalar_type());
   });
 }

@@ -236,7 +236,7 @@ class MoE(nn.Module):
     shared_expert.*, the names of transformers. After a pass `last_plan` has the routes, without
     gradient, and aux_loss() the balance losses, to be added to the task's. Call end_step() after the
     optimiser where a balancer controls (bias_update). torch.compile and torch.export want the policy
-    softmax_top_k; other policies break the graph, and losses and last_plan are not made inside one.
+    softmax_top_k and refuse others; losses and last_plan are not made inside one.
     """
 
     def __init__(

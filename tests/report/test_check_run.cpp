@@ -8,7 +8,7 @@
 #include "gatewright/runs/check_run.h"
 #include "gatewright/runs/run_data.h"
 #include "gatewright/runs/run_directory.h"
-#include "tests/runs/scratch.h"
+#include "tests/runs/checked.h"
 
 using namespace gw;
 using namespace gw::test;
@@ -51,17 +51,9 @@ at_least = 0.0
 of_paper = true
 )";
 
-CheckOutcome check_in(const Scratch& scratch, const std::vector<std::string>& arms) {
-  std::ofstream(scratch / "r.toml") << kBody;
-  ArmRun run{scratch / "out", false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
-  run.timing_rounds = 0;
-  return run_check(load_recipe(scratch / "r.toml", {}),
-                   {"tiny", arms, {}, {}, "command", "machine", "2026-01-01"}, run);
-}
-
 TEST(CheckRun, AnArmThatDivergesIsNamedAndTheOthersGoOn) {
   const Scratch scratch;
-  const auto outcome = check_in(scratch, {});
+  const auto outcome = check_in(scratch, kBody);
   ASSERT_EQ(outcome.failed.size(), 2u);
   for (size_t i = 0; i < 2; ++i) {
     EXPECT_EQ(outcome.failed[i].arm, "wild");
@@ -85,7 +77,7 @@ TEST(CheckRun, AnArmThatDivergesIsNamedAndTheOthersGoOn) {
 
 TEST(CheckRun, ThePaperAndTheTitlesReachThePageOfARealRun) {
   const Scratch scratch;
-  check_in(scratch, {"after"});
+  check_in(scratch, kBody, {"after"});
   for (const char* page : {"out", "out/after-seed0"}) {
     const auto html = render_report({scratch / page});
     EXPECT_NE(html.find("Arms that run away (2026), made up"), std::string::npos) << page;
@@ -113,7 +105,7 @@ TEST(CheckRun, MarksOfOtherSizesAreMeasuredAndNotJudged) {
 
 TEST(CheckRun, HoldsWithoutTheArmThatDiverges) {
   const Scratch scratch;
-  const auto outcome = check_in(scratch, {"before", "after"});
+  const auto outcome = check_in(scratch, kBody, {"before", "after"});
   EXPECT_TRUE(outcome.failed.empty());
   EXPECT_TRUE(outcome.holds());
 }

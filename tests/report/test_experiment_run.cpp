@@ -10,7 +10,7 @@
 #include "gatewright/runs/check_run.h"
 #include "gatewright/runs/run_data.h"
 #include "gatewright/runs/run_directory.h"
-#include "tests/runs/scratch.h"
+#include "tests/runs/checked.h"
 
 using namespace gw;
 using namespace gw::test;
@@ -45,11 +45,6 @@ metric = "slope.temperature"
 arm = "over"
 at_least = -10.0
 )";
-
-Recipe recipe_of(const Scratch& scratch, const std::string& text) {
-  std::ofstream((scratch / "r.toml")) << text;
-  return load_recipe((scratch / "r.toml"), {});
-}
 
 CheckOutcome check_in(const Scratch& scratch, const Recipe& recipe) {
   const ArmRun run{(scratch / "out"), false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};

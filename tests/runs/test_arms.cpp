@@ -3,14 +3,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 
 #include "gatewright/base/error.h"
 #include "gatewright/base/file.h"
-#include "gatewright/runs/check_run.h"
 #include "gatewright/train/checkpoint.h"
 #include "gatewright/train/trainer.h"
-#include "tests/runs/scratch.h"
+#include "tests/runs/checked.h"
 #include "tests/support/refusal.h"
 
 using namespace gw;
@@ -40,20 +38,6 @@ from = "c_first"
 from = "b_second"
 [arms.d_alone]
 )";
-
-Recipe recipe_of(const Scratch& scratch, const std::string& text) {
-  std::ofstream(scratch / "r.toml") << text;
-  return load_recipe(scratch / "r.toml", {});
-}
-
-CheckOutcome check_in(const Scratch& scratch, const std::string& text, std::vector<std::string> arms = {},
-                      std::vector<std::string> overrides = {}, const std::string& out = "out") {
-  ArmRun run{scratch / out, false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
-  run.timing_rounds = 0;
-  return run_check(recipe_of(scratch, text),
-                   {"tiny", std::move(arms), {}, std::move(overrides), "command", "machine", "2026-01-01"},
-                   run);
-}
 
 std::vector<std::string> order_of(const CheckOutcome& outcome) {
   std::vector<std::string> order;

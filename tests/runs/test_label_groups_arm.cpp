@@ -5,9 +5,8 @@
 #include <fstream>
 
 #include "gatewright/base/error.h"
-#include "gatewright/runs/check_run.h"
 #include "gatewright/runs/group_source.h"
-#include "tests/runs/scratch.h"
+#include "tests/runs/checked.h"
 #include "tests/support/refusal.h"
 
 namespace gw::test::label_groups_arm_cases {
@@ -36,17 +35,6 @@ from = "find"
 network = { experts = 2, ratio = 0.5 }
 objective = { part = "adv_moe", steps = 1, router_target = "groups", groups = "from" }
 )";
-
-Recipe recipe_of(const Scratch& scratch, const std::string& text) {
-  std::ofstream(scratch / "r.toml") << text;
-  return load_recipe(scratch / "r.toml", {});
-}
-
-CheckOutcome check_in(const Scratch& scratch, const std::string& text) {
-  ArmRun run{scratch / "out", false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
-  run.timing_rounds = 0;
-  return run_check(recipe_of(scratch, text), {"tiny", {}, {}, {}, "command", "machine", "2026-01-01"}, run);
-}
 
 std::string refused(std::string text, const std::string& old, const std::string& now) {
   const Scratch scratch;

@@ -2,14 +2,11 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-
 #include "gatewright/base/error.h"
 #include "gatewright/base/file.h"
-#include "gatewright/runs/check_run.h"
 #include "gatewright/train/checkpoint.h"
 #include "gatewright/train/start.h"
-#include "tests/runs/scratch.h"
+#include "tests/runs/checked.h"
 #include "tests/support/refusal.h"
 #include "tests/train/small_run.h"
 
@@ -40,14 +37,6 @@ schedule = { lr = 0.0 }
 network = { experts = 2, ratio = 0.5, private = ["norms", "head"], gate = { part = "cnn", arch = "small", width = 2 } }
 objective = { part = "adv_moe", router_target = "groups", groups = [[0], [1, 2]], expert_attack = "pathway", router_attack = "scores", steps = 1 }
 )";
-
-CheckOutcome check_in(const Scratch& scratch, const std::string& text, std::vector<std::string> arms = {}) {
-  std::ofstream(scratch / "r.toml") << text;
-  ArmRun run{scratch / "out", false, nullptr, nullptr, [] { return 0.0; }, [] { return 0.0; }};
-  run.timing_rounds = 0;
-  return run_check(load_recipe(scratch / "r.toml", {}),
-                   {"tiny", std::move(arms), {}, {}, "command", "machine", "2026-01-01"}, run);
-}
 
 SafetensorsFile checkpoint(const Scratch& scratch, const std::string& run) {
   return load_checkpoint(scratch / ("out/" + run + "/best.safetensors"));

@@ -33,9 +33,11 @@ class OptionABlock : public torch::nn::Module {
     const int64_t extra = out_ - in_;
     const auto shortcut = at::constant_pad_nd(sampled, {0, 0, 0, 0, extra / 2, extra - extra / 2})
                               .contiguous(at::MemoryFormat::ChannelsLast);
-    ops::Step step{ops::Step::Kind::kSubsample, x, shortcut, {}, {}, {}};
-    step.stride = stride_, step.padding = extra / 2;
-    ops::StepLog::add(std::move(step));
+    ops::StepLog::add([&] {
+      ops::Step step{ops::Step::Kind::kSubsample, x, shortcut};
+      step.stride = stride_, step.padding = extra / 2;
+      return step;
+    });
     return conv2_->forward(inner, shortcut, train);
   }
 
@@ -90,9 +92,7 @@ class CnnGate : public Gate {
     auto y = x;
     for (auto& conv : convs_) y = conv->forward(y, {}, inputs.train);
     for (auto& block : blocks_) y = block->forward(y, inputs.train);
-    const auto features = y.mean({2, 3});
-    ops::StepLog::add({ops::Step::Kind::kMean, y, features, {}, {}, {}});
-    return ops::linear(features, weight_, bias_);
+    return ops::linear(ops::channel_means(y), weight_, bias_);
   }
 
   bool takes_images() const override { return true; }

@@ -4,7 +4,6 @@
 #include "gatewright/base/registry.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/init.h"
-#include "gatewright/ops/step_log.h"
 #include "gatewright/routing/gate.h"
 
 namespace gw::inline routing {
@@ -33,9 +32,7 @@ class PooledLinear : public Gate {
   at::Tensor forward(const at::Tensor& x) override {
     GW_CHECK(x.dim() == 4 && x.size(1) == channels_,
              "gates/pooled_linear: expected maps [B, {}, H, W], got {} dimensions", channels_, x.dim());
-    const auto means = x.mean({2, 3});
-    ops::StepLog::add({ops::Step::Kind::kMean, x, means, {}, {}, {}});
-    return ops::linear(means, weight_, bias_);
+    return ops::linear(ops::channel_means(x), weight_, bias_);
   }
   bool takes_images() const override { return true; }
 
