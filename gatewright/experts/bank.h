@@ -14,6 +14,7 @@ class Bank : public torch::nn::Module {
     int64_t experts = 2;
     int64_t in = 0, out = 0;  ///< D of rows in and out, or channels of maps (of one expert)
     uint64_t seed = 0;        ///< of the initial weights
+    bool drawn = true;        ///< false: memory that a checkpoint will fill
   };
   /// Shapes: rows [N, in] or [N, in, H, W] sorted by expert, offsets [E+1] → [N, out(, H', W')].
   /// Errors: ValueError for shapes that do not fit. Empty experts are skipped; their gradient is exactly

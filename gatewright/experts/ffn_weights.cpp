@@ -6,7 +6,8 @@
 
 namespace gw::inline experts {
 
-at::Tensor stacked_uniform(const Rng& rng, int64_t experts, int64_t out, int64_t in) {
+at::Tensor stacked_uniform(const Rng& rng, int64_t experts, int64_t out, int64_t in, bool drawn) {
+  if (!drawn) return at::empty({experts, out, in});
   std::vector<at::Tensor> weights;
   for (int64_t e = 0; e < experts; ++e)
     weights.push_back(ops::default_uniform(rng.fork("expert", static_cast<uint64_t>(e)), {out, in}));

@@ -52,8 +52,9 @@ Mixture::Mixture(const MixtureOptions& options)
   if (options_.out == 0) options_.out = options_.in;
   const auto seed = Rng(static_cast<uint64_t>(options.seed));
   router_.register_in(*this, "gate");
-  bank_ = register_module("bank", make_chosen<Bank>(options.bank, {options_.experts, options_.in,
-                                                                   options_.out, seed.fork("bank").key()}));
+  bank_ =
+      register_module("bank", make_chosen<Bank>(options.bank, {options_.experts, options_.in, options_.out,
+                                                               seed.fork("bank").key(), options.drawn}));
   add_shared(seed);
 }
 
@@ -62,12 +63,29 @@ void Mixture::add_shared(const Rng& seed) {
            "mixture: expected shared_experts >= 1 for shared_gate, got 0");
   if (options_.output_bias) output_bias_ = register_parameter("output_bias", at::zeros({options_.out}));
   if (options_.shared_experts == 0) return;
-  const Bank::Context shared{options_.shared_experts, options_.in, options_.out, seed.fork("shared").key()};
+  const Bank::Context shared{options_.shared_experts, options_.in, options_.out, seed.fork("shared").key(),
+                             options_.drawn};
   const auto& own = options_.shared_bank;
   shared_ = register_module("shared", make_chosen<Bank>(own.empty() ? options_.bank : own, shared));
   if (options_.shared_gate)
     shared_gate_ =
         register_parameter("shared_gate", ops::default_uniform(seed.fork("shared_gate"), {1, options_.in}));
+}
+
+void Mixture::hold(const std::string& weights, int64_t group) {
+  const auto held = [&](const char* name, const std::shared_ptr<Bank>& trained, PartChoice choice,
+                        int64_t count) {
+    GW_CHECK(choice.name == "mlp", "mixture: expected banks/mlp to hold in {}, got banks/{}", weights,
+             choice.name);
+    choice.options["weights"] = weights, choice.options["group"] = group;
+    auto bank = make_chosen<Bank>(choice, {count, options_.in, options_.out});
+    bank->take(*trained);
+    return replace_module(name, bank);
+  };
+  bank_ = held("bank", bank_, options_.bank, options_.experts);
+  if (shared_ == nullptr) return;
+  const auto& own = options_.shared_bank.empty() ? options_.bank : options_.shared_bank;
+  shared_ = held("shared", shared_, own, options_.shared_experts);
 }
 
 at::Tensor Mixture::shared(const at::Tensor& x) const {

@@ -20,6 +20,7 @@ struct MixtureOptions : OptionSet {
   std::string execution = "fused";
   std::vector<PartChoice> balancers;
   int64_t seed = 0;
+  bool drawn = true;  ///< not an option: false leaves the experts' weights to a checkpoint
   void fields(OptionVisitor& v) override;
 };
 
@@ -61,6 +62,9 @@ class Mixture : public torch::nn::Module {
   /// The same with the draws, step, mode and tap of a pass: what models hand down. Passes may run at the same
   /// time in several threads, training ones one at a time.
   MixtureOutput forward(const at::Tensor& x, const RouterInputs& inputs, const Pass& pass);
+  /// Exchanges banks/mlp, the shared ones too, by one that holds its weights rounded, for inference:
+  /// `weights` bf16, int8 or int4, `group` as the bank's. Errors: ValueError for other banks.
+  void hold(const std::string& weights, int64_t group);
   /// After an optimiser step: controllers (selection bias, adaptive coefficients) see the plans of all
   /// training passes since the last call as one batch. Nothing happens without controllers.
   void end_step();

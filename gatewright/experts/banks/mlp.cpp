@@ -89,7 +89,7 @@ class MlpBank : public Bank {
     }
     const Rng rng = Rng(context.seed).fork("banks/mlp");
     const auto add = [&](const char* weight, const char* bias, int64_t out, int64_t in) {
-      register_parameter(weight, stacked_uniform(rng.fork(weight), context.experts, out, in));
+      register_parameter(weight, stacked_uniform(rng.fork(weight), context.experts, out, in, context.drawn));
       if (options.bias) register_parameter(bias, at::zeros({context.experts, out}));
     };
     add("w1", "b1", h, context.in), add("w2", "b2", context.out, h);

@@ -1,0 +1,24 @@
+#pragma once
+// Causal attention of one sequence.
+#include <ATen/core/Tensor.h>
+
+namespace gw::inline language {
+
+struct AttendOptions {
+  double scale = 1;
+  int64_t window = 0;  ///< tokens that a query sees, itself included; 0: all before it
+  at::Tensor sink;     ///< [Hq] a score without a value in every softmax; undefined: none
+};
+
+/// Math:   y_i = Σ_j p_ij v_j over j ≤ i (and j > i − window), p_i = softmax_j(scale·⟨q_i, k_j⟩, with the
+/// sink
+///         of the head among the scores).
+/// Shapes: q [Hq, n, d] are the last n of S tokens; k [Hk, S, d] and v [Hk, S, dv] of Hk heads, each shared
+///         by Hq / Hk neighbours of q → [Hq, n, dv]. Scores and sums of f32 (f64 stays); bf16 in and out.
+/// Errors: ValueError for heads that do not divide and shapes that do not fit.
+/// Cost:   2·Hq·n·S·(d + dv) flop, half of it where n = S; memory: scores of 128 queries at a time, of all of
+///         them where gradients are recorded.
+at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                  const AttendOptions& options);
+
+}  // namespace gw::inline language

@@ -1,0 +1,107 @@
+#include "gatewright/language/checkpoint/binding.h"
+
+#include <ATen/ATen.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "gatewright/base/check.h"
+#include "gatewright/base/options.h"
+
+namespace gw::inline language {
+namespace {
+
+bool listed(const std::string& name, const std::vector<std::string>& patterns) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) {
+    return name.rfind(p, 0) == 0 ||
+           (name.size() >= p.size() && name.compare(name.size() - p.size(), p.size(), p) == 0);
+  });
+}
+
+}  // namespace
+
+at::Tensor Piece::of(const at::Tensor& whole) const {
+  auto t = shape.empty() ? whole : whole.reshape(shape);
+  if (transposed) t = t.transpose(-1, -2);
+  if (parts == 1) return t;
+  const int64_t dim = vector ? -1 : -2, n = t.size(dim) / parts;
+  GW_CHECK(t.size(dim) % parts == 0, "checkpoint: expected {} equal parts in \"{}\", got {} outputs", parts,
+           tensor, t.size(dim));
+  return by_turns ? t.slice(dim, part, c10::nullopt, parts) : t.narrow(dim, part * n, n);
+}
+
+Loader::Loader(torch::nn::Module& model, const TensorSource& source, at::ScalarType type)
+    : parameters_(model.named_parameters()), source_(source), type_(type) {}
+
+const std::vector<Piece>& Loader::way_of(const Binding& binding) const {
+  const auto* nearest = &binding.ways.front();
+  size_t most = 0;
+  for (const auto& way : binding.ways) {
+    const auto there = static_cast<size_t>(
+        std::count_if(way.begin(), way.end(), [&](const Piece& p) { return source_.has(p.tensor); }));
+    if (there == way.size()) return way;
+    if (there > most) nearest = &way, most = there;
+  }
+  const auto lacking =
+      std::find_if(nearest->begin(), nearest->end(), [&](const Piece& p) { return !source_.has(p.tensor); });
+  fail("{}: no tensor \"{}\" for the parameter \"{}\"{}", source_.where(), lacking->tensor, binding.parameter,
+       near_miss(lacking->tensor, source_.names()));
+}
+
+at::ScalarType Loader::type_for(const Binding& binding, const at::Tensor& t) const {
+  if (binding.exact) return at::kFloat;
+  if (type_ != at::ScalarType::Undefined) return type_;
+  return t.scalar_type() == at::kHalf ? at::kFloat : t.scalar_type();
+}
+
+at::Tensor Loader::value(const Binding& binding, const std::vector<Piece>& pieces, at::IntArrayRef shape) {
+  at::Tensor out;
+  for (const auto& piece : pieces) {
+    const auto t = piece.of(source_.tensor(piece.tensor));
+    read_.push_back(piece.tensor);
+    const auto wanted = piece.expert < 0 ? shape : shape.slice(1);
+    GW_CHECK(t.sizes() == wanted && t.is_floating_point(),
+             "{}: expected \"{}\" of the shape [{}] for the parameter \"{}\", got [{}] of {}; config.json "
+             "does not "
+             "fit the tensors",
+             source_.where(), piece.tensor, fmt::join(wanted, ", "), binding.parameter,
+             fmt::join(t.sizes(), ", "), c10::toString(t.scalar_type()));
+    if (piece.expert < 0) return t.to(type_for(binding, t));
+    if (!out.defined()) out = at::empty(shape, t.options().dtype(type_for(binding, t)));
+    out[piece.expert].copy_(t);
+  }
+  return out;
+}
+
+void Loader::load(const std::vector<Binding>& bindings) {
+  const at::NoGradGuard no_grad;
+  for (const auto& binding : bindings) {
+    auto* parameter = parameters_.find(binding.parameter);
+    GW_ENSURE(parameter != nullptr, "checkpoint: the model has no parameter \"{}\"", binding.parameter);
+    const auto shape = parameter->sizes().vec();
+    const auto filled = value(binding, way_of(binding), shape);
+    parameter->set_data(filled);
+    filled_.push_back(binding.parameter);
+    report_.parameters += filled.numel(), report_.bytes += static_cast<int64_t>(filled.nbytes());
+  }
+}
+
+LoadReport Loader::finish(const std::vector<std::string>& ignored) const {
+  auto report = report_;
+  for (const auto& item : parameters_)
+    GW_ENSURE(std::find(filled_.begin(), filled_.end(), item.key()) != filled_.end(),
+              "checkpoint: nothing fills the parameter \"{}\"", item.key());
+  auto known = read_;
+  std::sort(known.begin(), known.end());
+  std::vector<std::string> over;
+  for (const auto& name : source_.names()) {
+    if (std::binary_search(known.begin(), known.end(), name)) continue;
+    (listed(name, ignored) ? report.ignored : over).push_back(name);
+  }
+  if (over.size() > 4) over.resize(4), over.push_back("…");
+  GW_CHECK(over.empty(), "{}: nothing reads the tensors {}: the model would not be the published one",
+           source_.where(), fmt::join(over, ", "));
+  return report;
+}
+
+}  // namespace gw::inline language

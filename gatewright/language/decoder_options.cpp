@@ -1,0 +1,47 @@
+#include <algorithm>
+
+#include "gatewright/language/decoder.h"
+
+namespace gw::inline language {
+
+void DecoderOptions::fields(OptionVisitor& v) {
+  v.integer("vocabulary", vocabulary, "tokens that it knows; 0: as the data have", 0, 1 << 24);
+  v.integer("width", width, "width D of a token", 1, 1 << 20);
+  v.integer("depth", depth, "layers", 1, 4096);
+  v.integer("heads", heads, "heads of queries", 1, 4096);
+  v.integer("key_heads", key_heads, "heads of keys and values, a divisor of heads; 0: as many", 0, 4096);
+  v.integer("head_width", head_width, "width of a head; 0: width / heads", 0, 1 << 16);
+  v.integer("hidden", hidden, "hidden values of dense perceptrons; 0: four times the width", 0, 1 << 24);
+  v.text("activation", activation, "of dense perceptrons, which are gated: gatewright list activations");
+  v.flag("hidden_bias", hidden_bias, "biases in dense perceptrons");
+  v.table("mixture", mixture, "options of the layers' mixtures but in, out and seed; empty: dense");
+  v.integer("dense_first", dense_first, "layers at the start that stay dense", 0, 4096);
+  v.integer("every", every, "layer i is a mixture where i + 1 is a multiple", 1, 4096);
+  v.reals("dense_layers", dense_layers, "further layers that stay dense, by their index", 0, 4096);
+  v.flag("centred_norm", centred_norm, "layer norms with a bias instead of root mean square norms");
+  v.real("norm_epsilon", norm_epsilon, "ε of the norms", 0, 1);
+  v.flag("query_bias", query_bias, "biases of queries, keys and values");
+  v.flag("output_bias", output_bias, "a bias after attention");
+  v.flag("sinks", sinks, "a learned score without a value in each head's softmax");
+  v.text("query_norm", query_norm, "norm of queries and keys", {"none", "head", "whole"});
+  v.real("clip", clip, "bound of queries, keys and values; 0: none", 0, 1e30);
+  v.integer("window", window, "tokens that a query sees; 0: all", 0, int64_t{1} << 40);
+  v.integer("window_every", window_every, "layers 0, n, 2·n … have the window", 1, 4096);
+  v.table("rotary", rotary, "rotary position embedding: base, interleaved, scaling …");
+  v.real("embedding_scale", embedding_scale, "factor of the embeddings", 0, 1e6);
+  v.real("attention_scale", attention_scale, "factor of the scores; 0: 1/sqrt(head_width)", 0, 1e6);
+  v.real("residual_scale", residual_scale, "factor of what each half of a layer adds", 0, 1e6);
+  v.real("logit_divisor", logit_divisor, "divisor of the logits", 1e-6, 1e6);
+  v.flag("tied", tied, "the head's weights are the embeddings");
+  v.flag("head_bias", head_bias, "a bias in the head");
+  v.integer("context", context, "longest text that it was trained for; 0: not said", 0, int64_t{1} << 40);
+  v.integer("seed", seed, "of the initial weights", 0, INT64_MAX);
+}
+
+bool DecoderOptions::routed(int64_t layer) const {
+  if (mixture.empty() || layer < dense_first || (layer + 1) % every != 0) return false;
+  return std::find(dense_layers.begin(), dense_layers.end(), static_cast<double>(layer)) ==
+         dense_layers.end();
+}
+
+}  // namespace gw::inline language

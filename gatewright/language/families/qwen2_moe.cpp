@@ -1,0 +1,52 @@
+#include "gatewright/base/registry.h"
+#include "gatewright/language/family.h"
+
+namespace gw::inline language {
+namespace {
+
+/// Four of 60 experts and a shared one times the sigmoid of a score of its own.
+class Qwen2Moe : public LanguageFamily {
+ public:
+  static constexpr const char* kSummary = "four of 60 experts beside a shared one with a gate of its own";
+  static constexpr const char* kSource = "Yang et al. 2024, arXiv 2407.10671";
+  struct Options : OptionSet {};
+  Qwen2Moe(const Options&, const Context&) {}
+
+  DecoderOptions options(const ModelConfig& c) const override {
+    auto o = decoder_options(c);
+    o.query_bias = c.flag("qkv_bias", true);
+    o.every = c.integer("decoder_sparse_step", 1, 1, 4096), o.dense_layers = c.reals("mlp_only_layers");
+    const int64_t experts = experts_of(c);
+    o.mixture = Json{{"experts", experts},
+                     {"policy",
+                      {{"part", "softmax_top_k"},
+                       {"k", c.integer("num_experts_per_tok", 4, 1, experts)},
+                       {"renormalise", c.flag("norm_topk_prob", false)}}},
+                     {"bank", gated_bank(c.integer("moe_intermediate_size", {}, 1, 1 << 24), o.activation)},
+                     {"shared_experts", 1},
+                     {"shared_gate", true},
+                     {"shared_bank", gated_bank(c.integer("shared_expert_intermediate_size", {}, 1, 1 << 24),
+                                                o.activation)}};
+    return o;
+  }
+
+  std::vector<Binding> layer(const DecoderOptions& o, int64_t i) const override {
+    LayerNames names(o, i);
+    names.norms().attention();
+    if (!o.routed(i)) return names.dense().list();
+    names.router({"mlp.gate.weight"}).experts({"mlp"}, "gate_proj", "up_proj", "down_proj");
+    const int64_t h = o.mixture.json()["shared_bank"]["hidden"], d = o.width;
+    const auto shared = [&](const char* own, const char* theirs, int64_t out, int64_t in) {
+      Piece piece{names.theirs(std::string("mlp.shared_expert.") + theirs + ".weight")};
+      piece.shape = {1, out, in};
+      names.add({std::string("mixture.shared.") + own, {{piece}}});
+    };
+    shared("w1", "up_proj", h, d), shared("w2", "down_proj", d, h), shared("wg", "gate_proj", h, d);
+    return names.plain("mixture.shared_gate", "mlp.shared_expert_gate.weight").list();
+  }
+};
+
+}  // namespace
+}  // namespace gw::inline language
+
+GW_REGISTER(gw::LanguageFamily, gw::Qwen2Moe);

@@ -1,0 +1,86 @@
+#include "gatewright/language/language_model.h"
+
+#include <ATen/ATen.h>
+
+#include <filesystem>
+
+#include "gatewright/base/check.h"
+#include "gatewright/base/file.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/base/shown.h"
+#include "gatewright/language/family.h"
+
+namespace gw::inline language {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr uint64_t kConfigBytes = uint64_t{1} << 24;
+
+/// qwen3 is qwen3_moe without experts, say: types of config.json that a family answers for.
+std::string family_of(const ModelConfig& config) {
+  const auto type = config.text("model_type");
+  std::vector<std::string> known;
+  for (const auto& part : Registry::instance().list(LanguageFamily::kKind)) {
+    if (part.name == type) return type;
+    known.push_back(part.name);
+  }
+  fail("{}: unknown model_type \"{}\"{}; gatewright list language_families shows those that can be loaded",
+       config.where(), shown(type), near_miss(type, known));
+}
+
+at::ScalarType type_of(const std::string& weights) {
+  if (weights == "file") return at::ScalarType::Undefined;
+  return weights == "bf16" ? at::kBFloat16 : at::kFloat;
+}
+
+std::vector<Binding> outer(const DecoderOptions& o) {
+  std::vector<Binding> all{{"embedding", {{Piece{"model.embed_tokens.weight"}}}},
+                           {"norm.weight", {{Piece{"model.norm.weight"}}}}};
+  if (o.centred_norm) all.push_back({"norm.bias", {{Piece{"model.norm.bias"}}}});
+  if (!o.tied) all.push_back({"head.weight", {{Piece{"lm_head.weight"}}}});
+  if (o.head_bias) all.push_back({"head.bias", {{Piece{"lm_head.bias"}}}});
+  return all;
+}
+
+}  // namespace
+
+ModelConfig read_model_config(const std::string& path) {
+  const auto file = (fs::path(path) / "config.json").string();
+  try {
+    return {Json::parse(read_file(file, kConfigBytes)), file};
+  } catch (const JsonError& error) {
+    fail("{}: expected JSON: {}", file, error.what());
+  }
+}
+
+LanguageModel load_language_model(const std::string& path, const LoadOptions& load) {
+  for (const auto* known : {"file", "f32", "bf16", "int8", "int4"})
+    if (load.weights == known)
+      break;
+    else
+      GW_CHECK(std::string(known) != "int4",
+               "language model: expected weights file, f32, bf16, int8 or int4, got \"{}\"", load.weights);
+  const at::NoGradGuard no_grad;
+  const auto config = read_model_config(path);
+  const auto source = open_safetensors(path);
+  const auto name = family_of(config);
+  const auto family = make_part<LanguageFamily>(name, Json::object(), {});
+  auto options = family->options(config);
+  if (!source->has("lm_head.weight")) options.tied = true;
+  LanguageModel out{std::make_shared<Decoder>(options), name, path, config.json(), {}};
+  Loader loader(*out.decoder, *source, type_of(load.weights));
+  loader.load(outer(options));
+  for (size_t i = 0; i < out.decoder->layers().size(); ++i) {
+    loader.load(family->layer(options, static_cast<int64_t>(i)));
+    if (load.weights == "int8" || load.weights == "int4")
+      out.decoder->layers()[i]->hold(load.weights, load.group);
+  }
+  auto ignored = family->ignored(options);
+  if (options.tied) ignored.push_back("lm_head.weight");
+  out.report = loader.finish(ignored);
+  for (auto& parameter : out.decoder->parameters()) parameter.set_requires_grad(false);
+  out.decoder->eval();
+  return out;
+}
+
+}  // namespace gw::inline language

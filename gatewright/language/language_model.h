@@ -1,0 +1,35 @@
+#pragma once
+// Models that people have: a folder or a file in, a decoder out.
+#include <memory>
+#include <string>
+
+#include "gatewright/language/checkpoint/binding.h"
+#include "gatewright/language/checkpoint/config.h"
+#include "gatewright/language/decoder.h"
+
+namespace gw::inline language {
+
+struct LoadOptions {
+  /// file: as the file has them (f16 as f32); f32, bf16; int8 and int4: the perceptrons rounded.
+  std::string weights = "file";
+  int64_t group = 0;  ///< of int8 and int4: inputs that share a scale, a multiple of 64; 0: a row, or 128
+};
+
+struct LanguageModel {
+  std::shared_ptr<Decoder> decoder;  ///< in evaluation mode, without gradients
+  std::string family, where;
+  Json config;
+  LoadReport report;
+};
+
+/// Loads a model of a family of gatewright/language/families from a folder as Hugging Face writes it
+/// (config.json and safetensors, whole or in shards).
+/// Errors: IoError; ValueError for an unknown family (with the near miss), a config that lacks a key, tensors
+///         that do not fit it (gatewright/language/checkpoint/binding.h).
+/// Cost:   a reading of what is copied; weights in the file's type and order stay mapped.
+LanguageModel load_language_model(const std::string& path, const LoadOptions& options = {});
+
+/// The config of a folder without its tensors. Errors: as above.
+ModelConfig read_model_config(const std::string& path);
+
+}  // namespace gw::inline language
