@@ -8,6 +8,7 @@
 #include "gatewright/base/file.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/base/shown.h"
+#include "gatewright/language/checkpoint/gguf.h"
 #include "gatewright/language/family.h"
 
 namespace gw::inline language {
@@ -27,6 +28,8 @@ std::string family_of(const ModelConfig& config) {
   fail("{}: unknown model_type \"{}\"{}; gatewright list language_families shows those that can be loaded",
        config.where(), shown(type), near_miss(type, known));
 }
+
+bool rounds(const std::string& weights) { return weights == "int8" || weights == "int4"; }
 
 at::ScalarType type_of(const std::string& weights) {
   if (weights == "file") return at::ScalarType::Undefined;
@@ -53,27 +56,44 @@ ModelConfig read_model_config(const std::string& path) {
   }
 }
 
+namespace {
+
+struct Opened {
+  ModelConfig config;
+  std::shared_ptr<TensorSource> tensors;
+  Json metadata;
+};
+
+Opened open_model(const std::string& path) {
+  if (fs::is_directory(path) || !is_gguf(path))
+    return {read_model_config(path), open_safetensors(path), Json()};
+  auto gguf = open_gguf(path);
+  return {gguf.config, gguf.tensors, gguf.metadata};
+}
+
+void check_weights(const std::string& weights) {
+  const bool known = weights == "file" || weights == "f32" || weights == "bf16" || rounds(weights);
+  GW_CHECK(known, "language model: expected weights file, f32, bf16, int8 or int4, got \"{}\"",
+           shown(weights));
+}
+
+}  // namespace
+
 LanguageModel load_language_model(const std::string& path, const LoadOptions& load) {
-  for (const auto* known : {"file", "f32", "bf16", "int8", "int4"})
-    if (load.weights == known)
-      break;
-    else
-      GW_CHECK(std::string(known) != "int4",
-               "language model: expected weights file, f32, bf16, int8 or int4, got \"{}\"", load.weights);
+  check_weights(load.weights);
   const at::NoGradGuard no_grad;
-  const auto config = read_model_config(path);
-  const auto source = open_safetensors(path);
-  const auto name = family_of(config);
+  const auto opened = open_model(path);
+  const auto name = family_of(opened.config);
   const auto family = make_part<LanguageFamily>(name, Json::object(), {});
-  auto options = family->options(config);
-  if (!source->has("lm_head.weight")) options.tied = true;
-  LanguageModel out{std::make_shared<Decoder>(options), name, path, config.json(), {}};
-  Loader loader(*out.decoder, *source, type_of(load.weights));
+  auto options = family->options(opened.config);
+  if (!opened.tensors->has("lm_head.weight")) options.tied = true;
+  LanguageModel out{
+      std::make_shared<Decoder>(options), name, path, opened.config.json(), opened.metadata, {}};
+  Loader loader(*out.decoder, *opened.tensors, type_of(load.weights));
   loader.load(outer(options));
   for (size_t i = 0; i < out.decoder->layers().size(); ++i) {
     loader.load(family->layer(options, static_cast<int64_t>(i)));
-    if (load.weights == "int8" || load.weights == "int4")
-      out.decoder->layers()[i]->hold(load.weights, load.group);
+    if (rounds(load.weights)) out.decoder->layers()[i]->hold(load.weights, load.group);
   }
   auto ignored = family->ignored(options);
   if (options.tied) ignored.push_back("lm_head.weight");

@@ -19,11 +19,12 @@ struct LanguageModel {
   std::shared_ptr<Decoder> decoder;  ///< in evaluation mode, without gradients
   std::string family, where;
   Json config;
+  Json metadata;  ///< of a GGUF file, its vocabulary among it; null otherwise
   LoadReport report;
 };
 
 /// Loads a model of a family of gatewright/language/families from a folder as Hugging Face writes it
-/// (config.json and safetensors, whole or in shards).
+/// (config.json and safetensors, whole or in shards), or from a GGUF file.
 /// Errors: IoError; ValueError for an unknown family (with the near miss), a config that lacks a key, tensors
 ///         that do not fit it (gatewright/language/checkpoint/binding.h).
 /// Cost:   a reading of what is copied; weights in the file's type and order stay mapped.

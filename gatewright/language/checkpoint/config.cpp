@@ -92,7 +92,8 @@ ModelConfig ModelConfig::table(const std::string& key) const {
 Json rotary_of(const ModelConfig& config) {
   const auto own =
       config.has("rope_parameters") ? config.table("rope_parameters") : config.table("rope_scaling");
-  Json to = {{"base", own.real("rope_theta", config.real("rope_theta", 10000.0))}};
+  Json to = {{"base", own.real("rope_theta", config.real("rope_theta", 10000.0))},
+             {"interleaved", config.flag("rope_interleaved", false)}};
   auto kind = own.text("rope_type", own.text("type", "default"));
   if (kind == "su") kind = "longrope";
   if (kind == "default") return to;

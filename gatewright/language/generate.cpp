@@ -1,0 +1,94 @@
+#include "gatewright/language/generate.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "gatewright/base/check.h"
+
+namespace gw::inline language {
+namespace {
+
+at::Tensor tensor_of(const int32_t* ids, int64_t count) {
+  std::vector<int64_t> wide(ids, ids + count);
+  return at::tensor(wide, at::kLong);
+}
+
+/// The pass over the last part of the prompt: its logits choose the first new token.
+Decoder::Answer read_prompt(Decoder& decoder, const std::vector<int32_t>& prompt, int64_t chunk,
+                            DecoderState& state, const Stop& stop) {
+  const auto n = static_cast<int64_t>(prompt.size());
+  for (int64_t at = 0;; at += chunk) {
+    if (stop.requested()) throw Interrupted("interrupted while the prompt was read");
+    const int64_t count = std::min(chunk, n - at);
+    auto answer = decoder.forward({tensor_of(prompt.data() + at, count), {count}, {&state}, true});
+    if (at + count == n) return answer;
+  }
+}
+
+}  // namespace
+
+GenerateReport generate(Decoder& decoder, const std::vector<int32_t>& prompt, const GenerateOptions& options,
+                        const std::function<bool(const NewToken&)>& next, const std::function<double()>& now,
+                        const Stop& stop, DecoderState* given) {
+  GW_CHECK(!prompt.empty(), "generate: expected at least one token in the prompt, got none");
+  const at::NoGradGuard no_grad;
+  DecoderState own;
+  auto& state = given != nullptr ? *given : own;
+  auto text = prompt;
+  GenerateReport report;
+  report.prompt = static_cast<int64_t>(prompt.size());
+  const double start = now();
+  auto answer = read_prompt(decoder, prompt, options.chunk, state, stop);
+  report.ended = "most";
+  while (report.added < options.most) {
+    const auto id = static_cast<int32_t>(choose_token(answer.logits[0], text, options.sampling));
+    if (report.added == 0) report.prompt_s = report.first_s = now() - start;
+    if (std::find(options.ends.begin(), options.ends.end(), id) != options.ends.end()) {
+      report.ended = "end";
+      break;
+    }
+    ++report.added;
+    text.push_back(id);
+    if (!next({id, std::move(answer.plans)}) || stop.requested()) {
+      report.ended = "stop";
+      break;
+    }
+    if (report.added == options.most) break;
+    answer = decoder.forward({tensor_of(&id, 1), {1}, {&state}, true});
+  }
+  report.rest_s = now() - start - report.first_s;
+  return report;
+}
+
+Perplexity perplexity(Decoder& decoder, const std::vector<int32_t>& ids, int64_t context, int32_t bos,
+                      const Tick& tick) {
+  const auto chunks = static_cast<int64_t>(ids.size()) / context;
+  GW_CHECK(
+      context >= 4 && chunks >= 2,
+      "perplexity: expected at least two chunks of {} tokens, got {} tokens; take a longer text or a shorter "
+      "context",
+      context, ids.size());
+  const at::NoGradGuard no_grad;
+  Perplexity out;
+  double sum = 0, squares = 0;
+  for (int64_t c = 0; c < chunks; ++c) {
+    std::vector<int32_t> chunk(ids.begin() + c * context, ids.begin() + (c + 1) * context);
+    const auto targets = tensor_of(chunk.data(), context);
+    if (bos >= 0) chunk.front() = bos;
+    const auto logits = decoder.forward({tensor_of(chunk.data(), context), {context}}).logits;
+    const int64_t first = context / 2, count = context - 1 - first;
+    const auto chance = at::log_softmax(logits.narrow(0, first, count).to(at::kDouble), 1);
+    const auto loss = -chance.gather(1, targets.narrow(0, first + 1, count).unsqueeze(1));
+    sum += loss.sum().item<double>(), squares += loss.square().sum().item<double>();
+    out.scored += count, ++out.chunks;
+    if (tick) tick(c + 1, chunks);
+  }
+  const auto n = static_cast<double>(out.scored);
+  const double mean = sum / n, variance = std::max(0.0, squares / n - mean * mean);
+  out.value = std::exp(mean), out.deviation = out.value * std::sqrt(variance / (n - 1));
+  return out;
+}
+
+}  // namespace gw::inline language
