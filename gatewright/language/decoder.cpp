@@ -56,6 +56,7 @@ DecoderLayer::DecoderLayer(const DecoderOptions& o, int64_t index)
 }
 
 void DecoderLayer::hold(const std::string& weights, int64_t group) {
+  attention_->hold(weights == "int4" ? 4 : 8, group);
   if (mixture_ != nullptr) return mixture_->hold(weights, group);
   auto held = bank_;
   held.options["weights"] = weights, held.options["group"] = group;
@@ -153,10 +154,20 @@ Decoder::Answer Decoder::forward(const Tokens& tokens, const Pass& pass) {
     x = x.index_select(0, at::tensor(last, at::kLong));
   }
   x = norm_->forward(x);
-  const auto logits = head_ != nullptr ? head_->forward(x) : ops::linear(x, embedding_, {});
+  const auto logits = head_ != nullptr ? head_->forward(x)
+                      : held_head_     ? ops::dense(x, *held_head_)
+                                       : projected(x, embedding_, {});
   answer.logits = logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
   if (options_.logit_divisor != 1) answer.logits = answer.logits / options_.logit_divisor;
   return answer;
+}
+
+void Decoder::hold_head(const std::string& weights, int64_t group) {
+  const int64_t bits = weights == "int4" ? 4 : 8;
+  if (head_ != nullptr)
+    head_->hold(bits, group);
+  else
+    held_head_ = ops::dense_quantised(embedding_, {}, bits, group);
 }
 
 void Decoder::end_step() {

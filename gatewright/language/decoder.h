@@ -41,7 +41,7 @@ class DecoderLayer : public torch::nn::Module {
   DecoderLayer(const DecoderOptions& options, int64_t index);
   at::Tensor forward(const at::Tensor& x, const SequenceRows& rows, RouterInputs& inputs, const Pass& pass,
                      std::vector<SitedPlan>& plans);
-  /// The perceptrons in another form, for inference: bf16, int8 or int4 (gatewright/experts/held_ffn.h).
+  /// All matrices in codes, for inference: weights int8 or int4 (gatewright/experts/held_ffn.h).
   void hold(const std::string& weights, int64_t group);
   const std::shared_ptr<Mixture>& mixture() const { return mixture_; }
   const Rotary& rotary() const { return attention_->rotary(); }
@@ -80,6 +80,8 @@ class Decoder : public torch::nn::Module {
     std::vector<SitedPlan> plans;
   };
   Answer forward(const Tokens& tokens, const Pass& pass = {});
+  /// The head in codes, for inference; embeddings that it shares stay beside it.
+  void hold_head(const std::string& weights, int64_t group);
   /// After an optimiser step, as Mixture::end_step.
   void end_step();
   const DecoderOptions& options() const { return options_; }
@@ -93,6 +95,7 @@ class Decoder : public torch::nn::Module {
   std::vector<std::shared_ptr<DecoderLayer>> layers_;
   std::shared_ptr<TokenNorm> norm_;
   std::shared_ptr<Projection> head_;
+  std::optional<ops::DenseWeight> held_head_;  ///< of tied embeddings
 };
 
 }  // namespace gw::inline language

@@ -95,6 +95,7 @@ LanguageModel load_language_model(const std::string& path, const LoadOptions& lo
     loader.load(family->layer(options, static_cast<int64_t>(i)));
     if (rounds(load.weights)) out.decoder->layers()[i]->hold(load.weights, load.group);
   }
+  if (rounds(load.weights)) out.decoder->hold_head("int8", 0);
   auto ignored = family->ignored(options);
   if (options.tied) ignored.push_back("lm_head.weight");
   out.report = loader.finish(ignored);

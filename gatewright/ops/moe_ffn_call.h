@@ -2,6 +2,7 @@
 // What the feed-forward ops share: the kernel types behind dtypes, and the checks of a call. Not for users.
 #include "gatewright/kernels/moe_ffn/family.h"
 #include "gatewright/ops/moe_ffn.h"
+#include "gatewright/ops/quantised.h"
 
 namespace gw::ops {
 
@@ -23,6 +24,11 @@ struct Types<double> {
   static const kernels::FfnLevel<double>& level() { return kernels::moe_ffn_ref_f64; }
 };
 
+/// Codes in the order of the kernels.
+struct QuantisedPanels {
+  at::Tensor codes, scales;
+};
+QuantisedPanels quantised_panels(const QuantisedWeight& weight);
 /// Errors: ValueError unless the weights fit each other and the dtype of `like`.
 void check_ffn_weights(const FfnWeights& weights, const at::Tensor& like);
 /// Errors: ValueError unless token, offsets and weight describe rows of x [T, D] over these experts.

@@ -15,20 +15,6 @@ namespace {
 constexpr int64_t kStep = 64;          // of groups: what the panels store together
 constexpr int64_t kLargest = 1 << 20;  // of a size: products of three stay below 2^63
 
-struct Panels {
-  at::Tensor codes, scales;
-};
-
-Panels panels_of(const QuantisedWeight& w) {
-  const auto e = w.codes.size(0), lanes = w.codes.size(1), k = w.codes.size(2);
-  const auto size = kernels::quantised_size(e, lanes, k, w.bits, w.group);
-  Panels out{pooled_empty({size.bytes}, at::kByte), pooled_empty({size.scales}, at::kFloat)};
-  TorchPool pool;
-  kernels::pack_quantised(w.codes.data_ptr<int8_t>(), w.scales.data_ptr<float>(), e, lanes, k, w.bits,
-                          w.group, out.codes.data_ptr<uint8_t>(), out.scales.data_ptr<float>(), pool);
-  return out;
-}
-
 /// Fields that do not belong together would read beyond the codes.
 void check_layer(const QuantisedFfn& w) {
   const auto side = [&](const char* name, const at::Tensor& codes, const at::Tensor& scales,
@@ -96,6 +82,16 @@ at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vect
 
 }  // namespace
 
+QuantisedPanels quantised_panels(const QuantisedWeight& w) {
+  const auto e = w.codes.size(0), lanes = w.codes.size(1), k = w.codes.size(2);
+  const auto size = kernels::quantised_size(e, lanes, k, w.bits, w.group);
+  QuantisedPanels out{pooled_empty({size.bytes}, at::kByte), pooled_empty({size.scales}, at::kFloat)};
+  TorchPool pool;
+  kernels::pack_quantised(w.codes.data_ptr<int8_t>(), w.scales.data_ptr<float>(), e, lanes, k, w.bits,
+                          w.group, out.codes.data_ptr<uint8_t>(), out.scales.data_ptr<float>(), pool);
+  return out;
+}
+
 QuantisedWeight quantise(const at::Tensor& given, int64_t bits, int64_t group) {
   GW_CHECK(bits == 4 || bits == 8, "quantise: expected 4 or 8 bits, got {}", bits);
   GW_CHECK(given.defined() && given.dim() == 3 && given.is_floating_point(),
@@ -152,7 +148,7 @@ QuantisedFfn quantise_ffn(const FfnWeights& w, int64_t bits, int64_t group) {
   out.bits = bits;
   const auto one = [&](const at::Tensor& weight, at::Tensor& codes, at::Tensor& scales, int64_t& width) {
     const auto q = quantise(weight, bits, group);
-    const auto panels = panels_of(q);
+    const auto panels = quantised_panels(q);
     codes = panels.codes, scales = panels.scales, width = q.group;
   };
   one(w.up, out.up, out.up_scales, out.in_group), one(w.down, out.down, out.down_scales, out.hidden_group);

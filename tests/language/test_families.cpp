@@ -82,7 +82,7 @@ TEST_P(Family, TextsDoNotSeeEachOther) {
 
 TEST_P(Family, RoundedWeightsStayNear) {
   const auto& ids = expected_.tensor("ids");
-  for (const auto& [weights, tolerance] : {std::pair{"f32", 1e-4}, {"bf16", 0.4}, {"int8", 0.15}}) {
+  for (const auto& [weights, tolerance] : {std::pair{"f32", 1e-4}, {"bf16", 0.4}, {"int8", 0.3}}) {
     auto model = load_language_model(kGolden + GetParam(), {weights});
     const auto y = model.decoder->forward({ids, {ids.size(0)}}).logits;
     // A route that flips under rounding moves a token's logits by more than the rounding: most tokens keep

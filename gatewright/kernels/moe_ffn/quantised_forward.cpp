@@ -1,113 +1,21 @@
-#include <cstring>
-#include <numeric>
-
-#include "gatewright/kernels/moe_ffn/quantised_ffn.h"
-#include "gatewright/kernels/moe_ffn/tasks.h"
+#include "gatewright/kernels/moe_ffn/quantised_product.h"
 
 namespace gw::kernels {
 namespace {
 
-constexpr int64_t kRowChunk = 128;  // rows whose sums are kept while a panel of codes is read once
-constexpr int64_t kMostWide = 8;    // panels of codes a task takes
-constexpr int64_t kChunk =
-    8;  // steps that several panels of rows share: 16 kB of codes stay in the first-level cache
-constexpr int64_t kPrefetchBytes = 256;  // bytes asked for in a step: a line in each of its quarters
-constexpr int64_t kPanelsPerTask = 8;    // of rows: a token's are not worth waking a thread
-constexpr int64_t kManyRows = 256;       // below, a barrier more costs as much as it saves
-
-int64_t bytes_for(const QuantisedWeight& w) { return w.bits == 4 ? kBytesForBits4 : kBytesForBits8; }
-
-/// Steps per block of k: as many as divide the group; where one scale spans all, the most.
-int64_t block_of(const QuantisedWeight& w, int64_t k) {
-  int64_t steps = kMostBlock[bytes_for(w)];
-  while (w.group < k && w.group % (steps * kQgemmStep) != 0) steps /= 2;
-  return steps;
-}
-
-/// At most kChunk steps: some groups, or a part of one.
-int64_t chunk_of(const QuantisedPanel& p) {
-  if (p.group >= p.steps) return kChunk;
-  return p.group <= kChunk ? kChunk / p.group * p.group : std::gcd(p.group, kChunk);
-}
-
-/// Rows in fixed point: a panel's data, scales and totals for all k.
-class FixedRows {
- public:
-  void take(Arena& arena, int64_t panels, int64_t k, const QuantisedWeight& w) {
-    k_ = k, bytes_ = bytes_for(w), rows_ = kPanelBytes / bytes_, block_ = block_of(w, k),
-    offset_ = 1 << (w.bits - 1);
-    steps_ = ceil_div(k, kQgemmStep), blocks_ = ceil_div(steps_, block_);
-    data_ = static_cast<uint8_t*>(arena.take(panels * steps_ * kRowStep));
-    scales_ = gw::kernels::take<float>(arena, panels * blocks_ * rows_);
-    totals_ = gw::kernels::take<int32_t>(arena, panels * blocks_ * rows_);
-  }
-
-  /// A panel from step `step` on, the first of a block.
-  QuantisedRows of(int64_t panel, int64_t step) const {
-    const int64_t at = (panel * blocks_ + step / block_) * rows_;
-    return {bytes_, data_at(panel, step, 0), scales_ + at, totals_ + at};
-  }
-
-  template <class T>
-  void fill(const QgemmTable& table, const FfnRowsTable<T>& rows, int64_t panel, int64_t row,
-            const T* x) const {
-    const int64_t wide = block_ * kQgemmStep;
-    for (int64_t b = 0; b < blocks_; ++b) {
-      int16_t q[kMostBlock[2] * kQgemmStep] = {};
-      const int64_t first = b * wide, steps = std::min(block_, steps_ - b * block_);
-      const int64_t at = (panel * blocks_ + b) * rows_ + row;
-      int32_t total = 0;
-      scales_[at] = rows.quantise_row(x + first, std::min(wide, k_ - first), kMostQ[bytes_], q, total);
-      totals_[at] = offset_ * total;
-      for (int64_t s = 0; s < steps; ++s)
-        table.pack_row(q + s * kQgemmStep, bytes_, data_at(panel, b * block_ + s, row));
-    }
-  }
-
-  /// A row of another's.
-  void copy(int64_t panel, int64_t row, const FixedRows& from, int64_t from_panel, int64_t from_row) const {
-    for (int64_t s = 0; s < steps_; ++s)
-      std::memcpy(data_at(panel, s, row), from.data_at(from_panel, s, from_row),
-                  static_cast<size_t>(bytes_ * kQgemmStep));
-    for (int64_t b = 0; b < blocks_; ++b) {
-      const int64_t at = (panel * blocks_ + b) * rows_ + row,
-                    source = (from_panel * blocks_ + b) * rows_ + from_row;
-      scales_[at] = from.scales_[source];
-      totals_[at] = from.totals_[source];
-    }
-  }
-
- private:
-  uint8_t* data_at(int64_t panel, int64_t step, int64_t row) const {
-    return data_ + (panel * steps_ + step) * kRowStep + row * bytes_ * kQgemmStep;
-  }
-
-  int64_t k_ = 0, bytes_ = 0, rows_ = 0, block_ = 0, steps_ = 0, blocks_ = 0;
-  int32_t offset_ = 0;
-  uint8_t* data_ = nullptr;
-  float* scales_ = nullptr;
-  int32_t* totals_ = nullptr;
-};
-
 template <class T>
-class QuantisedForward {
+class QuantisedForward : QuantisedProduct<T> {
+  using Product = QuantisedProduct<T>;
+  using Product::arena_, Product::chunks, Product::codes_at, Product::each_row, Product::multiply,
+      Product::panel_rows_, Product::panels_, Product::pool_, Product::rows_, Product::stretches,
+      Product::sums_, Product::sums_of_panel_, Product::table_, Product::wide;
+
  public:
   QuantisedForward(const QgemmTable& table, const FfnLevel<T>& level, const QuantisedProblem<T>& p,
                    ThreadPool& pool, Arena& arena)
-      : table_(table),
-        rows_(*level.rows),
-        units_(level.units),
-        p_(p),
-        pool_(pool),
-        arena_(arena),
-        panel_rows_(kPanelBytes / bytes_for(p.up)),
-        panels_(p.offsets, p.experts, panel_rows_) {}
+      : Product(table, level, p.offsets, p.experts, p.up.bits, pool, arena), units_(level.units), p_(p) {}
 
   void run(float* y) {
-    for (int w = 0; w < pool_.workers(); ++w) {
-      sums_.push_back(take<float>(arena_, 2 * kRowChunk * kMostWide * kQgemmLanes));
-      expanded_.push_back(p_.up.bits == 4 ? take<uint8_t>(arena_, kChunk * kQgemmStepBytes) : nullptr);
-    }
     take_rows();
     h_ = take<T>(arena_, p_.offsets[p_.experts] * p_.hidden);
     inner();
@@ -119,16 +27,6 @@ class QuantisedForward {
   }
 
  private:
-  template <class Body>
-  void each_row(const Body& body) {
-    pool_.run(ceil_div(panels_.total(), kPanelsPerTask), [&](int64_t task, int) {
-      for (int64_t panel = task * kPanelsPerTask;
-           panel < std::min((task + 1) * kPanelsPerTask, panels_.total()); ++panel) {
-        for (int64_t r = 0; r < panels_.rows(panel); ++r) body(panel, r, panels_.begin(panel) + r);
-      }
-    });
-  }
-
   /// x in fixed point. Where a token has many rows, once per token: making fixed point costs four times
   /// copying it.
   void take_rows() {
@@ -148,101 +46,6 @@ class QuantisedForward {
     each_row([&](int64_t panel, int64_t r, int64_t row) {
       x_.copy(panel, r, tokens, p_.token[row] / panel_rows_, p_.token[row] % panel_rows_);
     });
-  }
-
-  /// At most what a worker's sums hold, and leaving four tasks per worker.
-  int64_t wide(int64_t panels, int64_t experts) const {
-    return std::clamp<int64_t>(panels * experts / (4 * pool_.workers()), 1, kMostWide);
-  }
-
-  /// Codes of a panel of an expert.
-  static const uint8_t* codes_at(const QuantisedWeight& w, int64_t lanes, int64_t k, int64_t expert,
-                                 int64_t panel) {
-    return w.codes + (expert * ceil_div(lanes, kQgemmLanes) + panel) * ceil_div(k, kQgemmStep) *
-                         kQgemmStepBytes * w.bits / 8;
-  }
-
-  /// sums[i][p] (i < count panels of rows from `first`, p < b.panels) = bias + rows · codes. `next`: the
-  /// codes that are read afterwards.
-  void multiply(const FixedRows& rows, const QuantisedWeight& w, const Block& b, int64_t lanes, int64_t k,
-                int64_t first, int64_t count, float* sums, int worker, const uint8_t* next) {
-    const int64_t steps = ceil_div(k, kQgemmStep), groups = ceil_div(k, w.group),
-                  stride = b.panels * sums_of_panel_;
-    for (int64_t p = 0; p < b.panels; ++p, sums += sums_of_panel_) {
-      const int64_t at = b.expert * ceil_div(lanes, kQgemmLanes) + b.panel + p;
-      for (int64_t i = 0; i < count; ++i)
-        start(w, b.expert, (b.panel + p) * kQgemmLanes, lanes, panels_.rows(first + i), sums + i * stride);
-      const QuantisedPanel panel{codes_at(w, lanes, k, b.expert, b.panel + p),
-                                 w.scales + at * groups * kQgemmLanes,
-                                 w.bits,
-                                 steps,
-                                 block_of(w, k),
-                                 ceil_div(w.group, kQgemmStep),
-                                 true,
-                                 p + 1 < b.panels ? codes_at(w, lanes, k, b.expert, b.panel + p + 1) : next,
-                                 nullptr,
-                                 0};
-      if (count == 1) {
-        table_.tile(rows.of(first, 0), panel, panels_.rows(first), sums);
-      } else {
-        const int64_t each = chunk_of(panel);
-        for (int64_t step = 0; step < steps; step += each)
-          chunk(rows, panel, step, each, first, count, sums, stride, worker);
-      }
-    }
-  }
-
-  /// bias in every row, or zero.
-  void start(const QuantisedWeight& w, int64_t expert, int64_t lane0, int64_t lanes, int64_t rows,
-             float* sums) const {
-    std::fill_n(sums, rows * kQgemmLanes, 0.0f);
-    for (int64_t r = 0; w.bias != nullptr && r < rows; ++r)
-      std::copy_n(w.bias + expert * lanes + lane0, std::min(kQgemmLanes, lanes - lane0),
-                  sums + r * kQgemmLanes);
-  }
-
-  /// `each` steps for all of several panels of rows, while the codes of the next chunk are asked for: then
-  /// reading costs nothing beside multiplying.
-  void chunk(const FixedRows& rows, const QuantisedPanel& all, int64_t step, int64_t each, int64_t first,
-             int64_t count, float* sums, int64_t stride, int worker) {
-    QuantisedPanel part = all;
-    const int64_t bytes = kQgemmStepBytes * all.bits / 8;
-    part.codes += step * bytes, part.scales += step / all.group * kQgemmLanes;
-    part.steps = std::min(each, all.steps - step);
-    part.from_memory = false;
-    part.prefetch_bytes = ceil_div(ceil_div(bytes, count), kPrefetchBytes) * kPrefetchBytes;
-    const uint8_t* then = step + part.steps < all.steps ? part.codes + part.steps * bytes : all.next;
-    if (all.bits == 4) {
-      uint8_t* expanded = expanded_[static_cast<size_t>(worker)];
-      table_.expand(part.codes, part.steps, expanded);
-      part.codes = expanded, part.bits = 8;
-    }
-    for (int64_t i = 0; i < count; ++i) {
-      part.prefetch = then + i * part.prefetch_bytes * part.steps;
-      table_.tile(rows.of(first + i, step), part, panels_.rows(first + i), sums + i * stride);
-    }
-  }
-
-  /// body(first, count) over the expert's panels of rows, kRowChunk at a time.
-  template <class Body>
-  void chunks(int64_t expert, const Body& body) const {
-    for (int64_t done = 0; done < panels_.panels_of(expert); done += chunk_panels_) {
-      body(panels_.first_of(expert) + done, std::min(chunk_panels_, panels_.panels_of(expert) - done));
-    }
-  }
-
-  /// body(row, column, width, sums) for every row and panel of codes of a chunk.
-  template <class Body>
-  void stretches(const Block& b, int64_t lanes, int64_t first, int64_t count, const Body& body) const {
-    for (int64_t i = 0; i < count; ++i) {
-      for (int64_t r = 0; r < panels_.rows(first + i); ++r) {
-        for (int64_t p = 0; p < b.panels; ++p) {
-          const int64_t column = (b.panel + p) * kQgemmLanes;
-          body(panels_.begin(first + i) + r, column, std::min(kQgemmLanes, lanes - column),
-               (i * b.panels + p) * sums_of_panel_ + r * kQgemmLanes);
-        }
-      }
-    }
   }
 
   void inner() {
@@ -290,18 +93,10 @@ class QuantisedForward {
     });
   }
 
-  const QgemmTable& table_;
-  const FfnRowsTable<T>& rows_;
   const UnitTable<float>* units_;
   const QuantisedProblem<T>& p_;
-  ThreadPool& pool_;
-  Arena& arena_;
-  int64_t panel_rows_, chunk_panels_ = kRowChunk / panel_rows_, sums_of_panel_ = panel_rows_ * kQgemmLanes;
-  RowPanels panels_;
   FixedRows x_, fixed_h_;
   T* h_ = nullptr;
-  std::vector<float*> sums_;
-  std::vector<uint8_t*> expanded_;
 };
 
 }  // namespace

@@ -34,6 +34,10 @@ Attention::Attention(const AttentionOptions& o, const Rng& rng, bool drawn)
     options_.scale = rotary_.score_scale() / std::sqrt(static_cast<double>(o.head_width));
 }
 
+void Attention::hold(int64_t bits, int64_t group) {
+  for (const auto& p : {query_, key_, value_, output_}) p->hold(bits, group);
+}
+
 at::Tensor Attention::normed(const at::Tensor& given, const TokenNorm* norm, int64_t heads) const {
   auto x = given;
   if (norm != nullptr && options_.query_norm == "whole") x = norm->forward(x);

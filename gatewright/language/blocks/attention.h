@@ -34,6 +34,8 @@ class Attention : public torch::nn::Module {
   Attention(const AttentionOptions& options, const Rng& rng, bool drawn);
   at::Tensor forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer) const;
   const Rotary& rotary() const { return rotary_; }
+  /// The matrices in codes. Errors: as Projection::hold.
+  void hold(int64_t bits, int64_t group);
 
  private:
   at::Tensor normed(const at::Tensor& x, const TokenNorm* norm, int64_t heads) const;

@@ -9,6 +9,11 @@
 
 namespace gw::inline language {
 
+at::Tensor projected(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const bool recorded = at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
+  return recorded ? ops::linear(x, weight, bias) : ops::dense(x, ops::dense_weight(weight, bias));
+}
+
 Projection::Projection(int64_t in, int64_t out, bool bias, const Rng& rng, bool drawn)
     : torch::nn::Module("Projection") {
   const double deviation = 1 / std::sqrt(static_cast<double>(in));
@@ -17,6 +22,13 @@ Projection::Projection(int64_t in, int64_t out, bool bias, const Rng& rng, bool 
   if (bias) bias_ = register_parameter("bias", at::zeros({out}));
 }
 
-at::Tensor Projection::forward(const at::Tensor& x) const { return ops::linear(x, weight_, bias_); }
+at::Tensor Projection::forward(const at::Tensor& x) const {
+  return held_ ? ops::dense(x, *held_) : projected(x, weight_, bias_);
+}
+
+void Projection::hold(int64_t bits, int64_t group) {
+  held_ = ops::dense_quantised(weight_, bias_, bits, group);
+  weight_.set_data(at::empty({0}, weight_.options()));
+}
 
 }  // namespace gw::inline language

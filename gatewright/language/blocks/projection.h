@@ -2,21 +2,30 @@
 // Matrix products of tokens.
 #include <torch/nn/module.h>
 
+#include <optional>
+
 #include "gatewright/base/rng.h"
+#include "gatewright/ops/dense.h"
 
 namespace gw::inline language {
 
-/// y = x·Wᵀ + b.
-/// Shapes: x [N, in] → [N, out], W [out, in]; in and out in the type of W.
+/// y = x·Wᵀ + b, on the kernels of the mixtures where no gradient is recorded: a row's bits then do not
+/// depend on the other rows. Shapes: x [N, in] → [N, out], W [out, in]; in and out in the type of W.
 class Projection : public torch::nn::Module {
  public:
   /// `drawn` false: memory that a checkpoint will fill, else normal values of the deviation 1/√in.
   Projection(int64_t in, int64_t out, bool bias, const Rng& rng, bool drawn);
   at::Tensor forward(const at::Tensor& x) const;
-  const at::Tensor& weight() const { return weight_; }
+  /// The matrix in codes, for inference; the parameter is empty then. Errors: as quantise().
+  void hold(int64_t bits, int64_t group);
+  int64_t held_bytes() const { return held_ ? held_->bytes() : 0; }
 
  private:
   at::Tensor weight_, bias_;
+  std::optional<ops::DenseWeight> held_;
 };
+
+/// The same of a matrix that somebody else owns.
+at::Tensor projected(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
 }  // namespace gw::inline language
