@@ -10,7 +10,7 @@ import sys
 from floors import FLOORS, HOME, INCLUDE, REGISTER, SUFFIXES, TOP, catalogue_folders, floor_of, is_part, read_lines, report, sources
 
 # Headers for source files of the tree, which are not installed (cmake/install.cmake), may bring these libraries; others may not.
-OWN_LIBRARY = re.compile(r'^\s*#\s*include\s*(<(fmt|nlohmann)/|"gatewright/base/check\.h")')
+OWN_LIBRARY = re.compile(r'^\s*#\s*include\s*(<(fmt|nlohmann)/|<(pcre2|utf8proc)\.h>|"gatewright/base/check\.h")')
 NOT_INSTALLED = ("gatewright/base/check.h", "gatewright/runs/document_reader.h")
 TENSOR_HEADER = re.compile(r"^\s*#\s*include\s*<(ATen|c10|torch)/")
 
@@ -33,10 +33,10 @@ def included_problem(root, path, name):
 
 def include_problems(root, path, lines, folders):
     for number, line in enumerate(lines, 1):
-        if floor_of(path) in ("base", "kernels") and TENSOR_HEADER.match(line):
+        if floor_of(path) in ("base", "kernels", "text") and TENSOR_HEADER.match(line):
             yield f"{path}:{number}: floor {floor_of(path)} knows no tensors: {line.strip()}"
         if path.suffix == ".h" and floor_of(path) in FLOORS and str(path) not in NOT_INSTALLED and OWN_LIBRARY.match(line):
-            yield f"{path}:{number}: an installed header brings neither fmt nor nlohmann: {line.strip()}; include it in the source file"
+            yield f"{path}:{number}: an installed header brings neither fmt nor nlohmann, nor PCRE2, nor utf8proc: {line.strip()}; include it in the source file"
         found = INCLUDE.match(line)
         if not found:
             continue

@@ -7,6 +7,7 @@ import re
 FLOORS = {
     "base": [],
     "kernels": ["base"],
+    "text": ["base"],
     "ops": ["base", "kernels"],
     "routing": ["base", "ops"],
     "experts": ["base", "ops"],

@@ -1,0 +1,5 @@
+#include <gtest/gtest.h>
+
+#include "gatewright/text/tokenizer.h"
+
+TEST(Tokenizer, Placeholder) {}
