@@ -135,6 +135,8 @@ DecoderChain::DecoderChain(const std::vector<DecoderPtr>& decoders) : output_(st
     stages_[i]->connect(i + 1 < stages_.size() ? stages_[i + 1].get() : output_.get());
 }
 
+DecoderChain::DecoderChain(DecoderChain&&) noexcept = default;
+DecoderChain& DecoderChain::operator=(DecoderChain&&) noexcept = default;
 DecoderChain::~DecoderChain() = default;
 
 void DecoderChain::token(std::string_view text) {

@@ -50,6 +50,8 @@ std::vector<DecoderPtr> make_sentence_piece_decoders(bool drop_first);
 class DecoderChain {
  public:
   explicit DecoderChain(const std::vector<DecoderPtr>& decoders);
+  DecoderChain(DecoderChain&&) noexcept;
+  DecoderChain& operator=(DecoderChain&&) noexcept;
   ~DecoderChain();
   void token(std::string_view text);
   void finish();

@@ -76,10 +76,9 @@ std::string bert_cleaned(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     const size_t from = at;
     const char32_t value = next_code_point(text, at);
-    if (is_space(value))
-      out.push_back(' ');
-    else if (value != 0 && value != 0xFFFD && !is_control(value))
-      out += text.substr(from, at - from);
+    const bool line = value == '\t' || value == '\n' || value == '\r';
+    if (value == 0 || value == 0xFFFD || (is_control(value) && !line)) continue;
+    is_space(value) ? out += ' ' : out += text.substr(from, at - from);
   }
   return out;
 }
