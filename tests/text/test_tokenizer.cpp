@@ -1,5 +1,0 @@
-#include <gtest/gtest.h>
-
-#include "gatewright/text/tokenizer.h"
-
-TEST(Tokenizer, Placeholder) {}
