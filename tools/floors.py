@@ -15,10 +15,10 @@ FLOORS = {
     "data": ["base", "ops"],
     "likelihood": ["base", "ops", "data"],
     "models": ["base", "ops", "routing", "experts", "mixture", "data"],
-    "language": ["base", "ops", "routing", "experts", "mixture", "models"],
+    "language": ["base", "text", "ops", "routing", "experts", "mixture", "models"],
     "train": ["base", "ops", "routing", "experts", "mixture", "models", "data"],
-    "runs": ["base", "ops", "routing", "experts", "mixture", "data", "likelihood", "models", "language", "train"],
-    "report": ["base", "ops", "routing", "experts", "mixture", "data", "likelihood", "models", "language", "train", "runs"],
+    "runs": ["base", "text", "ops", "routing", "experts", "mixture", "data", "likelihood", "models", "language", "train"],
+    "report": ["base", "text", "ops", "routing", "experts", "mixture", "data", "likelihood", "models", "language", "train", "runs"],
 }
 HOME = "gatewright"  # the folder of the floors, and the first word of every include of theirs
 TOP = ["apps", "bench", "examples", "python", "tests", "fuzz"]  # may include every floor; no floor may include them

@@ -1,9 +1,6 @@
 #include "gatewright/kernels/moe_ffn/linear.h"
 
-#include <numeric>
-
 #include "gatewright/kernels/moe_ffn/quantised_product.h"
-#include "gatewright/kernels/moe_ffn/tasks.h"
 
 namespace gw::kernels {
 namespace {

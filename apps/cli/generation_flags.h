@@ -1,0 +1,37 @@
+#pragma once
+// What the commands that run a language model share: its flags, loading it, and how tokens are shown.
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "gatewright/language/generate.h"
+#include "gatewright/language/model_tokenizer.h"
+
+namespace gw {
+
+struct ModelFlags {
+  std::string model;
+  LoadOptions load;
+  void declare(CLI::App& app);
+};
+
+struct GenerationFlags {
+  GenerateOptions options;
+  std::vector<std::string> stops;
+  bool json = false, show_routes = false;
+  void declare(CLI::App& app);
+};
+
+struct LoadedModel {
+  LanguageModel model;
+  ModelTokenizer text;
+};
+/// Loads both, and says on standard error what was loaded. Errors: as load_language_model.
+LoadedModel load_model(const ModelFlags& flags);
+
+/// Adds tokens to a prompt and prints them as they come: text, or a line of JSON for each with --json.
+/// Returns what was added.
+std::string stream_answer(LoadedModel& loaded, const std::vector<int32_t>& prompt,
+                          const GenerationFlags& flags, DecoderState* state);
+
+}  // namespace gw
