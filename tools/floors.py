@@ -15,7 +15,7 @@ FLOORS = {
     "data": ["base", "ops"],
     "likelihood": ["base", "ops", "data"],
     "models": ["base", "ops", "routing", "experts", "mixture", "data"],
-    "language": ["base", "text", "ops", "routing", "experts", "mixture", "models"],
+    "language": ["base", "text", "ops", "routing", "experts", "mixture", "data", "models"],
     "train": ["base", "ops", "routing", "experts", "mixture", "models", "data"],
     "runs": ["base", "text", "ops", "routing", "experts", "mixture", "data", "likelihood", "models", "language", "train"],
     "report": ["base", "text", "ops", "routing", "experts", "mixture", "data", "likelihood", "models", "language", "train", "runs"],

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "gatewright/base/check.h"
@@ -51,6 +52,30 @@ at::Tensor Attention::forward(const at::Tensor& x, const SequenceRows& rows, int
   auto k = normed(key_->forward(x), key_norm_.get(), options_.key_heads);
   const auto v = normed(value_->forward(x), nullptr, options_.key_heads);
   if (options_.rotated) q = rotary_.rotate(q, rows.angles), k = rotary_.rotate(k, rows.angles);
+  return output_->forward(alike(rows) ? together(q, k, v, rows) : apart(q, k, v, rows, layer));
+}
+
+bool Attention::alike(const SequenceRows& rows) {
+  const auto& n = rows.lengths;
+  return rows.states.empty() &&
+         std::all_of(n.begin(), n.end(), [&](int64_t one) { return one == n.front(); });
+}
+
+at::Tensor Attention::together(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                               const SequenceRows& rows) const {
+  const auto count = static_cast<int64_t>(rows.lengths.size()), n = rows.lengths.front();
+  const auto heads = [&](const at::Tensor& t) {  // [B·n, H, d] → [B·H, n, d]
+    return t.view({count, n, t.size(1), t.size(2)})
+        .transpose(1, 2)
+        .reshape({count * t.size(1), n, t.size(2)});
+  };
+  const auto sink = sinks_.defined() ? sinks_.repeat({count}) : at::Tensor();
+  const auto y = attend(heads(q), heads(k), heads(v), {options_.scale, options_.window, sink});
+  return y.view({count, options_.heads, n, -1}).transpose(1, 2).reshape({count * n, -1});
+}
+
+at::Tensor Attention::apart(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const SequenceRows& rows, int64_t layer) const {
   const AttendOptions how{options_.scale, options_.window, sinks_};
   std::vector<at::Tensor> out;
   int64_t first = 0;
@@ -66,7 +91,7 @@ at::Tensor Attention::forward(const at::Tensor& x, const SequenceRows& rows, int
     out.push_back(attend(own(q).transpose(0, 1), keys, values, how).transpose(0, 1).reshape({n, -1}));
     first += n;
   }
-  return output_->forward(out.size() == 1 ? out.front() : at::cat(out, 0));
+  return out.size() == 1 ? out.front() : at::cat(out, 0);
 }
 
 }  // namespace gw::inline language

@@ -38,6 +38,12 @@ class Attention : public torch::nn::Module {
   void hold(int64_t bits, int64_t group);
 
  private:
+  /// Whether all texts begin here and are of one length: batches of a training.
+  static bool alike(const SequenceRows& rows);
+  at::Tensor together(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                      const SequenceRows& rows) const;
+  at::Tensor apart(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const SequenceRows& rows,
+                   int64_t layer) const;
   at::Tensor normed(const at::Tensor& x, const TokenNorm* norm, int64_t heads) const;
 
   AttentionOptions options_;

@@ -1,0 +1,75 @@
+#include "gatewright/language/decoder.h"
+
+#include <ATen/ATen.h>
+
+#include "gatewright/base/check.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/models/model.h"
+#include "gatewright/ops/random.h"
+
+namespace gw::inline language {
+namespace {
+
+/// A decoder of attention and mixtures, as published language models are, trained from nothing: OLMoE's form
+/// with query_norm = "whole" and mixture = {experts = 64, policy = {part = "softmax_top_k", k = 8}, …}.
+/// Shapes: token [B, T] → [B, T, vocabulary], or [B, width] by a linear map of the last token's vector.
+/// Routers see: "token_id".
+/// Cost:   gatewright/language/decoder.h; scores of attention are kept for the backward pass.
+class DecoderNetwork : public Model {
+ public:
+  static constexpr const char* kSummary =
+      "decoder of attention and mixtures, as published language models are";
+  static constexpr const char* kSource =
+      "Vaswani et al. 2017, arXiv 1706.03762; Muennighoff et al. 2024, arXiv 2409.02060";
+  using Options = DecoderOptions;
+
+  DecoderNetwork(const Options& given, const Context& context) : Model("DecoderNetwork"), context_(context) {
+    const auto& data = context.data;
+    GW_CHECK(data.vocabulary > 0 && data.context > 0,
+             "networks/decoder: expected data with the field \"token\", got none; take bytes");
+    GW_CHECK(context.answer.per_token,
+             "networks/decoder: expected a task with an answer for each token (next_token), got one for each "
+             "example");
+    auto options = given;
+    if (options.vocabulary == 0) options.vocabulary = std::max(data.vocabulary, context.answer.width);
+    GW_CHECK(options.vocabulary >= data.vocabulary && options.vocabulary == context.answer.width,
+             "networks/decoder: expected a vocabulary of {} as the data and the task have it, got {}",
+             context.answer.width, options.vocabulary);
+    options.seed = static_cast<int64_t>(Rng(context.seed).fork("networks/decoder").key() >> 1);
+    decoder_ = register_module("decoder", std::make_shared<Decoder>(options));
+  }
+
+  Output answer(const Batch& batch, const Pass& pass) override {
+    const auto& token = batch.at("token");
+    GW_CHECK(token.dim() == 2 && token.scalar_type() == at::kLong,
+             "networks/decoder: expected tokens [B, T] int64, got {} dimensions", token.dim());
+    const int64_t b = token.size(0), t = token.size(1);
+    auto own = pass;
+    own.rng = pass.rng.fork("networks/decoder");
+    auto out = decoder_->forward({token.reshape({-1}), std::vector<int64_t>(static_cast<size_t>(b), t)}, own);
+    return {out.logits.view({b, t, -1}), std::move(out.plans)};
+  }
+
+  Batch example(int64_t count, const Rng& rng) const override {
+    const auto& data = context_.data;
+    Batch batch;
+    batch.fields["token"] =
+        ops::uniform(rng.fork("token"), {count, data.context}, 0, static_cast<double>(data.vocabulary))
+            .to(at::kLong)
+            .clamp_max(data.vocabulary - 1);
+    batch.index = at::arange(count, at::kLong);
+    return batch;
+  }
+
+  void end_step() override { decoder_->end_step(); }
+  bool routed() const override { return decoder_->options().experts() > 1; }
+
+ private:
+  Context context_;
+  std::shared_ptr<Decoder> decoder_;
+};
+
+}  // namespace
+}  // namespace gw::inline language
+
+GW_REGISTER(gw::Model, gw::DecoderNetwork);
