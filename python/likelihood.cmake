@@ -18,7 +18,7 @@ list(TRANSFORM gw_likelihood_tensorless REPLACE "(.+)" "${gw_likelihood_root}/ga
 pybind11_add_module(gatewright_likelihood MODULE NO_EXTRAS ${gw_likelihood_binding} ${gw_likelihood_tensorless}
                     $<TARGET_OBJECTS:gw_base> $<TARGET_OBJECTS:gw_kernels> $<TARGET_OBJECTS:gw_likelihood>)
 target_include_directories(gatewright_likelihood PRIVATE "${gw_likelihood_root}")
-target_link_libraries(gatewright_likelihood PRIVATE gw_flags fmt::fmt nlohmann_json::nlohmann_json ZLIB::ZLIB Threads::Threads OpenMP::OpenMP_CXX)
+target_link_libraries(gatewright_likelihood PRIVATE gw_flags ${GW_FMT} nlohmann_json::nlohmann_json ZLIB::ZLIB Threads::Threads OpenMP::OpenMP_CXX)
 # Only the module's entry is seen from outside: the torch extension brings the same floors, and each has to call its own.
 set_target_properties(gatewright_likelihood PROPERTIES OUTPUT_NAME _likelihood LINK_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/likelihood.map")
 target_link_options(gatewright_likelihood PRIVATE "-Wl,--version-script=${CMAKE_CURRENT_LIST_DIR}/likelihood.map" -Wl,--gc-sections)

@@ -21,10 +21,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "python" / "gatewright"
 BUILD = ROOT / "build-python"
 OLDEST_TORCH = (2, 6)
-SDIST = ("CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE", "cmake", "gatewright", "python")
+# What a wheel is built from: whole folders, and of the engine what the extensions compile and what that includes.
+SDIST = ("CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE", "cmake", "python")
+FLOORS = ("base", "kernels", "ops", "routing", "likelihood")
 VERSION = re.search(r"project\(gatewright VERSION ([\d.]+)", (ROOT / "CMakeLists.txt").read_text("utf-8"))[1]
-
-
 
 
 def built(name):
@@ -180,16 +180,58 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
     return wheel.close()
 
 
+def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
+    folder = pathlib.Path(metadata_directory) / f"gatewright-{VERSION}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(metadata(), "utf-8")
+    return folder.name
+
+
+prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel
+
+
+def engine_files():
+    """Sources of the floors that the extensions compile, those that python/*.cmake name, and all that they include."""
+    engine = ROOT / "gatewright"
+    kinds = (".cpp", ".cu", ".cmake")
+    wanted = [f for floor in FLOORS for f in (engine / floor).rglob("*") if f.suffix in kinds]
+    wanted += (ROOT / "python" / "csrc").rglob("*.cpp")
+    for file in ("CMakeLists.txt", "likelihood.cmake"):
+        text = (ROOT / "python" / file).read_text("utf-8")
+        wanted += (ROOT / name for name in re.findall(r"gatewright/\w+/\w+\.cpp", text))
+        listed = re.search(r"tensorless ([^)]+)\)", text)
+        wanted += (engine / f"{name}.cpp" for name in (listed[1].split() if listed else ()))
+    found = set()
+    while wanted:
+        file = wanted.pop()
+        if file not in found:
+            found.add(file)
+            text = file.read_text("utf-8")
+            for name in re.findall(r'^\s*#\s*include "([^"]+)"', text, re.M):
+                wanted += (f for f in (ROOT / name, file.parent / name) if f.is_file())
+    return sorted(file for file in found if file.is_relative_to(engine))
+
+
+def sdist_files():
+    """Every file of the source distribution, by its path in this folder."""
+    for part in map(ROOT.joinpath, SDIST):
+        for path in sorted(part.rglob("*")) if part.is_dir() else [part]:
+            if path.is_file() and "__pycache__" not in path.parts and not built(path.name):
+                yield path
+    yield from engine_files()
+
+
 def build_sdist(sdist_directory, config_settings=None):
     name = f"gatewright-{VERSION}"
 
-    def keep(entry):
-        name = pathlib.PurePath(entry.name).name
-        return None if name == "__pycache__" or built(name) else entry
+    def plain(entry):
+        entry.uid = entry.gid = entry.mtime = 0
+        entry.uname = entry.gname = ""
+        return entry
 
     with tarfile.open(pathlib.Path(sdist_directory) / f"{name}.tar.gz", "w:gz", format=tarfile.PAX_FORMAT) as archive:
-        for part in SDIST:
-            archive.add(ROOT / part, f"{name}/{part}", filter=keep)
+        for path in sdist_files():
+            archive.add(path, f"{name}/{path.relative_to(ROOT).as_posix()}", filter=plain)
         head = f"Metadata-Version: 2.1\nName: gatewright\nVersion: {VERSION}\n"
         info = tarfile.TarInfo(f"{name}/PKG-INFO")
         info.size = len(head)

@@ -14,8 +14,12 @@ import importlib
 import sys
 from typing import Any
 
-_LAZY = ("likelihood", "nn", "ops", "transformers")
-__all__ = ["__version__", "doctor", *_LAZY]
+_LAZY = ("likelihood", "nn", "ops", "recipes", "routes", "transformers")
+_FROM = {
+    **dict.fromkeys(("attack", "check", "inspect", "report", "train"), "recipes"),
+    **dict.fromkeys(("read_routes", "record_routes", "replay"), "routes"),
+}
+__all__ = ["__version__", "doctor", *_FROM, *_LAZY]  # noqa: PLE0604
 
 
 def doctor() -> dict[str, Any]:
@@ -33,6 +37,8 @@ def __getattr__(name: str) -> Any:
         return version("gatewright")
     if name in _LAZY:
         return importlib.import_module(f"gatewright.{name}")
+    if name in _FROM:
+        return getattr(importlib.import_module(f"gatewright.{_FROM[name]}"), name)
     if not name.startswith("_"):
         try:
             likelihood = importlib.import_module("gatewright.likelihood")
