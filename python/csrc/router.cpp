@@ -24,6 +24,29 @@ Router::Options options_of(const Json& json) {
   return options;
 }
 
+/// Experts that the caller names instead of the policy: recorded routes. Without `weight` the policy weighs
+/// them, and its own plan is used, to the bit, wherever it chooses the same.
+class GivenRoutes : public RouteTap {
+ public:
+  GivenRoutes(Tensor expert, Tensor weight) : expert_(std::move(expert)), weight_(std::move(weight)) {}
+  RoutingPlan decide(const RouteQuery& query) override {
+    if (query.soft) return query.chosen();
+    auto plan =
+        make_plan(expert_, weight_.defined() ? weight_ : at::ones_like(expert_, at::kFloat), query.experts);
+    if (!weight_.defined()) {
+      auto chosen = query.chosen();
+      const bool same = chosen.offsets == plan.offsets && chosen.token.equal(plan.token);
+      return same ? chosen : query.given(expert_);
+    }
+    plan.weight = plan.weight.to(query.scores.scalar_type());
+    plan.scores = query.scores;
+    return plan;
+  }
+
+ private:
+  Tensor expert_, weight_;
+};
+
 /// Parameters are Python's: they are lent before each pass. So are the buffers, which controllers change in
 /// place.
 class PythonRouter : public torch::CustomClassHolder {
@@ -52,6 +75,7 @@ class PythonRouter : public torch::CustomClassHolder {
     });
   }
 
+  /// Among the facts "given" [T, K] (−1: empty slot), and "given_weight" with it, are routes to force.
   /// offsets, token and weight of the plan; under names: losses "aux.…", and bypass, dispatch, combine where
   /// there are some. `again`: computed a second time for a backward pass, which controllers have seen.
   std::tuple<Tensor, Tensor, Tensor, Tensors> decide(const Tensor& scores, bool train, bool again,
@@ -59,6 +83,8 @@ class PythonRouter : public torch::CustomClassHolder {
     return guarded([&] {
       Pass pass;
       pass.train = train;
+      GivenRoutes given(fact_of(facts, "given"), fact_of(facts, "given_weight"));
+      if (facts.contains("given")) pass.tap = &given;
       const auto before = again ? std::make_unique<Router>(options_of(Json::parse(text_))) : nullptr;
       if (again) before->follow(*router_);
       const auto plan =
@@ -93,8 +119,11 @@ class PythonRouter : public torch::CustomClassHolder {
         own.set_data(found->value().detach());
     }
   }
+  static Tensor fact_of(const Tensors& facts, const char* name) {
+    return facts.contains(name) ? facts.at(name) : Tensor();
+  }
   static RouterInputs inputs(bool train, int64_t seed, const Tensors& facts) {
-    const auto fact = [&](const char* name) { return facts.contains(name) ? facts.at(name) : Tensor(); };
+    const auto fact = [&](const char* name) { return fact_of(facts, name); };
     RouterInputs in;
     in.train = train, in.rng = Rng(static_cast<uint64_t>(seed));
     in.token_id = fact("token_id"), in.task = fact("task"), in.sequence = fact("sequence"),

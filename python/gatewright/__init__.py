@@ -14,7 +14,7 @@ import importlib
 import sys
 from typing import Any
 
-_LAZY = ("likelihood", "nn", "ops", "recipes", "routes", "transformers")
+_LAZY = ("lightning", "likelihood", "nn", "ops", "recipes", "routes", "transformers")
 _FROM = {
     **dict.fromkeys(("attack", "check", "inspect", "report", "train"), "recipes"),
     **dict.fromkeys(("read_routes", "record_routes", "replay"), "routes"),

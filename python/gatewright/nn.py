@@ -96,6 +96,8 @@ class Router(nn.Module):
     miss for unknown parts and options, as recipes give it.
     """
 
+    _tap: Any = None  # sees every plan and may force routes: gatewright.routes
+
     def __init__(
         self,
         width: int,
@@ -130,7 +132,7 @@ class Router(nn.Module):
         return self._held.router
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_held"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_held", "_tap")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -165,13 +167,19 @@ class Router(nn.Module):
     def plan(self, scores: Tensor, **facts: Tensor) -> Plan:
         """The plan of scores [T, E]. Draws, where the policy draws, come from torch's generator."""
         again = torch._C._current_graph_task_id() != -1  # a checkpoint computes the pass a second time
+        tap = self._tap
+        if tap is not None:
+            facts = tap.force(self, scores, facts, again)
         self.lend()
         seed = int(torch.randint(2**62, ()))
         offsets, token, weight, named = self._native.decide(scores, self.training, again, seed, facts)
         losses = {n.removeprefix("aux."): t for n, t in named.items() if n.startswith("aux.")}
-        return Plan(
+        plan = Plan(
             offsets, token, weight, losses, *(named.get(n) for n in ("bypass", "dispatch", "combine"))
         )
+        if tap is not None and not again:
+            tap.see(self, scores, plan)
+        return plan
 
     def end_step(self) -> None:
         """After an optimiser step: controllers (selection bias, adaptive coefficients) see its plans."""
@@ -304,6 +312,11 @@ class MoE(nn.Module):
 
     def _traced(self, flat: Tensor) -> Tensor:
         policy = self.gate.options["policy"]
+        if self.gate._tap is not None:
+            raise ValueError(
+                "gatewright.nn.MoE: expected an eager model while routes are recorded or replayed, got "
+                "torch.compile or torch.export; record before compiling"
+            )
         if policy["part"] != "softmax_top_k" or set(policy) - {"part", "k", "renormalise"}:
             raise ValueError(
                 "gatewright.nn.MoE: expected the policy softmax_top_k with k and renormalise alone under "

@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -34,6 +35,14 @@ class Report:
         lines += [f"  {sum(one == v for v in self.took.values())} × {one}" for one in how]
         lines += [f"  not {name}: {why}" for name, why in self.missed.items()]
         return "\n".join(lines)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "RouteRecorderCallback":
+        from gatewright._trainer_callback import RouteRecorderCallback
+
+        return RouteRecorderCallback
+    raise AttributeError(f"module 'gatewright.transformers' has no attribute {name!r}")
 
 
 def _interface():
