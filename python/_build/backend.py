@@ -100,7 +100,7 @@ def metadata():
     head = [
         "Metadata-Version: 2.1", "Name: gatewright", f"Version: {VERSION}",
         "Summary: Mixtures of experts: kernels for torch and transformers, routers by name, and mixtures as statistics",
-        "License: Apache-2.0", "Requires-Python: >=3.10", f"Requires-Dist: torch=={pinned}.*",
+        "License: Apache-2.0", "Requires-Python: >=3.10", f"Requires-Dist: torch=={pinned}.*", "Requires-Dist: numpy",
         "Provides-Extra: transformers", "Requires-Dist: transformers>=5; extra == 'transformers'",
         "Description-Content-Type: text/markdown",
     ]

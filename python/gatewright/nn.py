@@ -245,6 +245,10 @@ class MoE(nn.Module):
     gradient, and aux_loss() the balance losses, to be added to the task's. Call end_step() after the
     optimiser where a balancer controls (bias_update). torch.compile and torch.export want the policy
     softmax_top_k and refuse others; losses and last_plan are not made inside one.
+
+    gate may also be a module of your own that is the whole router: gate(x [T, hidden]) → index [T, K] int64 and
+    weight [T, K], and a dict of losses if it has some; ids of `experts` or more stand for nobody. The program does
+    not know such a router (docs/python.md).
     """
 
     def __init__(
@@ -255,7 +259,7 @@ class MoE(nn.Module):
         k: int | None = None,
         *,
         policy: Choice = "softmax_top_k",
-        gate: Choice = "linear",
+        gate: Choice | nn.Module = "linear",
         balancers: Choice | Sequence[Choice] | Mapping[str, float] = (),
         activation: str = "silu",
         gated: bool = True,
@@ -264,8 +268,16 @@ class MoE(nn.Module):
         seed: int | None = None,
     ):
         super().__init__()
-        chosen = _table(policy, **({} if k is None else {"k": k}))
-        self.gate = Router(hidden, experts, gate=gate, policy=chosen, balancers=balancers, seed=seed)
+        if isinstance(gate, nn.Module):
+            if k is not None or policy != "softmax_top_k" or balancers:
+                raise ValueError(
+                    "gatewright.nn.MoE: expected a gate of your own alone, which chooses, weighs and balances, got k, "
+                    "policy or balancers beside it"
+                )
+            self.gate = gate
+        else:
+            chosen = _table(policy, **({} if k is None else {"k": k}))
+            self.gate = Router(hidden, experts, gate=gate, policy=chosen, balancers=balancers, seed=seed)
         self.experts = Experts(experts, hidden, expert_hidden, activation, gated, bias)
         self.shared_expert = (
             Experts(1, hidden, shared_hidden, activation, gated, bias) if shared_hidden else None
@@ -276,11 +288,25 @@ class MoE(nn.Module):
     def forward(self, x: Tensor, **facts: Tensor) -> Tensor:
         """x [..., hidden] → the same shape and type. `facts` as Router.forward."""
         flat = x.reshape(-1, x.size(-1))
-        y = self._traced(flat) if torch.compiler.is_compiling() else self._planned(flat, facts)
+        if not isinstance(self.gate, Router):
+            y = self._own(flat, facts)
+        else:
+            y = self._traced(flat) if torch.compiler.is_compiling() else self._planned(flat, facts)
         if self.shared_expert is not None:
             everyone = flat.new_zeros((flat.size(0), 1), dtype=torch.int64)
             y = y + self.shared_expert(flat, everyone, flat.new_ones(flat.size(0), 1))
-        return y.view(x.shape)
+        return y if y.shape == x.shape else y.view(x.shape)
+
+    def _own(self, flat: Tensor, facts: dict[str, Tensor]) -> Tensor:
+        """By a router of the caller's."""
+        index, weight, *rest = self.gate(flat, **facts)
+        if not torch.compiler.is_compiling() and torch._C._current_graph_task_id() == -1:
+            self._losses = dict(rest[0]) if rest else {}
+            rows = ops.route_plan(index, self.experts.num_experts)
+            kept = int(rows.offsets[-1])
+            slot = rows.slot[:kept]
+            self.last_plan = Plan(rows.offsets, rows.token[:kept], weight.detach().reshape(-1)[slot], {})
+        return self.experts(flat, index, weight)
 
     def _planned(self, flat: Tensor, facts: dict[str, Tensor]) -> Tensor:
         plan = self.gate(flat, **facts)
@@ -338,7 +364,8 @@ class MoE(nn.Module):
 
     def end_step(self) -> None:
         """After an optimiser step, for controllers."""
-        self.gate.end_step()
+        if hasattr(self.gate, "end_step"):
+            self.gate.end_step()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "last_plan": None, "_losses": {}}

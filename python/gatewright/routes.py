@@ -25,16 +25,17 @@ TokenIds = bool | Tensor | Callable[..., Tensor | None]
 
 
 def _sites(model: nn.Module) -> tuple[dict[nn.Module, str], dict[nn.Module, str]]:
-    """Routers of ours, and experts of transformers, with the names of their layers."""
+    """Routers of ours, and experts that others route to, with the names of their layers."""
     from gatewright import nn as layers
     from gatewright.transformers import expert_layers
 
     named = dict(model.named_modules())
     own = {m: n for n, m in named.items() if isinstance(m, layers.Router)}
+    theirs = {m: n.removesuffix(".experts") for n, m in expert_layers(model).items()}
     for name, module in named.items():
         if isinstance(module, layers.MoE):
-            own[module.gate] = name
-    theirs = {m: n.removesuffix(".experts") for n, m in expert_layers(model).items()}
+            catalogued = isinstance(module.gate, layers.Router)
+            (own if catalogued else theirs)[module.gate if catalogued else module.experts] = name
     if not own and not theirs:
         raise ValueError(
             f"gatewright: expected a model with layers of gatewright.nn, or of transformers with experts that "

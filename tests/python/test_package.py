@@ -67,22 +67,110 @@ def test_no_torch_is_required_for_building():
     assert f"torch=={_load.minor(torch.__version__)}.*" in backend().metadata()
 
 
-def test_sdist_holds_what_a_wheel_needs(tmp_path):
+def test_sdist_holds_what_a_wheel_needs_and_nothing_else(tmp_path):
+    """Breaks when a source includes, or CMake names, what the archive leaves out, or when it takes more along."""
+    import re
     import tarfile
 
-    name = backend().build_sdist(tmp_path)
-    with tarfile.open(tmp_path / name) as archive:
-        names = archive.getnames()
+    build = backend()
+    name = build.build_sdist(tmp_path)
     stem = name.removesuffix(".tar.gz")
-    for needed in (
-        "PKG-INFO",
-        "pyproject.toml",
-        "CMakeLists.txt",
-        "python/_build/backend.py",
-        "gatewright/ops/experts_ffn.cpp",
-    ):
-        assert f"{stem}/{needed}" in names
+    with tarfile.open(tmp_path / name) as archive:
+        names = {n.removeprefix(f"{stem}/") for n in archive.getnames()}
+    tops = {n.split("/")[0] for n in names}
+    assert tops == {"PKG-INFO", "CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE", "cmake", "gatewright", "python"}
     assert not any(n.endswith((".so", "_build.json")) or "__pycache__" in n for n in names)
+    sources = {n for n in names if n.startswith(("gatewright/", "python/csrc/"))}
+    # Every source that the archive has is compiled, or included by one that is; and nothing included is missing.
+    included = set()
+    for source in sources:
+        text = (ROOT / source).read_text("utf-8", "replace")
+        for inner in re.findall(r'^\s*#\s*include "([^"]+)"', text, re.M):
+            found = [p for p in (inner, str(pathlib.PurePosixPath(source).parent / inner)) if (ROOT / p).is_file()]
+            assert found and found[0] in names, f"{source} includes {inner}"
+            included.add(found[0])
+    compiled = {n for n in sources if n.endswith((".cpp", ".cu", ".cmake"))}
+    assert sources <= included | compiled
+    for floor in build.FLOORS:
+        for file in (ROOT / "gatewright" / floor).rglob("*.cpp"):
+            assert file.relative_to(ROOT).as_posix() in names
+    assert not any(n.startswith(f"gatewright/{f}/") for n in names for f in ("train", "runs", "report", "models"))
+    for file in (ROOT / "python" / "gatewright").rglob("*.py*"):
+        kept = file.relative_to(ROOT).as_posix()
+        assert kept in names or "__pycache__" in kept
+    assert {"python/gatewright/py.typed", "python/gatewright/_likelihood.pyi", "PKG-INFO"} <= names
+
+
+def test_sdists_of_the_same_files_are_the_same_but_for_the_clock(tmp_path):
+    import gzip
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, other = (tmp_path / f / backend().build_sdist(tmp_path / f) for f in ("a", "b"))
+    assert gzip.decompress(one.read_bytes()) == gzip.decompress(other.read_bytes())
+
+
+def test_metadata_without_building(tmp_path):
+    for hook in ("prepare_metadata_for_build_wheel", "prepare_metadata_for_build_editable"):
+        folder = tmp_path / hook
+        folder.mkdir()
+        name = getattr(backend(), hook)(folder)
+        text = (folder / name / "METADATA").read_text("utf-8")
+        assert name == f"gatewright-{gatewright.__version__}.dist-info"
+        assert f"Requires-Dist: torch=={_load.minor(torch.__version__)}.*" in text and "Requires-Dist: numpy" in text
+
+
+def wheel_made(monkeypatch, tmp_path, hook):
+    """(names, text of a name) of a wheel whose extensions are stand-ins."""
+    import zipfile
+
+    build = backend()
+
+    def imitate(to):
+        for name in ("_ops.so", "_likelihood.cpython-311-x86_64-linux-gnu.so", "_build.json"):
+            (to / name).write_bytes(b"")
+
+    package = tmp_path / "python" / "gatewright"
+    package.mkdir(parents=True)
+    for file in ("__init__.py", "py.typed", "_likelihood.pyi"):
+        (package / file).write_text("x")
+    monkeypatch.setattr(build, "build_extensions", imitate)
+    monkeypatch.setattr(build, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(build, "PACKAGE", package)
+    archive = zipfile.ZipFile(tmp_path / getattr(build, hook)(tmp_path))
+    return archive, {n for n in archive.namelist() if ".dist-info/" not in n}
+
+
+def test_a_wheel_holds_the_package_and_its_extensions(monkeypatch, tmp_path):
+    archive, names = wheel_made(monkeypatch, tmp_path, "build_wheel")
+    assert names == {
+        f"gatewright/{n}"
+        for n in (
+            "__init__.py",
+            "py.typed",
+            "_likelihood.pyi",
+            "_ops.so",
+            "_likelihood.cpython-311-x86_64-linux-gnu.so",
+            "_build.json",
+        )
+    }
+    assert archive.testzip() is None
+
+
+def test_an_editable_wheel_names_the_folder(monkeypatch, tmp_path):
+    archive, names = wheel_made(monkeypatch, tmp_path, "build_editable")
+    assert names == {"gatewright.pth"}
+    assert archive.read("gatewright.pth").decode() == f"{tmp_path / 'python'}\n"
+    assert (tmp_path / "python" / "gatewright" / "_ops.so").is_file()  # where the sources are
+
+
+def test_extensions_ask_for_no_libfmt():
+    folder = pathlib.Path(gatewright.__file__).parent
+    for file in folder.glob("*.so"):
+        needed = subprocess.run(["readelf", "-d", file], capture_output=True, text=True)
+        if needed.returncode != 0:
+            pytest.skip("readelf is not installed")
+        assert "libfmt" not in needed.stdout
 
 
 def test_importing_is_fast():
@@ -117,12 +205,30 @@ def test_kernel_levels_can_be_forced():
 
 
 def test_types_are_declared():
+    """Every public function and method of every module says what it takes and gives."""
     folder = pathlib.Path(gatewright.__file__).parent
     assert (folder / "py.typed").is_file()
+    frames = {"frame"}  # pandas' own, which may not be installed
     for file in folder.glob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.col_offset == 0:
-                assert node.returns is not None, f"{file.name}: {node.name}"
+        for owner in [tree := ast.parse(file.read_text()), *(n for n in tree.body if isinstance(n, ast.ClassDef))]:
+            if isinstance(owner, ast.ClassDef) and owner.name.startswith("_"):
+                continue
+            for node in owner.body:
+                if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.name not in frames:
+                    assert node.returns is not None or isinstance(owner, ast.ClassDef), f"{file.name}: {node.name}"
+
+
+def test_the_stub_of_the_native_module_names_what_it_has():
+    native = pytest.importorskip("gatewright._likelihood")
+    stub = ast.parse((pathlib.Path(gatewright.__file__).parent / "_likelihood.pyi").read_text())
+    declared = {n.name: n for n in stub.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    assert set(declared) == {n for n in dir(native) if not n.startswith("_")}
+    methods = {n.name for n in declared["Model"].body if isinstance(n, ast.FunctionDef)}
+    assert methods == {n for n in dir(native.Model) if not n.startswith("_")}
+    for name, node in declared.items():
+        if isinstance(node, ast.FunctionDef):
+            signature = getattr(native, name).__doc__.split("\n")[0]
+            assert all(f"{a.arg}: " in signature for a in node.args.args), name
 
 
 def test_unknown_names_are_attribute_errors():
