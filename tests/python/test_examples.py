@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import subprocess
 import sys
 
+import program_help
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -19,15 +21,21 @@ SNIPPETS = re.findall(
 def test_example(program):
     if program.stem == "mixtral":
         pytest.importorskip("peft")
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, cwd=ROOT)
+    environment = dict(os.environ)
+    if "gatewright.train(" in program.read_text("utf-8"):
+        environment["GATEWRIGHT_PROGRAM"] = program_help.built()
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
 
 @pytest.mark.parametrize("code", SNIPPETS, ids=[code.splitlines()[0][:40] for code in SNIPPETS])
-def test_snippet(code):
+def test_snippet(code, monkeypatch, tmp_path):
     if "transformers" in code:
         pytest.importorskip("transformers", minversion="5.0")
+    if "gatewright.train(" in code:
+        monkeypatch.setenv("GATEWRIGHT_PROGRAM", program_help.built())
+    monkeypatch.chdir(tmp_path)
     exec(compile(code, "docs/python.md", "exec"), {})
 
 
