@@ -28,6 +28,9 @@ runs = [
 for name, run in zip(routers, runs, strict=True):
     (layer,) = gatewright.inspect(run)["layers"]
     test = next(s for s in layer["stats"] if s["phase"] == "test")
-    print(f"{name:14} accuracy {run.metrics['accuracy']:.3f}  rows {test['load']}  entropy {test['entropy']:.3f}")
+    print(
+        f"{name:14} accuracy {run.metrics['accuracy']:.3f}  rows {test['load']}  entropy "
+        f"{test['entropy']:.3f}"
+    )
 page = gatewright.report(*runs, out=folder / "routers.html")
 print("report:", page, page.stat().st_size > 10_000)

@@ -6,7 +6,8 @@ import gatewright
 
 
 class Nearest(torch.nn.Module):
-    """x [T, hidden] → the k nearest centres [T, k], their weights [T, k], and a loss that pulls the centres in."""
+    """x [T, hidden] → the k nearest centres [T, k], their weights [T, k], and a loss that pulls the
+    centres in."""
 
     def __init__(self, hidden: int, experts: int, k: int):
         super().__init__()

@@ -22,5 +22,6 @@ with torch.no_grad():
     model[1].gate.weight.neg_()
 print("disturbed, the outputs move by", (model(x) - before).abs().max().item())
 with gatewright.replay(model, path, weights="recorded"):
-    print("with the recorded routes they are the same bits:", torch.equal(model(x), before))
-    assert torch.equal(model(x), before)
+    same = torch.equal(model(x), before)
+print("with the recorded routes they are the same bits:", same)
+assert same

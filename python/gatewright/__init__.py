@@ -5,7 +5,8 @@
     gatewright.transformers.enable(model)
 
 docs/python.md has the rest. Where torch is imported already its ops are registered at once; else with the
-first of ops, nn and transformers that is named: gatewright.likelihood needs no torch and does not wait for it.
+first of ops, nn and transformers that is named: gatewright.likelihood needs no torch and does not wait
+for it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _FROM = {
     **dict.fromkeys(("attack", "check", "inspect", "report", "train"), "recipes"),
     **dict.fromkeys(("read_routes", "record_routes", "replay"), "routes"),
 }
-__all__ = ["__version__", "doctor", *_FROM, *_LAZY]  # noqa: PLE0604
+__all__ = ["__version__", "doctor", *_FROM, *_LAZY]
 
 
 def doctor() -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""What a running recipe does: its lines of progress taken apart, its metrics.jsonl read as it grows, callbacks
-called."""
+"""What a running recipe does: its lines of progress taken apart, its metrics.jsonl read as it grows,
+callbacks called."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ LINE = re.compile(
 
 
 class Callback:
-    """What train() and check() tell of a run. Override what you need; a plain function stands for on_progress.
+    """What train() and check() tell of a run. Override what you need; a plain function stands for
+    on_progress.
 
     Raising KeyboardInterrupt (or anything else) in one stops the program, which saves first.
     """
@@ -30,8 +31,8 @@ class Callback:
     def on_progress(
         self, step: int, total: int, rate: float | None, left: float | None, losses: dict[str, float]
     ) -> None:
-        """At most some ten times a second, and at the end of each label. rate: units a second (steps, or examples of
-        an evaluation); left: seconds; losses: of the last step that metrics.jsonl has."""
+        """At most some ten times a second, and at the end of each label. rate: units a second (steps, or
+        examples of an evaluation); left: seconds; losses: of the last step that metrics.jsonl has."""
 
     def on_end(self, label: str) -> None:
         """`label` is done."""

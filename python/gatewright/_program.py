@@ -1,5 +1,5 @@
-"""The program `gatewright` as a child process: found, its version compared, run to its end, interrupted so that it
-saves."""
+"""The program `gatewright` as a child process: found, its version compared, run to its end, interrupted
+so that it saves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _compared: set[str] = set()
 
 
 def find() -> str:
-    """Its path: GATEWRIGHT_PROGRAM, beside the package, or on PATH. Errors: FileNotFoundError in one sentence."""
+    """Its path: GATEWRIGHT_PROGRAM, beside the package, or on PATH. Errors: FileNotFoundError in one
+    sentence."""
     named = os.environ.get("GATEWRIGHT_PROGRAM")
     if named:
         if os.access(named, os.X_OK) and os.path.isfile(named):
@@ -67,7 +68,8 @@ def usable() -> str:
         _compared.add(program)
         if theirs != ours:
             warnings.warn(
-                f"gatewright: the package is version {ours}, the program {program} is {theirs}; install both from "
+                f"gatewright: the package is version {ours}, the program {program} is {theirs}; install "
+                "both from "
                 "the same sources",
                 stacklevel=4,
             )
@@ -108,13 +110,15 @@ def _terminal() -> tuple[int, int]:
 
 
 def run(
-    arguments: Sequence[str], hear: Callable[[str], None] | None = None, poll: Callable[[], None] | None = None
+    arguments: Sequence[str],
+    hear: Callable[[str], None] | None = None,
+    poll: Callable[[], None] | None = None,
 ) -> tuple[int, str, list[str]]:
     """Runs `gatewright arguments…`: (exit code, standard output, lines of standard error).
 
-    hear: gets every line of standard error as it comes, the redrawn line of progress each time; poll is called
-    some ten times a second. KeyboardInterrupt, and whatever else they raise, is passed on as SIGINT; the
-    program saves and ends before the exception goes up. A second one ends it at once.
+    hear: gets every line of standard error as it comes, the redrawn line of progress each time; poll is
+    called some ten times a second. KeyboardInterrupt, and whatever else they raise, is passed on as
+    SIGINT; the program saves and ends before the exception goes up. A second one ends it at once.
     """
     command = [usable(), *arguments]
     try:

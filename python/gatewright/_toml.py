@@ -28,7 +28,9 @@ def value(given: Any, where: str = "value") -> str:
     if isinstance(given, int):
         return str(given)
     if isinstance(given, float):
-        return repr(given) if "e" not in repr(given) or "." in repr(given) else repr(given).replace("e", ".0e")
+        return (
+            repr(given) if "e" not in repr(given) or "." in repr(given) else repr(given).replace("e", ".0e")
+        )
     if isinstance(given, (str, os.PathLike)):
         return text(os.fspath(given))
     if isinstance(given, Mapping):
@@ -61,8 +63,8 @@ def _pairs(table: Mapping[str, Any], where: str) -> list[str]:
 
 
 def overrides(given: Overrides) -> list[str]:
-    """{"objective.beta": 1, "clip": {"router": 1.0}} or ["objective.beta=1", …] as the arguments of --set; tables
-    are merged as those of recipes are."""
+    """{"objective.beta": 1, "clip": {"router": 1.0}} or ["objective.beta=1", …] as the arguments of
+    --set; tables are merged as those of recipes are."""
     if isinstance(given, Mapping):
         return [f"{name}={value(item, str(name))}" for name, item in given.items()]
     if isinstance(given, str):

@@ -11,7 +11,8 @@ from gatewright.routes import Recorder, TokenIds
 
 
 class RouteRecorderCallback(TrainerCallback):
-    """Trainer(…, callbacks=[RouteRecorderCallback("runs/tuned")]): see gatewright.record_routes for the options.
+    """Trainer(…, callbacks=[RouteRecorderCallback("runs/tuned")]): see gatewright.record_routes for the
+    options.
 
     Steps are the optimiser's; the passes of one step are its batches 0, 1, …; evaluations are "validation". A
     training that goes on from a checkpoint cuts the recording there, and goes on.

@@ -21,8 +21,8 @@ def _base() -> type:
 class RouteRecorderCallback(_base()):  # type: ignore[misc]
     """Trainer(callbacks=[RouteRecorderCallback("runs/tuned")]): see gatewright.record_routes for the options.
 
-    Steps are the optimiser's (`trainer.global_step`), the batches of one step 0, 1, …; `token_ids` is a function of
-    Lightning's batch here.
+    Steps are the optimiser's (`trainer.global_step`), the batches of one step 0, 1, …; `token_ids` is a
+    function of Lightning's batch here.
     """
 
     def __init__(

@@ -8,37 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gatewright import ops
+from gatewright._plan import Held, Plan, Scores
 
 Choice = str | Mapping[str, Any]  # a part's name, or a table with its name under "part" beside its options
-
-
-class Plan(NamedTuple):
-    """Who goes where: rows sorted by expert, those of e are offsets[e] … offsets[e + 1] - 1."""
-
-    offsets: Tensor  # [E + 1]
-    token: Tensor  # [N], or -1 for soft slots
-    weight: Tensor  # [N], with the gradient to the gate
-    losses: dict[str, Tensor]  # by balancer, coefficients applied
-    bypass: Tensor | None = None  # [T] share of x that passes unchanged
-    dispatch: Tensor | None = None  # [N, T] and combine [T, N]: soft plans
-    combine: Tensor | None = None
-
-    def counts(self) -> Tensor:
-        """Rows of every expert [E]."""
-        return self.offsets.diff()
-
-    def entropy(self) -> float:
-        """Of the load, over its largest value: 1 is even."""
-        share = self.counts() / self.counts().sum().clamp(min=1)
-        largest = torch.log(torch.tensor(float(max(len(share), 2))))
-        return float(-(share * share.clamp(min=1e-30).log()).sum() / largest)
 
 
 def parts(catalogue: str) -> list[dict[str, Any]]:
@@ -56,35 +35,6 @@ def _balancers(given: Choice | Sequence[Choice] | Mapping[str, float]) -> list[d
     if isinstance(given, Mapping) and "part" not in given:
         return [{"part": name, "coefficient": float(value)} for name, value in given.items()]
     return [_table(one) for one in ([given] if isinstance(given, (str, Mapping)) else given)]
-
-
-class _Scores(torch.autograd.Function):
-    """Scores of a gate of the catalogue. Its graph is kept inside and asked again by the backward pass."""
-
-    @staticmethod
-    def forward(ctx, router: Router, facts: dict[str, Tensor], x: Tensor, *parameters: Tensor) -> Tensor:
-        router.lend()
-        with torch.enable_grad():
-            own = list(router._native.parameters().values())
-            ctx.inputs = [x.detach().requires_grad_(x.requires_grad), *own]
-            ctx.scores = router._native.scores(ctx.inputs[0], router.training, facts)
-        return ctx.scores.detach()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient: Tensor):
-        wanted = [t for t in ctx.inputs if t.requires_grad]
-        found = iter(torch.autograd.grad(ctx.scores, wanted, gradient, allow_unused=True))
-        return None, None, *(next(found) if t.requires_grad else None for t in ctx.inputs)
-
-
-class _Held:
-    """Keeps the catalogue's router out of sight of torch.export, which would lift it as an input."""
-
-    __slots__ = ("router",)
-
-    def __init__(self, router):
-        self.router = router
 
 
 class Router(nn.Module):
@@ -125,7 +75,7 @@ class Router(nn.Module):
             self.register_buffer(name.replace(".", "__"), tensor.detach().clone())
 
     def _make(self) -> None:
-        self._held = _Held(torch.classes.gatewright.Router(json.dumps(self.options)))
+        self._held = Held(torch.classes.gatewright.Router(json.dumps(self.options)))
 
     @property
     def _native(self):
@@ -157,7 +107,7 @@ class Router(nn.Module):
         if self.options["gate"]["part"] == "linear" and x.dim() == 2:
             with torch.autocast(x.device.type, enabled=False):
                 return F.linear(x.to(self.weight.dtype), self.weight, getattr(self, "bias", None))
-        return _Scores.apply(self, facts, x, *self.parameters())
+        return Scores.apply(self, facts, x, *self.parameters())
 
     def forward(self, x: Tensor, **facts: Tensor) -> Plan:
         """The plan of x [T, width]. `facts`: token_id, task, sequence, position, route, where parts
@@ -246,9 +196,9 @@ class MoE(nn.Module):
     optimiser where a balancer controls (bias_update). torch.compile and torch.export want the policy
     softmax_top_k and refuse others; losses and last_plan are not made inside one.
 
-    gate may also be a module of your own that is the whole router: gate(x [T, hidden]) → index [T, K] int64 and
-    weight [T, K], and a dict of losses if it has some; ids of `experts` or more stand for nobody. The program does
-    not know such a router (docs/python.md).
+    gate may also be a module of your own that is the whole router: gate(x [T, hidden]) → index [T, K]
+    int64 and weight [T, K], and a dict of losses if it has some; ids of `experts` or more stand for
+    nobody. The program does not know such a router (docs/python.md).
     """
 
     def __init__(
@@ -271,7 +221,8 @@ class MoE(nn.Module):
         if isinstance(gate, nn.Module):
             if k is not None or policy != "softmax_top_k" or balancers:
                 raise ValueError(
-                    "gatewright.nn.MoE: expected a gate of your own alone, which chooses, weighs and balances, got k, "
+                    "gatewright.nn.MoE: expected a gate of your own alone, which chooses, weighs and "
+                    "balances, got k, "
                     "policy or balancers beside it"
                 )
             self.gate = gate

@@ -153,24 +153,26 @@ def sinkhorn(
 ) -> Transport:
     """diag(u) exp(scores / temperature) diag(v) with rows that sum to 1 and columns that sum to T/E.
 
-    scores [T, E], finite. Rows are exact, `residual` is that of the columns. In float64 on logarithms and in one
-    thread; 2·T·E exponentials an iteration. Errors: ValueError. Source: Cuturi 2013, arXiv 1306.0895.
+    scores [T, E], finite. Rows are exact, `residual` is that of the columns. In float64 on logarithms and
+    in one thread; 2·T·E exponentials an iteration. Errors: ValueError. Source: Cuturi 2013, arXiv
+    1306.0895.
     """
     return Transport(*_ops.sinkhorn(scores, temperature, iterations, tolerance))
 
 
 def balanced_assignment(scores: Tensor, precision: float = 1e-3) -> Tensor:
-    """One expert for each token [T] int64, at most ceil(T/E) tokens each, of largest total score within T·precision
-    times the range of the scores; by auction. Errors: ValueError. Source: Bertsekas 1992."""
+    """One expert for each token [T] int64, at most ceil(T/E) tokens each, of largest total score within
+    T·precision times the range of the scores; by auction. Errors: ValueError. Source: Bertsekas 1992."""
     return _ops.balanced_assignment(scores, precision)
 
 
 def sparse_transport(
     scores: Tensor, k: int, gamma: float = 1.0, iterations: int = 1000, tolerance: float = 1e-3
 ) -> Transport:
-    """Balanced transport in which an expert receives at most k tokens. Columns are exact and sparse, `residual` is
-    that of the rows; gamma is lowered where it would spread a column over more tokens. Errors: ValueError for k·E
-    below T + E − gcd(T, E), unless it is T. Source: Liu, Puigcerver and Blondel 2022, arXiv 2209.15466."""
+    """Balanced transport in which an expert receives at most k tokens. Columns are exact and sparse,
+    `residual` is that of the rows; gamma is lowered where it would spread a column over more tokens.
+    Errors: ValueError for k·E below T + E − gcd(T, E), unless it is T. Source: Liu, Puigcerver and
+    Blondel 2022, arXiv 2209.15466."""
     return Transport(*_ops.sparse_transport(scores, k, gamma, iterations, tolerance))
 
 

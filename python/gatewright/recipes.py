@@ -1,8 +1,9 @@
-"""Recipes from Python: training, checks, attacks and reports of the program `gatewright`, with its results as plain
-dicts and frames.
+"""Recipes from Python: training, checks, attacks and reports of the program `gatewright`, with its
+results as plain dicts and frames.
 
-The engine of recipes is the program, which has a libtorch of its own: these functions run it as a child process,
-hand its errors on as exceptions and what it wrote as values. docs/python.md says how it is found.
+The engine of recipes is the program, which has a libtorch of its own: these functions run it as a child
+process, hand its errors on as exceptions and what it wrote as values. docs/python.md says how it is
+found.
 """
 
 from __future__ import annotations
@@ -134,17 +135,19 @@ def train(
 ) -> Result:
     """Trains an arm of a recipe (or all) and evaluates it: `gatewright train`.
 
-    recipe: a name, the path of a .toml file, or a dict of the same form, which is written to <out>.toml (without
-    `out`: runs/<name>.toml). overrides: {"epochs": 3, "objective.beta": 1} or ["epochs=3"]. out: the run directory,
-    for one arm; default runs/<recipe>-<size>-<arm>-seed<k>. resume: a run directory that was interrupted, instead
-    of a recipe; it ends as one that was never interrupted, bit for bit. progress: False for silence.
+    recipe: a name, the path of a .toml file, or a dict of the same form, which is written to <out>.toml
+    (without `out`: runs/<name>.toml). overrides: {"epochs": 3, "objective.beta": 1} or ["epochs=3"]. out:
+    the run directory, for one arm; default runs/<recipe>-<size>-<arm>-seed<k>. resume: a run directory
+    that was interrupted, instead of a recipe; it ends as one that was never interrupted, bit for bit.
+    progress: False for silence.
 
-    Errors: ValueError in the program's words for what it refuses, RuntimeError where it fails, FileNotFoundError
-    without a program. KeyboardInterrupt after the program has saved: go on with resume=.
+    Errors: ValueError in the program's words for what it refuses, RuntimeError where it fails,
+    FileNotFoundError without a program. KeyboardInterrupt after the program has saved: go on with
+    resume=.
     """
     if (recipe is None) == (resume is None):
         raise ValueError("gatewright.train: expected a recipe or resume=, got both or neither")
-    words, folder = _front(threads) + ["train"], None
+    words, folder = [*_front(threads), "train"], None
     if resume is not None:
         words += ["--resume", os.fspath(resume)]
         folder = lambda arm, seed: pathlib.Path(resume)  # noqa: E731
@@ -188,9 +191,9 @@ def check(
 ) -> Result:
     """Runs a recipe's arms over its seeds and compares every measurement with its mark: `gatewright check`.
 
-    arms, seeds: only these. out: default runs/check-<recipe>-<size>; runs that it holds are not run again unless
-    `fresh`. A mark that is not met is a result (`holds` is False, `marks` says which), not an exception. The rest as
-    for train(); after a KeyboardInterrupt the same call goes on.
+    arms, seeds: only these. out: default runs/check-<recipe>-<size>; runs that it holds are not run again
+    unless `fresh`. A mark that is not met is a result (`holds` is False, `marks` says which), not an
+    exception. The rest as for train(); after a KeyboardInterrupt the same call goes on.
     """
     given, name = _written(recipe, _beside(out, recipe))
     directory = pathlib.Path("runs") / f"check-{name}-{size}" if out is None else pathlib.Path(out)
@@ -231,7 +234,8 @@ def _folder(run: Path | Run | Result) -> str:
 
 
 def report(*runs: Path | Run | Result, out: Path | None = None) -> pathlib.Path:
-    """Writes the HTML report of runs or checks (several on one page) and returns its path. Errors: as train()."""
+    """Writes the HTML report of runs or checks (several on one page) and returns its path. Errors: as
+    train()."""
     if not runs:
         raise ValueError("gatewright.report: expected runs or checks, got none")
     words = ["report", *map(_folder, runs)]
@@ -252,8 +256,9 @@ def attack(
     progress: bool | None = None,
     threads: int | None = None,
 ) -> dict[str, Any]:
-    """Attacks a trained network: accuracies clean, under each attack and in the worst case, as `gatewright attack`
-    has them. attacks: parts of the catalogue, default those of the run's recipe; epsilon: 0.03 or "8/255"."""
+    """Attacks a trained network: accuracies clean, under each attack and in the worst case, as
+    `gatewright attack` has them. attacks: parts of the catalogue, default those of the run's recipe;
+    epsilon: 0.03 or "8/255"."""
     words = [*_front(threads), "attack", _folder(run), *_sets(overrides)]
     for name in attacks:
         words += ["--with", name]
@@ -267,7 +272,9 @@ def attack(
 
 
 def inspect(path: Path | Run | Result, *, against: Path | Run | Result | None = None) -> dict[str, Any]:
-    """The routing of a recorded run, a recording or a checkpoint, as `gatewright inspect --json` has it: loads,
-    entropies, dead experts, flips, who serves which class. docs/recording.md."""
+    """The routing of a recorded run, a recording or a checkpoint, as `gatewright inspect --json` has it:
+    loads, entropies, dead experts, flips, who serves which class. docs/recording.md."""
     words = ["inspect", _folder(path), "--json"]
-    return json.loads(_quietly(words if against is None else [*words, "--against", _folder(against)], "inspect"))
+    return json.loads(
+        _quietly(words if against is None else [*words, "--against", _folder(against)], "inspect")
+    )

@@ -24,7 +24,8 @@ def stand_in(folder: pathlib.Path, body: str, version: str) -> str:
     """A program that answers --version, and else does what the lines of shell say."""
     path = folder / "gatewright"
     path.write_text(
-        f'#!/bin/sh\nif [ "$1" = --version ]; then echo "gatewright {version}, commit x"; exit 0; fi\n{body}\n'
+        f'#!/bin/sh\nif [ "$1" = --version ]; then echo "gatewright {version}, commit x"; exit 0; '
+        f"fi\n{body}\n"
     )
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return str(path)

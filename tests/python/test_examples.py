@@ -8,8 +8,9 @@ import re
 import subprocess
 import sys
 
-import program_help
 import pytest
+
+import program_help
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SNIPPETS = re.findall(
@@ -24,7 +25,9 @@ def test_example(program):
     environment = dict(os.environ)
     if "gatewright.train(" in program.read_text("utf-8"):
         environment["GATEWRIGHT_PROGRAM"] = program_help.built()
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, cwd=ROOT, env=environment)
+    done = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, cwd=ROOT, env=environment
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout
 

@@ -68,7 +68,8 @@ def test_no_torch_is_required_for_building():
 
 
 def test_sdist_holds_what_a_wheel_needs_and_nothing_else(tmp_path):
-    """Breaks when a source includes, or CMake names, what the archive leaves out, or when it takes more along."""
+    """Breaks when a source includes, or CMake names, what the archive leaves out, or when it takes more
+    along."""
     import re
     import tarfile
 
@@ -78,15 +79,27 @@ def test_sdist_holds_what_a_wheel_needs_and_nothing_else(tmp_path):
     with tarfile.open(tmp_path / name) as archive:
         names = {n.removeprefix(f"{stem}/") for n in archive.getnames()}
     tops = {n.split("/")[0] for n in names}
-    assert tops == {"PKG-INFO", "CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE", "cmake", "gatewright", "python"}
+    assert tops == {
+        "PKG-INFO",
+        "CMakeLists.txt",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "cmake",
+        "gatewright",
+        "python",
+    }
     assert not any(n.endswith((".so", "_build.json")) or "__pycache__" in n for n in names)
     sources = {n for n in names if n.startswith(("gatewright/", "python/csrc/"))}
-    # Every source that the archive has is compiled, or included by one that is; and nothing included is missing.
+    # Every source that the archive has is compiled, or included by one that is; and nothing included is
+    # missing.
     included = set()
     for source in sources:
         text = (ROOT / source).read_text("utf-8", "replace")
         for inner in re.findall(r'^\s*#\s*include "([^"]+)"', text, re.M):
-            found = [p for p in (inner, str(pathlib.PurePosixPath(source).parent / inner)) if (ROOT / p).is_file()]
+            found = [
+                p for p in (inner, str(pathlib.PurePosixPath(source).parent / inner)) if (ROOT / p).is_file()
+            ]
             assert found and found[0] in names, f"{source} includes {inner}"
             included.add(found[0])
     compiled = {n for n in sources if n.endswith((".cpp", ".cu", ".cmake"))}
@@ -94,7 +107,9 @@ def test_sdist_holds_what_a_wheel_needs_and_nothing_else(tmp_path):
     for floor in build.FLOORS:
         for file in (ROOT / "gatewright" / floor).rglob("*.cpp"):
             assert file.relative_to(ROOT).as_posix() in names
-    assert not any(n.startswith(f"gatewright/{f}/") for n in names for f in ("train", "runs", "report", "models"))
+    assert not any(
+        n.startswith(f"gatewright/{f}/") for n in names for f in ("train", "runs", "report", "models")
+    )
     for file in (ROOT / "python" / "gatewright").rglob("*.py*"):
         kept = file.relative_to(ROOT).as_posix()
         assert kept in names or "__pycache__" in kept
@@ -117,7 +132,10 @@ def test_metadata_without_building(tmp_path):
         name = getattr(backend(), hook)(folder)
         text = (folder / name / "METADATA").read_text("utf-8")
         assert name == f"gatewright-{gatewright.__version__}.dist-info"
-        assert f"Requires-Dist: torch=={_load.minor(torch.__version__)}.*" in text and "Requires-Dist: numpy" in text
+        assert (
+            f"Requires-Dist: torch=={_load.minor(torch.__version__)}.*" in text
+            and "Requires-Dist: numpy" in text
+        )
 
 
 def wheel_made(monkeypatch, tmp_path, hook):
@@ -210,12 +228,21 @@ def test_types_are_declared():
     assert (folder / "py.typed").is_file()
     frames = {"frame"}  # pandas' own, which may not be installed
     for file in folder.glob("*.py"):
-        for owner in [tree := ast.parse(file.read_text()), *(n for n in tree.body if isinstance(n, ast.ClassDef))]:
+        for owner in [
+            tree := ast.parse(file.read_text()),
+            *(n for n in tree.body if isinstance(n, ast.ClassDef)),
+        ]:
             if isinstance(owner, ast.ClassDef) and owner.name.startswith("_"):
                 continue
             for node in owner.body:
-                if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.name not in frames:
-                    assert node.returns is not None or isinstance(owner, ast.ClassDef), f"{file.name}: {node.name}"
+                if (
+                    isinstance(node, ast.FunctionDef)
+                    and not node.name.startswith("_")
+                    and node.name not in frames
+                ):
+                    assert node.returns is not None or isinstance(owner, ast.ClassDef), (
+                        f"{file.name}: {node.name}"
+                    )
 
 
 def test_the_stub_of_the_native_module_names_what_it_has():

@@ -1,4 +1,4 @@
-"""Recipes through the program: results, callbacks, errors in its words, and interruption that loses nothing."""
+"""Recipes through the program: results, callbacks, errors in its words, interruption without loss."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import time
 import tomllib
 import warnings
 
-import program_help
 import pytest
 
 import gatewright
+import program_help
 from gatewright import _following, _program, _toml, recipes
 
 IRIS = {"arm": "mixture", "seed": 3, "progress": False}
@@ -247,7 +247,10 @@ def test_whatever_a_callback_raises_ends_the_program(imitate, tmp_path):
 @pytest.mark.parametrize(
     ("line", "want"),
     [
-        ("adv_moe seed 0   20 % 2/10  2.9 s/step  0:23 left  loss 2.313", (2, 10, 1 / 2.9, 23.0, {"loss": 2.313})),
+        (
+            "adv_moe seed 0   20 % 2/10  2.9 s/step  0:23 left  loss 2.313",
+            (2, 10, 1 / 2.9, 23.0, {"loss": 2.313}),
+        ),
         ("a b  ███▍···· 100 % 200/200  8362 examples/s", (200, 200, 8362.0, None, {})),
         ("m seed 1  ·····   0 % 0/9", (0, 9, None, None, {})),
         ("m seed 1   3 % 3/90  1.5 steps/s  1:02:03 left", (3, 90, 1.5, 3723.0, {})),

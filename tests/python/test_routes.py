@@ -1,4 +1,4 @@
-"""Recorded routes: the format, byte for byte the program's; recording that changes nothing; replay to the bit."""
+"""Recorded routes: the program's format to the byte, recording that changes nothing, replay to the bit."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import pathlib
 import subprocess
 
 import numpy as np
-import program_help
 import pytest
 import torch
 from torch import nn
 
 import gatewright
-from gatewright import _crc32c, _recording
+import program_help
+from gatewright import _crc32c, _recording_reader
 from gatewright import routes as routes_module
-from gatewright._recording import Decision, Frame, Reader, Writer
+from gatewright._recording import Decision, Frame, Writer
+from gatewright._recording_reader import Reader
 
 TEST_VECTORS = {  # RFC 3720, appendix B.4
     bytes(32): 0x8A9136AA,
@@ -67,11 +68,15 @@ def random_decision(generator, experts, tokens, most, weights, scores, site="a")
     return Decision(site, experts, tokens, expert, token, weight, table)
 
 
-@pytest.mark.parametrize(("experts", "tokens", "most"), [(4, 9, 2), (300, 40, 300), (1, 5, 1), (64, 3, 8), (7, 0, 1)])
+@pytest.mark.parametrize(
+    ("experts", "tokens", "most"), [(4, 9, 2), (300, 40, 300), (1, 5, 1), (64, 3, 8), (7, 0, 1)]
+)
 @pytest.mark.parametrize("weights", [None, np.float32, np.float64])
 def test_what_is_written_is_read(tmp_path, experts, tokens, most, weights):
     generator = np.random.default_rng(experts)
-    decisions = [random_decision(generator, experts, tokens, most, weights, s, f"s{s}") for s in (False, True, False)]
+    decisions = [
+        random_decision(generator, experts, tokens, most, weights, s, f"s{s}") for s in (False, True, False)
+    ]
     frame = Frame("validation", 3, 1, 2, np.arange(4), np.arange(4) * 1000, decisions)
     writer = Writer(tmp_path / "routes.bin", {"name": "ä"})
     writer.write(frame, weights=True, scores=True)
@@ -118,7 +123,7 @@ def test_a_cut_or_damaged_file_is_read_up_to_there(tmp_path):
 
 
 def whole_header(data):
-    head = _recording._Bytes(data[12:])
+    head = _recording_reader._Bytes(data[12:])
     return 12 + head.varint() + head.at + 4
 
 
@@ -164,7 +169,10 @@ def test_every_and_hand_made_batches(tmp_path):
     batches = gatewright.read_routes(tmp_path / "a.bin").batches
     assert [(b.phase, b.step) for b in batches] == [("train", 1), ("train", 4), ("train", 7), ("test", 7)]
     assert batches[-1].labels.tolist() == list(range(11)) and len(batches[-1].decisions) == 1
-    with pytest.raises(ValueError, match="every of at least 1"), gatewright.record_routes(model, "x.bin", every=0):
+    with (
+        pytest.raises(ValueError, match="every of at least 1"),
+        gatewright.record_routes(model, "x.bin", every=0),
+    ):
         pass
 
 
@@ -172,7 +180,9 @@ def test_layers_without_their_model(tmp_path):
     model = network()
     with gatewright.record_routes(model, tmp_path / "a.bin", weights=True):
         want = [model[2](model[0](rows(seed))) for seed in (0, 1)]
-    assert [[d.site for d in b.decisions] for b in gatewright.read_routes(tmp_path / "a.bin").batches] == [["0", "2"]] * 2
+    assert [[d.site for d in b.decisions] for b in gatewright.read_routes(tmp_path / "a.bin").batches] == [
+        ["0", "2"]
+    ] * 2
     with gatewright.replay(model, tmp_path / "a.bin"):
         assert all(torch.equal(model[2](model[0](rows(seed))), want[seed]) for seed in (0, 1))
 
@@ -234,22 +244,32 @@ def test_replay_refuses_what_does_not_fit(tmp_path):
     model, path = network(), tmp_path / "routes.bin"
     with gatewright.record_routes(model, path):
         model(rows())
-    with gatewright.replay(model, path), pytest.raises(ValueError, match=r"'0' \(11 tokens, 5 experts\), got '0' \(4 t"):
+    with (
+        gatewright.replay(model, path),
+        pytest.raises(ValueError, match=r"'0' \(11 tokens, 5 experts\), got '0' \(4 t"),
+    ):
         model(rows(n=4))
-    with gatewright.replay(model, path), pytest.raises(ValueError, match="no batch after train step 1 batch 0"):
+    with (
+        gatewright.replay(model, path),
+        pytest.raises(ValueError, match="no batch after train step 1 batch 0"),
+    ):
         model(rows())
         model(rows())
     more = network(blocks=3)
-    with gatewright.replay(more, path), pytest.raises(ValueError, match="no further decision .* got '4'"):
+    with gatewright.replay(more, path), pytest.raises(ValueError, match=r"no further decision .* got '4'"):
         more(rows())
     less = network(blocks=1)
-    with gatewright.replay(less, path), pytest.raises(ValueError, match="expected 2 decisions at .*, got 1"):
+    with gatewright.replay(less, path), pytest.raises(ValueError, match=r"expected 2 decisions at .*, got 1"):
         less(rows())
     with gatewright.replay(model, path, weights="recorded"), pytest.raises(ValueError, match="weights=True"):
         model(rows())
     with pytest.raises(ValueError, match="without one"), gatewright.record_routes(nn.Linear(2, 2), path):
         pass
-    with gatewright.record_routes(model, path), pytest.raises(ValueError, match="already"), gatewright.replay(model, path):
+    with (
+        gatewright.record_routes(model, path),
+        pytest.raises(ValueError, match="already"),
+        gatewright.replay(model, path),
+    ):
         pass
 
 
@@ -257,7 +277,10 @@ def test_refused_inside_of_compiled_graphs(tmp_path):
     model = network(blocks=1)
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     compiled(rows())
-    with gatewright.record_routes(model, tmp_path / "a.bin"), pytest.raises(Exception, match="expected an eager model"):
+    with (
+        gatewright.record_routes(model, tmp_path / "a.bin"),
+        pytest.raises(Exception, match="expected an eager model"),
+    ):
         compiled(rows())
 
 
@@ -298,7 +321,9 @@ def test_the_programs_recording_is_written_again_byte_for_byte(tmp_path):
     program = program_help.built()
     words = ["train", "iris", "--arm", "mixture", "--record-routes", "--out", tmp_path / "run", "--quiet"]
     sets = ["epochs=2", "routes.weights=true", "routes.scores=true"]
-    done = subprocess.run([program, *words, *(w for s in sets for w in ("--set", s))], capture_output=True, text=True)
+    done = subprocess.run(
+        [program, *words, *(w for s in sets for w in ("--set", s))], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     source = tmp_path / "run" / "routes.bin"
     reader = Reader(source)
@@ -338,12 +363,17 @@ def test_models_of_transformers(tmp_path, kind, enabled):
         (batch,) = recording.batches
         assert batch.labels.tolist() == tokens().reshape(-1).tolist()
         assert all(d.tokens == 14 and d.load().sum() == 28 and d.weight is not None for d in batch.decisions)
-        routers = [m for n, m in model.named_modules() if n.endswith(("gate", "router")) and hasattr(m, "weight")]
+        routers = [
+            m for n, m in model.named_modules() if n.endswith(("gate", "router")) and hasattr(m, "weight")
+        ]
         for router in routers:
             router.weight.add_(torch.randn(router.weight.shape) * 0.3)
         moved = model(tokens()).logits
         assert not torch.allclose(moved, want, atol=1e-3)
-        with gatewright.replay(model, tmp_path / "routes.bin"), pytest.raises(ValueError, match="tokens with other exp"):
+        with (
+            gatewright.replay(model, tmp_path / "routes.bin"),
+            pytest.raises(ValueError, match="tokens with other exp"),
+        ):
             model(tokens())
         with gatewright.replay(model, tmp_path / "routes.bin", weights="recorded"):
             forced = model(tokens()).logits
@@ -355,9 +385,8 @@ def test_models_of_transformers(tmp_path, kind, enabled):
 def test_trainer_callback(tmp_path):
     transformers = pytest.importorskip("transformers", minversion="5.0")
     pytest.importorskip("accelerate")
-    from tiny_models import tiny
-
     from gatewright.transformers import RouteRecorderCallback
+    from tiny_models import tiny
 
     data = [{"input_ids": tokens(s)[0], "labels": tokens(s)[0]} for s in range(16)]
 
@@ -378,7 +407,11 @@ def test_trainer_callback(tmp_path):
         )
         callback = RouteRecorderCallback(tmp_path / f"{folder}-routes", **more)
         trainer = transformers.Trainer(
-            model=tiny("mixtral"), args=arguments, train_dataset=data, eval_dataset=data[:4], callbacks=[callback]
+            model=tiny("mixtral"),
+            args=arguments,
+            train_dataset=data,
+            eval_dataset=data[:4],
+            callbacks=[callback],
         )
         trainer.train(resume_from_checkpoint=resume)
         assert callback.recorder is None
@@ -425,7 +458,9 @@ def lightning_events(callback, model, steps=2):
 def test_lightning_events(tmp_path):
     from gatewright.lightning import RouteRecorderCallback
 
-    callback = RouteRecorderCallback(tmp_path / "routes.bin", token_ids=lambda batch: torch.arange(len(batch)))
+    callback = RouteRecorderCallback(
+        tmp_path / "routes.bin", token_ids=lambda batch: torch.arange(len(batch))
+    )
     lightning_events(callback, network())
     batches = gatewright.read_routes(tmp_path / "routes.bin").batches
     assert [(b.phase, b.step, b.batch) for b in batches] == [
@@ -474,17 +509,24 @@ def test_lightning(tmp_path):
 def test_frames_of_pandas(tmp_path):
     pytest.importorskip("pandas")
     model = network()
-    with gatewright.record_routes(model, tmp_path / "a.bin", weights=True, token_ids=lambda x: torch.arange(11)):
+    with gatewright.record_routes(
+        model, tmp_path / "a.bin", weights=True, token_ids=lambda x: torch.arange(11)
+    ):
         model(rows())
     frame = gatewright.read_routes(tmp_path / "a.bin").frame()
     assert len(frame) == 44 and (frame.label == frame.token).all()
-    assert np.allclose(frame.groupby(["site", "token"]).weight.sum(), frame.groupby(["site", "token"]).weight.sum())
+    assert np.allclose(
+        frame.groupby(["site", "token"]).weight.sum(), frame.groupby(["site", "token"]).weight.sum()
+    )
     assert set(frame.columns) >= {"phase", "step", "site", "token", "expert", "weight"}
 
 
 def test_ids_come_from_where_they_are_said_to(tmp_path):
     model = network()
-    with gatewright.record_routes(model, tmp_path / "a.bin", token_ids=True), pytest.raises(ValueError, match="input_ids"):
+    with (
+        gatewright.record_routes(model, tmp_path / "a.bin", token_ids=True),
+        pytest.raises(ValueError, match="input_ids"),
+    ):
         model(rows())
     with pytest.raises(ValueError, match="one twice"):
         Decision.of_slots("x", 4, np.array([[1, 1]]))

@@ -17,7 +17,9 @@ def table(tokens, experts, seed=0, dtype=torch.float32):
 def test_sinkhorn_has_the_marginals_and_the_form():
     scores = table(12, 4)
     plan, iterations, residual = ops.sinkhorn(scores, temperature=0.5, iterations=500, tolerance=1e-6)
-    assert plan.dtype == torch.float64 and plan.shape == (12, 4) and 0 < iterations <= 500 and residual <= 1e-6
+    assert (
+        plan.dtype == torch.float64 and plan.shape == (12, 4) and 0 < iterations <= 500 and residual <= 1e-6
+    )
     assert torch.allclose(plan.sum(1), torch.ones(12).double())
     assert torch.allclose(plan.sum(0), torch.full((4,), 3.0).double(), rtol=1e-5)
     # log plan − scores / temperature is a sum of a row's and a column's part.
