@@ -38,7 +38,7 @@ class Run:
         lines = (self.directory / "metrics.jsonl").read_text("utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
-    def frame(self, kind: str = "train"):
+    def frame(self, kind: str = "train") -> Any:
         """records() of one kind as a pandas frame, by step."""
         return _pandas().DataFrame([r for r in self.records() if r["kind"] == kind]).set_index("step")
 
@@ -67,7 +67,7 @@ class Result:
                 return one
         raise KeyError(f"expected one of {[(r.arm, r.seed) for r in self.runs]}, got {(arm, seed)}")
 
-    def frame(self):
+    def frame(self) -> Any:
         """A pandas frame: a row for each arm and seed, a column for each metric."""
         rows = [{"arm": r.arm, "seed": r.seed, **r.metrics} for r in self.runs]
         return _pandas().DataFrame(rows).set_index(["arm", "seed"])

@@ -62,6 +62,11 @@ class Recorder(Tap):
         self.path = path if path.suffix else path / "routes.bin"
         told = {"name": type(model).__name__, **(about or {})}
         if not path.suffix:  # a folder is a run: `gatewright report` looks for its recipe
+            if (path / "metrics.jsonl").exists():
+                raise ValueError(
+                    f"gatewright.record_routes: expected a folder for a new recording, got {path}, which holds a "
+                    "run of the program; give another, or a file"
+                )
             path.mkdir(parents=True, exist_ok=True)
             recipe = path / "recipe.json"
             if not recipe.exists():
@@ -104,6 +109,7 @@ class Recorder(Tap):
 
     def leave(self, whole: bool) -> None:
         if not self.by_hand:
+            self.frame = self.frame if whole else None  # a pass that failed is no batch
             self._end()
 
     def _ids(self, arguments: tuple, named: dict[str, Any]) -> Tensor | None:
@@ -223,7 +229,7 @@ class Recording:
             raise KeyError(f"expected a layer of {[name for name, _ in self.sites]}, got {site!r}")
         return np.stack([d.load() for d in self.decisions(site, phase)])
 
-    def frame(self):
+    def frame(self) -> Any:
         """A pandas frame with a row for each token and expert: phase, step, batch, site, purpose, token,
         expert, label and weight (missing where none were recorded)."""
         from gatewright.recipes import _pandas

@@ -273,6 +273,24 @@ def test_replay_refuses_what_does_not_fit(tmp_path):
         pass
 
 
+def test_a_pass_that_fails_is_no_batch_and_runs_are_not_overwritten(tmp_path):
+    model = network()
+    with gatewright.record_routes(model, tmp_path / "a.bin"):
+        with pytest.raises(RuntimeError):
+            nn.Sequential.forward(model, rows()[:, :3])
+        model[1].forward = lambda x: 1 / 0
+        with pytest.raises(ZeroDivisionError):
+            model(rows())
+        del model[1].forward
+        model(rows())
+    (batch,) = gatewright.read_routes(tmp_path / "a.bin").batches
+    assert len(batch.decisions) == 2
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").write_text("")
+    with pytest.raises(ValueError, match="holds a run"), gatewright.record_routes(model, tmp_path / "run"):
+        pass
+
+
 def test_refused_inside_of_compiled_graphs(tmp_path):
     model = network(blocks=1)
     compiled = torch.compile(model, fullgraph=True, backend="eager")
