@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from gatewright import nn, ops
+from gatewright import _plan, nn, ops
 
 NEEDS = {"hash", "given"}  # policies that read more than scores, tried below with what they need
 
@@ -80,7 +80,7 @@ def test_the_bridge_to_gates_has_the_gradients_of_the_plain_way():
     x = torch.randn(7, 8, dtype=torch.float32, requires_grad=True)
     by = torch.randn(7, 5)
     want = torch.autograd.grad((plain.scores(x) * by).sum(), [x, plain.weight])
-    bridged = nn._Scores.apply(plain, {}, x, *plain.parameters())
+    bridged = _plan.Scores.apply(plain, {}, x, *plain.parameters())
     torch.testing.assert_close(bridged, plain.scores(x))
     for mine, theirs in zip(torch.autograd.grad((bridged * by).sum(), [x, plain.weight]), want, strict=True):
         torch.testing.assert_close(mine, theirs)
