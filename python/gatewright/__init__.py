@@ -13,14 +13,39 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what __getattr__ below brings when it is named
+    from gatewright import lightning, likelihood, nn, ops, recipes, routes, transformers
+    from gatewright.recipes import attack, check, inspect, report, train
+    from gatewright.routes import read_routes, record_routes, replay
+
+    __version__: str
 
 _LAZY = ("lightning", "likelihood", "nn", "ops", "recipes", "routes", "transformers")
 _FROM = {
     **dict.fromkeys(("attack", "check", "inspect", "report", "train"), "recipes"),
     **dict.fromkeys(("read_routes", "record_routes", "replay"), "routes"),
 }
-__all__ = ["__version__", "doctor", *_FROM, *_LAZY]
+__all__ = [
+    "__version__",
+    "attack",
+    "check",
+    "doctor",
+    "inspect",
+    "lightning",
+    "likelihood",
+    "nn",
+    "ops",
+    "read_routes",
+    "recipes",
+    "record_routes",
+    "replay",
+    "report",
+    "routes",
+    "train",
+    "transformers",
+]
 
 
 def doctor() -> dict[str, Any]:

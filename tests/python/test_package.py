@@ -253,6 +253,12 @@ def test_the_stub_of_the_native_module_names_what_it_has():
             assert all(f"{a.arg}: " in signature for a in node.args.args), name
 
 
+def test_what_the_package_names_is_there():
+    for name in gatewright.__all__:
+        assert getattr(gatewright, name) is not None
+    assert set(gatewright.__all__) == {"__version__", "doctor", *gatewright._FROM, *gatewright._LAZY}
+
+
 def test_unknown_names_are_attribute_errors():
     with pytest.raises(AttributeError, match="no attribute 'MoE'"):
         gatewright.MoE  # noqa: B018
