@@ -64,8 +64,8 @@ class Recorder(Tap):
         if not path.suffix:  # a folder is a run: `gatewright report` looks for its recipe
             if (path / "metrics.jsonl").exists():
                 raise ValueError(
-                    f"gatewright.record_routes: expected a folder for a new recording, got {path}, which holds a "
-                    "run of the program; give another, or a file"
+                    f"gatewright.record_routes: expected a folder for a new recording, got {path}, which "
+                    "holds a run of the program; give another, or a file"
                 )
             path.mkdir(parents=True, exist_ok=True)
             recipe = path / "recipe.json"
