@@ -107,15 +107,16 @@ class Replayer(Tap):
                 'with weights=True and replay with weights="recorded"'
             )
         given = torch.from_numpy(d.slot_weights())
-        # Sums over experts are in this order: that of the recorded pass wherever routers order by weight.
+        # Sums over experts are in the order of the slots. The recorded one was that of the present
+        # router where it still has the recorded weights, and else most likely that of the weights.
         order = given.argsort(dim=1, descending=True, stable=True)
         slots, given = slots.gather(1, order), given.gather(1, order)
-        where = same[:, None] if slots.shape == present.shape else torch.zeros(len(same), 1, dtype=torch.bool)
-        if bool(where.any()):
-            found = slots[:, None, :] == present[:, :, None]
-            place = found.int().argmax(2)
-            slots = torch.where(where, slots.gather(1, place), slots)
-            given = torch.where(where, given.gather(1, place), given)
+        if slots.shape == present.shape and bool(same.any()):
+            place = (slots[:, None, :] == present[:, :, None]).int().argmax(2)
+            mine = given.gather(1, place)
+            kept = same & (mine == weight.detach().cpu().to(mine)).all(1)
+            slots = torch.where(kept[:, None], slots.gather(1, place), slots)
+            given = torch.where(kept[:, None], mine, given)
         slots = torch.where(slots < 0, module.num_experts, slots)
         return hidden, slots.to(index), given.to(weight), *arguments[3:]
 
