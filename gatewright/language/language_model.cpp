@@ -36,7 +36,9 @@ at::ScalarType type_of(const std::string& weights) {
   return weights == "bf16" ? at::kBFloat16 : at::kFloat;
 }
 
-std::vector<Binding> outer(const DecoderOptions& o) {
+}  // namespace
+
+std::vector<Binding> outer_bindings(const DecoderOptions& o) {
   std::vector<Binding> all{{"embedding", {{Piece{"model.embed_tokens.weight"}}}},
                            {"norm.weight", {{Piece{"model.norm.weight"}}}}};
   if (o.centred_norm) all.push_back({"norm.bias", {{Piece{"model.norm.bias"}}}});
@@ -45,7 +47,9 @@ std::vector<Binding> outer(const DecoderOptions& o) {
   return all;
 }
 
-}  // namespace
+std::vector<Binding> layer_bindings(const LanguageModel& model, int64_t layer) {
+  return make_part<LanguageFamily>(model.family, Json::object(), {})->layer(model.decoder->options(), layer);
+}
 
 ModelConfig read_model_config(const std::string& path) {
   const auto file = (fs::path(path) / "config.json").string();
@@ -90,7 +94,7 @@ LanguageModel load_language_model(const std::string& path, const LoadOptions& lo
   LanguageModel out{
       std::make_shared<Decoder>(options), name, path, opened.config.json(), opened.metadata, {}};
   Loader loader(*out.decoder, *opened.tensors, type_of(load.weights));
-  loader.load(outer(options));
+  loader.load(outer_bindings(options));
   for (size_t i = 0; i < out.decoder->layers().size(); ++i) {
     loader.load(family->layer(options, static_cast<int64_t>(i)));
     if (rounds(load.weights)) out.decoder->layers()[i]->hold(load.weights, load.group);

@@ -31,6 +31,10 @@ struct LanguageModel {
 /// Cost:   a reading of what is copied; weights in the file's type and order stay mapped.
 LanguageModel load_language_model(const std::string& path, const LoadOptions& options = {});
 
+/// Where the parameters outside of the layers, and those of a layer, lie in files.
+std::vector<Binding> outer_bindings(const DecoderOptions& options);
+std::vector<Binding> layer_bindings(const LanguageModel& model, int64_t layer);
+
 /// The config of a folder without its tensors. Errors: as above.
 ModelConfig read_model_config(const std::string& path);
 
