@@ -157,10 +157,14 @@ class SentencePieceNormalizer : public Normalizer {
     if (options_.remove_extra_whitespaces) mapped = single_spaces(mapped);
     if (options_.dummy_prefix && begins && !mapped.empty()) mapped.insert(0, 1, ' ');
     text.clear();
-    for (const char c : mapped) c == ' ' && options_.escape_whitespaces ? text += "\xE2\x96\x81" : text += c;
+    for (const char c : mapped) c == ' ' && options_.escape_whitespaces ? text += kMark : text += c;
+    // A mark that was in the text counts as a space here, and nowhere else.
+    while (options_.remove_extra_whitespaces && text.ends_with(kMark))
+      text.resize(text.size() - kMark.size());
   }
 
  private:
+  static constexpr std::string_view kMark = "\xE2\x96\x81";
   static std::string single_spaces(std::string_view text) {
     std::string out;
     for (const char c : text)

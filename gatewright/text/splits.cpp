@@ -13,10 +13,9 @@ struct Span {
   bool match;
 };
 
-/// Joins spans as `behavior` says; the second of two neighbours is joined to the first where `joins(before,
-/// span)`.
+/// The second of two neighbours goes to the first where `joins(before, match)`.
 template <class Joins>
-void join(std::vector<Span>& spans, Joins joins) {
+void join_where(std::vector<Span>& spans, Joins joins) {
   size_t kept = 0;
   bool before = false;
   for (const Span span : spans) {
@@ -31,27 +30,14 @@ void join(std::vector<Span>& spans, Joins joins) {
   spans.resize(kept);
 }
 
-void behave(std::vector<Span>& spans, SplitBehavior behavior) {
+void join(std::vector<Span>& spans, SplitBehavior behavior) {
   const auto to_previous = [](bool before, bool match) { return match && !before; };
-  switch (behavior) {
-    case SplitBehavior::kRemoved:
-      spans.erase(std::remove_if(spans.begin(), spans.end(), [](const Span& span) { return span.match; }),
-                  spans.end());
-      break;
-    case SplitBehavior::kIsolated:
-      break;
-    case SplitBehavior::kContiguous:
-      join(spans, [](bool before, bool match) { return before == match; });
-      break;
-    case SplitBehavior::kMergedWithPrevious:
-      join(spans, to_previous);
-      break;
-    case SplitBehavior::kMergedWithNext:
-      std::reverse(spans.begin(), spans.end());
-      join(spans, to_previous);
-      std::reverse(spans.begin(), spans.end());
-      break;
-  }
+  if (behavior == SplitBehavior::kContiguous)
+    return join_where(spans, [](bool before, bool match) { return before == match; });
+  const bool next = behavior == SplitBehavior::kMergedWithNext;
+  if (next) std::reverse(spans.begin(), spans.end());
+  join_where(spans, to_previous);
+  if (next) std::reverse(spans.begin(), spans.end());
 }
 
 }  // namespace
@@ -69,20 +55,32 @@ void split_pieces(CutText& text, const Finder& finder, SplitBehavior behavior, b
   std::vector<CutText::Piece> pieces;
   pieces.reserve(text.pieces.size() + text.text.size() / 6);
   std::vector<Span> spans;
-  for (const auto& piece : text.pieces) {
-    const std::string_view whole = std::string_view(text.text).substr(piece.begin, piece.end - piece.begin);
+  CutText::Piece piece{};
+  const auto keep = [&](const Span& span) {
+    if (span.end > span.begin)
+      pieces.push_back({piece.begin + span.begin, piece.begin + span.end, piece.first && span.begin == 0});
+  };
+  const bool joined = behavior != SplitBehavior::kIsolated && behavior != SplitBehavior::kRemoved;
+  const auto add = [&](const Span& span) {
+    if (joined)
+      spans.push_back(span);
+    else if (!span.match || behavior == SplitBehavior::kIsolated)
+      keep(span);
+  };
+  size_t done = 0;
+  const FoundMatch found = [&](size_t begin, size_t end) {
+    if (begin > done) add({done, begin, invert});
+    add({begin, end, !invert});
+    done = end;
+  };
+  for (const auto& one : text.pieces) {
+    piece = one;
+    done = 0;
     spans.clear();
-    size_t done = 0;
-    finder(whole, [&](size_t begin, size_t end) {
-      if (begin > done) spans.push_back({done, begin, invert});
-      spans.push_back({begin, end, !invert});
-      done = end;
-    });
-    if (done < whole.size()) spans.push_back({done, whole.size(), invert});
-    behave(spans, behavior);
-    for (const Span& span : spans)
-      if (span.end > span.begin)
-        pieces.push_back({piece.begin + span.begin, piece.begin + span.end, piece.first && span.begin == 0});
+    finder(std::string_view(text.text).substr(piece.begin, piece.end - piece.begin), found);
+    if (done < piece.end - piece.begin) add({done, piece.end - piece.begin, invert});
+    if (joined) join(spans, behavior);
+    for (const Span& span : spans) keep(span);
   }
   text.pieces = std::move(pieces);
 }

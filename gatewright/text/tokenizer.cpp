@@ -8,7 +8,7 @@
 namespace gw::inline text {
 namespace {
 
-constexpr size_t kTextLimit_bytes = size_t{1} << 30;
+constexpr size_t kTextLimit_bytes = size_t{256} << 20;  // a unigram search takes 24 times as much
 
 /// One encoding under way.
 class Encoding {

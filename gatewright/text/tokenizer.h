@@ -36,7 +36,7 @@ class Tokenizer {
 
   /// The ids of a text. With `add_special` also what the model expects around it (beginning, end). Without
   /// `parse_special` special tokens that are written in the text are text like any other: for text from
-  /// strangers. Errors: ValueError for text that is not UTF-8 (with the byte) or above 1 GiB, for a pattern
+  /// strangers. Errors: ValueError for text that is not UTF-8 (with the byte) or above 256 MiB, for a pattern
   /// that takes too many
   ///         steps, and where the vocabulary has no answer.
   /// Cost:   linear in the text for the files that are in use; O(n log n) for a single word of n characters.

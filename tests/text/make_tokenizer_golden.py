@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/text/golden/ with the public package: pip install tokenizers==0.23.3.
+"""Writes tests/text/golden/ with the public packages: pip install tokenizers==0.23.3 sentencepiece==0.2.3.
 
 Small tokenizers of every kind, trained on this repository's own pages, and for each of them what the package makes of the same strings: ids with
 special tokens around them, and the text of these ids with and without special tokens. tests/text/test_tokenizer_golden.cpp demands equality.
@@ -9,6 +9,7 @@ import json
 import pathlib
 import struct
 
+import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 HERE = pathlib.Path(__file__).parent / "golden"
@@ -206,6 +207,29 @@ def write(name, value, indent=None):
     (HERE / name).write_text(text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029") + "\n", encoding="utf-8", newline="\n")
 
 
+RULES = [("ﬁ", "fi"), ("½", " 1/2"), ("\u3000", " "), ("\t", " "), ("\n", " "), ("e\u0301", "é"), ("İ", "i"), ("\u200b", " "), ("ab", "X"), ("abc", "Y")]
+SENTENCE_PIECE = {
+    "sp_unigram": {"model_type": "unigram", "vocab_size": 350},
+    "sp_unigram_bytes": {"model_type": "unigram", "vocab_size": 560, "byte_fallback": True, "add_dummy_prefix": False},
+    "sp_bpe": {"model_type": "bpe", "vocab_size": 560, "byte_fallback": True, "remove_extra_whitespaces": False},
+}
+
+
+def sentence_piece(texts):
+    """SentencePiece's own models, with a charsmap of a few rules, and the ids without special tokens."""
+    rules = HERE / "rules.tsv"
+    rules.write_text("".join("%s\t%s\n" % tuple(" ".join(f"{ord(c):X}" for c in side) for side in rule) for rule in RULES), encoding="utf-8")
+    lines = [line for page in corpus() for line in page.splitlines() if line.strip()]
+    for name, options in SENTENCE_PIECE.items():
+        sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_prefix=str(HERE / name), normalization_rule_tsv=str(rules), character_coverage=0.99,
+                                                 minloglevel=2, hard_vocab_limit=False, num_threads=1, **options)
+        (HERE / f"{name}.vocab").unlink()
+        made = sentencepiece.SentencePieceProcessor(model_file=str(HERE / f"{name}.model"))
+        write(f"{name}.cases.json", [made.encode(text) for text in texts])
+        print(name, made.get_piece_size(), (HERE / f"{name}.model").stat().st_size)
+    rules.unlink()
+
+
 def main():
     HERE.mkdir(exist_ok=True)
     texts = strings()
@@ -220,6 +244,7 @@ def main():
             cases.append([ids, made.decode(ids), made.decode(ids, skip_special_tokens=False)])
         write(f"{name}.cases.json", cases)
         print(name, made.get_vocab_size(), (HERE / f"{name}.json").stat().st_size, (HERE / f"{name}.cases.json").stat().st_size)
+    sentence_piece(texts)
 
 
 if __name__ == "__main__":

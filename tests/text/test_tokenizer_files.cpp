@@ -8,6 +8,7 @@
 #include "gatewright/base/bytes.h"
 #include "gatewright/text/gguf_vocabulary.h"
 #include "gatewright/text/tokenizer.h"
+#include "tests/fuzz/replay.h"
 #include "tests/support/refusal.h"
 #include "tests/text/golden_files.h"
 
@@ -198,6 +199,40 @@ TEST(SentencePiece, NamesThePlace) {
   expect_part(refusal<ValueError>([&] { Tokenizer::from_bytes(number_field(9, 1), "m.model"); }),
               "no pieces");
   expect_part(refusal<ValueError>([&] { Tokenizer::from_bytes("  \n", "m.model"); }), "empty file");
+}
+
+TEST(SentencePiece, IdsEqualThoseOfTheLibrary) {
+  for (const std::string name : {"sp_unigram", "sp_unigram_bytes", "sp_bpe"}) {
+    const Tokenizer tokenizer = Tokenizer::from_file(golden_path(name + ".model"));
+    const Json cases = read_json(golden_path(name + ".cases.json"));
+    const auto strings = test::golden_strings();
+    ASSERT_EQ(cases.size(), strings.size());
+    for (size_t i = 0; i < strings.size(); ++i) {
+      const auto expected = cases.at(i).get<std::vector<int32_t>>();
+      EXPECT_EQ(tokenizer.encode(strings[i], false, false), expected) << name << ": " << strings[i];
+    }
+  }
+}
+
+TEST(SentencePiece, MutatedFilesEndInErrors) {
+  for (const std::string name : {"sp_unigram", "sp_bpe"}) {
+    const std::string whole = read_file(golden_path(name + ".model"), 1 << 20);
+    int refused = 0;
+    for (uint64_t i = 0; i < 200; ++i) {
+      // The trainer's and the normaliser's part are at the end.
+      const size_t begin = i % 2 == 0 ? 0 : whole.size() - 1500;
+      std::string bytes = whole;
+      bytes.replace(begin, 1500, test::mutate({whole.substr(begin, 1500)}, Rng(5).fork(name, i)));
+      try {
+        const Tokenizer tokenizer = Tokenizer::from_bytes(bytes, "m");
+        tokenizer.decode(tokenizer.encode("Hello  w\u00F6rld \u4F60"));
+      } catch (const ValueError&) {
+        ++refused;
+      }
+    }
+    EXPECT_GT(refused, 50) << name;
+    EXPECT_LT(refused, 200) << name;
+  }
 }
 
 Json tekken() {
