@@ -3,6 +3,7 @@
 
 Small tokenizers of every kind, trained on this repository's own pages, and for each of them what the package makes of the same strings: ids with
 special tokens around them, and the text of these ids with and without special tokens. tests/text/test_tokenizer_golden.cpp demands equality.
+The trainers break ties by chance: another run writes other tokenizers, which serve as well.
 """
 import base64
 import json
