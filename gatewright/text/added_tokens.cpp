@@ -2,13 +2,19 @@
 
 #include <algorithm>
 
+#include "gatewright/base/check.h"
 #include "gatewright/text/unicode.h"
 
 namespace gw::inline text {
+namespace {
+constexpr size_t kContentLimit_bytes = 4096;  // looked for at every byte of a text
+}
 
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer* normalizer) {
   for (auto& token : tokens) {
     if (token.content.empty()) continue;
+    GW_CHECK(token.content.size() <= kContentLimit_bytes, "added token {}: expected at most {} bytes, got {}",
+             token.id, kContentLimit_bytes, token.content.size());
     ids_[token.content] = token.id;
     tokens_[token.id] = std::move(token);
   }

@@ -30,7 +30,8 @@ class AddedTokens {
   };
 
   AddedTokens() = default;
-  /// `normalizer` may be null. Of two tokens with one id the later counts.
+  /// `normalizer` may be null. Of two tokens with one id the later counts. Errors: ValueError for a token
+  /// above 4 KiB.
   AddedTokens(std::vector<AddedToken> tokens, const Normalizer* normalizer);
 
   /// The sections of `text` (not empty ones), the longest token first where several begin; of those that are

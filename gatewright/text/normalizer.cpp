@@ -122,6 +122,11 @@ std::string nmt(std::string_view text) {
   return out;
 }
 
+void check_limit(const std::string& out, std::string_view text) {
+  GW_CHECK(out.size() <= normal_limit(text.size()), "normalizer: expected at most {} bytes, got more",
+           normal_limit(text.size()));
+}
+
 /// Hugging Face's reading of a charsmap: whole short graphemes first, else character by character.
 std::string precompiled(const Charsmap& map, std::string_view text) {
   std::string out;
@@ -136,6 +141,7 @@ std::string precompiled(const Charsmap& map, std::string_view text) {
       out += one ? one->replacement : part;
     }
     at = end;
+    check_limit(out, text);
   }
   return out;
 }
@@ -153,6 +159,7 @@ class SentencePieceNormalizer : public Normalizer {
       const size_t size = match ? match->size : utf8_length(text[at]);
       mapped += match ? match->replacement : std::string_view(text).substr(at, size);
       at += size;
+      check_limit(mapped, text);
     }
     if (options_.remove_extra_whitespaces) mapped = single_spaces(mapped);
     if (options_.dummy_prefix && begins && !mapped.empty()) mapped.insert(0, 1, ' ');

@@ -12,8 +12,14 @@ WordPieceModel::WordPieceModel(Vocabulary words, WordPieceOptions options)
       unknown_(vocabulary().find(options_.unknown)) {
   GW_CHECK(unknown_ >= 0, "model.unk_token: expected a token of the vocabulary, got \"{}\"",
            shown(options_.unknown, 60));
-  for (int32_t id = 0; id < vocabulary().end(); ++id)
-    if (vocabulary().has(id) && !vocabulary().token(id).empty()) trie_.insert(vocabulary().token(id), id);
+  for (int32_t id = 0; id < vocabulary().end(); ++id) {
+    if (!vocabulary().has(id) || vocabulary().token(id).empty()) continue;
+    const std::string& token = vocabulary().token(id);
+    GW_CHECK(token.size() <= kTokenTextLimit_bytes,
+             "model.vocab: expected at most {} bytes, got {} for id {}", kTokenTextLimit_bytes, token.size(),
+             id);
+    trie_.insert(token, id);
+  }
   for (const char c : options_.prefix) {
     inside_ = trie_.child(inside_, static_cast<unsigned char>(c));
     if (inside_ == ByteTrie::kNone) break;

@@ -1,6 +1,7 @@
 // Files from strangers: whatever their bytes are, reading ends in a tokenizer or in an error that says where.
 #include <gtest/gtest.h>
 
+#include "gatewright/base/base64.h"
 #include "gatewright/base/shown.h"
 #include "gatewright/text/tokenizer.h"
 #include "tests/fuzz/replay.h"
@@ -125,6 +126,21 @@ TEST(HostileTokenizer, AFileCannotMakeMemoryOutOfAShortText) {
   // Its own tokens are normalised when it is read.
   expect_part(refusal<ValueError>([&] { Tokenizer::from_bytes(file.dump(), "t"); }),
               "normalizer: expected at most");
+}
+
+TEST(HostileTokenizer, LongTokensAndLongReplacementsHaveLimits) {
+  expect_part(refused("gpt2", [](Json& j) { j["added_tokens"][4]["content"] = std::string(5000, 'x'); }),
+              "expected at most 4096 bytes");
+  expect_part(refused("word_piece", [](Json& j) { j["model"]["vocab"][std::string(600, 'x')] = 700; }),
+              "expected at most 512 bytes");
+  Json file = read_json(golden_path("unigram_bytes.json"));
+  std::string table = base64_decode(file["normalizer"]["precompiled_charsmap"].text(), "table");
+  const size_t plus = table.find("+1");  // what a thumb becomes
+  ASSERT_NE(plus, std::string::npos);
+  table.insert(plus, std::string(200000, 'z'));
+  file["normalizer"]["precompiled_charsmap"] = base64_encode(table);
+  const Tokenizer tokenizer = Tokenizer::from_bytes(file.dump(), "t");
+  expect_part(refusal<ValueError>([&] { tokenizer.encode("\U0001F44D"); }), "normalizer: expected at most");
 }
 
 TEST(HostileTokenizer, TextThatIsNotUtf8IsRefusedWithTheByte) {
