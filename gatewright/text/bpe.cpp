@@ -132,6 +132,45 @@ BpeModel::BpeModel(Vocabulary words, MergeTable merges, BpeOptions options)
     append_utf8(character, static_cast<char32_t>(c));
     common_[c] = vocabulary().find(character);
   }
+  find_neighbours();
+}
+
+void BpeModel::find_neighbours() {
+  std::vector<bool> apart(static_cast<size_t>(vocabulary().end()), false);  // symbols that are no characters
+  for (const int32_t id : bytes_)
+    if (id >= 0) apart[static_cast<size_t>(id)] = true;
+  if (unknown_ >= 0) apart[static_cast<size_t>(unknown_)] = true;
+  separable_ = options_.prefix.empty() && options_.suffix.empty();
+  merges_.each([&](int32_t left, int32_t right) {
+    const std::string_view before = vocabulary().token(left), behind = vocabulary().token(right);
+    separable_ = separable_ && !apart[static_cast<size_t>(left)] && !apart[static_cast<size_t>(right)] &&
+                 !before.empty() && !behind.empty();
+    if (!separable_) return;
+    size_t last = before.size();
+    previous_code_point(before, last);
+    const int32_t a = vocabulary().find(before.substr(last)),
+                  b = vocabulary().find(behind.substr(0, utf8_length(behind[0])));
+    if (a >= 0 && b >= 0) neighbours_.put(a, b, {0, 0});
+  });
+}
+
+/// A whole text may be one piece (SentencePiece's): it falls apart where no merge can go, mostly into words.
+void BpeModel::merge_long(Symbols& symbols, std::vector<int32_t>& ids) const {
+  Symbols part;
+  for (size_t begin = 0; begin < symbols.size();) {
+    size_t end = begin + 1;
+    while (end < symbols.size() &&
+           (!separable_ || neighbours_.find(symbols[end - 1], symbols[end]).rank != UINT32_MAX))
+      ++end;
+    part.assign(symbols.begin() + static_cast<ptrdiff_t>(begin),
+                symbols.begin() + static_cast<ptrdiff_t>(end));
+    if (part.size() > kShort)
+      LongMerge(merges_, part).run();
+    else if (part.size() > 1)
+      merge_short(merges_, part);
+    ids.insert(ids.end(), part.begin(), part.end());
+    begin = end;
+  }
 }
 
 int32_t BpeModel::id_of(std::string_view character, bool first, bool last) const {
@@ -186,12 +225,13 @@ void BpeModel::encode(std::string_view piece, std::vector<int32_t>& ids) const {
   static thread_local Symbols symbols;
   symbols.clear();
   start(piece, symbols);
-  if (symbols.size() > kShort)
-    LongMerge(merges_, symbols).run();
-  else if (symbols.size() > 1)
-    merge_short(merges_, symbols);
+  if (symbols.size() > kShort) {
+    merge_long(symbols, ids);
+    if (symbols.capacity() > (1 << 20)) Symbols().swap(symbols);
+    return;
+  }
+  if (symbols.size() > 1) merge_short(merges_, symbols);
   ids.insert(ids.end(), symbols.begin(), symbols.end());
-  if (symbols.capacity() > (1 << 20)) Symbols().swap(symbols);
 }
 
 MergeTable merges_by_rank(const Vocabulary& vocabulary, const std::vector<uint32_t>& rank,

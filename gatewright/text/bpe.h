@@ -20,6 +20,13 @@ class MergeTable {
   void reserve(size_t merges);
   /// A pair that is there already gets the new merge.
   void put(int32_t left, int32_t right, Merge merge);
+  /// Calls `visit(left, right)` for every pair.
+  template <class Visit>
+  void each(Visit visit) const {
+    for (const Slot& slot : slots_)
+      if (slot.key != kEmpty)
+        visit(static_cast<int32_t>(slot.key >> 32), static_cast<int32_t>(slot.key & UINT32_MAX));
+  }
   /// Rank UINT32_MAX if the pair does not merge.
   Merge find(int32_t left, int32_t right) const {
     const uint64_t key = key_of(left, right);
@@ -63,8 +70,13 @@ class BpeModel : public TokenModel {
   void start(std::string_view piece, std::vector<int32_t>& symbols) const;
   void start_unknown(std::string_view character, std::vector<int32_t>& symbols, int64_t& pending) const;
   int32_t id_of(std::string_view character, bool first, bool last) const;
+  void find_neighbours();
+  void merge_long(std::vector<int32_t>& symbols, std::vector<int32_t>& ids) const;
 
   MergeTable merges_;
+  MergeTable
+      neighbours_;  ///< characters that stand beside each other in some token: between others no merge goes
+  bool separable_ = false;  ///< whether neighbours_ holds
   BpeOptions options_;
   int32_t unknown_ = -1;
   std::vector<int32_t> bytes_;
