@@ -8,7 +8,7 @@ namespace gw::kernels {
 namespace {
 
 using Vec = __m256;
-constexpr int kLanes = 8, kSums = 12, kWidest = 3;
+constexpr int kLanes = 8, kSums = 12, kWidest = 3, kProducts = 3;
 
 inline __m256i mask_of(unsigned bits) {
   const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
@@ -33,12 +33,42 @@ inline Vec in_order(Vec halves) {
 inline Vec even(Vec a, Vec b) { return in_order(_mm256_shuffle_ps(a, b, 0x88)); }
 inline Vec odd(Vec a, Vec b) { return in_order(_mm256_shuffle_ps(a, b, 0xdd)); }
 
+// even and odd undone: the first and the second half of a, b taken in turns.
+inline Vec first_pairs(Vec a, Vec b) {
+  return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
+}
+inline Vec second_pairs(Vec a, Vec b) {
+  return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
+}
+inline float sum_of_lanes(Vec v) {
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+// Choices between lanes: all bits of a lane.
+using Mask = __m256;
+inline Mask only(unsigned bits) { return _mm256_castsi256_ps(mask_of(bits)); }
+inline Vec load_where(const float* p, Mask m) { return _mm256_maskload_ps(p, _mm256_castps_si256(m)); }
+inline Vec keep(Vec v, Mask m) { return _mm256_and_ps(v, m); }
+inline Vec drop(Vec v, Mask m) { return _mm256_andnot_ps(m, v); }
+inline Vec either(Vec a, Vec b, Mask b_where) { return _mm256_blendv_ps(a, b, b_where); }
+inline Mask without(Mask a, Mask b) { return _mm256_andnot_ps(b, a); }
+inline Mask any(Mask a, Mask b) { return _mm256_or_ps(a, b); }
+inline Mask not_positive(Vec v) { return _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_LE_OQ); }
+inline Mask wins(Vec challenger, Vec best) {
+  return any(_mm256_cmp_ps(challenger, best, _CMP_GT_OQ),
+             _mm256_cmp_ps(challenger, challenger, _CMP_UNORD_Q));
+}
+
 #include "gatewright/kernels/plane_conv/loops.inl"
 #include "gatewright/kernels/plane_conv/wide.inl"
+#include "gatewright/kernels/plane_conv/wide_backward.inl"
 
 }  // namespace
 
-const PlaneTable plane_conv_avx2{convolve, max_pool2, split2, linear};
+const PlaneTable plane_conv_avx2{convolve,  max_pool2,         split2, linear, weight_gradient,
+                                 copy_rows, max_pool2_gradient};
 
 }  // namespace gw::kernels
 #endif

@@ -42,10 +42,49 @@ void split2(const float* x, int64_t count, float* even, float* odd) {
   for (int64_t i = 0; i < count; ++i) even[i] = x[2 * i], odd[i] = x[2 * i + 1];
 }
 
+void weight_gradient(const PlaneGradient& g) {
+  for (int64_t o = 0; o < g.out_channels; ++o) {
+    for (int64_t j = 0; j < g.in_channels * g.taps; ++j) {
+      const float* x = g.in + j / g.taps * g.in_plane + g.tap[j % g.taps];
+      float sum = 0;
+      for (int64_t p = 0; p < g.pixels; ++p) {
+        if ((g.lanes[p / kPlaneLanes] >> (p % kPlaneLanes) & 1) != 0)
+          sum += g.gradient[o * g.out_plane + p] * x[p];
+      }
+      g.weight[o * g.in_channels * g.taps + j] = sum;
+    }
+  }
+}
+
+void copy_rows(const PlaneRows& r) {
+  for (int64_t i = 0; i < r.rows; ++i) {
+    for (int64_t j = 0; j < r.width; ++j) {
+      const int64_t from = i * r.from_row + j;
+      r.to[i * r.to_row + j] = r.gate != nullptr && r.gate[from] <= 0 ? 0 : r.from[from];
+    }
+  }
+}
+
+void max_pool2_gradient(const float* in, int64_t in_row, const float* dy, int64_t dy_row, float* dx,
+                        int64_t height, int64_t width) {
+  for (int64_t i = 0; i < height; ++i, in += 2 * in_row, dx += 2 * in_row, dy += dy_row) {
+    for (int64_t j = 0; j < width; ++j) {
+      const int64_t place[4] = {2 * j, 2 * j + 1, in_row + 2 * j, in_row + 2 * j + 1};
+      int best = 0;
+      for (int k = 1; k < 4; ++k) {
+        const float x = in[place[k]];
+        if (x > in[place[best]] || x != x) best = k;
+      }
+      for (int k = 0; k < 4; ++k) dx[place[k]] = k == best ? dy[j] : 0;
+    }
+  }
+}
+
 #include "gatewright/kernels/plane_conv/loops.inl"
 
 }  // namespace
 
-const PlaneTable plane_conv_ref{convolve, max_pool2, split2, linear};
+const PlaneTable plane_conv_ref{convolve,  max_pool2,         split2, linear, weight_gradient,
+                                copy_rows, max_pool2_gradient};
 
 }  // namespace gw::kernels

@@ -1,7 +1,7 @@
 // The convolution of a vector level: a tile of output channels × vectors of pixels stays in registers while
 // all input channels and taps pass by. A tile of 4 × 6 vectors reads 6 vectors and 4 weights for 24
 // multiply-adds. The including file gives Vec, kLanes, kSums (accumulators that its registers hold), load,
-// broadcast, fma, add, relu and store_lanes.
+// broadcast, fma, add, relu, load_lanes and store_lanes; for the pool also larger, even and odd.
 
 template <int kChannels, int kVectors>
 inline __attribute__((always_inline)) void finish(const PlaneConv& c, int64_t o, int64_t v,
@@ -78,15 +78,27 @@ void convolve(const PlaneConv& c, int64_t first, int64_t last) {
 }
 
 /// Bits of the lanes of a vector that lie before the end.
-inline unsigned before(int64_t left) { return left >= kLanes ? ~0u : (1u << left) - 1; }
+inline unsigned before(int64_t left) { return left >= kLanes ? ~0u : left > 0 ? (1u << left) - 1 : 0; }
+
+/// 2·kLanes neighbouring values of which `left` exist, even and odd ones apart.
+struct Pairs {
+  Vec even_ones, odd_ones;
+};
+inline Pairs load_pairs(const float* x, int64_t left) {
+  const bool whole = left >= 2 * kLanes;
+  const Vec first = whole ? load(x) : load_lanes(x, before(left));
+  const Vec second = whole ? load(x + kLanes) : load_lanes(x + kLanes, before(left - kLanes));
+  return {even(first, second), odd(first, second)};
+}
 
 void max_pool2(const float* in, int64_t in_row, float* out, int64_t out_row, int64_t height, int64_t width) {
   for (int64_t i = 0; i < height; ++i, in += 2 * in_row, out += out_row) {
     for (int64_t j = 0; j < width; j += kLanes) {
-      const float* x = in + 2 * j;
-      const Vec first = larger(load(x), load(x + in_row));
-      const Vec second = larger(load(x + kLanes), load(x + in_row + kLanes));
-      store_lanes(out + j, larger(even(first, second), odd(first, second)), before(width - j));
+      const Pairs top = load_pairs(in + 2 * j, 2 * (width - j));
+      const Pairs bottom = load_pairs(in + in_row + 2 * j, 2 * (width - j));
+      store_lanes(out + j,
+                  larger(larger(top.even_ones, bottom.even_ones), larger(top.odd_ones, bottom.odd_ones)),
+                  before(width - j));
     }
   }
 }
