@@ -1,7 +1,6 @@
 # Instruction set flags, per file: the family asks the processor before it takes a level. -O3 unswitches the loops over null pointers.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   set_source_files_properties(gatewright/kernels/bucket_norm/avx2.cpp PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-O3")
-  set_source_files_properties(gatewright/kernels/bucket_norm/avx512.cpp PROPERTIES COMPILE_OPTIONS "-mavx512f;-mfma;-O3")
   set_source_files_properties(gatewright/kernels/em/avx2.cpp PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma;-O3")
   set_source_files_properties(gatewright/kernels/em/avx512.cpp PROPERTIES COMPILE_OPTIONS "-mavx512f;-mfma;-O3")
   # Without traps both sides of a choice may be computed, and a root need not set errno: else no loop over them is a vector.
@@ -15,7 +14,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
     set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS "-O3;${flags};${GW_INTRINSICS_QUIET}")
   endfunction()
   gw_level("-mavx2;-mfma" gatewright/kernels/peak/avx2.cpp gatewright/kernels/grouped_gemm/avx2.cpp gatewright/kernels/moe_ffn/rows_avx2.cpp gatewright/kernels/top_k/avx2.cpp)
-  gw_level("-mavx512f;-mfma" gatewright/kernels/peak/avx512.cpp gatewright/kernels/grouped_gemm/avx512.cpp gatewright/kernels/grouped_gemm/avx512_widened.cpp)
+  gw_level("-mavx512f;-mfma" gatewright/kernels/peak/avx512.cpp gatewright/kernels/bucket_norm/avx512.cpp gatewright/kernels/grouped_gemm/avx512.cpp gatewright/kernels/grouped_gemm/avx512_widened.cpp)
   gw_level("-mavx512f;-mfma;-mavx512bf16" gatewright/kernels/peak/avx512_bf16.cpp gatewright/kernels/grouped_gemm/avx512_bf16.cpp)
   gw_level("-mavx2;-mfma" gatewright/kernels/qgemm/avx2.cpp gatewright/kernels/plane_conv/avx2.cpp)
   gw_level("-mavx512f;-mfma;-mprefer-vector-width=512" gatewright/kernels/plane_conv/avx512.cpp)

@@ -6,6 +6,7 @@
 #include "gatewright/ops/activation.h"
 #include "gatewright/ops/expert_norm.h"
 #include "gatewright/ops/init.h"
+#include "gatewright/ops/max_pool.h"
 #include "gatewright/ops/random.h"
 #include "gatewright/ops/step_log.h"
 #include "gatewright/ops/straight_through.h"
@@ -178,6 +179,7 @@ BucketedBatch max_pool(const BucketedBatch& batch, int64_t size, bool ceil) {
   Step step{Step::Kind::kMaxPool};
   step.size = size, step.ceil = ceil;
   return logged(batch, step, [&](const at::Tensor& x) {
+    if (size == 2 && !ceil) return ops::max_pool2(x);
     return at::max_pool2d(x, {size, size}, {size, size}, {0, 0}, {1, 1}, ceil);
   });
 }

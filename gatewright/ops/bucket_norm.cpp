@@ -15,12 +15,14 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 template <class T>
-const kernels::BucketNormTable<T>& table() {
+const kernels::BucketNormTable<T>& table(const BucketRows& rows) {
+  const kernels::BucketNormTable<T>* made;
   if constexpr (std::is_same_v<T, float>) {
-    return kernels::bucket_norm_family()();
+    made = &kernels::bucket_norm_family()();
   } else {
-    return kernels::bucket_norm_ref_f64;
+    made = &kernels::bucket_norm_ref_f64;
   }
+  return rows.planes() ? *made->planes : *made;
 }
 
 template <class T>
@@ -30,18 +32,19 @@ std::vector<T*> pointers(at::TensorList tensors) {
   return result;
 }
 
-at::Tensor dense(const at::Tensor& x) {
-  return x.dim() == 4 ? x.contiguous(at::MemoryFormat::ChannelsLast) : x.contiguous();
+at::MemoryFormat format_of(const at::Tensor& x, bool planes) {
+  return x.dim() == 4 && !planes ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
 }
 
-at::Tensor dense_empty(const at::Tensor& like) {
-  return at::empty(like.sizes(), like.options(),
-                   like.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+at::Tensor dense(const at::Tensor& x, bool planes) { return x.contiguous(format_of(x, planes)); }
+
+at::Tensor dense_empty(const at::Tensor& like, bool planes) {
+  return at::empty(like.sizes(), like.options(), format_of(like, planes));
 }
 
-variable_list map(at::TensorList tensors, at::Tensor (*f)(const at::Tensor&)) {
+variable_list map(at::TensorList tensors, bool planes, at::Tensor (*f)(const at::Tensor&, bool)) {
   variable_list result;
-  for (const auto& tensor : tensors) result.push_back(f(tensor));
+  for (const auto& tensor : tensors) result.push_back(f(tensor, planes));
   return result;
 }
 
@@ -59,9 +62,9 @@ Moments batch_moments(at::TensorList buckets, const BucketRows& rows) {
   rows.each_chunk(false, [&](int64_t chunk) {
     T* shift = partial.data() + chunk * 3 * channels;
     rows.each_piece(chunk, [&](size_t bucket, int64_t at, int64_t count) {
-      const bool first = rows.begin_of(bucket) + at / channels == chunk * kChunkRows;
-      if (first) std::copy_n(x[bucket] + at, channels, shift);
-      table<T>().accumulate(x[bucket] + at, count, channels, shift, shift + channels, shift + 2 * channels);
+      if (rows.starts_chunk(bucket, at)) table<T>(rows).origin(x[bucket] + at, count, channels, shift);
+      table<T>(rows).accumulate(x[bucket] + at, count, channels, shift, shift + channels,
+                                shift + 2 * channels);
     });
   });
   const auto total = static_cast<double>(rows.total());
@@ -96,7 +99,7 @@ at::Tensor from_f64(const std::vector<double>& x, const at::TensorOptions& optio
 
 struct Call {
   int64_t buckets = 0;
-  bool train = false, relu = false, residual = false, recorded = false;
+  bool planes = false, train = false, relu = false, residual = false, recorded = false;
   NormParameters parameters;
 };
 
@@ -143,7 +146,7 @@ at::Tensor make_saved(const Moments& m, const at::Tensor& weight, double eps) {
 template <class T>
 void apply_rows(at::TensorList x, at::TensorList residual, const BucketRows& rows, const at::Tensor& saved,
                 const at::Tensor& bias, bool relu, at::TensorList y, uint8_t* mask) {
-  const auto channels = rows.channels(), mask_bytes = kernels::bucket_norm_mask_bytes(channels);
+  const auto channels = rows.channels();
   const auto* s = saved.data_ptr<double>();
   const Coefficients<T> k(s, channels);
   const std::vector<T> scale(s + 2 * channels, s + 3 * channels);
@@ -155,9 +158,9 @@ void apply_rows(at::TensorList x, at::TensorList residual, const BucketRows& row
   // Downwards: the statistics pass went upwards, so the last chunks are the ones still in the cache.
   rows.each_chunk(true, [&](int64_t chunk) {
     rows.each_piece(chunk, [&](size_t i, int64_t at, int64_t count) {
-      uint8_t* bits = mask == nullptr ? nullptr : mask + (rows.begin_of(i) + at / channels) * mask_bytes;
-      table<T>().apply(from[i] + at, also.empty() ? nullptr : also[i] + at, count, channels, k.mean.data(),
-                       scale.data(), offset.data(), relu, to[i] + at, bits);
+      uint8_t* bits = mask == nullptr ? nullptr : mask + rows.mask_bytes_before(i, at);
+      table<T>(rows).apply(from[i] + at, also.empty() ? nullptr : also[i] + at, count, channels,
+                           k.mean.data(), scale.data(), offset.data(), relu, to[i] + at, bits);
     });
   });
 }
@@ -171,23 +174,22 @@ struct Gradients {
 struct Request {
   variable_list gradient, x;  ///< x is empty when the statistics are fixed and the weight needs no gradient
   at::Tensor saved, mask;
-  bool train = false, want_x = false, want_parameters = false, want_residual = false;
+  bool planes = false, train = false, want_x = false, want_parameters = false, want_residual = false;
 };
 
 /// [2, C] in f64: sums of g and of g·(x - mean).
 template <class T>
 std::vector<double> gradient_sums(const Request& q, const BucketRows& rows, const Coefficients<T>& k) {
-  const auto channels = rows.channels(), mask_bytes = kernels::bucket_norm_mask_bytes(channels);
+  const auto channels = rows.channels();
   const auto gradient = pointers<T>(q.gradient), x = pointers<T>(q.x);
   const uint8_t* mask = q.mask.defined() ? q.mask.data_ptr<uint8_t>() : nullptr;
   std::vector<T> partial(static_cast<size_t>(rows.chunks() * 2 * channels));
   rows.each_chunk(false, [&](int64_t chunk) {
     T* sums = partial.data() + chunk * 2 * channels;
     rows.each_piece(chunk, [&](size_t i, int64_t at, int64_t count) {
-      const uint8_t* bits =
-          mask == nullptr ? nullptr : mask + (rows.begin_of(i) + at / channels) * mask_bytes;
-      table<T>().reduce_gradient(gradient[i] + at, x[i] + at, bits, count, channels, k.mean.data(), sums,
-                                 sums + channels);
+      const uint8_t* bits = mask == nullptr ? nullptr : mask + rows.mask_bytes_before(i, at);
+      table<T>(rows).reduce_gradient(gradient[i] + at, x[i] + at, bits, count, channels, k.mean.data(), sums,
+                                     sums + channels);
     });
   });
   std::vector<double> sums(static_cast<size_t>(2 * channels));
@@ -201,7 +203,7 @@ std::vector<double> gradient_sums(const Request& q, const BucketRows& rows, cons
 template <class T>
 void input_gradients(const Request& q, const BucketRows& rows, const Coefficients<T>& k,
                      const std::vector<double>& sums, Gradients& out) {
-  const auto channels = rows.channels(), mask_bytes = kernels::bucket_norm_mask_bytes(channels);
+  const auto channels = rows.channels();
   const auto* s = q.saved.data_ptr<double>();
   std::vector<T> a, b, c;
   for (int64_t i = 0; i < channels; ++i) {
@@ -214,26 +216,25 @@ void input_gradients(const Request& q, const BucketRows& rows, const Coefficient
         q.train ? k.lost[static_cast<size_t>(i)] * slope - scale * sums[static_cast<size_t>(i)] / total : 0));
   }
   const uint8_t* mask = q.mask.defined() ? q.mask.data_ptr<uint8_t>() : nullptr;
-  if (q.want_x) out.x = map(q.gradient, dense_empty);
-  if (q.want_residual) out.residual = mask == nullptr ? q.gradient : map(q.gradient, dense_empty);
+  if (q.want_x) out.x = map(q.gradient, q.planes, dense_empty);
+  if (q.want_residual) out.residual = mask == nullptr ? q.gradient : map(q.gradient, q.planes, dense_empty);
   if (!q.want_x && mask == nullptr) return;  // the gradient of the residual is the incoming one
   const auto gradient = pointers<T>(q.gradient), x = pointers<T>(q.x), dx = pointers<T>(out.x);
   const auto dresidual = mask == nullptr ? std::vector<T*>{} : pointers<T>(out.residual);
   rows.each_chunk(true, [&](int64_t chunk) {
     rows.each_piece(chunk, [&](size_t i, int64_t at, int64_t count) {
-      const uint8_t* bits =
-          mask == nullptr ? nullptr : mask + (rows.begin_of(i) + at / channels) * mask_bytes;
-      table<T>().input_gradient(gradient[i] + at, q.train ? x[i] + at : nullptr, bits, count, channels,
-                                k.mean.data(), a.data(), b.data(), c.data(),
-                                dx.empty() ? nullptr : dx[i] + at,
-                                dresidual.empty() ? nullptr : dresidual[i] + at);
+      const uint8_t* bits = mask == nullptr ? nullptr : mask + rows.mask_bytes_before(i, at);
+      table<T>(rows).input_gradient(gradient[i] + at, q.train ? x[i] + at : nullptr, bits, count, channels,
+                                    k.mean.data(), a.data(), b.data(), c.data(),
+                                    dx.empty() ? nullptr : dx[i] + at,
+                                    dresidual.empty() ? nullptr : dresidual[i] + at);
     });
   });
 }
 
 template <class T>
 Gradients gradients(const Request& q) {
-  const BucketRows rows(q.gradient);
+  const BucketRows rows(q.gradient, q.planes);
   const auto channels = rows.channels();
   const Coefficients<T> k(q.saved.data_ptr<double>(), channels);
   Gradients out;
@@ -269,9 +270,10 @@ class BucketNorm : public torch::autograd::Function<BucketNorm> {
     const auto options = at::TensorOptions().dtype(ctx->saved_data["dtype"].toScalarType());
     const auto shapes = ctx->saved_data["shapes"].toIntVector();
     Request q;
+    q.planes = ctx->saved_data["planes"].toBool();
     for (size_t i = 0, at = 0; i < n; ++i) {
       const at::IntArrayRef shape(shapes.data() + at + 1, static_cast<size_t>(shapes[at]));
-      q.gradient.push_back(dense(gradient[i].defined() ? gradient[i] : at::zeros(shape, options)));
+      q.gradient.push_back(dense(gradient[i].defined() ? gradient[i] : at::zeros(shape, options), q.planes));
       at += 1 + shape.size();
     }
     q.saved = saved[0], q.mask = saved[1];
@@ -290,16 +292,16 @@ class BucketNorm : public torch::autograd::Function<BucketNorm> {
   template <class T>
   static variable_list run(AutogradContext* ctx, at::TensorList inputs, const Call& call) {
     const auto n = static_cast<size_t>(call.buckets);
-    const auto x = map(inputs.slice(0, n), dense), residual = map(inputs.slice(n + 2), dense);
+    const auto x = map(inputs.slice(0, n), call.planes, dense),
+               residual = map(inputs.slice(n + 2), call.planes, dense);
     const auto &weight = inputs[n], &bias = inputs[n + 1];
-    const BucketRows rows(x);
-    const auto y = map(x, dense_empty);
+    const BucketRows rows(x, call.planes);
+    const auto y = map(x, call.planes, dense_empty);
     const auto saved = rows.total() == 0
                            ? at::zeros({3, rows.channels()}, at::kDouble)
                            : make_saved(moments_of<T>(x, rows, call), weight, call.parameters.eps);
     at::Tensor mask;
-    if (call.relu && call.recorded)
-      mask = at::empty({rows.total() * kernels::bucket_norm_mask_bytes(rows.channels())}, at::kByte);
+    if (call.relu && call.recorded) mask = at::empty({rows.mask_bytes_of_all()}, at::kByte);
     apply_rows<T>(x, residual, rows, saved, bias, call.relu, y,
                   mask.defined() ? mask.data_ptr<uint8_t>() : nullptr);
     if (call.recorded) record(ctx, call, x, weight, bias, saved, mask);
@@ -320,7 +322,7 @@ class BucketNorm : public torch::autograd::Function<BucketNorm> {
     }
     ctx->saved_data["shapes"] = shapes;
     ctx->saved_data["dtype"] = x.front().scalar_type();
-    ctx->saved_data["train"] = call.train;
+    ctx->saved_data["planes"] = call.planes, ctx->saved_data["train"] = call.train;
     ctx->saved_data["residual"] = call.residual;
   }
 };
@@ -375,7 +377,7 @@ std::vector<at::Tensor> bucket_norm(const std::vector<at::Tensor>& x, NormParame
   variable_list inputs = x;
   inputs.push_back(p.weight), inputs.push_back(p.bias);
   inputs.insert(inputs.end(), residual.begin(), residual.end());
-  Call call{static_cast<int64_t>(x.size()), train, relu, !residual.empty(), false, p};
+  Call call{static_cast<int64_t>(x.size()), bucket_planes(x), train, relu, !residual.empty(), false, p};
   call.recorded = at::GradMode::is_enabled() &&
                   std::any_of(inputs.begin(), inputs.end(), [](const auto& t) { return t.requires_grad(); });
   // As a TensorList: Function takes a std::vector<Tensor> for a constant and would record nothing.

@@ -12,6 +12,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/first_order.h"
+#include "gatewright/ops/plane_conv2d.h"
 #include "gatewright/ops/step_log.h"
 
 namespace gw::ops {
@@ -92,17 +93,16 @@ class Convolution : public torch::autograd::Function<Convolution> {
   }
 };
 
-}  // namespace
+at::Tensor by_planes(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool relu) {
+  if (!bias.defined() || !bias.requires_grad()) return plane_conv2d(x, weight, bias, relu);
+  const auto y = plane_conv2d(x, weight) + bias.view({1, -1, 1, 1});
+  return relu ? at::relu(y) : y;
+}
 
-at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, ConvShape shape) {
+at::Tensor by_libtorch(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, ConvShape shape,
+                       bool recorded) {
   const std::array<int64_t, 2> stride{shape.stride, shape.stride}, padding{shape.padding, shape.padding},
       dilation{1, 1};
-  const bool recorded =
-      torch::autograd::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
-  const auto out_size = [&](int64_t d) {
-    return (x.size(d) + 2 * shape.padding - weight.size(d)) / shape.stride + 1;
-  };
-  CostRecorder::add(x.size(0) * out_size(2) * out_size(3) * weight.numel());
   // libtorch views the result of no images as the weights lie in memory, which fails for channels-last ones.
   if (x.size(0) == 0) return convolved(x.contiguous(), weight.contiguous(), bias, shape);
   const bool small = x.size(0) == 1 && x.scalar_type() == at::kFloat &&
@@ -111,6 +111,22 @@ at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
   if (!recorded || !weight.requires_grad()) return convolved(x, weight, bias, shape);
   const auto y = Convolution::apply(x, weight, shape.stride, shape.padding);
   return bias.defined() ? y + bias.view({1, -1, 1, 1}) : y;
+}
+
+}  // namespace
+
+at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, ConvShape shape,
+                  bool relu) {
+  const auto out_size = [&](int64_t d) {
+    return (x.size(d) + 2 * shape.padding - weight.size(d)) / shape.stride + 1;
+  };
+  CostRecorder::add(x.size(0) * out_size(2) * out_size(3) * weight.numel());
+  if (plane_conv2d_pays(x, weight, shape.stride, shape.padding)) return by_planes(x, weight, bias, relu);
+  const bool recorded =
+      torch::autograd::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
+  auto y = by_libtorch(x, weight, bias, shape, recorded);
+  if (!relu) return y;
+  return recorded ? at::relu(y) : y.relu_();
 }
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -169,8 +185,8 @@ FoldedConv fold_norm(const at::Tensor& weight, const NormParameters& norm, int64
   return made;
 }
 
-at::Tensor FoldedConv::apply(const at::Tensor& x, int64_t expert, ConvShape shape) const {
-  return conv2d(x, weight[static_cast<size_t>(expert)], bias[static_cast<size_t>(expert)], shape);
+at::Tensor FoldedConv::apply(const at::Tensor& x, int64_t expert, ConvShape shape, bool relu) const {
+  return conv2d(x, weight[static_cast<size_t>(expert)], bias[static_cast<size_t>(expert)], shape, relu);
 }
 
 at::Tensor FoldedConv::apply_without_bias(const at::Tensor& x, int64_t expert, ConvShape shape) const {

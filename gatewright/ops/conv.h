@@ -37,8 +37,8 @@ NormScale scale_and_shift(const NormParameters& norm);
 ///         all experts, or one for each.
 struct FoldedConv {
   std::vector<at::Tensor> weight, bias;  ///< W' and b' of each expert
-  /// x → conv(x, W'_expert) + b'. Gradients flow to x alone.
-  at::Tensor apply(const at::Tensor& x, int64_t expert, ConvShape shape) const;
+  /// x → relu?(conv(x, W'_expert) + b'). Gradients flow to x alone.
+  at::Tensor apply(const at::Tensor& x, int64_t expert, ConvShape shape, bool relu = false) const;
   /// The same without b', for what must act between the two.
   at::Tensor apply_without_bias(const at::Tensor& x, int64_t expert, ConvShape shape) const;
   /// b' of an expert as [1, w, 1, 1].
@@ -50,10 +50,12 @@ struct FoldedConv {
 FoldedConv fold_norm(const at::Tensor& weight, const NormParameters& norm, int64_t experts,
                      int64_t norms = 1);
 
-/// conv2d that stays on oneDNN's path for single small images too: libtorch 1.13 leaves it for an im2col one
-/// there (16→16 channels at 32×32, batch 1: 1.3 GFLOP/s against 87).
-/// Same bits for any number of threads, gradients included.
-at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, ConvShape shape);
+/// relu?(conv(x, weight) + bias) by the faster of two ways: on channel planes where those pay (few channels,
+/// see ops/plane_conv2d.h; the answer is then contiguous), else conv2d that stays on oneDNN's path for single
+/// small images too: libtorch 1.13 leaves it for an im2col one there (16→16 channels at 32×32, batch 1: 1.3
+/// GFLOP/s against 87). Same bits for any number of threads, gradients included.
+at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, ConvShape shape,
+                  bool relu = false);
 
 /// The mean of every channel of maps [B, C, H, W]: [B, C].
 at::Tensor channel_means(const at::Tensor& x);

@@ -43,15 +43,16 @@ std::vector<at::Tensor> ConvNorm::folded(const std::vector<at::Tensor>& parts, c
   out.reserve(parts.size());
   for (size_t i = 0; i < parts.size(); ++i) {
     const bool gated = shape_.experts > 1 && !routes.route_weight.empty() && recorded;
+    const bool at_once = shape_.relu && residual.empty() && !gated;
     const int64_t expert = std::max(shape_.experts, shape_.norms) > 1 ? routes.expert[i] : 0;
     // The selection acts on the convolution's output, before the shift: <dL/dc, c> = <dL/dy, y − b'> for y =
     // scale·c + b'.
     auto y = gated ? apply_route_weight(fold.apply_without_bias(parts[i], expert, conv_shape()),
                                         routes.route_weight[i], true) +
                          fold.shift(expert)
-                   : fold.apply(parts[i], expert, conv_shape());
+                   : fold.apply(parts[i], expert, conv_shape(), at_once);
     if (!residual.empty()) y = recorded ? y + residual[i] : y.add_(residual[i]);
-    if (shape_.relu) y = recorded ? at::relu(y) : y.relu_();
+    if (shape_.relu && !at_once) y = recorded ? at::relu(y) : y.relu_();
     StepLog::add(
         [&] { return step_of(parts[i], y, fold, expert, residual.empty() ? at::Tensor() : residual[i]); });
     out.push_back(std::move(y));

@@ -22,7 +22,7 @@ Floats random_values(uint64_t seed, int64_t count, float mean = 0) {
 
 /// What every function of a level gives for one size; the guard values behind the arrays must survive.
 struct Answer {
-  Floats sum, square, y, y_plain, sum_g, product, dx, dx_fixed, dresidual;
+  Floats shift, sum, square, y, y_plain, sum_g, product, dx, dx_fixed, dresidual;
   std::vector<uint8_t> mask;
 };
 
@@ -34,14 +34,17 @@ Floats guarded(int64_t count) {
   return values;
 }
 
-Answer run(const gw::kernels::BucketNormTable<float>& table, int64_t rows, int64_t c) {
+/// `planes`: c planes of `rows` values.
+Answer run(const gw::kernels::BucketNormTable<float>& table, int64_t rows, int64_t c, bool planes = false) {
   const auto n = rows * c;
   const auto x = random_values(1, n, 3), residual = random_values(2, n), g = random_values(3, n);
   const auto mean = random_values(4, c, 3), scale = random_values(5, c, 1), bias = random_values(6, c),
              b = random_values(7, c), k = random_values(8, c);
-  Answer a{guarded(c), guarded(c), guarded(n), guarded(n), guarded(c),
+  Answer a{guarded(c), guarded(c), guarded(c), guarded(n), guarded(n), guarded(c),
            guarded(c), guarded(n), guarded(n), guarded(n), {}};
-  a.mask.assign(static_cast<size_t>(rows * bucket_norm_mask_bytes(c)) + 16, 0xaa);
+  const int64_t mask_bytes = planes ? c * bucket_norm_mask_bytes(rows) : rows * bucket_norm_mask_bytes(c);
+  a.mask.assign(static_cast<size_t>(mask_bytes) + 16, 0xaa);
+  if (rows > 0) table.origin(x.data(), rows, c, a.shift.data());
   table.accumulate(x.data(), rows, c, mean.data(), a.sum.data(), a.square.data());
   table.apply(x.data(), residual.data(), rows, c, mean.data(), scale.data(), bias.data(), true, a.y.data(),
               a.mask.data());
@@ -73,20 +76,65 @@ struct ForEveryLevel : testing::TestWithParam<std::string> {
   void TearDown() override { bucket_norm_family().force(""); }
 };
 
+void expect_same(const Answer& got, const Answer& want) {
+  expect_near(got.shift, want.shift, "shift");
+  expect_near(got.sum, want.sum, "sum"), expect_near(got.square, want.square, "square");
+  expect_near(got.y, want.y, "y"), expect_near(got.y_plain, want.y_plain, "y_plain");
+  expect_near(got.sum_g, want.sum_g, "sum_g"), expect_near(got.product, want.product, "product");
+  expect_near(got.dx, want.dx, "dx"), expect_near(got.dx_fixed, want.dx_fixed, "dx_fixed");
+  expect_near(got.dresidual, want.dresidual, "dresidual");
+  ASSERT_EQ(got.mask, want.mask);
+}
+
 TEST_P(ForEveryLevel, AgreesWithRef) {
   for (int64_t c = 1; c <= 70; ++c) {
     for (const int64_t rows : {0, 1, 7, 8, 19}) {
       SCOPED_TRACE("C = " + std::to_string(c) + ", rows = " + std::to_string(rows));
-      const auto got = run(bucket_norm_family()(), rows, c), want = run(bucket_norm_ref, rows, c);
-      expect_near(got.sum, want.sum, "sum"), expect_near(got.square, want.square, "square");
-      expect_near(got.y, want.y, "y"), expect_near(got.y_plain, want.y_plain, "y_plain");
-      expect_near(got.sum_g, want.sum_g, "sum_g"), expect_near(got.product, want.product, "product");
-      expect_near(got.dx, want.dx, "dx"), expect_near(got.dx_fixed, want.dx_fixed, "dx_fixed");
-      expect_near(got.dresidual, want.dresidual, "dresidual");
-      ASSERT_EQ(got.mask, want.mask);
+      expect_same(run(bucket_norm_family()(), rows, c), run(bucket_norm_ref, rows, c));
       if (HasFatalFailure()) return;
     }
   }
+}
+
+TEST_P(ForEveryLevel, PlanesAgreeWithRef) {
+  for (int64_t rows = 0; rows <= 150; ++rows) {
+    for (const int64_t c : {1, 3, 5}) {
+      SCOPED_TRACE("C = " + std::to_string(c) + ", rows = " + std::to_string(rows));
+      expect_same(run(*bucket_norm_family()().planes, rows, c, true),
+                  run(*bucket_norm_ref.planes, rows, c, true));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+/// Rows transposed are planes: what is wrong in both levels of planes would show here.
+TEST_P(ForEveryLevel, PlanesAreRowsTransposed) {
+  const int64_t rows = 45, c = 3;
+  const auto x = random_values(1, rows * c, 3), g = random_values(3, rows * c), mean = random_values(4, c, 3);
+  const auto transposed = [&](const Floats& v) {
+    Floats to(v.size());
+    for (size_t i = 0; i < v.size(); ++i) to[i % 3 * 45 + i / 3] = v[i];
+    return to;
+  };
+  const auto xt = transposed(x), gt = transposed(g);
+  const auto& table = bucket_norm_family()();
+  Floats y(x.size()), yt(x.size()), dx(x.size()), dxt(x.size()), sums[2][4];
+  std::vector<uint8_t> mask(45), mask_t(3 * 6);
+  for (auto& of_layout : sums) {
+    for (auto& sum : of_layout) sum.assign(3, 0);
+  }
+  const auto all = [&](const auto& t, const Floats& in, const Floats& up, Floats& out, Floats& d,
+                       uint8_t* bits, Floats* s) {
+    t.accumulate(in.data(), rows, c, mean.data(), s[0].data(), s[1].data());
+    t.apply(in.data(), nullptr, rows, c, mean.data(), mean.data(), mean.data(), true, out.data(), bits);
+    t.reduce_gradient(up.data(), in.data(), bits, rows, c, mean.data(), s[2].data(), s[3].data());
+    t.input_gradient(up.data(), in.data(), bits, rows, c, mean.data(), mean.data(), mean.data(), mean.data(),
+                     d.data(), nullptr);
+  };
+  all(table, x, g, y, dx, mask.data(), sums[0]), all(*table.planes, xt, gt, yt, dxt, mask_t.data(), sums[1]);
+  EXPECT_EQ(transposed(y), yt);
+  EXPECT_EQ(transposed(dx), dxt);
+  for (int i = 0; i < 4; ++i) expect_near(sums[1][i], sums[0][i], "sums");
 }
 
 TEST_P(ForEveryLevel, CutAnywhereGivesTheSameBits) {

@@ -199,6 +199,91 @@ TEST_P(ForEveryPlaneLevel, PoolsSplitsAndMultiplies) {
   }
 }
 
+/// Gradients of a case's weights, of a map with guards where nothing may be used.
+void expect_right_gradient(const Case& c) {
+  const Problem p(c);
+  auto g = planes(c, 8, c.out);
+  for (int64_t i = 0; i < c.out * c.plane(); ++i) {
+    const int64_t y = i % c.plane() / c.row(), x = i % c.row();
+    if (y == 0 || x == 0 || y > c.height || x > c.width)
+      g[static_cast<size_t>(i)] = std::numeric_limits<float>::quiet_NaN();
+  }
+  Floats got(static_cast<size_t>(c.out * c.in * 9) + 1, kGuard);
+  gw::kernels::PlaneGradient call;
+  call.in = p.x.data(), call.in_channels = c.in, call.in_plane = c.plane();
+  call.tap = p.tap.data(), call.taps = 9, call.gradient = g.data() + c.row() + 1;
+  call.out_channels = c.out, call.out_plane = c.plane(), call.pixels = c.pixels();
+  call.lanes = p.lanes.data(), call.weight = got.data();
+  plane_conv_family()().weight_gradient(call);
+  ASSERT_EQ(got.back(), kGuard);
+  for (int64_t i = 0; i < c.out * c.in * 9; ++i) {
+    const int64_t o = i / (c.in * 9), channel = i / 9 % c.in, t = i % 9;
+    double sum = 0;
+    for (int64_t q = 0; q < c.height * c.width; ++q) {
+      const int64_t y = q / c.width, x = q % c.width;
+      sum += double{g[static_cast<size_t>(o * c.plane() + (y + 1) * c.row() + x + 1)]} *
+             double{p.x[static_cast<size_t>(channel * c.plane() + (y + t / 3) * c.row() + x + t % 3)]};
+    }
+    ASSERT_NEAR(got[static_cast<size_t>(i)], sum, 1e-4) << "weight " << i;
+  }
+}
+
+TEST_P(ForEveryPlaneLevel, GradientsOfWeightsOfAnySize) {
+  for (const int64_t out : {1, 2, 3, 5, 8, 13}) {
+    for (const int64_t in : {1, 2, 3, 4}) {
+      for (const auto& [height, width] : {std::pair<int64_t, int64_t>{1, 1}, {3, 3}, {7, 6}, {14, 15}}) {
+        SCOPED_TRACE(std::to_string(in) + " -> " + std::to_string(out) + " channels of " +
+                     std::to_string(height) + "x" + std::to_string(width));
+        expect_right_gradient({in, out, height, width, false, false, false});
+      }
+    }
+  }
+}
+
+TEST_P(ForEveryPlaneLevel, CopiesRowsAndGates) {
+  for (int64_t width = 1; width < 40; ++width) {
+    const auto from = random_values(9, 2 * width + 3), gate = random_values(10, 2 * width + 3);
+    for (const bool gated : {false, true}) {
+      Floats to(static_cast<size_t>(3 * (width + 2)), kGuard);
+      plane_conv_family()().copy_rows(
+          {from.data(), width + 3, gated ? gate.data() : nullptr, to.data(), width + 2, 2, width});
+      for (int64_t i = 0; i < 3 * (width + 2); ++i) {
+        const int64_t y = i / (width + 2), x = i % (width + 2);
+        const auto at = static_cast<size_t>(y * (width + 3) + x);
+        const bool inside = y < 2 && x < width;
+        const float want = !inside ? kGuard : gated && gate[at] <= 0 ? 0 : from[at];
+        ASSERT_EQ(to[static_cast<size_t>(i)], want) << width << " at " << y << ", " << x;
+      }
+    }
+  }
+}
+
+TEST_P(ForEveryPlaneLevel, ThePoolsGradientGoesToTheFirstLargest) {
+  for (int64_t width = 1; width < 40; ++width) {
+    auto in = random_values(11, 4 * (2 * width + 1));
+    for (auto& v : in) v = std::round(2 * v);  // many ties
+    const auto dy = random_values(12, 2 * width);
+    Floats dx(in.size(), kGuard);
+    plane_conv_family()().max_pool2_gradient(in.data(), 2 * width + 1, dy.data(), width, dx.data(), 2, width);
+    for (int64_t i = 0; i < 2 * width; ++i) {
+      const int64_t at = 2 * (i / width) * (2 * width + 1) + 2 * (i % width);
+      const std::vector<int64_t> place{at, at + 1, at + 2 * width + 1, at + 2 * width + 2};
+      const auto first = std::max_element(place.begin(), place.end(), [&](int64_t a, int64_t b) {
+        return in[static_cast<size_t>(a)] < in[static_cast<size_t>(b)];
+      });
+      for (auto k = place.begin(); k != place.end(); ++k)
+        ASSERT_EQ(dx[static_cast<size_t>(*k)], k == first ? dy[static_cast<size_t>(i)] : 0)
+            << width << ", " << i;
+    }
+    for (int64_t y = 0; y < 4; ++y)
+      ASSERT_EQ(dx[static_cast<size_t>(y * (2 * width + 1) + 2 * width)], kGuard);
+  }
+  const float nan = std::nanf(""), in[4] = {nan, 1, 2, 3}, dy[1] = {5};
+  float dx[4];
+  plane_conv_family()().max_pool2_gradient(in, 2, dy, 1, dx, 1, 1);
+  EXPECT_EQ(dx[0], 5);
+}
+
 INSTANTIATE_TEST_SUITE_P(PlaneConv, ForEveryPlaneLevel, testing::Values("ref", "avx2", "avx512"),
                          [](const auto& level) { return level.param; });
 

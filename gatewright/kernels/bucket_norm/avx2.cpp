@@ -42,11 +42,22 @@ inline void store_bits(uint8_t* p, Bits bits, Tail lanes) {
   store_bits(p, _mm256_and_si256(bits, lanes.bits), Full{});
 }
 
+inline Vec broadcast(float x) { return _mm256_set1_ps(x); }
+inline Vec only(Vec v, Full) { return v; }
+inline Vec only(Vec v, Tail lanes) { return keep(v, lanes.bits); }
+inline float sum_of_lanes(Vec v) {
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
 #include "gatewright/kernels/bucket_norm/wide.inl"
+#include "gatewright/kernels/bucket_norm/wide_planes.inl"
 
 }  // namespace
 
-const BucketNormTable<float> bucket_norm_avx2{accumulate, apply, reduce_gradient, input_gradient};
+const BucketNormTable<float> bucket_norm_avx2{origin,          accumulate,     apply,
+                                              reduce_gradient, input_gradient, &planes::table};
 
 }  // namespace gw::kernels
 #endif

@@ -40,11 +40,18 @@ inline void store_bits(uint8_t* p, Bits bits, Tail lanes) {
   if (lanes.count > 8) p[1] = static_cast<uint8_t>(meant >> 8);
 }
 
+inline Vec broadcast(float x) { return _mm512_set1_ps(x); }
+inline Vec only(Vec v, Full) { return v; }
+inline Vec only(Vec v, Tail lanes) { return keep(v, lanes.bits); }
+inline float sum_of_lanes(Vec v) { return _mm512_reduce_add_ps(v); }
+
 #include "gatewright/kernels/bucket_norm/wide.inl"
+#include "gatewright/kernels/bucket_norm/wide_planes.inl"
 
 }  // namespace
 
-const BucketNormTable<float> bucket_norm_avx512{accumulate, apply, reduce_gradient, input_gradient};
+const BucketNormTable<float> bucket_norm_avx512{origin,          accumulate,     apply,
+                                                reduce_gradient, input_gradient, &planes::table};
 
 }  // namespace gw::kernels
 #endif

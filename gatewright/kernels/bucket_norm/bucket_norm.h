@@ -10,8 +10,15 @@ namespace gw::kernels {
 /// The ReLU mask has `bucket_norm_mask_bytes(channels)` bytes per row; bit c % 8 of byte c / 8 belongs to
 /// channel c.
 /// Per-channel sums go down the rows one by one, so a call cut in two at any row gives the same bits.
+///
+/// `planes` holds the same functions for planes: `channels` planes of `rows` values follow each other, mask
+/// bytes are per plane (`bucket_norm_mask_bytes(rows)`), and lanes keep sums of their own, added at the end
+/// of a call. Maps of few channels fill the lanes that way.
 template <class T>
 struct BucketNormTable {
+  /// A shift for `accumulate` that is near the values: the first row; the mean of each plane.
+  void (*origin)(const T* x, int64_t rows, int64_t channels, T* shift);
+
   /// Statistics of a chunk of rows.
   /// Math:   sum[c] += Σ (x - shift), square[c] += Σ (x - shift)². With shift a row of the chunk of n rows,
   ///         the variance square/n - (sum/n)² loses at most a factor n + 1 of the precision of T: (shift -
@@ -40,6 +47,8 @@ struct BucketNormTable {
   ///         `dresidual` may be null.
   void (*input_gradient)(const T* gradient, const T* x, const uint8_t* mask, int64_t rows, int64_t channels,
                          const T* mean, const T* a, const T* b, const T* c, T* dx, T* dresidual);
+
+  const BucketNormTable* planes;  ///< null in the table of planes itself
 };
 
 // static: an inline function compiled for AVX-512 could be the copy that the linker keeps for every caller

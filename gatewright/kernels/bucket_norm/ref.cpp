@@ -64,11 +64,83 @@ void input_gradient(const T* gradient, const T* x, const uint8_t* mask, int64_t 
   }
 }
 
+template <class T>
+void origin(const T* x, int64_t, int64_t channels, T* shift) {
+  for (int64_t c = 0; c < channels; ++c) shift[c] = x[c];
+}
+
+namespace planes {
+
+template <class T>
+void origin(const T* x, int64_t rows, int64_t channels, T* shift) {
+  for (int64_t c = 0; c < channels; ++c) {
+    T sum = 0;
+    for (int64_t r = 0; r < rows; ++r) sum += *x++;
+    shift[c] = sum / static_cast<T>(rows);
+  }
+}
+
+// A plane is a map of one channel.
+template <class T>
+void accumulate(const T* x, int64_t rows, int64_t channels, const T* shift, T* sum, T* square) {
+  for (int64_t c = 0; c < channels; ++c, x += rows)
+    kernels::accumulate(x, rows, 1, shift + c, sum + c, square + c);
+}
+
+template <class T>
+void apply(const T* x, const T* residual, int64_t rows, int64_t channels, const T* mean, const T* scale,
+           const T* bias, bool relu, T* y, uint8_t* mask) {
+  for (int64_t i = 0; mask != nullptr && i < channels * bucket_norm_mask_bytes(rows); ++i) mask[i] = 0;
+  for (int64_t i = 0; i < channels * rows; ++i) {
+    const int64_t c = i / rows, r = i % rows;
+    T value = (x[i] - mean[c]) * scale[c] + bias[c];
+    if (residual != nullptr) value += residual[i];
+    const bool passes = !(value <= 0);
+    y[i] = passes || !relu ? value : T(0);
+    if (mask != nullptr && passes)
+      mask[c * bucket_norm_mask_bytes(rows) + r / 8] |= static_cast<uint8_t>(1u << (r % 8));
+  }
+}
+
+template <class T>
+T masked(const T* gradient, const uint8_t* mask, int64_t rows, int64_t i) {
+  const uint8_t* of_plane = mask == nullptr ? nullptr : mask + i / rows * bucket_norm_mask_bytes(rows);
+  return bit(of_plane, i % rows) ? gradient[i] : T(0);
+}
+
+template <class T>
+void reduce_gradient(const T* gradient, const T* x, const uint8_t* mask, int64_t rows, int64_t channels,
+                     const T* mean, T* sum, T* product) {
+  for (int64_t i = 0; i < channels * rows; ++i) {
+    const T g = masked(gradient, mask, rows, i);
+    sum[i / rows] += g;
+    product[i / rows] += g * (x[i] - mean[i / rows]);
+  }
+}
+
+template <class T>
+void input_gradient(const T* gradient, const T* x, const uint8_t* mask, int64_t rows, int64_t channels,
+                    const T* mean, const T* a, const T* b, const T* c, T* dx, T* dresidual) {
+  for (int64_t i = 0; i < channels * rows; ++i) {
+    const int64_t k = i / rows;
+    const T g = masked(gradient, mask, rows, i);
+    if (dx != nullptr) dx[i] = x != nullptr ? a[k] * g + (b[k] * (x[i] - mean[k]) + c[k]) : a[k] * g;
+    if (dresidual != nullptr) dresidual[i] = g;
+  }
+}
+
+template <class T>
+const BucketNormTable<T> table{origin<T>,          accumulate<T>,     apply<T>,
+                               reduce_gradient<T>, input_gradient<T>, nullptr};
+
+}  // namespace planes
 }  // namespace
 
-const BucketNormTable<float> bucket_norm_ref{accumulate<float>, apply<float>, reduce_gradient<float>,
-                                             input_gradient<float>};
-const BucketNormTable<double> bucket_norm_ref_f64{accumulate<double>, apply<double>, reduce_gradient<double>,
-                                                  input_gradient<double>};
+const BucketNormTable<float> bucket_norm_ref{origin<float>,         accumulate<float>,
+                                             apply<float>,          reduce_gradient<float>,
+                                             input_gradient<float>, &planes::table<float>};
+const BucketNormTable<double> bucket_norm_ref_f64{origin<double>,         accumulate<double>,
+                                                  apply<double>,          reduce_gradient<double>,
+                                                  input_gradient<double>, &planes::table<double>};
 
 }  // namespace gw::kernels
