@@ -236,12 +236,12 @@ PlaneDerivatives backward_of(const PlaneRequest& q) {
       conv.run(of_output.of(worker), n, made_planes.of(worker));
       inputs.out(made_planes.of(worker), n, dx + inputs.values(start));
     }
-    if (x == nullptr) return;
+    if (!q.x.defined()) return;
     inputs.in(x + inputs.values(start), nullptr, n, of_input.of(worker));
     weight_sums(at, of_input.of(worker), ins, of_output.of(worker), outs, n,
                 sums.data() + static_cast<size_t>(k) * values);
   });
-  if (x != nullptr) made.weight = added_in_order(sums, q.weight);
+  if (q.x.defined()) made.weight = added_in_order(sums, q.weight);
   return made;
 }
 

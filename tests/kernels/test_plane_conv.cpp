@@ -208,12 +208,16 @@ void expect_right_gradient(const Case& c) {
     if (y == 0 || x == 0 || y > c.height || x > c.width)
       g[static_cast<size_t>(i)] = std::numeric_limits<float>::quiet_NaN();
   }
+  // Lanes that claim more than there are pixels, as those of a group of images do for its first ones.
+  auto lanes = p.lanes;
+  if (c.pixels() % kPlaneLanes != 0)
+    lanes.back() = static_cast<uint16_t>(lanes.back() | 0xffff << c.pixels() % kPlaneLanes);
   Floats got(static_cast<size_t>(c.out * c.in * 9) + 1, kGuard);
   gw::kernels::PlaneGradient call;
   call.in = p.x.data(), call.in_channels = c.in, call.in_plane = c.plane();
   call.tap = p.tap.data(), call.taps = 9, call.gradient = g.data() + c.row() + 1;
   call.out_channels = c.out, call.out_plane = c.plane(), call.pixels = c.pixels();
-  call.lanes = p.lanes.data(), call.weight = got.data();
+  call.lanes = lanes.data(), call.weight = got.data();
   plane_conv_family()().weight_gradient(call);
   ASSERT_EQ(got.back(), kGuard);
   for (int64_t i = 0; i < c.out * c.in * 9; ++i) {

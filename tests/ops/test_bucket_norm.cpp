@@ -206,7 +206,7 @@ TEST(BucketNorm, OtherLayoutsGiveTheSame) {
   EXPECT_TRUE(b.is_contiguous(at::MemoryFormat::ChannelsLast));
   EXPECT_LT(distance(a, b), 1e-6);
   a.sum().backward(), b.sum().backward();  // an expanded gradient with strides 0
-  EXPECT_LT((plain.grad() - last.grad()).abs().max().item<double>(), 1e-6);
+  EXPECT_LT((plain.grad() - last.grad()).abs().max().item<double>(), 1e-5);
 }
 
 /// Contiguous maps of few channels run on planes, channels-last ones on rows: the same mathematics.
@@ -219,8 +219,8 @@ TEST(BucketNorm, PlanesGiveWhatRowsGive) {
         for (const auto format : {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
           auto p = parameters(shape[1], type);
           p.weight.requires_grad_(true), p.bias.requires_grad_(true);
-          const auto in = x.contiguous(format).requires_grad_(true),
-                     also = r.contiguous(format).requires_grad_(true);
+          const auto in = x.clone().contiguous(format).requires_grad_(true),
+                     also = r.clone().contiguous(format).requires_grad_(true);
           const auto y = gw::ops::bucket_norm({in.narrow(0, 0, 2), in.narrow(0, 2, shape[0] - 2)}, p, train,
                                               true, {also.narrow(0, 0, 2), also.narrow(0, 2, shape[0] - 2)});
           at::cat(y).backward(up);

@@ -45,7 +45,7 @@ struct PlaneGradient {
   int64_t taps;
   const float* gradient;  ///< of the output: pixel 0 of channel 0
   int64_t out_channels, out_plane, pixels;
-  const uint16_t* lanes;  ///< pixels that count; others are not used, whatever they hold
+  const uint16_t* lanes;  ///< those before `pixels` count; others are not used, whatever they hold
   float* weight;          ///< [out_channels][in_channels][taps], written
 };
 

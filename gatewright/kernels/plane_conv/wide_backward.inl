@@ -16,7 +16,8 @@ void products(const PlaneGradient& g, int64_t o, int64_t j) {
   }
   const float* gradient = g.gradient + o * g.out_plane;
   for (int64_t p = 0; p < g.pixels; p += kLanes) {
-    const Mask counts = only(static_cast<unsigned>(g.lanes[p / kPlaneLanes] >> (p % kPlaneLanes)));
+    const auto bits = static_cast<unsigned>(g.lanes[p / kPlaneLanes] >> (p % kPlaneLanes));
+    const Mask counts = only(bits & before(g.pixels - p));
     Vec shifted[kIn];
 #pragma GCC unroll 8
     for (int k = 0; k < kIn; ++k) shifted[k] = load_where(x[k] + p, counts);
