@@ -50,8 +50,8 @@ void assert_equal(const Side& a, const Side& b, const Shape& s) {
   const auto mine = a.gradients(true), theirs = b.gradients(true);
   for (size_t i = 0; i < mine.size(); ++i) {
     const double error = ((mine[i] - theirs[i]).norm() / theirs[i].norm()).item<double>();
-    GW_CHECK(error < 1e-5,
-             "bench_plane_conv: expected gradient {} of {} -> {} channels equal to 1e-5, got {:.2e}", i, s.in,
+    GW_CHECK(error < 1e-4,
+             "bench_plane_conv: expected gradient {} of {} -> {} channels equal to 1e-4, got {:.2e}", i, s.in,
              s.out, error);
   }
 }
@@ -86,21 +86,13 @@ bool run(const Arguments& a) {
   fmt::print("{:<15} {:^23} {:^23} {:^23}\n", "channels, map", "forward", "with image's gradient",
              "with both gradients");
   bool holds = true;
-  for (const int64_t side : {28, 14, 7, 3}) {
-    for (const auto& [in, out] : std::vector<std::pair<int64_t, int64_t>>{{1, 3},
-                                                                          {1, 6},
-                                                                          {1, 16},
-                                                                          {3, 6},
-                                                                          {6, 6},
-                                                                          {6, 12},
-                                                                          {12, 12},
-                                                                          {12, 24},
-                                                                          {16, 16},
-                                                                          {24, 24},
-                                                                          {16, 32},
-                                                                          {32, 32},
-                                                                          {64, 64}})
-      holds &= row({in, out, side}, a);
+  const std::vector<std::pair<int64_t, int64_t>> channels{{1, 3},   {1, 6},   {1, 16},  {3, 6},   {3, 16},
+                                                          {6, 6},   {8, 8},   {4, 16},  {16, 4},  {6, 12},
+                                                          {12, 12}, {12, 24}, {16, 16}, {24, 24}, {64, 64}};
+  for (const int64_t side : {64, 28, 14, 7, 3}) {
+    for (const auto& [in, out] : channels) {
+      if (side < 64 || in * out <= 72) holds &= row({in, out, side}, a);
+    }
   }
   return holds;
 }

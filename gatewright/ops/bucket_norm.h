@@ -18,7 +18,7 @@ struct NormParameters {
 ///         (biased) variance over the rows of all buckets, running statistics updated with the unbiased
 ///         variance; else: running statistics.
 /// Shapes: x_i [n_i, C, H_i, W_i] or [n_i, C], n_i = 0 allowed → y_i of the same shape, channels-last;
-///         maps of up to 24 channels that all come contiguous and of one size (up to 4096 pixels) stay
+///         maps of up to 16 channels that all come contiguous and of one size (up to 4096 pixels) stay
 ///         contiguous. No rows at all: empty results, statistics untouched.
 /// Errors: ValueError for differing C or dtypes, other shapes, other dtypes than f32 and f64, a training call
 ///         with a single row, or a backward pass that asks for second derivatives.

@@ -20,7 +20,7 @@ constexpr int64_t kValuesPerTask =
 // Values of a plane whose sums are taken in f32: 16 lanes of them add 256 each.
 constexpr int64_t kMostPlaneRows = 4096;
 // Beyond it a row of channels fills the lanes as well, and libtorch's convolutions want channels last.
-constexpr int64_t kMostPlaneChannels = 24;
+constexpr int64_t kMostPlaneChannels = 16;
 
 /// Maps of few channels lie as they come, in planes, if all agree on their size.
 inline bool bucket_planes(at::TensorList buckets) {
