@@ -306,9 +306,9 @@ at::Tensor plane_conv2d(const at::Tensor& x, const at::Tensor& weight, const at:
 // one image channel wants a gradient. 12 -> 12 is even, 16 -> 16 takes 1.1 to 1.4 of it, and of 3 or 4 -> 16
 // the forward pass up to 1.1: 16 outputs fill oneDNN's vectors.
 bool plane_conv2d_pays(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding) {
-  constexpr int64_t kMostIn = 16, kMostOut = 12, kMostPairs = 72, kMostPixels = 4096;
+  constexpr int64_t kMostIn = 16, kMostOut = 12, kMostOutOfOne = 16, kMostPairs = 72, kMostPixels = 4096;
   if (!fits(x, weight) || stride != 1 || padding != 1 || weight.size(2) != 3 || x.numel() == 0) return false;
-  const int64_t in = x.size(1), out = weight.size(0), most_out = in == 1 ? kMostIn : kMostOut;
+  const int64_t in = x.size(1), out = weight.size(0), most_out = in == 1 ? kMostOutOfOne : kMostOut;
   return in <= kMostIn && out <= most_out && in * out <= kMostPairs && x.size(2) * x.size(3) <= kMostPixels;
 }
 
