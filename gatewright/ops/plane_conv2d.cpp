@@ -305,7 +305,7 @@ at::Tensor plane_conv2d(const at::Tensor& x, const at::Tensor& weight, const at:
 // 28x28 to 3x3): up to 6 -> 12, 8 -> 8 and 1 -> 16 channels planes take 0.1 to 0.95 of its time, least where
 // one image channel wants a gradient. 12 -> 12 takes 0.8 to 1.1 of it, 16 -> 16 1.0 to 1.5, and of 3 or 4 ->
 // 16 the forward pass up to 1.1: 16 outputs fill oneDNN's vectors. The machine was loaded
-// (docs/decisions/018).
+// (docs/decisions/019).
 bool plane_conv2d_pays(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding) {
   constexpr int64_t kMostIn = 16, kMostOut = 12, kMostOutOfOne = 16, kMostPairs = 72, kMostPixels = 4096;
   if (!fits(x, weight) || stride != 1 || padding != 1 || weight.size(2) != 3 || x.numel() == 0) return false;
