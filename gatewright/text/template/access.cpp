@@ -31,8 +31,7 @@ Value loop_attribute(const Value& value, const std::string& name) {
   if (name == "first") return Value(index == 0);
   if (name == "last") return Value(index + 1 == size);
   if (name == "length") return Value(size);
-  if (name == "depth") return Value(int64_t{loop.depth});
-  if (name == "depth0") return Value(int64_t{loop.depth} - 1);
+  if (name == "depth" || name == "depth0") return Value(int64_t{name == "depth"});  // counts recursive loops
   if (name == "previtem")
     return index > 0 ? all[loop.index - 1] : Value::undefined("the first element has no previtem");
   if (name == "nextitem")

@@ -62,28 +62,29 @@ Arguments rest_of(const Arguments& arguments, size_t count) {
           arguments.named};
 }
 
-Value map(Meter& meter, const Value& value, Arguments& arguments) {
+Value map(Meter& meter, const Value& value, const Arguments& arguments) {
   Values mapped;
   if (arguments.positional.empty() && arguments.find("attribute")) {
     const Parameters given(arguments, "map", {"attribute", "default"}, 1);
     const Getter get(meter, given[0], given[1]);
-    for (const Value& one : elements_of(meter, value, "map")->elements) mapped.push_back(get(one));
+    const auto all = elements_of(meter, value, "map");
+    for (const Value& one : all->elements) mapped.push_back(get(one));
     return generator(meter, std::move(mapped));
   }
   GW_CHECK(!arguments.positional.empty() && arguments.positional[0].is_text(),
            "map: expected the name of a filter, or attribute=…");
   const std::string name = arguments.positional[0].text();
   const Arguments rest = rest_of(arguments, 1);
-  for (const Value& one : elements_of(meter, value, "map")->elements) {
-    Arguments copy = rest;
-    mapped.push_back(filtered(meter, name, one, copy));
+  const auto all = elements_of(meter, value, "map");
+  for (const Value& one : all->elements) {
+    mapped.push_back(filtered(meter, name, one, rest));
   }
   return generator(meter, std::move(mapped));
 }
 
 /// select, reject, selectattr and rejectattr.
 template <bool kAttribute, bool kWanted>
-Value select(Meter& meter, const Value& value, Arguments& arguments) {
+Value select(Meter& meter, const Value& value, const Arguments& arguments) {
   const size_t first = kAttribute ? 1 : 0;
   GW_CHECK(arguments.positional.size() >= first, "selectattr: expected the name of an attribute, got none");
   std::optional<Getter> get;
@@ -94,42 +95,43 @@ Value select(Meter& meter, const Value& value, Arguments& arguments) {
   const std::string name = tested ? arguments.positional[first].text() : "";
   const Arguments rest = rest_of(arguments, first + (tested ? 1 : 0));
   Values chosen;
-  for (const Value& one : elements_of(meter, value, "select")->elements) {
+  const auto all = elements_of(meter, value, "select");
+  for (const Value& one : all->elements) {
     const Value looked_at = get ? (*get)(one) : one;
-    Arguments copy = rest;
-    if ((tested ? passes(meter, name, looked_at, copy) : truth(looked_at)) == kWanted) chosen.push_back(one);
+    if ((tested ? passes(meter, name, looked_at, rest) : truth(looked_at)) == kWanted) chosen.push_back(one);
   }
   return generator(meter, std::move(chosen));
 }
 
-Value join(Meter& meter, const Value& value, Arguments& arguments) {
+Value join(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "join", {"d", "attribute"});
   const std::string between = printed(meter, given[0]);
   std::optional<Getter> get;
   if (given.has(1) && !given[1].is_none()) get.emplace(meter, given[1]);
   std::string out;
   bool begun = false;
-  for (const Value& one : elements_of(meter, value, "join")->elements) {
+  const auto all = elements_of(meter, value, "join");
+  for (const Value& one : all->elements) {
+    meter.grow(out.size(), between.size());
     if (begun) out += between;
     print(meter, get ? (*get)(one) : one, out);
-    meter.text(out.size());
     begun = true;
   }
   return Value(std::move(out));
 }
 
-Value to_list(Meter& meter, const Value& value, Arguments& arguments) {
+Value to_list(Meter& meter, const Value& value, const Arguments& arguments) {
   Parameters(arguments, "list", {});
   return make_sequence(meter, elements_of(meter, value, "list")->elements);
 }
 
-Value first(Meter& meter, const Value& value, Arguments& arguments) {
+Value first(Meter& meter, const Value& value, const Arguments& arguments) {
   Parameters(arguments, "first", {});
   const auto all = elements_of(meter, value, "first");
   return all->elements.empty() ? Value::undefined("no first element: there is none") : all->elements.front();
 }
 
-Value last(Meter& meter, const Value& value, Arguments& arguments) {
+Value last(Meter& meter, const Value& value, const Arguments& arguments) {
   Parameters(arguments, "last", {});
   const bool generated = value.is(Kind::sequence) && value.sequence().form == Form::generator;
   GW_CHECK(!generated, "last: expected a list, got a generator; put |list before it");
@@ -137,12 +139,12 @@ Value last(Meter& meter, const Value& value, Arguments& arguments) {
   return all->elements.empty() ? Value::undefined("no last element: there is none") : all->elements.back();
 }
 
-Value length_of(Meter& meter, const Value& value, Arguments& arguments) {
+Value length_of(Meter& meter, const Value& value, const Arguments& arguments) {
   Parameters(arguments, "length", {});
   return Value(length(meter, value));
 }
 
-Value items(Meter& meter, const Value& value, Arguments& arguments) {
+Value items(Meter& meter, const Value& value, const Arguments& arguments) {
   Parameters(arguments, "items", {});
   if (value.is_undefined()) return generator(meter, {});
   GW_CHECK(value.is(Kind::dict), "items: expected a dict, got a {}", type_name(value));
@@ -152,7 +154,7 @@ Value items(Meter& meter, const Value& value, Arguments& arguments) {
   return generator(meter, std::move(pairs));
 }
 
-Value reverse(Meter& meter, const Value& value, Arguments& arguments) {
+Value reverse(Meter& meter, const Value& value, const Arguments& arguments) {
   Parameters(arguments, "reverse", {});
   const auto all = elements_of(meter, value, "reverse");
   if (!value.is_text()) return generator(meter, {all->elements.rbegin(), all->elements.rend()});
@@ -178,7 +180,7 @@ Values sorted(Meter& meter, const Values& values, const Values& keys, bool rever
   return out;
 }
 
-Value sort(Meter& meter, const Value& value, Arguments& arguments) {
+Value sort(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "sort", {"reverse", "case_sensitive", "attribute"});
   const bool by_attribute = given.has(2) && !given[2].is_none();
   GW_CHECK(!by_attribute || !given[2].is_text() || given[2].text().find(',') == std::string::npos,
@@ -192,7 +194,7 @@ Value sort(Meter& meter, const Value& value, Arguments& arguments) {
   return make_sequence(meter, sorted(meter, all->elements, keys, given.truth(0, false)));
 }
 
-Value dictsort(Meter& meter, const Value& value, Arguments& arguments) {
+Value dictsort(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "dictsort", {"case_sensitive", "by", "reverse"});
   GW_CHECK(value.is(Kind::dict), "dictsort: expected a dict, got a {}", type_name(value));
   const std::string by = given.has(1) ? given.text(1) : "key";
@@ -206,13 +208,14 @@ Value dictsort(Meter& meter, const Value& value, Arguments& arguments) {
   return make_sequence(meter, sorted(meter, pairs, keys, given.truth(2, false)));
 }
 
-Value unique(Meter& meter, const Value& value, Arguments& arguments) {
+Value unique(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "unique", {"case_sensitive", "attribute"});
   std::optional<Getter> get;
   if (given.has(1) && !given[1].is_none()) get.emplace(meter, given[1]);
   std::unordered_set<std::string> seen;
   Values kept;
-  for (const Value& one : elements_of(meter, value, "unique")->elements)
+  const auto all = elements_of(meter, value, "unique");
+  for (const Value& one : all->elements)
     if (seen.insert(key_of(meter, folded(get ? (*get)(one) : one, given.truth(0, false)))).second)
       kept.push_back(one);
   return generator(meter, std::move(kept));
@@ -220,7 +223,7 @@ Value unique(Meter& meter, const Value& value, Arguments& arguments) {
 
 /// min and max.
 template <bool kLargest>
-Value extreme(Meter& meter, const Value& value, Arguments& arguments) {
+Value extreme(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, kLargest ? "max" : "min", {"case_sensitive", "attribute"});
   std::optional<Getter> get;
   if (given.has(1) && !given[1].is_none()) get.emplace(meter, given[1]);
@@ -233,18 +236,19 @@ Value extreme(Meter& meter, const Value& value, Arguments& arguments) {
   return *best;
 }
 
-Value sum(Meter& meter, const Value& value, Arguments& arguments) {
+Value sum(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "sum", {"attribute", "start"});
   std::optional<Getter> get;
   if (given.has(0) && !given[0].is_none()) get.emplace(meter, given[0]);
   Value total = given.has(1) ? given[1] : Value(int64_t{0});
   GW_CHECK(!total.is_text(), "sum: expected numbers, got a text; use join");
-  for (const Value& one : elements_of(meter, value, "sum")->elements)
+  const auto all = elements_of(meter, value, "sum");
+  for (const Value& one : all->elements)
     total = arithmetic(meter, Operator::add, total, get ? (*get)(one) : one);
   return total;
 }
 
-Value attr(Meter& meter, const Value& value, Arguments& arguments) {
+Value attr(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "attr", {"name"}, 1);
   const std::string name = printed(meter, given[0]);
   if (value.is(Kind::dict))

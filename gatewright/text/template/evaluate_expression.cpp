@@ -116,7 +116,6 @@ Value Evaluator::dict(const Expression& node) {
 Value Evaluator::concat(const Expression& node) {
   std::string all;
   for (const Part& part : node.parts) print(meter_, evaluate(*part), all);
-  meter_.text(all.size());
   return Value(std::move(all));
 }
 

@@ -13,7 +13,6 @@ namespace gw::inline text::jinja {
 struct Scope {
   const Scope* outer = nullptr;
   std::unordered_map<std::string, Value> values;
-  int loops = 0;  ///< for loops around it
 
   const Value* find(const std::string& name) const;
 };
@@ -44,7 +43,7 @@ class Evaluator {
   Value comparison(const Expression& node);
   Value slice(const Expression& node);
   Value call(const Expression& node, const Value* caller = nullptr);
-  Value called_macro(const Callable& function, Arguments& given);
+  Value called_macro(const Callable& function, const Arguments& given);
   Value evaluated_condition(const Expression& node);
   Values parts(const Expression& node, size_t first);
   Arguments arguments(const Expression& node);

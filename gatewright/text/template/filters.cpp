@@ -19,7 +19,7 @@ const std::vector<NamedFunction>& filters() {
   return kAll;
 }
 
-Value filtered(Meter& meter, const std::string& name, const Value& value, Arguments& arguments) {
+Value filtered(Meter& meter, const std::string& name, const Value& value, const Arguments& arguments) {
   const Meter::Level level(meter);
   meter.step();
   const NamedFunction* filter = find_function(filters(), name);

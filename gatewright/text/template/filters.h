@@ -10,6 +10,6 @@ const std::vector<NamedFunction>& filters();
 const std::vector<NamedFunction>& text_filters();
 const std::vector<NamedFunction>& element_filters();
 /// `value` through the filter `name`. Errors: ValueError for an unknown one, with the near miss.
-Value filtered(Meter& meter, const std::string& name, const Value& value, Arguments& arguments);
+Value filtered(Meter& meter, const std::string& name, const Value& value, const Arguments& arguments);
 
 }  // namespace gw::inline text::jinja

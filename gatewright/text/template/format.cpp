@@ -34,7 +34,7 @@ class PercentFormat {
       out_.append(format_, at_, next - at_);
       at_ = next;
       if (at_ < format_.size()) convert();
-      if (out_.size() > kTextLimit_bytes) meter_.text(out_.size());
+      meter_.grow(out_.size(), 0);
     }
     meter_.text(out_.size());
     const bool one_dict = values_.size() == 1 && values_[0].is(Value::Kind::dict);

@@ -11,7 +11,7 @@
 namespace gw::inline text::jinja {
 namespace {
 
-Value range(Meter& meter, const Value&, Arguments& arguments) {
+Value range(Meter& meter, const Value&, const Arguments& arguments) {
   const Parameters given(arguments, "range", {"start", "stop", "step"}, 1);
   const int64_t start = given.has(1) ? given.whole(0, 0) : 0;
   const int64_t stop = given.has(1) ? given.whole(1, 0) : given.whole(0, 0);
@@ -39,7 +39,8 @@ Dict filled(Meter& meter, const char* function, const Arguments& arguments) {
   if (!arguments.positional.empty() && arguments.positional[0].is(Value::Kind::dict)) {
     for (const auto& [key, value] : arguments.positional[0].dict().entries) put(meter, dict, key, value);
   } else if (!arguments.positional.empty()) {
-    for (const Value& pair : elements_of(meter, arguments.positional[0], function)->elements) {
+    const auto all = elements_of(meter, arguments.positional[0], function);
+    for (const Value& pair : all->elements) {
       const auto both = elements_of(meter, pair, function);
       GW_CHECK(both->elements.size() == 2, "{}: expected pairs, got {} values", function,
                both->elements.size());
@@ -50,18 +51,18 @@ Dict filled(Meter& meter, const char* function, const Arguments& arguments) {
   return dict;
 }
 
-Value make_dict(Meter& meter, const Value&, Arguments& arguments) {
+Value make_dict(Meter& meter, const Value&, const Arguments& arguments) {
   return finished(filled(meter, "dict", arguments));
 }
 
-Value make_namespace(Meter& meter, const Value&, Arguments& arguments) {
+Value make_namespace(Meter& meter, const Value&, const Arguments& arguments) {
   auto names = std::make_shared<Names>();
   for (const auto& [key, value] : filled(meter, "namespace", arguments).entries)
     names->values[key.is_text() ? key.text() : printed(meter, key)] = value;
   return Value(std::move(names));
 }
 
-Value raise_exception(Meter& meter, const Value&, Arguments& arguments) {
+Value raise_exception(Meter& meter, const Value&, const Arguments& arguments) {
   const Parameters given(arguments, "raise_exception", {"message"}, 1);
   fail("{}", printed(meter, given[0]));
 }
@@ -139,7 +140,7 @@ std::string converted(const Moment& now, char letter, bool bare) {
        shown(std::string(1, letter)));
 }
 
-Value strftime_now(Meter& meter, const Value& self, Arguments& arguments) {
+Value strftime_now(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, "strftime_now", {"format"}, 1);
   const Moment now = read_moment(self.text());
   const std::string& format = given.text(0);

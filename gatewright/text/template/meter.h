@@ -23,10 +23,12 @@ class Meter {
     if (count > kStepLimit - steps_) exhausted();
     steps_ += count;
   }
-  /// Pays for a text of `bytes` that is about to be made, or an output that is as long now.
-  void text(size_t bytes) {
-    if (bytes > kTextLimit_bytes) too_long(bytes);
-    step(bytes / 64);
+  /// Pays for a text of `bytes` that is about to be made.
+  void text(size_t bytes) { grow(0, bytes); }
+  /// Pays for `more` bytes behind the `have` that are paid for already.
+  void grow(size_t have, size_t more) {
+    if (more > kTextLimit_bytes || have > kTextLimit_bytes - more) too_long(have + more);
+    step(more / 64);
   }
   uint64_t steps() const { return steps_; }
 

@@ -11,7 +11,7 @@ namespace {
 using Kind = Value::Kind;
 using Form = Sequence::Form;
 
-Value dict_items(Meter& meter, const Value& self, Arguments& arguments) {
+Value dict_items(Meter& meter, const Value& self, const Arguments& arguments) {
   Parameters(arguments, "items", {});
   Values pairs;
   for (const auto& [key, value] : self.dict().entries)
@@ -19,39 +19,39 @@ Value dict_items(Meter& meter, const Value& self, Arguments& arguments) {
   return make_sequence(meter, std::move(pairs), Form::items);
 }
 
-Value dict_keys(Meter& meter, const Value& self, Arguments& arguments) {
+Value dict_keys(Meter& meter, const Value& self, const Arguments& arguments) {
   Parameters(arguments, "keys", {});
   Values keys;
   for (const auto& [key, value] : self.dict().entries) keys.push_back(key);
   return make_sequence(meter, std::move(keys), Form::keys);
 }
 
-Value dict_values(Meter& meter, const Value& self, Arguments& arguments) {
+Value dict_values(Meter& meter, const Value& self, const Arguments& arguments) {
   Parameters(arguments, "values", {});
   Values values;
   for (const auto& [key, value] : self.dict().entries) values.push_back(value);
   return make_sequence(meter, std::move(values), Form::values);
 }
 
-Value dict_get(Meter& meter, const Value& self, Arguments& arguments) {
+Value dict_get(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, "get", {"key", "default"}, 1);
   const Value* found = self.dict().find(key_of(meter, given[0]));
   return found ? *found : given.has(1) ? given[1] : Value(Value::None());
 }
 
-Value copied(Meter&, const Value& self, Arguments& arguments) {
+Value copied(Meter&, const Value& self, const Arguments& arguments) {
   Parameters(arguments, "copy", {});
   return self;  // nothing can change it
 }
 
 /// What Jinja's immutable sandbox refuses, too.
 template <int kOfDict>
-Value refused(Meter&, const Value&, Arguments&) {
+Value refused(Meter&, const Value&, const Arguments&) {
   fail("expected a template that changes no {}, got a method that does; build a new one with +",
        kOfDict ? "dict" : "list");
 }
 
-Value list_index(Meter& meter, const Value& self, Arguments& arguments) {
+Value list_index(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, "index", {"value"}, 1);
   const Values& all = self.sequence().elements;
   for (size_t i = 0; i < all.size(); ++i)
@@ -59,20 +59,20 @@ Value list_index(Meter& meter, const Value& self, Arguments& arguments) {
   fail("index: expected a value of the list, got one that it does not have");
 }
 
-Value list_count(Meter& meter, const Value& self, Arguments& arguments) {
+Value list_count(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, "count", {"value"}, 1);
   const Values& all = self.sequence().elements;
   return Value(static_cast<int64_t>(
       std::count_if(all.begin(), all.end(), [&](const Value& one) { return equal(meter, one, given[0]); })));
 }
 
-Value loop_cycle(Meter&, const Value& self, Arguments& arguments) {
+Value loop_cycle(Meter&, const Value& self, const Arguments& arguments) {
   GW_CHECK(!arguments.positional.empty() && arguments.named.empty(),
            "cycle: expected values to take turns, got none");
   return arguments.positional[self.loop().index % arguments.positional.size()];
 }
 
-Value loop_changed(Meter& meter, const Value& self, Arguments& arguments) {
+Value loop_changed(Meter& meter, const Value& self, const Arguments& arguments) {
   GW_CHECK(arguments.named.empty(), "changed: expected values without names");
   Value now = make_sequence(meter, arguments.positional, Form::tuple);
   Loop& loop = self.loop();

@@ -13,7 +13,7 @@ namespace {
 using Kind = Value::Kind;
 
 template <bool (*kHolds)(const Value&)>
-Value holds(Meter&, const Value& value, Arguments& arguments) {
+Value holds(Meter&, const Value& value, const Arguments& arguments) {
   Parameters(arguments, "is", {});
   return Value(kHolds(value));
 }
@@ -40,7 +40,7 @@ bool is_sequence(const Value& value) {
 }
 
 template <bool kUpper>
-Value in_case(Meter& meter, const Value& value, Arguments& arguments) {
+Value in_case(Meter& meter, const Value& value, const Arguments& arguments) {
   Parameters(arguments, kUpper ? "upper" : "lower", {});
   const std::string text = printed(meter, value);
   meter.step(text.size() / 16);
@@ -52,23 +52,23 @@ Value rest_is(Meter& meter, const Value& value, const Value& divisor, int64_t wa
 }
 
 template <int kRest>
-Value has_rest(Meter& meter, const Value& value, Arguments& arguments) {
+Value has_rest(Meter& meter, const Value& value, const Arguments& arguments) {
   Parameters(arguments, kRest ? "odd" : "even", {});
   return rest_is(meter, value, Value(int64_t{2}), kRest);
 }
 
-Value divisible(Meter& meter, const Value& value, Arguments& arguments) {
+Value divisible(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "divisibleby", {"num"}, 1);
   return rest_is(meter, value, given[0], 0);
 }
 
 template <Comparison kComparison>
-Value compares(Meter& meter, const Value& value, Arguments& arguments) {
+Value compares(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "is", {"other"}, 1);
   return Value(compare(meter, kComparison, value, given[0]));
 }
 
-Value same(Meter&, const Value& value, Arguments& arguments) {
+Value same(Meter&, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "sameas", {"other"}, 1);
   const bool plain = value.is(Kind::boolean) || value.is_none();
   GW_CHECK(plain || given[0].is(Kind::boolean) || given[0].is_none(),
@@ -76,12 +76,12 @@ Value same(Meter&, const Value& value, Arguments& arguments) {
   return Value(value.same(given[0]));
 }
 
-Value is_filter(Meter&, const Value& value, Arguments& arguments) {
+Value is_filter(Meter&, const Value& value, const Arguments& arguments) {
   Parameters(arguments, "filter", {});
   return Value(value.is_text() && find_function(filters(), value.text()) != nullptr);
 }
 
-Value is_test(Meter&, const Value& value, Arguments& arguments);  // looks into the table that it is in
+Value is_test(Meter&, const Value& value, const Arguments& arguments);  // looks into the table that it is in
 
 const std::vector<NamedFunction> kTests = {{"!=", compares<Comparison::unequal>},
                                            {"<", compares<Comparison::less>},
@@ -123,14 +123,14 @@ const std::vector<NamedFunction> kTests = {{"!=", compares<Comparison::unequal>}
                                            {"undefined", holds<is_undefined>},
                                            {"upper", in_case<true>}};
 
-Value is_test(Meter&, const Value& value, Arguments& arguments) {
+Value is_test(Meter&, const Value& value, const Arguments& arguments) {
   Parameters(arguments, "test", {});
   return Value(value.is_text() && find_function(kTests, value.text()) != nullptr);
 }
 
 }  // namespace
 
-bool passes(Meter& meter, const std::string& name, const Value& value, Arguments& arguments) {
+bool passes(Meter& meter, const std::string& name, const Value& value, const Arguments& arguments) {
   meter.step();
   const NamedFunction* test = find_function(kTests, name);
   GW_CHECK(test != nullptr, "expected a known test after \"is\", got \"{}\"{}", shown(name, 60),

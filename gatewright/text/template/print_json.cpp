@@ -19,7 +19,7 @@ void escape_ascii(std::string_view text, std::string& out) {
 }
 
 void print_text(Meter& meter, const std::string& text, bool ascii, std::string& out) {
-  meter.text(out.size() + text.size());
+  meter.grow(out.size(), text.size());
   meter.step(text.size() / 16);
   static constexpr char kEscaped[] = "\"\\\n\r\t\f\b", kLetters[] = "\"\\nrtfb";
   out += '"';
@@ -65,6 +65,7 @@ class Printer {
   void value(const Value& value, size_t depth) {
     const Meter::Level level(meter_);
     meter_.step();
+    meter_.grow(out_.size(), layout_.comma.size() + layout_.colon.size());
     if (value.is_none())
       out_ += "null";
     else if (value.is(Value::Kind::boolean))
@@ -85,7 +86,7 @@ class Printer {
  private:
   void line(size_t depth) {
     if (!layout_.lines) return;
-    meter_.text(out_.size() + depth * layout_.indent.size());
+    meter_.grow(out_.size(), depth * layout_.indent.size());
     out_ += '\n';
     for (size_t i = 0; i < depth; ++i) out_ += layout_.indent;
   }

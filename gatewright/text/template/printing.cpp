@@ -14,7 +14,7 @@ constexpr size_t kBrief_bytes = 60;
 
 /// A text between quotes, as Python's repr.
 void print_quoted(Meter& meter, const std::string& text, std::string& out) {
-  meter.text(out.size() + text.size());
+  meter.grow(out.size(), text.size());
   meter.step(text.size() / 16);
   const bool doubled = text.find('\'') != std::string::npos && text.find('"') == std::string::npos;
   const char quote = doubled ? '"' : '\'';
@@ -143,7 +143,7 @@ void print_exact(Meter& meter, const Value& value, std::string& out) {
     default:
       fail("expected a value to print, got a {}; call it with (…)?", type_name(value));
   }
-  if (out.size() > kTextLimit_bytes) meter.text(out.size());
+  meter.grow(out.size(), 0);
 }
 
 void print(Meter& meter, const Value& value, std::string& out) {
@@ -152,7 +152,7 @@ void print(Meter& meter, const Value& value, std::string& out) {
     print_exact(meter, value, out);
     return;
   }
-  meter.text(out.size() + value.text().size());
+  meter.grow(out.size(), value.text().size());
   out += value.text();
 }
 

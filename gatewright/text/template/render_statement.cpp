@@ -22,7 +22,6 @@ class Evaluator::InScope {
  public:
   InScope(Evaluator& evaluator, const Scope& outer) : evaluator_(evaluator), before_(evaluator.scope_) {
     scope.outer = &outer;
-    scope.loops = outer.loops;
     evaluator.scope_ = &scope;
   }
   explicit InScope(Evaluator& evaluator) : InScope(evaluator, *evaluator.scope_) {}
@@ -53,7 +52,7 @@ Evaluator::Flow Evaluator::run(const Statement& statement, std::string& out) {
   line_ = statement.line;
   switch (statement.kind) {
     case Kind::text:
-      meter_.text(out.size() + statement.text.size());
+      meter_.grow(out.size(), statement.text.size());
       out += statement.text;
       break;
     case Kind::output:
@@ -114,7 +113,6 @@ Evaluator::Flow Evaluator::loop(const Statement& statement, std::string& out) {
   InScope inner(*this);
   if (elements->elements.empty()) return run(statement.bodies[1], out);
   auto loop = std::make_shared<Loop>();
-  loop->depth = ++inner.scope.loops;
   loop->elements = elements;
   for (size_t i = 0; i < elements->elements.size(); ++i) {
     meter_.step();
@@ -185,7 +183,7 @@ void Evaluator::call_block(const Statement& statement, std::string& out) {
   print(meter_, call(node, &caller), out);
 }
 
-Value Evaluator::called_macro(const Callable& function, Arguments& given) {
+Value Evaluator::called_macro(const Callable& function, const Arguments& given) {
   const Meter::Level level(meter_);
   const Statement& statement = *function.macro->statement;
   const size_t count = statement.targets.size();

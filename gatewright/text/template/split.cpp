@@ -76,7 +76,7 @@ std::string replaced(Meter& meter, const std::string& text, const std::string& f
     meter.step();
     out.append(text, at, found - at) += to;
     at = found + from.size();
-    if (out.size() > kTextLimit_bytes) meter.text(out.size());
+    meter.grow(out.size(), 0);
     if (!from.empty()) continue;
     if (at >= text.size()) break;  // an empty text is found before every character and at the end
     const size_t next = at + byte_of(std::string_view(text).substr(at, 4), 1);

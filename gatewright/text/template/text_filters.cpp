@@ -54,7 +54,7 @@ std::string title(std::string_view text) {
 }
 
 template <std::string (*kChange)(std::string_view)>
-Value changed(Meter& meter, const Value& value, Arguments& arguments) {
+Value changed(Meter& meter, const Value& value, const Arguments& arguments) {
   Parameters(arguments, "a filter of texts", {});
   const std::string text = printed(meter, value);
   meter.step(text.size() / 16);
@@ -63,7 +63,7 @@ Value changed(Meter& meter, const Value& value, Arguments& arguments) {
   return Value(std::move(out));
 }
 
-Value trim(Meter& meter, const Value& value, Arguments& arguments) {
+Value trim(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "trim", {"chars"});
   const std::string text = printed(meter, value);
   const bool blank = !given.has(0) || given[0].is_none();
@@ -71,14 +71,14 @@ Value trim(Meter& meter, const Value& value, Arguments& arguments) {
   return Value(std::string(stripped(text, blank ? nullptr : &given.text(0), Side::both)));
 }
 
-Value replace(Meter& meter, const Value& value, Arguments& arguments) {
+Value replace(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "replace", {"old", "new", "count"}, 2);
   const bool all = !given.has(2) || given[2].is_none();
   return Value(replaced(meter, printed(meter, value), printed(meter, given[0]), printed(meter, given[1]),
                         all ? -1 : given.whole(2, -1)));
 }
 
-Value indent(Meter& meter, const Value& value, Arguments& arguments) {
+Value indent(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "indent", {"width", "first", "blank"});
   GW_CHECK(value.is_text(), "indent: expected a text, got a {}", type_name(value));
   const int64_t width = given[0].is_text() ? 0 : std::max<int64_t>(given.whole(0, 4), 0);
@@ -91,7 +91,7 @@ Value indent(Meter& meter, const Value& value, Arguments& arguments) {
   std::string out = given.truth(1, false) ? before : "";
   bool begun = false;
   for (const std::string_view line : lines_of(text)) {
-    meter.text(out.size() + before.size() + line.size());
+    meter.grow(out.size(), before.size() + line.size());
     if (begun) out += '\n';
     if (begun && (blank || !line.empty())) out += before;
     out += line;
@@ -100,7 +100,7 @@ Value indent(Meter& meter, const Value& value, Arguments& arguments) {
   return Value(std::move(out));
 }
 
-Value format(Meter& meter, const Value& value, Arguments& arguments) {
+Value format(Meter& meter, const Value& value, const Arguments& arguments) {
   GW_CHECK(arguments.positional.empty() || arguments.named.empty(),
            "format: expected values with or without names, got both");
   const std::string text = printed(meter, value);
@@ -110,7 +110,7 @@ Value format(Meter& meter, const Value& value, Arguments& arguments) {
   return Value(format_percent(meter, text, {finished(std::move(named))}));
 }
 
-Value to_json(Meter& meter, const Value& value, Arguments& arguments) {
+Value to_json(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "tojson", {"ensure_ascii", "indent", "separators", "sort_keys"});
   JsonLayout layout;
   layout.ascii = given.truth(0, false);
@@ -134,7 +134,7 @@ Value to_json(Meter& meter, const Value& value, Arguments& arguments) {
   return Value(std::move(out));
 }
 
-Value to_int(Meter& meter, const Value& value, Arguments& arguments) {
+Value to_int(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "int", {"default", "base"});
   const Value otherwise = given.has(0) ? given[0] : Value(int64_t{0});
   GW_CHECK(!value.is_undefined(), "int: expected a value, got none: {}", value.reason());
@@ -153,7 +153,7 @@ Value to_int(Meter& meter, const Value& value, Arguments& arguments) {
   return Value(static_cast<int64_t>(number));
 }
 
-Value to_float(Meter&, const Value& value, Arguments& arguments) {
+Value to_float(Meter&, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "float", {"default"});
   GW_CHECK(!value.is_undefined(), "float: expected a value, got none: {}", value.reason());
   if (value.is_number()) return Value(value.real());
@@ -162,7 +162,7 @@ Value to_float(Meter&, const Value& value, Arguments& arguments) {
   return given.has(0) ? given[0] : Value(0.0);
 }
 
-Value round(Meter&, const Value& value, Arguments& arguments) {
+Value round(Meter&, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "round", {"precision", "method"});
   GW_CHECK(value.is_number(), "round: expected a number, got a {}", type_name(value));
   const std::string method = given.has(1) ? given.text(1) : "common";
@@ -176,20 +176,20 @@ Value round(Meter&, const Value& value, Arguments& arguments) {
   return Value((method == "ceil" ? std::ceil(large) : std::floor(large)) / scale);
 }
 
-Value absolute(Meter&, const Value& value, Arguments& arguments) {
+Value absolute(Meter&, const Value& value, const Arguments& arguments) {
   Parameters(arguments, "abs", {});
   GW_CHECK(value.is_number(), "abs: expected a number, got a {}", type_name(value));
   if (value.is(Kind::real)) return Value(std::abs(value.real()));
   return value.whole() < 0 ? negated(value) : Value(value.whole());
 }
 
-Value otherwise(Meter&, const Value& value, Arguments& arguments) {
+Value otherwise(Meter&, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "default", {"default_value", "boolean"});
   const bool missing = value.is_undefined() || (given.truth(1, false) && !truth(value));
   return !missing ? value : given.has(0) ? given[0] : Value("");
 }
 
-Value wordcount(Meter& meter, const Value& value, Arguments& arguments) {
+Value wordcount(Meter& meter, const Value& value, const Arguments& arguments) {
   Parameters(arguments, "wordcount", {});
   meter.step(1 + printed(meter, value).size() / 16);
   const std::string text = printed(meter, value);

@@ -20,14 +20,14 @@ Value made(Meter& meter, std::string text) {
 
 /// A change of all of the text, without arguments.
 template <std::string (*kChange)(std::string_view)>
-Value changed(Meter& meter, const Value& self, Arguments& arguments) {
+Value changed(Meter& meter, const Value& self, const Arguments& arguments) {
   Parameters(arguments, "a method that changes the case", {});
   meter.step(self.text().size() / 16);
   return made(meter, kChange(self.text()));
 }
 
 template <Side kSide>
-Value strip(Meter& meter, const Value& self, Arguments& arguments) {
+Value strip(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, "strip", {"chars"});
   const bool blank = !given.has(0) || given[0].is_none();
   const std::string* unwanted = blank ? nullptr : &given.text(0);
@@ -36,13 +36,13 @@ Value strip(Meter& meter, const Value& self, Arguments& arguments) {
 }
 
 template <bool kFromRight>
-Value split(Meter& meter, const Value& self, Arguments& arguments) {
+Value split(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, "split", {"sep", "maxsplit"});
   const bool blank = !given.has(0) || given[0].is_none();
   return split_text(meter, self.text(), blank ? nullptr : &given.text(0), given.whole(1, -1), kFromRight);
 }
 
-Value splitlines(Meter& meter, const Value& self, Arguments& arguments) {
+Value splitlines(Meter& meter, const Value& self, const Arguments& arguments) {
   Parameters(arguments, "splitlines", {});
   meter.step(self.text().size());
   Values lines;
@@ -51,7 +51,7 @@ Value splitlines(Meter& meter, const Value& self, Arguments& arguments) {
 }
 
 template <bool kEnd>
-Value begins(Meter& meter, const Value& self, Arguments& arguments) {
+Value begins(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, kEnd ? "endswith" : "startswith", {"text"}, 1);
   const std::string& text = self.text();
   const bool several =
@@ -67,7 +67,7 @@ Value begins(Meter& meter, const Value& self, Arguments& arguments) {
 }
 
 template <bool kLast, bool kNeeded>
-Value find(Meter& meter, const Value& self, Arguments& arguments) {
+Value find(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, "find", {"text"}, 1);
   const std::string& text = self.text();
   meter.step(1 + text.size() / 64);
@@ -78,7 +78,7 @@ Value find(Meter& meter, const Value& self, Arguments& arguments) {
   return Value(static_cast<int64_t>(count_characters(std::string_view(text).substr(0, at))));
 }
 
-Value count(Meter& meter, const Value& self, Arguments& arguments) {
+Value count(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, "count", {"text"}, 1);
   const std::string &text = self.text(), &wanted = given.text(0);
   meter.step(1 + text.size() / 64);
@@ -89,30 +89,30 @@ Value count(Meter& meter, const Value& self, Arguments& arguments) {
   return Value(found);
 }
 
-Value replace(Meter& meter, const Value& self, Arguments& arguments) {
+Value replace(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, "replace", {"old", "new", "count"}, 2);
   return Value(replaced(meter, self.text(), given.text(0), given.text(1), given.whole(2, -1)));
 }
 
-Value join(Meter& meter, const Value& self, Arguments& arguments) {
+Value join(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, "join", {"texts"}, 1);
   std::string out;
   const auto all = elements_of(meter, given[0], "join");
   for (size_t i = 0; i < all->elements.size(); ++i) {
     GW_CHECK(all->elements[i].is_text(), "join: expected texts, got a {}", type_name(all->elements[i]));
-    meter.text(out.size() + self.text().size() + all->elements[i].text().size());
+    meter.grow(out.size(), self.text().size() + all->elements[i].text().size());
     if (i > 0) out += self.text();
     out += all->elements[i].text();
   }
   return Value(std::move(out));
 }
 
-Value format(Meter& meter, const Value& self, Arguments& arguments) {
+Value format(Meter& meter, const Value& self, const Arguments& arguments) {
   return Value(format_braces(meter, self.text(), arguments));
 }
 
 template <bool kEnd>
-Value remove(Meter& meter, const Value& self, Arguments& arguments) {
+Value remove(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, kEnd ? "removesuffix" : "removeprefix", {"text"}, 1);
   const std::string &text = self.text(), &gone = given.text(0);
   if (!(kEnd ? text.ends_with(gone) : text.starts_with(gone))) return self;
@@ -121,7 +121,7 @@ Value remove(Meter& meter, const Value& self, Arguments& arguments) {
 
 /// Whether there are characters, and all of them are decimal digits of ASCII, or white space.
 template <bool kDigits>
-Value all_are(Meter& meter, const Value& self, Arguments& arguments) {
+Value all_are(Meter& meter, const Value& self, const Arguments& arguments) {
   Parameters(arguments, kDigits ? "isdigit" : "isspace", {});
   meter.step(self.text().size());
   const auto all = characters(self.text());
@@ -131,7 +131,7 @@ Value all_are(Meter& meter, const Value& self, Arguments& arguments) {
 }
 
 template <bool kUpper>
-Value has_case(Meter& meter, const Value& self, Arguments& arguments) {
+Value has_case(Meter& meter, const Value& self, const Arguments& arguments) {
   Parameters(arguments, kUpper ? "isupper" : "islower", {});
   meter.step(self.text().size() / 16);
   return Value(is_in_case(self.text(), kUpper));

@@ -111,7 +111,7 @@ std::string key_of(Meter& meter, const Value& key) {
         for (const Value& element : key.sequence().elements) {
           const std::string one = key_of(meter, element);
           all += std::to_string(one.size()) + ":" + one;
-          meter.text(all.size());
+          meter.grow(all.size(), 0);
         }
         return all;
       }

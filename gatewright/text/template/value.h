@@ -123,14 +123,13 @@ struct Names {
 struct Loop {
   std::shared_ptr<const Sequence> elements;
   size_t index = 0;
-  int depth = 1;  ///< 1 in the outermost for
   Value changed;  ///< what loop.changed was last asked about
   bool asked = false;
 };
 
 struct Arguments;
 struct Macro;  // gatewright/text/template/evaluator.h
-using Function = Value (*)(Meter&, const Value& self, Arguments&);
+using Function = Value (*)(Meter&, const Value& self, const Arguments&);
 
 /// A function, a method bound to its value, or a macro.
 struct Callable {
