@@ -7,6 +7,7 @@
 #include <map>
 
 #include "apps/cli/command.h"
+#include "apps/cli/convert_model.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
 #include "gatewright/base/check.h"
@@ -18,12 +19,15 @@
 namespace gw {
 namespace {
 
-/// Rounds the experts of a trained run and says what it costs on the test examples.
+/// Rounds the experts of a trained run and says what it costs on the test examples; writes a language model
+/// in another type or from another format.
 class ConvertCommand : public Command {
  public:
   using Command::Command;
   static constexpr const char* kSummary =
-      "Hold a trained run's experts in bf16, 8 or 4 bits, and measure what that loses.";
+      "Hold a trained run's experts in bf16, 8 or 4 bits, and measure what that loses; or write a language "
+      "model "
+      "for transformers.";
 
   const char* example() const override {
     return "gatewright train bytes --size tiny --arm top_2 --out runs/bytes && "
@@ -31,8 +35,11 @@ class ConvertCommand : public Command {
   }
 
   void declare(CLI::App& app) override {
-    app.add_option("run", run_, "run directory")->required()->check(not_empty);
-    app.add_option("--weights", options_.weights, "bf16, int8 or int4")->capture_default_str();
+    app.add_option("run", run_, "run directory, or a language model: folder, GGUF file or name")
+        ->required()
+        ->check(not_empty);
+    app.add_option("--weights", options_.weights, "bf16, int8 or int4; of a language model file, f32 or bf16")
+        ->capture_default_str();
     app.add_option("--group", options_.group,
                    "inputs that share a scale, a multiple of 64; 0: a whole row (int8), 128 (int4)")
         ->check(at_least_zero);
@@ -44,6 +51,10 @@ class ConvertCommand : public Command {
 
   int run() override {
     catch_signals();
+    if (!is_run(run_) && is_language_model(run_)) {
+      convert_model(run_, out_, options_.weights, json_);
+      return 0;
+    }
     const auto config = read_config("run " + shown(run_), read_json(run_ + "/" + kRecipeFile));
     const auto target = converted_config(config, options_);
     check_config(target);

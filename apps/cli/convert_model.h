@@ -1,0 +1,15 @@
+#pragma once
+// `gatewright convert` of language models.
+#include <string>
+
+namespace gw {
+
+/// Whether the path is a run directory, which holds a recipe.
+bool is_run(const std::string& path);
+/// Whether the path or name is that of a folder with a config.json or of a GGUF file.
+bool is_language_model(const std::string& name);
+/// Writes a model as the folder that transformers loads. `type`: file, f32 or bf16. Prints what was written.
+/// Errors: as load_language_model and save_language_model.
+void convert_model(const std::string& path, const std::string& out, const std::string& type, bool json);
+
+}  // namespace gw

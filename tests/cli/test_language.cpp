@@ -1,0 +1,144 @@
+// Language models from outside: the tiny checkpoints of tests/language/golden with a tokenizer of single
+// bytes.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "gatewright/base/file.h"
+#include "gatewright/base/json.h"
+#include "tests/cli/shell.h"
+#include "tests/runs/scratch.h"
+
+namespace gw::test::language_cases {
+
+namespace fs = std::filesystem;
+
+/// Forty tokens: three special ones, the letters, and a few signs, in the alphabet of byte-level tokenizers.
+Json letters() {
+  Json vocabulary = Json::object();
+  const std::vector<std::string> special{"<pad>", "<s>", "</s>"};
+  int id = 0;
+  for (const auto& token : special) vocabulary[token] = id++;
+  for (char c = 'a'; c <= 'z'; ++c) vocabulary[std::string(1, c)] = id++;
+  for (const char* sign : {"Ġ", "Ċ", ".", ",", "!", "?", "'", "-", ":", "0", "1"}) vocabulary[sign] = id++;
+  Json added = Json::array();
+  for (int i = 0; i < 3; ++i)
+    added.push_back({{"id", i},
+                     {"content", special[static_cast<size_t>(i)]},
+                     {"special", true},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false}});
+  return {{"version", "1.0"},
+          {"added_tokens", added},
+          {"normalizer", {{"type", "Lowercase"}}},
+          {"pre_tokenizer",
+           {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}}},
+          {"decoder",
+           {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}}},
+          {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", Json::array()}}}};
+}
+
+struct Folder {
+  Scratch scratch;
+  std::string path = scratch / "mixtral";
+  Folder() {
+    fs::create_directories(path);
+    for (const char* file : {"config.json", "model.safetensors"})
+      fs::copy(std::string(GW_SOURCE_ROOT) + "tests/language/golden/mixtral/" + file, fs::path(path) / file);
+    write_atomic(path + "/tokenizer.json", letters().dump());
+    write_atomic(path + "/chat_template.jinja",
+                 "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+                 "{% if add_generation_prompt %}a:{% endif %}");
+  }
+};
+
+const Folder& model() {
+  static const Folder once;
+  return once;
+}
+
+std::vector<Json> lines_of(const std::string& text) {
+  std::vector<Json> lines;
+  for (size_t at = 0; at < text.size();) {
+    const auto end = std::min(text.find('\n', at), text.size());
+    if (const auto json = Json::parsed(text.substr(at, end - at)); json && json->is_object())
+      lines.push_back(*json);
+    at = end + 1;
+  }
+  return lines;
+}
+
+TEST(Language, RunGoesOnWithItsRoutes) {
+  const auto answer = cli("run " + model().path + " \"once upon\" --tokens 12 --json");
+  ASSERT_EQ(answer.code, 0) << answer.text;
+  const auto lines = lines_of(answer.text);
+  ASSERT_GE(lines.size(), 2);
+  std::string text;
+  for (size_t i = 0; i + 1 < lines.size(); ++i) {
+    text += lines[i].at("text").text();
+    if (!lines[i].contains("token")) continue;
+    EXPECT_EQ(lines[i].at("routes").at("layer0").size(), 2);
+    EXPECT_EQ(lines[i].at("routes").at("layer1").size(), 2);
+  }
+  EXPECT_EQ(lines.back().at("text").text(), text);
+  EXPECT_EQ(lines.back().at("prompt_tokens").get<int>(), 9);
+}
+
+TEST(Language, DrawsDependOnTheSeed) {
+  const std::string command =
+      "run " + model().path + " \"once upon\" --tokens 20 --temperature 1.5 --json --seed ";
+  const auto text = [&](const std::string& seed) {
+    return lines_of(cli(command + seed).text).back().at("text").text();
+  };
+  EXPECT_EQ(text("1"), text("1"));
+  EXPECT_NE(text("1"), text("2"));
+}
+
+TEST(Language, StopTextsAreNotShown) {
+  const auto whole = lines_of(cli("run " + model().path + " \"once upon\" --tokens 20 --json").text)
+                         .back()
+                         .at("text")
+                         .text();
+  ASSERT_GE(whole.size(), 6);
+  const auto stop = whole.substr(3, 2), before = whole.substr(0, whole.find(stop));
+  const auto cut = cli("run " + model().path + " \"once upon\" --tokens 20 --json --stop \"" + stop + "\"");
+  EXPECT_EQ(lines_of(cut.text).back().at("text").text(), before) << whole;
+}
+
+TEST(Language, ChatWritesItsTemplate) {
+  const auto answer = cli("chat " + model().path + " hello --tokens 5 --json");
+  ASSERT_EQ(answer.code, 0) << answer.text;
+  // "user: hello\na:" in tokens of a letter each
+  EXPECT_EQ(lines_of(answer.text).back().at("prompt_tokens").get<int>(), 14);
+}
+
+TEST(Language, PerplexityConvertUpcycle) {
+  const Scratch scratch;
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += "the cat sat on the mat. ";
+  write_atomic(scratch / "text.txt", text);
+  const auto perplexity = [&](const std::string& path) {
+    const auto answer = cli("perplexity " + path + " " + (scratch / "text.txt") + " --context 64 --json");
+    EXPECT_EQ(answer.code, 0) << answer.text;
+    return lines_of(answer.text).back().at("perplexity").get<double>();
+  };
+  const double before = perplexity(model().path);
+  EXPECT_GT(before, 5);  // an untrained model knows nothing of cats
+  expect(cli("convert " + model().path + " --weights f32 --out " + (scratch / "copy")), 0, "wrote");
+  EXPECT_EQ(perplexity(scratch / "copy"), before);
+  expect(cli("upcycle " + model().path + " " + (scratch / "more")), 2, "dense");
+}
+
+TEST(Language, BadInputIsNamed) {
+  expect(cli("run " + model().scratch.path() + "/nothing x"), 2, "expected a folder, a file, or a name");
+  expect(cli("run " + model().path + " \"\""), 2, "at least one token");
+  expect(cli("run " + model().path + " x --weights int3"), 2, "int3");
+  expect(cli("convert " + model().path + " --weights int8 --out " + (model().scratch / "z")), 2,
+         "--weights f32 or bf16");
+  expect(cli("perplexity " + model().path + " " + model().path + "/config.json --context 100000"), 2,
+         "two chunks");
+}
+
+}  // namespace gw::test::language_cases
