@@ -154,7 +154,6 @@ Value arithmetic(Meter& meter, Operator op, const Value& a, const Value& b) {
   if (a.is_number() && b.is_number()) return reals(op, a.real(), b.real());
   if (op == Operator::add) return sum(meter, a, b);
   if (op == Operator::modulo && a.is_text()) {
-    GW_CHECK(!b.is_undefined(), "expected values on both sides of %, got none: {}", b.reason());
     const bool many = b.is(Value::Kind::sequence) && b.sequence().form == Sequence::Form::tuple;
     return Value(format_percent(meter, a.text(), many ? b.sequence().elements : Values{b}));
   }

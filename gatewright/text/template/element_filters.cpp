@@ -64,6 +64,7 @@ Arguments rest_of(const Arguments& arguments, size_t count) {
 
 Value map(Meter& meter, const Value& value, const Arguments& arguments) {
   Values mapped;
+  if (!truth(value)) return generator(meter, {});  // also of 0, as Jinja has it
   if (arguments.positional.empty() && arguments.find("attribute")) {
     const Parameters given(arguments, "map", {"attribute", "default"}, 1);
     const Getter get(meter, given[0], given[1]);
@@ -86,6 +87,7 @@ Value map(Meter& meter, const Value& value, const Arguments& arguments) {
 template <bool kAttribute, bool kWanted>
 Value select(Meter& meter, const Value& value, const Arguments& arguments) {
   const size_t first = kAttribute ? 1 : 0;
+  if (!truth(value)) return generator(meter, {});  // also of 0, as Jinja has it
   GW_CHECK(arguments.positional.size() >= first, "selectattr: expected the name of an attribute, got none");
   std::optional<Getter> get;
   if (kAttribute) get.emplace(meter, arguments.positional[0]);
@@ -251,9 +253,8 @@ Value sum(Meter& meter, const Value& value, const Arguments& arguments) {
 Value attr(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "attr", {"name"}, 1);
   const std::string name = printed(meter, given[0]);
-  if (value.is(Kind::dict))
-    return method_of(value, name).value_or(Value::undefined("a dict without that attribute"));
-  return value.is_undefined() ? Value::undefined(value.reason()) : attribute(meter, value, name);
+  if (!value.is(Kind::dict)) return attribute(meter, value, name);
+  return method_of(value, name).value_or(Value::undefined("a dict without that attribute"));
 }
 
 }  // namespace

@@ -37,8 +37,12 @@ class PercentFormat {
       meter_.grow(out_.size(), 0);
     }
     meter_.text(out_.size());
-    const bool one_dict = values_.size() == 1 && values_[0].is(Value::Kind::dict);
-    GW_CHECK(next_ == values_.size() || one_dict, "%: expected {} values for the format, got {}", next_,
+    // Python lets a value pass that takes [...], as a dict for %(name)s does
+    const bool one =
+        values_.size() == 1 &&
+        (values_[0].is(Value::Kind::dict) || values_[0].is_undefined() ||
+         (values_[0].is(Value::Kind::sequence) && values_[0].sequence().form <= Sequence::Form::range));
+    GW_CHECK(next_ == values_.size() || one, "%: expected {} values for the format, got {}", next_,
              values_.size());
     return std::move(out_);
   }
