@@ -116,6 +116,12 @@ TEST(ChatTemplate, HostileTemplatesEnd) {
   expect_error(
       "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
       "bytes");
+  expect_error("{{ ('a' * 8000000 ~ 'b') in ('a' * 16000000) }}", "steps");
+  expect_error("{{ ('a' * 16000000).split('a' * 8000000 ~ 'b') }}", "steps");
+  expect_error("{{ (['A' * 16000000] * 100000)|sort }}", "steps");
+  expect_error("{{ " + times("x", 2000) + " }}", "names");
+  expect_error("{% set s = ',' * 1000000 %}{{ ([1] * 100000)|tojson(separators=(s, s)) }}", "bytes");
+  EXPECT_EQ(outcome("{{ (" + times("'ab' ", 200000) + ")|length }}", "{}"), "400000");
   expect_error("{% set ns = namespace() %}{% set ns.x = ns %}", "got a namespace");
   expect_error("{% macro m() %}{% endmacro %}{{ [m] }}", "got a function");
 }

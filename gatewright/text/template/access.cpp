@@ -15,9 +15,7 @@ using Kind = Value::Kind;
 using Form = Sequence::Form;
 
 Value missing(const Value& value, const std::string& name) {
-  const auto names = method_names(value);
-  return Value::undefined(fmt::format("a {} without \"{}\"{}", type_name(value), shown(name, 60),
-                                      names.empty() ? "" : near_miss(name, names)));
+  return Value::undefined(fmt::format("a {} without \"{}\"", type_name(value), shown(name, 60)));
 }
 
 Value loop_attribute(const Value& value, const std::string& name) {
@@ -36,10 +34,7 @@ Value loop_attribute(const Value& value, const std::string& name) {
     return index > 0 ? all[loop.index - 1] : Value::undefined("the first element has no previtem");
   if (name == "nextitem")
     return index + 1 < size ? all[loop.index + 1] : Value::undefined("the last element has no nextitem");
-  return Value::undefined(
-      fmt::format("a loop without \"{}\"{}", shown(name, 60),
-                  near_miss(name, {"index", "index0", "revindex", "revindex0", "first", "last", "length",
-                                   "depth", "depth0", "previtem", "nextitem", "cycle", "changed"})));
+  return missing(value, name);
 }
 
 Value element(Meter& meter, const Value& value, int64_t index) {

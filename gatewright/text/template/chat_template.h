@@ -20,8 +20,8 @@ struct ParsedTemplate;
 /// Deviations from Jinja 3.1: whole numbers have 64 bits (beyond: an error); lists, dicts and namespaces hold
 /// no namespaces, macros or loops; `safe` and `escape` give plain texts; macros take no varargs or kwargs,
 /// calls no *list or **dict; what map, select and the like give is made at once, and cannot be printed;
-/// include, import, extends, block and recursive loops are refused; a slice of a range is a list. The lists of
-/// filters, tests and methods are in docs/chat-templates.md.
+/// include, import, extends, block and recursive loops are refused; a slice of a range is a list. The lists
+/// of filters, tests and methods are in docs/chat-templates.md.
 class ChatTemplate {
  public:
   /// Errors: ValueError "chat template, line N: expected …, got …" for what is not a template.

@@ -27,6 +27,7 @@ class Getter {
     }
     GW_CHECK(path.is_text(), "expected the name of an attribute, got a {}", type_name(path));
     const std::string& text = path.text();
+    meter.text(text.size());
     for (size_t at = 0; at <= text.size();) {
       const size_t end = std::min(text.find('.', at), text.size());
       const std::string part = text.substr(at, end - at);
@@ -166,8 +167,10 @@ Value reverse(Meter& meter, const Value& value, const Arguments& arguments) {
 }
 
 /// What values are sorted and told apart by: an attribute, in lower case unless case matters.
-Value folded(const Value& value, bool case_sensitive) {
-  return case_sensitive || !value.is_text() ? value : Value(lower(value.text()));
+Value folded(Meter& meter, const Value& value, bool case_sensitive) {
+  if (case_sensitive || !value.is_text()) return value;
+  meter.step(value.text().size() / 16);
+  return Value(lower(value.text()));
 }
 
 /// `values` in the order of their keys; equal ones stay as they are, also when reversed.
@@ -192,7 +195,7 @@ Value sort(Meter& meter, const Value& value, const Arguments& arguments) {
   const auto all = elements_of(meter, value, "sort");
   Values keys;
   for (const Value& one : all->elements)
-    keys.push_back(folded(get ? (*get)(one) : one, given.truth(1, false)));
+    keys.push_back(folded(meter, get ? (*get)(one) : one, given.truth(1, false)));
   return make_sequence(meter, sorted(meter, all->elements, keys, given.truth(0, false)));
 }
 
@@ -205,7 +208,7 @@ Value dictsort(Meter& meter, const Value& value, const Arguments& arguments) {
   Values pairs, keys;
   for (const auto& [key, one] : value.dict().entries) {
     pairs.push_back(make_sequence(meter, {key, one}, Form::tuple));
-    keys.push_back(folded(by == "key" ? key : one, given.truth(0, false)));
+    keys.push_back(folded(meter, by == "key" ? key : one, given.truth(0, false)));
   }
   return make_sequence(meter, sorted(meter, pairs, keys, given.truth(2, false)));
 }
@@ -218,7 +221,7 @@ Value unique(Meter& meter, const Value& value, const Arguments& arguments) {
   Values kept;
   const auto all = elements_of(meter, value, "unique");
   for (const Value& one : all->elements)
-    if (seen.insert(key_of(meter, folded(get ? (*get)(one) : one, given.truth(0, false)))).second)
+    if (seen.insert(key_of(meter, folded(meter, get ? (*get)(one) : one, given.truth(0, false)))).second)
       kept.push_back(one);
   return generator(meter, std::move(kept));
 }
@@ -231,7 +234,9 @@ Value extreme(Meter& meter, const Value& value, const Arguments& arguments) {
   if (given.has(1) && !given[1].is_none()) get.emplace(meter, given[1]);
   const auto all = elements_of(meter, value, kLargest ? "max" : "min");
   if (all->elements.empty()) return Value::undefined("no smallest or largest element: there is none");
-  const auto key = [&](const Value& one) { return folded(get ? (*get)(one) : one, given.truth(0, false)); };
+  const auto key = [&](const Value& one) {
+    return folded(meter, get ? (*get)(one) : one, given.truth(0, false));
+  };
   const Value* best = &all->elements[0];
   for (const Value& one : all->elements)
     if (compare(meter, kLargest ? Comparison::greater : Comparison::less, key(one), key(*best))) best = &one;

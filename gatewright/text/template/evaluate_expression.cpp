@@ -136,23 +136,31 @@ Value Evaluator::slice(const Expression& node) {
   return jinja::slice(meter_, value, start, stop, bound(node.parts[3]));
 }
 
-std::string Evaluator::callee_name(const Expression& callee) const {
-  if (callee.kind != Kind::name) return "";
+std::string Evaluator::near_function(const std::string& name) const {
   std::vector<std::string> known = names_of(functions());
   known.emplace_back("strftime_now");
   for (const Scope* scope = scope_; scope != nullptr; scope = scope->outer)
-    for (const auto& [name, value] : scope->values)
-      if (value.is(Value::Kind::callable) && known.size() < 50) known.push_back(name);
+    for (const auto& [one, value] : scope->values)
+      if (value.is(Value::Kind::callable) && known.size() < 50) known.push_back(one);
   std::sort(known.begin(), known.end());
   known.erase(std::unique(known.begin(), known.end()), known.end());
-  return near_miss(callee.name, known);
+  return near_miss(name, known);
+}
+
+Value Evaluator::callee(const Expression& node) {
+  const bool method = node.kind == Kind::attribute;
+  const Value owner = method ? evaluate(*node.parts[0]) : Value();
+  const Value function = method ? attribute(meter_, owner, node.name) : evaluate(node);
+  if (function.is(Value::Kind::callable)) return function;
+  std::string hint;
+  if (method && !method_names(owner).empty()) hint = near_miss(node.name, method_names(owner));
+  if (node.kind == Kind::name) hint = near_function(node.name);
+  fail("expected a function before (…), got {}{}",
+       function.is_undefined() ? function.reason() : std::string("a ") + type_name(function), hint);
 }
 
 Value Evaluator::call(const Expression& node, const Value* caller) {
-  const Value function = evaluate(*node.parts[0]);
-  GW_CHECK(function.is(Value::Kind::callable), "expected a function before (…), got {}{}",
-           function.is_undefined() ? function.reason() : std::string("a ") + type_name(function),
-           callee_name(*node.parts[0]));
+  const Value function = callee(*node.parts[0]);
   Arguments given = arguments(node);
   const Callable& callable = function.callable();
   if (caller != nullptr) given.named.emplace_back("caller", *caller);

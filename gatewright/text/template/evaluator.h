@@ -47,7 +47,8 @@ class Evaluator {
   Value evaluated_condition(const Expression& node);
   Values parts(const Expression& node, size_t first);
   Arguments arguments(const Expression& node);
-  std::string callee_name(const Expression& callee) const;
+  Value callee(const Expression& node);
+  std::string near_function(const std::string& name) const;
 
   Flow run(const Body& body, std::string& out);
   Flow run(const Statement& statement, std::string& out);

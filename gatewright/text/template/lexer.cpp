@@ -175,6 +175,8 @@ class Lexer {
     if (!is_word(one)) return sign(open);
     size_t end = at_;
     while (end < source_.size() && is_word(source_[end])) ++end;
+    GW_CHECK(end - at_ <= kNameLimit_bytes, "{}expected names of at most {} bytes, got one of {}",
+             at_line(line_), kNameLimit_bytes, end - at_);
     add(Type::name, source_.substr(at_, end - at_));
     advance(end - at_);
   }

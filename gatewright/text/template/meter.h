@@ -13,6 +13,8 @@ inline constexpr int kParseLimit = 200;            ///< nested brackets, operato
 inline constexpr int kNodeLimit = 250;             ///< levels of the tree: 1 + 1 + 1 … makes one each
 inline constexpr int kCallLimit = 500;             ///< levels of evaluation, macros within macros
 inline constexpr int kValueLimit = 100;            ///< lists within lists
+inline constexpr size_t kNameLimit_bytes = 1000;   ///< of one name
+inline constexpr size_t kNamedLimit = 200;         ///< arguments with names of one call
 inline constexpr int64_t kRangeLimit = 100'000;    ///< numbers of one range(…)
 
 /// Counts what one render uses. Errors: ValueError that names the limit.
@@ -30,7 +32,8 @@ class Meter {
     if (more > kTextLimit_bytes || have > kTextLimit_bytes - more) too_long(have + more);
     step(more / 64);
   }
-  uint64_t steps() const { return steps_; }
+  /// Pays for looking for one text in another: what a search costs where nearly all of it fits everywhere.
+  void search(size_t text, size_t wanted) { step((1 + text / 64) * (1 + wanted / 64)); }
 
   /// One level deeper, for as long as it lives.
   class Level {

@@ -114,7 +114,7 @@ int order(Meter& meter, const Value& a, const Value& b) {
 bool contains(Meter& meter, const Value& container, const Value& element) {
   if (container.is_text()) {
     GW_CHECK(element.is_text(), "expected a text in a text, got a {}", type_name(element));
-    meter.step(1 + container.text().size() / 64);
+    meter.search(container.text().size(), element.text().size());
     return container.text().find(element.text()) != std::string::npos;
   }
   if (container.is(Kind::dict)) return container.dict().find(key_of(meter, element)) != nullptr;

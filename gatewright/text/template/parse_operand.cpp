@@ -23,9 +23,11 @@ Part ExpressionParser::primary() {
   }
   if (token.type == Token::Type::literal) {
     made.value = reader_.next().value;
+    std::string joined;  // texts one behind the other are one
     while (made.value.is_text() && reader_.here().type == Token::Type::literal &&
            reader_.here().value.is_text())
-      made.value = Value(made.value.text() + reader_.next().value.text());
+      joined += reader_.next().value.text();
+    if (!joined.empty()) made.value = Value(made.value.text() + joined);
     return finish(std::move(made));
   }
   if (reader_.skip_sign("(")) {
@@ -199,6 +201,8 @@ void ExpressionParser::arguments(Expression& call) {
       reader_.next();
       const bool twice = std::any_of(call.named.begin(), call.named.end(),
                                      [&](const auto& one) { return one.first == name; });
+      GW_CHECK(call.named.size() < kNamedLimit, "{}expected at most {} arguments with names, got more",
+               at_line(call.line), kNamedLimit);
       GW_CHECK(!twice, "{}expected the argument \"{}\" once, got it twice", at_line(call.line), name);
       call.named.emplace_back(name, expression());
     } else {

@@ -187,6 +187,7 @@ Value Evaluator::called_macro(const Callable& function, const Arguments& given) 
   const Meter::Level level(meter_);
   const Statement& statement = *function.macro->statement;
   const size_t count = statement.targets.size();
+  meter_.step(count * (1 + given.named.size()));
   const bool is_call = statement.kind == Kind::call;
   const size_t defaults = statement.expressions.size() - (is_call ? 1 : 0);
   GW_CHECK(given.positional.size() <= count, "{}: expected at most {} arguments, got {}", function.name,

@@ -53,7 +53,7 @@ Parts split_blank(Meter& meter, std::string_view text, uint64_t most, bool from_
 Value split_text(Meter& meter, const std::string& text, const std::string* separator, int64_t most,
                  bool from_right) {
   GW_CHECK(separator == nullptr || !separator->empty(), "split: expected a separator that is not empty");
-  meter.text(text.size());
+  meter.search(text.size(), separator ? separator->size() : 0);
   const uint64_t limit = most < 0 ? kTextLimit_bytes : static_cast<uint64_t>(most);
   Parts parts = separator ? split_at(meter, text, *separator, limit, from_right)
                           : split_blank(meter, text, limit, from_right);
@@ -67,7 +67,7 @@ Value split_text(Meter& meter, const std::string& text, const std::string* separ
 std::string replaced(Meter& meter, const std::string& text, const std::string& from, const std::string& to,
                      int64_t count) {
   uint64_t left = count < 0 ? kTextLimit_bytes + 1 : static_cast<uint64_t>(count);
-  meter.text(text.size());
+  meter.search(text.size(), from.size());
   std::string out;
   size_t at = 0;
   for (; left > 0; --left) {

@@ -67,7 +67,7 @@ Value trim(Meter& meter, const Value& value, const Arguments& arguments) {
   const Parameters given(arguments, "trim", {"chars"});
   const std::string text = printed(meter, value);
   const bool blank = !given.has(0) || given[0].is_none();
-  meter.step((1 + text.size() / 64) * (1 + (blank ? 0 : given.text(0).size() / 64)));
+  meter.search(text.size(), blank ? 0 : given.text(0).size());
   return Value(std::string(stripped(text, blank ? nullptr : &given.text(0), Side::both)));
 }
 

@@ -31,7 +31,7 @@ Value strip(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, "strip", {"chars"});
   const bool blank = !given.has(0) || given[0].is_none();
   const std::string* unwanted = blank ? nullptr : &given.text(0);
-  meter.step((1 + self.text().size() / 64) * (1 + (blank ? 0 : unwanted->size() / 64)));
+  meter.search(self.text().size(), blank ? 0 : unwanted->size());
   return made(meter, std::string(stripped(self.text(), unwanted, kSide)));
 }
 
@@ -70,7 +70,7 @@ template <bool kLast, bool kNeeded>
 Value find(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, "find", {"text"}, 1);
   const std::string& text = self.text();
-  meter.step(1 + text.size() / 64);
+  meter.search(text.size(), given.text(0).size());
   const size_t at = kLast ? text.rfind(given.text(0)) : text.find(given.text(0));
   GW_CHECK(!kNeeded || at != std::string::npos,
            "index: expected a text within the text, got one that is not there");
@@ -81,7 +81,7 @@ Value find(Meter& meter, const Value& self, const Arguments& arguments) {
 Value count(Meter& meter, const Value& self, const Arguments& arguments) {
   const Parameters given(arguments, "count", {"text"}, 1);
   const std::string &text = self.text(), &wanted = given.text(0);
-  meter.step(1 + text.size() / 64);
+  meter.search(text.size(), wanted.size());
   if (wanted.empty()) return Value(static_cast<int64_t>(count_characters(text)) + 1);
   int64_t found = 0;
   for (size_t at = text.find(wanted); at != std::string::npos; at = text.find(wanted, at + wanted.size()))
