@@ -54,7 +54,7 @@ d|dictsort, d|dictsort(true), d|dictsort(reverse=true), {'x': 2, 'y': 1}|dictsor
 '42'|int, '4_2'|int, ' -7 '|int, '42.9'|int, 'x'|int, 'x'|int(5), 3.9|int, -3.9|int, none|int, true|int, '0x1F'|int(base=16), 'ff'|int(0, 16), '1e3'|int
 '1.5'|float, 'x'|float, 'x'|float(2), 1|float, '1e3'|float, ' 2 '|float, 'inf'|float
 2.5|round, 3.5|round, 2.675|round(2), 2.5|round(0, 'ceil'), 2.55|round(1, 'floor'), 5|round, 15|round(-1), 1234.5|round(-2), -0.5|round
--5|abs, -2.5|abs, true|abs, [1, 2]|sum, people|sum(attribute='age'), [1, 5, 3]|max, ['b', 'A']|min, e|max
+-5|abs, -2.5|abs, true|abs, [1, 2]|sum, people|sum(attribute='age'), [1, 5, 3]|max, ['b', 'A']|min, e|max, [none]|min
 ('<a href="x">\'&'|e) ~ '', ('<b>'|escape|safe) ~ '', 5|string ~ 'x', 'abc'|list, d|list, 'one two, three'|wordcount
 'a b  c '.split(), 'a,b,c'.split(','), 'a,b,c'.split(',', 1), 'a b c'.split(none, 1), ''.split(), ''.split(','), 'a,b,c'.rsplit(',', 1), ' a b  c '.rsplit(none, 1), 'a\nb\r\nc'.splitlines()
 'abc'.startswith('ab'), 'abc'.endswith(('x', 'c')), 'abc'.find('c'), 'abc'.find('z'), 'éab'.rfind('b'), 'banana'.count('an'), 'b'.join(['a', 'c']), 'abc'.index('b'), 'abc'.removeprefix('a'), 'abc'.removesuffix('c')

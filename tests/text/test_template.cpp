@@ -36,6 +36,12 @@ void expect_error(const std::string& source, const std::string& part) {
   EXPECT_NE(got.find(part), std::string::npos) << source.substr(0, 100) << " gave " << got;
 }
 
+std::string times(const std::string& text, int count) {
+  std::string all;
+  for (int i = 0; i < count; ++i) all += text;
+  return all;
+}
+
 // A character more or less in any of these breaks what a model was trained on.
 TEST(ChatTemplate, GivesWhatJinjaGives) {
   const Json cases = read_json(kFolder + "golden/templates.json");
@@ -78,11 +84,6 @@ TEST(ChatTemplate, ErrorsNameTheLineTheConstructAndTheNearMiss) {
 
 // Without its limit, each of these runs for hours, or out of memory or stack.
 TEST(ChatTemplate, HostileTemplatesEnd) {
-  const auto times = [](const std::string& text, int count) {
-    std::string all;
-    for (int i = 0; i < count; ++i) all += text;
-    return all;
-  };
   const std::string many = "{% for i in range(100000) %}";
   expect_error(many + many + "{% endfor %}{% endfor %}", "steps");
   expect_error("{% set x = 'a' * 10000 %}" + many + "{{ x }}{% endfor %}", "bytes");
@@ -107,6 +108,10 @@ TEST(ChatTemplate, HostileTemplatesEnd) {
   expect_error("{{ 1" + times(" if 1 else 1", 50000) + " }}", "levels");
   expect_error(times("{% if 1 %}", 40000) + times("{% endif %}", 40000), "levels");
   expect_error(times("a", (1 << 20) + 1), "bytes");
+}
+
+TEST(ChatTemplate, HostileValuesEnd) {
+  const std::string many = "{% for i in range(100000) %}";
   expect_error("{% set ns = namespace(x=1) %}" + many + "{% set ns.x = [ns.x] %}{% endfor %}",
                "within each other");
   expect_error(

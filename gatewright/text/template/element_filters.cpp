@@ -239,7 +239,9 @@ Value extreme(Meter& meter, const Value& value, const Arguments& arguments) {
   };
   const Value* best = &all->elements[0];
   for (const Value& one : all->elements)
-    if (compare(meter, kLargest ? Comparison::greater : Comparison::less, key(one), key(*best))) best = &one;
+    if (&one != best &&
+        compare(meter, kLargest ? Comparison::greater : Comparison::less, key(one), key(*best)))
+      best = &one;
   return *best;
 }
 
