@@ -93,7 +93,7 @@ LanguageModel load_language_model(const std::string& path, const LoadOptions& lo
   if (!opened.tensors->has("lm_head.weight")) options.tied = true;
   LanguageModel out{
       std::make_shared<Decoder>(options), name, path, opened.config.json(), opened.metadata, {}};
-  Loader loader(*out.decoder, *opened.tensors, type_of(load.weights));
+  ParameterLoader loader(*out.decoder, *opened.tensors, type_of(load.weights));
   loader.load(outer_bindings(options));
   for (size_t i = 0; i < out.decoder->layers().size(); ++i) {
     loader.load(family->layer(options, static_cast<int64_t>(i)));

@@ -384,4 +384,6 @@ std::vector<at::Tensor> bucket_norm(const std::vector<at::Tensor>& x, NormParame
   return BucketNorm::apply(at::TensorList(inputs), call);
 }
 
+int64_t BucketRows::mask_bytes(int64_t values) { return kernels::bucket_norm_mask_bytes(values); }
+
 }  // namespace gw::ops

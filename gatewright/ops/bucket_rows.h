@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "gatewright/kernels/bucket_norm/bucket_norm.h"
-
 namespace gw::ops {
 
 // Rows whose sums are taken in the type of the data before they are combined in f64: at most a factor 257 of
@@ -79,7 +77,7 @@ class BucketRows {
   }
 
  private:
-  static int64_t mask_bytes(int64_t values) { return kernels::bucket_norm_mask_bytes(values); }
+  static int64_t mask_bytes(int64_t values);
 
   bool planes_;
   int64_t channels_, chunk_rows_ = kChunkRows;

@@ -94,7 +94,9 @@ TEST(Cli, ListsEveryPartWithAFileThatExists) {
     // Of the catalogue's name, except that models live in a zoo and the floor says what is fitted.
     const std::string folder = std::filesystem::path(file).parent_path().string();
     static const std::map<std::string, std::string> elsewhere{
-        {"fit_families", "gatewright/likelihood/families"}, {"fit_gates", "gatewright/likelihood/gates"}};
+        {"fit_families", "gatewright/likelihood/families"},
+        {"fit_gates", "gatewright/likelihood/gates"},
+        {"language_families", "gatewright/language/families"}};
     const auto known = elsewhere.find(part["kind"].get<std::string>());
     if (known != elsewhere.end())
       EXPECT_EQ(folder, known->second);

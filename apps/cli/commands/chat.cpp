@@ -23,7 +23,7 @@ class ChatCommand : public Command {
       "Talk with a language model: a question and its answer, or line by line.";
 
   const char* example() const override {
-    return "gatewright chat models/smollm2 \"What is the capital of France?\"";
+    return "gatewright chat smollm2 \"What is the capital of France?\"";
   }
 
   void declare(CLI::App& app) override {

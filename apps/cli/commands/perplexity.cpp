@@ -19,7 +19,7 @@ class PerplexityCommand : public Command {
       "How well a language model expects a text: the exponential of its mean loss.";
 
   const char* example() const override {
-    return "gatewright perplexity models/olmoe text.txt --weights int8";
+    return "gatewright perplexity olmoe text.txt --weights int8";
   }
 
   void declare(CLI::App& app) override {

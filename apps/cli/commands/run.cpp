@@ -16,7 +16,7 @@ class RunCommand : public Command {
       "Let a language model go on with a text: Hugging Face folders and GGUF files.";
 
   const char* example() const override {
-    return "gatewright run models/olmoe \"The capital of France is\" --tokens 20";
+    return "gatewright run olmoe \"The capital of France is\" --tokens 20";
   }
 
   void declare(CLI::App& app) override {

@@ -17,7 +17,7 @@ class UpcycleCommand : public Command {
       "Make a dense language model a mixture of copies of its perceptrons, which answers alike.";
 
   const char* example() const override {
-    return "gatewright upcycle models/smollm2 models/smollm2-4x --experts 4 --k 2";
+    return "gatewright upcycle smollm2 smollm2-4x --experts 4 --k 2";
   }
 
   void declare(CLI::App& app) override {

@@ -30,10 +30,10 @@ at::Tensor Piece::of(const at::Tensor& whole) const {
   return by_turns ? t.slice(dim, part, c10::nullopt, parts) : t.narrow(dim, part * n, n);
 }
 
-Loader::Loader(torch::nn::Module& model, const TensorSource& source, at::ScalarType type)
+ParameterLoader::ParameterLoader(torch::nn::Module& model, const TensorSource& source, at::ScalarType type)
     : parameters_(model.named_parameters()), source_(source), type_(type) {}
 
-const std::vector<Piece>& Loader::way_of(const Binding& binding) const {
+const std::vector<Piece>& ParameterLoader::way_of(const Binding& binding) const {
   const auto* nearest = &binding.ways.front();
   size_t most = 0;
   for (const auto& way : binding.ways) {
@@ -48,13 +48,14 @@ const std::vector<Piece>& Loader::way_of(const Binding& binding) const {
        near_miss(lacking->tensor, source_.names()));
 }
 
-at::ScalarType Loader::type_for(const Binding& binding, const at::Tensor& t) const {
+at::ScalarType ParameterLoader::type_for(const Binding& binding, const at::Tensor& t) const {
   if (binding.exact) return at::kFloat;
   if (type_ != at::ScalarType::Undefined) return type_;
   return t.scalar_type() == at::kHalf ? at::kFloat : t.scalar_type();
 }
 
-at::Tensor Loader::value(const Binding& binding, const std::vector<Piece>& pieces, at::IntArrayRef shape) {
+at::Tensor ParameterLoader::value(const Binding& binding, const std::vector<Piece>& pieces,
+                                  at::IntArrayRef shape) {
   at::Tensor out;
   for (const auto& piece : pieces) {
     const auto t = piece.of(source_.tensor(piece.tensor));
@@ -73,7 +74,7 @@ at::Tensor Loader::value(const Binding& binding, const std::vector<Piece>& piece
   return out;
 }
 
-void Loader::load(const std::vector<Binding>& bindings) {
+void ParameterLoader::load(const std::vector<Binding>& bindings) {
   const at::NoGradGuard no_grad;
   for (const auto& binding : bindings) {
     auto* parameter = parameters_.find(binding.parameter);
@@ -86,7 +87,7 @@ void Loader::load(const std::vector<Binding>& bindings) {
   }
 }
 
-LoadReport Loader::finish(const std::vector<std::string>& ignored) const {
+LoadReport ParameterLoader::finish(const std::vector<std::string>& ignored) const {
   auto report = report_;
   for (const auto& item : parameters_)
     GW_ENSURE(std::find(filled_.begin(), filled_.end(), item.key()) != filled_.end(),

@@ -42,9 +42,9 @@ struct LoadReport {
 /// Errors: ValueError for a parameter without tensors, a tensor of another shape, and tensors that nobody
 ///         read; each names both sides and the near miss.
 /// Cost:   the copied bytes; peak memory the model and one tensor.
-class Loader {
+class ParameterLoader {
  public:
-  Loader(torch::nn::Module& model, const TensorSource& source, at::ScalarType type);
+  ParameterLoader(torch::nn::Module& model, const TensorSource& source, at::ScalarType type);
   void load(const std::vector<Binding>& bindings);
   /// After all loads.
   LoadReport finish(const std::vector<std::string>& ignored) const;
