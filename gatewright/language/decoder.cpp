@@ -23,6 +23,18 @@ AttentionOptions attention_of(const DecoderOptions& o, int64_t layer) {
   return a;
 }
 
+std::shared_ptr<AttentionBlock> make_attention(const DecoderOptions& o, int64_t layer, const Rng& rng) {
+  if (o.latent == 0) return std::make_shared<Attention>(attention_of(o, layer), rng, o.drawn);
+  GW_CHECK(
+      o.turned_width > 0 && o.still_width > 0 && o.value_width > 0,
+      "decoder: expected still_width, turned_width and value_width for latent attention, got {}, {} and {}",
+      o.still_width, o.turned_width, o.value_width);
+  return std::make_shared<LatentAttention>(
+      LatentOptions{o.width, o.heads, o.query_latent, o.latent, o.still_width, o.turned_width, o.value_width,
+                    o.query_bias, *o.rotary},
+      rng, o.drawn);
+}
+
 Rng stream(const DecoderOptions& o) { return Rng(static_cast<uint64_t>(o.seed)).fork("language/decoder"); }
 
 }  // namespace
@@ -34,8 +46,8 @@ DecoderLayer::DecoderLayer(const DecoderOptions& o, int64_t index)
     return register_module(name, std::make_shared<TokenNorm>(o.width, o.norm_epsilon, o.centred_norm));
   };
   attention_norm_ = norm("attention_norm");
-  attention_ = register_module(
-      "attention", std::make_shared<Attention>(attention_of(o, index), rng.fork("attention"), o.drawn));
+  attention_ = make_attention(o, index, rng.fork("attention"));
+  register_module("attention", std::static_pointer_cast<torch::nn::Module>(attention_));
   norm_ = norm("norm");
   if (o.routed(index)) {
     MixtureOptions mixture;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gatewright/language/blocks/attention.h"
+#include "gatewright/language/blocks/latent_attention.h"
 #include "gatewright/mixture/mixture.h"
 
 namespace gw::inline language {
@@ -22,6 +23,7 @@ struct DecoderOptions : OptionSet {
   double norm_epsilon = 1e-6;
   bool query_bias = false, output_bias = false, sinks = false;
   std::string query_norm = "none";
+  int64_t latent = 0, query_latent = 0, still_width = 0, turned_width = 0, value_width = 0;
   double clip = 0;
   int64_t window = 0, window_every = 1;
   Nested<RotaryOptions> rotary;
@@ -55,7 +57,7 @@ class DecoderLayer : public torch::nn::Module {
   PartChoice bank_;
   Bank::Context bank_context_;
   std::shared_ptr<TokenNorm> attention_norm_, norm_;
-  std::shared_ptr<Attention> attention_;
+  std::shared_ptr<AttentionBlock> attention_;
   std::shared_ptr<Mixture> mixture_;
   std::shared_ptr<Bank> dense_;
 };

@@ -4,6 +4,30 @@
 
 namespace gw::inline language {
 
+namespace {
+
+void visit_attention(OptionVisitor& v, DecoderOptions& o) {
+  v.flag("query_bias", o.query_bias, "biases of queries, keys and values");
+  v.flag("output_bias", o.output_bias, "a bias after attention");
+  v.flag("sinks", o.sinks, "a learned score without a value in each head's softmax");
+  v.text("query_norm", o.query_norm, "norm of queries and keys", {"none", "head", "whole"});
+  v.integer("latent", o.latent,
+            "keys and values from one vector of this width (latent attention); 0: plain attention", 0,
+            1 << 20);
+  v.integer("query_latent", o.query_latent,
+            "latent attention: queries from a vector of this width; 0: straight", 0, 1 << 20);
+  v.integer("still_width", o.still_width, "latent attention: values of a head that are not rotated", 0,
+            1 << 16);
+  v.integer("turned_width", o.turned_width,
+            "latent attention: values of a head that are, of keys one for all heads", 0, 1 << 16);
+  v.integer("value_width", o.value_width, "latent attention: width of a head's answer", 0, 1 << 16);
+  v.real("clip", o.clip, "bound of queries, keys and values; 0: none", 0, 1e30);
+  v.integer("window", o.window, "tokens that a query sees; 0: all", 0, int64_t{1} << 40);
+  v.integer("window_every", o.window_every, "layers 0, n, 2·n … have the window", 1, 4096);
+}
+
+}  // namespace
+
 void DecoderOptions::fields(OptionVisitor& v) {
   v.integer("vocabulary", vocabulary, "tokens that it knows; 0: as the data have", 0, 1 << 24);
   v.integer("width", width, "width D of a token", 1, 1 << 20);
@@ -20,13 +44,7 @@ void DecoderOptions::fields(OptionVisitor& v) {
   v.reals("dense_layers", dense_layers, "further layers that stay dense, by their index", 0, 4096);
   v.flag("centred_norm", centred_norm, "layer norms with a bias instead of root mean square norms");
   v.real("norm_epsilon", norm_epsilon, "ε of the norms", 0, 1);
-  v.flag("query_bias", query_bias, "biases of queries, keys and values");
-  v.flag("output_bias", output_bias, "a bias after attention");
-  v.flag("sinks", sinks, "a learned score without a value in each head's softmax");
-  v.text("query_norm", query_norm, "norm of queries and keys", {"none", "head", "whole"});
-  v.real("clip", clip, "bound of queries, keys and values; 0: none", 0, 1e30);
-  v.integer("window", window, "tokens that a query sees; 0: all", 0, int64_t{1} << 40);
-  v.integer("window_every", window_every, "layers 0, n, 2·n … have the window", 1, 4096);
+  visit_attention(v, *this);
   v.table("rotary", rotary, "rotary position embedding: base, interleaved, scaling …");
   v.real("embedding_scale", embedding_scale, "factor of the embeddings", 0, 1e6);
   v.real("attention_scale", attention_scale, "factor of the scores; 0: 1/sqrt(head_width)", 0, 1e6);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "gatewright/base/registry.h"
+
 namespace gw::inline language {
 
 DecoderOptions decoder_options(const ModelConfig& c) {
@@ -31,6 +33,33 @@ int64_t experts_of(const ModelConfig& c) {
 Json gated_bank(int64_t hidden, const std::string& activation) {
   return {{"part", "mlp"}, {"hidden", hidden},         {"glu", true}, {"activation", activation},
           {"bias", false}, {"learn_activation", false}};
+}
+
+std::shared_ptr<LanguageFamily> make_family(const std::string& name) {
+  return make_part<LanguageFamily>(name, Json::object(), {});
+}
+
+DecoderOptions latent_options(const ModelConfig& c, Json policy) {
+  auto o = decoder_options(c);
+  o.latent = c.integer("kv_lora_rank", {}, 1, 1 << 20),
+  o.query_latent = c.integer("q_lora_rank", 0, 0, 1 << 20);
+  o.still_width = c.integer("qk_nope_head_dim", {}, 1, 1 << 16);
+  o.turned_width = c.integer("qk_rope_head_dim", {}, 2, 1 << 16);
+  o.value_width = c.integer("v_head_dim", {}, 1, 1 << 16);
+  o.query_bias = c.flag("attention_bias", false),
+  o.dense_first = c.integer("first_k_dense_replace", 0, 0, 4096);
+  auto rotary = rotary_of(c);
+  rotary["interleaved"] = c.flag("rope_interleave", true);
+  o.rotary = rotary;
+  const int64_t experts = experts_of(c), each = c.integer("moe_intermediate_size", {}, 1, 1 << 24);
+  const int64_t shared = c.integer("n_shared_experts", 0, 0, 1024);
+  policy["k"] = c.integer("num_experts_per_tok", {}, 1, experts),
+  policy["scale"] = c.real("routed_scaling_factor", 1.0);
+  Json mixture = {{"experts", experts}, {"policy", policy}, {"bank", gated_bank(each, o.activation)}};
+  if (shared > 0)
+    mixture["shared_experts"] = 1, mixture["shared_bank"] = gated_bank(each * shared, o.activation);
+  o.mixture = mixture;
+  return o;
 }
 
 LayerNames::LayerNames(const DecoderOptions& options, int64_t index) : options_(options), index_(index) {}
@@ -67,6 +96,33 @@ LayerNames& LayerNames::attention() {
   both("value", "v_proj", options_.query_bias), both("output", "o_proj", options_.output_bias);
   if (options_.query_norm != "none") both("query_norm", "q_norm", false), both("key_norm", "k_norm", false);
   if (options_.sinks) plain("attention.sinks", "self_attn.sinks");
+  return *this;
+}
+
+LayerNames& LayerNames::latent_attention() {
+  const auto one = [&](const std::string& own, const std::string& rest, bool bias) {
+    plain("attention." + own + ".weight", "self_attn." + rest + ".weight");
+    if (bias) plain("attention." + own + ".bias", "self_attn." + rest + ".bias");
+  };
+  if (options_.query_latent > 0) {
+    one("query_down", "q_a_proj", options_.query_bias), one("query_norm", "q_a_layernorm", false);
+    one("query", "q_b_proj", false);
+  } else {
+    one("query", "q_proj", false);
+  }
+  one("key_down", "kv_a_proj_with_mqa", options_.query_bias), one("key_norm", "kv_a_layernorm", false);
+  one("key_up", "kv_b_proj", false), one("output", "o_proj", options_.query_bias);
+  return *this;
+}
+
+LayerNames& LayerNames::shared(const std::string& module) {
+  const int64_t h = options_.mixture.json()["shared_bank"]["hidden"], d = options_.width;
+  const auto one = [&](const char* own, const char* rest, int64_t out, int64_t in) {
+    Piece piece{theirs(module + "." + rest + ".weight")};
+    piece.shape = {1, out, in};
+    add({std::string("mixture.shared.") + own, {{piece}}});
+  };
+  one("w1", "up_proj", h, d), one("w2", "down_proj", d, h), one("wg", "gate_proj", h, d);
   return *this;
 }
 

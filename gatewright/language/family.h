@@ -27,6 +27,13 @@ int64_t experts_of(const ModelConfig& config);
 /// Options of an mlp bank that is a SwiGLU without biases.
 Json gated_bank(int64_t hidden, const std::string& activation);
 
+/// The same for attention by way of a narrow vector, whose experts stand beside shared ones (DeepSeek): the
+/// mixture with this policy.
+DecoderOptions latent_options(const ModelConfig& config, Json policy);
+
+/// A part of the catalogue. Errors: ValueError with the near miss.
+std::shared_ptr<LanguageFamily> make_family(const std::string& name);
+
 /// Bindings under the names that nearly all of them use.
 class LayerNames {
  public:
@@ -35,6 +42,9 @@ class LayerNames {
   LayerNames& plain(const std::string& own, const std::string& theirs);
   LayerNames& norms();
   LayerNames& attention();
+  LayerNames& latent_attention();
+  /// One expert that sees every token, as its own block. `module`: "mlp.shared_experts", say.
+  LayerNames& shared(const std::string& module);
   LayerNames& dense(const std::string& module = "mlp");
   /// A routed bank from single experts, from stacks of gate and up, or from three stacks. `module`: spellings
   /// of the block, "mlp" say; gate, up, down: a single expert's tensors, "gate_proj" or "w1".

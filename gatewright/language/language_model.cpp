@@ -48,7 +48,7 @@ std::vector<Binding> outer_bindings(const DecoderOptions& o) {
 }
 
 std::vector<Binding> layer_bindings(const LanguageModel& model, int64_t layer) {
-  return make_part<LanguageFamily>(model.family, Json::object(), {})->layer(model.decoder->options(), layer);
+  return make_family(model.family)->layer(model.decoder->options(), layer);
 }
 
 ModelConfig read_model_config(const std::string& path) {
@@ -88,7 +88,7 @@ LanguageModel load_language_model(const std::string& path, const LoadOptions& lo
   const at::NoGradGuard no_grad;
   const auto opened = open_model(path);
   const auto name = family_of(opened.config);
-  const auto family = make_part<LanguageFamily>(name, Json::object(), {});
+  const auto family = make_family(name);
   auto options = family->options(opened.config);
   if (!opened.tensors->has("lm_head.weight")) options.tied = true;
   LanguageModel out{

@@ -28,11 +28,15 @@ at::Tensor unpaired(const at::Tensor& rows, int64_t head_width) {
 class Collector {
  public:
   Collector(const LanguageModel& model, at::ScalarType type)
-      : parameters_(model.decoder->named_parameters()), options_(model.decoder->options()), type_(type) {}
+      : parameters_(model.decoder->named_parameters()),
+        buffers_(model.decoder->named_buffers()),
+        options_(model.decoder->options()),
+        type_(type) {}
 
   void add(const std::vector<Binding>& bindings) {
     for (const auto& binding : bindings) {
       const auto* found = parameters_.find(binding.parameter);
+      if (found == nullptr) found = buffers_.find(binding.parameter);
       GW_ENSURE(found != nullptr, "save: the model has no parameter \"{}\"", binding.parameter);
       GW_CHECK(found->numel() > 0,
                "save: expected weights of f32 or bf16, got codes in \"{}\"; load the model anew",
@@ -46,7 +50,8 @@ class Collector {
   at::Tensor value_of(const std::string& name, const at::Tensor& t) const {
     const bool rotated = name.find("attention.query.") != std::string::npos ||
                          name.find("attention.key.") != std::string::npos;
-    return options_.rotary->interleaved && rotated ? unpaired(t, options_.head_width) : t;
+    return options_.rotary->interleaved && options_.latent == 0 && rotated ? unpaired(t, options_.head_width)
+                                                                           : t;
   }
 
   void place(const Piece& piece, const at::Tensor& parameter) {
@@ -67,7 +72,7 @@ class Collector {
     piece.of(whole).copy_(value);
   }
 
-  torch::OrderedDict<std::string, at::Tensor> parameters_;
+  torch::OrderedDict<std::string, at::Tensor> parameters_, buffers_;
   const DecoderOptions& options_;
   at::ScalarType type_;
   Tensors tensors_;

@@ -38,7 +38,7 @@ LanguageModel upcycled(const LanguageModel& dense, const UpcycleOptions& o) {
   const at::NoGradGuard no_grad;
   LanguageModel out = dense;
   out.family = "mixtral", out.config = config_of(dense, o), out.metadata = Json();
-  auto options = make_part<LanguageFamily>("mixtral", Json::object(), {})->options({out.config, dense.where});
+  auto options = make_family("mixtral")->options({out.config, dense.where});
   options.tied = dense.decoder->options().tied;
   out.decoder = std::make_shared<Decoder>(options);
   const auto from = dense.decoder->named_parameters();

@@ -39,6 +39,16 @@ FAMILIES = {
                     layer_types=["sliding_attention", "full_attention"], rope_parameters=dict(
                         rope_type="yarn", rope_theta=1000.0, factor=4.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
                         original_max_position_embeddings=64)),
+    "deepseek_v2": dict(intermediate_size=20, moe_intermediate_size=12, n_routed_experts=6, n_shared_experts=2, num_experts_per_tok=2,
+                        first_k_dense_replace=1, topk_method="group_limited_greedy", n_group=3, topk_group=2,
+                        routed_scaling_factor=1.5, kv_lora_rank=10, q_lora_rank=None, qk_nope_head_dim=6, qk_rope_head_dim=4,
+                        v_head_dim=5, **{**ROPE, "num_key_value_heads": 4}),
+    "deepseek_v3": dict(intermediate_size=20, moe_intermediate_size=12, n_routed_experts=8, n_shared_experts=1, num_experts_per_tok=3,
+                        first_k_dense_replace=1, n_group=4, topk_group=2, routed_scaling_factor=2.5, norm_topk_prob=True,
+                        kv_lora_rank=10, q_lora_rank=9, qk_nope_head_dim=6, qk_rope_head_dim=4, v_head_dim=5,
+                        num_key_value_heads=4, rope_parameters=dict(
+                            rope_type="yarn", rope_theta=1000.0, factor=4.0, beta_fast=32.0, beta_slow=1.0, mscale=1.0,
+                            mscale_all_dim=0.7, original_max_position_embeddings=64)),
     "phimoe": dict(intermediate_size=12, num_local_experts=5, num_experts_per_tok=2, attention_bias=True, lm_head_bias=True,
                    original_max_position_embeddings=64, rope_parameters=dict(
                        rope_type="longrope", rope_theta=1000.0, short_factor=[1.0, 1.5], long_factor=[2.0, 3.0],
@@ -57,6 +67,9 @@ def make(name, options):
                 parameter.add_(torch.randn_like(parameter) * 0.2)
             else:
                 parameter.copy_(torch.randn_like(parameter) * 0.35)
+        for buffer_name, buffer in model.named_buffers():
+            if buffer_name.endswith("e_score_correction_bias"):
+                buffer.copy_(torch.randn_like(buffer) * 0.3)
     chosen = []
     for module_name, module in model.named_modules():
         if "Router" in type(module).__name__ or type(module).__name__.endswith("TopKGating"):

@@ -1,9 +1,8 @@
 #pragma once
 // Multi-head attention with shared keys, over sequences that lie one after the other.
-#include "gatewright/language/blocks/key_value_cache.h"
 #include "gatewright/language/blocks/norms.h"
 #include "gatewright/language/blocks/projection.h"
-#include "gatewright/language/blocks/rotary.h"
+#include "gatewright/language/blocks/sequence_rows.h"
 
 namespace gw::inline language {
 
@@ -19,31 +18,17 @@ struct AttentionOptions {
   RotaryOptions rotary;
 };
 
-/// Where the sequences of a pass lie among its tokens, and what each remembers.
-struct SequenceRows {
-  std::vector<int64_t> lengths;       ///< tokens of each in this pass
-  std::vector<DecoderState*> states;  ///< one for each, or none: texts that begin here and are not continued
-  Rotary::Angles angles;              ///< of every token's place in its text
-};
-
 /// Math:   q, k, v = x·Wᵀ (+ b), (normed,) (clipped,) rotated; y = attend(q, k, v)·Woᵀ (+ b).
 /// Shapes: x [N, width] → [N, width]; N tokens of all sequences.
 /// Source: Vaswani et al. 2017, arXiv 1706.03762; Ainslie et al. 2023, arXiv 2305.13245 (shared keys).
-class Attention : public torch::nn::Module {
+class Attention : public AttentionBlock {
  public:
   Attention(const AttentionOptions& options, const Rng& rng, bool drawn);
-  at::Tensor forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer) const;
-  const Rotary& rotary() const { return rotary_; }
-  /// The matrices in codes. Errors: as Projection::hold.
-  void hold(int64_t bits, int64_t group);
+  at::Tensor forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer) const override;
+  const Rotary& rotary() const override { return rotary_; }
+  void hold(int64_t bits, int64_t group) override;
 
  private:
-  /// Whether all texts begin here and are of one length: batches of a training.
-  static bool alike(const SequenceRows& rows);
-  at::Tensor together(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                      const SequenceRows& rows) const;
-  at::Tensor apart(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const SequenceRows& rows,
-                   int64_t layer) const;
   at::Tensor normed(const at::Tensor& x, const TokenNorm* norm, int64_t heads) const;
 
   AttentionOptions options_;

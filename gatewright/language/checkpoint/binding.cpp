@@ -31,7 +31,7 @@ at::Tensor Piece::of(const at::Tensor& whole) const {
 }
 
 ParameterLoader::ParameterLoader(torch::nn::Module& model, const TensorSource& source, at::ScalarType type)
-    : parameters_(model.named_parameters()), source_(source), type_(type) {}
+    : parameters_(model.named_parameters()), buffers_(model.named_buffers()), source_(source), type_(type) {}
 
 const std::vector<Piece>& ParameterLoader::way_of(const Binding& binding) const {
   const auto* nearest = &binding.ways.front();
@@ -78,10 +78,15 @@ void ParameterLoader::load(const std::vector<Binding>& bindings) {
   const at::NoGradGuard no_grad;
   for (const auto& binding : bindings) {
     auto* parameter = parameters_.find(binding.parameter);
+    const bool buffer = parameter == nullptr;  // what a policy adjusts, shared with it: filled in place
+    if (buffer) parameter = buffers_.find(binding.parameter);
     GW_ENSURE(parameter != nullptr, "checkpoint: the model has no parameter \"{}\"", binding.parameter);
     const auto shape = parameter->sizes().vec();
     const auto filled = value(binding, way_of(binding), shape);
-    parameter->set_data(filled);
+    if (buffer)
+      parameter->copy_(filled);
+    else
+      parameter->set_data(filled);
     filled_.push_back(binding.parameter);
     report_.parameters += filled.numel(), report_.bytes += static_cast<int64_t>(filled.nbytes());
   }

@@ -54,7 +54,7 @@ class ParameterLoader {
   at::Tensor value(const Binding& binding, const std::vector<Piece>& pieces, at::IntArrayRef shape);
   at::ScalarType type_for(const Binding& binding, const at::Tensor& t) const;
 
-  torch::OrderedDict<std::string, at::Tensor> parameters_;
+  torch::OrderedDict<std::string, at::Tensor> parameters_, buffers_;
   const TensorSource& source_;
   at::ScalarType type_;
   std::vector<std::string> read_, filled_;

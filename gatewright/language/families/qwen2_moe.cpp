@@ -35,13 +35,7 @@ class Qwen2Moe : public LanguageFamily {
     names.norms().attention();
     if (!o.routed(i)) return names.dense().list();
     names.router({"mlp.gate.weight"}).experts({"mlp"}, "gate_proj", "up_proj", "down_proj");
-    const int64_t h = o.mixture.json()["shared_bank"]["hidden"], d = o.width;
-    const auto shared = [&](const char* own, const char* theirs, int64_t out, int64_t in) {
-      Piece piece{names.theirs(std::string("mlp.shared_expert.") + theirs + ".weight")};
-      piece.shape = {1, out, in};
-      names.add({std::string("mixture.shared.") + own, {{piece}}});
-    };
-    shared("w1", "up_proj", h, d), shared("w2", "down_proj", d, h), shared("wg", "gate_proj", h, d);
+    names.shared("mlp.shared_expert");
     return names.plain("mixture.shared_gate", "mlp.shared_expert_gate.weight").list();
   }
 };

@@ -1,0 +1,33 @@
+#pragma once
+// Attention over sequences that lie one after the other.
+#include "gatewright/language/blocks/attend.h"
+#include "gatewright/language/blocks/key_value_cache.h"
+#include "gatewright/language/blocks/rotary.h"
+
+namespace gw::inline language {
+
+/// Where the sequences of a pass lie among its tokens, and what each remembers.
+struct SequenceRows {
+  std::vector<int64_t> lengths;       ///< tokens of each in this pass
+  std::vector<DecoderState*> states;  ///< one for each, or none: texts that begin here and are not continued
+  Rotary::Angles angles;              ///< of every token's place in its text
+};
+
+/// q [N, H, d], k [N, G, d] and v [N, G, dv] of all sequences → [N, H·dv]: every sequence sees itself alone,
+/// and what its state remembers of `layer`, to which its keys and values are added. Batches of a training,
+/// whose texts begin here and have one length, are one call of attend(). Errors: as attend().
+at::Tensor attend_rows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                       const SequenceRows& rows, int64_t layer, const AttendOptions& options);
+
+/// What a layer of a decoder needs of its attention.
+class AttentionBlock : public torch::nn::Module {
+ public:
+  using torch::nn::Module::Module;
+  /// x [N, width] → [N, width].
+  virtual at::Tensor forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer) const = 0;
+  /// The matrices in codes. Errors: as Projection::hold.
+  virtual void hold(int64_t bits, int64_t group) = 0;
+  virtual const Rotary& rotary() const = 0;
+};
+
+}  // namespace gw::inline language
