@@ -92,7 +92,7 @@ void ModelFlags::declare(CLI::App& app) {
                  "file: as they are; f32, bf16; int8, int4: in codes, less exact and faster; --weights int8")
       ->check(CLI::IsMember({"file", "f32", "bf16", "int8", "int4"}));
   app.add_option("--group", load.group,
-                 "inputs that share a scale, a multiple of 64; 0: a row, or 128; --group 64")
+                 "inputs that share a scale, a multiple of 64; 0: a row, or 128; --group 128")
       ->check(at_least_zero);
 }
 

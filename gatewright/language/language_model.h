@@ -13,7 +13,7 @@ struct LoadOptions {
   /// file: as the file has them (f16 as f32); f32, bf16; int8 and int4: all matrices in codes, the
   /// head in 8 bits in either case.
   std::string weights = "file";
-  int64_t group = 0;  ///< of int8 and int4: inputs that share a scale, a multiple of 64; 0: a row, or 128
+  int64_t group = 64;  ///< of int8 and int4: inputs that share a scale, a multiple of 64; 0: a row, or 128
 };
 
 struct LanguageModel {
