@@ -83,6 +83,37 @@ void check_weights(const std::string& weights) {
 
 }  // namespace
 
+namespace {
+
+/// The large matrices that a config describes, at least: what would be allocated.
+double described_values(const DecoderOptions& o) {
+  const auto real = [](int64_t n) { return static_cast<double>(n); };
+  const auto hidden_of = [&](const char* bank) {
+    return o.mixture.json().contains(bank) ? real(o.mixture.json()[bank].value("hidden", int64_t{0})) : 0.0;
+  };
+  double sum = real(o.vocabulary) * real(o.width);
+  const double attention = o.latent > 0 ? real(o.latent) * real(o.heads) * real(o.still_width + o.value_width)
+                                        : 2 * real(o.width) * real(o.heads) * real(o.head_width);
+  for (int64_t i = 0; i < o.depth; ++i) {
+    const double hidden =
+        o.routed(i) ? real(o.experts()) * hidden_of("bank") + hidden_of("shared_bank") : real(o.hidden);
+    sum += attention + 3 * real(o.width) * hidden;
+  }
+  return sum;
+}
+
+/// A config from strangers may ask for any size: it must not exceed what the files hold.
+void check_described(const DecoderOptions& o, const TensorSource& source) {
+  const double described = described_values(o), held = source.values();
+  GW_CHECK(described <= 1.01 * held + 1e6,
+           "{}: expected the tensors that the config describes, at least {:.4g} values, got files with "
+           "{:.4g}; files "
+           "are missing or the config is another model's",
+           source.where(), described, held);
+}
+
+}  // namespace
+
 LanguageModel load_language_model(const std::string& path, const LoadOptions& load) {
   check_weights(load.weights);
   const at::NoGradGuard no_grad;
@@ -91,6 +122,7 @@ LanguageModel load_language_model(const std::string& path, const LoadOptions& lo
   const auto family = make_family(name);
   auto options = family->options(opened.config);
   if (!opened.tensors->has("lm_head.weight")) options.tied = true;
+  check_described(options, *opened.tensors);
   LanguageModel out{
       std::make_shared<Decoder>(options), name, path, opened.config.json(), opened.metadata, {}};
   ParameterLoader loader(*out.decoder, *opened.tensors, type_of(load.weights));

@@ -128,6 +128,20 @@ TEST(Spellings, WhatIsMissingOrOverIsNamed) {
   EXPECT_NE(kind.find("dynamic"), std::string::npos) << kind;
 }
 
+// A config may ask for any size; what the files do not hold is not allocated.
+TEST(Spellings, SizesBeyondTheFilesAreRefused) {
+  for (const char* key :
+       {"vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size", "num_local_experts"}) {
+    const auto refused = refusal(changed("mixtral", [&](SafetensorsFile&, Json& config) {
+      config[key] = std::string(key) == "num_hidden_layers" ? 4096
+                    : std::string(key) == "vocab_size"      ? 1 << 24
+                                                            : 60000;
+      if (std::string(key) == "num_hidden_layers") config["intermediate_size"] = 1 << 20;
+    }));
+    EXPECT_NE(refused.find("got files with"), std::string::npos) << key << ": " << refused;
+  }
+}
+
 TEST(Spellings, AFullFolderIsLeftAlone) {
   const auto folder = fresh("full");
   fs::create_directories(folder);

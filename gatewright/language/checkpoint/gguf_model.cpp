@@ -73,6 +73,13 @@ class GgufSource : public TensorSource {
   }
   bool has(const std::string& name) const override { return tensors_.count(name) > 0; }
   std::string where() const override { return file_->path(); }
+  double values() const override {
+    double sum = 0;
+    for (const auto& item : tensors_)
+      sum += static_cast<double>(item.second.bytes) / static_cast<double>(item.second.type->bytes) *
+             static_cast<double>(item.second.type->values);
+    return sum;
+  }
 
   at::Tensor tensor(const std::string& name) const override {
     const auto found = tensors_.find(name);

@@ -41,6 +41,15 @@ class SafetensorsSource : public TensorSource {
   }
   bool has(const std::string& name) const override { return places_.count(name) > 0; }
   std::string where() const override { return where_; }
+  double values() const override {
+    double sum = 0;
+    for (const auto& item : places_) {
+      const auto& entry = item.second.entry;
+      sum += static_cast<double>((entry.offsets[1] - entry.offsets[0]) /
+                                 std::max<uint64_t>(entry.dtype->bytes, 1));
+    }
+    return sum;
+  }
 
   at::Tensor tensor(const std::string& name) const override {
     const auto found = places_.find(name);

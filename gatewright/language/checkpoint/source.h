@@ -17,6 +17,8 @@ class TensorSource {
   /// A view of the file where its type is one of libtorch's, else expanded to f32. Views stay valid when the
   /// source is gone; nobody may write to them. Errors: ValueError with the near miss.
   virtual at::Tensor tensor(const std::string& name) const = 0;
+  /// Of all tensors together.
+  virtual double values() const = 0;
   /// For messages: the folder or the file.
   virtual std::string where() const = 0;
 };
