@@ -13,6 +13,8 @@ class TokenNorm : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x) const;
 
  private:
+  at::Tensor by_rows(const at::Tensor& x) const;
+
   at::Tensor weight_, bias_;
   double epsilon_;
 };

@@ -1,6 +1,7 @@
 #include "gatewright/language/blocks/rotary.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
@@ -124,9 +125,31 @@ Rotary::Angles Rotary::angles(const at::Tensor& position, int64_t length) const 
   return {(at::cos(angle) * scale).to(at::kFloat), (at::sin(angle) * scale).to(at::kFloat)};
 }
 
+at::Tensor Rotary::by_rows(const at::Tensor& given, const Angles& angles) const {
+  const auto x = given.contiguous();
+  const auto y = at::empty_like(x);
+  const int64_t heads = x.size(1), half = width_ / 2, apart = options_.interleaved ? 1 : half;
+  const int64_t step = options_.interleaved ? 2 : 1;
+  const auto *from = x.data_ptr<float>(), *cos = angles.cos.data_ptr<float>(),
+             *sin = angles.sin.data_ptr<float>();
+  auto* to = y.data_ptr<float>();
+  at::parallel_for(0, x.size(0), 64, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin * heads; row < end * heads; ++row) {
+      const float *a = from + row * width_, *c = cos + row / heads * half, *s = sin + row / heads * half;
+      float* out = to + row * width_;
+      for (int64_t j = 0; j < half; ++j) {
+        const float first = a[j * step], second = a[j * step + apart];
+        out[j * step] = first * c[j] - second * s[j], out[j * step + apart] = second * c[j] + first * s[j];
+      }
+    }
+  });
+  return y;
+}
+
 at::Tensor Rotary::rotate(const at::Tensor& x, const Angles& angles) const {
   GW_CHECK(x.dim() == 3 && x.size(2) == width_, "rotary: expected heads [N, H, {}], got {} dimensions",
            width_, x.dim());
+  if (!at::GradMode::is_enabled() && x.scalar_type() == at::kFloat) return by_rows(x, angles);
   const auto wide = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
   const auto cos = angles.cos.unsqueeze(1).to(wide.scalar_type()),
              sin = angles.sin.unsqueeze(1).to(wide.scalar_type());

@@ -52,6 +52,8 @@ class Rotary {
   double score_scale() const;
 
  private:
+  /// Without gradients: no tensor between the steps.
+  at::Tensor by_rows(const at::Tensor& x, const Angles& angles) const;
   void stretch();
   void stretch_llama3();
   void stretch_yarn();
