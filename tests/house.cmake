@@ -73,4 +73,7 @@ foreach(program IN LISTS programs)
   target_link_libraries(snippet_${name} PRIVATE gatewright gw_flags fmt::fmt)
   target_precompile_headers(snippet_${name} REUSE_FROM gw_pch)
   add_test(NAME docs_${name} COMMAND snippet_${name})
+  if(name STREQUAL "language_models")  # reads a checkpoint of the tree, as from the top of this folder
+    set_tests_properties(docs_${name} PROPERTIES WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+  endif()
 endforeach()
