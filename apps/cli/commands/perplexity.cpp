@@ -18,9 +18,7 @@ class PerplexityCommand : public Command {
   static constexpr const char* kSummary =
       "How well a language model expects a text: the exponential of its mean loss.";
 
-  const char* example() const override {
-    return "gatewright perplexity olmoe text.txt --weights int8";
-  }
+  const char* example() const override { return "gatewright perplexity olmoe text.txt --weights int8"; }
 
   void declare(CLI::App& app) override {
     model_.declare(app);

@@ -16,9 +16,7 @@ class UpcycleCommand : public Command {
   static constexpr const char* kSummary =
       "Make a dense language model a mixture of copies of its perceptrons, which answers alike.";
 
-  const char* example() const override {
-    return "gatewright upcycle smollm2 smollm2-4x --experts 4 --k 2";
-  }
+  const char* example() const override { return "gatewright upcycle smollm2 smollm2-4x --experts 4 --k 2"; }
 
   void declare(CLI::App& app) override {
     app.add_option("model", model_.model, "dense model: folder, GGUF file or name")->required();
