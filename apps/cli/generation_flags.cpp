@@ -121,7 +121,9 @@ void GenerationFlags::declare(CLI::App& app) {
 LoadedModel load_model(const ModelFlags& flags) {
   const double start = steady_now_s();
   const auto path = find_model(flags.model);
-  LoadedModel out{load_language_model(path, flags.load), load_model_tokenizer(path)};
+  auto model = load_language_model(path, flags.load);
+  auto text = load_model_tokenizer(model);
+  LoadedModel out{std::move(model), std::move(text)};
   const auto& o = out.model.decoder->options();
   fmt::print(stderr, "{}: {}, {:.1f} million parameters, {} layers, {} experts, loaded in {:.2f} s\n", path,
              out.model.family, static_cast<double>(out.model.report.parameters) / 1e6, o.depth, o.experts(),

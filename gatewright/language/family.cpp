@@ -35,6 +35,16 @@ Json gated_bank(int64_t hidden, const std::string& activation) {
           {"bias", false}, {"learn_activation", false}};
 }
 
+Json family_mixture_of(const ModelConfig& c, Json policy, int64_t usual, const Json& bank) {
+  const int64_t experts = experts_of(c);
+  policy["k"] = c.integer("num_experts_per_tok", usual, 1, experts);
+  return {{"experts", experts}, {"policy", policy}, {"bank", bank}};
+}
+
+Json softmax_policy(const ModelConfig& c) {
+  return {{"part", "softmax_top_k"}, {"renormalise", c.flag("norm_topk_prob", false)}};
+}
+
 std::shared_ptr<LanguageFamily> make_family(const std::string& name) {
   return make_part<LanguageFamily>(name, Json::object(), {});
 }
@@ -160,6 +170,10 @@ LayerNames& LayerNames::experts(const std::vector<std::string>& modules, const s
   add({"mixture.bank.wg", ways(gate, "gate_proj", gates)});
   add({"mixture.bank.w1", ways(up, "up_proj", ups)});
   return add({"mixture.bank.w2", ways(down, "down_proj", Piece{"down_proj"})});
+}
+
+LayerNames& LayerNames::mlp_mixture() {
+  return router({"mlp.gate.weight"}).experts({"mlp"}, "gate_proj", "up_proj", "down_proj");
 }
 
 LayerNames& LayerNames::router(const std::vector<std::string>& names) {

@@ -27,6 +27,12 @@ int64_t experts_of(const ModelConfig& config);
 /// Options of an mlp bank that is a SwiGLU without biases.
 Json gated_bank(int64_t hidden, const std::string& activation);
 
+/// The options of a mixture: as many experts as the config has, of which `policy` chooses num_experts_per_tok
+/// (`usual` where the config does not say).
+Json family_mixture_of(const ModelConfig& config, Json policy, int64_t usual, const Json& bank);
+/// policy softmax_top_k, renormalised where norm_topk_prob says so.
+Json softmax_policy(const ModelConfig& config);
+
 /// The same for attention by way of a narrow vector, whose experts stand beside shared ones (DeepSeek): the
 /// mixture with this policy.
 DecoderOptions latent_options(const ModelConfig& config, Json policy);
@@ -50,6 +56,8 @@ class LayerNames {
   /// of the block, "mlp" say; gate, up, down: a single expert's tensors, "gate_proj" or "w1".
   LayerNames& experts(const std::vector<std::string>& modules, const std::string& gate, const std::string& up,
                       const std::string& down);
+  /// Router and experts as "mlp.gate" and "mlp.experts.{e}.gate_proj" …, which most families have.
+  LayerNames& mlp_mixture();
   LayerNames& router(const std::vector<std::string>& theirs);
   LayerNames& add(Binding binding);
   std::string theirs(const std::string& rest) const;

@@ -5,7 +5,6 @@
 #include <filesystem>
 
 #include "gatewright/base/check.h"
-#include "gatewright/base/file.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/base/shown.h"
 #include "gatewright/language/checkpoint/gguf.h"
@@ -15,7 +14,6 @@ namespace gw::inline language {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr uint64_t kConfigBytes = uint64_t{1} << 24;
 
 /// qwen3 is qwen3_moe without experts, say: types of config.json that a family answers for.
 std::string family_of(const ModelConfig& config) {
@@ -52,12 +50,7 @@ std::vector<Binding> layer_bindings(const LanguageModel& model, int64_t layer) {
 }
 
 ModelConfig read_model_config(const std::string& path) {
-  const auto file = (fs::path(path) / "config.json").string();
-  try {
-    return {Json::parse(read_file(file, kConfigBytes)), file};
-  } catch (const JsonError& error) {
-    fail("{}: expected JSON: {}", file, error.what());
-  }
+  return read_config_file((fs::path(path) / "config.json").string());
 }
 
 namespace {

@@ -42,9 +42,7 @@ GgufVocabulary vocabulary_of(const ModelConfig& m) {
   return v;
 }
 
-ModelTokenizer from_gguf_file(const std::string& path) {
-  const MappedFile file(path);
-  const ModelConfig m(parse_gguf(file.bytes(), path).metadata, path);
+ModelTokenizer from_metadata(const ModelConfig& m) {
   ModelTokenizer out{Tokenizer::from_gguf(vocabulary_of(m)), {}, m.text("tokenizer.chat_template", "")};
   for (const char* key : {"eos", "eot", "eom"}) {
     const auto id = m.integer(std::string("tokenizer.ggml.") + key + "_token_id", -1, -1, INT32_MAX);
@@ -56,12 +54,7 @@ ModelTokenizer from_gguf_file(const std::string& path) {
 /// The object of a file beside the model; an empty one where there is no such file.
 ModelConfig beside(const std::string& folder, const char* name) {
   const auto path = (fs::path(folder) / name).string();
-  if (!fs::exists(path)) return {Json::object(), path};
-  try {
-    return {Json::parse(read_file(path, kFileBytes)), path};
-  } catch (const JsonError& error) {
-    fail("{}: expected JSON: {}", path, error.what());
-  }
+  return fs::exists(path) ? read_config_file(path) : ModelConfig(Json::object(), path);
 }
 
 void add_ends(const ModelConfig& config, std::vector<int32_t>& ends) {
@@ -103,13 +96,21 @@ std::string resolved(const std::string& path) {
 }  // namespace
 
 ModelTokenizer load_model_tokenizer(const std::string& path) {
-  if (!fs::is_directory(path) && is_gguf(path)) return from_gguf_file(path);
+  if (!fs::is_directory(path) && is_gguf(path)) {
+    const MappedFile file(path);
+    return from_metadata({parse_gguf(file.bytes(), path).metadata, path});
+  }
   const auto folder = fs::is_directory(path) ? path : fs::path(path).parent_path().string();
   ModelTokenizer out{Tokenizer::from_file(folder), {}, template_in(folder)};
   add_ends(beside(folder, "config.json"), out.ends),
       add_ends(beside(folder, "generation_config.json"), out.ends);
   if (const auto eos = out.tokenizer.eos()) out.ends.push_back(*eos);
   return out;
+}
+
+ModelTokenizer load_model_tokenizer(const LanguageModel& model) {
+  return model.metadata.is_null() ? load_model_tokenizer(model.where)
+                                  : from_metadata({model.metadata, model.where});
 }
 
 std::string find_model(const std::string& name) {

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "gatewright/base/json.h"
+#include "gatewright/language/language_model.h"
 #include "gatewright/text/tokenizer.h"
 
 namespace gw::inline language {
@@ -19,6 +19,10 @@ struct ModelTokenizer {
 /// Errors: IoError and ValueError as Tokenizer::from_file; ValueError naming the key for metadata without a
 ///         vocabulary.
 ModelTokenizer load_model_tokenizer(const std::string& path);
+
+/// The same of a model that is loaded: a GGUF file's metadata, tens of thousands of tokens, are not read
+/// again.
+ModelTokenizer load_model_tokenizer(const LanguageModel& model);
 
 /// A model by a path, or by a name below the folder of models: $GATEWRIGHT_MODELS, else ~/gatewright-models.
 /// A folder that holds one GGUF file and no config.json stands for it.

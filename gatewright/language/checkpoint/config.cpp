@@ -1,6 +1,7 @@
 #include "gatewright/language/checkpoint/config.h"
 
 #include "gatewright/base/check.h"
+#include "gatewright/base/file.h"
 #include "gatewright/base/shown.h"
 
 namespace gw::inline language {
@@ -87,6 +88,14 @@ std::vector<std::string> ModelConfig::texts(const std::string& key) const {
 ModelConfig ModelConfig::table(const std::string& key) const {
   const auto* value = find(key);
   return {value == nullptr ? Json::object() : *value, where_ + ", " + key};
+}
+
+ModelConfig read_config_file(const std::string& path) {
+  try {
+    return {Json::parse(read_file(path, uint64_t{1} << 24)), path};
+  } catch (const JsonError& error) {
+    fail("{}: expected JSON: {}", path, error.what());
+  }
 }
 
 Json rotary_of(const ModelConfig& config) {

@@ -37,6 +37,10 @@ class ModelConfig {
   std::string where_;
 };
 
+/// A JSON file beside a model, of at most 16 MiB. Errors: IoError; ValueError naming it for anything but an
+/// object.
+ModelConfig read_config_file(const std::string& path);
+
 /// Both forms of published files: rope_theta with rope_scaling, and rope_parameters. Interleaving is the
 /// family's. Errors: ValueError for a kind that Rotary does not know.
 Json rotary_of(const ModelConfig& config);

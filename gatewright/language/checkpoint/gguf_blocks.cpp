@@ -1,5 +1,7 @@
 #include "gatewright/language/checkpoint/gguf_blocks.h"
 
+#include <c10/util/Half.h>
+
 #include <cmath>
 #include <cstring>
 
@@ -9,11 +11,7 @@ namespace {
 float half_at(const uint8_t* p) {
   uint16_t bits;
   std::memcpy(&bits, p, sizeof bits);
-  const int exponent = bits >> 10 & 31, fraction = bits & 1023;
-  float value = std::ldexp(static_cast<float>(exponent == 0 ? fraction : fraction + 1024),
-                           (exponent == 0 ? 1 : exponent) - 25);
-  if (exponent == 31) value = fraction == 0 ? INFINITY : NAN;
-  return (bits & 0x8000) != 0 ? -value : value;
+  return c10::detail::fp16_ieee_to_fp32_value(bits);
 }
 
 // 16 bytes hold values j in their low and j + 16 in their high halves.

@@ -1,4 +1,5 @@
 #include <ATen/ATen.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -58,7 +59,7 @@ class SafetensorsSource : public TensorSource {
     const auto& [file, entry, content] = found->second;
     GW_CHECK(entry.dtype->type != at::ScalarType::Undefined,
              "{}: expected the tensor \"{}\" in one of {}, got {}", file->path(),
-             shown_safetensors_name(name), "F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL", entry.dtype->name);
+             shown_safetensors_name(name), fmt::join(safetensors_dtype_names(), " "), entry.dtype->name);
     const std::vector<int64_t> shape(entry.shape.begin(), entry.shape.end());
     const auto options = at::TensorOptions().dtype(entry.dtype->type);
     if (entry.offsets[0] == entry.offsets[1]) return at::empty(shape, options);

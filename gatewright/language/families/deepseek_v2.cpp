@@ -28,7 +28,7 @@ class DeepseekV2Family : public LanguageFamily {
     LayerNames names(o, i);
     names.norms().latent_attention();
     if (!o.routed(i)) return names.dense().list();
-    names.router({"mlp.gate.weight"}).experts({"mlp"}, "gate_proj", "up_proj", "down_proj");
+    names.mlp_mixture();
     if (o.mixture.json().contains("shared_bank")) names.shared("mlp.shared_experts");
     return names.list();
   }

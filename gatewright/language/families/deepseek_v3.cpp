@@ -24,7 +24,7 @@ class DeepseekV3Family : public LanguageFamily {
     LayerNames names(o, i);
     names.norms().latent_attention();
     if (!o.routed(i)) return names.dense().list();
-    names.router({"mlp.gate.weight"}).experts({"mlp"}, "gate_proj", "up_proj", "down_proj");
+    names.mlp_mixture();
     names.add(
         {"mixture.policy_selection_bias", {{Piece{names.theirs("mlp.gate.e_score_correction_bias")}}}, true});
     if (o.mixture.json().contains("shared_bank")) names.shared("mlp.shared_experts");

@@ -20,14 +20,11 @@ class GptOss : public LanguageFamily {
     o.norm_epsilon = c.real("rms_norm_eps", 1e-5);
     o.query_bias = o.output_bias = c.flag("attention_bias", true);
     o.sinks = true, o.window = c.integer("sliding_window", 128), o.window_every = 2;
-    const int64_t experts = experts_of(c);
     auto bank = gated_bank(o.hidden, "quick_gelu");
     bank["bias"] = true, bank["limit"] = c.real("swiglu_limit", 7.0), bank["up_shift"] = 1.0;
-    o.mixture =
-        Json{{"experts", experts},
-             {"gate", {{"part", "linear"}, {"bias", true}}},
-             {"policy", {{"part", "top_k_softmax"}, {"k", c.integer("num_experts_per_tok", 4, 1, experts)}}},
-             {"bank", bank}};
+    auto mixture = family_mixture_of(c, {{"part", "top_k_softmax"}}, 4, bank);
+    mixture["gate"] = {{"part", "linear"}, {"bias", true}};
+    o.mixture = mixture;
     check_windows(c);
     return o;
   }

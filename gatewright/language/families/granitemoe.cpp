@@ -19,11 +19,7 @@ class GraniteMoe : public LanguageFamily {
     o.embedding_scale = c.real("embedding_multiplier", 1.0),
     o.attention_scale = c.real("attention_multiplier", 1.0);
     o.residual_scale = c.real("residual_multiplier", 1.0), o.logit_divisor = c.real("logits_scaling", 1.0);
-    const int64_t experts = experts_of(c);
-    o.mixture =
-        Json{{"experts", experts},
-             {"policy", {{"part", "top_k_softmax"}, {"k", c.integer("num_experts_per_tok", 2, 1, experts)}}},
-             {"bank", gated_bank(o.hidden, o.activation)}};
+    o.mixture = family_mixture_of(c, {{"part", "top_k_softmax"}}, 2, gated_bank(o.hidden, o.activation));
     return o;
   }
 

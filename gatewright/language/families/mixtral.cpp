@@ -16,11 +16,7 @@ class Mixtral : public LanguageFamily {
   DecoderOptions options(const ModelConfig& c) const override {
     auto o = decoder_options(c);
     o.window = c.integer("sliding_window", 0);
-    const int64_t experts = experts_of(c);
-    o.mixture =
-        Json{{"experts", experts},
-             {"policy", {{"part", "top_k_softmax"}, {"k", c.integer("num_experts_per_tok", 2, 1, experts)}}},
-             {"bank", gated_bank(o.hidden, o.activation)}};
+    o.mixture = family_mixture_of(c, {{"part", "top_k_softmax"}}, 2, gated_bank(o.hidden, o.activation));
     return o;
   }
   std::vector<Binding> layer(const DecoderOptions& o, int64_t i) const override {

@@ -18,22 +18,11 @@ class Olmoe : public LanguageFamily {
     o.norm_epsilon = c.real("rms_norm_eps", 1e-5);
     o.query_norm = "whole", o.clip = c.real("clip_qkv", 0.0);
     o.query_bias = o.output_bias = c.flag("attention_bias", false);
-    const int64_t experts = experts_of(c);
-    o.mixture = Json{{"experts", experts},
-                     {"policy",
-                      {{"part", "softmax_top_k"},
-                       {"k", c.integer("num_experts_per_tok", 8, 1, experts)},
-                       {"renormalise", c.flag("norm_topk_prob", false)}}},
-                     {"bank", gated_bank(o.hidden, o.activation)}};
+    o.mixture = family_mixture_of(c, softmax_policy(c), 8, gated_bank(o.hidden, o.activation));
     return o;
   }
   std::vector<Binding> layer(const DecoderOptions& o, int64_t i) const override {
-    return LayerNames(o, i)
-        .norms()
-        .attention()
-        .router({"mlp.gate.weight"})
-        .experts({"mlp"}, "gate_proj", "up_proj", "down_proj")
-        .list();
+    return LayerNames(o, i).norms().attention().mlp_mixture().list();
   }
 };
 

@@ -16,17 +16,13 @@ class Qwen2Moe : public LanguageFamily {
     auto o = decoder_options(c);
     o.query_bias = c.flag("qkv_bias", true);
     o.every = c.integer("decoder_sparse_step", 1, 1, 4096), o.dense_layers = c.reals("mlp_only_layers");
-    const int64_t experts = experts_of(c);
-    o.mixture = Json{{"experts", experts},
-                     {"policy",
-                      {{"part", "softmax_top_k"},
-                       {"k", c.integer("num_experts_per_tok", 4, 1, experts)},
-                       {"renormalise", c.flag("norm_topk_prob", false)}}},
-                     {"bank", gated_bank(c.integer("moe_intermediate_size", {}, 1, 1 << 24), o.activation)},
-                     {"shared_experts", 1},
-                     {"shared_gate", true},
-                     {"shared_bank", gated_bank(c.integer("shared_expert_intermediate_size", {}, 1, 1 << 24),
-                                                o.activation)}};
+    auto mixture =
+        family_mixture_of(c, softmax_policy(c), 4,
+                          gated_bank(c.integer("moe_intermediate_size", {}, 1, 1 << 24), o.activation));
+    mixture["shared_experts"] = 1, mixture["shared_gate"] = true;
+    mixture["shared_bank"] =
+        gated_bank(c.integer("shared_expert_intermediate_size", {}, 1, 1 << 24), o.activation);
+    o.mixture = mixture;
     return o;
   }
 
@@ -34,7 +30,7 @@ class Qwen2Moe : public LanguageFamily {
     LayerNames names(o, i);
     names.norms().attention();
     if (!o.routed(i)) return names.dense().list();
-    names.router({"mlp.gate.weight"}).experts({"mlp"}, "gate_proj", "up_proj", "down_proj");
+    names.mlp_mixture();
     names.shared("mlp.shared_expert");
     return names.plain("mixture.shared_gate", "mlp.shared_expert_gate.weight").list();
   }

@@ -18,20 +18,16 @@ class Qwen3Moe : public LanguageFamily {
     o.query_bias = o.output_bias = c.flag("attention_bias", false);
     if (c.flag("use_sliding_window", false)) o.window = c.integer("sliding_window", 0);
     o.every = c.integer("decoder_sparse_step", 1, 1, 4096), o.dense_layers = c.reals("mlp_only_layers");
-    const int64_t experts = experts_of(c);
-    o.mixture = Json{{"experts", experts},
-                     {"policy",
-                      {{"part", "softmax_top_k"},
-                       {"k", c.integer("num_experts_per_tok", 8, 1, experts)},
-                       {"renormalise", c.flag("norm_topk_prob", false)}}},
-                     {"bank", gated_bank(c.integer("moe_intermediate_size", {}, 1, 1 << 24), o.activation)}};
+    o.mixture =
+        family_mixture_of(c, softmax_policy(c), 8,
+                          gated_bank(c.integer("moe_intermediate_size", {}, 1, 1 << 24), o.activation));
     return o;
   }
   std::vector<Binding> layer(const DecoderOptions& o, int64_t i) const override {
     LayerNames names(o, i);
     names.norms().attention();
     if (!o.routed(i)) return names.dense().list();
-    return names.router({"mlp.gate.weight"}).experts({"mlp"}, "gate_proj", "up_proj", "down_proj").list();
+    return names.mlp_mixture().list();
   }
 };
 
