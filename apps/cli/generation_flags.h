@@ -10,7 +10,7 @@
 namespace gw {
 
 struct ModelFlags {
-  std::string model;
+  std::string model, tokenizer;
   LoadOptions load;
   void declare(CLI::App& app);
 };
