@@ -92,7 +92,8 @@ bool print_compiled(const std::string& name, Network& moe, Network& dense, const
   return holds;
 }
 
-/// Three experts of half width beside the dense network, as recipe robust_moe has them, over its width.
+/// Three experts of half width, and four merged ones, beside the dense network, as recipe robust_moe has
+/// them, over its width.
 bool small_compiled(const Arguments& a) {
   bool holds = true;
   for (const int width : {6, 8, 16, 32}) {
@@ -103,6 +104,11 @@ bool small_compiled(const Arguments& a) {
     options.experts = 3, options.ratio = 0.5, options.own = {"norms", "head"};
     Network moe(options, 1, 28, 28, 10);
     holds &= print_compiled(fmt::format("small_cnn {}", width), moe, dense, a, 0.52, 0.65);
+    options.experts = 4, options.own = {"head"}, options.routing = "layer", options.execution = "merged";
+    options.gate = "pooled_linear",
+    options.policy = gw::Json{{"part", "dense_softmax"}, {"score", "sigmoid"}};
+    Network merged(options, 1, 28, 28, 10);
+    holds &= print_compiled(fmt::format("small_cnn {}, four merged", width), merged, dense, a, 0.52, 0.65);
   }
   return holds;
 }

@@ -41,7 +41,23 @@ void check_one_expert_each(const RoutingPlan& plan) {
            weight.masked_select(weight.ne(1))[0].item<double>(), kRemedy);
 }
 
+namespace {
+
+/// One part in original order; any plan without slots will do.
+std::shared_ptr<const BucketIndex> merged_index(const RoutingPlan& plan) {
+  GW_CHECK(!plan.soft(),
+           "network: expected a policy that gives experts to images, got one with the trait \"soft slots\"; "
+           "take dense_softmax");
+  auto out = std::make_shared<BucketIndex>();
+  out->batch = plan.tokens, out->sizes = {plan.tokens}, out->expert = {0};
+  if (plan.experts() > 1) out->mixing = dense_weights(plan);
+  return out;
+}
+
+}  // namespace
+
 std::shared_ptr<const BucketIndex> index_buckets(const RoutingPlan& plan, Execution execution) {
+  if (execution == Execution::kMerged) return merged_index(plan);
   check_one_expert_each(plan);
   auto out = std::make_shared<BucketIndex>();
   out->batch = plan.tokens;

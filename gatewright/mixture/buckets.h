@@ -38,9 +38,9 @@ struct BucketedBatch {
 /// Errors: ValueError unless every image has exactly one row, of weight 1: what image networks can execute.
 ///         Cost: O(B).
 void check_one_expert_each(const RoutingPlan& plan);
-/// Sorts a batch into buckets by plan. Errors: as check_one_expert_each. Dense or masked execution keeps one
-/// part in original order.
-/// Cost: one gather of x; nothing for E = 1 or when the rows already stand in order.
+/// Sorts a batch into buckets by plan. Errors: as check_one_expert_each. Dense, masked and merged execution
+/// keep one part in original order; merged takes any weights and numbers of experts, but no soft slots. Cost:
+/// one gather of x; nothing for E = 1 or when the rows already stand in order.
 std::shared_ptr<const BucketIndex> index_buckets(const RoutingPlan& plan, Execution execution);
 BucketedBatch into_buckets(const at::Tensor& x, std::shared_ptr<const BucketIndex> index,
                            BucketedPass* pass = nullptr);

@@ -5,13 +5,17 @@
 
 namespace gw::inline mixture {
 
-/// Ways to the same answer. Networks over buckets (gatewright/mixture/buckets.h) know the last two.
+/// Ways to the same answer, but for the last. Networks over buckets (gatewright/mixture/buckets.h) know the
+/// last three.
 enum class Execution {
   kFused,     ///< gather, experts and weighted scatter in one pass of the bank's kernel
   kBucketed,  ///< rows of one expert lie together: gather, every expert on its bucket, scatter
   kMasked,    ///< every expert sees every token and the plan selects: what published code does, and the
               ///< reference of the tests
+  kMerged,    ///< convolutions alone, and a network of its own: the kernels of all experts are merged by the
+              ///< weights of each image (gatewright/ops/merged_conv.h)
 };
+/// Those of token layers.
 std::vector<std::string> execution_names();
 /// Errors: ValueError with the near miss.
 Execution execution_named(const std::string& name);

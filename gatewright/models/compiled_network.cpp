@@ -20,7 +20,7 @@ at::Tensor sample_image(const NetworkShape& s) {
 std::unique_ptr<ops::PlaneProgram> pathway(Network& network, const at::Tensor& image, int64_t expert) {
   ForwardOptions options;
   options.train = false;
-  options.forced_expert = network.routed() ? expert : options.forced_expert;
+  options.forced_expert = network.image_routed() ? expert : options.forced_expert;
   const ops::StepLog log;
   const auto logits = network.forward(image, options).logits;
   return std::make_unique<ops::PlaneProgram>(log, image, logits);
@@ -39,12 +39,15 @@ std::unique_ptr<ops::PlaneProgram> router_program(Network& network, const at::Te
 }  // namespace
 
 CompiledNetwork::CompiledNetwork(Network& network) : shape_(network.shape()), network_(&network) {
-  GW_CHECK(shape_.experts == 1 || network.image_routed(),
-           "compiled network: expected one decision per image, got routing = \"{}\"; run the network itself",
-           shape_.routing);
+  GW_CHECK(
+      shape_.experts == 1 || network.image_routed() != shape_.merged,
+      "compiled network: expected one decision per image, or kernels merged layer by layer, got routing = "
+      "\"{}\"; run the network itself",
+      shape_.routing);
   const at::NoGradGuard no_grad;
   const auto image = sample_image(shape_);
-  for (int64_t e = 0; e < shape_.experts; ++e) programs_.push_back(pathway(network, image, e));
+  const int64_t pathways = network.image_routed() ? shape_.experts : 1;
+  for (int64_t e = 0; e < pathways; ++e) programs_.push_back(pathway(network, image, e));
   if (!network.image_routed()) return;
   router_ = router_program(network, image);
   greedy_ = network.image_policy().traits().greedy;

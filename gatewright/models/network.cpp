@@ -19,6 +19,11 @@ void NetworkOptions::fields(OptionVisitor& v) {
   v.integer("experts", experts, "experts per routed layer; 1 is a dense network", 1, 1024);
   v.real("ratio", ratio, "width of a pathway relative to the dense network", 0.01, 1);
   v.text("routing", routing, "one decision per image, or one per layer", {"image", "layer"});
+  v.text(
+      "execution", execution,
+      "an image meets the expert chosen for it, or one network whose kernels are merged of all experts' by "
+      "their weights",
+      {"bucketed", "merged"});
   v.part("gate", gate,
          "the router: {part = \"cnn\", …}, or per layer a gate over feature maps, or over tokens (the means "
          "of the channels)");
@@ -46,9 +51,13 @@ PrivateParts private_parts(const NetworkOptions& options) {
     *part = true;
   }
   // One decision per layer: the rows of a norm or head then belong to the expert of another layer.
-  GW_CHECK(!own.any() || options.experts == 1 || options.routing == "image",
+  GW_CHECK(!own.any() || options.experts == 1 || options.routing == "image" || options.execution == "merged",
            "network: expected routing = \"image\" with \"private\", got \"{}\"; leave \"private\" out",
            options.routing);
+  GW_CHECK(
+      options.execution != "merged" || !(own.norms || own.stem_norms),
+      "network: expected \"head\" alone in \"private\" with execution = \"merged\", whose experts are one "
+      "convolution, got norms");
   return own;
 }
 
@@ -65,7 +74,8 @@ Network::Network(const NetworkOptions& options, int64_t channels, int64_t height
              options.ratio,
              options.routing,
              static_cast<uint64_t>(options.seed),
-             private_parts(options)} {
+             private_parts(options),
+             options.experts > 1 && options.execution == "merged"} {
   GW_CHECK(channels > 0 && height > 0 && width > 0 && classes > 1,
            "network: expected positive sizes and at least 2 classes, got {}x{}x{} and {} classes", channels,
            height, width, classes);
@@ -80,7 +90,7 @@ Network::Network(const NetworkOptions& options, int64_t channels, int64_t height
   GW_CHECK(router_->gate().takes_images(),
            "network: expected a gate over images for image-level routing, got a gate over tokens; use cnn or "
            "pooled_linear");
-  check_policy_for_images(router_->policy());
+  if (!shape_.merged) check_policy_for_images(router_->policy());
   router_->register_in(*this, "router");
 }
 
@@ -122,12 +132,15 @@ void Network::check_pass(const at::Tensor& images, const ForwardOptions& options
 NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& options) {
   check_pass(images, options);
   const auto x = images.contiguous(at::MemoryFormat::ChannelsLast);
-  BucketedPass pass{options, is_training(), options.execution, options.straight_through, {}};
+  const auto execution = shape_.merged ? Execution::kMerged : options.execution;
+  // Merged kernels follow the scores smoothly: there is no choice for a gradient to pass around.
+  const bool straight = options.straight_through || shape_.merged;
+  BucketedPass pass{options, is_training(), execution, straight, {}};
   NetworkOutput out;
   if (router_ && !options.routes_given()) out.scores = image_scores(x, options);
-  const bool through = options.straight_through || !out.scores.defined();
+  const bool through = straight || !out.scores.defined();
   auto plan = decide(through ? out.scores : out.scores.detach(), x.size(0), options);
-  out.logits = backbone_->forward(into_buckets(x, index_buckets(plan, options.execution), &pass));
+  out.logits = backbone_->forward(into_buckets(x, index_buckets(plan, execution), &pass));
   out.plans = std::move(pass.plans);
   if (router_) out.plans.push_back({kImageSite, std::move(plan)});
   return out;

@@ -19,7 +19,7 @@ struct NetworkOptions : OptionSet {
   OptionTable backbone_options;
   int64_t experts = 1;
   double ratio = 1.0;
-  std::string routing = "image";
+  std::string routing = "image", execution = "bucketed";
   PartChoice gate = "cnn", policy = "top1_straight_through";
   std::vector<PartChoice> balancers;
   std::vector<std::string> own;
@@ -34,8 +34,9 @@ inline constexpr const char* kImageSite = "router";
 struct ForwardOptions : Pass {
   ForwardOptions() = default;
   explicit ForwardOptions(const Rng& draws) { rng = draws; }
-  Execution execution = Execution::kBucketed;
-  at::Tensor scores;  ///< router scores already at hand [B, E]: the router is not run again
+  Execution execution =
+      Execution::kBucketed;  ///< of a network that chooses experts; a merged one has no other
+  at::Tensor scores;         ///< router scores already at hand [B, E]: the router is not run again
   /// false: the network's answer carries no gradient through the choice of experts (the scores keep theirs).
   /// Attacks want this: the straight-through gradient of a choice that does not change drowns that of the
   /// pathway.

@@ -25,6 +25,7 @@ struct NetworkShape {
       "image";        ///< "image": one decision for the whole network; "layer": one per routed layer
   uint64_t seed = 0;  ///< of the initial weights
   PrivateParts own = {};
+  bool merged = false;  ///< kernels are merged for every image instead of chosen: Execution::kMerged
 };
 
 struct NetworkOutput {

@@ -7,6 +7,7 @@
 #include "gatewright/ops/expert_norm.h"
 #include "gatewright/ops/init.h"
 #include "gatewright/ops/max_pool.h"
+#include "gatewright/ops/merged_conv.h"
 #include "gatewright/ops/random.h"
 #include "gatewright/ops/step_log.h"
 #include "gatewright/ops/straight_through.h"
@@ -58,6 +59,17 @@ BucketedBatch logged(const BucketedBatch& batch, const Step& kind, const F& func
     });
     return y;
   });
+}
+
+/// Rows [B, E·n] → [B, n], weighed by mixing [B, E].
+at::Tensor mixed(const at::Tensor& rows, const at::Tensor& mixing) {
+  const auto y = rows.view({rows.size(0), mixing.size(1), -1}).mul(mixing.unsqueeze(2)).sum(1);
+  StepLog::add([&] {
+    Step step{Step::Kind::kMix, rows, y};
+    step.mixing = mixing;
+    return step;
+  });
+  return y;
 }
 
 }  // namespace
@@ -121,6 +133,15 @@ BucketedBatch RoutedConv::forward(const BucketedBatch& x) {
   const auto& routes = *routed.index;
   const ops::ConvShape conv{shape_.stride, shape_.kernel / 2};
   BucketedBatch out{{}, routed.index, routed.pass};
+  if (shape_.experts > 1 && routes.mixing.defined()) {
+    out.parts = {ops::merged_conv2d(routed.parts.at(0), routes.mixing, weight_, conv)};
+    StepLog::add([&] {
+      Step step{Step::Kind::kMergedConvolution, routed.parts[0], out.parts[0], weight_};
+      step.mixing = routes.mixing, step.stride = conv.stride, step.padding = conv.padding;
+      return step;
+    });
+    return out;
+  }
   if (routes.masked_expert.defined()) {
     out.parts = {ops::masked_conv(routed.parts.at(0), routes.masked_expert, weight_, shape_.experts, conv)};
   } else {
@@ -152,6 +173,8 @@ Head::Head(int64_t in, int64_t out, const ZooContext& context, const Rng& rng)
 at::Tensor Head::forward(const at::Tensor& x, const BucketedBatch& routed) {
   if (heads_ == 1) return ops::linear(x, weight_, bias_);
   const int64_t out = bias_.numel() / heads_;
+  if (const auto& mixing = routed.index->mixing; mixing.defined())
+    return mixed(ops::linear(x, weight_, bias_), mixing);
   const auto answer = [&](int64_t expert, const at::Tensor& features) {
     return ops::linear(features, weight_.narrow(0, expert * out, out), bias_.narrow(0, expert * out, out));
   };

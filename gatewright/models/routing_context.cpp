@@ -2,9 +2,13 @@
 
 #include <ATen/ATen.h>
 
+#include <array>
+#include <string>
+
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/ops/random.h"
+#include "gatewright/ops/step_log.h"
 
 namespace gw::inline models {
 
@@ -40,12 +44,51 @@ Router::Options layer_options(const ZooContext& context, int64_t channels, const
           context.layer_policy,  context.balancers, Rng(context.shape.seed).fork(name).key()};
 }
 
+constexpr std::array<const char*, 3> kPointwise{"sigmoid", "relu", "identity"};
+
+const ops::ActivationFunction& pointwise(size_t place) {
+  static const std::array<ops::ActivationFunction, 3> functions{
+      {{"layer router", kPointwise[0]}, {"layer router", kPointwise[1]}, {"layer router", kPointwise[2]}}};
+  return functions.at(place);
+}
+
+at::Tensor by_function(const std::string& name, const at::Tensor& scores) {
+  return name == "sigmoid" ? scores.sigmoid() : name == "relu" ? scores.relu() : scores;
+}
+
+/// Whether the policy, in evaluation, gives every expert that function of its own score: seen on drawn scores
+/// large and small, as policies do not declare it.
+bool weighs_by(const std::string& name, const Policy& policy) {
+  for (const double deviation : {0.1, 3.0}) {
+    const auto scores =
+        ops::normal(Rng(0).fork("weighs_by"), {16 * policy.experts(), policy.columns()}, 0, deviation);
+    const auto plan = policy.plan(scores, false, Rng(0));
+    if (plan.soft() || !dense_weights(plan).equal(by_function(name, scores))) return false;
+  }
+  return true;
+}
+
+/// For compiled networks, which know activations but no policies. A policy of another kind logs nothing, and
+/// the network then runs as it is.
+void log_mixing(const Policy& policy, const at::Tensor& scores, const at::Tensor& mixing) {
+  if (!ops::StepLog::wanted()) return;
+  for (size_t i = 0; i < kPointwise.size(); ++i) {
+    if (!weighs_by(kPointwise[i], policy)) continue;
+    ops::StepLog::add([&] {
+      ops::Step step{ops::Step::Kind::kActivation, scores, mixing};
+      step.activation = &pointwise(i);
+      return step;
+    });
+    return;
+  }
+}
+
 }  // namespace
 
 LayerRouter::LayerRouter(const ZooContext& context, int64_t channels, const std::string& name)
     : torch::nn::Module("LayerRouter"), name_(name), router_(layer_options(context, channels, name)) {
   router_.register_in(*this, "gate");
-  check_policy_for_images(router_.policy());
+  if (!context.shape.merged) check_policy_for_images(router_.policy());
 }
 
 BucketedBatch LayerRouter::forward(const BucketedBatch& x) {
@@ -61,6 +104,7 @@ BucketedBatch LayerRouter::forward(const BucketedBatch& x) {
   }
   auto plan = router_.decide(name_, scores, batch.size(0), inputs, pass, x.pass->training);
   auto index = index_buckets(plan, x.pass->execution);
+  if (index->mixing.defined()) log_mixing(router_.policy(), scores, index->mixing);
   x.pass->plans.push_back({name_, std::move(plan)});
   return into_buckets(batch, std::move(index), x.pass);
 }

@@ -8,6 +8,7 @@
 #include "gatewright/ops/expert_norm.h"
 #include "gatewright/ops/frozen.h"
 #include "gatewright/ops/init.h"
+#include "gatewright/ops/merged_conv.h"
 #include "gatewright/ops/straight_through.h"
 
 namespace gw::ops {
@@ -29,6 +30,8 @@ std::vector<at::Tensor> ConvNorm::convolve(const std::vector<at::Tensor>& parts,
   if (routes.masked_expert.defined()) {
     return {masked_conv(parts.at(0), routes.masked_expert, weight_, shape_.experts, conv_shape())};
   }
+  if (shape_.experts > 1 && routes.mixing.defined())
+    return {merged_conv2d(parts.at(0), routes.mixing, weight_, conv_shape())};
   const std::vector<int64_t> shared(parts.size(), 0);
   return routed_conv(parts, shape_.experts > 1 ? routes.expert : shared, weight_, shape_.experts,
                      conv_shape());
@@ -60,6 +63,24 @@ std::vector<at::Tensor> ConvNorm::folded(const std::vector<at::Tensor>& parts, c
   return out;
 }
 
+at::Tensor ConvNorm::folded_merged(const at::Tensor& x, const at::Tensor& mixing,
+                                   const at::Tensor& residual) {
+  const FoldedConv fold = fold_.get({weight_, gamma_, beta_, running_mean_, running_var_},
+                                    [&] { return fold_norm(weight_, norm(), shape_.experts, shape_.norms); });
+  const auto kernels = at::cat(fold.weight, 0);
+  const bool recorded = torch::autograd::GradMode::is_enabled(), at_once = shape_.relu && !residual.defined();
+  auto y = merged_conv2d(x, mixing, kernels, conv_shape(), fold.bias[0], at_once);
+  if (residual.defined()) y = recorded ? y + residual : y.add_(residual);
+  if (shape_.relu && !at_once) y = recorded ? at::relu(y) : y.relu_();
+  StepLog::add([&] {
+    Step step{Step::Kind::kMergedConvolution, x, y, kernels, fold.bias[0], residual};
+    step.mixing = mixing;
+    step.stride = conv_shape().stride, step.padding = conv_shape().padding, step.relu = shape_.relu;
+    return step;
+  });
+  return y;
+}
+
 Step ConvNorm::step_of(const at::Tensor& x, const at::Tensor& y, const FoldedConv& fold, int64_t expert,
                        const at::Tensor& residual) const {
   const auto e = static_cast<size_t>(expert);
@@ -73,6 +94,9 @@ std::vector<at::Tensor> ConvNorm::forward(const std::vector<at::Tensor>& parts, 
                                           std::optional<bool> train) {
   const bool training = train.value_or(is_training());
   const bool constant = !torch::autograd::GradMode::is_enabled() || FrozenParameters::active();
+  const bool merged = shape_.experts > 1 && routes.mixing.defined();
+  if (!training && constant && merged)
+    return {folded_merged(parts.at(0), routes.mixing, residual.empty() ? at::Tensor() : residual[0])};
   if (!training && constant && !routes.masked_expert.defined()) return folded(parts, routes, residual);
   auto y = convolve(parts, routes);
   if (shape_.experts > 1 && !routes.route_weight.empty()) {

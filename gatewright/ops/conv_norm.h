@@ -28,6 +28,7 @@ struct PartRoutes {
   std::vector<at::Tensor> route_weight;
   at::Tensor masked_expert;  ///< [B]: when defined the convolution runs masked-dense over one part holding
                              ///< the whole batch
+  at::Tensor mixing;         ///< [B, E]: when defined kernels are merged for every image, likewise
 };
 
 /// Convolution (per expert) → batch norm (one for all experts with statistics over all parts, or one for each
@@ -50,6 +51,7 @@ class ConvNorm : public torch::nn::Module {
 
  private:
   std::vector<at::Tensor> convolve(const std::vector<at::Tensor>& parts, const PartRoutes& routes) const;
+  at::Tensor folded_merged(const at::Tensor& x, const at::Tensor& mixing, const at::Tensor& residual);
   std::vector<at::Tensor> folded(const std::vector<at::Tensor>& parts, const PartRoutes& routes,
                                  const std::vector<at::Tensor>& residual);
   Step step_of(const at::Tensor& x, const at::Tensor& y, const FoldedConv& fold, int64_t expert,

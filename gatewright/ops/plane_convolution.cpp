@@ -12,14 +12,15 @@ using kernels::kPlaneLanes;
 using kernels::plane_block;
 using kernels::PlaneConv;
 
-/// Blocks of output channels, each [in][taps][channels of the block], as the kernel reads them.
-std::vector<float> packed(const at::Tensor& weight, int64_t pixels) {
-  const int64_t out = weight.size(0), in = weight.size(1), taps = weight.size(2) * weight.size(3);
+/// Blocks of output channels, each [in][taps][channels of the block], as the kernel reads them; expert after
+/// expert.
+std::vector<float> packed(const at::Tensor& weight, int64_t pixels, int64_t experts) {
+  const int64_t out = weight.size(0) / experts, in = weight.size(1), taps = weight.size(2) * weight.size(3);
   const auto w = values_of(weight);
   std::vector<float> to;
   to.reserve(w.size());
-  for (int64_t o = 0; o < out;) {
-    const int64_t block = plane_block(out - o, pixels);
+  for (int64_t o = 0; o < weight.size(0);) {
+    const int64_t block = plane_block(out - o % out, pixels);
     for (int64_t i = 0; i < in * taps; ++i) {
       for (int64_t b = 0; b < block; ++b) to.push_back(w[static_cast<size_t>((o + b) * in * taps + i)]);
     }
@@ -40,7 +41,10 @@ class ConvolutionStep : public PlaneStep {
         residual_(s.other.defined()),
         relu_(s.relu),
         pixels_((out_.height - 1) * out_.row() + out_.width),
-        weight_(packed(s.weight, pixels_)),
+        experts_(plane_experts(s)),
+        mixing_(o.mixing.at),
+        merged_(o.scratch + plane_phases(s, o.x)),
+        weight_(packed(s.weight, pixels_, experts_)),
         bias_(values_of(s.bias)) {
     for (int64_t p = 0; p < pixels_; p += kPlaneLanes) {
       uint16_t bits = 0;
@@ -56,6 +60,10 @@ class ConvolutionStep : public PlaneStep {
   }
 
   void run(const PlaneFrame& frame) const override {
+    for (int64_t i = 0; experts_ > 1 && i < frame.images; ++i)
+      kernels::plane_conv_family()().linear(frame.at(i, mixing_), experts_, weight_.data(), nullptr,
+                                            static_cast<int64_t>(weight_.size()) / experts_,
+                                            frame.at(i, merged_));
     for (int64_t i = 0; stride_ == 2 && i < frame.images; ++i) split(frame, i);
     const int64_t channels = frame.pool == nullptr ? chunk_ : std::min<int64_t>(chunk_, 8);
     const int64_t chunks = (out_.channels + channels - 1) / channels;
@@ -103,7 +111,7 @@ class ConvolutionStep : public PlaneStep {
     c.in = frame.at(image, split ? scratch_ : x_.at);
     c.in_channels = x_.channels, c.in_plane = split ? phases() * phase() : x_.plane();
     c.tap = tap_.data(), c.taps = kernel_ * kernel_;
-    c.weight = weight_.data(), c.bias = or_null(bias_);
+    c.weight = experts_ > 1 ? frame.at(image, merged_) : weight_.data(), c.bias = or_null(bias_);
     c.residual = residual_ ? frame.at(image, other_.at + other_.inside()) : nullptr;
     c.out = frame.at(image, out_.at + out_.inside());
     c.out_plane = out_.plane(), c.pixels = pixels_, c.lanes = lanes_.data(), c.relu = relu_;
@@ -113,7 +121,7 @@ class ConvolutionStep : public PlaneStep {
   PlaneMap x_, out_, other_;
   int64_t scratch_, kernel_, stride_, chunk_ = 8;
   bool residual_, relu_;
-  int64_t pixels_;
+  int64_t pixels_, experts_, mixing_, merged_;
   std::vector<float> weight_, bias_;
   std::vector<int32_t> tap_;
   std::vector<uint16_t> lanes_;

@@ -51,6 +51,7 @@ class Maps {
     for (size_t i = 0; i < steps.size(); ++i) {
       last_[steps[i].x.data_ptr()] = i;
       if (steps[i].other.defined()) last_[steps[i].other.data_ptr()] = i;
+      if (steps[i].mixing.defined()) last_[steps[i].mixing.data_ptr()] = i;
     }
     last_[output.data_ptr()] = steps.size();
   }
@@ -148,10 +149,12 @@ PlaneProgram::PlaneProgram(const StepLog& log, const at::Tensor& input, const at
     o.out = plane_result(s, o.x);
     o.out.at = places.take(o.out);
     if (s.other.defined()) check_sums(s, o.out, o.other = maps.get(s.other));
+    if (s.mixing.defined()) o.mixing = maps.get(s.mixing);
     if (const int64_t own = plane_scratch(s, o.x); own > 0) o.scratch = places.reserve(own);
     maps.set(s.out, o.out);
     maps.give_back(s.x, i, places);
     if (s.other.defined() && s.other.data_ptr() != s.x.data_ptr()) maps.give_back(s.other, i, places);
+    maps.give_back(s.mixing, i, places);
     macs_ += plane_macs(s, o.out);
     if (s.weight.defined()) weights += s.weight.numel();
     steps_.push_back(make_plane_step(s, o));

@@ -93,12 +93,32 @@ class MeansStep : public PlaneStep {
       float* to = frame.at(i, o_.out.at);
       for (int64_t c = 0; c < o_.x.channels; ++c) {
         const float* plane = frame.at(i, o_.x.at + c * o_.x.plane());
+        if (size_ == 1) {
+          *to++ = whole_mean(plane);
+          continue;
+        }
         for (int64_t w = 0; w < size_ * size_; ++w) *to++ = mean(plane, w / size_, w % size_);
       }
     }
   }
 
  private:
+  /// The zeros of the border add nothing: one run over the plane, in sixteen sums that do not wait for each
+  /// other.
+  float whole_mean(const float* plane) const {
+    float sum[16] = {};
+    const int64_t values = o_.x.plane();
+    int64_t p = 0;
+    for (; p + 16 <= values; p += 16) {
+      for (int64_t l = 0; l < 16; ++l) sum[l] += plane[p + l];
+    }
+    for (; p < values; ++p) sum[p % 16] += plane[p];
+    for (int64_t step = 8; step > 0; step /= 2) {
+      for (int64_t l = 0; l < step; ++l) sum[l] += sum[l + step];
+    }
+    return sum[0] / static_cast<float>(o_.x.height * o_.x.width);
+  }
+
   float mean(const float* plane, int64_t i, int64_t j) const {
     const int64_t top = i * o_.x.height / size_, bottom = ((i + 1) * o_.x.height + size_ - 1) / size_;
     const int64_t left = j * o_.x.width / size_, right = ((j + 1) * o_.x.width + size_ - 1) / size_;
@@ -185,6 +205,20 @@ class LinearStep : public PlaneStep {
   std::vector<float> weight_, bias_;
 };
 
+class MixStep : public PlaneStep {
+ public:
+  MixStep(const Step& s, const PlaneOperands& o) : o_(o), parts_(s.mixing.size(1)) {}
+  void run(const PlaneFrame& frame) const override {
+    for (int64_t i = 0; i < frame.images; ++i)
+      kernels::plane_conv_family()().linear(frame.at(i, o_.mixing.at), parts_, frame.at(i, o_.x.at), nullptr,
+                                            o_.out.channels, frame.at(i, o_.out.at));
+  }
+
+ private:
+  PlaneOperands o_;
+  int64_t parts_;
+};
+
 class SubsampleStep : public PlaneStep {
  public:
   SubsampleStep(const Step& s, const PlaneOperands& o) : o_(o), stride_(s.stride), before_(s.padding) {}
@@ -218,7 +252,7 @@ PlaneMap convolved(const Step& s, const PlaneMap& x) {
            "or 2, got "
            "{}x{}, padding {}, stride {}; run the network itself",
            kernel, s.weight.size(3), s.padding, s.stride);
-  return {s.weight.size(0), (x.height - 1) / s.stride + 1, (x.width - 1) / s.stride + 1};
+  return {s.weight.size(0) / plane_experts(s), (x.height - 1) / s.stride + 1, (x.width - 1) / s.stride + 1};
 }
 
 }  // namespace
@@ -229,6 +263,7 @@ PlaneMap plane_result(const Step& s, const PlaneMap& x) {
   using Kind = Step::Kind;
   switch (s.kind) {
     case Kind::kConvolution:
+    case Kind::kMergedConvolution:
       return convolved(s, x);
     case Kind::kMaxPool:
     case Kind::kAveragePool:
@@ -239,6 +274,8 @@ PlaneMap plane_result(const Step& s, const PlaneMap& x) {
       return {x.channels * s.size * s.size, 1, 1, true};
     case Kind::kLinear:
       return {s.weight.size(0), 1, 1, true};
+    case Kind::kMix:
+      return {s.out.size(1), 1, 1, true};
     case Kind::kConcatenation:
       return {s.out.size(1), x.height, x.width};
     case Kind::kSubsample:
@@ -251,22 +288,42 @@ PlaneMap plane_result(const Step& s, const PlaneMap& x) {
   return {x.channels, x.height, x.width, x.flat};
 }
 
-int64_t plane_scratch(const Step& s, const PlaneMap& x) {
-  if (s.kind != Step::Kind::kConvolution || s.stride == 1) return 0;
+int64_t plane_experts(const Step& s) {
+  return s.kind == Step::Kind::kMergedConvolution ? s.mixing.size(1) : 1;
+}
+
+int64_t plane_phases(const Step& s, const PlaneMap& x) {
+  if (s.stride == 1) return 0;
   const PlaneMap out = convolved(s, x);
   const int64_t phases = s.weight.size(2) == 1 ? 1 : 4, phase = (out.height + 1) * out.row();
   return x.channels * phases * phase + out.row() + kSlack;  // a row for pixels that nobody reads
 }
 
+int64_t plane_scratch(const Step& s, const PlaneMap& x) {
+  if (s.kind == Step::Kind::kConvolution) return plane_phases(s, x);
+  if (s.kind != Step::Kind::kMergedConvolution) return 0;
+  return plane_phases(s, x) + s.weight.numel() / plane_experts(s);
+}
+
 int64_t plane_macs(const Step& s, const PlaneMap& out) {
-  if (s.kind == Step::Kind::kConvolution) return s.weight.numel() * out.height * out.width;
-  return s.kind == Step::Kind::kLinear ? s.weight.numel() : 0;
+  const int64_t pixels = out.height * out.width;
+  switch (s.kind) {
+    case Step::Kind::kConvolution:
+      return s.weight.numel() * pixels;
+    case Step::Kind::kMergedConvolution:
+      return s.weight.numel() / plane_experts(s) * pixels + s.weight.numel();
+    case Step::Kind::kLinear:
+      return s.weight.numel();
+    default:
+      return 0;
+  }
 }
 
 std::unique_ptr<PlaneStep> make_plane_step(const Step& s, const PlaneOperands& o) {
   using Kind = Step::Kind;
   switch (s.kind) {
     case Kind::kConvolution:
+    case Kind::kMergedConvolution:
       return make_plane_convolution(s, o);
     case Kind::kScale:
       return std::make_unique<ScaleStep>(s, o);
@@ -284,6 +341,8 @@ std::unique_ptr<PlaneStep> make_plane_step(const Step& s, const PlaneOperands& o
       return std::make_unique<ConcatenationStep>(o);
     case Kind::kLinear:
       return std::make_unique<LinearStep>(s, o);
+    case Kind::kMix:
+      return std::make_unique<MixStep>(s, o);
     case Kind::kSubsample:
       break;
   }

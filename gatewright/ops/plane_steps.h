@@ -36,17 +36,23 @@ struct PlaneStep {
 };
 
 struct PlaneOperands {
-  PlaneMap x, other, out;
+  PlaneMap x, other, out, mixing;
   int64_t scratch = 0;  ///< place of `plane_scratch` values of the step's own
 };
 
 /// The map that a step makes of its inputs. Errors: ValueError for what planes cannot run.
 PlaneMap plane_result(const Step& step, const PlaneMap& x);
-/// Values that a step needs for itself: the phases of the input of a convolution of stride 2, and a row.
+/// Values that a step needs for itself: the phases of the input of a convolution of stride 2, and a row;
+/// merged kernels.
 int64_t plane_scratch(const Step& step, const PlaneMap& x);
 int64_t plane_macs(const Step& step, const PlaneMap& out);
 std::unique_ptr<PlaneStep> make_plane_step(const Step& step, const PlaneOperands& operands);
 std::unique_ptr<PlaneStep> make_plane_convolution(const Step& step, const PlaneOperands& operands);
+
+/// Experts whose kernels a convolution merges; 1: it has its own.
+int64_t plane_experts(const Step& step);
+/// Of those, the values of the phases.
+int64_t plane_phases(const Step& step, const PlaneMap& x);
 
 inline std::vector<float> values_of(const at::Tensor& t) {
   if (!t.defined()) return {};

@@ -11,20 +11,23 @@ namespace gw::ops {
 /// One step on maps [B, C, H, W] or rows [B, C]. Which fields speak depends on `kind`.
 struct Step {
   enum class Kind {
-    kConvolution,    ///< weight [out, C, k, k], bias or none, stride, padding, residual or none, relu
-    kScale,          ///< x·weight + bias by channel, relu
-    kMaxPool,        ///< windows of `size`, `ceil`
-    kAveragePool,    ///< windows of `size`
-    kMean,           ///< over a map: [B, C, H, W] → [B, C]
-    kAdaptivePool,   ///< means of size×size windows, flattened: [B, C·size²]
-    kActivation,     ///< `activation`
-    kSum,            ///< x + other
-    kConcatenation,  ///< channels of x, then of other
-    kLinear,         ///< x weightᵀ + bias
-    kSubsample,      ///< every stride-th pixel, `padding` channels of zeros before and the rest behind
+    kConvolution,        ///< weight [out, C, k, k], bias or none, stride, padding, residual or none, relu
+    kMergedConvolution,  ///< the same with weight [E·out, C, k, k] merged by `mixing` [B, E]
+    kScale,              ///< x·weight + bias by channel, relu
+    kMaxPool,            ///< windows of `size`, `ceil`
+    kAveragePool,        ///< windows of `size`
+    kMean,               ///< over a map: [B, C, H, W] → [B, C]
+    kAdaptivePool,       ///< means of size×size windows, flattened: [B, C·size²]
+    kActivation,         ///< `activation`
+    kSum,                ///< x + other
+    kConcatenation,      ///< channels of x, then of other
+    kLinear,             ///< x weightᵀ + bias
+    kMix,                ///< rows [B, E·n] → [B, n], the E parts weighed by `mixing` [B, E]
+    kSubsample,          ///< every stride-th pixel, `padding` channels of zeros before and the rest behind
   };
   Kind kind;
   at::Tensor x = {}, out = {}, weight = {}, bias = {}, other = {};  ///< other: second operand or residual
+  at::Tensor mixing = {};
   int64_t stride = 1, padding = 0, size = 0;
   bool relu = false, ceil = false;
   const ActivationFunction* activation = nullptr;  ///< of a living module

@@ -139,6 +139,7 @@ std::string metric_heading(const std::string& name) {
   static const std::map<std::string, const char*> whole = {
       {"robust_accuracy", "robust, worst case"},
       {"flip_rate", "routes changed by the attack"},
+      {"route_loss_rate", "images lost by changed routes"},
       {"load_entropy", "entropy of the load (1: even)"},
       {"macs", "multiply-adds"},
       {"total_macs", "multiply-adds"},

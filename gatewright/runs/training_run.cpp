@@ -22,7 +22,7 @@ std::string measures_of(const Json& record) {
   std::string text;
   for (const auto& [name, value] : record.items()) {
     if (!value.is_number() || name == "step" || name == "epoch" ||
-        name.find("entropy") != std::string::npos || name == "flip_rate")
+        name.find("entropy") != std::string::npos || name == "flip_rate" || name == "route_loss_rate")
       continue;
     constexpr std::string_view kAccuracy = "_accuracy";
     const bool share = name.size() > kAccuracy.size() && name.ends_with(kAccuracy);

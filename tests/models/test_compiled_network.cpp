@@ -15,6 +15,7 @@ struct Net {
   int64_t channels = 1, side = 28, experts = 2;
   std::vector<std::string> own = {};
   std::string routing = "image";
+  bool merged = false;
 };
 
 /// Batch norms with statistics and weights of their own: untrained ones would hide what folding does.
@@ -23,6 +24,7 @@ std::shared_ptr<Network> make(const Net& n) {
   o.backbone = n.backbone, o.backbone_options = Json::parse(n.options), o.experts = n.experts,
   o.ratio = n.experts > 1 ? 0.5 : 1;
   o.gate = Json::parse(n.gate), o.own = n.own, o.routing = n.routing;
+  if (n.merged) o.execution = "merged", o.policy = Json{{"part", "dense_softmax"}, {"score", "sigmoid"}};
   auto network = std::make_shared<Network>(o, n.channels, n.side, n.side, 10);
   const at::NoGradGuard no_grad;
   uint64_t seed = 0;
@@ -57,14 +59,14 @@ void expect_same(const Net& n) {
   evaluation.train = false;
   const auto scores = network->route(x, evaluation);
   for (int64_t i = 0; i < x.size(0); ++i) {
-    evaluation.forced_expert = n.experts > 1 ? answer.expert[static_cast<size_t>(i)] : -1;
+    evaluation.forced_expert = network->image_routed() ? answer.expert[static_cast<size_t>(i)] : -1;
     const auto wanted = network->forward(x.narrow(0, i, 1), evaluation).logits;
     const double error =
         ((answer.logits.narrow(0, i, 1) - wanted).abs().max() / wanted.abs().max()).item<double>();
     ASSERT_LT(error, 1e-4) << "image " << i;
   }
-  if (n.experts == 1) return;
   EXPECT_TRUE(compiled.router_compiled());
+  if (!network->image_routed()) return;
   ASSERT_LT((answer.scores - scores).abs().max().item<double>(), 1e-4);
   const auto best = scores.argmax(1);
   for (int64_t i = 0; i < x.size(0); ++i)
@@ -94,6 +96,37 @@ TEST(CompiledNetwork, AnswersAsEveryBackboneDoes) {
                .gate = small,
                .channels = 3,
                .side = 16});
+}
+
+Net merged(const std::string& backbone, const std::string& options, int64_t channels, int64_t side) {
+  return {.backbone = backbone,
+          .options = options,
+          .gate = R"({"part":"pooled_linear"})",
+          .channels = channels,
+          .side = side,
+          .experts = 3,
+          .own = {"head"},
+          .routing = "layer",
+          .merged = true};
+}
+
+TEST(CompiledNetwork, AnswersAsMergedNetworksDo) {
+  expect_same(merged("small_cnn", R"({"width":5})", 1, 28));
+  expect_same(merged("resnet18", R"({"width":4})", 3, 15));  // with strides of 2 and residuals
+  expect_same(merged("vgg16_bn", R"({"width":8})", 3, 24));
+  expect_same(merged("wrn28_10", R"({"depth":10,"widen":1})", 3, 16));
+  expect_same(merged("densenet_bc", R"({"depth":16})", 3, 17));
+}
+
+// A softmax is no function of one score alone: nothing is logged, and nothing wrong is compiled.
+TEST(CompiledNetwork, RefusesMergedNetworksOfOtherWeights) {
+  auto n = merged("small_cnn", R"({"width":5})", 1, 28);
+  NetworkOptions o;
+  o.backbone = n.backbone, o.experts = 3, o.ratio = 0.5, o.gate = Json::parse(n.gate), o.routing = "layer";
+  o.execution = "merged", o.policy = "dense_softmax";
+  Network network(o, 1, 28, 28, 10);
+  network.eval();
+  EXPECT_THROW(CompiledNetwork{network}, ValueError);
 }
 
 TEST(CompiledNetwork, GivesTheSameBitsForAnyBatchAndThreads) {

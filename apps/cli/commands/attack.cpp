@@ -141,8 +141,10 @@ class AttackCommand : public Command {
     for (size_t e = 0; e < result.forced_robust.size(); ++e)
       add(fmt::format("forced through expert {}, attacked", e), result.forced_robust[e]);
     fmt::print("{} test images, epsilon {:g}\n{}", result.images, epsilon, format_table(rows));
-    if (!result.forced_accuracy.empty())
-      fmt::print("routes changed by the first attack: {:.1f} %\n", 100 * result.flip_rate);
+    if (!result.forced_accuracy.empty()) {
+      fmt::print("routes changed by the first attack: {:.1f} %\nimages lost by changed routes: {:.1f} %\n",
+                 100 * result.flip_rate, 100 * result.route_loss_rate);
+    }
   }
 
   std::string run_, radius_, checkpoint_ = kBestCheckpoint;

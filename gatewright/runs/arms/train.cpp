@@ -15,6 +15,7 @@ ResultTable image_table() {
   return {{{"clean %", "clean_accuracy", Shown::kPercent},
            {"worst case %", "robust_accuracy", Shown::kPercent},
            {"routes changed %", "flip_rate", Shown::kPercent},
+           {"lost by them %", "route_loss_rate", Shown::kPercent},
            {"multiply-adds", "macs", Shown::kMacs},
            {"/ dense", "macs_ratio", Shown::kNumber, "{:.2f}"},
            {"ms batch 1", "ms_per_image.1", Shown::kNumber, "{:.3f}"},

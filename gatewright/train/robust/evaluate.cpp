@@ -19,6 +19,25 @@
 namespace gw::inline train {
 namespace {
 
+/// The plans of the clean pass, given again to the pass after it.
+class HeldRoutes : public RouteTap {
+ public:
+  RoutingPlan decide(const RouteQuery& query) override {
+    if (query.purpose != RoutePurpose::kClean) return plans_.at(next_++);
+    plans_.push_back(query.chosen());
+    return plans_.back();
+  }
+
+ private:
+  std::vector<RoutingPlan> plans_;
+  size_t next_ = 0;
+};
+
+/// The expert of each image; where several serve it, the one of the largest weight.
+at::Tensor strongest_experts(const RoutingPlan& plan) {
+  return plan.rows() == plan.tokens ? chosen_experts(plan) : dense_weights(plan).argmax(1);
+}
+
 struct Answers {
   at::Tensor predicted, route;  // [n] each; route undefined when dense
 };
@@ -29,8 +48,17 @@ Answers answers(Network& network, const at::Tensor& images, ForwardOptions pass 
   pass.purpose = purpose;
   const auto out = network.forward(images, pass);
   Answers result{out.logits.argmax(1), {}};
-  if (!out.plans.empty()) result.route = chosen_experts(out.plans.front().plan);
+  if (!out.plans.empty()) result.route = strongest_experts(out.plans.front().plan);
   return result;
+}
+
+/// [B] bool: right on `attacked` when the routes of `clean` are held.
+at::Tensor right_with_held_routes(Network& network, const at::Tensor& clean, const at::Tensor& attacked,
+                                  const at::Tensor& labels, ForwardOptions pass) {
+  HeldRoutes held;
+  pass.tap = &held;
+  answers(network, clean, pass);
+  return answers(network, attacked, pass, RoutePurpose::kAttacked).predicted.eq(labels);
 }
 
 void count(std::vector<std::vector<int64_t>>& table, const NetworkShape& shape, const at::Tensor& route,
@@ -101,6 +129,10 @@ void attack_batch(Network& network, const Batch& batch, const ForwardOptions& pa
     if (name != config.attacks.front() || !on_clean.route.defined()) continue;
     const auto attacked = answers(network, result.images, pass, RoutePurpose::kAttacked);
     out.flip_rate += attacked.route.ne(on_clean.route).sum().item<double>();
+    const auto lost = attacked.predicted.ne(batch.at("label"))
+                          .logical_and(right_with_held_routes(network, batch.at("image"), result.images,
+                                                              batch.at("label"), pass));
+    out.route_loss_rate += lost.sum().item<double>();
     count(out.affinity_attacked, network.shape(), attacked.route, batch.at("label"));
   }
   if (!config.attacks.empty()) out.robust_accuracy[kWorstCase] += standing.sum().item<double>();
@@ -138,7 +170,7 @@ NetworkEvaluation evaluate(Network& network, const TensorSet& whole, const Evalu
   // Counts until here; shares from here on.
   const double n = static_cast<double>(std::max<int64_t>(out.images, 1));
   out.clean_accuracy /= n;
-  out.flip_rate /= n;
+  out.flip_rate /= n, out.route_loss_rate /= n;
   for (auto& item : out.robust_accuracy) item.second /= n;
   for (auto& kept : out.forced_robust) kept /= n;
   if (!out.affinity_clean.empty()) out.load_entropy = entropy_of(out.affinity_clean);
@@ -161,6 +193,7 @@ Json evaluation_json(const NetworkEvaluation& e) {
   return {{"clean_accuracy", e.clean_accuracy},
           {"robust_accuracy", e.robust_accuracy},
           {"flip_rate", e.flip_rate},
+          {"route_loss_rate", e.route_loss_rate},
           {"affinity", {{"clean", e.affinity_clean}, {"attacked", e.affinity_attacked}}},
           {"forced_accuracy", e.forced_accuracy},
           {"forced_robust_accuracy", e.forced_robust},

@@ -15,7 +15,10 @@ inline constexpr const char* kWorstCase = "worst_case";
 struct NetworkEvaluation {
   double clean_accuracy = 0;
   std::map<std::string, double> robust_accuracy;  ///< by attack
-  double flip_rate = 0;  ///< share of images whose expert changes under the first attack
+  double flip_rate = 0;  ///< share of images whose strongest expert changes under the first attack
+  /// Share of images that err under the first attack and would not with the clean image's routes and weights:
+  /// what moving the routes wins.
+  double route_loss_rate = 0;
   std::vector<std::vector<int64_t>> affinity_clean, affinity_attacked;  ///< [E][classes] image counts
   std::vector<double>
       forced_accuracy;  ///< clean accuracy of each pathway when every image is forced through it

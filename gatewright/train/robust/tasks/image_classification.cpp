@@ -42,7 +42,8 @@ class ImageClassification : public AttackedTask {
     return {"clean_accuracy", "robust_accuracy", "flip_rate", "entropy"};
   }
   std::vector<std::string> tested() const override {
-    std::vector<std::string> names{"clean_accuracy", "robust_accuracy", "flip_rate", "load_entropy"};
+    std::vector<std::string> names{"clean_accuracy", "robust_accuracy", "flip_rate", "route_loss_rate",
+                                   "load_entropy"};
     for (const auto& attack : evaluation_.attacks) names.push_back("robust." + attack);
     names.push_back(std::string("robust.") + kWorstCase);
     return names;
@@ -85,8 +86,10 @@ class ImageClassification : public AttackedTask {
     for (const auto& [attack, held] : result.robust_accuracy) out.metrics["robust." + attack] = held;
     if (result.robust_accuracy.count(kWorstCase) > 0)
       out.metrics["robust_accuracy"] = result.robust_accuracy.at(kWorstCase);
-    if (network.routed())
+    if (network.routed()) {
       out.metrics["flip_rate"] = result.flip_rate, out.metrics["load_entropy"] = result.load_entropy;
+      out.metrics["route_loss_rate"] = result.route_loss_rate;
+    }
     return out;
   }
 
