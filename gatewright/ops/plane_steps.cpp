@@ -103,20 +103,10 @@ class MeansStep : public PlaneStep {
   }
 
  private:
-  /// The zeros of the border add nothing: one run over the plane, in sixteen sums that do not wait for each
-  /// other.
+  /// The zeros of the border add nothing: one run over the plane.
   float whole_mean(const float* plane) const {
-    float sum[16] = {};
-    const int64_t values = o_.x.plane();
-    int64_t p = 0;
-    for (; p + 16 <= values; p += 16) {
-      for (int64_t l = 0; l < 16; ++l) sum[l] += plane[p + l];
-    }
-    for (; p < values; ++p) sum[p % 16] += plane[p];
-    for (int64_t step = 8; step > 0; step /= 2) {
-      for (int64_t l = 0; l < step; ++l) sum[l] += sum[l + step];
-    }
-    return sum[0] / static_cast<float>(o_.x.height * o_.x.width);
+    return kernels::plane_conv_family()().total(plane, o_.x.plane()) /
+           static_cast<float>(o_.x.height * o_.x.width);
   }
 
   float mean(const float* plane, int64_t i, int64_t j) const {

@@ -199,6 +199,33 @@ TEST_P(ForEveryPlaneLevel, PoolsSplitsAndMultiplies) {
   }
 }
 
+// Beyond whole blocks of outputs, and none.
+TEST_P(ForEveryPlaneLevel, LinearTakesManyOutputsOfFewInputs) {
+  for (const int64_t outputs : {0, 1, 63, 64, 65, 200}) {
+    const auto x = random_values(1, 3), weight = random_values(2, 3 * outputs + 1);
+    Floats y(static_cast<size_t>(outputs) + 1, kGuard);
+    plane_conv_family()().linear(x.data(), 3, weight.data(), nullptr, outputs, y.data());
+    for (int64_t o = 0; o < outputs; ++o) {
+      double sum = 0;
+      for (int64_t i = 0; i < 3; ++i)
+        sum += double{x[static_cast<size_t>(i)]} * weight[static_cast<size_t>(i * outputs + o)];
+      ASSERT_NEAR(y[static_cast<size_t>(o)], sum, 1e-5) << outputs << " at " << o;
+    }
+    EXPECT_EQ(y.back(), kGuard);
+  }
+}
+
+TEST_P(ForEveryPlaneLevel, TotalsHaveTheSameBitsAtEveryLevel) {
+  for (const int64_t count : {0, 1, 31, 32, 33, 300}) {
+    const auto x = random_values(3, count + 1);
+    double sum = 0;
+    for (int64_t i = 0; i < count; ++i) sum += double{x[static_cast<size_t>(i)]};
+    const float got = plane_conv_family()().total(x.data(), count);
+    EXPECT_NEAR(got, sum, 1e-4) << count;
+    EXPECT_EQ(got, gw::kernels::plane_conv_ref.total(x.data(), count)) << count;
+  }
+}
+
 /// Gradients of a case's weights, of a map with guards where nothing may be used.
 void expect_right_gradient(const Case& c) {
   const Problem p(c);

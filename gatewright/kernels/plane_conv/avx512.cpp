@@ -68,8 +68,8 @@ inline Mask wins(Vec challenger, Vec best) {
 
 }  // namespace
 
-const PlaneTable plane_conv_avx512{convolve,  max_pool2,         split2, linear, weight_gradient,
-                                   copy_rows, max_pool2_gradient};
+const PlaneTable plane_conv_avx512{convolve,  max_pool2,          split2, linear, weight_gradient,
+                                   copy_rows, max_pool2_gradient, total};
 
 }  // namespace gw::kernels
 #endif

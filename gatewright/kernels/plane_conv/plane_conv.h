@@ -87,6 +87,8 @@ struct PlaneTable {
   /// are some), the others of the 2·height × 2·width values get 0. dx is laid out like `in`.
   void (*max_pool2_gradient)(const float* in, int64_t in_row, const float* dy, int64_t dy_row, float* dx,
                              int64_t height, int64_t width);
+  /// Σ x[i], i < count, in 32 sums by i mod 32 that are added by halves: the same bits at every level.
+  float (*total)(const float* x, int64_t count);
 };
 
 extern const PlaneTable plane_conv_ref;
