@@ -67,7 +67,7 @@ at::Tensor merged_forward(const at::Tensor& x, const at::Tensor& mixing, const a
   float* result = y.data_ptr<float>();
   each_image(pool, images, [&](int64_t i, int64_t, int worker) {
     float* kernel = kernels.data() + worker * one.values();
-    plane_table().linear(share + i * experts, experts, experts_packed.data(), nullptr, one.values(), kernel);
+    plane_table().merge({share + i * experts, 0, 1, experts, experts_packed.data(), one.values(), kernel, 0});
     inputs.in(source + inputs.values(i), nullptr, 1, from.of(worker));
     const PlaneConvolver conv{
         at, ins, one.outs, kernel, shift.defined() ? shift.data_ptr<float>() : nullptr, end.relu};
@@ -124,7 +124,7 @@ class MergedBackward {
     float* kernel = kernels_.data() + worker * one_.values();
     outputs_.in(q_.gradient.data_ptr<float>() + outputs_.values(i), gate, 1, of_output_.of(worker));
     if (q_.want_x) {
-      plane_table().linear(share, experts_, back_.data(), nullptr, one_.values(), kernel);
+      plane_table().merge({share, 0, 1, experts_, back_.data(), one_.values(), kernel, 0});
       const PlaneConvolver conv{at_, one_.outs, one_.ins, kernel, nullptr, false};
       conv.run(of_output_.of(worker), 1, of_input_.of(worker));
       inputs_.out(of_input_.of(worker), 1, made_.x.data_ptr<float>() + inputs_.values(i));

@@ -60,10 +60,11 @@ class ConvolutionStep : public PlaneStep {
   }
 
   void run(const PlaneFrame& frame) const override {
-    for (int64_t i = 0; experts_ > 1 && i < frame.images; ++i)
-      kernels::plane_conv_family()().linear(frame.at(i, mixing_), experts_, weight_.data(), nullptr,
-                                            static_cast<int64_t>(weight_.size()) / experts_,
-                                            frame.at(i, merged_));
+    if (experts_ > 1) {
+      kernels::plane_conv_family()().merge({frame.at(0, mixing_), frame.image_floats, frame.images, experts_,
+                                            weight_.data(), static_cast<int64_t>(weight_.size()) / experts_,
+                                            frame.at(0, merged_), frame.image_floats});
+    }
     for (int64_t i = 0; stride_ == 2 && i < frame.images; ++i) split(frame, i);
     const int64_t channels = frame.pool == nullptr ? chunk_ : std::min<int64_t>(chunk_, 8);
     const int64_t chunks = (out_.channels + channels - 1) / channels;

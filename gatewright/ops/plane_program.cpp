@@ -157,6 +157,8 @@ PlaneProgram::PlaneProgram(const StepLog& log, const at::Tensor& input, const at
     maps.give_back(s.mixing, i, places);
     macs_ += plane_macs(s, o.out);
     if (s.weight.defined()) weights += s.weight.numel();
+    // Kernels of many experts are read once for four images: 8 % less time at 16 channels, 2 % at 12.
+    if (s.mixing.defined()) group_ = 4;
     steps_.push_back(make_plane_step(s, o));
   }
   const PlaneMap answer = maps.get(output);

@@ -199,19 +199,23 @@ TEST_P(ForEveryPlaneLevel, PoolsSplitsAndMultiplies) {
   }
 }
 
-// Beyond whole blocks of outputs, and none.
-TEST_P(ForEveryPlaneLevel, LinearTakesManyOutputsOfFewInputs) {
-  for (const int64_t outputs : {0, 1, 63, 64, 65, 200}) {
-    const auto x = random_values(1, 3), weight = random_values(2, 3 * outputs + 1);
-    Floats y(static_cast<size_t>(outputs) + 1, kGuard);
-    plane_conv_family()().linear(x.data(), 3, weight.data(), nullptr, outputs, y.data());
-    for (int64_t o = 0; o < outputs; ++o) {
-      double sum = 0;
-      for (int64_t i = 0; i < 3; ++i)
-        sum += double{x[static_cast<size_t>(i)]} * weight[static_cast<size_t>(i * outputs + o)];
-      ASSERT_NEAR(y[static_cast<size_t>(o)], sum, 1e-5) << outputs << " at " << o;
+// Beyond whole blocks of values, and none.
+TEST_P(ForEveryPlaneLevel, MergesKernelsForEachImage) {
+  constexpr int64_t kImages = 3, kExperts = 4;
+  for (const int64_t values : {0, 1, 63, 64, 65, 200}) {
+    const auto share = random_values(1, kImages * 7), kernel = random_values(2, kExperts * values + 1);
+    Floats to(static_cast<size_t>(kImages * (values + 1)), kGuard);
+    plane_conv_family()().merge(
+        {share.data(), 7, kImages, kExperts, kernel.data(), values, to.data(), values + 1});
+    for (int64_t i = 0; i < kImages; ++i) {
+      for (int64_t p = 0; p < values; ++p) {
+        double sum = 0;
+        for (int64_t e = 0; e < kExperts; ++e)
+          sum += double{share[static_cast<size_t>(i * 7 + e)]} * kernel[static_cast<size_t>(e * values + p)];
+        ASSERT_NEAR(to[static_cast<size_t>(i * (values + 1) + p)], sum, 1e-5) << values << " at " << p;
+      }
+      EXPECT_EQ(to[static_cast<size_t>(i * (values + 1) + values)], kGuard);
     }
-    EXPECT_EQ(y.back(), kGuard);
   }
 }
 

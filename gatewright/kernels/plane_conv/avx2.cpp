@@ -68,7 +68,7 @@ inline Mask wins(Vec challenger, Vec best) {
 }  // namespace
 
 const PlaneTable plane_conv_avx2{convolve,  max_pool2,          split2, linear, weight_gradient,
-                                 copy_rows, max_pool2_gradient, total};
+                                 copy_rows, max_pool2_gradient, total,  merge};
 
 }  // namespace gw::kernels
 #endif

@@ -59,6 +59,17 @@ struct PlaneRows {
   int64_t to_row, rows, width;
 };
 
+/// The kernels of all experts as one for each image.
+/// Math: to[i][p] = Σ_e share[i][e] · kernel[e][p], experts in order.
+struct PlaneMerge {
+  const float* share;
+  int64_t share_next, images, experts;  ///< share_next: values from one image's shares to the next one's
+  const float* kernel;                  ///< [experts][values]
+  int64_t values;
+  float* to;
+  int64_t to_next;
+};
+
 /// One level. Sums go over input channels, then taps, one by one for every pixel: the same bits however the
 /// images and output channels are shared out, other bits than another level's.
 struct PlaneTable {
@@ -87,8 +98,10 @@ struct PlaneTable {
   /// are some), the others of the 2·height × 2·width values get 0. dx is laid out like `in`.
   void (*max_pool2_gradient)(const float* in, int64_t in_row, const float* dy, int64_t dy_row, float* dx,
                              int64_t height, int64_t width);
-  /// Σ x[i], i < count, in 32 sums by i mod 32 that are added by halves: the same bits at every level.
+  /// Σ x[i], i < count, in 16 sums by i mod 16 that are added by halves: the same bits at every level.
   float (*total)(const float* x, int64_t count);
+  /// Cost: 2·images·experts·values flop; kernels are read once for all images.
+  void (*merge)(const PlaneMerge& call);
 };
 
 extern const PlaneTable plane_conv_ref;

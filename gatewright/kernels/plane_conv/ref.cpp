@@ -85,6 +85,6 @@ void max_pool2_gradient(const float* in, int64_t in_row, const float* dy, int64_
 }  // namespace
 
 const PlaneTable plane_conv_ref{convolve,  max_pool2,          split2, linear, weight_gradient,
-                                copy_rows, max_pool2_gradient, total};
+                                copy_rows, max_pool2_gradient, total,  merge};
 
 }  // namespace gw::kernels
