@@ -110,7 +110,7 @@ void check_document(const std::string& path, const Json& document) {
            "recipe {}: expected a table [defaults], got something else", path);
   for (const auto& [name, size] : document["sizes"].items()) {
     check_name("recipe " + path, "size", name);
-    check_keys(path + " sizes." + name, size, {"title", "seeds", "config"});
+    check_keys(path + " sizes." + name, size, {"title", "seeds", "arms", "config"});
   }
   for (const auto& [name, arm] : document["arms"].items()) {
     check_name("recipe " + path, "arm", name);
@@ -189,6 +189,19 @@ std::vector<std::string> Recipe::in_order(const std::vector<std::string>& wanted
   return order;
 }
 
+std::vector<std::string> Recipe::arms_at(const std::string& size) const {
+  const auto& table = entry(document.at("sizes"), "size", size);
+  if (!table.contains("arms")) return arms;
+  const auto& list = table.at("arms");
+  const bool names = list.is_array() && !list.empty() &&
+                     std::all_of(list.begin(), list.end(), [](const Json& name) { return name.is_string(); });
+  GW_CHECK(names, "recipe {}: expected a list of arms in sizes.{}, got {}", name, size,
+           list.dump().substr(0, 60));
+  const auto some = list.get<std::vector<std::string>>();
+  for (const auto& arm : some) entry(document.at("arms"), "arm", arm);
+  return some;
+}
+
 std::vector<int64_t> Recipe::seeds(const std::string& size) const {
   const auto& table = entry(document.at("sizes"), "size", size);
   const auto list = table.value("seeds", Json::array({0}));
@@ -230,6 +243,7 @@ Recipe load_recipe(const std::string& name_or_path, const std::vector<std::strin
   recipe.arms = keys(recipe.document["arms"]);
   recipe.sizes = keys(recipe.document["sizes"]);
   recipe.in_order(recipe.arms);
+  for (const auto& size : recipe.sizes) recipe.arms_at(size);
   const auto marks = recipe.document.value("marks", Json::array());
   GW_CHECK(marks.is_array(), "recipe {}: expected a list of tables [[marks]], got {}", recipe.path,
            marks.dump().substr(0, 60));

@@ -23,6 +23,9 @@ struct Recipe {
   /// The given arms and all that they start from, sources first; otherwise in the given order.
   /// Errors: ValueError for an unknown arm, and for a cycle, naming it.
   std::vector<std::string> in_order(const std::vector<std::string>& wanted) const;
+  /// The arms that a check of this size runs where nobody names some: those of its list `arms`, else all.
+  /// Errors: ValueError for an unknown size and for a list that is none of arms.
+  std::vector<std::string> arms_at(const std::string& size) const;
   /// Seeds of a size. Errors: ValueError for an unknown size (with the near miss).
   std::vector<int64_t> seeds(const std::string& size) const;
   /// The options of one arm at one size with one seed, still to be read by its kind (gatewright/runs/arm.h):

@@ -99,10 +99,51 @@ TEST(Evaluate, AConstantRouterNeverFlips) {
   EXPECT_EQ(e.forced_accuracy[1], e.clean_accuracy);
 }
 
+/// Both experts answer one class, whatever the image: which one, the route alone decides.
+std::shared_ptr<gw::Network> answering_by_route(int64_t first, int64_t second) {
+  auto config = trained().config();
+  config.network = [&] {
+    auto table = config.network.json();
+    table["private"] = {"head"};
+    return table;
+  }();
+  const auto network = gw::make_network(config, trained().data());
+  const at::NoGradGuard no_grad;
+  for (const auto& item : network->named_parameters()) {
+    if (item.key() == "backbone.head.weight") item.value().zero_();
+    if (item.key() == "backbone.head.bias") {
+      item.value().zero_();
+      item.value()[first] = 1, item.value()[3 + second] = 1;
+    }
+  }
+  // The router that was trained, so that an attack on it can succeed.
+  auto& from = trained().network();
+  for (const auto& item : network->named_parameters()) {
+    if (item.key().rfind("router.", 0) == 0) item.value().copy_(from.named_parameters()[item.key()]);
+  }
+  for (const auto& item : network->named_buffers()) {
+    if (item.key().rfind("router.", 0) == 0) item.value().copy_(from.named_buffers()[item.key()]);
+  }
+  return network;
+}
+
+TEST(Evaluate, ImagesLostByTheirRoutesAreThoseThatHeldRoutesWouldSave) {
+  auto attack = with({"router"});
+  attack.attack_options = Json{{"router", {{"steps", 10}}}};
+  // Where both experts answer alike no route matters; where they do not, a lost image is a changed route.
+  EXPECT_EQ(measure(*answering_by_route(1, 1), attack, 0.5).route_loss_rate, 0);
+  const auto e = measure(*answering_by_route(0, 1), attack, 0.5);
+  EXPECT_GT(e.route_loss_rate, 0);
+  EXPECT_LE(e.route_loss_rate, e.flip_rate);
+  // Some images were wrong before and right on the other route.
+  EXPECT_GE(e.route_loss_rate, e.clean_accuracy - e.robust_accuracy.at("router")) << "only routes can be lost here";
+}
+
 TEST(Evaluate, ADenseNetworkHasNoRoutes) {
   const auto network = gw::make_network(small_config(small_objective("trades"), 1), trained().data());
   const auto e = measure(*network, with({"joint"}));
   EXPECT_EQ(e.flip_rate, 0);
+  EXPECT_EQ(e.route_loss_rate, 0);
   EXPECT_TRUE(e.affinity_clean.empty() && e.affinity_attacked.empty() && e.forced_accuracy.empty());
   EXPECT_EQ(e.load_entropy, 1);
 }

@@ -248,6 +248,17 @@ TEST(Recipe, ArmsComeAfterThoseThatTheyStartFrom) {
   EXPECT_EQ(recipe.sources("a"), std::vector<std::string>());
 }
 
+TEST(Recipe, ASizeMayNameItsArms) {
+  const auto recipe = recipe_of(std::string(kBody) + "[sizes.few]\narms = [\"b\"]\n");
+  EXPECT_EQ(recipe.arms_at("few"), std::vector<std::string>{"b"});
+  EXPECT_EQ(recipe.arms_at(recipe.sizes.back() == "few" ? recipe.sizes.front() : recipe.sizes.back()),
+            recipe.arms);
+  const auto load = [](const std::string& text) { return refusal([&] { recipe_of(kBody + text); }); };
+  expect_part(load("[sizes.few]\narms = [\"bb\"]\n"), "unknown arm \"bb\"");
+  expect_part(load("[sizes.few]\narms = []\n"), "expected a list of arms in sizes.few");
+  expect_part(load("[sizes.few]\narms = \"b\"\n"), "expected a list of arms in sizes.few");
+}
+
 TEST(Recipe, CirclesAndUnknownSourcesAreRefused) {
   const auto load = [](const std::string& text) { return refusal([&] { recipe_of(kBody + text); }); };
   expect_part(load("[arms.c]\nfrom = \"d\"\n[arms.d]\nfrom = \"e\"\n[arms.e]\nfrom = \"d\"\n"),
