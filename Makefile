@@ -31,7 +31,7 @@ help:
 	@echo 'make deps     install the packages that are missing       make format, make docs-check, make clean'
 
 demo: build
-	$(BUILD)/gatewright check advmoe --size demo
+	$(BUILD)/gatewright check robust_moe --size demo
 
 # Where the environment is there, and where everything must be tested, the Python package is tested too.
 test: all $(if $(filter-out false 0 no,$(CI))$(wildcard $(PYTHON_ENV)/installed),python-package)

@@ -214,8 +214,8 @@ CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const 
   const auto seeds = options.seeds.empty() ? recipe.seeds(options.size) : options.seeds;
   // All arms are examined before the first one runs: a typing error in the last must not cost the hours of
   // the others.
-  const auto arms = examined_arms(recipe, options.arms.empty() ? recipe.arms_at(options.size) : options.arms, options.size,
-                                  seeds[0], options.overrides);
+  const auto arms = examined_arms(recipe, options.arms.empty() ? recipe.arms_at(options.size) : options.arms,
+                                  options.size, seeds[0], options.overrides);
   CheckOutcome outcome;
   std::map<std::string, LeftNames> names;
   for (const auto& [name, arm] : arms) outcome.shown[name] = arm->shown(), names[name] = arm->leaves();

@@ -136,7 +136,8 @@ TEST(Evaluate, ImagesLostByTheirRoutesAreThoseThatHeldRoutesWouldSave) {
   EXPECT_GT(e.route_loss_rate, 0);
   EXPECT_LE(e.route_loss_rate, e.flip_rate);
   // Some images were wrong before and right on the other route.
-  EXPECT_GE(e.route_loss_rate, e.clean_accuracy - e.robust_accuracy.at("router")) << "only routes can be lost here";
+  EXPECT_GE(e.route_loss_rate, e.clean_accuracy - e.robust_accuracy.at("router"))
+      << "only routes can be lost here";
 }
 
 TEST(Evaluate, ADenseNetworkHasNoRoutes) {
