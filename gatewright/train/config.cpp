@@ -149,6 +149,7 @@ void TeacherOptions::fields(OptionVisitor& v) {
 
 void EvaluationConfig::fields(OptionVisitor& v) {
   v.texts("attacks", attacks, "parts of the attacks catalogue, run one by one");
+  v.texts("beside", beside, "further ones, reported beside the worst case and not part of it");
   v.table("attack_options", attack_options, "options by attack");
   v.integer("batch", batch, "images per pass", 1, 1 << 20);
   v.integer("images", images, "the first so many test images; 0: all", 0, INT64_MAX);

@@ -28,6 +28,7 @@ struct TeacherOptions : OptionSet {
 /// What is measured of a trained network on the test images.
 struct EvaluationConfig : OptionSet {
   std::vector<std::string> attacks = {"joint"};  ///< parts of the attacks catalogue
+  std::vector<std::string> beside;               ///< others, measured alike; not in the worst case
   OptionTable attack_options;                    ///< per attack: {joint = {steps = 10}}
   int64_t batch = 250;
   int64_t images = 0;  ///< the first so many test images; 0: all

@@ -248,6 +248,7 @@ def attack(
     run: Path | Run | Result,
     attacks: Iterable[str] = (),
     *,
+    beside: Iterable[str] = (),
     epsilon: float | str | None = None,
     images: int | None = None,
     overrides: _toml.Overrides = (),
@@ -258,10 +259,12 @@ def attack(
 ) -> dict[str, Any]:
     """Attacks a trained network: accuracies clean, under each attack and in the worst case, as
     `gatewright attack` has them. attacks: parts of the catalogue, default those of the run's recipe;
-    epsilon: 0.03 or "8/255"."""
+    beside: further ones, which are not part of the worst case; epsilon: 0.03 or "8/255"."""
     words = [*_front(threads), "attack", _folder(run), *_sets(overrides)]
     for name in attacks:
         words += ["--with", name]
+    for name in beside:
+        words += ["--beside", name]
     for flag, given in (("--epsilon", epsilon), ("--images", images), ("--checkpoint", checkpoint)):
         words += [] if given is None else [flag, str(given)]
     following = Following([*shown(progress), *callbacks], None, progress is not False)

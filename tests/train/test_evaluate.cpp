@@ -68,6 +68,28 @@ TEST(Evaluate, WorstCaseIsBelowEveryAttackAndAllIsCounted) {
   EXPECT_EQ(json.at("robust_accuracy").at("worst_case"), worst);
 }
 
+// An attack beside the worst case is measured on the same images and changes nothing else; named among the
+// attacks it counts like any other, so that the worst case can only fall.
+TEST(Evaluate, AnAttackBesideTheWorstCaseIsMeasuredAndDoesNotCount) {
+  auto& network = trained().network();
+  const auto without = measure(network, with({"noise"}));
+  auto config = with({"noise"});
+  config.beside = {"pgd", "published"};
+  const auto e = measure(network, config);
+  ASSERT_EQ(e.robust_accuracy.size(), 4u);
+  EXPECT_LT(e.robust_accuracy.at("pgd"), e.robust_accuracy.at("noise"));
+  EXPECT_EQ(e.robust_accuracy.at(gw::kWorstCase), e.robust_accuracy.at("noise"));
+  EXPECT_EQ(e.robust_accuracy.at("noise"), without.robust_accuracy.at("noise"));
+  EXPECT_EQ(e.flip_rate, without.flip_rate);
+  const auto counted = measure(network, with({"noise", "pgd", "published"}));
+  EXPECT_EQ(counted.robust_accuracy.at("published"), e.robust_accuracy.at("published"));
+  EXPECT_LE(counted.robust_accuracy.at(gw::kWorstCase), counted.robust_accuracy.at("pgd"));
+  config.attacks.clear();
+  EXPECT_EQ(measure(network, config).robust_accuracy.count(gw::kWorstCase), 0u) << "nothing counts";
+  config.attacks = {"pgd"};
+  EXPECT_THROW(measure(network, config), gw::ValueError) << "pgd twice";
+}
+
 TEST(Evaluate, IsDeterministic) {
   const auto a = gw::evaluation_json(measure(trained().network(), with({"joint", "pgd"}))),
              b = gw::evaluation_json(measure(trained().network(), with({"joint", "pgd"})));

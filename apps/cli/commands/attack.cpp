@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -48,6 +49,8 @@ class AttackCommand : public Command {
   void declare(CLI::App& app) override {
     app.add_option("run", run_, "run directory")->required();
     app.add_option("--with", attacks_, "parts of the attacks catalogue; default: those of the run's recipe");
+    app.add_option("--beside", beside_,
+                   "further ones, not part of the worst case; default: the recipe's, none with --with");
     app.add_option(
         "--set", overrides_,
         "override a value of the run's table evaluation: attack_options.joint.steps=50; epsilon=8/255 is "
@@ -85,7 +88,7 @@ class AttackCommand : public Command {
     const auto result = evaluate(*network, data.test, evaluation, epsilon,
                                  Rng(static_cast<uint64_t>(config.seed)).fork("test"), tick);
     progress.reset();
-    print(result, epsilon);
+    print(result, evaluation.beside, epsilon);
     return 0;
   }
 
@@ -117,7 +120,8 @@ class AttackCommand : public Command {
 
   EvaluationConfig evaluation_config(const TrainConfig& config) const {
     auto json = config.evaluation.json();
-    if (!attacks_.empty()) json["attacks"] = attacks_;
+    if (!attacks_.empty()) json["attacks"] = attacks_, json["beside"] = beside_;
+    if (!beside_.empty()) json["beside"] = beside_;
     if (images_ >= 0) json["images"] = images_;
     for (const auto& text : overrides_) merge_override(json, text);
     EvaluationConfig evaluation;
@@ -125,7 +129,7 @@ class AttackCommand : public Command {
     return evaluation;
   }
 
-  void print(const NetworkEvaluation& result, double epsilon) const {
+  void print(const NetworkEvaluation& result, const std::vector<std::string>& beside, double epsilon) const {
     if (json_) {
       fmt::print("{}\n", dump_json(evaluation_json(result)));
       return;
@@ -135,7 +139,10 @@ class AttackCommand : public Command {
       rows.push_back({name, fmt::format("{:.2f}", 100 * share)});
     };
     add("clean", result.clean_accuracy);
-    for (const auto& [name, share] : result.robust_accuracy) add(words(name), share);
+    for (const auto& [name, share] : result.robust_accuracy) {
+      const bool counts = std::find(beside.begin(), beside.end(), name) == beside.end();
+      add(words(name) + (counts ? "" : ", beside the worst case"), share);
+    }
     for (size_t e = 0; e < result.forced_accuracy.size(); ++e)
       add(fmt::format("forced through expert {}, clean", e), result.forced_accuracy[e]);
     for (size_t e = 0; e < result.forced_robust.size(); ++e)
@@ -148,7 +155,7 @@ class AttackCommand : public Command {
   }
 
   std::string run_, radius_, checkpoint_ = kBestCheckpoint;
-  std::vector<std::string> attacks_, overrides_;
+  std::vector<std::string> attacks_, beside_, overrides_;
   int64_t images_ = -1;
   bool json_ = false;
 };

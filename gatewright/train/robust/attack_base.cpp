@@ -27,9 +27,10 @@ void check_answer(const std::string& part, const char* what, const at::Tensor& a
 
 }  // namespace
 
-Victim::Response Probe::respond(const at::Tensor& images) {
+Victim::Response Probe::respond(const at::Tensor& images, bool through_choice) {
   ++queries_;
-  Victim::Response response = victim_.respond(images);
+  Victim::Response response =
+      through_choice ? victim_.respond_through_choice(images) : victim_.respond(images);
   check_answer(part_, "logits", response.logits, images.size(0), victim_.classes());
   if (response.scores.defined())
     check_answer(part_, "scores", response.scores, images.size(0), victim_.experts());

@@ -15,7 +15,8 @@ class Probe {
   Probe(std::string part, Victim& victim, at::Tensor images)
       : part_(std::move(part)), victim_(victim), images_(std::move(images)) {}
   /// Errors: ValueError naming the attack for logits or scores of a wrong shape or that are not finite.
-  Victim::Response respond(const at::Tensor& images);
+  /// `through_choice`: with the gradient of Victim::respond_through_choice.
+  Victim::Response respond(const at::Tensor& images, bool through_choice = false);
   /// The answer to the clean images, without a graph; computed at the first call.
   const Victim::Response& clean();
   /// Objective: `loss` of the logits; reached where the victim errs. `labels` belong to the rows of its

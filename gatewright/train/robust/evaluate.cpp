@@ -105,6 +105,16 @@ std::shared_ptr<Attack> make_attack(const std::string& name, const Json& options
   return make_part<Attack>(name, options.value(name, Json::object()), Attack::Context{epsilon});
 }
 
+bool holds(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::vector<std::string> all_attacks(const EvaluationConfig& config) {
+  auto names = config.attacks;
+  names.insert(names.end(), config.beside.begin(), config.beside.end());
+  return names;
+}
+
 /// Adds one batch's counts to `out`: clean and attacked answers, routes, and who stood every attack.
 void attack_batch(Network& network, const Batch& batch, const ForwardOptions& pass,
                   const EvaluationConfig& config, double epsilon,
@@ -116,17 +126,18 @@ void attack_batch(Network& network, const Batch& batch, const ForwardOptions& pa
   out.clean_accuracy += on_clean.predicted.eq(batch.at("label")).sum().item<double>();
   count(out.affinity_clean, network.shape(), on_clean.route, batch.at("label"));
   auto standing = at::ones({batch.at("label").size(0)}, at::kBool);
-  for (const auto& name : config.attacks) {
+  for (const auto& name : all_attacks(config)) {
     const auto result =
         make_attack(name, options, epsilon)->run(victim, batch.at("image"), batch.at("label"), stream(name));
     const auto held = result.fooled.logical_not();
-    standing = standing.logical_and(held);
+    if (holds(config.attacks, name)) standing = standing.logical_and(held);
     out.robust_accuracy[name] += held.sum().item<double>();
     out.forced_robust.resize(std::max(out.forced_robust.size(), result.fooled_per_expert.size()), 0);
     for (size_t e = 0; e < result.fooled_per_expert.size(); ++e) {
       out.forced_robust[e] += result.fooled_per_expert[e].logical_not().sum().item<double>();
     }
-    if (name != config.attacks.front() || !on_clean.route.defined()) continue;
+    const bool first = !config.attacks.empty() && name == config.attacks.front();
+    if (!first || !on_clean.route.defined()) continue;
     const auto attacked = answers(network, result.images, pass, RoutePurpose::kAttacked);
     out.flip_rate += attacked.route.ne(on_clean.route).sum().item<double>();
     const auto lost = attacked.predicted.ne(batch.at("label"))
@@ -142,7 +153,15 @@ void attack_batch(Network& network, const Batch& batch, const ForwardOptions& pa
 
 void check_evaluation(const EvaluationConfig& config, double epsilon) {
   const auto& options = config.attack_options.json();
-  for (const auto& name : config.attacks) make_attack(name, options, epsilon);
+  std::vector<std::string> seen;
+  for (const auto& name : all_attacks(config)) {
+    make_attack(name, options, epsilon);
+    GW_CHECK(
+        !holds(seen, name),
+        "evaluation: expected every attack once in \"attacks\" and \"beside\" together, got \"{}\" twice",
+        name);
+    seen.push_back(name);
+  }
   for (const auto& item : options.items())
     make_attack(item.key(), options, epsilon);  // options of no attack are a typo
 }
@@ -150,6 +169,7 @@ void check_evaluation(const EvaluationConfig& config, double epsilon) {
 NetworkEvaluation evaluate(Network& network, const TensorSet& whole, const EvaluationConfig& config,
                            double epsilon, const Rng& rng, const Tick& tick, RouteFrame frame,
                            RouteTap* tap) {
+  check_evaluation(config, epsilon);
   network.eval();
   const auto set = whole.first(config.images);
   const Loader loader(set, config.batch, {}, false, rng);

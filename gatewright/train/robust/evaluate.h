@@ -8,7 +8,10 @@
 
 namespace gw::inline train {
 
-/// Name of the accuracy that counts an image only if every attack of the list failed on it.
+/// Name of the accuracy that counts an image only if every attack of the list `attacks` failed on it. Those
+/// of `beside` are measured on the same images and never count: an image that the network gets wrong is a
+/// witness whoever found it, so that naming an attack in `attacks` can only lower the worst case, and leaving
+/// one beside keeps worst cases with and without it comparable.
 inline constexpr const char* kWorstCase = "worst_case";
 
 /// Answers to one set of images, clean and under attack.
@@ -28,8 +31,8 @@ struct NetworkEvaluation {
   int64_t images = 0;
 };
 
-/// Refuses unknown attacks and their options before anything is measured. Errors: ValueError with the near
-/// miss.
+/// Refuses unknown attacks, their options, and an attack named twice, before anything is measured. Errors:
+/// ValueError with the near miss.
 void check_evaluation(const EvaluationConfig& config, double epsilon);
 
 /// The frame of an evaluation on test images, outside of training.
@@ -39,9 +42,9 @@ inline RouteFrame test_frame() {
   return frame;
 }
 
-/// Clean accuracy, accuracy under every attack of `config`, routes. Deterministic given (network, images,
-/// rng).
-/// `frame`: phase, step and epoch under which the tap sees the batches; `tap` null: nobody does.
+/// Clean accuracy, accuracy under every attack of `config`, routes. Errors: as check_evaluation.
+/// Deterministic given (network, images, rng). `frame`: phase, step and epoch under which the tap sees the
+/// batches; `tap` null: nobody does.
 NetworkEvaluation evaluate(Network& network, const TensorSet& set, const EvaluationConfig& config,
                            double epsilon, const Rng& rng, const Tick& tick = {},
                            RouteFrame frame = test_frame(), RouteTap* tap = nullptr);

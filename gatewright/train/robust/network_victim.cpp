@@ -14,14 +14,20 @@ void check_mode(const Network& network) {
 
 }  // namespace
 
-Victim::Response NetworkVictim::respond(const at::Tensor& images) {
+Victim::Response NetworkVictim::answer(const at::Tensor& images, bool through_choice) {
   check_mode(network_);
   const ops::FrozenParameters frozen;
   auto options = base_;
-  options.straight_through = false;
+  options.straight_through = through_choice;
   options.purpose = RoutePurpose::kSearch;
   const auto out = network_.forward(images, options);
   return {out.logits, out.scores};
+}
+
+Victim::Response NetworkVictim::respond(const at::Tensor& images) { return answer(images, false); }
+
+Victim::Response NetworkVictim::respond_through_choice(const at::Tensor& images) {
+  return answer(images, true);
 }
 
 at::Tensor NetworkVictim::respond_forced(const at::Tensor& images, int64_t expert) {

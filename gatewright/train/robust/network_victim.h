@@ -14,11 +14,13 @@ class NetworkVictim : public Victim {
   explicit NetworkVictim(Network& network, const ForwardOptions& base = {})
       : network_(network), base_(base) {}
   Response respond(const at::Tensor& images) override;
+  Response respond_through_choice(const at::Tensor& images) override;
   at::Tensor respond_forced(const at::Tensor& images, int64_t expert) override;
   int64_t experts() const override { return network_.shape().experts; }
   int64_t classes() const override { return network_.shape().classes; }
 
  private:
+  Response answer(const at::Tensor& images, bool through_choice);
   Network& network_;
   ForwardOptions base_;
 };

@@ -45,6 +45,7 @@ class ImageClassification : public AttackedTask {
     std::vector<std::string> names{"clean_accuracy", "robust_accuracy", "flip_rate", "route_loss_rate",
                                    "load_entropy"};
     for (const auto& attack : evaluation_.attacks) names.push_back("robust." + attack);
+    for (const auto& attack : evaluation_.beside) names.push_back("robust." + attack);
     names.push_back(std::string("robust.") + kWorstCase);
     return names;
   }
