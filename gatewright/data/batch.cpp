@@ -11,10 +11,10 @@
 namespace gw::inline data {
 namespace {
 
-std::vector<std::string> names_of(const TensorSet& set) {
+std::string names_in(const std::map<std::string, at::Tensor>& tensors) {
   std::vector<std::string> names;
-  for (const auto& item : set.fields) names.push_back(item.first);
-  return names;
+  for (const auto& item : tensors) names.push_back(item.first);
+  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 }  // namespace
@@ -22,7 +22,15 @@ std::vector<std::string> names_of(const TensorSet& set) {
 const at::Tensor& TensorSet::at(const std::string& name) const {
   const auto it = fields.find(name);
   GW_CHECK(it != fields.end(), "data: expected the field \"{}\", got {}; take a data set that has it", name,
-           fields.empty() ? "no fields" : fmt::format("{}", fmt::join(names_of(*this), ", ")));
+           fields.empty() ? "no fields" : names_in(fields));
+  return it->second;
+}
+
+const at::Tensor& TensorSet::whole(const std::string& name) const {
+  const auto it = common.find(name);
+  GW_CHECK(it != common.end(),
+           "data: expected \"{}\" among what batches see whole, got {}; take a data set that has it", name,
+           common.empty() ? "nothing" : names_in(common));
   return it->second;
 }
 
@@ -34,6 +42,7 @@ int64_t TensorSet::size() const { return fields.empty() ? 0 : fields.begin()->se
 
 TensorSet TensorSet::rows(const at::Tensor& index) const {
   TensorSet out;
+  out.common = common;
   for (const auto& [name, tensor] : fields) out.fields[name] = tensor.index_select(0, index);
   return out;
 }

@@ -14,17 +14,27 @@ namespace gw::inline data {
 ///   follows each token
 ///   x      [n, D] float32 inputs of a table, standardised                    y [n] float32, standardised
 ///   domain [n] int64, where an example comes from (a file, a task)
+///   targets [n, T] float32, the answers of a row that has several, column by column as TaskData::targets
+///   says: class numbers, or standardised numbers; NaN: missing
+///   node   [n] int64, an example's place among the rows of `common`
 struct TensorSet {
-  std::map<std::string, at::Tensor> fields;
+  std::map<std::string, at::Tensor> fields = {};
+  /// What every batch sees whole, whichever rows it has, and which holds no answer: of a graph "x" [V, D] of
+  /// all nodes and "edge" [2, m] int64; "target_classes" [T] int64, the classes of each target, 0 for
+  /// numbers.
+  std::map<std::string, at::Tensor> common = {};
 
   bool has(const std::string& name) const { return fields.count(name) > 0; }
   /// Errors: ValueError naming the fields that are there.
   const at::Tensor& at(const std::string& name) const;
   /// The field, undefined where there is none.
   at::Tensor find(const std::string& name) const;
+  /// The same of `common`.
+  const at::Tensor& whole(const std::string& name) const;
   /// Rows of every field; 0 without fields.
   int64_t size() const;
-  /// The same fields at the rows `index` [m] int64. Cost: one copy of those rows.
+  /// The same fields at the rows `index` [m] int64, and the same common tensors. Cost: one copy of those
+  /// rows.
   TensorSet rows(const at::Tensor& index) const;
   /// The first `count` rows; all where there are no more, or for a count of 0. Cost: one copy of those rows.
   TensorSet first(int64_t count) const;

@@ -10,6 +10,13 @@
 
 namespace gw::inline data {
 
+/// One of several answers that a row has.
+struct TargetColumn {
+  std::string name;
+  std::vector<std::string> class_names;  ///< empty: a number
+  double scale = 1;                      ///< one unit of a number in units of the file
+};
+
 /// A data set with its split; held-out validation examples are cut from `train`, never from `test`.
 struct TaskData {
   TensorSet train, test;
@@ -18,6 +25,7 @@ struct TaskData {
   int64_t vocabulary = 0;                 ///< ids of the field "token" lie below it; 0 without one
   std::vector<std::string> domain_names;  ///< of the field "domain"
   double y_scale = 1;                     ///< one unit of the field "y" in units of the file
+  std::vector<TargetColumn> targets;      ///< the columns of the field "targets"
   std::string origin;                     ///< where the files were found
 };
 
@@ -31,6 +39,8 @@ class Dataset {
   virtual TaskData load() = 0;
   /// Empty when the files are there; otherwise one line that says how to get them. For `gatewright doctor`.
   virtual std::string missing() = 0;
+  /// Names of the columns of the field "targets", known without the files; empty without that field.
+  virtual std::vector<std::string> targets() const { return {}; }
 };
 
 /// Images [n, C, H, W] uint8 with labels [n] int64.

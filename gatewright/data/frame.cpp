@@ -268,7 +268,7 @@ std::vector<int64_t> Schema::columns_of(const std::vector<std::string>& wanted) 
 }
 
 Frame make_frame(const CsvTable& table, const FrameOptions& o) {
-  table.column(o.response);
+  if (!o.response.empty()) table.column(o.response);
   if (!o.weights.empty()) table.column(o.weights);
   for (const auto& name : o.factors) table.column(name);
   Frame frame;
@@ -280,7 +280,8 @@ Frame make_frame(const CsvTable& table, const FrameOptions& o) {
     if (name == o.response || name == o.weights) continue;
     (table.unnamed(column) ? frame.unnamed : inputs).push_back(name);
   }
-  std::vector<int64_t> columns{table.column(o.response)};
+  std::vector<int64_t> columns;
+  if (!o.response.empty()) columns.push_back(table.column(o.response));
   for (const auto& name : inputs) {
     GW_CHECK(name != o.response, "model: \"{}\" is the response and cannot explain itself", shown(name));
     columns.push_back(table.column(name));
@@ -291,12 +292,12 @@ Frame make_frame(const CsvTable& table, const FrameOptions& o) {
     const bool factor = std::find(o.factors.begin(), o.factors.end(), name) != o.factors.end();
     schema.terms.push_back(make_term(table, name, factor, rows));
   }
-  if (o.classes) {
+  if (o.classes && !o.response.empty()) {
     schema.classes = levels_of(table, table.column(o.response), rows);
     GW_CHECK(schema.classes.size() >= 2, "csv \"{}\", column \"{}\": expected at least 2 classes, got {}",
              table.name(), o.response, schema.classes.size());
   }
-  read_rows(table, rows, o.drop_missing, true, o.weights, frame);
+  read_rows(table, rows, o.drop_missing, !o.response.empty(), o.weights, frame);
   return frame;
 }
 

@@ -144,6 +144,7 @@ Batch Loader::get(int64_t epoch, int64_t batch) const {
   const int64_t first = batch * batch_, count = std::min(batch_, set_.size() - first);
   Batch result;
   result.index = positions(epoch, first, count);
+  result.common = set_.common;
   for (const auto& [name, field] : set_.fields) {
     result.fields[name] = name == "image" ? images(result.index, epoch) : field.index_select(0, result.index);
   }

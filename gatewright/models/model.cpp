@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "gatewright/ops/cost.h"
@@ -24,6 +25,12 @@ DataSpec spec_of(const TaskData& data) {
   }
   if (const auto token = data.train.find("token"); token.defined()) spec.context = token.size(1);
   if (const auto x = data.train.find("x"); x.defined()) spec.inputs = x.size(1);
+  const auto& common = data.train.common;
+  if (common.count("x") > 0) spec.inputs = common.at("x").size(1);
+  if (common.count("x") > 0 && common.count("edge") > 0)
+    spec.degree = static_cast<double>(common.at("edge").size(1)) /
+                  static_cast<double>(std::max<int64_t>(common.at("x").size(0), 1));
+  spec.targets = data.targets;
   spec.vocabulary = data.vocabulary, spec.classes = data.classes;
   spec.domains = static_cast<int64_t>(data.domain_names.size());
   return spec;

@@ -8,6 +8,7 @@
 
 #include "gatewright/base/options.h"
 #include "gatewright/data/dataset.h"
+#include "gatewright/models/expert_use.h"
 #include "gatewright/routing/pass.h"
 
 namespace gw::inline models {
@@ -18,18 +19,27 @@ struct DataSpec {
   int64_t vocabulary = 0, context = 0;          ///< of the field "token"
   int64_t inputs = 0;                           ///< columns of the field "x"
   int64_t classes = 0, domains = 0;
+  std::vector<TargetColumn> targets;  ///< columns of the field "targets"
+  double degree = 0;                  ///< of a graph: mean number of edges into a node; 0 without one
 };
 DataSpec spec_of(const TaskData& data);
 
 /// What a task wants: `width` numbers for each example, or for each of its tokens.
+/// `parts`: where an answer is made of several, their names and widths side by side.
+struct AnswerPart {
+  std::string name;
+  int64_t width = 1;
+};
 struct AnswerSpec {
   int64_t width = 1;
   bool per_token = false;
+  std::vector<AnswerPart> parts = {};
 };
 
 struct Output {
   at::Tensor answer;  ///< [B, width], or [B, T, width]
   std::vector<SitedPlan> plans;
+  std::shared_ptr<const ExpertUse> use = nullptr;  ///< of models with gates that leave no expert out
 };
 
 /// Catalogue `gatewright/models/networks/`. What a pass depends on is in its Pass: two threads may run one

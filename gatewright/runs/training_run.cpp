@@ -151,6 +151,14 @@ std::map<std::string, Curve> recorded_curves(const std::string& directory) {
   return curves;
 }
 
+/// The tables that the task left, out of the evaluation's details.
+std::map<std::string, ValueTable> task_tables(Json& details) {
+  if (!details.contains("tables")) return {};
+  const Json document{{"curves", Json::object()}, {"tables", details["tables"]}};
+  details.erase("tables");
+  return parse_results(document, "the evaluation").tables;
+}
+
 /// What the test says of each expert: its share of the rows, and how right it is where it alone answers.
 std::map<std::string, ValueTable> expert_tables(const Json& evaluation) {
   ValueTable table{"expert", {}, {}, {}};
@@ -212,7 +220,8 @@ LeftNames training_names(const TrainConfig& config) {
   }
   for (const auto& name : records.steps) names.curves.push_back("train." + name);
   for (const auto& name : records.validations) names.curves.push_back("validation." + name);
-  names.tables = {"experts"};
+  names.tables = make_task(config)->tables();
+  names.tables.push_back("experts");
   return names;
 }
 
@@ -241,6 +250,7 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   trainer.run({run.directory, run.resume, run.stop, run.now_s}, observer);
   observer.finish();
   Json evaluation = measure(trainer, run, observer, result.metrics);
+  auto tables = task_tables(evaluation);
   evaluation["arm"] = config.arm, evaluation["seed"] = config.seed,
   evaluation["checkpoint"] = kBestCheckpoint;
   evaluation["dataset"] = config.data.name;
@@ -254,6 +264,7 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   if (const auto samples = trainer.samples(); !samples.is_null())
     directory.write_json("samples.json", samples);
   result.tables = expert_tables(evaluation);
+  result.tables.merge(std::move(tables));
   if (!result.tables.empty()) directory.write_json(kResultsFile, to_json(Results{{}, result.tables}));
   directory.write_json(kSummaryFile, {{"config", document}, {"metrics", result.metrics}});
   result.curves = recorded_curves(run.directory);

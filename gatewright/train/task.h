@@ -51,6 +51,8 @@ class Task {
   virtual std::vector<std::string> measures() const = 0;
   virtual std::vector<std::string> validated() const;
   virtual std::vector<std::string> tested() const { return validated(); }
+  /// Names of the tables that `test` may leave in its details, under "tables" (gatewright/train/curve.h).
+  virtual std::vector<std::string> tables() const { return {}; }
   /// The metric on which the best checkpoint is chosen, and whether more of it is better.
   virtual std::string best_by() const = 0;
   virtual bool more_is_better() const { return true; }

@@ -89,6 +89,9 @@ std::shared_ptr<Model> model_without_data(const TrainConfig& config) {
   DataSpec made_up;
   made_up.channels = 3, made_up.height = made_up.width = 32, made_up.classes = 10;
   made_up.vocabulary = 256, made_up.context = 16, made_up.inputs = 4, made_up.domains = 2;
+  made_up.degree = 2;
+  for (const auto& name : make_chosen<Dataset>(config.data, {})->targets())
+    made_up.targets.push_back({name, {}});
   return model_for(config, made_up, *make_task(config));
 }
 

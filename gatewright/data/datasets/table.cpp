@@ -10,20 +10,22 @@
 #include "gatewright/data/dataset.h"
 #include "gatewright/data/frame.h"
 #include "gatewright/data/locate.h"
+#include "gatewright/data/target_table.h"
 
 namespace {
 
 /// Rows of a table in a seeded order, the last `test_share` of it for the test.
 /// Fields: "x" [n, D] with mean 0 and deviation 1 over the training rows; a response of numbers gives "y"
 /// [n], standardised likewise
-///         (TaskData::y_scale undoes it), a response of classes "label" [n].
+///         (TaskData::y_scale undoes it), a response of classes "label" [n]; several targets the field
+///         "targets" (gatewright/data/target_table.h).
 /// Errors: those of gatewright/data/csv.h and gatewright/data/frame.h; ValueError for a column of weights,
 ///         for fewer than 4 rows.
 class Table : public gw::Dataset {
  public:
   struct Options : gw::OptionSet {
     std::string path = "iris.csv", response = "species";
-    std::vector<std::string> inputs, factors;
+    std::vector<std::string> inputs, factors, targets;
     bool classes = true, drop_missing = false;
     double test_share = 0.2;
     int64_t seed = 0;
@@ -34,6 +36,8 @@ class Table : public gw::Dataset {
       v.text("response", response, "column to predict");
       v.texts("inputs", inputs, "columns to predict from; empty: all others");
       v.texts("factors", factors, "numbers that are names of groups");
+      v.texts("targets", targets,
+              "several columns to predict at once, in place of the response; their values may be missing");
       v.flag("classes", classes, "the response is a class, not a number");
       v.flag("drop_missing", drop_missing, "leave rows with missing values out instead of refusing them");
       v.real("test_share", test_share, "share of the rows that is held out for the test", 0.01, 0.9);
@@ -46,7 +50,10 @@ class Table : public gw::Dataset {
 
   Table(Options options, const Context&) : options_(std::move(options)) {}
 
+  std::vector<std::string> targets() const override { return options_.targets; }
+
   gw::TaskData load() override {
+    if (!options_.targets.empty()) return load_targets();
     gw::FrameOptions wanted;
     wanted.response = options_.response, wanted.inputs = options_.inputs, wanted.factors = options_.factors;
     wanted.classes = options_.classes, wanted.drop_missing = options_.drop_missing;
@@ -81,6 +88,13 @@ class Table : public gw::Dataset {
   std::string missing() override { return ""; }
 
  private:
+  gw::TaskData load_targets() const {
+    const auto path = gw::find_file("datasets/table", options_.path);
+    return gw::target_table(gw::load_csv(path),
+                            {options_.targets, options_.inputs, options_.factors, options_.drop_missing,
+                             options_.test_share, static_cast<uint64_t>(options_.seed)});
+  }
+
   static at::Tensor deviation(const at::Tensor& rows) {
     const auto s = (rows - rows.mean(0, true)).square().mean(0).sqrt();
     return at::where(s > 0, s, at::ones_like(s));  // constant in the training rows

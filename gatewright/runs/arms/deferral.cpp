@@ -1,0 +1,186 @@
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include <algorithm>
+
+#include "gatewright/base/check.h"
+#include "gatewright/data/loader.h"
+#include "gatewright/runs/arm.h"
+#include "gatewright/train/deferral_trials.h"
+#include "gatewright/train/trainer.h"
+
+namespace gw::inline runs {
+namespace {
+
+/// The answers of a trained network to the test rows of its data, and what is true.
+struct Answered {
+  at::Tensor logits, label;
+  Calibration all;
+};
+
+Answered answers_of(const Artefact& source, const std::string& score, const Stop& stop) {
+  constexpr int64_t kPass = 256;
+  const auto config = read_config("run " + source.directory, read_json(source.directory + "/" + kRecipeFile));
+  Trainer trained(config);
+  const auto path = source.directory + "/" + kBestCheckpoint;
+  load_model(trained.model(), load_checkpoint(path), path);
+  trained.model().eval();
+  const at::NoGradGuard no_grad;
+  const auto& set = trained.data().test;
+  const Loader loader(set, kPass, {}, false, Rng(0));
+  std::vector<at::Tensor> logits;
+  for (int64_t b = 0; b < loader.batches(); ++b) {
+    if (stop.requested()) throw Interrupted("interrupted while answering; nothing is kept of this arm");
+    Pass pass;
+    pass.rng = Rng(0).fork("batch", static_cast<uint64_t>(b)), pass.train = false;
+    logits.push_back(trained.model().answer(loader.get(0, b), pass).answer);
+  }
+  Answered out{at::cat(logits), set.at("label"), {}};
+  const auto sure = sureness(score, out.logits), wrong = out.logits.argmax(1).ne(out.label);
+  for (int64_t i = 0; i < out.label.numel(); ++i)
+    out.all.sure.push_back(sure[i].item<double>()), out.all.wrong.push_back(wrong[i].item<bool>());
+  return out;
+}
+
+/// A trained classifier that keeps the inputs it is sure of, with a bound on their error, and hands the
+/// others to an expert outside: the network of another arm, or one that is right with a given chance. The
+/// test rows of the classifier's data, which nothing has looked at so far, are split as
+/// gatewright/train/deferral_trials.h says.
+/// Leaves the curve "accuracy" over the coverage (all test rows, without a threshold), its "aurc", and the
+/// metrics of measure_deferral.
+/// Errors: ValueError for anything but trainings of classes in "from", and for options out of range.
+/// Cost:   nothing is kept of an interrupted run: it starts again.
+class DeferralArm : public Arm {
+ public:
+  static constexpr const char* kSummary =
+      "keeps sure inputs with a bound on their error, hands others to an expert";
+  static constexpr const char* kSource = "";
+  struct Deferring : OptionSet {
+    std::string score = "max_probability", method = "selective", expert;
+    double bound = 0.05, confidence = 0.9, held_out = 0.3, expert_accuracy = 0.97;
+    int64_t thresholds = 100, trials = 200;
+    void fields(OptionVisitor& v) override {
+      v.text("score", score, "how sure the classifier is", sureness_names());
+      v.text("method", method, "what the bound is about; none: no promise",
+             {"selective", "expected", "none"});
+      v.text("expert", expert,
+             "the arm of \"from\" that answers what is handed over; empty: one of expert_accuracy");
+      v.real("bound", bound, "on the error of what is kept", 1e-6, 0.999);
+      v.real("confidence", confidence, "with which the bound holds, of method selective", 0.5, 0.999999);
+      v.real("held_out", held_out, "share of the test rows that calibrates", 0.01, 0.8);
+      v.real("expert_accuracy", expert_accuracy, "of an expert that is no arm", 0, 1);
+      v.integer("thresholds", thresholds, "to try", 2, 100000);
+      v.integer("trials", trials, "splits of the test rows", 1, 1000000);
+    }
+  };
+  struct Options : TrainConfig {
+    Nested<Deferring> deferral;
+    void fields(OptionVisitor& v) override {
+      TrainConfig::fields(v);
+      v.table("deferral", deferral, "score, bound, confidence and expert");
+    }
+  };
+
+  DeferralArm(const Options& options, const Context&) : options_(options), how_(*options.deferral) {}
+
+  void validate(const std::vector<const Arm*>& from) const override {
+    GW_CHECK(from.size() == (how_.expert.empty() ? 1 : 2),
+             "arms/deferral: expected the classifier{} in \"from\" of arm \"{}\", got {} arms",
+             how_.expert.empty() ? "" : " and then its expert", options_.arm, from.size());
+    for (const auto* arm : from) {
+      const auto left = arm->leaves().metrics;
+      const bool classes = std::any_of(left.begin(), left.end(), [](const std::string& name) {
+        return name == "accuracy" || name == "clean_accuracy";
+      });
+      GW_CHECK(classes,
+               "arms/deferral: expected trainings of classes for arm \"{}\" to start from, got another arm",
+               options_.arm);
+    }
+  }
+
+  ArmResult run(const ArmRun& run, const std::vector<Artefact>& from) const override {
+    auto how = how_;
+    Json table{{"name", options_.name},
+               {"arm", options_.arm},
+               {"seed", options_.seed},
+               {"deferral", write_options(how)}};
+    for (const auto& source : from)
+      table["start"][source.arm] =
+          checkpoint_checksum(load_checkpoint(source.directory + "/" + kBestCheckpoint));
+    ArmResult result{options_.arm, options_.seed, {}};
+    if (auto done = finished_metrics(run.directory, table)) {
+      result.metrics = std::move(*done), result.curves = read_results(run.directory).curves;
+      return result;
+    }
+    RunDirectory directory(
+        run.directory, table,
+        {.resume = run.resume, .tensorboard = false, .wall_time_s = run.wall_time_s, .may_differ = {}});
+    note_origin(directory, run.about);
+    const auto model = answers_of(from.at(0), how_.score, run.stop);
+    const auto expert = expert_labels(model, from, run.stop);
+    const auto right = expert.eq(model.label);
+    DeferralTrials trials{
+        model.all,       {},         {how_.method, how_.bound, how_.confidence}, how_.held_out,
+        how_.thresholds, how_.trials};
+    for (int64_t i = 0; i < right.numel(); ++i) trials.expert_right.push_back(right[i].item<bool>());
+    result.metrics = measure_deferral(trials, rng());
+    const auto curve = coverage_curve(model.all);
+    result.metrics["aurc"] = curve.area_of_risk;
+    result.curves["accuracy"] = {"coverage", curve.coverage, curve.accuracy};
+    directory.write_json(kResultsFile, to_json(Results{result.curves, {}}));
+    directory.write_json(kSummaryFile, {{"config", table}, {"metrics", result.metrics}});
+    return result;
+  }
+
+  LeftNames leaves() const override {
+    return {{"model_accuracy", "aurc", "coverage", "kept_error", "let_through", "joint_accuracy",
+             "expert_accuracy", "bound", "broken", "silent"},
+            {"accuracy"},
+            {}};
+  }
+
+  ResultTable shown() const override {
+    using Shown = ResultColumn::Shown;
+    return {{{"alone %", "model_accuracy", Shown::kPercent},
+             {"kept %", "coverage", Shown::kPercent},
+             {"error of the kept %", "kept_error", Shown::kPercent},
+             {"bound %", "bound", Shown::kPercent},
+             {"splits that break it %", "broken", Shown::kPercent},
+             {"with the expert %", "joint_accuracy", Shown::kPercent}}};
+  }
+
+ private:
+  Rng rng() const { return Rng(static_cast<uint64_t>(options_.seed)).fork("arms/deferral"); }
+
+  at::Tensor expert_labels(const Answered& model, const std::vector<Artefact>& from, const Stop& stop) const {
+    if (!how_.expert.empty()) {
+      const auto& source = from.at(from.at(0).arm == how_.expert ? 0 : 1);
+      GW_CHECK(source.arm == how_.expert,
+               "arms/deferral: expected the expert \"{}\" in \"from\", got {} and {}", how_.expert,
+               from[0].arm, from[1].arm);
+      const auto other = answers_of(source, how_.score, stop);
+      GW_CHECK(
+          other.label.equal(model.label),
+          "arms/deferral: expected the expert \"{}\" to be trained on the same data, got other test rows",
+          how_.expert);
+      return other.logits.argmax(1);
+    }
+    auto labels = model.label.clone();
+    const int64_t classes = model.logits.size(1);
+    for (int64_t i = 0; i < labels.numel(); ++i) {
+      const auto draw = rng().fork("expert", static_cast<uint64_t>(i));
+      if (draw.uniform(0) < how_.expert_accuracy) continue;
+      const auto off = 1 + static_cast<int64_t>(draw.below(1, static_cast<uint64_t>(classes - 1)));
+      labels[i] = (labels[i].item<int64_t>() + off) % classes;
+    }
+    return labels;
+  }
+
+  Options options_;
+  Deferring how_;
+};
+
+}  // namespace
+}  // namespace gw::inline runs
+
+GW_REGISTER(gw::Arm, gw::DeferralArm);
