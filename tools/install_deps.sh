@@ -13,7 +13,7 @@ cuda_folder=$(dirname "$0")/../build-cuda-wheels
 # nvcc alone is a driver of programs that lie in four other wheels; cuobjdump lets a test look into the objects.
 cuda_wheels="nvidia-cuda-nvcc nvidia-cuda-crt nvidia-nvvm nvidia-cuda-runtime nvidia-cuda-cccl nvidia-cuda-cuobjdump"
 packages="make g++ cmake ninja-build ccache python3 libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev \
-zlib1g-dev libeigen3-dev libpcre2-dev libutf8proc-dev libgtest-dev libbenchmark-dev dataset-fashion-mnist"
+zlib1g-dev libeigen3-dev libpcre2-dev libutf8proc-dev libpng-dev libjpeg62-turbo-dev libgtest-dev libbenchmark-dev dataset-fashion-mnist"
 
 say() { echo "install_deps: $*" >&2; }
 die() {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "gatewright/data/image_files.h"
 #include "gatewright/runs/progress.h"
 #include "gatewright/runs/route_export.h"
 #include "gatewright/train/timing.h"
@@ -181,6 +182,12 @@ std::map<std::string, ValueTable> expert_tables(const Json& evaluation) {
   return {{"experts", table}};
 }
 
+/// Files of the data set that could not be read and were left out.
+void say_what_is_missing(const std::string& origin, const TrainConfig& config, const ArmRun& run) {
+  if (run.progress != nullptr && origin.find(kLeftOut) != std::string::npos)
+    say(run.progress, fmt::format("{} seed {}: {}\n", config.arm, config.seed, origin));
+}
+
 Json measure(Trainer& trainer, const ArmRun& run, TrainObserver& observer,
              std::map<std::string, double>& metrics) {
   const auto& config = trainer.config();
@@ -246,6 +253,7 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
                           .may_differ = {"/start/checkpoint", "/teacher/checkpoint"},
                           .brought_up = current_document});
   note_origin(directory, run.about);
+  say_what_is_missing(trainer.data().origin, config, run);
   DirectoryObserver observer(directory, run, fmt::format("{} seed {}", config.arm, config.seed));
   trainer.run({run.directory, run.resume, run.stop, run.now_s}, observer);
   observer.finish();
@@ -253,7 +261,7 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   auto tables = task_tables(evaluation);
   evaluation["arm"] = config.arm, evaluation["seed"] = config.seed,
   evaluation["checkpoint"] = kBestCheckpoint;
-  evaluation["dataset"] = config.data.name;
+  evaluation["dataset"] = config.data.name, evaluation["data"] = trainer.data().origin;
   evaluation["classes"] = trainer.data().class_names;
   result.metrics["parameters"] = static_cast<double>(trainer.model().parameter_count());
   const bool images = trains_images(config);

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Writes the seed corpora of the fuzzers: small valid files and one file per way to be wrong. Standard library only."""
+import base64
 import gzip
 import json
 import pathlib
 import struct
+import zlib
 
 HERE = pathlib.Path(__file__).parent / "corpus"
 
@@ -249,8 +251,65 @@ def recording_corpus():
     put("trailing", head, site, frame, decision(0, 3, 5, slots, tail=b"x"))
 
 
+# 8 x 8 pixels, quality 50: what the standard library cannot write.
+JPEGS = {
+    "grey": "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hnPk1xeXBkeFxlZ2P/wAALCAAIAAgBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAABf/EABgQAAIDAAAAAAAAAAAAAAAAAAAEBSEx/9oACAEBAAA/AAo1HKP/2Q==",
+    "colour": "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hnPk1xeXBkeFxlZ2P/2wBDARESEhgVGC8aGi9jQjhCY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2P/wAARCAAIAAgDASIAAhEBAxEB/8QAFQABAQAAAAAAAAAAAAAAAAAAAAT/xAAYEAEAAwEAAAAAAAAAAAAAAAAABAUhMf/EABQBAQAAAAAAAAAAAAAAAAAAAAT/xAAUEQEAAAAAAAAAAAAAAAAAAAAA/9oADAMBAAIRAxEAPwCKtg8wA0R//9k=",
+    "progressive": "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hnPk1xeXBkeFxlZ2P/2wBDARESEhgVGC8aGi9jQjhCY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2P/wgARCAAIAAgDASIAAhEBAxEB/8QAFQABAQAAAAAAAAAAAAAAAAAAAAP/xAAUAQEAAAAAAAAAAAAAAAAAAAAD/9oADAMBAAIQAxAAAAGAYf/EABYQAAMAAAAAAAAAAAAAAAAAAAACA//aAAgBAQABBQKaH//EABQRAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQMBAT8Bf//EABQRAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQIBAT8Bf//EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEABj8Cf//EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEAAT8hf//aAAwDAQACAAMAAAAQ/wD/xAAUEQEAAAAAAAAAAAAAAAAAAAAA/9oACAEDAQE/EH//xAAUEQEAAAAAAAAAAAAAAAAAAAAA/9oACAECAQE/EH//xAAWEAADAAAAAAAAAAAAAAAAAAAAITH/2gAIAQEAAT8Qgj//2Q==",
+    "cmyk": "/9j/7gAOQWRvYmUAZAAAAAAA/9sAQwAQCwwODAoQDg0OEhEQExgoGhgWFhgxIyUdKDozPTw5Mzg3QEhcTkBEV0U3OFBtUVdfYmdoZz5NcXlwZHhcZWdj/8AAFAgACAAIBEMRAE0RAFkRAEsRAP/EABYAAQEBAAAAAAAAAAAAAAAAAAQFB//EABgQAAIDAAAAAAAAAAAAAAAAAAAEBSEx/9oADgRDAE0AWQBLAAA/AIUajlBo1HKFxqOUaAf/2Q==",
+}
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width, height, kind, samples, depth=8, before=b"", interlace=0):
+    """kind: 0 grey, 2 colour, 3 palette, 4 grey and alpha, 6 colour and alpha."""
+    line = (width * samples * depth + 7) // 8
+    rows = b"".join(bytes([y % 5]) + bytes((7 * y + 5 * x) % 251 for x in range(line)) for y in range(height))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, interlace))
+    return b"\x89PNG\r\n\x1a\n" + head + before + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def picture_corpus():
+    grey = png(9, 7, 0, 1)
+    palette = chunk(b"PLTE", bytes(range(0, 255)) + bytes(513)[:513])
+    for name, data in {
+        "grey.png": grey,
+        "colour.png": png(8, 8, 2, 3),
+        "alpha.png": png(5, 6, 6, 4),
+        "grey_alpha.png": png(5, 6, 4, 2),
+        "deep.png": png(6, 5, 2, 3, depth=16),
+        "bits.png": png(20, 3, 0, 1, depth=1),
+        "palette.png": png(6, 6, 3, 1, before=palette),
+        "transparent_palette.png": png(6, 6, 3, 1, before=palette + chunk(b"tRNS", bytes(range(100)))),
+        "no_palette.png": png(6, 6, 3, 1),
+        "interlaced_short.png": png(8, 8, 0, 1, interlace=1),
+        "text_bomb.png": png(8, 8, 0, 1, before=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 22)))),
+        "wide.png": png(1 << 14, 1, 0, 1),
+        "too_wide.png": grey[:16] + struct.pack(">II", 1 << 30, 1 << 30) + grey[24:],
+        "zero.png": png(0, 0, 0, 1),
+        "cut.png": grey[: len(grey) - 20],
+        "no_data.png": grey[:33] + chunk(b"IEND", b""),
+        "signature.png": grey[:8],
+        "gif": b"GIF89a",
+        "empty": b"",
+    }.items():
+        save("picture", name, data)
+    for name, text in JPEGS.items():
+        data = base64.b64decode(text)
+        save("picture", name + ".jpg", data)
+        save("picture", name + "_cut.jpg", data[: len(data) * 3 // 4])
+    colour = base64.b64decode(JPEGS["colour"])
+    frame = colour.index(b"\xff\xc0")
+    save("picture", "too_large.jpg", colour[: frame + 5] + b"\xff\xdc\xff\xdc" + colour[frame + 9 :])
+    save("picture", "marker.jpg", b"\xff\xd8\xff")
+
+
 idx_corpus()
 toml_corpus()
 csv_corpus()
 safetensors_corpus()
 recording_corpus()
+picture_corpus()
