@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "gatewright/base/json.h"
 #include "gatewright/base/options.h"
 #include "gatewright/data/batch.h"
 
@@ -26,7 +27,9 @@ struct TaskData {
   std::vector<std::string> domain_names;  ///< of the field "domain"
   double y_scale = 1;                     ///< one unit of the field "y" in units of the file
   std::vector<TargetColumn> targets;      ///< the columns of the field "targets"
-  std::string origin;                     ///< where the files were found
+  std::vector<int64_t> numeric;  ///< columns of the field "x" that are numbers; the others are 0 or 1
+  Json encoding = nullptr;       ///< how a table became "x" (data/table_encoding.h); null: not said
+  std::string origin;            ///< where the files were found
 };
 
 /// Catalogue of data sets (`gatewright/data/datasets/`).

@@ -1,7 +1,6 @@
 #include "gatewright/data/frame.h"
 
 #include <algorithm>
-#include <cctype>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -10,34 +9,14 @@
 #include "gatewright/base/json.h"
 #include "gatewright/base/shown.h"
 #include "gatewright/data/number_like.h"
+#include "gatewright/data/table_cells.h"
 
 namespace gw::inline data {
 namespace {
 
 constexpr size_t kMostLevels = 100;
 
-std::string place(const CsvTable& table, int64_t row, int64_t column) {
-  return fmt::format("csv \"{}\", line {}, column \"{}\"", table.name(), table.line(row),
-                     shown(table.header()[static_cast<size_t>(column)]));
-}
-
-/// A cell in a message.
-std::string shown_cell(std::string_view cell) { return shown(cell, 40); }
-
 using Rows = std::vector<int64_t>;
-
-/// The level that a cell stands for: numbers that are equal are one level however they are written (1, 1.0,
-/// 1e0). Digits after a leading 0 (01234) and more than doubles hold are identifiers, which stay as they are.
-std::string level_of(const CsvTable& table, int64_t row, int64_t column) {
-  constexpr size_t kDigits = 15;
-  const auto cell = table.cell(row, column);
-  const auto digits = cell.substr(std::min(cell.find_first_not_of("+-"), cell.size()));
-  const bool identifier =
-      digits.size() > 1 && digits[0] == '0' && std::isdigit(static_cast<unsigned char>(digits[1]));
-  double value = 0;
-  if (identifier || digits.size() > kDigits || !table.number(row, column, value)) return std::string(cell);
-  return fmt::format("{}", value == 0 ? 0.0 : value);
-}
 
 /// The place of a cell's level; the end if there is none. Model files of before name levels as cells were
 /// written.
@@ -46,13 +25,6 @@ std::vector<std::string>::const_iterator find_level(const CsvTable& table, int64
   const auto as_written = std::find(levels.begin(), levels.end(), table.cell(row, column));
   return as_written != levels.end() ? as_written
                                     : std::find(levels.begin(), levels.end(), level_of(table, row, column));
-}
-
-/// What people write for a value that is not there.
-bool looks_missing(std::string_view cell) {
-  static const std::set<std::string_view> kMarks{"?",    "-",    "--",   "None",    "none", "NONE",
-                                                 "#N/A", "N.A.", "n.a.", "missing", "NULL", "*"};
-  return kMarks.contains(cell);
 }
 
 /// Of `rows`.
@@ -67,25 +39,6 @@ std::vector<std::string> levels_of(const CsvTable& table, int64_t column, const 
              table.name(), shown(table.header()[static_cast<size_t>(column)]), kMostLevels);
   }
   return {seen.begin(), seen.end()};
-}
-
-[[noreturn]] void refuse_decimal(const CsvTable& table, int64_t row, int64_t column) {
-  const bool comma = table.decimal() == '.';
-  fail(
-      "{}: expected a number, got \"{}\": a {} stands where a {} is expected; if it is the decimal sign, "
-      "read the table with "
-      "decimal = \"{}\"{}",
-      place(table, row, column), shown_cell(table.cell(row, column)), comma ? "comma" : "point",
-      comma ? "point" : "comma", comma ? "," : ".", comma ? "; if it separates thousands, leave it out" : "");
-}
-
-[[noreturn]] void refuse_number_like(const CsvTable& table, int64_t row, int64_t column) {
-  fail(
-      "{}: expected a number, got \"{}\": every value of the column looks like {}; write plain numbers, or "
-      "name the column among the "
-      "factors",
-      place(table, row, column), shown_cell(table.cell(row, column)),
-      describe_number_like(table.cell(row, column)));
 }
 
 /// A column is a factor if no cell of it is a number. One whose cells are all numbers but for the decimal
@@ -138,7 +91,7 @@ class RowReader {
         continue;
       }
       const auto found = find_level(table_, row, columns_[t], levels);
-      GW_CHECK(found != levels.end(), "{}: unknown level \"{}\"{}", place(table_, row, columns_[t]),
+      GW_CHECK(found != levels.end(), "{}: unknown level \"{}\"{}", cell_place(table_, row, columns_[t]),
                shown_cell(cell), near_miss(std::string(cell), levels));
       for (auto level = levels.begin() + 1; level != levels.end(); ++level)
         out.push_back(level == found ? 1 : 0);
@@ -149,7 +102,7 @@ class RowReader {
   bool missing(int64_t row, int64_t column) const {
     if (!table_.missing(row, column)) return false;
     GW_CHECK(drop_, "{}: the value is missing; fill it in, or leave such rows out (missing = drop)",
-             place(table_, row, column));
+             cell_place(table_, row, column));
     return true;
   }
 
@@ -168,8 +121,8 @@ class RowReader {
       fail(
           "{}: expected a number, got \"{}\"; if it stands for a missing value, name it among the missing "
           "marks{}",
-          place(table_, row, column), shown_cell(cell), remedy);
-    fail("{}: expected a number, got \"{}\"; mend the cell{}", place(table_, row, column),
+          cell_place(table_, row, column), shown_cell(cell), remedy);
+    fail("{}: expected a number, got \"{}\"; mend the cell{}", cell_place(table_, row, column),
          shown_cell(table_.cell(row, column)), remedy);
   }
 
@@ -223,13 +176,13 @@ void read_rows(const CsvTable& table, const Rows& rows, bool drop_missing, bool 
     if (response >= 0 && !schema.classes.empty()) {
       const auto found = find_level(table, r, response, schema.classes);
       if (found == schema.classes.end())
-        fail("{}: unknown class \"{}\"", place(table, r, response), shown_cell(table.cell(r, response)));
+        fail("{}: unknown class \"{}\"", cell_place(table, r, response), shown_cell(table.cell(r, response)));
       frame.y.push_back(static_cast<double>(found - schema.classes.begin()));
     }
     if (weight >= 0) {
       frame.weight.push_back(reader.number(r, weight, RowReader::Role::kWeight));
       if (frame.weight.back() < 0)
-        fail("{}: expected a weight of 0 or more, got {}", place(table, r, weight), frame.weight.back());
+        fail("{}: expected a weight of 0 or more, got {}", cell_place(table, r, weight), frame.weight.back());
     }
     frame.x.insert(frame.x.end(), values.begin(), values.end());
     frame.row.push_back(r);

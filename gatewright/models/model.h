@@ -18,6 +18,7 @@ struct DataSpec {
   int64_t channels = 0, height = 0, width = 0;  ///< of the field "image"; 0 without one
   int64_t vocabulary = 0, context = 0;          ///< of the field "token"
   int64_t inputs = 0;                           ///< columns of the field "x"
+  std::vector<int64_t> numeric;                 ///< which of those are numbers; the others are 0 or 1
   int64_t classes = 0, domains = 0;
   std::vector<TargetColumn> targets;  ///< columns of the field "targets"
   double degree = 0;                  ///< of a graph: mean number of edges into a node; 0 without one
@@ -59,6 +60,9 @@ class Model : public torch::nn::Module {
   virtual Output answer(const Batch& batch, const Pass& pass) = 0;
   /// `count` examples of noise of the right shape: for checks, counts of operations and timings.
   virtual Batch example(int64_t count, const Rng& rng) const = 0;
+  /// Once, before the first training step and before weights of a checkpoint replace it: what a model takes
+  /// from the training examples themselves (quantiles), into buffers that checkpoints keep.
+  virtual void prepare(const TensorSet& /*train*/) {}
   /// After an optimiser step: what adjusts itself between steps (selection biases) does so.
   virtual void end_step() {}
   virtual bool routed() const = 0;

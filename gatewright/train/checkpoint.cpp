@@ -129,6 +129,7 @@ SafetensorsFile pack_checkpoint(const torch::nn::Module& network, const Optimize
                 {"step", progressed.step},
                 {"best", progressed.best}};
   if (progressed.seconds > 0) progress["seconds"] = progressed.seconds;
+  if (progressed.stale > 0) progress["stale"] = progressed.stale;
   file.metadata = {{"format", kFormat},
                    {"config", config.dump()},
                    {"progress", progress.dump()},
@@ -180,7 +181,8 @@ TrainState unpack_checkpoint(torch::nn::Module& network, Optimizer* experts, Opt
   try {
     out = {progress.at("epoch").get<int64_t>(),       progress.at("batch").get<int64_t>(),
            progress.at("step").get<int64_t>(),        progress.at("best").get<double>(),
-           Json::parse(metadata(file, "kept", path)), progress.value("seconds", 0.0)};
+           Json::parse(metadata(file, "kept", path)), progress.value("seconds", 0.0),
+           progress.value("stale", int64_t{0})};
   } catch (const JsonError&) {
     fail(
         "checkpoint {}: expected epoch, batch, step and best in \"progress\", got something else; the file "

@@ -16,6 +16,7 @@ struct TrainState {
   double best = kNoScore;  ///< validation score of the best checkpoint so far, larger is better
   Json kept = nullptr;     ///< what the run keeps beside: how far its logs reached, say
   double seconds = 0;      ///< used of a budget in seconds; kept for such runs only
+  int64_t stale = 0;       ///< epochs since the validation was better than ever; kept with a patience only
 };
 
 /// Names: "model/<parameter or buffer>", "experts/<optimizer state>", "router/<optimizer state>"; a run that

@@ -77,6 +77,8 @@ void TrainConfig::fields(OptionVisitor& v) {
   v.integer("epochs", epochs, "passes over the training examples, where no budget stands in their place", 1,
             1 << 20);
   v.integer("batch", batch, "examples per step", 1, 1 << 20);
+  v.integer("patience", patience, "epochs without a better validation after which the run ends; 0: none", 0,
+            1 << 20);
   v.integer("checkpoint_steps", checkpoint_steps, "checkpoint every so many steps; 0: after each epoch", 0,
             INT64_MAX);
   v.table("evaluation", evaluation, "what is measured on the test images");
@@ -130,6 +132,7 @@ Json TrainConfig::document() const {
     if (json.at(later).empty()) json.erase(later);
   }
   if (average == 0) json.erase("average");
+  if (patience == 0) json.erase("patience");
   return json;
 }
 

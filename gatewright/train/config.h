@@ -58,6 +58,7 @@ struct TrainConfig : OptionSet {
       0;  ///< decay of the weights' average that is evaluated and saved; 0: the weights themselves
   Nested<ClipOptions> clip;  ///< limits of the gradients' norms
   int64_t epochs = 10, batch = 128;
+  int64_t patience = 0;          ///< epochs without a better validation that end the run; 0: none do
   int64_t checkpoint_steps = 0;  ///< also between epochs, every so many steps; 0: after each epoch only
   Nested<EvaluationConfig> evaluation;
   Nested<RouteOptions> routes;     ///< recording and replay of decisions

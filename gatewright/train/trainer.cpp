@@ -92,6 +92,7 @@ std::shared_ptr<Model> model_without_data(const TrainConfig& config) {
   made_up.degree = 2;
   for (const auto& name : make_chosen<Dataset>(config.data, {})->targets())
     made_up.targets.push_back({name, {}});
+  made_up.numeric = {0, 1, 2};
   return model_for(config, made_up, *make_task(config));
 }
 
@@ -137,17 +138,20 @@ RecordNames record_names(const TrainConfig& config) {
   return names;
 }
 
-Trainer::Trainer(const TrainConfig& config)
+Trainer::Trainer(const TrainConfig& config) : Trainer(config, load_data(config)) {}
+
+Trainer::Trainer(const TrainConfig& config, TaskData data)
     : config_(config),
       schedule_(*config.schedule),
       budget_(budget_of(config)),
-      data_(load_data(config)),
+      data_(std::move(data)),
       task_(make_task(config)) {
   const auto split =
       split_validation(data_.train, data_.classes, config.validation, static_cast<uint64_t>(config.seed));
   train_ = split.train;
   validation_ = split.validation;
   model_ = make_model(config, data_, *task_);
+  model_->prepare(train_);
   objective_ = make_objective(config, *task_);
   const auto* network = dynamic_cast<const Network*>(model_.get());
   const bool apart = objective_->separate_router() && network != nullptr && network->image_routed();
@@ -185,6 +189,7 @@ int64_t Trainer::steps_of_budget() const {
 }
 
 bool Trainer::spent() const {
+  if (config_.patience > 0 && at_.stale >= config_.patience) return true;
   return budget_.seconds > 0 ? used_seconds() >= budget_.seconds : at_.step >= steps_total_;
 }
 
@@ -346,6 +351,7 @@ void Trainer::end_epoch(const std::string& directory, TrainObserver& observer) {
     ++at_.epoch;
     const bool better = score > at_.best;
     if (better) at_.best = score;
+    at_.stale = better || config_.patience == 0 ? 0 : at_.stale + 1;
     // Best before last: cut between the two, a resumed run repeats the epoch and writes the same best again.
     if (better) save(directory + "/" + kBestCheckpoint, observer);
   }

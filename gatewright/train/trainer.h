@@ -47,6 +47,8 @@ class Trainer {
  public:
   /// Loads data, builds the model. Errors: ValueError for impossible options, IoError for missing data.
   explicit Trainer(const TrainConfig& config);
+  /// The same on data that are loaded already: what load_data(config) returned.
+  Trainer(const TrainConfig& config, TaskData data);
 
   struct RunOptions {
     std::string directory;               ///< where checkpoints go; must exist
@@ -54,10 +56,10 @@ class Trainer {
     Stop stop = {};                      ///< requested: save, then throw Interrupted
     std::function<double()> now_s = {};  ///< a steady clock; a budget in seconds needs it, nothing else
   };
-  /// Trains to the end of the epochs or the budget. Afterwards the model holds the best checkpoint's weights,
-  /// averaged ones if the config asks for an average.
-  /// A run that was cut before its first checkpoint is resumed from the start.
-  /// Errors: ValueError for weights to start from that do not fit the model, naming tensors and both shapes;
+  /// Trains to the end of the epochs, the budget or the patience. Afterwards the model holds the best
+  /// checkpoint's weights, averaged ones if the config asks for an average. A run that was cut before its
+  /// first checkpoint is resumed from the start. Errors: ValueError for weights to start from that do not fit
+  /// the model, naming tensors and both shapes;
   ///         NumericError naming the step when a loss, gradient, answer or weight is not finite (the last
   ///         checkpoint of finite weights stays), Interrupted after saving,
   ///         IoError when a checkpoint cannot be written (the one before survives).

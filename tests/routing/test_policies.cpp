@@ -189,6 +189,18 @@ TEST(GumbelSoftmax, DrawsFollowTheSoftmaxAndAveragingShrinksTheSpread) {
   EXPECT_THROW(policy("gumbel_softmax", {{"temperature", 0.0}}), gw::ValueError);
 }
 
+// Fails if evaluation draws by token, or if training does not.
+TEST(GumbelSoftmax, CommonDrawsAreThoseOfEveryToken) {
+  const auto scores = at::tensor({0.0, 1.0, 2.0, -1.0}, at::kDouble).expand({500, 4}).contiguous();
+  const auto part = policy("gumbel_softmax", {{"samples", 3}, {"common", true}});
+  const auto weights = gw::dense_weights(part->plan(scores, false, gw::Rng(5)));
+  EXPECT_LT(gap(weights, weights.narrow(0, 0, 1).expand({500, 4})), 1e-15);
+  EXPECT_TRUE(weights.narrow(0, 7, 90).equal(
+      gw::dense_weights(part->plan(scores.narrow(0, 7, 90), false, gw::Rng(5)))));
+  EXPECT_GT(gap(weights, gw::dense_weights(part->plan(scores, false, gw::Rng(6)))), 1e-3);
+  EXPECT_GT(gw::dense_weights(part->plan(scores, true, gw::Rng(5))).std(0)[1].item<double>(), 0.05);
+}
+
 TEST(Hash, BalancesByFrequencyAndRefusesUnknownIds) {
   const auto part =
       policy("hash", {{"table", "balanced"}, {"frequencies", {8.0, 4.0, 3.0, 1.0, 1.0, 1.0}}}, 2);
