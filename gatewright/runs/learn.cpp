@@ -152,7 +152,7 @@ TrainConfig sized_config(const LearnRequest& request, const TaskData& data) {
   network["part"] = "gg_moe", network["bias"] = true;
   network["width"] = small ? 64 : 128, network["depth"] = 2;
   if (!network.contains("experts")) network["experts"] = small ? 4 : 8;
-  network["bins"] = std::clamp<int64_t>(rows / 50, 4, 32);
+  network["bins"] = std::clamp<int64_t>(rows / 50, 4, 16);
   network["dropout"] = small ? 0.1 : 0.0;
   config.network = network;
   config.task = data.classes > 0 ? "classification" : "regression";

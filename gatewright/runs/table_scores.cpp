@@ -19,11 +19,12 @@ at::Tensor true_values(const TableEncoding& encoding, const TensorSet& set) {
   return set.at("y").to(at::kDouble) * encoding.y_deviation + encoding.y_mean;
 }
 
+/// Of values that are not negative.
 HeldOutScore mean_score(const char* name, const at::Tensor& each) {
   const double mean = each.mean().item<double>();
   const auto n = static_cast<double>(each.numel());
   const double error = n > 1 ? each.std().item<double>() / std::sqrt(n) : 0;
-  return {name, mean, mean - kNormal * error, mean + kNormal * error};
+  return {name, mean, std::max(0.0, mean - kNormal * error), mean + kNormal * error};
 }
 
 HeldOutScore share_score(const char* name, const at::Tensor& right) {
