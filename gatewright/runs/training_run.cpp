@@ -237,6 +237,17 @@ bool trains_images(const TrainConfig& config) {
   return std::find(tested.begin(), tested.end(), "clean_accuracy") != tested.end();
 }
 
+namespace {
+
+void name_evaluation(Json& evaluation, const TrainConfig& config, const TaskData& data) {
+  evaluation["arm"] = config.arm, evaluation["seed"] = config.seed,
+  evaluation["checkpoint"] = kBestCheckpoint;
+  evaluation["dataset"] = config.data.name, evaluation["data"] = data.origin;
+  evaluation["classes"] = data.class_names;
+}
+
+}  // namespace
+
 ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   ArmResult result{config.arm, config.seed, {}};
   const auto document = config.document();
@@ -259,10 +270,7 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   observer.finish();
   Json evaluation = measure(trainer, run, observer, result.metrics);
   auto tables = task_tables(evaluation);
-  evaluation["arm"] = config.arm, evaluation["seed"] = config.seed,
-  evaluation["checkpoint"] = kBestCheckpoint;
-  evaluation["dataset"] = config.data.name, evaluation["data"] = trainer.data().origin;
-  evaluation["classes"] = trainer.data().class_names;
+  name_evaluation(evaluation, config, trainer.data());
   result.metrics["parameters"] = static_cast<double>(trainer.model().parameter_count());
   const bool images = trains_images(config);
   images ? add_cost(trainer, trainer.network(), run, evaluation, result.metrics)
