@@ -185,7 +185,7 @@ bool names_classes(const std::vector<double>& values) {
   return true;
 }
 
-void read_classes(const CsvTable& table, int64_t column, TargetColumn& target) {
+void read_classes(const CsvTable& table, int64_t column, TableTarget& target) {
   std::map<std::string, int64_t> place;
   std::vector<std::string> level;
   for (const int64_t r : target.rows) {
@@ -230,9 +230,9 @@ std::vector<int64_t> TableEncoding::numeric() const {
   return places;
 }
 
-TargetColumn read_target(const CsvTable& table, const std::string& response, const std::string& kind) {
+TableTarget read_target(const CsvTable& table, const std::string& response, const std::string& kind) {
   const int64_t column = table.column(response);
-  TargetColumn target;
+  TableTarget target;
   for (int64_t r = 0; r < table.rows(); ++r)
     if (!table.missing(r, column)) target.rows.push_back(r);
   GW_CHECK(!target.rows.empty(), "{}: expected a response, got no value in {} rows",
@@ -252,9 +252,8 @@ TargetColumn read_target(const CsvTable& table, const std::string& response, con
   return target;
 }
 
-TableEncoding learn_encoding(const CsvTable& table, const EncodingOptions& options,
-                             const TargetColumn& target, const std::vector<int64_t>& rows,
-                             std::vector<std::string>& notes) {
+TableEncoding learn_encoding(const CsvTable& table, const EncodingOptions& options, const TableTarget& target,
+                             const std::vector<int64_t>& rows, std::vector<std::string>& notes) {
   TableEncoding out;
   out.response = options.response, out.classes = target.classes;
   for (const auto& name : inputs_of(table, options, notes)) {

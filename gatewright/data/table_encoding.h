@@ -41,7 +41,7 @@ struct TableEncoding {
 };
 
 /// The response of a table.
-struct TargetColumn {
+struct TableTarget {
   std::vector<std::string> classes;  ///< sorted; empty: a number
   std::vector<int64_t> rows;         ///< rows of the table that have it
   std::vector<double> y;             ///< of those rows: the number, or the place of the class
@@ -52,7 +52,7 @@ struct TargetColumn {
 /// Errors: ValueError with the near miss for a column that the table has not, for one without values, with
 /// one
 ///         class, with more than 100 classes, and for text in a column of numbers.
-TargetColumn read_target(const CsvTable& table, const std::string& response, const std::string& kind);
+TableTarget read_target(const CsvTable& table, const std::string& response, const std::string& kind);
 
 struct EncodingOptions {
   std::string response;
@@ -66,9 +66,8 @@ struct EncodingOptions {
 /// different, columns without a name) is told in `notes`. `target` fills the response.
 /// Errors: ValueError naming column and line for a column without a value in these rows, for text among
 ///         numbers, for no input at all, for names that the table has not.
-TableEncoding learn_encoding(const CsvTable& table, const EncodingOptions& options,
-                             const TargetColumn& target, const std::vector<int64_t>& rows,
-                             std::vector<std::string>& notes);
+TableEncoding learn_encoding(const CsvTable& table, const EncodingOptions& options, const TableTarget& target,
+                             const std::vector<int64_t>& rows, std::vector<std::string>& notes);
 
 /// x [rows, width] f32 of rows first … first + count of the table; its columns are found by their names.
 /// Errors: ValueError naming line and column for a column that is not there (with the near miss) and for text

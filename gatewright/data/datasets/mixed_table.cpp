@@ -104,7 +104,7 @@ class MixedTable : public gw::Dataset {
   }
 
   /// Places among the rows with a response: to train on, and to test on.
-  std::pair<std::vector<int64_t>, std::vector<int64_t>> split(const gw::TargetColumn& target) const {
+  std::pair<std::vector<int64_t>, std::vector<int64_t>> split(const gw::TableTarget& target) const {
     std::map<int64_t, std::vector<int64_t>> groups;
     for (size_t i = 0; i < target.y.size(); ++i)
       groups[target.classes.empty() ? 0 : static_cast<int64_t>(target.y[i])].push_back(
