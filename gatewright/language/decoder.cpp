@@ -24,6 +24,18 @@ AttentionOptions attention_of(const DecoderOptions& o, int64_t layer) {
 }
 
 std::shared_ptr<AttentionBlock> make_attention(const DecoderOptions& o, int64_t layer, const Rng& rng) {
+  if (o.attention_experts->experts > 0) {
+    const bool plain = o.latent == 0 && o.window == 0 && !o.sinks && !o.query_bias &&
+                       o.query_norm == "none" && o.clip == 0 && o.key_heads == o.heads;
+    GW_CHECK(plain,
+             "decoder: expected attention_experts without latent attention, windows, sinks, norms, bounds, "
+             "biases of "
+             "queries and shared keys, got one of them");
+    return std::make_shared<MixedAttention>(
+        MixedAttentionOptions{o.width, o.heads, o.head_width, o.attention_scale, *o.rotary,
+                              *o.attention_experts, fmt::format("layer{}.attention", layer)},
+        rng, o.drawn);
+  }
   if (o.latent == 0) return std::make_shared<Attention>(attention_of(o, layer), rng, o.drawn);
   GW_CHECK(
       o.turned_width > 0 && o.still_width > 0 && o.value_width > 0,
@@ -94,7 +106,8 @@ at::Tensor DecoderLayer::forward(const at::Tensor& given, const SequenceRows& ro
   const auto added = [&](const at::Tensor& x, const at::Tensor& more) {
     return residual_scale_ == 1 ? x + more : x + more * residual_scale_;
   };
-  const auto x = added(given, attention_->forward(attention_norm_->forward(given), rows, index_));
+  Decisions decisions{pass, inputs, plans};
+  const auto x = added(given, attention_->forward(attention_norm_->forward(given), rows, index_, decisions));
   return added(x, perceptron(norm_->forward(x), inputs, pass, plans));
 }
 
@@ -113,7 +126,9 @@ Decoder::Decoder(const DecoderOptions& options) : torch::nn::Module("Decoder"), 
                                           : at::empty({o.vocabulary, o.width}));
   for (int64_t i = 0; i < o.depth; ++i)
     layers_.push_back(register_module(fmt::format("layer{}", i), std::make_shared<DecoderLayer>(o, i)));
-  norm_ = register_module("norm", std::make_shared<TokenNorm>(o.width, o.norm_epsilon, o.centred_norm));
+  norm_ = register_module(
+      "norm", std::make_shared<TokenNorm>(o.width, o.last_epsilon > 0 ? o.last_epsilon : o.norm_epsilon,
+                                          o.centred_norm));
   if (!o.tied)
     head_ = register_module(
         "head", std::make_shared<Projection>(o.width, o.vocabulary, o.head_bias, rng.fork("head"), o.drawn));
@@ -182,9 +197,21 @@ void Decoder::hold_head(const std::string& weights, int64_t group) {
     held_head_ = ops::dense_quantised(embedding_, {}, bits, group);
 }
 
+int64_t Decoder::bytes() const {
+  int64_t all = held_head_ ? held_head_->bytes() : 0;
+  for (const auto& t : parameters()) all += static_cast<int64_t>(t.nbytes());
+  for (const auto& t : buffers()) all += static_cast<int64_t>(t.nbytes());
+  for (const auto& part : modules())
+    if (const auto* projection = part->as<Projection>()) all += projection->held_bytes();
+  for (const auto& layer : layers_) all += layer->attention().held_bytes();
+  return all;
+}
+
 void Decoder::end_step() {
-  for (auto& layer : layers_)
+  for (auto& layer : layers_) {
+    layer->attention().end_step();
     if (layer->mixture() != nullptr) layer->mixture()->end_step();
+  }
 }
 
 }  // namespace gw::inline language

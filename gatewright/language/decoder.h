@@ -6,6 +6,7 @@
 
 #include "gatewright/language/blocks/attention.h"
 #include "gatewright/language/blocks/latent_attention.h"
+#include "gatewright/language/blocks/mixed_attention.h"
 #include "gatewright/mixture/mixture.h"
 
 namespace gw::inline language {
@@ -20,12 +21,13 @@ struct DecoderOptions : OptionSet {
   int64_t dense_first = 0, every = 1;
   std::vector<double> dense_layers;
   bool centred_norm = false;
-  double norm_epsilon = 1e-6;
+  double norm_epsilon = 1e-6, last_epsilon = 0;
   bool query_bias = false, output_bias = false, sinks = false;
   std::string query_norm = "none";
   int64_t latent = 0, query_latent = 0, still_width = 0, turned_width = 0, value_width = 0;
   double clip = 0;
   int64_t window = 0, window_every = 1;
+  Nested<AttentionExperts> attention_experts;
   Nested<RotaryOptions> rotary;
   double embedding_scale = 1, attention_scale = 0, residual_scale = 1, logit_divisor = 1;
   bool tied = false, head_bias = false;
@@ -34,6 +36,11 @@ struct DecoderOptions : OptionSet {
   bool drawn = true;  ///< not an option: false leaves the weights to a checkpoint
   void fields(OptionVisitor& v) override;
   bool routed(int64_t layer) const;
+  /// Keys and values that a token leaves in all layers.
+  int64_t remembered() const;
+  /// Experts of a layer that serve a token, of its perceptron and of its attention.
+  int64_t chosen() const;
+  int64_t chosen_heads() const;
   int64_t experts() const { return mixture.empty() ? 1 : mixture.json().value("experts", int64_t{1}); }
 };
 
@@ -46,6 +53,7 @@ class DecoderLayer : public torch::nn::Module {
   /// All matrices in codes, for inference: weights int8 or int4 (gatewright/experts/held_ffn.h).
   void hold(const std::string& weights, int64_t group);
   const std::shared_ptr<Mixture>& mixture() const { return mixture_; }
+  AttentionBlock& attention() const { return *attention_; }
   const Rotary& rotary() const { return attention_->rotary(); }
 
  private:
@@ -84,6 +92,8 @@ class Decoder : public torch::nn::Module {
   Answer forward(const Tokens& tokens, const Pass& pass = {});
   /// The head in codes, for inference; embeddings that it shares stay beside it.
   void hold_head(const std::string& weights, int64_t group);
+  /// Of all weights, codes and scales among them.
+  int64_t bytes() const;
   /// After an optimiser step, as Mixture::end_step.
   void end_step();
   const DecoderOptions& options() const { return options_; }

@@ -22,6 +22,8 @@ void visit_attention(OptionVisitor& v, DecoderOptions& o) {
             "latent attention: values of a head that are, of keys one for all heads", 0, 1 << 16);
   v.integer("value_width", o.value_width, "latent attention: width of a head's answer", 0, 1 << 16);
   v.real("clip", o.clip, "bound of queries, keys and values; 0: none", 0, 1e30);
+  v.table("attention_experts", o.attention_experts,
+          "queries and answers by experts that share keys and values: experts, policy …");
   v.integer("window", o.window, "tokens that a query sees; 0: all", 0, int64_t{1} << 40);
   v.integer("window_every", o.window_every, "layers 0, n, 2·n … have the window", 1, 4096);
 }
@@ -44,6 +46,7 @@ void DecoderOptions::fields(OptionVisitor& v) {
   v.reals("dense_layers", dense_layers, "further layers that stay dense, by their index", 0, 4096);
   v.flag("centred_norm", centred_norm, "layer norms with a bias instead of root mean square norms");
   v.real("norm_epsilon", norm_epsilon, "ε of the norms", 0, 1);
+  v.real("last_epsilon", last_epsilon, "of the norm before the head; 0: as the others", 0, 1);
   visit_attention(v, *this);
   v.table("rotary", rotary, "rotary position embedding: base, interleaved, scaling …");
   v.real("embedding_scale", embedding_scale, "factor of the embeddings", 0, 1e6);
@@ -54,6 +57,22 @@ void DecoderOptions::fields(OptionVisitor& v) {
   v.flag("head_bias", head_bias, "a bias in the head");
   v.integer("context", context, "longest text that it was trained for; 0: not said", 0, int64_t{1} << 40);
   v.integer("seed", seed, "of the initial weights", 0, INT64_MAX);
+}
+
+int64_t DecoderOptions::remembered() const {
+  if (latent > 0) return depth * heads * (still_width + turned_width + value_width);
+  return depth * 2 * (key_heads > 0 ? key_heads : heads) * (head_width > 0 ? head_width : width / heads);
+}
+
+int64_t DecoderOptions::chosen() const {
+  if (mixture.empty()) return 1;
+  const auto policy = mixture.json().value("policy", Json::object());
+  return std::min(experts(), policy.value("k", int64_t{2}));  // the sparse mixer's two have no option
+}
+
+int64_t DecoderOptions::chosen_heads() const {
+  const auto& all = *attention_experts;
+  return all.experts == 0 ? 1 : std::min(all.experts, all.policy.options.value("k", int64_t{2}));
 }
 
 bool DecoderOptions::routed(int64_t layer) const {

@@ -11,10 +11,11 @@ import json
 import pathlib
 import shutil
 import sys
+import tempfile
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 HERE = pathlib.Path(__file__).parent / "golden"
 COMMON = dict(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
@@ -49,6 +50,8 @@ FAMILIES = {
                         num_key_value_heads=4, rope_parameters=dict(
                             rope_type="yarn", rope_theta=1000.0, factor=4.0, beta_fast=32.0, beta_slow=1.0, mscale=1.0,
                             mscale_all_dim=0.7, original_max_position_embeddings=64)),
+    "jetmoe": dict(intermediate_size=12, num_local_experts=5, num_experts_per_tok=2, kv_channels=6, num_key_value_heads=3,
+                   rms_norm_eps=1e-3, tie_word_embeddings=True, **ROPE),
     "phimoe": dict(intermediate_size=12, num_local_experts=5, num_experts_per_tok=2, attention_bias=True, lm_head_bias=True,
                    original_max_position_embeddings=64, rope_parameters=dict(
                        rope_type="longrope", rope_theta=1000.0, short_factor=[1.0, 1.5], long_factor=[2.0, 3.0],
@@ -56,9 +59,92 @@ FAMILIES = {
 }
 
 
-def make(name, options):
+# Checkpoints of few bits: the family, other sizes, and how its tensors are coded.
+SCALED = {
+    "deepseek_v3_fp8": ("deepseek_v3", dict(hidden_size=16), "fp8"),
+    "gpt_oss_mxfp4": ("gpt_oss", dict(hidden_size=32, intermediate_size=64, num_local_experts=3, num_hidden_layers=1,
+                                      layer_types=["sliding_attention"]), "mxfp4"),
+}
+BLOCK = 8  # of FP8, instead of 128: tiny tensors have several, and smaller ones at their ends
+
+
+def fp8(name, weight):
+    """DeepSeek-V3's form: codes of 8 bits, and a scale for each block of both directions."""
+    rows, columns = (-(-n // BLOCK) for n in weight.shape)
+    scale = torch.empty(rows, columns)
+    codes = torch.empty(weight.shape, dtype=torch.float8_e4m3fn)
+    value = torch.empty_like(weight)
+    for i in range(rows):
+        for j in range(columns):
+            at = (slice(i * BLOCK, (i + 1) * BLOCK), slice(j * BLOCK, (j + 1) * BLOCK))
+            scale[i, j] = weight[at].abs().max() / 448
+            codes[at] = (weight[at] / scale[i, j]).to(torch.float8_e4m3fn)
+            value[at] = codes[at].float() * scale[i, j]
+    return {name: codes, name + "_scale_inv": scale}, value
+
+
+def mxfp4(name, weight):
+    """GPT-OSS's form of [E, in, out]: 32 inputs share an exponent, two values a byte. Read by transformers' own function."""
+    from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+
+    rows = weight.transpose(1, 2)
+    groups = rows.reshape(*rows.shape[:2], -1, 32)
+    exponent = (groups.abs().amax(-1).log2().floor() - 2).clamp(-127, 127)
+    table = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+    scaled = groups / exponent.exp2()[..., None]
+    code = (scaled.abs()[..., None] - table).abs().argmin(-1) + 8 * (scaled < 0)
+    blocks = (code[..., 0::2] + 16 * code[..., 1::2]).to(torch.uint8)
+    scales = (exponent + 127).to(torch.uint8)
+    value = convert_moe_packed_tensors(blocks, scales, dtype=torch.float32).reshape(weight.shape)
+    return {name + "_blocks": blocks, name + "_scales": scales}, value
+
+
+def scale(model, form):
+    """The tensors of the form's checkpoint; the model gets the values that they stand for."""
+    tensors = {}
+    state = revert(model)
+    for name, weight in state.items():
+        few = form == "fp8" and weight.dim() == 2 and name.startswith("model.layers") and not name.endswith("mlp.gate.weight")
+        few = few or form == "mxfp4" and name.endswith(("experts.gate_up_proj", "experts.down_proj"))
+        if few:
+            own, value = (fp8 if form == "fp8" else mxfp4)(name, weight)
+        else:
+            exact = name.endswith("e_score_correction_bias")  # the rest of these publications is in bf16
+            own = {name: weight if exact else weight.bfloat16()}
+            value = own[name].float()
+        tensors.update(own)
+        state[name] = value
+    return tensors, state
+
+
+def revert(model):
+    """The model's tensors as save_pretrained writes them."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        return load_file(pathlib.Path(folder) / "model.safetensors")
+
+
+def reload(model, state, config):
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        save_file(state, pathlib.Path(folder) / "model.safetensors", {"format": "pt"})
+        return transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval().float()
+
+
+def routes_of(module, out):
+    if type(module).__name__ == "JetMoeTopKGating":
+        return out[4].topk(module.top_k, dim=1).indices  # its own integers are an order of rows
+    chosen = [t for t in out if isinstance(t, torch.Tensor) and t.dtype == torch.int64]
+    return chosen[0] if chosen else None
+
+
+def make(name, options, form=None):
     torch.manual_seed(len(name))
-    config = transformers.AutoConfig.for_model(name, **{**COMMON, **options})
+    family = name
+    if form:
+        family, more, form = form
+        options = {**options, **more}
+    config = transformers.AutoConfig.for_model(family, **{**COMMON, **options})
     config._attn_implementation = "eager"
     model = transformers.AutoModelForCausalLM.from_config(config).eval().float()
     with torch.no_grad():
@@ -70,15 +156,18 @@ def make(name, options):
         for buffer_name, buffer in model.named_buffers():
             if buffer_name.endswith("e_score_correction_bias"):
                 buffer.copy_(torch.randn_like(buffer) * 0.3)
+    tensors = None
+    if form:
+        tensors, state = scale(model, form)
+        model = reload(model, state, config)
     chosen = []
     for module_name, module in model.named_modules():
         if "Router" in type(module).__name__ or type(module).__name__.endswith("TopKGating"):
-            module.register_forward_hook(lambda m, i, out: chosen.append(
-                [t for t in out if isinstance(t, torch.Tensor) and t.dtype == torch.int64]) if isinstance(out, tuple) else None)
+            module.register_forward_hook(lambda m, i, out: chosen.append(routes_of(m, out)) if isinstance(out, tuple) else None)
     ids = torch.randint(2, COMMON["vocab_size"], (1, 23))
     with torch.no_grad():
         logits = model(ids).logits[0]
-        routes = [c[0] for c in chosen if c]
+        routes = [c for c in chosen if c is not None]
         text = ids[:, :9]
         for _ in range(32):
             text = torch.cat([text, model(text).logits[:, -1:].argmax(-1)], 1)
@@ -88,6 +177,10 @@ def make(name, options):
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     config = json.loads((folder / "config.json").read_text())
+    if form:
+        config["dtype"] = "bfloat16"
+        config["quantization_config"] = {"quant_method": form, **({"weight_block_size": [BLOCK, BLOCK]} if form == "fp8" else {})}
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
     tensors = {"ids": ids[0], "logits": logits, "greedy": text[0], "short": short}
     for i, route in enumerate(routes):
@@ -101,3 +194,6 @@ if __name__ == "__main__":
     for family, values in FAMILIES.items():
         if len(sys.argv) < 2 or family in sys.argv[1:]:
             make(family, values)
+    for name, form in SCALED.items():
+        if len(sys.argv) < 2 or name in sys.argv[1:]:
+            make(name, FAMILIES[form[0]], form)

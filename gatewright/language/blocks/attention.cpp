@@ -45,7 +45,7 @@ at::Tensor Attention::normed(const at::Tensor& given, const TokenNorm* norm, int
   return norm != nullptr && options_.query_norm == "head" ? norm->forward(x) : x;
 }
 
-at::Tensor Attention::forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer) const {
+at::Tensor Attention::forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer, Decisions&) {
   auto q = normed(query_->forward(x), query_norm_.get(), options_.heads);
   auto k = normed(key_->forward(x), key_norm_.get(), options_.key_heads);
   const auto v = normed(value_->forward(x), nullptr, options_.key_heads);

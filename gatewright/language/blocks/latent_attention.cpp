@@ -46,7 +46,8 @@ at::Tensor LatentAttention::queries(const at::Tensor& x, const Rotary::Angles& a
   return at::cat({q.narrow(2, 0, o.still), rotary_.rotate(q.narrow(2, o.still, o.turned), angles)}, 2);
 }
 
-at::Tensor LatentAttention::forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer) const {
+at::Tensor LatentAttention::forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer,
+                                    Decisions&) {
   const auto& o = options_;
   const int64_t n = x.size(0);
   const auto down = key_down_->forward(x);

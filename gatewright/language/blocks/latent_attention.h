@@ -25,7 +25,7 @@ struct LatentOptions {
 class LatentAttention : public AttentionBlock {
  public:
   LatentAttention(const LatentOptions& options, const Rng& rng, bool drawn);
-  at::Tensor forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer) const override;
+  at::Tensor forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer, Decisions&) override;
   const Rotary& rotary() const override { return rotary_; }
   void hold(int64_t bits, int64_t group) override;
 

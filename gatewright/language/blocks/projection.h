@@ -18,7 +18,10 @@ class Projection : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x) const;
   /// The matrix in codes, for inference; the parameter is empty then. Errors: as quantise().
   void hold(int64_t bits, int64_t group);
-  int64_t held_bytes() const { return held_ ? held_->bytes() : 0; }
+  /// Of codes and scales.
+  int64_t held_bytes() const {
+    return held_ ? static_cast<int64_t>(held_->codes.nbytes() + held_->scales.nbytes()) : 0;
+  }
 
  private:
   at::Tensor weight_, bias_;

@@ -3,6 +3,9 @@
 #include "gatewright/language/blocks/attend.h"
 #include "gatewright/language/blocks/key_value_cache.h"
 #include "gatewright/language/blocks/rotary.h"
+#include "gatewright/routing/inputs.h"
+#include "gatewright/routing/pass.h"
+#include "gatewright/routing/plan.h"
 
 namespace gw::inline language {
 
@@ -19,14 +22,26 @@ struct SequenceRows {
 at::Tensor attend_rows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                        const SequenceRows& rows, int64_t layer, const AttendOptions& options);
 
+/// What routers of a pass see, and the plans that they made so far.
+struct Decisions {
+  const Pass& pass;
+  RouterInputs& inputs;
+  std::vector<SitedPlan>& plans;
+};
+
 /// What a layer of a decoder needs of its attention.
 class AttentionBlock : public torch::nn::Module {
  public:
   using torch::nn::Module::Module;
   /// x [N, width] → [N, width].
-  virtual at::Tensor forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer) const = 0;
+  virtual at::Tensor forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer,
+                             Decisions& decisions) = 0;
   /// The matrices in codes. Errors: as Projection::hold.
   virtual void hold(int64_t bits, int64_t group) = 0;
+  /// Codes and scales outside of its projections.
+  virtual int64_t held_bytes() const { return 0; }
+  /// After an optimiser step, as Mixture::end_step.
+  virtual void end_step() {}
   virtual const Rotary& rotary() const = 0;
 };
 
