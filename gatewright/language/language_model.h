@@ -3,9 +3,7 @@
 #include <memory>
 #include <string>
 
-#include "gatewright/language/checkpoint/binding.h"
-#include "gatewright/language/checkpoint/config.h"
-#include "gatewright/language/decoder.h"
+#include "gatewright/language/opened_model.h"
 
 namespace gw::inline language {
 
@@ -31,11 +29,7 @@ struct LanguageModel {
 /// Cost:   a reading of what is copied; weights in the file's type and order stay mapped.
 LanguageModel load_language_model(const std::string& path, const LoadOptions& options = {});
 
-/// Where the parameters outside of the layers, and those of a layer, lie in files.
-std::vector<Binding> outer_bindings(const DecoderOptions& options);
+/// Where the parameters of a layer lie in files.
 std::vector<Binding> layer_bindings(const LanguageModel& model, int64_t layer);
-
-/// The config of a folder without its tensors. Errors: as above.
-ModelConfig read_model_config(const std::string& path);
 
 }  // namespace gw::inline language

@@ -138,8 +138,11 @@ void copy_texts(const std::string& from, const std::string& to) {
 Json config_for(const LanguageModel& model, const std::string& type) {
   auto config = model.config;
   config.erase("rope_interleaved");
+  const bool scaled = config.contains("quantization_config");
+  config.erase("quantization_config");  // the codes are values now
   config["tie_word_embeddings"] = model.decoder->options().tied;
-  if (type != "file") config["torch_dtype"] = config["dtype"] = type == "bf16" ? "bfloat16" : "float32";
+  if (type != "file" || scaled)
+    config["torch_dtype"] = config["dtype"] = type == "bf16" ? "bfloat16" : "float32";
   return config;
 }
 

@@ -30,29 +30,29 @@ at::Tensor Piece::of(const at::Tensor& whole) const {
   return by_turns ? t.slice(dim, part, c10::nullopt, parts) : t.narrow(dim, part * n, n);
 }
 
-ParameterLoader::ParameterLoader(torch::nn::Module& model, const TensorSource& source, at::ScalarType type)
-    : parameters_(model.named_parameters()), buffers_(model.named_buffers()), source_(source), type_(type) {}
-
-const std::vector<Piece>& ParameterLoader::way_of(const Binding& binding) const {
+const std::vector<Piece>& way_in(const TensorSource& source, const Binding& binding) {
   const auto* nearest = &binding.ways.front();
   size_t most = 0;
   for (const auto& way : binding.ways) {
     const auto there = static_cast<size_t>(
-        std::count_if(way.begin(), way.end(), [&](const Piece& p) { return source_.has(p.tensor); }));
+        std::count_if(way.begin(), way.end(), [&](const Piece& p) { return source.has(p.tensor); }));
     if (there == way.size()) return way;
     if (there > most) nearest = &way, most = there;
   }
   const auto lacking =
-      std::find_if(nearest->begin(), nearest->end(), [&](const Piece& p) { return !source_.has(p.tensor); });
-  fail("{}: no tensor \"{}\" for the parameter \"{}\"{}", source_.where(), lacking->tensor, binding.parameter,
-       near_miss(lacking->tensor, source_.names()));
+      std::find_if(nearest->begin(), nearest->end(), [&](const Piece& p) { return !source.has(p.tensor); });
+  fail("{}: no tensor \"{}\" for the parameter \"{}\"{}", source.where(), lacking->tensor, binding.parameter,
+       near_miss(lacking->tensor, source.names()));
 }
 
-at::ScalarType ParameterLoader::type_for(const Binding& binding, const at::Tensor& t) const {
+at::ScalarType loaded_type(const Binding& binding, at::ScalarType in_file, at::ScalarType wanted) {
   if (binding.exact) return at::kFloat;
-  if (type_ != at::ScalarType::Undefined) return type_;
-  return t.scalar_type() == at::kHalf ? at::kFloat : t.scalar_type();
+  if (wanted != at::ScalarType::Undefined) return wanted;
+  return in_file == at::kHalf ? at::kFloat : in_file;
 }
+
+ParameterLoader::ParameterLoader(torch::nn::Module& model, const TensorSource& source, at::ScalarType type)
+    : parameters_(model.named_parameters()), buffers_(model.named_buffers()), source_(source), type_(type) {}
 
 at::Tensor ParameterLoader::value(const Binding& binding, const std::vector<Piece>& pieces,
                                   at::IntArrayRef shape) {
@@ -67,8 +67,9 @@ at::Tensor ParameterLoader::value(const Binding& binding, const std::vector<Piec
              "fit the tensors",
              source_.where(), piece.tensor, fmt::join(wanted, ", "), binding.parameter,
              fmt::join(t.sizes(), ", "), c10::toString(t.scalar_type()));
-    if (piece.expert < 0) return t.to(type_for(binding, t));
-    if (!out.defined()) out = at::empty(shape, t.options().dtype(type_for(binding, t)));
+    if (piece.expert < 0) return t.to(loaded_type(binding, t.scalar_type(), type_));
+    if (!out.defined())
+      out = at::empty(shape, t.options().dtype(loaded_type(binding, t.scalar_type(), type_)));
     out[piece.expert].copy_(t);
   }
   return out;
@@ -82,7 +83,7 @@ void ParameterLoader::load(const std::vector<Binding>& bindings) {
     if (buffer) parameter = buffers_.find(binding.parameter);
     GW_ENSURE(parameter != nullptr, "checkpoint: the model has no parameter \"{}\"", binding.parameter);
     const auto shape = parameter->sizes().vec();
-    const auto filled = value(binding, way_of(binding), shape);
+    const auto filled = value(binding, way_in(source_, binding), shape);
     if (buffer)
       parameter->copy_(filled);
     else

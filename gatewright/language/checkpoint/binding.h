@@ -30,6 +30,12 @@ struct Binding {
   bool exact = false;  ///< f32 whatever the model's type: routers
 };
 
+/// The way of a binding whose tensors are all there. Errors: ValueError naming what is lacking, with the near
+/// miss.
+const std::vector<Piece>& way_in(const TensorSource& source, const Binding& binding);
+/// The type that a parameter has after loading: `wanted`, or with it undefined that of the file, f16 as f32.
+at::ScalarType loaded_type(const Binding& binding, at::ScalarType in_file, at::ScalarType wanted);
+
 struct LoadReport {
   int64_t parameters = 0;  ///< values
   int64_t bytes = 0;       ///< that they take now; those that look at the file count too
@@ -50,9 +56,7 @@ class ParameterLoader {
   LoadReport finish(const std::vector<std::string>& ignored) const;
 
  private:
-  const std::vector<Piece>& way_of(const Binding& binding) const;
   at::Tensor value(const Binding& binding, const std::vector<Piece>& pieces, at::IntArrayRef shape);
-  at::ScalarType type_for(const Binding& binding, const at::Tensor& t) const;
 
   torch::OrderedDict<std::string, at::Tensor> parameters_, buffers_;
   const TensorSource& source_;

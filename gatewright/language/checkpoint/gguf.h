@@ -39,6 +39,16 @@ struct GgufModel {
 /// Errors: IoError; ValueError as parse_gguf, and for other architectures.
 GgufModel open_gguf(const std::string& path);
 
+/// What llama.cpp calls a family, and how it holds it.
+struct GgufArchitecture {
+  const char *theirs, *family;
+  bool interleaved;  ///< rows of queries and keys are reordered to neighbours
+};
+/// Of the family of a model; null for families that it does not hold here. Mistral and Mixtral are llama's.
+const GgufArchitecture* gguf_architecture(const std::string& family);
+/// The config.json that a file's metadata stand for. Errors: ValueError for other architectures.
+ModelConfig gguf_config(const GgufHeader& header, const std::string& name);
+
 /// Whether the file begins as a GGUF file does. False for what cannot be read.
 bool is_gguf(const std::string& path);
 

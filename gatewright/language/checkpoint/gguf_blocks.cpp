@@ -2,6 +2,7 @@
 
 #include <c10/util/Half.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -88,6 +89,16 @@ constexpr GgufType kTypes[] = {
     {14, "Q6_K", 256, 210, q6_k}, {39, "MXFP4", 32, 17, mxfp4}};
 
 }  // namespace
+
+void q8_0_from(const float* values, uint8_t* block) {
+  float most = 0;
+  for (int j = 0; j < 32; ++j) most = std::max(most, std::abs(values[j]));
+  const float d = most / 127, inverse = d > 0 ? 1 / d : 0;
+  const uint16_t bits = c10::detail::fp16_ieee_from_fp32_value(d);
+  std::memcpy(block, &bits, sizeof bits);
+  for (int j = 0; j < 32; ++j)
+    block[2 + j] = static_cast<uint8_t>(static_cast<int8_t>(std::round(values[j] * inverse)));
+}
 
 const GgufType* gguf_type(uint32_t code) {
   for (const auto& type : kTypes)

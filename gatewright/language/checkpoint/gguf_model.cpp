@@ -61,7 +61,10 @@ class GgufSource : public TensorSource {
  public:
   GgufSource(std::shared_ptr<MappedFile> file, const GgufHeader& header) : file_(std::move(file)) {
     for (const auto& [name, tensor] : header.tensors) {
-      const bool fresh = tensors_.emplace(renamed(name), tensor).second;
+      const auto [place, fresh] = tensors_.emplace(renamed(name), tensor);
+      auto& shape = place->second.shape;  // some files have the one row of this matrix as a vector
+      if (shape.size() == 1 && name.find(".ffn_gate_inp_shexp.") != std::string::npos)
+        shape.insert(shape.begin(), 1);
       GW_CHECK(fresh, "{}: expected one tensor for \"{}\", got another in \"{}\"", where(), renamed(name),
                shown(name));
     }
@@ -81,17 +84,18 @@ class GgufSource : public TensorSource {
     return sum;
   }
 
+  TensorInfo info(const std::string& name) const override {
+    const auto& t = entry(name);
+    return {t.shape, t.type->name, type_of(t), static_cast<int64_t>(t.bytes)};
+  }
+
   at::Tensor tensor(const std::string& name) const override {
-    const auto found = tensors_.find(name);
-    if (found == tensors_.end())
-      fail("{}: no tensor \"{}\"{}", where(), shown(name), near_miss(name, names()));
-    const auto& t = found->second;
+    const auto& t = entry(name);
     const auto* at = reinterpret_cast<const uint8_t*>(file_->bytes().data()) + t.offset;
     if (t.type->expand == nullptr) {
-      const auto type = t.type->bytes == 4 ? at::kFloat : t.type->code == 1 ? at::kHalf : at::kBFloat16;
       const auto owner = file_;
       return at::from_blob(
-          const_cast<uint8_t*>(at), t.shape, [owner](void*) {}, at::TensorOptions().dtype(type));
+          const_cast<uint8_t*>(at), t.shape, [owner](void*) {}, at::TensorOptions().dtype(type_of(t)));
     }
     auto out = at::empty(t.shape, at::kFloat);
     auto* to = out.data_ptr<float>();
@@ -103,20 +107,27 @@ class GgufSource : public TensorSource {
   }
 
  private:
+  const GgufTensor& entry(const std::string& name) const {
+    const auto found = tensors_.find(name);
+    if (found == tensors_.end())
+      fail("{}: no tensor \"{}\"{}", where(), shown(name), near_miss(name, names()));
+    return found->second;
+  }
+  static at::ScalarType type_of(const GgufTensor& t) {
+    if (t.type->expand != nullptr || t.type->bytes == 4) return at::kFloat;
+    return t.type->code == 1 ? at::kHalf : at::kBFloat16;
+  }
+
   std::shared_ptr<MappedFile> file_;
   std::map<std::string, GgufTensor> tensors_;
 };
 
-struct Architecture {
-  const char *theirs, *family;
-  bool interleaved;  ///< llama.cpp reorders the rows of queries and keys of these
-};
-constexpr Architecture kArchitectures[] = {
+constexpr GgufArchitecture kArchitectures[] = {
     {"llama", "llama", true},         {"qwen2", "qwen2", false}, {"qwen2moe", "qwen2_moe", false},
     {"qwen3moe", "qwen3_moe", false}, {"olmoe", "olmoe", false}, {"granitemoe", "granitemoe", true},
     {"gpt-oss", "gpt_oss", false}};
 
-const Architecture& architecture_of(const ModelConfig& m) {
+const GgufArchitecture& architecture_of(const ModelConfig& m) {
   const auto name = m.text("general.architecture");
   std::vector<std::string> known;
   for (const auto& a : kArchitectures) {
@@ -173,7 +184,17 @@ Json rotary_in(const Keys& keys, const std::string& family) {
   return rope;
 }
 
-ModelConfig config_of(const ModelConfig& m, const GgufHeader& header) {
+}  // namespace
+
+const GgufArchitecture* gguf_architecture(const std::string& family) {
+  const std::string name = family == "mixtral" || family == "mistral" ? "llama" : family;
+  for (const auto& a : kArchitectures)
+    if (name == a.family) return &a;
+  return nullptr;
+}
+
+ModelConfig gguf_config(const GgufHeader& header, const std::string& path) {
+  const ModelConfig m(header.metadata, path);
   const auto& known = architecture_of(m);
   Json config = Json::object();
   Keys keys(m, std::string(known.theirs) + ".", config);
@@ -195,13 +216,10 @@ ModelConfig config_of(const ModelConfig& m, const GgufHeader& header) {
   return {config, m.where()};
 }
 
-}  // namespace
-
 GgufModel open_gguf(const std::string& path) {
   auto file = std::make_shared<MappedFile>(path);
   const auto header = parse_gguf(file->bytes(), path);
-  const ModelConfig metadata(header.metadata, path);
-  auto config = config_of(metadata, header);
+  auto config = gguf_config(header, path);
   return {std::make_shared<GgufSource>(file, header), std::move(config), header.metadata};
 }
 

@@ -52,16 +52,22 @@ class SafetensorsSource : public TensorSource {
     return sum;
   }
 
+  TensorInfo info(const std::string& name) const override {
+    const auto& entry = place(name).entry;
+    return {{entry.shape.begin(), entry.shape.end()},
+            entry.dtype->name,
+            entry.dtype->type == at::ScalarType::Undefined ? at::kByte : entry.dtype->type,
+            static_cast<int64_t>(entry.offsets[1] - entry.offsets[0])};
+  }
+
   at::Tensor tensor(const std::string& name) const override {
-    const auto found = places_.find(name);
-    if (found == places_.end())
-      fail("{}: no tensor \"{}\"{}", where_, shown_safetensors_name(name), near_miss(name, names()));
-    const auto& [file, entry, content] = found->second;
-    GW_CHECK(entry.dtype->type != at::ScalarType::Undefined,
+    const auto& [file, entry, content] = place(name);
+    const bool bytes = std::string_view(entry.dtype->name) == "F8_E4M3";
+    GW_CHECK(bytes || entry.dtype->type != at::ScalarType::Undefined,
              "{}: expected the tensor \"{}\" in one of {}, got {}", file->path(),
              shown_safetensors_name(name), fmt::join(safetensors_dtype_names(), " "), entry.dtype->name);
     const std::vector<int64_t> shape(entry.shape.begin(), entry.shape.end());
-    const auto options = at::TensorOptions().dtype(entry.dtype->type);
+    const auto options = at::TensorOptions().dtype(bytes ? at::kByte : entry.dtype->type);
     if (entry.offsets[0] == entry.offsets[1]) return at::empty(shape, options);
     const char* at = file->bytes().data() + content + entry.offsets[0];
     const auto owner = file;  // the mapping lives as long as a tensor that looks at it
@@ -75,6 +81,13 @@ class SafetensorsSource : public TensorSource {
   }
 
  private:
+  const Place& place(const std::string& name) const {
+    const auto found = places_.find(name);
+    if (found == places_.end())
+      fail("{}: no tensor \"{}\"{}", where_, shown_safetensors_name(name), near_miss(name, names()));
+    return found->second;
+  }
+
   void add(const std::string& path) {
     auto file = std::make_shared<MappedFile>(path);
     const auto text = safetensors_header_text(file->bytes(), path);

@@ -8,6 +8,14 @@
 
 namespace gw::inline language {
 
+/// What a file says about a tensor.
+struct TensorInfo {
+  std::vector<int64_t> shape;
+  std::string type;         ///< as the file calls it: BF16, Q4_1
+  at::ScalarType expanded;  ///< of what tensor() gives
+  int64_t bytes;            ///< in the file
+};
+
 /// Named tensors of a checkpoint, under the names that Hugging Face gives them.
 class TensorSource {
  public:
@@ -17,6 +25,8 @@ class TensorSource {
   /// A view of the file where its type is one of libtorch's, else expanded to f32. Views stay valid when the
   /// source is gone; nobody may write to them. Errors: ValueError with the near miss.
   virtual at::Tensor tensor(const std::string& name) const = 0;
+  /// Without its values. Errors: as tensor().
+  virtual TensorInfo info(const std::string& name) const = 0;
   /// Of all tensors together.
   virtual double values() const = 0;
   /// For messages: the folder or the file.
@@ -26,7 +36,15 @@ class TensorSource {
 /// `path`: a folder with model.safetensors or model.safetensors.index.json, or one such file.
 /// Errors: IoError; ValueError for shards that lie outside the folder, tensors in two shards, tensors that an
 ///         index names and its shard has not, and all of parse_safetensors_header's.
-/// Cost:   the headers; tensors are mapped.
+/// Cost:   the headers; tensors are mapped. Tensors of the type F8_E4M3 come as their bytes.
 std::shared_ptr<TensorSource> open_safetensors(const std::string& path);
+
+/// Blocks of FP8 that share a scale.
+struct ScaledSizes {
+  int64_t rows = 128, columns = 128;
+};
+/// The same tensors, with those of FP8 (X and X_scale_inv) and of MXFP4 (X_blocks and X_scales, as [E, in,
+/// out]) expanded to f32 under the name X (gatewright/language/checkpoint/scaled_blocks.h).
+std::shared_ptr<TensorSource> with_scales(std::shared_ptr<TensorSource> files, const ScaledSizes& sizes);
 
 }  // namespace gw::inline language

@@ -31,17 +31,26 @@ class GptOss : public LanguageFamily {
 
   std::vector<Binding> layer(const DecoderOptions& o, int64_t i) const override {
     LayerNames names(o, i);
-    names.norms().attention().router({"mlp.router.weight"});
-    names.add({"mixture.gate.bias", {{Piece{names.theirs("mlp.router.bias")}}}, true});
-    const auto part = [&](const char* own, const char* theirs, bool vector, int64_t which, int64_t parts) {
+    names.norms().attention().router({"mlp.router.weight", "mlp.gate.weight"});
+    names.add({"mixture.gate.bias",
+               {{Piece{names.theirs("mlp.router.bias")}}, {Piece{names.theirs("mlp.gate.bias")}}},
+               true});
+    // GGUF files have gate and up apart, outputs first.
+    const auto part = [&](const char* own, const char* theirs, const char* gguf, bool vector, int64_t which,
+                          int64_t parts) {
       Piece piece{names.theirs(std::string("mlp.experts.") + theirs)};
       piece.part = which, piece.parts = parts, piece.by_turns = parts > 1;
       piece.vector = vector, piece.transposed = !vector;
-      names.add({std::string("mixture.bank.") + own, {{piece}}});
+      Piece apart{names.theirs(std::string("mlp.experts.") + gguf)};
+      apart.vector = vector;
+      names.add({std::string("mixture.bank.") + own, {{piece}, {apart}}});
     };
-    part("wg", "gate_up_proj", false, 0, 2), part("w1", "gate_up_proj", false, 1, 2);
-    part("bg", "gate_up_proj_bias", true, 0, 2), part("b1", "gate_up_proj_bias", true, 1, 2);
-    part("w2", "down_proj", false, 0, 1), part("b2", "down_proj_bias", true, 0, 1);
+    part("wg", "gate_up_proj", "gate_proj.weight", false, 0, 2);
+    part("w1", "gate_up_proj", "up_proj.weight", false, 1, 2);
+    part("bg", "gate_up_proj_bias", "gate_proj.bias", true, 0, 2);
+    part("b1", "gate_up_proj_bias", "up_proj.bias", true, 1, 2);
+    part("w2", "down_proj", "down_proj.weight", false, 0, 1);
+    part("b2", "down_proj_bias", "down_proj.bias", true, 0, 1);
     return names.list();
   }
 

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "gatewright/base/registry.h"
 #include "gatewright/language/family.h"
 
@@ -26,19 +28,22 @@ class GraniteMoe : public LanguageFamily {
   std::vector<Binding> layer(const DecoderOptions& o, int64_t i) const override {
     LayerNames names(o, i);
     names.norms().attention();
-    names.router({"block_sparse_moe.router.layer.weight", "block_sparse_moe.router.weight"});
-    const auto stack = [&](const char* own, const char* old_name, const char* new_name, int64_t part,
-                           int64_t parts) {
+    names.router(
+        {"block_sparse_moe.router.layer.weight", "block_sparse_moe.router.weight", "mlp.gate.weight"});
+    const auto stack = [&](const char* own, const char* old_name, const char* new_name, const char* gguf,
+                           int64_t part, int64_t parts) {
       Binding binding{std::string("mixture.bank.") + own, {}};
       for (const auto& name : {std::string(old_name) + ".weight", std::string("experts.") + new_name}) {
         Piece piece{names.theirs("block_sparse_moe." + name)};
         piece.part = part, piece.parts = parts;
         binding.ways.push_back({piece});
       }
+      binding.ways.push_back({Piece{names.theirs(fmt::format("mlp.experts.{}.weight", gguf))}});
       names.add(binding);
     };
-    stack("wg", "input_linear", "gate_up_proj", 0, 2), stack("w1", "input_linear", "gate_up_proj", 1, 2);
-    stack("w2", "output_linear", "down_proj", 0, 1);
+    stack("wg", "input_linear", "gate_up_proj", "gate_proj", 0, 2);
+    stack("w1", "input_linear", "gate_up_proj", "up_proj", 1, 2);
+    stack("w2", "output_linear", "down_proj", "down_proj", 0, 1);
     return names.list();
   }
 };
