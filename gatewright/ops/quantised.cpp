@@ -92,6 +92,12 @@ QuantisedPanels quantised_panels(const QuantisedWeight& w) {
   return out;
 }
 
+int64_t quantised_bytes(int64_t experts, int64_t outputs, int64_t inputs, int64_t bits, int64_t group) {
+  if (group == 0) group = (inputs + kStep - 1) / kStep * kStep;
+  const auto size = kernels::quantised_size(experts, outputs, inputs, bits, group);
+  return size.bytes + size.scales * static_cast<int64_t>(sizeof(float));
+}
+
 QuantisedWeight quantise(const at::Tensor& given, int64_t bits, int64_t group) {
   GW_CHECK(bits == 4 || bits == 8, "quantise: expected 4 or 8 bits, got {}", bits);
   GW_CHECK(given.defined() && given.dim() == 3 && given.is_floating_point(),

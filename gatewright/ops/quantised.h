@@ -16,6 +16,8 @@ struct QuantisedWeight {
 /// Errors: ValueError for bits other than 4 and 8, other groups, weights that are not finite. A group of
 ///         zeros has scale 0.
 QuantisedWeight quantise(const at::Tensor& w, int64_t bits, int64_t group = 0);
+/// Bytes of codes and scales of such weights in the order of the kernels. `group`: as above.
+int64_t quantised_bytes(int64_t experts, int64_t outputs, int64_t inputs, int64_t bits, int64_t group);
 /// code·scale as f32.
 at::Tensor dequantise(const QuantisedWeight& w);
 

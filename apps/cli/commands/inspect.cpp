@@ -6,6 +6,8 @@
 
 #include "apps/cli/clocks.h"
 #include "apps/cli/command.h"
+#include "apps/cli/convert_model.h"
+#include "apps/cli/inspect_model.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
 #include "gatewright/base/check.h"
@@ -15,20 +17,21 @@
 namespace gw {
 namespace {
 
-/// Shows who served what: of a recorded run, or of a checkpoint on its test images.
+/// Shows who served what, of a recorded run or of a checkpoint on its test images; or what a language model
+/// is and takes.
 class InspectCommand : public Command {
  public:
   using Command::Command;
   static constexpr const char* kSummary =
       "Show the routing of a recorded run or of a checkpoint: load, dead experts, dropped tokens, flips, "
-      "classes.";
+      "classes; or what a language model is and takes: parameters, memory, tokens a second.";
 
   const char* example() const override { return "gatewright inspect runs/first"; }
 
   void declare(CLI::App& app) override {
     app.add_option("path", path_,
                    "run directory, recording or checkpoint: runs/first, runs/first/routes.bin, "
-                   "runs/first/best.safetensors")
+                   "runs/first/best.safetensors; or a language model: folder, GGUF file or name")
         ->required();
     app.add_option("--against", against_,
                    "another run, recording or checkpoint: how many test samples take other experts; "
@@ -47,6 +50,12 @@ class InspectCommand : public Command {
 
   int run() override {
     catch_signals();
+    if (!is_run(path_) && is_language_model(path_)) {
+      const bool plain = against_.empty() && options_.attacks.empty() && options_.images == 0 && !prometheus_;
+      GW_CHECK(plain, "inspect: expected only --json for a language model, got flags of recorded runs");
+      inspect_model(path_, json_);
+      return 0;
+    }
     const auto view = look(path_);
     const auto differences =
         against_.empty() ? std::vector<RouteDifference>{} : compare_routes(view, look(against_));
