@@ -11,6 +11,7 @@
 #include "gatewright/base/shown.h"
 #include "gatewright/language/checkpoint/gguf.h"
 #include "gatewright/language/model_tokenizer.h"
+#include "gatewright/language/save_gguf.h"
 #include "gatewright/language/save_language_model.h"
 #include "gatewright/runs/progress.h"
 #include "gatewright/runs/run_directory.h"
@@ -28,26 +29,55 @@ bool is_language_model(const std::string& name) {
   }
 }
 
-void convert_model(const std::string& name, const std::string& out, const std::string& type, bool json) {
+bool wants_gguf(const std::string& out) { return std::filesystem::path(out).extension() == ".gguf"; }
+
+namespace {
+
+void check_type(const std::string& out, const std::string& type) {
+  GW_CHECK(
+      !out.empty(),
+      "convert: expected where to write the model to, got nothing: a folder after --out, or a .gguf file");
+  if (wants_gguf(out)) {
+    const bool known = type == "f32" || type == "f16" || type == "bf16" || type == "q8_0";
+    GW_CHECK(known, "convert: expected --dtype f16, bf16, q8_0 or f32 for a GGUF file, got {}", shown(type));
+    return;
+  }
   GW_CHECK(
       type == "file" || type == "f32" || type == "bf16",
       "convert: expected --weights f32 or bf16 for a language model, got {}; codes of 8 and 4 bits are made "
       "when it is loaded (gatewright run --weights {})",
       type, type);
-  GW_CHECK(!out.empty(), "convert: expected --out, the folder to write the model to, got none");
+}
+
+bool has_texts(const LanguageModel& model, const std::string& out) {
+  if (wants_gguf(out)) return model.metadata.is_object() && model.metadata.contains("tokenizer.ggml.tokens");
+  return std::filesystem::exists(out + "/tokenizer.json") ||
+         std::filesystem::exists(out + "/tokenizer.model");
+}
+
+}  // namespace
+
+void convert_model(const std::string& name, const std::string& out, const std::string& type, bool json) {
+  check_type(out, type);
   const auto path = find_model(name);
   const auto model = load_language_model(path);
+  const bool gguf = wants_gguf(out);
   auto options = progress_for(stderr, steady_now_s);
-  options.label = "convert", options.unit = "layers";
+  options.label = "convert", options.unit = gguf ? "tensors" : "layers";
   std::optional<Progress> progress;
-  save_language_model(model, out, {type}, [&](int64_t done, int64_t total) {
+  const auto tick = [&](int64_t done, int64_t total) {
     if (stop_requested().load())
-      throw Interrupted("interrupted; " + out + " has no config.json yet and is not a model: remove it");
+      throw Interrupted(gguf ? "interrupted; nothing was written"
+                             : "interrupted; " + out +
+                                   " has no config.json yet and is not a model: remove it");
     if (!progress) progress.emplace(total, options);
     progress->update(done);
-  });
-  const bool texts =
-      std::filesystem::exists(out + "/tokenizer.json") || std::filesystem::exists(out + "/tokenizer.model");
+  };
+  if (gguf)
+    save_gguf(model, out, type, tick);
+  else
+    save_language_model(model, out, {type}, tick);
+  const bool texts = has_texts(model, out);
   if (json)
     fmt::print("{}\n", dump_json({{"family", model.family},
                                   {"parameters", model.report.parameters},
@@ -56,7 +86,9 @@ void convert_model(const std::string& name, const std::string& out, const std::s
   else
     fmt::print("wrote {}: {}, {:.1f} million parameters{}\n", shown(out), model.family,
                static_cast<double>(model.report.parameters) / 1e6,
-               texts ? "" : "; no tokenizer file: take the one that the model was published with");
+               texts  ? ""
+               : gguf ? "; no vocabulary: name the model's own with --tokenizer"
+                      : "; no tokenizer file: take the one that the model was published with");
 }
 
 }  // namespace gw

@@ -128,7 +128,42 @@ TEST(Language, PerplexityConvertUpcycle) {
   EXPECT_GT(before, 5);  // an untrained model knows nothing of cats
   expect(cli("convert " + model().path + " --weights f32 --out " + (scratch / "copy")), 0, "wrote");
   EXPECT_EQ(perplexity(scratch / "copy"), before);
+  expect(cli("convert " + model().path + " " + (scratch / "copy.gguf") + " --dtype f32"), 0, "no vocabulary");
+  EXPECT_NEAR(perplexity((scratch / "copy.gguf") + " --tokenizer " + model().path), before, 1e-4 * before);
+  expect(cli("convert " + model().path + " " + (scratch / "x.gguf") + " --dtype q4_0"), 2,
+         "--dtype f16, bf16, q8_0 or f32");
+  expect(cli("convert " + model().path + " " + (scratch / "x")), 2, "expected a .gguf file");
   expect(cli("upcycle " + model().path + " " + (scratch / "more")), 2, "dense");
+}
+
+TEST(Language, InspectSaysWhatAModelTakes) {
+  const auto answer = cli("inspect " + model().path + " --json");
+  ASSERT_EQ(answer.code, 0) << answer.text;
+  const auto view = Json::parse(answer.text);
+  EXPECT_EQ(view.at("family").text(), "mixtral");
+  EXPECT_EQ(view.at("layers").get<int>(), 2);
+  EXPECT_EQ(view.at("experts").get<int>(), 5);
+  EXPECT_EQ(view.at("active_experts").get<int>(), 2);
+  EXPECT_GT(view.at("parameters").get<int64_t>(), view.at("active_parameters").get<int64_t>());
+  EXPECT_EQ(view.at("values_by_type").at("F32").get<int64_t>(), view.at("parameters").get<int64_t>());
+  const auto& machine = view.at("machine");
+  EXPECT_GT(machine.at("available_bytes").get<int64_t>(), 1 << 20);
+  EXPECT_GT(machine.at("read_bytes_per_second").get<double>(), 1e8);
+  const auto& weights = view.at("weights");
+  for (const char* name : {"file", "f32", "bf16", "int8", "int4"}) {
+    const auto& held = weights.at(name);
+    EXPECT_TRUE(held.at("fits").get<bool>()) << name;
+    EXPECT_NEAR(
+        held.at("tokens_per_second_at_most").get<double>() * held.at("read_bytes_per_token").get<double>(),
+        machine.at("read_bytes_per_second").get<double>(), 1e3)
+        << name;
+  }
+  EXPECT_EQ(weights.at("bf16").at("cache_bytes_per_1000_tokens").get<int64_t>(), 1000 * 2 * 2 * 8 * 2);
+  expect(cli("inspect " + model().path), 0, "experts: 5 in 2 layers, 2 for a token");
+  expect(cli("inspect mixtral", "GATEWRIGHT_MODELS=" + model().scratch.path()), 0, "tokens/s at most");
+  const std::string golden = std::string(GW_SOURCE_ROOT) + "tests/language/golden/";
+  expect(cli("inspect " + golden + "gguf/olmoe.gguf"), 0, "olmoe, 2 layers");
+  expect(cli("inspect " + model().path + " --attack pgd"), 2, "only --json for a language model");
 }
 
 TEST(Language, BadInputIsNamed) {

@@ -50,6 +50,15 @@ def blocks():
     save_file(expected, HERE / "gguf" / "blocks.safetensors")
 
 
+def rounded():
+    """What the package makes of values in 8 bits: scales of many sizes, a block of zeros, equal distances."""
+    rng = np.random.default_rng(2)
+    values = (rng.normal(0, 1, (24, 32)) * 10.0 ** rng.integers(-4, 4, (24, 1))).astype(np.float32)
+    values[3] = 0
+    values[4] = np.arange(32) - 15.5
+    save_file({"values": values, "codes": gguf.quantize(values, gguf.GGMLQuantizationType.Q8_0)}, HERE / "gguf" / "q8_0.safetensors")
+
+
 def finish(writer):
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -107,5 +116,6 @@ def model(family, architecture, pair):
 if __name__ == "__main__":
     (HERE / "gguf").mkdir(parents=True, exist_ok=True)
     blocks()
+    rounded()
     model("mixtral", "llama", True)
     model("olmoe", "olmoe", False)

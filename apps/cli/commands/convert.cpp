@@ -26,8 +26,7 @@ class ConvertCommand : public Command {
   using Command::Command;
   static constexpr const char* kSummary =
       "Hold a trained run's experts in bf16, 8 or 4 bits, and measure what that loses; or write a language "
-      "model "
-      "for transformers.";
+      "model for transformers or llama.cpp.";
 
   const char* example() const override {
     return "gatewright train bytes --size tiny --arm top_2 --out runs/bytes && "
@@ -38,6 +37,9 @@ class ConvertCommand : public Command {
     app.add_option("run", run_, "run directory, or a language model: folder, GGUF file or name")
         ->required()
         ->check(not_empty);
+    app.add_option("to", to_, "new .gguf file, for a language model: model.gguf")->check(not_empty);
+    app.add_option("--dtype", dtype_, "of a GGUF file's matrices: f16, bf16, q8_0 or f32; --dtype q8_0")
+        ->capture_default_str();
     app.add_option("--weights", options_.weights, "bf16, int8 or int4; of a language model file, f32 or bf16")
         ->capture_default_str();
     app.add_option("--group", options_.group,
@@ -52,9 +54,13 @@ class ConvertCommand : public Command {
   int run() override {
     catch_signals();
     if (!is_run(run_) && is_language_model(run_)) {
-      convert_model(run_, out_, options_.weights, json_);
+      GW_CHECK(to_.empty() || (out_.empty() && wants_gguf(to_)),
+               "convert: expected a .gguf file after the model, or a folder after --out, got {}", shown(to_));
+      const auto out = to_.empty() ? out_ : to_;
+      convert_model(run_, out, wants_gguf(out) ? dtype_ : options_.weights, json_);
       return 0;
     }
+    GW_CHECK(to_.empty(), "convert: expected a language model for a GGUF file, got the run {}", shown(run_));
     const auto config = read_config("run " + shown(run_), read_json(run_ + "/" + kRecipeFile));
     const auto target = converted_config(config, options_);
     check_config(target);
@@ -129,7 +135,7 @@ class ConvertCommand : public Command {
     if (!out_.empty()) fmt::print("wrote {}\n", shown(out_));
   }
 
-  std::string run_, out_, checkpoint_ = kBestCheckpoint;
+  std::string run_, to_, out_, dtype_ = "f16", checkpoint_ = kBestCheckpoint;
   ConvertOptions options_;
   bool json_ = false;
 };
