@@ -158,8 +158,8 @@ TrainConfig sized_config(const LearnRequest& request, const TaskData& data) {
   config.task = data.classes > 0 ? "classification" : "regression";
   config.objective = "natural";
   config.optimizer = Json{{"part", "adamw"}, {"weight_decay", 1e-3}};
-  config.schedule = Json{{"shape", "constant"}, {"lr", 2e-3}, {"warmup_epochs", small ? 1.0 : 0.1}};
-  config.batch = rows < 1000 ? 32 : rows < 8000 ? 128 : rows < 30000 ? 256 : 512;
+  config.schedule = Json{{"shape", "constant"}, {"lr", 3e-3}, {"warmup_epochs", small ? 1.0 : 0.1}};
+  config.batch = rows < 1000 ? 32 : rows < 8000 ? 128 : rows < 100000 ? 256 : 512;
   config.validation = request.validation;
   const double per_epoch = std::max(1.0, static_cast<double>(rows) / static_cast<double>(config.batch));
   config.average = std::clamp(1 - 2 / per_epoch, 0.9, 0.995);
