@@ -14,7 +14,8 @@ TEST(HardRouting, TheCheckShowsThePublishedEvaluationBesideTheWorstCase) {
   const auto check = Json::parse(read_file(scratch / "check/check.json"));
   const auto& metrics = check.at("arms").at(0).at("metrics");
   EXPECT_TRUE(metrics.contains("robust.published"));
-  EXPECT_LE(metrics.at("robust.worst_case").at("mean"), metrics.at("robust.pgd").at("mean"));
+  const auto mean = [&](const char* name) { return metrics.at(name).at("mean").get<double>(); };
+  EXPECT_LE(mean("robust.worst_case"), mean("robust.pgd"));
 }
 
 }  // namespace gw::test::hard_routing_cases
