@@ -27,7 +27,7 @@ struct Schema {
 };
 
 struct FrameOptions {
-  std::string response;
+  std::string response;              ///< empty: none, the frame has inputs alone
   std::vector<std::string> inputs;   ///< empty: all columns but response and weights
   std::vector<std::string> factors;  ///< numbers to be taken as factors
   std::string weights;               ///< column of weights, or empty
