@@ -42,7 +42,7 @@ struct LearnOutcome {
   int64_t epochs = 0, steps = 0, parameters = 0;
   std::vector<HeldOutScore> scores;
   std::vector<InputImportance> importance;
-  ExpertUse experts;
+  TableExpertUse experts;
 };
 
 /// The kinds of models and what they are, by name.

@@ -96,9 +96,9 @@ std::vector<InputImportance> permutation_importance(const LearnedModel& model, c
   return out;
 }
 
-ExpertUse expert_use(const TableEncoding& encoding, const LearnedModel::Answers& answers,
-                     const TaskData& data) {
-  ExpertUse out;
+TableExpertUse expert_use(const TableEncoding& encoding, const LearnedModel::Answers& answers,
+                          const TaskData& data) {
+  TableExpertUse out;
   if (!answers.weight.defined()) return out;
   at::Tensor group;
   if (encoding.classes.empty()) {

@@ -39,13 +39,13 @@ std::vector<InputImportance> permutation_importance(const LearnedModel& model, c
                                                     int64_t repeats, const Rng& rng);
 
 /// Mean weight of every expert on the rows of each group: a class, or a quarter of the responses.
-struct ExpertUse {
+struct TableExpertUse {
   std::vector<std::string> groups;
   std::vector<int64_t> rows;
   std::vector<std::vector<double>> weight;  ///< [group][expert]
 };
 /// Empty for a model without a gate.
-ExpertUse expert_use(const TableEncoding& encoding, const LearnedModel::Answers& answers,
-                     const TaskData& data);
+TableExpertUse expert_use(const TableEncoding& encoding, const LearnedModel::Answers& answers,
+                          const TaskData& data);
 
 }  // namespace gw::inline runs

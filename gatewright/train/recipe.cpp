@@ -194,7 +194,7 @@ std::vector<std::string> Recipe::arms_at(const std::string& size) const {
   if (!table.contains("arms")) return arms;
   const auto& list = table.at("arms");
   const bool names = list.is_array() && !list.empty() &&
-                     std::all_of(list.begin(), list.end(), [](const Json& name) { return name.is_string(); });
+                     std::all_of(list.begin(), list.end(), [](const Json& each) { return each.is_string(); });
   GW_CHECK(names, "recipe {}: expected a list of arms in sizes.{}, got {}", name, size,
            list.dump().substr(0, 60));
   const auto some = list.get<std::vector<std::string>>();
