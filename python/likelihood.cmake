@@ -13,7 +13,7 @@ find_package(OpenMP REQUIRED COMPONENTS CXX)
 
 set(gw_likelihood_root "${CMAKE_CURRENT_LIST_DIR}/..")
 file(GLOB gw_likelihood_binding CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/csrc/likelihood/*.cpp")
-set(gw_likelihood_tensorless ops/em ops/activation_function data/csv data/frame data/gzip data/number_like)
+set(gw_likelihood_tensorless ops/em ops/activation_function data/csv data/frame data/gzip data/number_like data/table_cells)
 list(TRANSFORM gw_likelihood_tensorless REPLACE "(.+)" "${gw_likelihood_root}/gatewright/\\1.cpp")
 pybind11_add_module(gatewright_likelihood MODULE NO_EXTRAS ${gw_likelihood_binding} ${gw_likelihood_tensorless}
                     $<TARGET_OBJECTS:gw_base> $<TARGET_OBJECTS:gw_kernels> $<TARGET_OBJECTS:gw_likelihood>)
