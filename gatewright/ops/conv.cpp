@@ -185,6 +185,11 @@ FoldedConv fold_norm(const at::Tensor& weight, const NormParameters& norm, int64
   return made;
 }
 
+FoldedConv fold_merged_norm(const at::Tensor& weight, const NormParameters& norm, int64_t experts) {
+  const auto [scale, shift] = scale_and_shift(norm);
+  return {{(weight.detach() * scale.repeat({experts}).view({-1, 1, 1, 1})).contiguous()}, {shift}};
+}
+
 at::Tensor FoldedConv::apply(const at::Tensor& x, int64_t expert, ConvShape shape, bool relu) const {
   return conv2d(x, weight[static_cast<size_t>(expert)], bias[static_cast<size_t>(expert)], shape, relu);
 }

@@ -50,6 +50,9 @@ struct FoldedConv {
 FoldedConv fold_norm(const at::Tensor& weight, const NormParameters& norm, int64_t experts,
                      int64_t norms = 1);
 
+/// The same for kernels that are merged: W' of all experts in one tensor [experts · w, …], and the one b'.
+FoldedConv fold_merged_norm(const at::Tensor& weight, const NormParameters& norm, int64_t experts);
+
 /// relu?(conv(x, weight) + bias) by the faster of two ways: on channel planes where those pay (few channels,
 /// see ops/plane_conv2d.h; the answer is then contiguous), else conv2d that stays on oneDNN's path for single
 /// small images too: libtorch 1.13 leaves it for an im2col one there (16→16 channels at 32×32, batch 1: 1.3

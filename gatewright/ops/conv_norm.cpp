@@ -12,6 +12,17 @@
 #include "gatewright/ops/straight_through.h"
 
 namespace gw::ops {
+namespace {
+
+/// relu?(y + residual?), in place where nothing is recorded.
+at::Tensor finished(at::Tensor y, const at::Tensor& residual, bool relu) {
+  const bool recorded = torch::autograd::GradMode::is_enabled();
+  if (residual.defined()) y = recorded ? y + residual : y.add_(residual);
+  if (relu) y = recorded ? at::relu(y) : y.relu_();
+  return y;
+}
+
+}  // namespace
 
 ConvNorm::ConvNorm(ConvNormShape shape, const Rng& rng) : torch::nn::Module("ConvNorm"), shape_(shape) {
   const int64_t channels = shape.out * shape.experts;
@@ -54,10 +65,9 @@ std::vector<at::Tensor> ConvNorm::folded(const std::vector<at::Tensor>& parts, c
                                         routes.route_weight[i], true) +
                          fold.shift(expert)
                    : fold.apply(parts[i], expert, conv_shape(), at_once);
-    if (!residual.empty()) y = recorded ? y + residual[i] : y.add_(residual[i]);
-    if (shape_.relu && !at_once) y = recorded ? at::relu(y) : y.relu_();
-    StepLog::add(
-        [&] { return step_of(parts[i], y, fold, expert, residual.empty() ? at::Tensor() : residual[i]); });
+    const auto added = residual.empty() ? at::Tensor() : residual[i];
+    y = finished(std::move(y), added, shape_.relu && !at_once);
+    StepLog::add([&] { return step_of(parts[i], y, fold, expert, added); });
     out.push_back(std::move(y));
   }
   return out;
@@ -66,16 +76,13 @@ std::vector<at::Tensor> ConvNorm::folded(const std::vector<at::Tensor>& parts, c
 at::Tensor ConvNorm::folded_merged(const at::Tensor& x, const at::Tensor& mixing,
                                    const at::Tensor& residual) {
   const FoldedConv fold = fold_.get({weight_, gamma_, beta_, running_mean_, running_var_},
-                                    [&] { return fold_norm(weight_, norm(), shape_.experts, shape_.norms); });
-  const auto kernels = at::cat(fold.weight, 0);
-  const bool recorded = torch::autograd::GradMode::is_enabled(), at_once = shape_.relu && !residual.defined();
-  auto y = merged_conv2d(x, mixing, kernels, conv_shape(), fold.bias[0], at_once);
-  if (residual.defined()) y = recorded ? y + residual : y.add_(residual);
-  if (shape_.relu && !at_once) y = recorded ? at::relu(y) : y.relu_();
+                                    [&] { return fold_merged_norm(weight_, norm(), shape_.experts); });
+  const bool at_once = shape_.relu && !residual.defined();
+  const auto y = finished(merged_conv2d(x, mixing, fold.weight[0], conv_shape(), fold.bias[0], at_once),
+                          residual, shape_.relu && !at_once);
   StepLog::add([&] {
-    Step step{Step::Kind::kMergedConvolution, x, y, kernels, fold.bias[0], residual};
-    step.mixing = mixing;
-    step.stride = conv_shape().stride, step.padding = conv_shape().padding, step.relu = shape_.relu;
+    Step step = step_of(x, y, fold, 0, residual);
+    step.kind = Step::Kind::kMergedConvolution, step.mixing = mixing;
     return step;
   });
   return y;

@@ -27,19 +27,12 @@ struct MergedEnd {
   bool relu;
 };
 
-PlaneWeights expert_kernels(const at::Tensor& weight, int64_t experts) {
-  return {weight.size(0) / experts, weight.size(1), weight.size(2) * weight.size(3)};
-}
-
-/// The kernels of all experts in the kernel's order, [E][values].
-std::vector<float> packed_experts(const at::Tensor& weight, int64_t experts, const PlaneLayout& at,
-                                  bool back) {
-  const PlaneWeights one = expert_kernels(weight, experts);
-  std::vector<float> to(static_cast<size_t>(weight.numel()));
-  for (int64_t e = 0; e < experts; ++e)
-    one.pack(weight.data_ptr<float>() + e * one.values(), at, back, to.data() + e * one.values());
-  return to;
-}
+/// Sizes of one expert's kernels.
+struct ExpertKernels {
+  ExpertKernels(const at::Tensor& weight, int64_t experts)
+      : outs(weight.size(0) / experts), ins(weight.size(1)), values(weight.numel() / experts) {}
+  int64_t outs, ins, values;
+};
 
 /// Calls body(image, chunk, worker), the images of a chunk in order.
 template <class Body>
@@ -53,21 +46,21 @@ void each_image(TorchPool& pool, int64_t images, const Body& body) {
 at::Tensor merged_forward(const at::Tensor& x, const at::Tensor& mixing, const at::Tensor& weight,
                           const MergedEnd& end) {
   const int64_t images = x.size(0), experts = mixing.size(1), ins = x.size(1);
-  const PlaneWeights one = expert_kernels(weight, experts);
+  const ExpertKernels one(weight, experts);
   const PlaneLayout at(images, x.size(2), x.size(3), weight.size(2), 1);
   const auto y =
       at::empty({images, one.outs, at.height, at.width}, x.options(), at::MemoryFormat::Contiguous);
-  const auto experts_packed = packed_experts(weight, experts, at, false);
+  const auto experts_packed = packed_kernels(weight, experts, at.pixels(at.group));
   const auto shift = end.bias.defined() ? end.bias.contiguous() : end.bias;
-  TorchPool pool = plane_pool(images * at.height * at.width * one.values());
+  TorchPool pool = plane_pool(images * at.height * at.width * one.values);
   const PlaneSpace from(at, ins, pool.workers()), to(at, one.outs, pool.workers());
-  std::vector<float> kernels(static_cast<size_t>(one.values() * pool.workers()));
+  std::vector<float> kernels(static_cast<size_t>(one.values * pool.workers()));
   const PlaneImages inputs{at, ins}, outputs{at, one.outs};
   const float *source = x.data_ptr<float>(), *share = mixing.data_ptr<float>();
   float* result = y.data_ptr<float>();
   each_image(pool, images, [&](int64_t i, int64_t, int worker) {
-    float* kernel = kernels.data() + worker * one.values();
-    plane_table().merge({share + i * experts, 0, 1, experts, experts_packed.data(), one.values(), kernel, 0});
+    float* kernel = kernels.data() + worker * one.values;
+    plane_table().merge({share + i * experts, 0, 1, experts, experts_packed.data(), one.values, kernel, 0});
     inputs.in(source + inputs.values(i), nullptr, 1, from.of(worker));
     const PlaneConvolver conv{
         at, ins, one.outs, kernel, shift.defined() ? shift.data_ptr<float>() : nullptr, end.relu};
@@ -94,20 +87,20 @@ class MergedBackward {
       : q_(q),
         images_(q.gradient.size(0)),
         experts_(q.mixing.size(1)),
-        one_(expert_kernels(q.weight, experts_)),
+        one_(q.weight, experts_),
         at_(images_, q.gradient.size(2), q.gradient.size(3), q.weight.size(2), 1),
         inputs_{at_, one_.ins},
         outputs_{at_, one_.outs},
-        pool_(plane_pool(images_ * at_.height * at_.width * one_.values())),
+        pool_(plane_pool(images_ * at_.height * at_.width * one_.values)),
         of_output_(at_, one_.outs, pool_.workers()),
         of_input_(at_, one_.ins, pool_.workers()),
-        kernels_(static_cast<size_t>(one_.values() * pool_.workers())) {}
+        kernels_(static_cast<size_t>(one_.values * pool_.workers())) {}
 
   MergedDerivatives run() {
     if (q_.want_x) {
       made_.x = at::empty({images_, one_.ins, at_.height, at_.width}, q_.gradient.options(),
                           at::MemoryFormat::Contiguous);
-      back_ = packed_experts(q_.weight, experts_, at_, true);
+      back_ = packed_kernels(q_.weight, experts_, at_.pixels(at_.group), /*back=*/true);
     }
     if (q_.want_mixing) made_.mixing = at::empty({images_, experts_}, q_.mixing.options());
     const int64_t chunks = (images_ + kChunk - 1) / kChunk;
@@ -121,10 +114,10 @@ class MergedBackward {
   void image(int64_t i, int64_t chunk, int worker) {
     const float* share = q_.mixing.data_ptr<float>() + i * experts_;
     const float* gate = q_.y.defined() ? q_.y.data_ptr<float>() + outputs_.values(i) : nullptr;
-    float* kernel = kernels_.data() + worker * one_.values();
+    float* kernel = kernels_.data() + worker * one_.values;
     outputs_.in(q_.gradient.data_ptr<float>() + outputs_.values(i), gate, 1, of_output_.of(worker));
     if (q_.want_x) {
-      plane_table().merge({share, 0, 1, experts_, back_.data(), one_.values(), kernel, 0});
+      plane_table().merge({share, 0, 1, experts_, back_.data(), one_.values, kernel, 0});
       const PlaneConvolver conv{at_, one_.outs, one_.ins, kernel, nullptr, false};
       conv.run(of_output_.of(worker), 1, of_input_.of(worker));
       inputs_.out(of_input_.of(worker), 1, made_.x.data_ptr<float>() + inputs_.values(i));
@@ -133,15 +126,15 @@ class MergedBackward {
     inputs_.in(q_.x.data_ptr<float>() + inputs_.values(i), nullptr, 1, of_input_.of(worker));
     plane_weight_sums(at_, of_input_.of(worker), one_.ins, of_output_.of(worker), one_.outs, 1, kernel);
     if (q_.want_mixing)
-      kernel_shares(q_.weight.data_ptr<float>(), kernel, experts_, one_.values(),
+      kernel_shares(q_.weight.data_ptr<float>(), kernel, experts_, one_.values,
                     made_.mixing.data_ptr<float>() + i * experts_);
     if (q_.want_weight)
-      spread_kernel(kernel, share, experts_, one_.values(), sums_.data() + chunk * q_.weight.numel());
+      spread_kernel(kernel, share, experts_, one_.values, sums_.data() + chunk * q_.weight.numel());
   }
 
   const MergedRequest& q_;
   int64_t images_, experts_;
-  PlaneWeights one_;
+  ExpertKernels one_;
   PlaneLayout at_;
   PlaneImages inputs_, outputs_;
   TorchPool pool_;

@@ -1,6 +1,6 @@
 #pragma once
 // What merged kernels give back to the experts and to the mixing. Whole kernels are in the inner loops, so
-// that they fill vectors whatever the compiler's instruction set. (Merging itself is PlaneTable::linear.)
+// that they fill vectors whatever the compiler's instruction set. (Merging itself is PlaneTable::merge.)
 #include <cstdint>
 
 namespace gw::ops {

@@ -18,19 +18,11 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-std::vector<float> packed(const at::Tensor& weight, const PlaneLayout& at, bool back) {
-  const auto w = weight.contiguous();
-  const PlaneWeights of{w.size(0), w.size(1), w.size(2) * w.size(3)};
-  std::vector<float> to(static_cast<size_t>(of.values()));
-  of.pack(w.data_ptr<float>(), at, back, to.data());
-  return to;
-}
-
 at::Tensor forward_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool relu) {
   const int64_t images = x.size(0), ins = x.size(1), outs = weight.size(0);
   const PlaneLayout at(images, x.size(2), x.size(3), weight.size(2));
   const auto y = at::empty({images, outs, at.height, at.width}, x.options(), at::MemoryFormat::Contiguous);
-  const auto order = packed(weight, at, false);
+  const auto order = packed_kernels(weight, 1, at.pixels(at.group));
   const auto shift = bias.defined() ? bias.contiguous() : bias;
   const PlaneImages inputs{at, ins}, outputs{at, outs};
   const PlaneConvolver conv{at,  ins, outs, order.data(), shift.defined() ? shift.data_ptr<float>() : nullptr,
@@ -68,7 +60,8 @@ PlaneDerivatives backward_of(const PlaneRequest& q) {
   PlaneDerivatives made;
   if (q.want_x)
     made.x = at::empty({images, ins, at.height, at.width}, g.options(), at::MemoryFormat::Contiguous);
-  const auto order = q.want_x ? packed(q.weight, at, true) : std::vector<float>();
+  const auto order =
+      q.want_x ? packed_kernels(q.weight, 1, at.pixels(at.group), /*back=*/true) : std::vector<float>();
   const PlaneConvolver conv{at, outs, ins, order.data(), nullptr, false};
   TorchPool pool = plane_pool(images * at.height * at.width * q.weight.numel());
   const PlaneSpace of_output(at, outs, pool.workers()), of_input(at, ins, pool.workers()),

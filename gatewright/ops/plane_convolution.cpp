@@ -3,31 +3,14 @@
 #include <algorithm>
 
 #include "gatewright/kernels/plane_conv/family.h"
+#include "gatewright/ops/plane_layout.h"
 #include "gatewright/ops/plane_steps.h"
 
 namespace gw::ops {
 namespace {
 
 using kernels::kPlaneLanes;
-using kernels::plane_block;
 using kernels::PlaneConv;
-
-/// Blocks of output channels, each [in][taps][channels of the block], as the kernel reads them; expert after
-/// expert.
-std::vector<float> packed(const at::Tensor& weight, int64_t pixels, int64_t experts) {
-  const int64_t out = weight.size(0) / experts, in = weight.size(1), taps = weight.size(2) * weight.size(3);
-  const auto w = values_of(weight);
-  std::vector<float> to;
-  to.reserve(w.size());
-  for (int64_t o = 0; o < weight.size(0);) {
-    const int64_t block = plane_block(out - o % out, pixels);
-    for (int64_t i = 0; i < in * taps; ++i) {
-      for (int64_t b = 0; b < block; ++b) to.push_back(w[static_cast<size_t>((o + b) * in * taps + i)]);
-    }
-    o += block;
-  }
-  return to;
-}
 
 class ConvolutionStep : public PlaneStep {
  public:
@@ -44,7 +27,7 @@ class ConvolutionStep : public PlaneStep {
         experts_(plane_experts(s)),
         mixing_(o.mixing.at),
         merged_(o.scratch + plane_phases(s, o.x)),
-        weight_(packed(s.weight, pixels_, experts_)),
+        weight_(packed_kernels(s.weight, experts_, pixels_)),
         bias_(values_of(s.bias)) {
     for (int64_t p = 0; p < pixels_; p += kPlaneLanes) {
       uint16_t bits = 0;

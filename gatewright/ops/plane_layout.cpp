@@ -42,18 +42,25 @@ int64_t PlaneLayout::pixels_for(int64_t images) const {
   return pixels(same ? images : group);
 }
 
-void PlaneWeights::pack(const float* from, const PlaneLayout& at, bool back, float* to) const {
+std::vector<float> packed_kernels(const at::Tensor& weight, int64_t experts, int64_t pixels, bool back) {
+  const auto values = weight.detach().to(at::kFloat).contiguous();
+  const int64_t outs = weight.size(0) / experts, ins = weight.size(1), taps = weight.size(2) * weight.size(3);
   const int64_t rows = back ? ins : outs, columns = back ? outs : ins;
-  for (int64_t o = 0; o < rows;) {
-    const int64_t block = plane_block(rows - o, at.pixels(at.group));
-    for (int64_t i = 0; i < columns; ++i) {
-      for (int64_t t = 0; t < taps; ++t) {
-        for (int64_t b = o; b < o + block; ++b)
-          *to++ = back ? from[(i * ins + b) * taps + taps - 1 - t] : from[(b * ins + i) * taps + t];
+  std::vector<float> to;
+  to.reserve(static_cast<size_t>(values.numel()));
+  for (int64_t e = 0; e < experts; ++e) {
+    const float* from = values.data_ptr<float>() + e * outs * ins * taps;
+    for (int64_t o = 0, block = 0; o < rows; o += block) {
+      block = plane_block(rows - o, pixels);
+      for (int64_t i = 0; i < columns; ++i) {
+        for (int64_t t = 0; t < taps; ++t) {
+          for (int64_t b = o; b < o + block; ++b)
+            to.push_back(back ? from[(i * ins + b) * taps + taps - 1 - t] : from[(b * ins + i) * taps + t]);
+        }
       }
     }
-    o += block;
   }
+  return to;
 }
 
 PlaneSpace::PlaneSpace(const PlaneLayout& at, int64_t channels, int workers) : floats_(at.floats(channels)) {

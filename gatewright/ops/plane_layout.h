@@ -37,14 +37,12 @@ struct PlaneLayout {
   std::vector<int32_t> tap;
 };
 
-/// Blocks of output channels of weights [O, C, k, k] as the kernel reads them, written to `to` (as many
-/// values). `back`: of the convolution that takes the gradient of the output to that of the input, so
-/// channels change places and taps run backwards.
-struct PlaneWeights {
-  int64_t outs, ins, taps;
-  int64_t values() const { return outs * ins * taps; }
-  void pack(const float* weight, const PlaneLayout& at, bool back, float* to) const;
-};
+/// The weights [E·O, C, k, k] of E experts as the kernel reads them, in blocks of output channels, expert
+/// after expert: in f32, as many values. `pixels`: of the planes that they will meet. `back`: of the
+/// convolution that takes the gradient of the output to that of the input, so channels change places and taps
+/// run backwards.
+std::vector<float> packed_kernels(const at::Tensor& weight, int64_t experts, int64_t pixels,
+                                  bool back = false);
 
 /// Zeroed memory of each worker for `channels` planes.
 class PlaneSpace {

@@ -40,12 +40,11 @@ RouteFrame framed(RouteFrame frame, const Batch& batch) {
   return frame;
 }
 
-Measured measure_set(const Task& task, const EvaluationPass& pass, int64_t size) {
+void each_answer(const EvaluationPass& pass, int64_t size,
+                 const std::function<void(const Batch&, const Output&)>& body) {
   const at::NoGradGuard no_grad;
   pass.model.eval();
   const Loader loader(pass.set, size, {}, false, pass.rng);
-  Measured out;
-  std::vector<int64_t> load;
   for (int64_t b = 0; b < loader.batches(); ++b) {
     const auto batch = loader.get(0, b);
     auto frame = framed(pass.frame, batch);
@@ -56,12 +55,20 @@ Measured measure_set(const Task& task, const EvaluationPass& pass, int64_t size)
     if (pass.tap != nullptr) pass.tap->begin(frame);
     const auto output = pass.model.answer(batch, one);
     if (pass.tap != nullptr) pass.tap->end();
+    body(batch, output);
+    if (pass.tick) pass.tick(std::min((b + 1) * size, pass.set.size()), pass.set.size());
+  }
+}
+
+Measured measure_set(const Task& task, const EvaluationPass& pass, int64_t size) {
+  Measured out;
+  std::vector<int64_t> load;
+  each_answer(pass, size, [&](const Batch& batch, const Output& output) {
     add_load(output, load);
     const double loss = task.loss(output, batch).item<double>();
     for (const auto& [name, mean] : task.measure(output, batch, loss))
       out.metrics[name] += mean * static_cast<double>(batch.size());
-    if (pass.tick) pass.tick(std::min((b + 1) * size, pass.set.size()), pass.set.size());
-  }
+  });
   for (auto& item : out.metrics) item.second /= static_cast<double>(pass.set.size());
   task.finish(out.metrics);
   if (load.size() > 1) out.metrics["load_entropy"] = load_entropy(load), out.details["load"] = load;

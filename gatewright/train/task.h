@@ -76,6 +76,11 @@ void check_fields(const std::string& task, const Task& task_part, const TaskData
 /// The frame of a batch: labels where decisions are one per example, as recordings keep them.
 RouteFrame framed(RouteFrame frame, const Batch& batch);
 
+/// Calls body(batch, output) with the model's answer to each batch of `size` of the set, in evaluation mode
+/// and without gradients, between `begin` and `end` of the tap; then ticks.
+void each_answer(const EvaluationPass& pass, int64_t size,
+                 const std::function<void(const Batch&, const Output&)>& body);
+
 /// `task.measure` averaged over a set in batches of `size`, evaluation mode, no gradients; "entropy" and
 /// "load" of the first layer that decides: how evenly its rows are spread over the experts (1: even).
 Measured measure_set(const Task& task, const EvaluationPass& pass, int64_t size);

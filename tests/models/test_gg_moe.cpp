@@ -75,20 +75,11 @@ double parameter_gap(torch::nn::Module& module, const std::function<at::Tensor()
   for (auto& item : module.named_parameters()) {
     auto& p = item.value();
     const auto found = torch::autograd::grad({total}, {p}, {}, /*retain_graph=*/true, false, true)[0];
-    const auto gradient = found.defined() ? found : at::zeros_like(p);
+    const auto gradient = (found.defined() ? found : at::zeros_like(p)).contiguous();
     const at::NoGradGuard no_grad;
-    for (int64_t i = 0; i < p.numel(); ++i) {
-      double& value = p.data_ptr<double>()[i];
-      const double kept = value, step = 1e-5;
-      value = kept + step;
-      const double up = loss().item<double>();
-      value = kept - step;
-      const double down = loss().item<double>();
-      value = kept;
-      const double numeric = (up - down) / (2 * step);
-      worst = std::max(worst, std::abs(gradient.contiguous().data_ptr<double>()[i] - numeric) /
-                                  std::max(1.0, std::abs(numeric)));
-    }
+    for (int64_t i = 0; i < p.numel(); ++i)
+      worst = std::max(worst, difference_error(p.data_ptr<double>()[i], gradient.data_ptr<double>()[i],
+                                               [&] { return loss().item<double>(); }));
   }
   return worst;
 }

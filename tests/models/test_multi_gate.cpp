@@ -36,19 +36,12 @@ double parameter_error(torch::nn::Module& module, const std::function<at::Tensor
   for (size_t p = 0; p < parameters.size(); ++p) {
     EXPECT_TRUE(gradient[p].defined()) << "parameter " << p << " is not used";
     if (!gradient[p].defined()) continue;
+    const auto analytic = gradient[p].contiguous();
     const int64_t stride = std::max<int64_t>(parameters[p].numel() / 2, 1);
-    for (int64_t i = 0; i < parameters[p].numel(); i += stride) {
-      double& value = parameters[p].data_ptr<double>()[i];
-      const double kept = value, step = 1e-5;
-      value = kept + step;
-      const double up = loss().item<double>();
-      value = kept - step;
-      const double down = loss().item<double>();
-      value = kept;
-      const double numeric = (up - down) / (2 * step);
-      const double analytic = gradient[p].contiguous().data_ptr<double>()[i];
-      worst = std::max(worst, std::abs(analytic - numeric) / std::max(1.0, std::abs(numeric)));
-    }
+    for (int64_t i = 0; i < parameters[p].numel(); i += stride)
+      worst = std::max(worst,
+                       difference_error(parameters[p].data_ptr<double>()[i], analytic.data_ptr<double>()[i],
+                                        [&] { return loss().item<double>(); }));
   }
   return worst;
 }

@@ -26,6 +26,20 @@ inline at::Tensor project(const std::vector<at::Tensor>& outputs) {
   return total;
 }
 
+/// |analytic - numeric| / max(1, |numeric|) for one value of a tensor in f64, which is moved and put back.
+/// `value`: what is differentiated, with `x` as it stands.
+inline double difference_error(double& x, double analytic, const std::function<double()>& value,
+                               double step = 1e-5) {
+  const double kept = x;
+  x = kept + step;
+  const double up = value();
+  x = kept - step;
+  const double down = value();
+  x = kept;
+  const double numeric = (up - down) / (2 * step);
+  return std::abs(analytic - numeric) / std::max(1.0, std::abs(numeric));
+}
+
 /// Largest |analytic - numeric| / max(1, |numeric|) over all values of all inputs that are not empty.
 /// `inputs` are dense f64 tensors of any layout (kept); stay 10·step away from kinks. Error of the
 /// differences: about 1e-9.
@@ -47,16 +61,9 @@ inline double gradient_error(const TensorFunction& f, const std::vector<at::Tens
         at::zeros_like(moved[i]);  // with the strides of the input, so that both are walked in storage order
     if (analytic[i].defined()) gradient.copy_(analytic[i]);
     for (int64_t j = 0; j < moved[i].numel(); ++j) {
-      double& x = moved[i].data_ptr<double>()[j];
-      const double kept = x;
-      x = kept + step;
-      const double up = value(moved);
-      x = kept - step;
-      const double down = value(moved);
-      x = kept;
-      const double numeric = (up - down) / (2 * step);
-      worst = std::max(worst,
-                       std::abs(gradient.data_ptr<double>()[j] - numeric) / std::max(1.0, std::abs(numeric)));
+      worst = std::max(worst, difference_error(
+                                  moved[i].data_ptr<double>()[j], gradient.data_ptr<double>()[j],
+                                  [&] { return value(moved); }, step));
     }
   }
   return worst;

@@ -6,7 +6,6 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
-#include "gatewright/data/loader.h"
 #include "gatewright/train/area_under_curve.h"
 #include "gatewright/train/expert_report.h"
 #include "gatewright/train/task.h"
@@ -164,23 +163,11 @@ class MultiTask : public Task {
 
   Measured over_set(const EvaluationPass& pass, ExpertReport* report) const {
     const at::NoGradGuard no_grad;
-    pass.model.eval();
-    const Loader loader(pass.set, kPass, {}, false, pass.rng);
     std::vector<at::Tensor> answers;
-    for (int64_t b = 0; b < loader.batches(); ++b) {
-      const auto batch = loader.get(0, b);
-      auto frame = framed(pass.frame, batch);
-      frame.batch = b;
-      Pass one;
-      one.rng = pass.rng.fork("batch", static_cast<uint64_t>(b)), one.step = pass.frame.step,
-      one.tap = pass.tap;
-      if (pass.tap != nullptr) pass.tap->begin(frame);
-      const auto output = pass.model.answer(batch, one);
-      if (pass.tap != nullptr) pass.tap->end();
+    each_answer(pass, kPass, [&](const Batch&, const Output& output) {
       answers.push_back(output.answer);
       if (report != nullptr && output.use) report->add(*output.use);
-      if (pass.tick) pass.tick(std::min((b + 1) * kPass, pass.set.size()), pass.set.size());
-    }
+    });
     const Output all{at::cat(answers), {}};
     Batch whole;
     static_cast<TensorSet&>(whole) = pass.set;
