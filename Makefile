@@ -22,7 +22,7 @@ BENCH := $(if $(filter bench,$(MAKECMDGOALS)),ON,$(WERROR))
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make demo     train and check a small mixture, and say where its report lies (15 minutes on one core)'
+	@echo 'make demo     train and check a small mixture, and say where its report lies (12 minutes on two cores)'
 	@echo 'make test     build everything and run the fast tests'
 	@echo 'make build    build $(BUILD)/gatewright'
 	@echo 'make python   build and test the Python package in an environment of its own, $(PYTHON_ENV)'
