@@ -34,14 +34,14 @@ void merge(const PlaneMerge& m) {
 }
 
 float total(const float* x, int64_t count) {
-  constexpr int64_t kSums = 16;
-  float sum[kSums] = {};
+  constexpr int64_t kSumLanes = 16;
+  float sum[kSumLanes] = {};
   int64_t i = 0;
-  for (; i + kSums <= count; i += kSums) {
-    for (int64_t l = 0; l < kSums; ++l) sum[l] += x[i + l];
+  for (; i + kSumLanes <= count; i += kSumLanes) {
+    for (int64_t l = 0; l < kSumLanes; ++l) sum[l] += x[i + l];
   }
-  for (; i < count; ++i) sum[i % kSums] += x[i];
-  for (int64_t step = kSums / 2; step > 0; step /= 2) {
+  for (; i < count; ++i) sum[i % kSumLanes] += x[i];
+  for (int64_t step = kSumLanes / 2; step > 0; step /= 2) {
     for (int64_t l = 0; l < step; ++l) sum[l] += sum[l + step];
   }
   return sum[0];
