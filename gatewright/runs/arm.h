@@ -24,6 +24,8 @@ struct ArmRun {
   std::function<double()> now_s, wall_time_s;  ///< steady clock and seconds since 1970
   int64_t timing_rounds = 30;                  ///< 0: no timings
   About about = {};                            ///< written to about.json by the first start of the run
+  /// Called before times are measured; nothing else of this check runs until what it returns is dropped.
+  std::function<std::shared_ptr<void>()> alone = {};
 };
 
 /// What an arm starts from: the directory of another arm's finished run with the same seed.

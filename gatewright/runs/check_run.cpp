@@ -1,12 +1,16 @@
 #include "gatewright/runs/check_run.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <iterator>
 #include <map>
 #include <memory>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/error.h"
 #include "gatewright/base/file.h"
 #include "gatewright/runs/progress.h"
@@ -60,11 +64,42 @@ Json arms_of(const Recipe& recipe, const std::vector<ArmResult>& results) {
   return arms;
 }
 
-/// The arms of a check, run one after the other.
+std::string run_folder(const ArmRun& check, const std::string& arm, int64_t seed) {
+  return fmt::format("{}/{}-seed{}", check.directory, arm, seed);
+}
+
+ArmResult result_of(const Recipe& recipe, const CheckOptions& options, const ArmRun& check,
+                    const CheckRun& of) {
+  auto one = check;
+  one.about = about_arm(recipe, of.arm, options.command, options.machine, options.date);
+  one.directory = run_folder(check, of.arm, of.seed);
+  one.resume = RunDirectory::holds_run(one.directory);
+  std::vector<Artefact> from;
+  for (const auto& source : recipe.sources(of.arm))
+    from.push_back({source, run_folder(check, source, of.seed)});
+  return make_arm(recipe, of.arm, options.size, of.seed, options.overrides)->run(one, from);
+}
+
+/// The error that a worker's run ended with.
+[[noreturn]] void throw_again(const WorkerFailure& failure) {
+  if (failure.kind == "numeric") throw NumericError(failure.why);
+  if (failure.kind == "value") throw ValueError(failure.why);
+  if (failure.kind == "io") throw IoError(failure.why);
+  throw Error(failure.why);
+}
+
+const char* kind_of(const Error& error) {
+  if (dynamic_cast<const NumericError*>(&error) != nullptr) return "numeric";
+  if (dynamic_cast<const ValueError*>(&error) != nullptr) return "value";
+  return dynamic_cast<const IoError*>(&error) != nullptr ? "io" : "";
+}
+
+/// The arms of a check, run one after the other, or read where workers have run them.
 class Sweep {
  public:
-  Sweep(const Recipe& recipe, const CheckOptions& options, const ArmRun& run, CheckOutcome& outcome)
-      : recipe_(recipe), options_(options), run_(run), outcome_(outcome) {}
+  Sweep(const Recipe& recipe, const CheckOptions& options, const ArmRun& run,
+        std::vector<WorkerFailure> known, CheckOutcome& outcome)
+      : recipe_(recipe), options_(options), run_(run), known_(std::move(known)), outcome_(outcome) {}
 
   void one(const std::string& arm, int64_t seed) {
     for (const auto& source : recipe_.sources(arm)) {
@@ -77,7 +112,9 @@ class Sweep {
           "");
     }
     try {
-      outcome_.results.push_back(result_of(arm, seed));
+      for (const auto& failure : known_)
+        if (failure.run == CheckRun{arm, seed}) throw_again(failure);
+      outcome_.results.push_back(result_of(recipe_, options_, run_, {arm, seed}));
     } catch (const Interrupted&) {
       throw;
     } catch (const InternalError&) {
@@ -98,20 +135,6 @@ class Sweep {
   }
 
  private:
-  std::string directory(const std::string& arm, int64_t seed) const {
-    return fmt::format("{}/{}-seed{}", run_.directory, arm, seed);
-  }
-
-  ArmResult result_of(const std::string& arm, int64_t seed) const {
-    auto one = run_;
-    one.about = about_arm(recipe_, arm, options_.command, options_.machine, options_.date);
-    one.directory = directory(arm, seed);
-    one.resume = RunDirectory::holds_run(one.directory);
-    std::vector<Artefact> from;
-    for (const auto& source : recipe_.sources(arm)) from.push_back({source, directory(source, seed)});
-    return make_arm(recipe_, arm, options_.size, seed, options_.overrides)->run(one, from);
-  }
-
   void failed_because(const std::string& arm, int64_t seed, const std::string& what, const std::string& why) {
     outcome_.failed.push_back({arm, seed, what, why});
     if (run_.progress != nullptr)
@@ -122,9 +145,29 @@ class Sweep {
   const Recipe& recipe_;
   const CheckOptions& options_;
   const ArmRun& run_;
+  std::vector<WorkerFailure> known_;
   CheckOutcome& outcome_;
   std::exception_ptr first_;
 };
+
+/// Runs in workers what has no result yet; the failures.
+std::vector<WorkerFailure> run_side_by_side(const Recipe& recipe, const CheckOptions& options,
+                                            const ArmRun& run, const std::vector<CheckRun>& all) {
+  const auto unfinished = [&](const CheckRun& one) {
+    return !std::filesystem::exists(run_folder(run, one.arm, one.seed) + "/" + kSummaryFile);
+  };
+  std::vector<CheckRun> left;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(left), unfinished);
+  if (options.jobs < 2 || left.size() < 2) return {};
+  WorkerPoolOptions pool{options.jobs, at::get_num_threads(), options.worker, {},
+                         run.stop,     run.progress,          run.now_s};
+  pool.after = [&](const CheckRun& one) {
+    std::vector<CheckRun> sources;
+    for (const auto& source : recipe.sources(one.arm)) sources.push_back({source, one.seed});
+    return sources;
+  };
+  return run_in_workers(left, pool);
+}
 
 Json check_json(const Recipe& recipe, const CheckOptions& options, const CheckOutcome& outcome) {
   Json rows = Json::array();
@@ -210,6 +253,21 @@ std::vector<std::pair<std::string, std::shared_ptr<Arm>>> examined_arms(
   return made;
 }
 
+void run_as_worker(const Recipe& recipe, const CheckOptions& options, const ArmRun& run) {
+  GW_CHECK(options.arms.size() == 1 && options.seeds.size() == 1,
+           "worker: expected one arm and one seed, got {} and {}", options.arms.size(), options.seeds.size());
+  Worker worker;
+  auto one = run;
+  one.alone = [&worker] { return worker.alone(); };
+  try {
+    result_of(recipe, options, one, {options.arms[0], options.seeds[0]});
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const Error& error) {
+    worker.failed(kind_of(error), error.what());
+  }
+}
+
 CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const ArmRun& run) {
   const auto seeds = options.seeds.empty() ? recipe.seeds(options.size) : options.seeds;
   // All arms are examined before the first one runs: a typing error in the last must not cost the hours of
@@ -221,10 +279,12 @@ CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const 
   for (const auto& [name, arm] : arms) outcome.shown[name] = arm->shown(), names[name] = arm->leaves();
   for (const auto& mark : recipe.marks)
     if (mark.applies(options.size)) check_names(recipe.name, mark, names);
-  Sweep sweep(recipe, options, run, outcome);
+  std::vector<CheckRun> all;
   for (const int64_t seed : seeds) {
-    for (const auto& item : arms) sweep.one(item.first, seed);
+    for (const auto& item : arms) all.push_back({item.first, seed});
   }
+  Sweep sweep(recipe, options, run, run_side_by_side(recipe, options, run, all), outcome);
+  for (const auto& one : all) sweep.one(one.arm, one.seed);
   sweep.refuse_nothing();
   outcome.marks = judge(recipe, options.size, outcome.results);
   outcome.unjudged = measure_unjudged(recipe, options.size, outcome.results);

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "gatewright/runs/arm.h"
+#include "gatewright/runs/worker_pool.h"
 
 namespace gw::inline runs {
 
@@ -13,6 +14,10 @@ struct CheckOptions {
   std::vector<int64_t> seeds;          ///< empty: the recipe's
   std::vector<std::string> overrides;  ///< key=value; finished runs of other values are refused
   std::string command, machine, date;  ///< for check.json
+  /// Several runs at a time, each in a process that `worker` names and that calls run_as_worker; the same
+  /// results. 1: one after the other in this process.
+  int64_t jobs = 1;
+  std::function<ChildProcess::Command(const CheckRun&)> worker = {};
 };
 
 /// A run that ended without a result.
@@ -44,6 +49,10 @@ struct CheckOutcome {
 ///         ended otherwise and none diverged (missing data, say); ValueError for marks that apply and name
 ///         what none of the runs leaves.
 CheckOutcome run_check(const Recipe& recipe, const CheckOptions& options, const ArmRun& run);
+
+/// The process of one run of a check with `jobs` > 1: the only arm and the only seed of `options`.
+/// Failures go to the process that started it. Errors: ValueError where nobody started it; Interrupted.
+void run_as_worker(const Recipe& recipe, const CheckOptions& options, const ArmRun& run);
 
 /// The arms of a recipe with one seed, and all that they start from: made and examined, sources first.
 /// Errors: ValueError for what recipe or arms refuse.

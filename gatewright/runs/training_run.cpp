@@ -137,6 +137,13 @@ void add_cost(Model& model, const ArmRun& run, std::map<std::string, double>& me
   }
 }
 
+void add_costs(Trainer& trainer, bool images, const ArmRun& run, Json& evaluation,
+               std::map<std::string, double>& metrics) {
+  const auto alone = run.alone && run.timing_rounds > 0 ? run.alone() : nullptr;
+  images ? add_cost(trainer, trainer.network(), run, evaluation, metrics)
+         : add_cost(trainer.model(), run, metrics);
+}
+
 /// "train.loss", "validation.accuracy", …: every number of metrics.jsonl over the steps.
 std::map<std::string, Curve> recorded_curves(const std::string& directory) {
   std::map<std::string, Curve> curves;
@@ -199,7 +206,8 @@ Json measure(Trainer& trainer, const ArmRun& run, TrainObserver& observer,
     if (run.progress == nullptr) return;
     if (!progress) {
       auto options = progress_for(run.progress, run.now_s);
-      options.label = config.arm + " evaluation", options.unit = "examples";
+      options.label = fmt::format("{} seed {} evaluation", config.arm, config.seed),
+      options.unit = "examples";
       progress.emplace(total, options, 0);
     }
     progress->update(done);
@@ -273,8 +281,7 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   name_evaluation(evaluation, config, trainer.data());
   result.metrics["parameters"] = static_cast<double>(trainer.model().parameter_count());
   const bool images = trains_images(config);
-  images ? add_cost(trainer, trainer.network(), run, evaluation, result.metrics)
-         : add_cost(trainer.model(), run, result.metrics);
+  add_costs(trainer, images, run, evaluation, result.metrics);
   if (!images) evaluation["metrics"] = result.metrics;
   directory.write_json("evaluation.json", evaluation);
   if (const auto samples = trainer.samples(); !samples.is_null())

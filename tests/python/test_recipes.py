@@ -64,7 +64,7 @@ def test_a_training_gives_metrics_records_and_progress(program, tmp_path):
     trained = [r["step"] for r in records if r["kind"] == "train"]
     assert trained == list(range(1, 37))  # 12 epochs of 3 batches
     assert notes.calls[0] == ("start", "mixture seed 3")
-    assert ("end", "mixture seed 3") in notes.calls and notes.calls[-1] == ("end", "mixture evaluation")
+    assert ("end", "mixture seed 3") in notes.calls and notes.calls[-1] == ("end", "mixture seed 3 evaluation")
     progress = [c for c in notes.calls[: notes.calls.index(("end", "mixture seed 3"))] if c[0] == "progress"]
     assert progress[-1][1:3] == (36, 36) and progress[0][3:5] == (None, None)
     last = [r for r in records if r["kind"] == "train"][-1]

@@ -1,42 +1,25 @@
 #include "gatewright/base/check.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
 
+#include "apps/cli/check_tables.h"
 #include "apps/cli/clocks.h"
 #include "apps/cli/command.h"
 #include "apps/cli/provenance.h"
 #include "apps/cli/recipes.h"
 #include "apps/cli/signals.h"
-#include "apps/cli/table.h"
+#include "gatewright/base/memory_info.h"
 #include "gatewright/base/shown.h"
-#include "gatewright/report/html.h"
 #include "gatewright/report/write_report.h"
 #include "gatewright/runs/check_run.h"
 #include "gatewright/runs/run_directory.h"
 
 namespace gw {
 namespace {
-
-std::string cell(const CheckOutcome& outcome, const std::string& arm, const ResultColumn& column,
-                 const std::string& quantity) {
-  auto metric = column.metric;
-  if (const auto star = metric.find('*'); star != std::string::npos) metric.replace(star, 1, quantity);
-  const auto s = spread(outcome.results, arm, metric);
-  if (s.count == 0) return "–";
-  switch (column.shown) {
-    case ResultColumn::Shown::kMacs:
-      return format_value(s.mean, Unit::kMacs);
-    case ResultColumn::Shown::kPercent:
-      return s.count == 1 ? fmt::format("{:.1f}", 100 * s.mean)
-                          : fmt::format("{:.1f} ± {:.1f}", 100 * s.mean, 100 * s.deviation);
-    case ResultColumn::Shown::kNumber:
-      break;
-  }
-  return fmt::format(fmt::runtime(column.format), s.mean);
-}
 
 /// Runs a recipe's arms over its seeds and compares every measurement with its mark.
 class CheckCommand : public Command {
@@ -57,6 +40,13 @@ class CheckCommand : public Command {
     app.add_option("--out", out_, "directory of the runs; default runs/check-<recipe>-<size>")
         ->check(not_empty);
     app.add_flag("--fresh", fresh_, "forget the runs that the directory holds");
+    app.add_option("--jobs", jobs_,
+                   "runs at a time, each in its own process; 0: as many as there are seeds, up to the cores "
+                   "and to 2 GB of free memory each")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    app.add_flag("--worker", worker_)->group("");  // one run of a check with --jobs; not for people
+    app.add_option("--as", as_)->group("");        // the command that the workers' pages name
     app.add_flag("--json", json_, "print check.json");
     app.add_flag("--quiet", quiet_, "no progress");
   }
@@ -68,6 +58,13 @@ class CheckCommand : public Command {
     if (fresh_) forget(directory);
     CheckOptions options{size_, arms_, seeds_, overrides_, command_line(), machine_text(), today()};
     ArmRun run{directory, false, &stop_requested(), quiet_ ? nullptr : stderr, steady_now_s, wall_now_s};
+    if (worker_) {
+      options.command = as_;
+      run_as_worker(recipe, options, run);
+      return 0;
+    }
+    options.jobs = jobs(seeds_.empty() ? recipe.seeds(size_).size() : seeds_.size());
+    options.worker = [&](const CheckRun& one) { return worker_command(directory, options, one); };
     const auto outcome = checked(recipe, options, run);
     const auto in_short = write_report(directory + "/report.html", {directory});
     if (json_) {
@@ -89,6 +86,33 @@ class CheckCommand : public Command {
     } catch (const Interrupted& stop) {
       throw Interrupted(fmt::format("{}. Go on with the same command, without --fresh", stop.what()));
     }
+  }
+
+  /// A program that has the command line built in (a test) cannot be started as a worker.
+  static std::string program() {
+    std::error_code error;
+    const auto path = std::filesystem::read_symlink("/proc/self/exe", error);
+    return error || path.filename() != "gatewright" ? "" : path.string();
+  }
+
+  int64_t jobs(size_t seeds) const {
+    if (program().empty()) return 1;
+    if (jobs_ > 0) return jobs_;
+    constexpr int64_t kBytesPerJob = int64_t{2} << 30;  // a training of images takes 0.6 to 1.5 GB
+    const int64_t fit = available_memory() / kBytesPerJob;
+    return std::max<int64_t>(1, std::min({static_cast<int64_t>(seeds), fit, int64_t{at::get_num_threads()}}));
+  }
+
+  ChildProcess::Command worker_command(const std::string& directory, const CheckOptions& options,
+                                       const CheckRun& one) const {
+    ChildProcess::Command command{{program(), "check", recipe_, "--worker", "--as", options.command, "--size",
+                                   size_, "--out", directory, "--arm", one.arm, "--seeds",
+                                   std::to_string(one.seed), "--threads"}};
+    command.words.push_back(std::to_string(std::max<int64_t>(1, at::get_num_threads() / options.jobs)));
+    for (const auto& item : overrides_) command.words.insert(command.words.end(), {"--set", item});
+    if (quiet_) command.words.push_back("--quiet");
+    command.environment = {{"TERM", "dumb"}};  // plain lines of progress: several processes write them
+    return command;
   }
 
   // Removes only what looks like a check: run directories inside, check.json, the report.
@@ -114,66 +138,12 @@ class CheckCommand : public Command {
     return text;
   }
 
-  /// Every arm's results in the columns that it declares; arms of equal columns share a table.
-  static void print_arms(const Recipe& recipe, const CheckOutcome& outcome) {
-    std::vector<ResultTable> printed;
-    for (const auto& arm : recipe.arms) {
-      const auto table = outcome.shown.find(arm);
-      if (table == outcome.shown.end()) continue;
-      const auto same = [&](const ResultTable& t) { return t.columns == table->second.columns; };
-      if (std::any_of(printed.begin(), printed.end(), same)) continue;
-      printed.push_back(table->second);
-      print_table(recipe, outcome, table->second);
-    }
-  }
-
-  static void print_table(const Recipe& recipe, const CheckOutcome& outcome, const ResultTable& of) {
-    std::vector<std::vector<std::string>> rows{{"arm"}};
-    if (!of.quantities.empty()) rows[0].push_back("quantity");
-    for (const auto& column : of.columns) rows[0].push_back(">" + column.heading);
-    for (const auto& arm : recipe.arms) {
-      const auto table = outcome.shown.find(arm);
-      if (table == outcome.shown.end() || table->second.columns != of.columns) continue;
-      auto quantities = table->second.quantities;
-      const bool one = quantities.empty();
-      if (one) quantities.push_back("");
-      for (const auto& quantity : quantities) {
-        std::vector<std::string> row{arm_title(recipe, arm)};
-        if (!one) row.push_back(quantity);
-        const size_t names = row.size();
-        for (const auto& column : of.columns) row.push_back(cell(outcome, arm, column, quantity));
-        const bool measured = std::any_of(row.begin() + static_cast<std::ptrdiff_t>(names), row.end(),
-                                          [](const std::string& text) { return text != "–"; });
-        if (measured) rows.push_back(std::move(row));
-      }
-    }
-    if (rows.size() > 1) fmt::print("\n{}{}{}\n", format_table(rows), of.note, of.note.empty() ? "" : "\n");
-  }
-
-  static void print_marks(const CheckOutcome& outcome) {
-    std::vector<std::vector<std::string>> rows{{"claim", "mark", ">measured", "over seeds", "verdict"}};
-    for (const auto& run : outcome.failed) {
-      const auto [claim, mark, measured, verdict] = run.line();
-      rows.push_back({claim, mark, measured, "", verdict});
-    }
-    for (const auto& m : outcome.marks) {
-      rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)), measured_text(m),
-                      seeds_text(m), verdict_text(m)});
-    }
-    for (const auto& m : outcome.unjudged) {
-      if (m.seeds == 0) continue;
-      rows.push_back({m.mark.claim, fmt::format("{} {}", m.mark.name, bound_text(m.mark)), measured_text(m),
-                      seeds_text(m), "not judged at this size"});
-    }
-    fmt::print("{}", format_table(rows));
-    for (const auto& run : outcome.failed)
-      if (run.what == "failed") fmt::print("{} seed {}: {}\n", run.arm, run.seed, shown(run.why));
-  }
-
   std::string recipe_, size_ = "tiny", out_;
   std::vector<std::string> arms_, overrides_;
   std::vector<int64_t> seeds_;
-  bool json_ = false, quiet_ = false, fresh_ = false;
+  std::string as_;
+  int64_t jobs_ = 0;
+  bool json_ = false, quiet_ = false, fresh_ = false, worker_ = false;
 };
 
 }  // namespace
