@@ -16,7 +16,27 @@ inline __m256i mask_of(unsigned bits) {
 }
 inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
 inline Vec load_lanes(const float* p, unsigned bits) { return _mm256_maskload_ps(p, mask_of(bits)); }
-inline void store_lanes(float* p, Vec v, unsigned bits) { _mm256_maskstore_ps(p, mask_of(bits), v); }
+// vmaskmovps to memory takes 42 operations on Zen 3, and most vectors are whole.
+inline void store_half(float* p, __m128 v, unsigned bits) {
+  if (bits == 0xf) return _mm_storeu_ps(p, v);
+  if ((bits & 3) == 3)
+    _mm_storel_pi(reinterpret_cast<__m64*>(p), v);
+  else if ((bits & 1) != 0)
+    _mm_store_ss(p, v);
+  else if ((bits & 2) != 0)
+    _mm_store_ss(p + 1, _mm_movehdup_ps(v));
+  if ((bits & 12) == 12)
+    _mm_storeh_pi(reinterpret_cast<__m64*>(p + 2), v);
+  else if ((bits & 4) != 0)
+    _mm_store_ss(p + 2, _mm_movehl_ps(v, v));
+  else if ((bits & 8) != 0)
+    _mm_store_ss(p + 3, _mm_shuffle_ps(v, v, 0xff));
+}
+inline void store_lanes(float* p, Vec v, unsigned bits) {
+  if ((bits & 0xff) == 0xff) return _mm256_storeu_ps(p, v);
+  store_half(p, _mm256_castps256_ps128(v), bits & 0xf);
+  store_half(p + 4, _mm256_extractf128_ps(v, 1), bits >> 4 & 0xf);
+}
 inline Vec broadcast(float x) { return _mm256_set1_ps(x); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
