@@ -48,7 +48,7 @@ NUMBERS = {"diabetes", "ozone"}
 
 def read(folder, name):
     response, left_out = TABLES[name]
-    table = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False, na_values=[""])
+    table = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False, na_values=["", "nan", "NA"])
     table = table.drop(columns=left_out)
     return table[table[response].notna()].reset_index(drop=True), response
 
