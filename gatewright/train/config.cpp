@@ -58,6 +58,7 @@ void TrainConfig::fields(OptionVisitor& v) {
   v.text("arm", arm, "of the recipe's arms");
   v.integer("seed", seed, "of weights, order, augmentation and attacks", 0, INT64_MAX);
   v.part("data", data, "part of the datasets catalogue");
+  v.parts("transforms", transforms, "parts of the transforms catalogue, applied to the data in this order");
   v.integer("train_per_class", train_per_class, "training examples of each class; 0: all", 0, INT64_MAX);
   v.integer("test_per_class", test_per_class, "test examples of each class; 0: all", 0, INT64_MAX);
   v.real("validation", validation, "share of the training examples held out to choose the checkpoint", 0,
@@ -128,7 +129,7 @@ TrainConfig read_config(const std::string& where, const Json& document) {
 Json TrainConfig::document() const {
   auto copy = *this;
   Json json = write_options(copy);
-  for (const char* later : {"budget", "start", "teacher"}) {
+  for (const char* later : {"budget", "start", "teacher", "transforms"}) {
     if (json.at(later).empty()) json.erase(later);
   }
   if (average == 0) json.erase("average");

@@ -47,6 +47,7 @@ struct TrainConfig : OptionSet {
   std::string name = "run", arm = "default";
   int64_t seed = 0;
   PartChoice data = "fashion_mnist";
+  std::vector<PartChoice> transforms;               ///< of the data, one after the other
   int64_t train_per_class = 0, test_per_class = 0;  ///< 0: all
   double validation = 0.1;                          ///< share of the training images that is held out
   PartChoice task = "image_classification";

@@ -14,6 +14,8 @@
 #include "gatewright/base/shown.h"
 #include "gatewright/ops/random.h"
 #include "gatewright/routing/load.h"
+#include "gatewright/train/answers.h"
+#include "gatewright/train/prepared_data.h"
 
 namespace gw::inline train {
 namespace {
@@ -44,13 +46,6 @@ constexpr const char* kAverage = "average/";  // prefix of the averages in a che
 }  // namespace
 
 Json TrainObserver::kept() { return nullptr; }
-
-TaskData load_data(const TrainConfig& config) {
-  auto data = make_chosen<Dataset>(config.data, {})->load();
-  data.train = take_per_class(data.train, data.classes, config.train_per_class);
-  data.test = take_per_class(data.test, data.classes, config.test_per_class);
-  return data;
-}
 
 std::shared_ptr<Task> make_task(const TrainConfig& config) {
   return make_chosen<Task>(config.task, {config});
@@ -100,6 +95,7 @@ std::shared_ptr<Model> model_without_data(const TrainConfig& config) {
 
 void check_config(const TrainConfig& config) {
   make_chosen<Dataset>(config.data, {});
+  probe_names(config);
   const auto model = model_without_data(config);
   {  // a policy that the model cannot follow shows in the first batch only
     const at::NoGradGuard no_grad;
@@ -135,6 +131,7 @@ RecordNames record_names(const TrainConfig& config) {
   const auto task = make_task(config);
   RecordNames names{make_objective(config, *task)->reports(*task), task->validated(), task->tested()};
   names.steps.insert(names.steps.end(), {"lr", "entropy"});
+  for (const auto& probe : probe_names(config)) names.tested.push_back(probe);
   return names;
 }
 
@@ -254,9 +251,13 @@ Measured Trainer::evaluate_on_test(TrainObserver& observer, const Tick& tick) {
   const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("test");
   if (routes_.recorder)
     routes_.recorder->listen([&observer](const RouteSummary& summary) { observer.on_routes(summary); });
-  const auto result =
+  auto result =
       task_->test({*model_, data_.test, rng, frame(RoutePhase::kTest, {}), tick, routes_.tap.get()});
-  routes_ = {};  // timings and sample images after this are no part of the run
+  routes_ = {};  // probes, timings and sample images after this are no part of the run
+  for (const auto& [name, probe] : probes_of(config_, data_.test)) {
+    const auto answers = answers_to({*model_, probe, rng.fork(name), frame(RoutePhase::kTest, {})});
+    result.metrics[name] = share_right(answers, probe.at("label"));
+  }
   return result;
 }
 

@@ -1,4 +1,4 @@
-// Recipes of conditional learning at their tiny size, from outside.
+// Recipes of conditional learning and of backdoors at their tiny size, from outside.
 #include <gtest/gtest.h>
 
 #include <string>
@@ -18,5 +18,6 @@ void checked(const std::string& recipe) {
 TEST(ConditionalRecipes, HomeHoldsTogether) { checked("home"); }
 TEST(ConditionalRecipes, DeferralHoldsTogether) { checked("deferral"); }
 TEST(ConditionalRecipes, MowstHoldsTogether) { checked("mowst"); }
+TEST(ConditionalRecipes, BackdoorExpertHoldsTogether) { checked("backdoor_expert"); }
 
 }  // namespace gw::test::conditional_recipes_cases

@@ -1,13 +1,10 @@
 #include <ATen/ATen.h>
-#include <torch/csrc/autograd/grad_mode.h>
 
 #include <algorithm>
 
 #include "gatewright/base/check.h"
-#include "gatewright/data/loader.h"
-#include "gatewright/runs/arm.h"
+#include "gatewright/runs/measured_arm.h"
 #include "gatewright/train/deferral_trials.h"
-#include "gatewright/train/trainer.h"
 
 namespace gw::inline runs {
 namespace {
@@ -18,24 +15,10 @@ struct Answered {
   Calibration all;
 };
 
-Answered answers_of(const Artefact& source, const std::string& score, const Stop& stop) {
-  constexpr int64_t kPass = 256;
-  const auto config = read_config("run " + source.directory, read_json(source.directory + "/" + kRecipeFile));
-  Trainer trained(config);
-  const auto path = source.directory + "/" + kBestCheckpoint;
-  load_model(trained.model(), load_checkpoint(path), path);
-  trained.model().eval();
-  const at::NoGradGuard no_grad;
-  const auto& set = trained.data().test;
-  const Loader loader(set, kPass, {}, false, Rng(0));
-  std::vector<at::Tensor> logits;
-  for (int64_t b = 0; b < loader.batches(); ++b) {
-    if (stop.requested()) throw Interrupted("interrupted while answering; nothing is kept of this arm");
-    Pass pass;
-    pass.rng = Rng(0).fork("batch", static_cast<uint64_t>(b)), pass.train = false;
-    logits.push_back(trained.model().answer(loader.get(0, b), pass).answer);
-  }
-  Answered out{at::cat(logits), set.at("label"), {}};
+Answered answers_of(const Artefact& source, const std::string& score, const ArmRun& run) {
+  const auto trained = open_trained(source);
+  const auto& set = trained->data().test;
+  Answered out{answers_to(trained->model(), set, stopping(run, "answering")), set.at("label"), {}};
   const auto sure = sureness(score, out.logits), wrong = out.logits.argmax(1).ne(out.label);
   for (int64_t i = 0; i < out.label.numel(); ++i)
     out.all.sure.push_back(sure[i].item<double>()), out.all.wrong.push_back(wrong[i].item<bool>());
@@ -104,32 +87,8 @@ class DeferralArm : public Arm {
                {"arm", options_.arm},
                {"seed", options_.seed},
                {"deferral", write_options(how)}};
-    for (const auto& source : from)
-      table["start"][source.arm] =
-          checkpoint_checksum(load_checkpoint(source.directory + "/" + kBestCheckpoint));
-    ArmResult result{options_.arm, options_.seed, {}};
-    if (auto done = finished_metrics(run.directory, table)) {
-      result.metrics = std::move(*done), result.curves = read_results(run.directory).curves;
-      return result;
-    }
-    RunDirectory directory(
-        run.directory, table,
-        {.resume = run.resume, .tensorboard = false, .wall_time_s = run.wall_time_s, .may_differ = {}});
-    note_origin(directory, run.about);
-    const auto model = answers_of(from.at(0), how_.score, run.stop);
-    const auto expert = expert_labels(model, from, run.stop);
-    const auto right = expert.eq(model.label);
-    DeferralTrials trials{
-        model.all,       {},         {how_.method, how_.bound, how_.confidence}, how_.held_out,
-        how_.thresholds, how_.trials};
-    for (int64_t i = 0; i < right.numel(); ++i) trials.expert_right.push_back(right[i].item<bool>());
-    result.metrics = measure_deferral(trials, rng());
-    const auto curve = coverage_curve(model.all);
-    result.metrics["aurc"] = curve.area_of_risk;
-    result.curves["accuracy"] = {"coverage", curve.coverage, curve.accuracy};
-    directory.write_json(kResultsFile, to_json(Results{result.curves, {}}));
-    directory.write_json(kSummaryFile, {{"config", table}, {"metrics", result.metrics}});
-    return result;
+    for (const auto& source : from) table["start"][source.arm] = start_checksum(source);
+    return run_measured(table, run, [&](ArmResult& result) { measure(run, from, result); });
   }
 
   LeftNames leaves() const override {
@@ -152,13 +111,28 @@ class DeferralArm : public Arm {
  private:
   Rng rng() const { return Rng(static_cast<uint64_t>(options_.seed)).fork("arms/deferral"); }
 
-  at::Tensor expert_labels(const Answered& model, const std::vector<Artefact>& from, const Stop& stop) const {
+  void measure(const ArmRun& run, const std::vector<Artefact>& from, ArmResult& result) const {
+    const auto model = answers_of(from.at(0), how_.score, run);
+    const auto expert = expert_labels(model, from, run);
+    const auto right = expert.eq(model.label);
+    DeferralTrials trials{
+        model.all,       {},         {how_.method, how_.bound, how_.confidence}, how_.held_out,
+        how_.thresholds, how_.trials};
+    for (int64_t i = 0; i < right.numel(); ++i) trials.expert_right.push_back(right[i].item<bool>());
+    result.metrics = measure_deferral(trials, rng());
+    const auto curve = coverage_curve(model.all);
+    result.metrics["aurc"] = curve.area_of_risk;
+    result.curves["accuracy"] = {"coverage", curve.coverage, curve.accuracy};
+  }
+
+  at::Tensor expert_labels(const Answered& model, const std::vector<Artefact>& from,
+                           const ArmRun& run) const {
     if (!how_.expert.empty()) {
       const auto& source = from.at(from.at(0).arm == how_.expert ? 0 : 1);
       GW_CHECK(source.arm == how_.expert,
                "arms/deferral: expected the expert \"{}\" in \"from\", got {} and {}", how_.expert,
                from[0].arm, from[1].arm);
-      const auto other = answers_of(source, how_.score, stop);
+      const auto other = answers_of(source, how_.score, run);
       GW_CHECK(
           other.label.equal(model.label),
           "arms/deferral: expected the expert \"{}\" to be trained on the same data, got other test rows",

@@ -7,11 +7,11 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/shown.h"
 #include "gatewright/runs/group_source.h"
+#include "gatewright/runs/measured_arm.h"
 #include "gatewright/runs/progress.h"
 #include "gatewright/train/robust/attack.h"
 #include "gatewright/train/robust/confusion.h"
 #include "gatewright/train/robust/threat_model.h"
-#include "gatewright/train/trainer.h"
 
 namespace gw::inline runs {
 namespace {
@@ -82,31 +82,13 @@ class LabelGroupsArm : public Arm {
   }
 
   ArmResult run(const ArmRun& run, const std::vector<Artefact>& from) const override {
-    const auto path = from.at(0).directory + "/" + kBestCheckpoint;
-    const auto file = load_checkpoint(path);
     auto grouping = grouping_;
     const Json table{{"name", options_.name},
                      {"arm", options_.arm},
                      {"seed", options_.seed},
                      {"label_groups", write_options(grouping)},
-                     {"start", {{"crc32c", checkpoint_checksum(file)}}}};
-    ArmResult result{options_.arm, options_.seed, {}};
-    if (auto done = finished_metrics(run.directory, table)) {
-      result.metrics = std::move(*done), result.tables = read_results(run.directory).tables;
-      return result;
-    }
-    RunDirectory directory(
-        run.directory, table,
-        {.resume = run.resume, .tensorboard = false, .wall_time_s = run.wall_time_s, .may_differ = {}});
-    note_origin(directory, run.about);
-    const auto source =
-        read_config("run " + from[0].directory, read_json(from[0].directory + "/" + kRecipeFile));
-    Trainer trained(source);
-    load_model(trained.model(), file, path);
-    group(trained, run, result);
-    directory.write_json(kResultsFile, to_json(Results{{}, result.tables}));
-    directory.write_json(kSummaryFile, {{"config", table}, {"metrics", result.metrics}});
-    return result;
+                     {"start", {{"crc32c", start_checksum(from.at(0))}}}};
+    return run_measured(table, run, [&](ArmResult& result) { group(*open_trained(from[0]), run, result); });
   }
 
   LeftNames leaves() const override {

@@ -5,6 +5,7 @@
 #include "gatewright/base/shown.h"
 #include "gatewright/runs/group_source.h"
 #include "gatewright/runs/training_run.h"
+#include "gatewright/train/prepared_data.h"
 
 namespace gw::inline runs {
 namespace {
@@ -104,7 +105,14 @@ class TrainArm : public Arm {
   LeftNames leaves() const override { return training_names(with_stand_in_groups(config_)); }
 
   ResultTable shown() const override {
-    if (trains_images(config_)) return image_table(config_.evaluation->beside);
+    auto table = trains_images(config_) ? image_table(config_.evaluation->beside) : measures_table();
+    for (const auto& probe : probe_names(config_))
+      table.columns.push_back({words(probe) + " %", probe, Shown::kPercent});
+    return table;
+  }
+
+ private:
+  ResultTable measures_table() const {
     ResultTable table;
     for (const auto& name : make_task(config_)->measures()) table.columns.push_back(measure_column(name));
     table.columns.push_back({"multiply-adds", "macs", Shown::kMacs});
@@ -114,7 +122,6 @@ class TrainArm : public Arm {
     return table;
   }
 
- private:
   bool teaches(const Arm& arm) const {
     const auto* training = dynamic_cast<const TrainArm*>(&arm);
     return training != nullptr && !teacher_arm_.empty() && training->config_.arm == teacher_arm_;

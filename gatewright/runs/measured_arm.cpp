@@ -1,0 +1,42 @@
+#include "gatewright/runs/measured_arm.h"
+
+namespace gw::inline runs {
+
+std::unique_ptr<Trainer> open_trained(const Artefact& source) {
+  const auto config = read_config("run " + source.directory, read_json(source.directory + "/" + kRecipeFile));
+  auto trained = std::make_unique<Trainer>(config);
+  const auto path = source.directory + "/" + kBestCheckpoint;
+  load_model(trained->model(), load_checkpoint(path), path);
+  trained->model().eval();
+  return trained;
+}
+
+std::string start_checksum(const Artefact& source) {
+  return checkpoint_checksum(load_checkpoint(source.directory + "/" + kBestCheckpoint));
+}
+
+ArmResult run_measured(const Json& table, const ArmRun& run, const std::function<void(ArmResult&)>& measure) {
+  ArmResult result{table.at("arm").get<std::string>(), table.at("seed").get<int64_t>(), {}};
+  if (auto done = finished_metrics(run.directory, table)) {
+    auto left = read_results(run.directory);
+    result.metrics = std::move(*done), result.curves = std::move(left.curves),
+    result.tables = std::move(left.tables);
+    return result;
+  }
+  RunDirectory directory(
+      run.directory, table,
+      {.resume = run.resume, .tensorboard = false, .wall_time_s = run.wall_time_s, .may_differ = {}});
+  note_origin(directory, run.about);
+  measure(result);
+  directory.write_json(kResultsFile, to_json(Results{result.curves, result.tables}));
+  directory.write_json(kSummaryFile, {{"config", table}, {"metrics", result.metrics}});
+  return result;
+}
+
+Tick stopping(const ArmRun& run, const std::string& doing) {
+  return [stop = run.stop, doing](int64_t, int64_t) {
+    if (stop.requested()) throw Interrupted("interrupted while " + doing + "; nothing is kept of this arm");
+  };
+}
+
+}  // namespace gw::inline runs

@@ -1,0 +1,22 @@
+#pragma once
+// What arms share that start from a trained model and leave measurements instead of weights.
+#include "gatewright/runs/arm.h"
+#include "gatewright/train/answers.h"
+#include "gatewright/train/trainer.h"
+
+namespace gw::inline runs {
+
+/// The model of a finished training, its data and its task, with the weights of its best checkpoint.
+/// Errors: as load_checkpoint and load_data.
+std::unique_ptr<Trainer> open_trained(const Artefact& source);
+/// The checksum of that checkpoint, which tells a run that started from it from one that did not.
+std::string start_checksum(const Artefact& source);
+
+/// A run of `table` from beginning to end, or the one that the directory holds already: `measure` fills in
+/// metrics, curves and tables, which are then written. Nothing is kept of a run that is interrupted.
+ArmResult run_measured(const Json& table, const ArmRun& run, const std::function<void(ArmResult&)>& measure);
+
+/// Throws Interrupted, saying what was going on, once a stop is requested.
+Tick stopping(const ArmRun& run, const std::string& doing);
+
+}  // namespace gw::inline runs
