@@ -17,12 +17,13 @@ std::shared_ptr<Arm> make_arm(const std::string& kind, const Json& table, const 
   return factory(where, table, {name != table.end() && name->is_string() ? name->get<std::string>() : ""});
 }
 
-/// Of a training as this version writes it, without the place of the weights that it started from: their
-/// checksum tells what they were.
+/// Of a training as this version writes it, without the places of the weights that it started from and of the
+/// variations: their checksums tell what they were.
 Json comparable(Json config) {
   if (config.is_object() && arm_kind(config) == kTraining) config = current_document(std::move(config));
-  if (config.is_object() && config.contains("start") && config["start"].is_object())
-    config["start"].erase("checkpoint");
+  for (const auto& [table, place] : {std::pair{"start", "checkpoint"}, std::pair{"variations", "file"}}) {
+    if (config.is_object() && config.contains(table) && config[table].is_object()) config[table].erase(place);
+  }
   return config;
 }
 

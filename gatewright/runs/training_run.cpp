@@ -269,7 +269,7 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
                          {.resume = run.resume,
                           .tensorboard = true,
                           .wall_time_s = run.wall_time_s,
-                          .may_differ = {"/start/checkpoint", "/teacher/checkpoint"},
+                          .may_differ = {"/start/checkpoint", "/teacher/checkpoint", "/variations/file"},
                           .brought_up = current_document});
   note_origin(directory, run.about);
   say_what_is_missing(trainer.data().origin, config, run);

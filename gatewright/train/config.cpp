@@ -87,6 +87,7 @@ void TrainConfig::fields(OptionVisitor& v) {
   v.table("budget", budget, "how long, in place of epochs: {examples = 100000}, {macs = 1e12} …");
   v.table("start", start, "weights to start from, a checkpoint's: {checkpoint = \"best.safetensors\"}");
   v.table("teacher", teacher, "a trained network to learn from: {arm = \"dense\"}, or {checkpoint = …}");
+  v.table("variations", variations, "what stands in place of the training images: {arm = \"varied\"}");
 }
 
 void parse_options(const std::string& part, const Json& values, TrainConfig& config) {
@@ -129,7 +130,7 @@ TrainConfig read_config(const std::string& where, const Json& document) {
 Json TrainConfig::document() const {
   auto copy = *this;
   Json json = write_options(copy);
-  for (const char* later : {"budget", "start", "teacher", "transforms"}) {
+  for (const char* later : {"budget", "start", "teacher", "transforms", "variations"}) {
     if (json.at(later).empty()) json.erase(later);
   }
   if (average == 0) json.erase("average");
@@ -149,6 +150,12 @@ void TeacherOptions::fields(OptionVisitor& v) {
   v.text("arm", arm, "in a recipe: the arm of \"from\" that teaches");
   v.real("weight", weight, "of the teacher's answers beside the labels", 0, 1);
   v.real("temperature", temperature, "of both answers", 0.01, 100);
+}
+
+void VariationOptions::fields(OptionVisitor& v) {
+  v.text("file", file, "of variations; empty: none");
+  v.text("crc32c", crc32c, "checksum that the file must have; empty: any, the run notes it");
+  v.text("arm", arm, "in a recipe: the arm of \"from\" that makes them");
 }
 
 void EvaluationConfig::fields(OptionVisitor& v) {

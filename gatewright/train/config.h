@@ -25,6 +25,13 @@ struct TeacherOptions : OptionSet {
   void fields(OptionVisitor& v) override;
 };
 
+/// Variations of the training images that stand in their place; held-out ones stay as they are.
+struct VariationOptions : OptionSet {
+  std::string file, crc32c;  ///< of train/variations.h; the checksum as StartOptions
+  std::string arm;           ///< in a recipe: the arm of `from` that made them
+  void fields(OptionVisitor& v) override;
+};
+
 /// What is measured of a trained network on the test images.
 struct EvaluationConfig : OptionSet {
   std::vector<std::string> attacks = {"joint"};  ///< parts of the attacks catalogue
@@ -62,10 +69,11 @@ struct TrainConfig : OptionSet {
   int64_t patience = 0;          ///< epochs without a better validation that end the run; 0: none do
   int64_t checkpoint_steps = 0;  ///< also between epochs, every so many steps; 0: after each epoch only
   Nested<EvaluationConfig> evaluation;
-  Nested<RouteOptions> routes;     ///< recording and replay of decisions
-  Nested<BudgetOptions> budget;    ///< how long, in place of epochs
-  Nested<StartOptions> start;      ///< the weights to start from; {}: drawn from the seed
-  Nested<TeacherOptions> teacher;  ///< a trained network to learn from; {}: none
+  Nested<RouteOptions> routes;          ///< recording and replay of decisions
+  Nested<BudgetOptions> budget;         ///< how long, in place of epochs
+  Nested<StartOptions> start;           ///< the weights to start from; {}: drawn from the seed
+  Nested<TeacherOptions> teacher;       ///< a trained network to learn from; {}: none
+  Nested<VariationOptions> variations;  ///< in place of the training images; {}: none
   void fields(OptionVisitor& v) override;
   /// All values, as a run directory keeps them; options that came later are left out at their defaults, so
   /// that older runs are still the runs of their recipes.

@@ -129,11 +129,11 @@ void check_names(const std::string& recipe, const Mark& mark, const std::map<std
   for (const auto& arm : mark.arms()) {
     const auto found = arms.find(arm);
     if (found == arms.end()) continue;
-    const auto& [metrics, curves, tables] = found->second;
-    if (!mark.metric.empty()) expect_known(where, "metric", mark.metric, metrics);
-    if (!mark.curve.empty()) expect_known(where, "curve", mark.curve, curves);
+    const auto& left = found->second;
+    if (!mark.metric.empty()) expect_known(where, "metric", mark.metric, left.metrics);
+    if (!mark.curve.empty()) expect_known(where, "curve", mark.curve, left.curves);
     if (!mark.minus_metric.empty() && arm == mark.arm)
-      expect_known(where, "metric", mark.minus_metric, metrics);
+      expect_known(where, "metric", mark.minus_metric, left.metrics);
   }
 }
 

@@ -47,6 +47,7 @@ Mark read_mark(const std::string& recipe, const Json& table, const std::vector<s
 /// A run need not leave all of them (a dense network has no load).
 struct LeftNames {
   std::vector<std::string> metrics, curves, tables;
+  std::vector<std::string> files = {};  ///< for arms that start from this one, beside a training's checkpoint
 };
 
 /// Refuses marks that name a metric or curve which an arm never leaves. Arms that are not in `arms` are not

@@ -16,6 +16,7 @@
 #include "gatewright/routing/load.h"
 #include "gatewright/train/answers.h"
 #include "gatewright/train/prepared_data.h"
+#include "gatewright/train/variations.h"
 
 namespace gw::inline train {
 namespace {
@@ -116,14 +117,18 @@ void check_start(const TrainConfig& config, const TrainConfig& source, const std
 }
 
 TrainConfig noting_start(TrainConfig config) {
-  const auto note = [](OptionTable& table, const std::string& checkpoint, const std::string& crc32c) {
-    if (checkpoint.empty() || !crc32c.empty()) return;
+  const auto note = [](OptionTable& table, const std::string& path, const std::string& crc32c, auto sum_of) {
+    if (path.empty() || !crc32c.empty()) return;
     Json noted = table.json();
-    noted["crc32c"] = checkpoint_checksum(load_checkpoint(checkpoint));
+    noted["crc32c"] = sum_of(path);
     table.read("start", noted);
   };
-  note(config.start, config.start->checkpoint, config.start->crc32c);
-  note(config.teacher, config.teacher->checkpoint, config.teacher->crc32c);
+  const auto of_checkpoint = [](const std::string& path) {
+    return checkpoint_checksum(load_checkpoint(path));
+  };
+  note(config.start, config.start->checkpoint, config.start->crc32c, of_checkpoint);
+  note(config.teacher, config.teacher->checkpoint, config.teacher->crc32c, of_checkpoint);
+  note(config.variations, config.variations->file, config.variations->crc32c, variations_checksum);
   return config;
 }
 
@@ -143,10 +148,15 @@ Trainer::Trainer(const TrainConfig& config, TaskData data)
       budget_(budget_of(config)),
       data_(std::move(data)),
       task_(make_task(config)) {
-  const auto split =
-      split_validation(data_.train, data_.classes, config.validation, static_cast<uint64_t>(config.seed));
+  auto rows = data_.train;
+  rows.fields["row"] = at::arange(rows.size(), at::kLong);
+  auto split = split_validation(rows, data_.classes, config.validation, static_cast<uint64_t>(config.seed));
+  const auto trained_on = split.train.at("row");
+  split.train.fields.erase("row"), split.validation.fields.erase("row");
   train_ = split.train;
   validation_ = split.validation;
+  // Held-out examples stay what they are: they choose the checkpoint for the images that will come.
+  if (!config.variations->file.empty()) train_ = with_variations(data_.train, *config.variations, trained_on);
   model_ = make_model(config, data_, *task_);
   model_->prepare(train_);
   objective_ = make_objective(config, *task_);
@@ -196,6 +206,7 @@ Json Trainer::config_json() const {
   for (const char* other : {"start", "teacher"}) {
     if (json.contains(other)) json[other].erase("checkpoint");
   }
+  if (json.contains("variations")) json["variations"].erase("file");
   return json;
 }
 

@@ -19,5 +19,6 @@ TEST(ConditionalRecipes, HomeHoldsTogether) { checked("home"); }
 TEST(ConditionalRecipes, DeferralHoldsTogether) { checked("deferral"); }
 TEST(ConditionalRecipes, MowstHoldsTogether) { checked("mowst"); }
 TEST(ConditionalRecipes, BackdoorExpertHoldsTogether) { checked("backdoor_expert"); }
+TEST(ConditionalRecipes, RobustPoisonedHoldsTogether) { checked("robust_poisoned"); }
 
 }  // namespace gw::test::conditional_recipes_cases

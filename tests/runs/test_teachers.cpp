@@ -86,6 +86,28 @@ TEST(Teachers, ArmsLearnFromTheArmThatTheyName) {
               "expected the teacher \"smal\" of arm \"lost\"");
 }
 
+// Without an adversarial objective too: other answers are learned, and the same first loss is told of the
+// labels.
+TEST(Teachers, TheNaturalObjectiveListens) {
+  const Scratch scratch;
+  const auto natural =
+      std::string(kBody) +
+      "[arms.alone]\n[arms.alone.config]\nobjective = { part = \"natural\" }\ntask = { part = "
+      "\"classification\" }\n"
+      "[arms.listens]\nfrom = \"small\"\n[arms.listens.config]\nobjective = { part = "
+      "\"natural\" }\ntask = { part = \"classification\" }\nteacher = { arm = \"small\" }\n";
+  const auto outcome = check_in(scratch, natural, {"alone", "listens"});
+  ASSERT_TRUE(outcome.failed.empty());
+  const auto first = [&](const std::string& arm, const char* curve) {
+    for (const auto& result : outcome.results)
+      if (result.arm == arm) return result.curves.at(curve).y.front();
+    return -1.0;
+  };
+  EXPECT_EQ(first("alone", "train.cross_entropy"), first("listens", "train.cross_entropy"));
+  EXPECT_EQ(first("alone", "train.loss"), first("alone", "train.cross_entropy"));
+  EXPECT_NE(first("listens", "train.loss"), first("listens", "train.cross_entropy"));
+}
+
 // (1 - w)·CE + w·τ²·KL, against the definition; the teacher's own answers cost nothing.
 TEST(Teachers, TheLossIsTheDefinition) {
   const Scratch scratch;

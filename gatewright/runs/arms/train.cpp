@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
 
 #include "gatewright/base/check.h"
@@ -6,6 +7,7 @@
 #include "gatewright/runs/group_source.h"
 #include "gatewright/runs/training_run.h"
 #include "gatewright/train/prepared_data.h"
+#include "gatewright/train/variations.h"
 
 namespace gw::inline runs {
 namespace {
@@ -44,7 +46,8 @@ ResultColumn measure_column(const std::string& name) {
 /// From another training (`from`) it starts at the weights of that one's best checkpoint, with a fresh
 /// optimizer; otherwise at weights that the seed draws. The training that `teacher = {arm = …}` names teaches
 /// instead. From an arm that leaves groups of labels it takes
-/// them as its objective's groups = "from".
+/// them as its objective's groups = "from"; from one that leaves variations of its images, those in place of
+/// its training images (variations = {arm = …}).
 /// Errors: ValueError for more than one arm of a kind to start from, for one that is neither, for groups that
 ///         nobody gives or nobody wants, and for weights that do not fit, naming tensors and both shapes.
 class TrainArm : public Arm {
@@ -53,7 +56,8 @@ class TrainArm : public Arm {
   static constexpr const char* kSource = "";
   using Options = TrainConfig;
 
-  TrainArm(const Options& config, const Context&) : config_(config), teacher_arm_(config.teacher->arm) {}
+  TrainArm(const Options& config, const Context&)
+      : config_(config), teacher_arm_(config.teacher->arm), variations_arm_(config.variations->arm) {}
 
   void validate(const std::vector<const Arm*>& all) const override {
     const auto groups =
@@ -66,13 +70,18 @@ class TrainArm : public Arm {
     check_config(config);
     std::vector<const Arm*> from;
     std::copy_if(all.begin(), all.end(), std::back_inserter(from),
-                 [&](const Arm* arm) { return !gives_groups(*arm) && !teaches(*arm); });
+                 [&](const Arm* arm) { return !gives_groups(*arm) && !teaches(*arm) && !varies(arm); });
     const auto teachers =
         std::count_if(all.begin(), all.end(), [&](const Arm* arm) { return teaches(*arm); });
     GW_CHECK(teachers == (teacher_arm_.empty() ? 0 : 1),
              "arms/train: expected the teacher \"{}\" of arm \"{}\" among the trainings in its \"from\", got "
              "{} such",
              teacher_arm_, config_.arm, teachers);
+    const auto variations = std::count_if(all.begin(), all.end(), varies);
+    GW_CHECK(variations == (variations_arm_.empty() ? 0 : 1),
+             "arms/train: expected variations = {{arm = …}} for arm \"{}\" and one arm of kind "
+             "\"image_variations\" in its \"from\", or neither, got \"{}\" and {} such arms",
+             config_.arm, variations_arm_, variations);
     if (from.empty()) return;
     GW_CHECK(from.size() == 1, "arms/train: expected one arm for arm \"{}\" to start from, got {}",
              config_.arm, from.size());
@@ -91,12 +100,15 @@ class TrainArm : public Arm {
     for (const auto& source : from) {
       if (const auto groups = read_groups(source.directory)) {
         config = with_groups(config, *groups);
+      } else if (const auto made = source.directory + "/" + kVariationsFile; std::filesystem::exists(made)) {
+        GW_CHECK(source.arm == variations_arm_,
+                 "arms/train: expected the variations \"{}\" of arm \"{}\" in its \"from\", got \"{}\"",
+                 variations_arm_, config_.arm, source.arm);
+        give(config.variations, "file", made);
       } else {
         auto& options = source.arm == teacher_arm_ ? static_cast<OptionTable&>(config.teacher)
                                                    : static_cast<OptionTable&>(config.start);
-        Json table = options.json();
-        table["checkpoint"] = source.directory + "/" + kBestCheckpoint;
-        options.read("arms/train", table);
+        give(options, "checkpoint", source.directory + "/" + kBestCheckpoint);
       }
     }
     return run_training(noting_start(config), run);
@@ -122,13 +134,24 @@ class TrainArm : public Arm {
     return table;
   }
 
+  static void give(OptionTable& options, const char* key, const std::string& path) {
+    Json table = options.json();
+    table[key] = path;
+    options.read("arms/train", table);
+  }
+
+  static bool varies(const Arm* arm) {
+    const auto files = arm->leaves().files;
+    return std::find(files.begin(), files.end(), kVariationsFile) != files.end();
+  }
+
   bool teaches(const Arm& arm) const {
     const auto* training = dynamic_cast<const TrainArm*>(&arm);
     return training != nullptr && !teacher_arm_.empty() && training->config_.arm == teacher_arm_;
   }
 
   TrainConfig config_;
-  std::string teacher_arm_;
+  std::string teacher_arm_, variations_arm_;
 };
 
 }  // namespace

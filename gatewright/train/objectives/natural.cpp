@@ -6,7 +6,8 @@
 namespace gw::inline train {
 namespace {
 
-/// The task's own loss, with the balance losses that the layers' plans bring: any model, any task.
+/// The task's own loss, with the balance losses that the layers' plans bring: any model, any task. Where a
+/// teacher is named, its loss stands in the task's place (gatewright/train/start.h).
 class Natural : public Objective {
  public:
   static constexpr const char* kSummary =
@@ -24,12 +25,13 @@ class Natural : public Objective {
 
   StepReport step(StepContext& c) override {
     const auto out = c.model.answer(c.batch, c.pass(c.rng));
-    const auto task_loss = c.task.loss(out, c.batch);
+    const auto task_loss = c.teacher != nullptr ? c.label_loss(out.answer) : c.task.loss(out, c.batch);
     const auto balance = balance_of(out.plans);
     const auto loss = balance.defined() ? task_loss + balance : task_loss;
     c.experts.step(parameter_gradients(loss, c.experts.values(), "loss"), c.lr);
     StepReport report;
-    report.values = c.task.measure(out, c.batch, task_loss.item<double>());
+    const auto own_loss = c.teacher != nullptr ? c.task.loss(out, c.batch) : task_loss;
+    report.values = c.task.measure(out, c.batch, own_loss.item<double>());
     c.task.finish(report.values);
     report.values["loss"] = loss.item<double>();
     if (balance.defined()) report.values["balance_loss"] = balance.item<double>();
