@@ -151,6 +151,25 @@ at::Tensor Network::route(const at::Tensor& images, const Pass& pass) {
   return router_->scores(images.contiguous(at::MemoryFormat::ChannelsLast), pass.told({}, pass.rng));
 }
 
+bool Network::certifiable(std::string* why) const {
+  std::string lacks;
+  if (!router_) {
+    lacks = "no router of whole images; set network.experts >= 2 and routing = \"image\"";
+  } else if (!router_->gate().bounded()) {
+    lacks = "a gate without bounds; set network.gate = { part = \"certified\" }";
+  } else if (const auto traits = router_->policy().traits(); !traits.greedy && !traits.by_lead) {
+    lacks = "a policy whose choice does not follow from leads; take top1_straight_through or adaptive";
+  }
+  if (why != nullptr) *why = lacks;
+  return lacks.empty();
+}
+
+at::Tensor Network::route_leads(const at::Tensor& images, const at::Tensor& first, const at::Tensor& radius) {
+  std::string lacks;
+  GW_CHECK(certifiable(&lacks), "network: expected a router with certified radii, got {}", lacks);
+  return router_->gate().lead_bounds(images, first, radius);
+}
+
 std::vector<int64_t> Network::choose(const at::Tensor& scores) {
   ForwardOptions evaluation;
   evaluation.train = false;

@@ -57,6 +57,12 @@ class Network : public Model {
   NetworkOutput forward(const at::Tensor& images, const ForwardOptions& options = {});
   /// Scores of the image-level router alone; undefined without one.
   at::Tensor route(const at::Tensor& images, const Pass& pass = {});
+  /// Bounds of the lead of its expert `first` over the others within a ball (Gate::lead_bounds).
+  /// Errors: ValueError unless `certifiable`, saying what is missing.
+  at::Tensor route_leads(const at::Tensor& images, const at::Tensor& first, const at::Tensor& radius);
+  /// Whether the image-level router can prove its choices: a gate that knows bounds, and a policy that is
+  /// greedy or chooses by lead. `why`: what is missing.
+  bool certifiable(std::string* why = nullptr) const;
   /// The expert that evaluation gives each row of scores [B, E] of the image-level router. Errors: as its
   /// policy.
   std::vector<int64_t> choose(const at::Tensor& scores);

@@ -32,6 +32,12 @@ at::ScalarType routing_type(at::ScalarType type) {
   return type == at::kBFloat16 || type == at::kHalf ? at::kFloat : type;
 }
 
+at::Tensor Gate::lead_bounds(const at::Tensor&, const at::Tensor&, const at::Tensor&) {
+  fail(
+      "gate: expected a gate that bounds its scores over a ball, got one without such bounds; take "
+      "gates/certified");
+}
+
 void Gate::to(torch::Device device, torch::Dtype dtype, bool non_blocking) {
   Module::to(device, routing_type(dtype), non_blocking);
 }

@@ -32,6 +32,14 @@ class Gate : public torch::nn::Module {
   }
   /// True when the gate takes images [B, C, H, W] rather than tokens [T, D].
   virtual bool takes_images() const { return false; }
+  /// Whether it knows `lead_bounds`.
+  virtual bool bounded() const { return false; }
+  /// Lower bounds of s_first − s_j, the lead of one expert over each other, on all images within radius[b]
+  /// of x[b] in every pixel and inside [0, 1]; 0 at j = first. Differentiable. For images in f64 they hold
+  /// for the scores as f32 arithmetic computes them (gatewright/ops/interval.h): a lead above 0 proves the
+  /// choice. Shapes: x [B, C, H, W], first [B] int64, radius [B] → [B, E]. Errors: ValueError for a gate that
+  /// has none.
+  virtual at::Tensor lead_bounds(const at::Tensor& x, const at::Tensor& first, const at::Tensor& radius);
 
   // A router stays in f32 where a layer goes to bf16 or f16: among experts of near scores, 8 bits would
   // choose by rounding.

@@ -71,6 +71,7 @@ PolicyTraits TokenChoice::traits() const {
         traits.order_dependent || options_.drop_order == "position" || options_.local_groups > 1;
     traits.drops_tokens = traits.drops_tokens || options_.overflow != "next";
   }
+  traits.by_lead = traits.by_lead && !limited && !options_.selection_bias;
   // Dropping after renormalisation, scaling and masking all leave another sum.
   const bool lossy = limited && options_.renormalise_when == "before_drop";
   const bool renormalised = traits_.sums_to_one || options_.renormalise;

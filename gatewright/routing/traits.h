@@ -27,6 +27,7 @@ struct PolicyTraits {
   bool random = false;       ///< draws, in evaluation too
   bool sums_to_one = false;  ///< the weights of a token that has experts sum to one
   bool greedy = false;       ///< in evaluation: the first of the largest scores, with weight 1
+  bool by_lead = false;      ///< in evaluation: an expert chosen alone stays so while it leads by as much
   bool soft = false;         ///< experts receive mixtures of tokens (slots) instead of tokens
   const char* needs = "";    ///< the field of RouterInputs that it reads
 
@@ -41,6 +42,7 @@ struct PolicyTraits {
     detail::add_word(words, random, "random in evaluation");
     detail::add_word(words, sums_to_one, "weights sum to one");
     detail::add_word(words, greedy, "one best expert");
+    detail::add_word(words, by_lead, "choice by lead");
     detail::add_word(words, soft, "soft slots");
     if (*needs != '\0') words.push_back(std::string("needs ") + needs);
     return words;
@@ -52,6 +54,7 @@ struct GateTraits {
   bool images = false;     ///< takes images or maps [B, C, H, W]
   bool per_pixel = false;  ///< and scores every pixel: rows B·H·W in that order
   bool ahead = false;      ///< makes scores for the next block
+  bool bounded = false;    ///< bounds the differences of its scores over a ball of images
   int64_t experts = 0;     ///< the only number of experts it works for; 0: any
   const char* needs = "";  ///< the field of RouterInputs that it reads
 
@@ -60,6 +63,7 @@ struct GateTraits {
     detail::add_word(words, images, "images");
     detail::add_word(words, per_pixel, "per pixel");
     detail::add_word(words, ahead, "scores for the next block");
+    detail::add_word(words, bounded, "certified");
     if (experts > 0) words.push_back(std::to_string(experts) + " experts only");
     if (*needs != '\0') words.push_back(std::string("needs ") + needs);
     return words;

@@ -164,6 +164,8 @@ void EvaluationConfig::fields(OptionVisitor& v) {
   v.table("attack_options", attack_options, "options by attack");
   v.integer("batch", batch, "images per pass", 1, 1 << 20);
   v.integer("images", images, "the first so many test images; 0: all", 0, INT64_MAX);
+  v.flag("certify", certify,
+         "also the share of images whose route provably stands within epsilon: wants gate = \"certified\"");
 }
 
 }  // namespace gw::inline train

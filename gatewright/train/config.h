@@ -38,7 +38,8 @@ struct EvaluationConfig : OptionSet {
   std::vector<std::string> beside;               ///< others, measured alike; not in the worst case
   OptionTable attack_options;                    ///< per attack: {joint = {steps = 10}}
   int64_t batch = 250;
-  int64_t images = 0;  ///< the first so many test images; 0: all
+  int64_t images = 0;    ///< the first so many test images; 0: all
+  bool certify = false;  ///< also the share of routes that provably stand; wants a router with bounds
   void fields(OptionVisitor& v) override;
 };
 

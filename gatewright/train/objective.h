@@ -32,6 +32,7 @@ struct StepContext {
   int64_t done = 0;         ///< steps before this one
   RouteTap* tap = nullptr;  ///< sees the decisions of the step; null: nobody does
   const Teacher* teacher = nullptr;  ///< null: labels alone
+  double progress = 0;               ///< share of the run's steps before this one; 0 where a clock ends it
 
   /// What a pass of this step with these draws depends on.
   ForwardOptions pass(const Rng& draws, RoutePurpose purpose = RoutePurpose::kClean) const {

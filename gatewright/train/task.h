@@ -40,6 +40,8 @@ class Task {
   /// Fields that batches must have.
   virtual std::vector<std::string> fields() const = 0;
   virtual AnswerSpec answer(const DataSpec& data) const = 0;
+  /// Before anything is trained. Errors: ValueError for a model that cannot be measured as asked.
+  virtual void check_model(Model& /*model*/) const {}
   /// Mean over the batch; differentiable.
   virtual at::Tensor loss(const Output& output, const Batch& batch) const = 0;
   /// Means over the batch, by name: what training steps and evaluations report. `loss` is that of the same

@@ -57,8 +57,10 @@ namespace {
 std::shared_ptr<Model> model_for(const TrainConfig& config, const DataSpec& data, const Task& task) {
   auto choice = config.network.json();
   if (!choice.contains("part")) choice["part"] = "image";
-  return make_chosen<Model>(part_choice("network", choice),
-                            {data, task.answer(data), static_cast<uint64_t>(config.seed)});
+  auto model = make_chosen<Model>(part_choice("network", choice),
+                                  {data, task.answer(data), static_cast<uint64_t>(config.seed)});
+  task.check_model(*model);
+  return model;
 }
 
 std::shared_ptr<Objective> make_objective(const TrainConfig& config, const Task& task) {
@@ -309,6 +311,7 @@ void Trainer::step(TrainObserver& observer) {
                       rng,           /*first=*/at_.step == 0,
                       at_.step,      routes_.tap.get(),
                       teacher_.get()};
+  if (steps_total_ > 0) context.progress = static_cast<double>(at_.step) / static_cast<double>(steps_total_);
   StepReport report;
   if (routes_.tap) routes_.tap->begin(frame(RoutePhase::kTrain, batch));
   try {

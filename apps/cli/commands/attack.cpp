@@ -152,6 +152,10 @@ class AttackCommand : public Command {
       fmt::print("routes changed by the first attack: {:.1f} %\nimages lost by changed routes: {:.1f} %\n",
                  100 * result.flip_rate, 100 * result.route_loss_rate);
     }
+    if (result.certified) {
+      fmt::print("routes that no attack within epsilon can change: {:.1f} %, median radius {:.4f}\n",
+                 100 * result.certified->routes, result.certified->median_radius);
+    }
   }
 
   std::string run_, radius_, checkpoint_ = kBestCheckpoint;

@@ -21,7 +21,11 @@ class Adaptive : public TokenChoice {
   static constexpr const char* kSummary =
       "one or two experts, by the gap between the two largest probabilities";
   static constexpr const char* kSource = "Li et al. 2023, arXiv 2310.07188";
-  static constexpr PolicyTraits kTraits = {};
+  static constexpr PolicyTraits kTraits = [] {
+    PolicyTraits traits;
+    traits.by_lead = true;
+    return traits;
+  }();
   struct Options : ChoiceOptions {
     double gap = 0.1;
     void fields(OptionVisitor& v) override {

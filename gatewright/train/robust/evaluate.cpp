@@ -14,6 +14,7 @@
 #include "gatewright/ops/frozen.h"
 #include "gatewright/routing/load.h"
 #include "gatewright/train/robust/attack.h"
+#include "gatewright/train/robust/certificate.h"
 #include "gatewright/train/robust/network_victim.h"
 
 namespace gw::inline train {
@@ -115,12 +116,42 @@ std::vector<std::string> all_attacks(const EvaluationConfig& config) {
   return names;
 }
 
+/// What is certified of the routes, batch by batch, and the check that it holds.
+class Certificate {
+ public:
+  Certificate(Network& network, double epsilon) : network_(network), epsilon_(epsilon) {
+    check_certifiable(network);
+  }
+  void take(const at::Tensor& images) {
+    route_ = sole_experts(network_, images);
+    stands_ = certified_routes(network_, images, at::full({images.size(0)}, epsilon_, at::kDouble));
+    all_.push_back(stands_), radii_.push_back(certified_radii(network_, images));
+  }
+  void hold(const std::string& attack, const at::Tensor& attacked) const {
+    const auto broken = sole_experts(network_, attacked).ne(route_).logical_and(stands_);
+    GW_ENSURE(!broken.any().item<bool>(),
+              "evaluate: expected certified routes to stand, got {} that the attack \"{}\" changed",
+              broken.sum().item<int64_t>(), attack);
+  }
+  CertifiedRoutes summary() const {
+    return {at::cat(all_).to(at::kDouble).mean().item<double>(), at::cat(radii_).median().item<double>()};
+  }
+
+ private:
+  Network& network_;
+  double epsilon_;
+  at::Tensor route_, stands_;
+  std::vector<at::Tensor> all_, radii_;
+};
+
 /// Adds one batch's counts to `out`: clean and attacked answers, routes, and who stood every attack.
 void attack_batch(Network& network, const Batch& batch, const ForwardOptions& pass,
                   const EvaluationConfig& config, double epsilon,
-                  const std::function<Rng(const std::string&)>& stream, NetworkEvaluation& out) {
+                  const std::function<Rng(const std::string&)>& stream, NetworkEvaluation& out,
+                  Certificate* certificate) {
   const ops::FrozenParameters constant;
   NetworkVictim victim(network, pass);
+  if (certificate != nullptr) certificate->take(batch.at("image"));
   const auto& options = config.attack_options.json();
   const auto on_clean = answers(network, batch.at("image"), pass);
   out.clean_accuracy += on_clean.predicted.eq(batch.at("label")).sum().item<double>();
@@ -130,6 +161,7 @@ void attack_batch(Network& network, const Batch& batch, const ForwardOptions& pa
     const auto result =
         make_attack(name, options, epsilon)->run(victim, batch.at("image"), batch.at("label"), stream(name));
     const auto held = result.fooled.logical_not();
+    if (certificate != nullptr) certificate->hold(name, result.images);
     if (holds(config.attacks, name)) standing = standing.logical_and(held);
     out.robust_accuracy[name] += held.sum().item<double>();
     out.forced_robust.resize(std::max(out.forced_robust.size(), result.fooled_per_expert.size()), 0);
@@ -177,13 +209,16 @@ NetworkEvaluation evaluate(Network& network, const TensorSet& whole, const Evalu
   out.images = set.size();
   ForwardOptions pass;
   pass.step = frame.step, pass.tap = tap;
+  std::optional<Certificate> certificate;
+  if (config.certify) certificate.emplace(network, epsilon);
   for (int64_t b = 0; b < loader.batches(); ++b) {
     const auto batch = loader.get(0, b);
     frame.batch = b, frame.labels = batch.at("label"), frame.index = batch.index;
     if (tap != nullptr) tap->begin(frame);
     attack_batch(
         network, batch, pass, config, epsilon,
-        [&](const std::string& name) { return rng.fork(name, static_cast<uint64_t>(b)); }, out);
+        [&](const std::string& name) { return rng.fork(name, static_cast<uint64_t>(b)); }, out,
+        certificate ? &*certificate : nullptr);
     if (tap != nullptr) tap->end();
     if (tick) tick(std::min((b + 1) * config.batch, out.images), out.images);
   }
@@ -193,6 +228,7 @@ NetworkEvaluation evaluate(Network& network, const TensorSet& whole, const Evalu
   out.flip_rate /= n, out.route_loss_rate /= n;
   for (auto& item : out.robust_accuracy) item.second /= n;
   for (auto& kept : out.forced_robust) kept /= n;
+  if (certificate) out.certified = certificate->summary();
   if (!out.affinity_clean.empty()) out.load_entropy = entropy_of(out.affinity_clean);
   out.forced_accuracy = forced_accuracies(network, loader);
   return out;
@@ -210,15 +246,18 @@ double clean_accuracy(Network& network, const TensorSet& set, int64_t batch) {
 }
 
 Json evaluation_json(const NetworkEvaluation& e) {
-  return {{"clean_accuracy", e.clean_accuracy},
-          {"robust_accuracy", e.robust_accuracy},
-          {"flip_rate", e.flip_rate},
-          {"route_loss_rate", e.route_loss_rate},
-          {"affinity", {{"clean", e.affinity_clean}, {"attacked", e.affinity_attacked}}},
-          {"forced_accuracy", e.forced_accuracy},
-          {"forced_robust_accuracy", e.forced_robust},
-          {"load_entropy", e.load_entropy},
-          {"images", e.images}};
+  Json json{{"clean_accuracy", e.clean_accuracy},
+            {"robust_accuracy", e.robust_accuracy},
+            {"flip_rate", e.flip_rate},
+            {"route_loss_rate", e.route_loss_rate},
+            {"affinity", {{"clean", e.affinity_clean}, {"attacked", e.affinity_attacked}}},
+            {"forced_accuracy", e.forced_accuracy},
+            {"forced_robust_accuracy", e.forced_robust},
+            {"load_entropy", e.load_entropy},
+            {"images", e.images}};
+  if (e.certified)
+    json["certified"] = {{"routes", e.certified->routes}, {"median_radius", e.certified->median_radius}};
+  return json;
 }
 
 SampleImages sample_images(Network& network, const TensorSet& set, int64_t count, double epsilon,

@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <optional>
 
 #include "gatewright/data/dataset.h"
 #include "gatewright/models/network.h"
@@ -14,6 +15,12 @@ namespace gw::inline train {
 /// one beside keeps worst cases with and without it comparable.
 inline constexpr const char* kWorstCase = "worst_case";
 
+/// What no attack can do to the routes: measured where `EvaluationConfig::certify` asks for it.
+struct CertifiedRoutes {
+  double routes = 0;         ///< share of images whose route provably stands within epsilon
+  double median_radius = 0;  ///< of the radii within which routes stand, epsilon aside
+};
+
 /// Answers to one set of images, clean and under attack.
 struct NetworkEvaluation {
   double clean_accuracy = 0;
@@ -26,7 +33,8 @@ struct NetworkEvaluation {
   std::vector<double>
       forced_accuracy;  ///< clean accuracy of each pathway when every image is forced through it
   std::vector<double>
-      forced_robust;        ///< the same under `per_pathway`, each pathway attacked by itself; else empty
+      forced_robust;  ///< the same under `per_pathway`, each pathway attacked by itself; else empty
+  std::optional<CertifiedRoutes> certified;
   double load_entropy = 1;  ///< of the clean routes, 1 = even
   int64_t images = 0;
 };
@@ -42,7 +50,9 @@ inline RouteFrame test_frame() {
   return frame;
 }
 
-/// Clean accuracy, accuracy under every attack of `config`, routes. Errors: as check_evaluation.
+/// Clean accuracy, accuracy under every attack of `config`, routes.
+/// Errors: as check_evaluation; with `config.certify`, ValueError for a router without bounds, and
+///         InternalError where an attack changed a certified route: the certificate would be wrong.
 /// Deterministic given (network, images, rng). `frame`: phase, step and epoch under which the tap sees the
 /// batches; `tap` null: nobody does.
 NetworkEvaluation evaluate(Network& network, const TensorSet& set, const EvaluationConfig& config,

@@ -7,10 +7,9 @@
 #include "gatewright/base/registry.h"
 #include "gatewright/ops/frozen.h"
 #include "gatewright/train/objective.h"
-#include "gatewright/train/robust/label_groups.h"
+#include "gatewright/train/robust/adv_moe_options.h"
 #include "gatewright/train/robust/strays.h"
 #include "gatewright/train/robust/threat_model.h"
-#include "gatewright/train/robust/trades.h"
 
 namespace gw::inline train {
 namespace {
@@ -22,7 +21,10 @@ namespace {
 ///         published code;
 ///         router step, groups: the same with the group of y in place of y mod E;
 ///         router step, bilevel: CE(f(x), y) + β·KL(f(x) ‖ f(x'))/B over the router, as in the paper, through
-///         the straight-through selection with the experts' batch norm in evaluation mode.
+///         the straight-through selection with the experts' batch norm in evaluation mode;
+///         router_attack = "bounds": α·CE(s(x), t) + β·CE(−l(x), t), l the smallest leads of the target's
+///         score over the others within a ball that grows to ε (Gate::lead_bounds), as Gowal et al. 2018
+///         train.
 /// Source: Zhang et al. 2023, arXiv 2308.10110, and its published code, which trains the router on labels:
 ///         the task loss never reaches it there. The bilevel variant alone tends to send all images to one
 ///         expert; `balancer` counters. Ours: groups, so that labels which are mistaken for each other meet
@@ -35,59 +37,18 @@ class AdvMoe : public Objective {
  public:
   static constexpr const char* kSummary = "alternating adversarial training of experts and router";
   static constexpr const char* kSource = "Zhang et al. 2023, arXiv 2308.10110";
-  struct Options : TradesOptions {
-    double alpha = 6, strays = 0;
-    std::string router_target = "label_mod_n", expert_attack = "joint", router_attack = "joint";
-    std::vector<std::vector<int64_t>> groups;
-    PartChoice balancer;
-    bool balanced_groups = false;
-    void fields(OptionVisitor& v) override {
-      TradesOptions::fields(v);
-      v.real("alpha", alpha, "weight of the router's label loss", 0, 1e6);
-      v.text("router_target", router_target,
-             "what teaches the router: labels modulo E (published code), the task loss (paper) or groups of "
-             "labels",
-             {"label_mod_n", "bilevel", "groups"});
-      v.integer_lists("groups", groups, "the labels of each expert: [[5, 7, 8, 9], [0, 1, 2, 3, 4, 6]]",
-                      INT64_MIN, INT64_MAX);
-      v.flag("balanced_groups", balanced_groups,
-             "groups weigh the same in the router's loss, whatever their size");
-      v.text("expert_attack", expert_attack,
-             "what the experts' attack may use: router and pathway, or the pathway of the clean image alone",
-             {"joint", "pathway"});
-      v.text("router_attack", router_attack,
-             "what the router's attack climbs: the network's answer and the scores, or the scores alone",
-             {"joint", "scores"});
-      v.real("strays", strays,
-             "share of the images that meet another expert than their own in the expert step", 0, 1);
-      v.part("balancer", balancer,
-             "a balance loss of the bilevel router step: {part = \"switch_loss\", coefficient = 1}");
-    }
-  };
+  using Options = AdvMoeOptions;
 
   AdvMoe(const Options& options, const Context& context)
       : options_(options), epsilon_(threat_of(context.task, "objectives/adv_moe").epsilon) {
     balancer_ = make_balancer(options.balancer);
-    if (options.router_target == "groups") {
-      groups_ = read_label_groups("objectives/adv_moe", options.groups);
-    } else {
-      GW_CHECK(options.groups.empty() && !options.balanced_groups,
-               "objectives/adv_moe: expected router_target = \"groups\" with groups, got \"{}\"",
-               options.router_target);
-    }
-    GW_CHECK(options.strays == 0 || options.expert_attack == "pathway",
-             "objectives/adv_moe: expected expert_attack = \"pathway\" with strays, got \"joint\", whose "
-             "attacked images find their own way");
-    GW_CHECK(options.router_attack == "joint" || options.router_target != "bilevel",
-             "objectives/adv_moe: expected router_attack = \"joint\" with router_target = \"bilevel\", whose "
-             "loss is "
-             "the network's answer, got \"scores\"");
+    groups_ = options.checked_groups();
   }
 
   bool separate_router() const override { return true; }
 
   std::vector<std::string> reports(const Task&) const override {
-    return {"loss", "clean_accuracy", "robust_accuracy", "flip_rate", "router_loss"};
+    return {"loss", "clean_accuracy", "robust_accuracy", "flip_rate", "uncertified", "router_loss"};
   }
 
   StepReport step(StepContext& c) override {
@@ -105,6 +66,10 @@ class AdvMoe : public Objective {
         c.batch.at("image"),
         c.pass(c.rng.fork("router")));  // training mode, with its graph: the router step uses it too
     expert_step(c, scores, report);
+    if (options_.router_attack == "bounds") {
+      bounds_step(c, scores, report);
+      return report;
+    }
     const auto search = c.pass(c.rng.fork("router_attack"));
     const auto adversarial =
         options_.router_attack == "scores"
@@ -148,15 +113,39 @@ class AdvMoe : public Objective {
 
   void label_step(StepContext& c, const at::Tensor& scores, const at::Tensor& adversarial,
                   StepReport& report) {
-    const auto& y = c.batch.at("label");
-    const auto target = groups_.empty() ? y.remainder(c.network().shape().experts)
-                                        : group_of_labels(groups_).index_select(0, y);
-    at::Tensor weight;
-    if (options_.balanced_groups) weight = group_weights(groups_).to(scores.scalar_type());
     const auto attacked = c.network().route(adversarial, c.pass(c.rng.fork("router")));
-    const auto loss = options_.alpha * at::cross_entropy_loss(scores, target, weight) +
-                      options_.beta * mean_kl(scores, attacked);
     note_flips(scores, attacked, report);
+    learn(c, label_loss(c, scores) + options_.beta * mean_kl(scores, attacked), report);
+  }
+
+  /// The images of the ball that are worst for the scores, in place of those that an attack finds.
+  void bounds_step(StepContext& c, const at::Tensor& scores, StepReport& report) {
+    const auto target = targets(c);
+    const double share = options_.bounds_ramp > 0 ? std::min(1.0, c.progress / options_.bounds_ramp) : 1.0;
+    const auto leads =
+        c.network().route_leads(c.batch.at("image"), target, at::full({target.size(0)}, epsilon_ * share));
+    report.values["uncertified"] = leads.detach().amin(1).lt(0).to(at::kDouble).mean().item<double>();
+    learn(
+        c,
+        label_loss(c, scores) + options_.beta * at::cross_entropy_loss(leads.neg(), target, weights(scores)),
+        report);
+  }
+
+  at::Tensor targets(const StepContext& c) const {
+    const auto& y = c.batch.at("label");
+    return groups_.empty() ? y.remainder(c.network().shape().experts)
+                           : group_of_labels(groups_).index_select(0, y);
+  }
+
+  at::Tensor weights(const at::Tensor& scores) const {
+    return options_.balanced_groups ? group_weights(groups_).to(scores.scalar_type()) : at::Tensor();
+  }
+
+  at::Tensor label_loss(const StepContext& c, const at::Tensor& scores) const {
+    return options_.alpha * at::cross_entropy_loss(scores, targets(c), weights(scores));
+  }
+
+  static void learn(StepContext& c, const at::Tensor& loss, StepReport& report) {
     note_reach(c, report, "router loss", loss);
     c.router->step(parameter_gradients(loss, c.router->values(), "router loss"), c.lr);
     report.values["router_loss"] = loss.item<double>();

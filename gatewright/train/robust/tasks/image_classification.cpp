@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "gatewright/base/registry.h"
+#include "gatewright/train/robust/certificate.h"
 #include "gatewright/train/robust/evaluate.h"
 #include "gatewright/train/robust/threat_model.h"
 
@@ -32,6 +33,10 @@ class ImageClassification : public AttackedTask {
     return at::cross_entropy_loss(output.answer, batch.at("label"));
   }
 
+  void check_model(Model& model) const override {
+    if (evaluation_.certify) check_certifiable(image_network(model, "tasks/image_classification"));
+  }
+
   std::map<std::string, double> measure(const Output& output, const Batch& batch, double) const override {
     return {{"clean_accuracy",
              output.answer.detach().argmax(1).eq(batch.at("label")).to(at::kDouble).mean().item<double>()}};
@@ -42,8 +47,8 @@ class ImageClassification : public AttackedTask {
     return {"clean_accuracy", "robust_accuracy", "flip_rate", "entropy"};
   }
   std::vector<std::string> tested() const override {
-    std::vector<std::string> names{"clean_accuracy", "robust_accuracy", "flip_rate", "route_loss_rate",
-                                   "load_entropy"};
+    std::vector<std::string> names{"clean_accuracy", "robust_accuracy",  "flip_rate",       "route_loss_rate",
+                                   "load_entropy",   "certified_routes", "certified_radius"};
     for (const auto& attack : evaluation_.attacks) names.push_back("robust." + attack);
     for (const auto& attack : evaluation_.beside) names.push_back("robust." + attack);
     names.push_back(std::string("robust.") + kWorstCase);
@@ -90,6 +95,10 @@ class ImageClassification : public AttackedTask {
     if (network.routed()) {
       out.metrics["flip_rate"] = result.flip_rate, out.metrics["load_entropy"] = result.load_entropy;
       out.metrics["route_loss_rate"] = result.route_loss_rate;
+    }
+    if (result.certified) {
+      out.metrics["certified_routes"] = result.certified->routes;
+      out.metrics["certified_radius"] = result.certified->median_radius;
     }
     return out;
   }
