@@ -44,6 +44,9 @@ class Router {
   /// training passes since the last call as one batch. Nothing happens without controllers.
   void end_step();
 
+  /// Lets the policy set its thresholds from scores of held-out tokens (Policy::calibrate).
+  void calibrate(const at::Tensor& scores) { policy_->calibrate(scores); }
+
   /// This rank's tokens are part of a larger batch (decisions/006).
   void set_ranks(std::shared_ptr<const RankSum> ranks) { ranks_ = std::move(ranks); }
   /// What controllers adjust: buffers that keep their precision when a layer changes type.

@@ -8,7 +8,6 @@
 #include <numeric>
 
 #include "gatewright/base/check.h"
-#include "gatewright/ops/thread_pool.h"
 
 namespace gw::inline models {
 namespace {
@@ -73,6 +72,23 @@ std::vector<int64_t> CompiledNetwork::choose(const at::Tensor& scores) const {
   return expert;
 }
 
+/// Each pathway answers its images; then the answers of an image are averaged.
+void CompiledNetwork::run_several(const at::Tensor& images, ops::TorchPool& pool, Answer& answer) const {
+  const auto plan = network_->plan_in_evaluation(answer.scores);
+  const auto token = plan.token.contiguous();
+  const auto table = at::zeros({shape_.experts, images.size(0), shape_.classes});
+  for (int64_t e = 0; e < plan.experts(); ++e) {
+    if (plan.rows_of(e) == 0) continue;
+    programs_[static_cast<size_t>(e)]->run(images,
+                                           token.data_ptr<int64_t>() + plan.offsets[static_cast<size_t>(e)],
+                                           plan.rows_of(e), table[e].data_ptr<float>(), pool);
+  }
+  answer.logits =
+      combined_table(table.transpose(0, 1), dense_weights(plan), *network_->combine()).contiguous();
+  const auto first = chosen_experts(plan);
+  answer.expert.assign(first.data_ptr<int64_t>(), first.data_ptr<int64_t>() + first.numel());
+}
+
 CompiledNetwork::Answer CompiledNetwork::run(const at::Tensor& images) const {
   check(images);
   const at::NoGradGuard no_grad;
@@ -84,6 +100,10 @@ CompiledNetwork::Answer CompiledNetwork::run(const at::Tensor& images) const {
   if (network_->image_routed()) {
     answer.scores = router_ ? at::empty({batch, shape_.experts}) : network_->route(images).to(at::kFloat);
     if (router_) router_->run(images, row.data(), batch, answer.scores.data_ptr<float>(), pool);
+    if (network_->combines()) {
+      run_several(images, pool, answer);
+      return answer;
+    }
     answer.expert = choose(answer.scores);
     std::stable_sort(row.begin(), row.end(), [&](int64_t a, int64_t b) {
       return answer.expert[static_cast<size_t>(a)] < answer.expert[static_cast<size_t>(b)];

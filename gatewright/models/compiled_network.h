@@ -5,21 +5,22 @@
 
 #include "gatewright/models/network.h"
 #include "gatewright/ops/plane_program.h"
+#include "gatewright/ops/thread_pool.h"
 
 namespace gw::inline models {
 
 /// What an image network answers in evaluation, without a tensor between its layers: batch norms are folded,
 /// the pathway of every expert and the router are programs of their own (gatewright/ops/plane_program.h), and
-/// an image meets the steps of its expert only; nothing is sorted, gathered or allocated for a single image.
-/// Weights are copied when it is made: make it anew after training. Answers agree with the network's to
-/// rounding, so a route whose two best scores agree to rounding may differ. The same bits for any batch and
-/// number of threads.
+/// an image meets the steps of its expert, or of the few that its policy gives it, only; nothing is sorted,
+/// gathered or allocated for a single image. Weights are copied when it is made: make it anew after training.
+/// Answers agree with the network's to rounding, so a route whose two best scores agree to rounding may
+/// differ. The same bits for any batch and number of threads.
 class CompiledNetwork {
  public:
   struct Answer {
     at::Tensor logits;            ///< [B, classes]
     at::Tensor scores;            ///< [B, E] of the router; undefined for a dense network
-    std::vector<int64_t> expert;  ///< [B]
+    std::vector<int64_t> expert;  ///< [B]; of several, the first by index
   };
 
   /// `network` must outlive it where its router cannot be compiled or its policy is not greedy: those run as
@@ -36,6 +37,7 @@ class CompiledNetwork {
  private:
   void check(const at::Tensor& images) const;
   std::vector<int64_t> choose(const at::Tensor& scores) const;
+  void run_several(const at::Tensor& images, ops::TorchPool& pool, Answer& answer) const;
 
   NetworkShape shape_;
   Network* network_;

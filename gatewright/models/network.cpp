@@ -24,6 +24,10 @@ void NetworkOptions::fields(OptionVisitor& v) {
       "an image meets the expert chosen for it, or one network whose kernels are merged of all experts' by "
       "their weights",
       {"bucketed", "merged"});
+  v.text("combine", combine,
+         "what becomes of an image that the policy sends to several experts: it is refused, or the logits or "
+         "probabilities of their pathways are averaged by its weights, which must sum to one",
+         {"none", "logits", "probabilities"});
   v.part("gate", gate,
          "the router: {part = \"cnn\", …}, or per layer a gate over feature maps, or over tokens (the means "
          "of the channels)");
@@ -61,6 +65,16 @@ PrivateParts private_parts(const NetworkOptions& options) {
   return own;
 }
 
+/// Nothing where an image meets one pathway.
+std::optional<Combine> combine_of(const NetworkOptions& options) {
+  if (options.combine == "none" || options.experts == 1) return std::nullopt;
+  GW_CHECK(options.routing == "image" && options.execution == "bucketed",
+           "network: expected routing = \"image\" and execution = \"bucketed\" with combine = \"{}\", which "
+           "averages whole pathways, got \"{}\" and \"{}\"",
+           options.combine, options.routing, options.execution);
+  return options.combine == "logits" ? Combine::kLogits : Combine::kProbabilities;
+}
+
 }  // namespace
 
 Network::Network(const NetworkOptions& options, int64_t channels, int64_t height, int64_t width,
@@ -80,6 +94,7 @@ Network::Network(const NetworkOptions& options, int64_t channels, int64_t height
            "network: expected positive sizes and at least 2 classes, got {}x{}x{} and {} classes", channels,
            height, width, classes);
   balanced_ = shape_.experts > 1 && !options.balancers.empty();
+  combine_ = combine_of(options);
   ZooContext context{shape_, options.gate, options.policy, options.balancers};
   backbone_ = register_module(
       "backbone", make_part<Backbone>(options.backbone, options.backbone_options.json(), context));
@@ -90,7 +105,11 @@ Network::Network(const NetworkOptions& options, int64_t channels, int64_t height
   GW_CHECK(router_->gate().takes_images(),
            "network: expected a gate over images for image-level routing, got a gate over tokens; use cnn or "
            "pooled_linear");
-  if (!shape_.merged) check_policy_for_images(router_->policy());
+  if (combine_) {
+    check_policy_for_pathways(router_->policy());
+  } else if (!shape_.merged) {
+    check_policy_for_images(router_->policy());
+  }
   router_->register_in(*this, "router");
 }
 
@@ -133,17 +152,35 @@ NetworkOutput Network::forward(const at::Tensor& images, const ForwardOptions& o
   check_pass(images, options);
   const auto x = images.contiguous(at::MemoryFormat::ChannelsLast);
   const auto execution = shape_.merged ? Execution::kMerged : options.execution;
-  // Merged kernels follow the scores smoothly: there is no choice for a gradient to pass around.
-  const bool straight = options.straight_through || shape_.merged;
+  // Merged kernels and averaged pathways follow the scores smoothly: their weights have a gradient of their
+  // own.
+  const bool straight = options.straight_through || shape_.merged || combines();
   BucketedPass pass{options, is_training(), execution, straight, {}};
   NetworkOutput out;
   if (router_ && !options.routes_given()) out.scores = image_scores(x, options);
   const bool through = straight || !out.scores.defined();
   auto plan = decide(through ? out.scores : out.scores.detach(), x.size(0), options);
-  out.logits = backbone_->forward(into_buckets(x, index_buckets(plan, execution), &pass));
+  const bool several = combines() && !options.routes_given();
+  out.logits = several ? combined(x, plan, pass)
+                       : backbone_->forward(into_buckets(x, index_buckets(plan, execution), &pass));
   out.plans = std::move(pass.plans);
   if (router_) out.plans.push_back({kImageSite, std::move(plan)});
   return out;
+}
+
+at::Tensor Network::combined(const at::Tensor& x, const RoutingPlan& plan, BucketedPass& pass) {
+  check_averaged(plan);
+  auto rows = plan;  // every row an image of its own, in the order of the plan
+  rows.tokens = plan.rows();
+  rows.token = at::arange(plan.rows(), at::kLong);
+  rows.weight = at::ones_like(plan.weight).detach();
+  const auto answers = backbone_->forward(
+      into_buckets(x.index_select(0, plan.token), index_buckets(rows, pass.execution), &pass));
+  return combined_answers(answers, plan, *combine_);
+}
+
+void Network::calibrate(const at::Tensor& scores) {
+  if (router_) router_->calibrate(scores);
 }
 
 at::Tensor Network::route(const at::Tensor& images, const Pass& pass) {
@@ -170,10 +207,14 @@ at::Tensor Network::route_leads(const at::Tensor& images, const at::Tensor& firs
   return router_->gate().lead_bounds(images, first, radius);
 }
 
-std::vector<int64_t> Network::choose(const at::Tensor& scores) {
+RoutingPlan Network::plan_in_evaluation(const at::Tensor& scores) {
   ForwardOptions evaluation;
   evaluation.train = false;
-  const auto expert = chosen_experts(decide(scores, scores.size(0), evaluation)).contiguous();
+  return decide(scores, scores.size(0), evaluation);
+}
+
+std::vector<int64_t> Network::choose(const at::Tensor& scores) {
+  const auto expert = chosen_experts(plan_in_evaluation(scores)).contiguous();
   return {expert.data_ptr<int64_t>(), expert.data_ptr<int64_t>() + expert.numel()};
 }
 
@@ -200,14 +241,16 @@ NetworkCost Network::cost() {
   NetworkCost cost;
   {
     const ops::CostRecorder recorder;
-    forward(image, options);
+    auto one = options;
+    if (combines()) one.forced_expert = 0;  // one pathway, and no router
+    forward(image, one);
     cost.backbone = recorder.macs();
   }
   if (router_) {
     const ops::CostRecorder recorder;
     route(image, options);
     cost.router = recorder.macs();
-    cost.backbone -= cost.router;
+    if (!combines()) cost.backbone -= cost.router;
   }
   return cost;
 }

@@ -1,5 +1,6 @@
 #pragma once
 // Image networks as the trainer, the attacks and the reports see them.
+#include "gatewright/models/combine.h"
 #include "gatewright/models/model.h"
 #include "gatewright/models/routing_context.h"
 
@@ -19,7 +20,7 @@ struct NetworkOptions : OptionSet {
   OptionTable backbone_options;
   int64_t experts = 1;
   double ratio = 1.0;
-  std::string routing = "image", execution = "bucketed";
+  std::string routing = "image", execution = "bucketed", combine = "none";
   PartChoice gate = "cnn", policy = "top1_straight_through";
   std::vector<PartChoice> balancers;
   std::vector<std::string> own;
@@ -63,6 +64,8 @@ class Network : public Model {
   /// Whether the image-level router can prove its choices: a gate that knows bounds, and a policy that is
   /// greedy or chooses by lead. `why`: what is missing.
   bool certifiable(std::string* why = nullptr) const;
+  /// What evaluation decides on scores [B, E] of the image-level router. Errors: as its policy.
+  RoutingPlan plan_in_evaluation(const at::Tensor& scores);
   /// The expert that evaluation gives each row of scores [B, E] of the image-level router. Errors: as its
   /// policy.
   std::vector<int64_t> choose(const at::Tensor& scores);
@@ -74,12 +77,18 @@ class Network : public Model {
   bool image_routed() const { return router_.has_value(); }
   /// Of the image-level router, which there must be.
   const Policy& image_policy() const { return router_->policy(); }
+  /// Sets what the policy of the image-level router learns from scores [n, E] of held-out images; nothing
+  /// without such a router.
+  void calibrate(const at::Tensor& scores);
+  /// Whether an image may meet several pathways, whose answers are averaged.
+  bool combines() const { return combine_.has_value(); }
+  const std::optional<Combine>& combine() const { return combine_; }
   /// Whether decisions bring balance losses in their plans.
   bool balanced() const { return balanced_; }
   void end_step() override;
   bool routed() const override { return shape_.experts > 1; }
   std::vector<at::Tensor> backbone_parameters() const { return other_parameters(); }
-  /// Multiply-adds of one image, counted while one image passes. Cost: one forward pass.
+  /// Multiply-adds of one image on one pathway, counted while one image passes. Cost: one forward pass.
   NetworkCost cost();
 
   /// The router and the backbone apart, to set one to training and the other to evaluation.
@@ -89,6 +98,7 @@ class Network : public Model {
  private:
   void check_pass(const at::Tensor& images, const ForwardOptions& options) const;
   at::Tensor image_scores(const at::Tensor& x, const ForwardOptions& options) const;
+  at::Tensor combined(const at::Tensor& x, const RoutingPlan& plan, BucketedPass& pass);
   RoutingPlan decide(const at::Tensor& scores, int64_t batch, const ForwardOptions& options);
 
   NetworkShape shape_;
@@ -97,6 +107,7 @@ class Network : public Model {
   at::Tensor
       first_weight_;  ///< whose type images have; at hand, since a list of all takes longer than a check
   std::optional<Router> router_;  ///< of whole images
+  std::optional<Combine> combine_;
 };
 
 /// Errors: ValueError naming `part` unless the model is an image network.

@@ -39,7 +39,12 @@ class Policy {
   virtual int64_t columns() const { return experts(); }
   /// With the options at hand; a part's `kTraits` are those of its defaults.
   virtual PolicyTraits traits() const { return {}; }
-  /// What controllers adjust between steps (the selection bias); saved with the weights.
+  /// Whether a threshold of the choice in evaluation is to be set from scores of held-out tokens.
+  virtual bool wants_calibration() const { return false; }
+  /// Sets it (kept in `state`). Shapes: scores [T, E], T ≥ 1. Nothing for policies without one.
+  virtual void calibrate(const at::Tensor& /*scores*/) {}
+  /// What controllers adjust between steps or a calibration sets (the selection bias, a
+  /// threshold); saved with the weights.
   virtual NamedTensors state() const { return {}; }
 };
 

@@ -53,7 +53,7 @@ class TokenChoice : public Policy {
   }
   int64_t experts() const final { return experts_; }
   PolicyTraits traits() const override;
-  NamedTensors state() const final;
+  NamedTensors state() const override;
 
  protected:
   /// `k`: the most experts that a token may have, by the option k or, with `fixed`, by definition. The shared

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "gatewright/data/image_files.h"
 #include "gatewright/runs/progress.h"
 #include "gatewright/runs/route_export.h"
+#include "gatewright/train/robust/evaluate.h"
 #include "gatewright/train/timing.h"
 
 namespace gw::inline runs {
@@ -111,7 +113,11 @@ std::vector<double> timed(const std::vector<Model*>& models, int64_t batch, cons
 void add_cost(Trainer& trainer, Network& network, const ArmRun& run, Json& evaluation,
               std::map<std::string, double>& metrics) {
   const auto dense = dense_twin(trainer.config(), trainer.data());
-  const auto cost = network.cost(), full = dense->cost();
+  const auto full = dense->cost();
+  auto cost = network.cost();
+  if (evaluation.contains("pathways"))  // of some images several: what the test images met on average
+    cost.backbone =
+        std::llround(evaluation["pathways"][kClean].get<double>() * static_cast<double>(cost.backbone));
   evaluation["cost"] = {
       {"backbone_macs", cost.backbone}, {"router_macs", cost.router}, {"dense_macs", full.total()}};
   metrics["macs"] = static_cast<double>(cost.total());

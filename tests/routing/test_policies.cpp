@@ -129,6 +129,44 @@ TEST(Adaptive, TakesASecondExpertOnlyWhereTheGapIsSmall) {
   EXPECT_EQ(plan_of(*policy("adaptive", {{"gap", 0.0}}), scores, false).rows(), 200);
 }
 
+TEST(Adaptive, EvenPairsWeighOneHalf) {
+  const auto scores = distinct_scores(50, 3);
+  const auto plan = plan_of(*policy("adaptive", {{"gap", 0.3}, {"pair", "even"}}), scores, false);
+  const auto relative = plan_of(*policy("adaptive", {{"gap", 0.3}}), scores, false);
+  EXPECT_TRUE(plan.token.equal(relative.token) && plan.offsets == relative.offsets);
+  const auto weight = gw::dense_weights(plan), rows = weight.gt(0).sum(1);
+  EXPECT_TRUE(weight.sum(1).eq(1).all().item<bool>());
+  EXPECT_TRUE(weight.masked_select(weight.gt(0)).eq(0.5).sum().eq(2 * rows.eq(2).sum()).item<bool>());
+  EXPECT_FALSE(policy("adaptive", {{"pair", "even"}})->traits().differentiable);
+}
+
+// The largest threshold that the share allows, ties together; training keeps the option.
+TEST(Adaptive, ACalibrationMeetsItsShareInEvaluation) {
+  const auto scores = distinct_scores(200, 7), other = distinct_scores(400, 8);
+  for (const double most : {0.004, 0.1, 0.25, 1.0}) {
+    const auto part = policy("adaptive", {{"gap", 0.0}, {"most", most}});
+    ASSERT_TRUE(part->wants_calibration());
+    part->calibrate(scores);
+    const auto pairs = [&](const at::Tensor& s, bool train) {
+      return plan_of(*part, s, train).rows() - s.size(0);
+    };
+    EXPECT_EQ(pairs(scores, false), static_cast<int64_t>(most * 200 + 1e-9));
+    EXPECT_NEAR(static_cast<double>(pairs(other, false)) / 400, most, 0.08);
+    EXPECT_EQ(pairs(scores, true), 0);
+    ASSERT_EQ(part->state().size(), 1u);
+  }
+  const auto part = policy("adaptive", {{"gap", 0.5}, {"most", 0.5}});
+  part->calibrate(at::zeros({4, kExperts}, at::kDouble));
+  EXPECT_EQ(plan_of(*part, at::zeros({4, kExperts}, at::kDouble), false).rows(), 4)
+      << "all tie: none has two";
+  part->calibrate(at::cat({at::zeros({2, kExperts}, at::kDouble), scores.narrow(0, 0, 2)}));
+  EXPECT_EQ(plan_of(*part, at::zeros({4, kExperts}, at::kDouble), false).rows(), 8);
+  EXPECT_THROW(part->calibrate(scores.narrow(0, 0, 0)), gw::ValueError);
+  const auto fixed = policy("adaptive");
+  EXPECT_FALSE(fixed->wants_calibration());
+  EXPECT_TRUE(fixed->state().empty());
+}
+
 TEST(AdaMole, WeightsAreTheShiftedProbabilities) {
   const auto scores = distinct_scores(30, 9, kExperts + 1);
   const auto part = policy("adamole");

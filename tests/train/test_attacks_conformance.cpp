@@ -174,7 +174,7 @@ INSTANTIATE_TEST_SUITE_P(All, AttackConformance, ::testing::ValuesIn(all_attacks
 TEST(AttackCatalogue, HoldsWhatIsDocumented) {
   const std::vector<std::string> expected = {"apgd_ce",   "apgd_dlr", "ensemble",    "fgsm",
                                              "joint",     "noise",    "per_pathway", "pgd",
-                                             "published", "router",   "square"};
+                                             "published", "router",   "square",      "steered"};
   const auto names = all_attacks();
   for (const auto& name : expected)
     EXPECT_NE(std::find(names.begin(), names.end(), name), names.end()) << name;

@@ -152,6 +152,8 @@ class AttackCommand : public Command {
       fmt::print("routes changed by the first attack: {:.1f} %\nimages lost by changed routes: {:.1f} %\n",
                  100 * result.flip_rate, 100 * result.route_loss_rate);
     }
+    for (const auto& [images, mean] : result.pathways)
+      fmt::print("pathways of an image, {}: {:.3f}\n", images, mean);
     if (result.certified) {
       fmt::print("routes that no attack within epsilon can change: {:.1f} %, median radius {:.4f}\n",
                  100 * result.certified->routes, result.certified->median_radius);

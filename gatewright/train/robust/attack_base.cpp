@@ -37,6 +37,20 @@ Victim::Response Probe::respond(const at::Tensor& images, bool through_choice) {
   return response;
 }
 
+at::Tensor Probe::route(const at::Tensor& images) {
+  ++queries_;
+  auto scores = victim_.route(images);
+  check_answer(part_, "scores", scores, images.size(0), victim_.experts());
+  return scores;
+}
+
+at::Tensor Probe::respond_forced(const at::Tensor& images, int64_t expert) {
+  ++queries_;
+  auto logits = victim_.respond_forced(images, expert);
+  check_answer(part_, "logits", logits, images.size(0), victim_.classes());
+  return logits;
+}
+
 const Victim::Response& Probe::clean() {
   if (clean_) return *clean_;
   at::AutoGradMode no_graph(false);

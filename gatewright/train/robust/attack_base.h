@@ -17,6 +17,9 @@ class Probe {
   /// Errors: ValueError naming the attack for logits or scores of a wrong shape or that are not finite.
   /// `through_choice`: with the gradient of Victim::respond_through_choice.
   Victim::Response respond(const at::Tensor& images, bool through_choice = false);
+  /// The scores alone, and the logits of one expert's pathway; checked and counted alike.
+  at::Tensor route(const at::Tensor& images);
+  at::Tensor respond_forced(const at::Tensor& images, int64_t expert);
   /// The answer to the clean images, without a graph; computed at the first call.
   const Victim::Response& clean();
   /// Objective: `loss` of the logits; reached where the victim errs. `labels` belong to the rows of its

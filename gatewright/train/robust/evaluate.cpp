@@ -34,9 +34,18 @@ class HeldRoutes : public RouteTap {
   size_t next_ = 0;
 };
 
-/// The expert of each image; where several serve it, the one of the largest weight.
-at::Tensor strongest_experts(const RoutingPlan& plan) {
-  return plan.rows() == plan.tokens ? chosen_experts(plan) : dense_weights(plan).argmax(1);
+/// The expert of each image; where several serve it, its first choice (pathways that are averaged may weigh
+/// the same), or the one of the largest weight.
+at::Tensor strongest_experts(const Network& network, const RoutingPlan& plan) {
+  if (plan.rows() == plan.tokens) return chosen_experts(plan);
+  if (network.combines() && plan.facts.first_choice.defined()) return plan.facts.first_choice;
+  return dense_weights(plan).argmax(1);
+}
+
+/// How many pathways a batch of images meets together.
+double pathways_of(Network& network, const at::Tensor& images) {
+  const at::NoGradGuard no_grad;
+  return static_cast<double>(network.plan_in_evaluation(network.route(images)).rows());
 }
 
 struct Answers {
@@ -49,7 +58,7 @@ Answers answers(Network& network, const at::Tensor& images, ForwardOptions pass 
   pass.purpose = purpose;
   const auto out = network.forward(images, pass);
   Answers result{out.logits.argmax(1), {}};
-  if (!out.plans.empty()) result.route = strongest_experts(out.plans.front().plan);
+  if (!out.plans.empty()) result.route = strongest_experts(network, out.plans.front().plan);
   return result;
 }
 
@@ -156,12 +165,14 @@ void attack_batch(Network& network, const Batch& batch, const ForwardOptions& pa
   const auto on_clean = answers(network, batch.at("image"), pass);
   out.clean_accuracy += on_clean.predicted.eq(batch.at("label")).sum().item<double>();
   count(out.affinity_clean, network.shape(), on_clean.route, batch.at("label"));
+  if (network.combines()) out.pathways[kClean] += pathways_of(network, batch.at("image"));
   auto standing = at::ones({batch.at("label").size(0)}, at::kBool);
   for (const auto& name : all_attacks(config)) {
     const auto result =
         make_attack(name, options, epsilon)->run(victim, batch.at("image"), batch.at("label"), stream(name));
     const auto held = result.fooled.logical_not();
     if (certificate != nullptr) certificate->hold(name, result.images);
+    if (network.combines()) out.pathways[name] += pathways_of(network, result.images);
     if (holds(config.attacks, name)) standing = standing.logical_and(held);
     out.robust_accuracy[name] += held.sum().item<double>();
     out.forced_robust.resize(std::max(out.forced_robust.size(), result.fooled_per_expert.size()), 0);
@@ -228,6 +239,7 @@ NetworkEvaluation evaluate(Network& network, const TensorSet& whole, const Evalu
   out.flip_rate /= n, out.route_loss_rate /= n;
   for (auto& item : out.robust_accuracy) item.second /= n;
   for (auto& kept : out.forced_robust) kept /= n;
+  for (auto& item : out.pathways) item.second /= n;
   if (certificate) out.certified = certificate->summary();
   if (!out.affinity_clean.empty()) out.load_entropy = entropy_of(out.affinity_clean);
   out.forced_accuracy = forced_accuracies(network, loader);
@@ -257,7 +269,19 @@ Json evaluation_json(const NetworkEvaluation& e) {
             {"images", e.images}};
   if (e.certified)
     json["certified"] = {{"routes", e.certified->routes}, {"median_radius", e.certified->median_radius}};
+  if (!e.pathways.empty()) json["pathways"] = e.pathways;
   return json;
+}
+
+void calibrate_routes(Network& network, const TensorSet& set, int64_t batch) {
+  if (!network.image_routed() || !network.image_policy().wants_calibration()) return;
+  network.eval();
+  const at::NoGradGuard no_grad;
+  const Loader loader(set, batch, {}, false, Rng(0));
+  std::vector<at::Tensor> scores;
+  for (int64_t b = 0; b < loader.batches(); ++b)
+    scores.push_back(network.route(loader.get(0, b).at("image")));
+  network.calibrate(at::cat(scores));
 }
 
 SampleImages sample_images(Network& network, const TensorSet& set, int64_t count, double epsilon,

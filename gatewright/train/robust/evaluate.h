@@ -14,6 +14,8 @@ namespace gw::inline train {
 /// witness whoever found it, so that naming an attack in `attacks` can only lower the worst case, and leaving
 /// one beside keeps worst cases with and without it comparable.
 inline constexpr const char* kWorstCase = "worst_case";
+/// The clean images' name among NetworkEvaluation::pathways.
+inline constexpr const char* kClean = "clean";
 
 /// What no attack can do to the routes: measured where `EvaluationConfig::certify` asks for it.
 struct CertifiedRoutes {
@@ -35,6 +37,8 @@ struct NetworkEvaluation {
   std::vector<double>
       forced_robust;  ///< the same under `per_pathway`, each pathway attacked by itself; else empty
   std::optional<CertifiedRoutes> certified;
+  /// Pathways that an image meets on average, clean and by attack; empty where it is always one.
+  std::map<std::string, double> pathways;
   double load_entropy = 1;  ///< of the clean routes, 1 = even
   int64_t images = 0;
 };
@@ -60,6 +64,10 @@ NetworkEvaluation evaluate(Network& network, const TensorSet& set, const Evaluat
                            RouteFrame frame = test_frame(), RouteTap* tap = nullptr);
 double clean_accuracy(Network& network, const TensorSet& set, int64_t batch);
 Json evaluation_json(const NetworkEvaluation& evaluation);
+
+/// Lets the policy of the image-level router set its threshold from a held-out set, where it has one
+/// (`most` of policies/adaptive). Cost: one pass of the router.
+void calibrate_routes(Network& network, const TensorSet& set, int64_t batch = 250);
 
 /// A few images with their routes and answers, for the report.
 struct SampleImages {

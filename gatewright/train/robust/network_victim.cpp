@@ -30,6 +30,14 @@ Victim::Response NetworkVictim::respond_through_choice(const at::Tensor& images)
   return answer(images, true);
 }
 
+at::Tensor NetworkVictim::route(const at::Tensor& images) {
+  check_mode(network_);
+  const ops::FrozenParameters frozen;
+  Pass pass = base_;
+  pass.purpose = RoutePurpose::kSearch;
+  return network_.route(images, pass);
+}
+
 at::Tensor NetworkVictim::respond_forced(const at::Tensor& images, int64_t expert) {
   check_mode(network_);
   const ops::FrozenParameters frozen;

@@ -15,6 +15,7 @@ class NetworkVictim : public Victim {
       : network_(network), base_(base) {}
   Response respond(const at::Tensor& images) override;
   Response respond_through_choice(const at::Tensor& images) override;
+  at::Tensor route(const at::Tensor& images) override;
   at::Tensor respond_forced(const at::Tensor& images, int64_t expert) override;
   int64_t experts() const override { return network_.shape().experts; }
   int64_t classes() const override { return network_.shape().classes; }

@@ -18,6 +18,8 @@ class Victim {
   /// The same answer; the gradient of its logits also passes through the choice of experts to the scores,
   /// where the victim has such a choice. What the published evaluation climbs, and nothing else should.
   virtual Response respond_through_choice(const at::Tensor& images) { return respond(images); }
+  /// The scores alone; cheaper where a victim need not answer for them.
+  virtual at::Tensor route(const at::Tensor& images) { return respond(images).scores; }
   /// Logits with every image forced through one expert's pathway; no router involved.
   virtual at::Tensor respond_forced(const at::Tensor& images, int64_t expert) = 0;
   virtual int64_t experts() const { return 1; }

@@ -47,8 +47,9 @@ class ImageClassification : public AttackedTask {
     return {"clean_accuracy", "robust_accuracy", "flip_rate", "entropy"};
   }
   std::vector<std::string> tested() const override {
-    std::vector<std::string> names{"clean_accuracy", "robust_accuracy",  "flip_rate",       "route_loss_rate",
-                                   "load_entropy",   "certified_routes", "certified_radius"};
+    std::vector<std::string> names{"clean_accuracy",   "robust_accuracy", "flip_rate",
+                                   "route_loss_rate",  "load_entropy",    "certified_routes",
+                                   "certified_radius", "pathways",        "pathways_attacked"};
     for (const auto& attack : evaluation_.attacks) names.push_back("robust." + attack);
     for (const auto& attack : evaluation_.beside) names.push_back("robust." + attack);
     names.push_back(std::string("robust.") + kWorstCase);
@@ -72,6 +73,7 @@ class ImageClassification : public AttackedTask {
               {{"steps", steps},
                {"step_size", std::min(1.0, 2.5 * threat_.epsilon / static_cast<double>(steps))}}}};
     auto& network = image_network(pass.model, "tasks/image_classification");
+    calibrate_routes(network, pass.set);
     const auto result =
         evaluate(network, pass.set, quick, threat_.epsilon, pass.rng, {}, pass.frame, pass.tap);
     Measured out;
@@ -95,6 +97,10 @@ class ImageClassification : public AttackedTask {
     if (network.routed()) {
       out.metrics["flip_rate"] = result.flip_rate, out.metrics["load_entropy"] = result.load_entropy;
       out.metrics["route_loss_rate"] = result.route_loss_rate;
+    }
+    for (const auto& [images, mean] : result.pathways) {
+      auto& shown = out.metrics[images == kClean ? "pathways" : "pathways_attacked"];
+      shown = std::max(shown, mean);
     }
     if (result.certified) {
       out.metrics["certified_routes"] = result.certified->routes;
