@@ -42,7 +42,7 @@ int64_t TensorSet::size() const { return fields.empty() ? 0 : fields.begin()->se
 
 TensorSet TensorSet::rows(const at::Tensor& index) const {
   TensorSet out;
-  out.common = common;
+  out.common = common, out.images = images;
   for (const auto& [name, tensor] : fields) out.fields[name] = tensor.index_select(0, index);
   return out;
 }

@@ -3,7 +3,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <map>
+#include <memory>
 #include <string>
+
+#include "gatewright/data/image_source.h"
 
 namespace gw::inline data {
 
@@ -23,6 +26,9 @@ struct TensorSet {
   /// all nodes and "edge" [2, m] int64; "target_classes" [T] int64, the classes of each target, 0 for
   /// numbers.
   std::map<std::string, at::Tensor> common = {};
+  /// Null, or where the images are: the field "image" then holds their numbers [n] int64, and a loader reads
+  /// what a batch wants.
+  std::shared_ptr<const ImageSource> images = nullptr;
 
   bool has(const std::string& name) const { return fields.count(name) > 0; }
   /// Errors: ValueError naming the fields that are there.

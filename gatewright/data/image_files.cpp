@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <numeric>
 #include <set>
 
 #include "gatewright/base/check.h"
@@ -55,19 +56,24 @@ std::vector<std::string> listed(const std::string& folder,
 using Complaints = std::vector<std::string>;
 
 /// `each` for every file, in parallel; what it throws of a bad file is kept.
-Complaints for_each_file(const std::vector<ImageFile>& files,
-                         const std::function<void(size_t, std::string_view)>& each) {
-  Complaints complaints(files.size());
-  at::parallel_for(0, static_cast<int64_t>(files.size()), 8, [&](int64_t begin, int64_t end) {
+Complaints for_each_index(size_t count, const std::function<void(size_t)>& each) {
+  Complaints complaints(count);
+  at::parallel_for(0, static_cast<int64_t>(count), 8, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
       try {
-        each(i, read_file(files[i].path, kPictureLimit_bytes));
+        each(i);
       } catch (const ValueError& error) {
         complaints[i] = error.what();
       }
     }
   });
   return complaints;
+}
+
+Complaints for_each_file(const std::vector<ImageFile>& files,
+                         const std::function<void(size_t, std::string_view)>& each) {
+  return for_each_index(files.size(),
+                        [&](size_t i) { each(i, read_file(files[i].path, kPictureLimit_bytes)); });
 }
 
 /// Files that no complaint is about. Errors: ValueError with the first complaint, unless bad files may be
@@ -120,9 +126,28 @@ void check_memory(const std::string& part, size_t count, const PictureShape& sha
   GW_CHECK(
       gb <= memory_gb,
       "{}: expected at most {:g} GiB of pixels, got {} images of {} x {} x {}, {:.2f} GiB; make \"height\" "
-      "and \"width\" smaller, set \"first_per_class\", or raise \"memory_gb\"",
+      "and \"width\" smaller, set \"first_per_class\", raise \"memory_gb\", or set decode = \"on_use\"",
       part, memory_gb, count, shape.channels, shape.height, shape.width, gb);
 }
+
+/// Pictures that are decoded whenever they are read.
+class PictureFiles : public ImageSource {
+ public:
+  PictureFiles(std::vector<ImageFile> files, const PictureShape& shape, bool crop)
+      : ImageSource({shape.channels, shape.height, shape.width}, static_cast<int64_t>(files.size())),
+        files_(std::move(files)),
+        shape_(shape),
+        crop_(crop) {}
+  void read(int64_t number, uint8_t* planes) const override {
+    const auto& path = files_[static_cast<size_t>(number)].path;
+    fit_picture(decode_picture(read_file(path, kPictureLimit_bytes), shown(path)), shape_, crop_, planes);
+  }
+
+ private:
+  std::vector<ImageFile> files_;
+  PictureShape shape_;
+  bool crop_;
+};
 
 /// The files with what their headers say, bad ones refused or left out.
 struct Listed {
@@ -138,6 +163,28 @@ Listed read_headers(const std::string& part, const std::vector<ImageFile>& files
   });
   const auto good = good_files(part, complaints, skip_bad, skipped);
   return {taken(files, good), taken(shapes, good)};
+}
+
+/// The pictures that can be read, in their files; what is read to find out is kept as long as it fits.
+TensorSet left_in_files(const std::string& part, const std::vector<ImageFile>& files,
+                        const PictureShape& shape, const ImageFileOptions& options, int64_t most_bytes,
+                        std::vector<std::string>& skipped) {
+  auto images = std::make_shared<KeptImages>(
+      std::make_unique<PictureFiles>(files, shape, options.fit == "crop"), most_bytes);
+  std::vector<size_t> good(files.size());
+  std::iota(good.begin(), good.end(), size_t{0});
+  if (options.check == "content") {
+    const auto complaints = for_each_index(files.size(), [&](size_t i) {
+      std::vector<uint8_t> planes(static_cast<size_t>(images->shape().bytes()));
+      images->read(static_cast<int64_t>(i), planes.data());
+    });
+    good = good_files(part, complaints, options.skip_bad, skipped);
+  }
+  std::vector<int64_t> labels, numbers;
+  for (const size_t i : good) labels.push_back(files[i].label), numbers.push_back(static_cast<int64_t>(i));
+  auto set = labelled_images(at::tensor(numbers, at::kLong), at::tensor(labels, at::kLong));
+  set.images = std::move(images);
+  return set;
 }
 
 TensorSet decode_all(const std::string& part, const std::vector<ImageFile>& files, const PictureShape& shape,
@@ -189,7 +236,15 @@ void ImageFileOptions::fields(OptionVisitor& v) {
   v.flag("skip_bad", skip_bad, "leave damaged files out and note them, in place of an error");
   v.integer("first_per_class", first_per_class, "files of each class that are read, by name; 0: all", 0,
             INT64_MAX);
-  v.real("memory_gb", memory_gb, "most memory for the decoded images, in GiB", 0, 1e6);
+  v.real("memory_gb", memory_gb,
+         "most memory for the decoded images, in GiB; more are refused, or decoded on every use", 0, 1e6);
+  v.text("decode", decode,
+         "all once at load; or on_use: in threads when a batch wants them, the first within memory_gb kept",
+         {"at_load", "on_use"});
+  v.text(
+      "check", check,
+      "with decode = \"on_use\", what of a file is looked at before training: all of it, or its header alone",
+      {"content", "header"});
 }
 
 std::vector<std::string> list_images(const std::string& folder) {
@@ -235,9 +290,15 @@ void read_images(const std::string& part, const std::vector<ImageFile>& train,
   GW_CHECK(!all.files.empty(), "{}: expected pictures that can be read, got none of {}", part,
            train.size() + test.size());
   const auto shape = common_shape(part, all.files, all.shapes, options);
-  check_memory(part, all.files.size(), shape, options.memory_gb);
-  data.train = decode_all(part, first.files, shape, options, skipped);
-  data.test = decode_all(part, second.files, shape, options, skipped);
+  const auto taken_in = [&](const std::vector<ImageFile>& files) {
+    if (options.decode == "at_load") return decode_all(part, files, shape, options, skipped);
+    const double share = static_cast<double>(files.size()) / static_cast<double>(all.files.size());
+    return left_in_files(part, files, shape, options,
+                         static_cast<int64_t>(share * options.memory_gb * (1 << 30)), skipped);
+  };
+  if (options.decode == "at_load") check_memory(part, all.files.size(), shape, options.memory_gb);
+  data.train = taken_in(first.files);
+  data.test = taken_in(second.files);
   GW_CHECK(data.test.size() > 0, "{}: expected test images that can be read, got none", part);
   check_classes(part, data);
   data.origin += note_of(skipped);

@@ -20,7 +20,7 @@ struct ImageFile {
 /// How pictures become images; options of every data set that is made of them.
 struct ImageFileOptions : OptionSet {
   int64_t height = 0, width = 0, first_per_class = 0;
-  std::string colours = "as_found", fit = "stretch";
+  std::string colours = "as_found", fit = "stretch", decode = "at_load", check = "content";
   bool skip_bad = false;
   double memory_gb = 8;
   void fields(OptionVisitor& v) override;
@@ -44,13 +44,19 @@ std::vector<ImageFile> list_classes(const std::string& part, const std::string& 
 
 /// Reads the pictures of training and test into images of one shape, decoded by libtorch's threads; the same
 /// bits for any number of them.
-/// Shapes: "image" [n, C, H, W] uint8, "label" [n] int64, in the order of the files.
+/// Shapes: "image" [n, C, H, W] uint8, "label" [n] int64, in the order of the files. With decode = "on_use"
+/// the
+///         pictures stay in their files: "image" [n] int64 are numbers in TensorSet::images, which loaders
+///         read from; the first that are read are kept as long as they fit `memory_gb`.
 /// Errors: ValueError naming the file for one that is damaged, unless `skip_bad` leaves it out and notes it
 /// in
 ///         `origin` with the number of such files; for pictures of different sizes without `height` and
-///         `width`, naming two of them; for more pixels than `memory_gb`, before any memory is taken; for a
-///         class that bad files leave without a training image. IoError for a file that cannot be read.
-/// Cost:   every file is read twice, its header first; C·H·W bytes for each image.
+///         `width`, naming two of them; for more pixels than `memory_gb` at load, before any memory is taken;
+///         for a class that bad files leave without a training image. IoError for a file that cannot be read.
+/// Cost:   every file is read twice, its header first; C·H·W bytes for each image, with decode = "on_use" at
+///         most `memory_gb` for training and test together. There the second reading is a check, which fills
+///         what is kept, so that bad files are known before training; check = "header" leaves it out, and a
+///         file whose content is damaged is then an error when its batch comes.
 void read_images(const std::string& part, const std::vector<ImageFile>& train,
                  const std::vector<ImageFile>& test, const ImageFileOptions& options, TaskData& data);
 

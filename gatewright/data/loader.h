@@ -20,7 +20,8 @@ struct AugmentOptions : OptionSet {
 /// A field "image" becomes float32 in [0, 1], channels-last, augmented; every other field is cut as it is.
 /// Augmentation is drawn per image from (rng, epoch, position in the set): neither the batch size nor the
 /// threads change a bit.
-/// Threads may share a loader.
+/// Images that stay in files (TensorSet::images) are read by all threads when their batch is asked for, and
+/// those of the next batch meanwhile, by one thread of its own. Threads may share a loader.
 /// Cost:   one pass over the rows; the order of the present epoch is kept (8 bytes per example).
 class Loader {
  public:
@@ -32,13 +33,15 @@ class Loader {
   /// keeps all.
   int64_t batches() const;
   int64_t examples() const { return set_.size(); }
-  /// Errors: ValueError for epoch < 0 or a batch outside [0, batches()).
+  /// Errors: ValueError for epoch < 0 or a batch outside [0, batches()); as ImageSource::read.
   Batch get(int64_t epoch, int64_t batch) const;
 
  private:
   struct Order;
   at::Tensor positions(int64_t epoch, int64_t first, int64_t count) const;
-  at::Tensor images(const at::Tensor& index, int64_t epoch) const;
+  at::Tensor images(const at::Tensor& index, int64_t epoch, int64_t batch) const;
+  at::Tensor planes(const at::Tensor& index, int64_t epoch, int64_t batch) const;
+  void read_ahead(int64_t epoch, int64_t batch) const;
   TensorSet set_;
   int64_t batch_;
   AugmentOptions augment_;

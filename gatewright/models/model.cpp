@@ -20,7 +20,10 @@ bool belongs_to_router(const std::string& name) {
 
 DataSpec spec_of(const TaskData& data) {
   DataSpec spec;
-  if (const auto image = data.train.find("image"); image.defined()) {
+  if (data.train.images) {
+    const auto& shape = data.train.images->shape();
+    spec.channels = shape.channels, spec.height = shape.height, spec.width = shape.width;
+  } else if (const auto image = data.train.find("image"); image.defined()) {
     spec.channels = image.size(1), spec.height = image.size(2), spec.width = image.size(3);
   }
   if (const auto token = data.train.find("token"); token.defined()) spec.context = token.size(1);
