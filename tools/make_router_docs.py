@@ -22,7 +22,8 @@ HEAD = """# Routers
 
 A router is a gate and a policy; a balancer keeps its load even. In a layer (`gw::Mixture`) any gate goes with any policy that wants as many
 columns, on any bank. An image network sends every image down one pathway: it takes the policies that give each image exactly one row of weight 1,
-and refuses the others when it is made; balance losses go into its option `balancers` too:
+and refuses the others when it is made. With `combine = "logits"` or `"probabilities"` it takes those whose weights sum to one as well, and averages
+what an image's pathways answer. Balance losses go into its option `balancers` too:
 
     policy = {{ part = "top_k_softmax", k = 2 }}
     gate = {{ part = "cosine" }}
@@ -31,7 +32,8 @@ and refuses the others when it is made; balance losses go into its option `balan
 {counts} Traits are promises that the conformance suite tests: *differentiable* (the weights carry a gradient to the scores), *straight-through*
 (it is a chosen gradient, not the derivative of the values), *drops tokens* (a token may be left without an expert), *batch dependent*
 (other tokens change a token's experts, so the answer depends on how a batch is cut), *order dependent* (so does the order of tokens),
-*weights sum to one*. They are those of the default options; a capacity makes any policy batch dependent. What routers may look at beside
+*weights sum to one*, *choice by lead* (an expert chosen alone stays so while its score leads the others by as much); of a gate, *certified* (it bounds
+how far its scores can move in a ball of images: [robust mixtures](robust-moe.md#a-router-that-proves-its-routes)). They are those of the default options; a capacity makes any policy batch dependent. What routers may look at beside
 the tokens is in `gatewright/routing/inputs.h`.
 
 Weights that are relative to a token's chosen experts (renormalised ones, pairs) are formed from those alone: an expert that a bias, overflow
