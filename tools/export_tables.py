@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes real tables from Debian's packages as CSV files, for recipes/gg_moe.toml and docs/tables.md.
+"""Writes real tables from Debian's packages as CSV files, for recipes/gg_moe.toml, recipes/feamoe.toml and docs/tables.md.
 
 Usage: tools/export_tables.py OUT [--root DIR]     then GATEWRIGHT_DATA=OUT gatewright check gg_moe --size small
 
-The packages are r-cran-mlbench and python3-sklearn: installed, or unpacked under DIR, which needs no root and none of what they depend on:
-  apt-get download r-cran-mlbench python3-sklearn && for p in *.deb; do dpkg-deb -x $p DIR; done
+The packages are r-cran-mlbench, r-cran-cardata and python3-sklearn: installed, or unpacked under DIR, which needs no root and none of what they
+depend on:
+  apt-get download r-cran-mlbench r-cran-cardata python3-sklearn && for p in *.deb; do dpkg-deb -x $p DIR; done
 exit code 0: all tables written, 1: some are not there (named), 2: none is
 """
 import argparse
@@ -14,8 +15,10 @@ import lzma
 import pathlib
 import struct
 import sys
+import zlib
 
 MLBENCH = "usr/lib/R/site-library/mlbench/data"
+CARDATA = "usr/lib/R/site-library/carData/data"
 SKLEARN = "usr/lib/python3/dist-packages/sklearn/datasets"
 PAIRLIST, SYMBOL, TEXT, LOGICAL, INTEGER, REAL, TEXTS, LIST = 2, 1, 9, 10, 13, 14, 16, 19
 REFERENCE, NIL = 255, 254
@@ -32,6 +35,8 @@ FROM_R = {
     "PimaIndiansDiabetes2": ("pima", 768, 9),
     "Ozone": ("ozone", 366, 13),
 }
+# data frame of carData: (name of ours, rows, columns, a column to sort by)
+FROM_DATABASE = {"Arrests": ("arrests", 5226, 8, "year")}
 # folder of the test fixtures of OpenML: (name of ours, rows)
 FROM_ARFF = {"id_40945": ("titanic", 1309), "id_3": ("chess", 3196)}
 
@@ -44,7 +49,8 @@ class Reader:
         self.data, self.at, self.seen = data, 7, []
         version = self.integers(3)[0]
         if version == 3:
-            self.at += self.integers(1)[0]  # name of the encoding
+            length = self.integers(1)[0]  # of the name of the encoding
+            self.at += length
 
     def integers(self, count):
         values = struct.unpack_from(f">{count}i", self.data, self.at)
@@ -107,9 +113,8 @@ class Reader:
                 return result
 
 
-def frame(path):
-    """(header, columns) of the one data frame in an .rda file."""
-    (_, value), *_ = Reader(lzma.decompress(path.read_bytes())).item()[0].items()
+def frame(value):
+    """(header, columns) of a data frame."""
     columns, attributes = value
     header, cells = attributes["names"][0], []
     for values, about in columns:
@@ -136,10 +141,31 @@ def export_r(root, folder):
         if not path.is_file():
             yield name, path
             continue
-        header, cells = frame(path)
+        (_, value), *_ = Reader(lzma.decompress(path.read_bytes())).item()[0].items()
+        header, cells = frame(value)
         got = (len(cells[0]), len(header))
         assert got == (rows, columns), f"{path}: expected {rows} rows of {columns} columns, got {got}; another version?"
         write(folder, name, header, [[number(v) for v in row] for row in zip(*cells)])
+
+
+def export_database(root, folder):
+    """Data frames of a package that R loads when they are asked for: an index, and pieces at its offsets."""
+    index = root / CARDATA / "Rdata.rdx"
+    if not index.is_file():
+        for name, *_ in FROM_DATABASE.values():
+            yield name, index
+        return
+    parts, about = Reader(b"RDX3\n" + gzip.decompress(index.read_bytes())).item()
+    variables, names = parts[about["names"][0].index("variables")]
+    pieces = index.with_suffix(".rdb").read_bytes()
+    for key, (name, rows, columns, order) in FROM_DATABASE.items():
+        at, length = variables[names["names"][0].index(key)][0]
+        piece = zlib.decompress(pieces[at + 4 : at + length])  # the first four bytes are its length
+        header, cells = frame(Reader(b"RDX3\n" + piece).item())
+        got = (len(cells[0]), len(header))
+        assert got == (rows, columns), f"{index}: expected {rows} rows of {columns} columns in {key}, got {got}; another version?"
+        body = sorted(zip(*cells), key=lambda row: row[header.index(order)])
+        write(folder, name, header, [[number(v) for v in row] for row in body])
 
 
 def export_arff(root, folder):
@@ -181,11 +207,11 @@ def main():
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     missing = []
-    for export in (export_r, export_arff, export_diabetes):
+    for export in (export_r, export_database, export_arff, export_diabetes):
         missing += export(options.root, options.out)
     for name, path in missing:
-        print(f"{name}: expected {path}, found none; apt-get install --no-install-recommends r-cran-mlbench python3-sklearn", file=sys.stderr)
-    return 0 if not missing else 2 if len(missing) == len(FROM_R) + len(FROM_ARFF) + 1 else 1
+        print(f"{name}: expected {path}, found none; apt-get install --no-install-recommends r-cran-mlbench r-cran-cardata python3-sklearn", file=sys.stderr)
+    return 0 if not missing else 2 if len(missing) == len(FROM_R) + len(FROM_DATABASE) + len(FROM_ARFF) + 1 else 1
 
 
 if __name__ == "__main__":

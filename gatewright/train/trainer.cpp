@@ -14,28 +14,10 @@
 #include "gatewright/base/shown.h"
 #include "gatewright/ops/random.h"
 #include "gatewright/routing/load.h"
-#include "gatewright/train/answers.h"
-#include "gatewright/train/prepared_data.h"
-#include "gatewright/train/variations.h"
+#include "gatewright/train/made_parts.h"
 
 namespace gw::inline train {
 namespace {
-
-bool holds(const std::vector<at::Tensor>& tensors, const at::Tensor& tensor) {
-  return std::any_of(tensors.begin(), tensors.end(), [&](const at::Tensor& t) { return t.is_same(tensor); });
-}
-
-Optimizer::Context parameters_of(const Model& model, const std::vector<at::Tensor>& wanted,
-                                 const ClipOptions& clip) {
-  Optimizer::Context context;
-  context.clip = clip;
-  const auto router = model.router_parameters();
-  for (const auto& item : model.named_parameters()) {
-    if (holds(wanted, item.value()))
-      context.parameters.push_back({item.key(), item.value(), holds(router, item.value())});
-  }
-  return context;
-}
 
 BudgetOptions budget_of(const TrainConfig& config) {
   check_budget(*config.budget, !config.budget.empty(), *config.schedule);
@@ -61,10 +43,6 @@ std::shared_ptr<Model> model_for(const TrainConfig& config, const DataSpec& data
                                   {data, task.answer(data), static_cast<uint64_t>(config.seed)});
   task.check_model(*model);
   return model;
-}
-
-std::shared_ptr<Objective> make_objective(const TrainConfig& config, const Task& task) {
-  return make_chosen<Objective>(config.objective, {task});
 }
 
 }  // namespace
@@ -165,10 +143,8 @@ Trainer::Trainer(const TrainConfig& config, TaskData data)
   const auto* network = dynamic_cast<const Network*>(model_.get());
   const bool apart = objective_->separate_router() && network != nullptr && network->image_routed();
   const auto experts = apart ? model_->other_parameters() : model_->parameters();
-  experts_ = make_chosen<Optimizer>(config.optimizer, parameters_of(*model_, experts, *config.clip));
-  if (apart)
-    router_ = make_chosen<Optimizer>(config.optimizer,
-                                     parameters_of(*model_, model_->router_parameters(), *config.clip));
+  experts_ = make_optimizer(config, *model_, experts);
+  if (apart) router_ = make_optimizer(config, *model_, model_->router_parameters());
   if (!config.teacher->checkpoint.empty()) teacher_ = std::make_unique<Teacher>(*config.teacher, data_);
   const Rng rng(static_cast<uint64_t>(config.seed));
   loader_ = std::make_shared<Loader>(train_, config.batch, *config.augment, true, rng.fork("loader"));

@@ -2,6 +2,7 @@
 
 #include "gatewright/base/registry.h"
 #include "gatewright/train/objective.h"
+#include "gatewright/train/watched_task.h"
 
 namespace gw::inline train {
 namespace {
@@ -24,14 +25,13 @@ class Natural : public Objective {
   }
 
   StepReport step(StepContext& c) override {
-    const auto out = c.model.answer(c.batch, c.pass(c.rng));
-    const auto task_loss = c.teacher != nullptr ? c.label_loss(out.answer) : c.task.loss(out, c.batch);
+    const auto [out, batch] = answer_for(c.task, c.model, c.batch, c.pass(c.rng), true);
+    const auto task_loss = c.task.loss(out, batch);
     const auto balance = balance_of(out.plans);
     const auto loss = balance.defined() ? task_loss + balance : task_loss;
     c.experts.step(parameter_gradients(loss, c.experts.values(), "loss"), c.lr);
     StepReport report;
-    const auto own_loss = c.teacher != nullptr ? c.task.loss(out, c.batch) : task_loss;
-    report.values = c.task.measure(out, c.batch, own_loss.item<double>());
+    report.values = c.task.measure(out, batch, task_loss.item<double>());
     c.task.finish(report.values);
     report.values["loss"] = loss.item<double>();
     if (balance.defined()) report.values["balance_loss"] = balance.item<double>();

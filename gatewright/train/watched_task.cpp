@@ -1,0 +1,71 @@
+#include "gatewright/train/watched_task.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include <algorithm>
+
+#include "gatewright/data/loader.h"
+#include "gatewright/train/slope.h"
+
+namespace gw::inline train {
+
+std::vector<WatchedTask::Watched> watched_of(const Task& task, const Output& output, const Batch& batch) {
+  const at::NoGradGuard no_grad;
+  if (const auto* own = dynamic_cast<const WatchedTask*>(&task)) return own->watched(output, batch);
+  return {{"loss", task.loss(output, batch).item<double>()}};
+}
+
+Answered answer_for(const Task& task, Model& model, const Batch& batch, const Pass& pass, bool learns) {
+  const auto* sloped = dynamic_cast<const SlopedTask*>(&task);
+  const int64_t of = sloped != nullptr ? sloped->sloped_class() : -1;
+  if (of < 0) {
+    const at::AutoGradMode mode(learns);
+    return {model.answer(batch, pass), batch};
+  }
+  auto [output, slope] = answer_with_slope(model, batch, pass, of, learns);
+  Answered out{std::move(output), batch};
+  out.batch.fields["slope"] = std::move(slope);
+  return out;
+}
+
+Answered joined(const std::vector<Answered>& answers) {
+  Answered out;
+  std::vector<at::Tensor> parts, index;
+  for (const auto& one : answers) parts.push_back(one.output.answer), index.push_back(one.batch.index);
+  out.output.answer = at::cat(parts), out.batch.index = at::cat(index);
+  out.batch.common = answers.at(0).batch.common;
+  for (const auto& [name, first] : answers[0].batch.fields) {
+    std::vector<at::Tensor> rows;
+    for (const auto& one : answers) rows.push_back(one.batch.at(name));
+    out.batch.fields[name] = at::cat(rows);
+  }
+  return out;
+}
+
+Measured measure_whole(const Task& task, const EvaluationPass& pass, int64_t size) {
+  const at::NoGradGuard no_grad;
+  pass.model.eval();
+  const Loader loader(pass.set, size, {}, false, pass.rng);
+  std::vector<Answered> answers;
+  for (int64_t b = 0; b < loader.batches(); ++b) {
+    const auto batch = loader.get(0, b);
+    auto frame = framed(pass.frame, batch);
+    frame.batch = b;
+    Pass one;
+    one.rng = pass.rng.fork("batch", static_cast<uint64_t>(b)), one.step = pass.frame.step,
+    one.tap = pass.tap;
+    if (pass.tap != nullptr) pass.tap->begin(frame);
+    answers.push_back(answer_for(task, pass.model, batch, one, false));
+    if (pass.tap != nullptr) pass.tap->end();
+    if (pass.tick) pass.tick(std::min((b + 1) * size, pass.set.size()), pass.set.size());
+  }
+  const auto all = joined(answers);
+  Measured out;
+  out.metrics = task.measure(all.output, all.batch, task.loss(all.output, all.batch).item<double>());
+  task.finish(out.metrics);
+  out.details["examples"] = pass.set.size();
+  return out;
+}
+
+}  // namespace gw::inline train
