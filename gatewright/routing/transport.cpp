@@ -305,4 +305,18 @@ TransportResult sparse_transport(const at::Tensor& scores, int64_t k, double gam
   return result;
 }
 
+SemiDualPoint sparse_transport_semi_dual(const at::Tensor& scores, const at::Tensor& alpha, int64_t k,
+                                         double gamma) {
+  const int64_t tokens = scores.size(0);
+  GW_CHECK(alpha.dim() == 1 && alpha.size(0) == tokens && k >= 1 && k <= tokens && gamma > 0,
+           "sparse_transport: expected {} values of alpha, 1 to {} tokens per expert and gamma above 0, got "
+           "{}, {} and {:g}",
+           tokens, tokens, alpha.numel(), k, gamma);
+  SemiDual dual(host(scores).t().contiguous(), k, gamma);
+  const auto at = host(alpha);
+  Vector values(at.data_ptr<double>(), at.data_ptr<double>() + tokens), slope(values.size());
+  const double value = dual(values, slope);
+  return {-value, at::tensor(slope, at::kDouble).neg()};
+}
+
 }  // namespace gw::inline routing

@@ -45,4 +45,15 @@ int64_t least_room(int64_t tokens, int64_t experts);
 TransportResult sparse_transport(const at::Tensor& scores, int64_t k, double gamma, int64_t iterations,
                                  double tolerance, bool lower_gamma = false);
 
+/// What sparse_transport climbs, times T, at any α [T], and its slope there: for tests, and for who brings a
+/// solver of its own. The slope is the mass that each token still lacks; at a kink, where the k-th and the
+/// next score of a column are equal, it is one of several. Errors: ValueError for another number of values in
+/// α, k outside 1 … T, γ ≤ 0.
+struct SemiDualPoint {
+  double value = 0;
+  at::Tensor gradient;  ///< [T] f64
+};
+SemiDualPoint sparse_transport_semi_dual(const at::Tensor& scores, const at::Tensor& alpha, int64_t k,
+                                         double gamma);
+
 }  // namespace gw::inline routing

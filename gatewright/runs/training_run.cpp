@@ -56,6 +56,15 @@ class DirectoryObserver : public TrainObserver {
 
   void on_routes(const RouteSummary& summary) override { routes_.add(summary); }
 
+  /// The median milliseconds between the ends of two steps, without validations and pauses; nothing without
+  /// a clock, and for fewer than 8 steps.
+  std::optional<double> ms_per_step() {
+    if (steps_ms_.size() < 8) return std::nullopt;
+    const auto middle = steps_ms_.begin() + static_cast<std::ptrdiff_t>(steps_ms_.size() / 2);
+    std::nth_element(steps_ms_.begin(), middle, steps_ms_.end());
+    return *middle;
+  }
+
   /// Ends the progress line and writes what waits for the end.
   void finish() {
     progress_.reset();
@@ -64,6 +73,7 @@ class DirectoryObserver : public TrainObserver {
 
   void on_step(const Json& record, int64_t done, int64_t total) override {
     directory_.append(record);
+    note_time();
     if (run_.progress == nullptr) return;
     if (record.contains("reach")) {  // once, before hours are spent on a router that no loss teaches
       for (const auto& item : record["reach"].items()) {
@@ -83,14 +93,24 @@ class DirectoryObserver : public TrainObserver {
 
   void on_validation(const Json& record) override {
     directory_.append(record);
+    last_s_.reset();
     routes_.write();
     validation_ = "val" + measures_of(record);
   }
 
  private:
+  void note_time() {
+    if (!run_.now_s) return;
+    const double now = run_.now_s();
+    if (last_s_) steps_ms_.push_back(1e3 * (now - *last_s_));
+    last_s_ = now;
+  }
+
   RunDirectory& directory_;
   const ArmRun& run_;
   std::string label_, validation_;
+  std::optional<double> last_s_;  ///< the end of the step before; none after a validation
+  std::vector<double> steps_ms_;
   int64_t start_ = 0;
   RouteExporter routes_;
   std::optional<Progress> progress_;
@@ -165,6 +185,25 @@ std::map<std::string, Curve> recorded_curves(const std::string& directory) {
   return curves;
 }
 
+/// Means over the training steps of what objectives/natural says of the first layer that decides.
+void add_training_load(const std::map<std::string, Curve>& curves, std::map<std::string, double>& metrics) {
+  for (const char* name : {"max_load", "without_expert"}) {
+    const auto found = curves.find(std::string("train.") + name);
+    if (found == curves.end() || found->second.y.empty()) continue;
+    double sum = 0;
+    for (const double value : found->second.y) sum += value;
+    metrics[name] = sum / static_cast<double>(found->second.y.size());
+  }
+}
+
+/// What the steps were like: curves, load, time.
+void add_steps(const ArmRun& run, DirectoryObserver& observer, ArmResult& result) {
+  result.curves = recorded_curves(run.directory);
+  add_training_load(result.curves, result.metrics);
+  if (const auto ms = observer.ms_per_step(); ms && run.timing_rounds > 0)
+    result.metrics["ms_per_step"] = *ms;
+}
+
 /// The tables that the task left, out of the evaluation's details.
 std::map<std::string, ValueTable> task_tables(Json& details) {
   if (!details.contains("tables")) return {};
@@ -231,7 +270,7 @@ LeftNames training_names(const TrainConfig& config) {
   const auto add = [&](std::initializer_list<const char*> more) {
     names.metrics.insert(names.metrics.end(), more.begin(), more.end());
   };
-  add({"macs", "parameters"});
+  add({"macs", "parameters", "ms_per_step", "max_load", "without_expert"});
   const bool images = trains_images(config);
   if (images) add({"macs_ratio", "pathway_ratio", "router_ratio"});
   const auto times = images ? std::vector<std::string>{"ms_per_image", "dense_ms_per_image", "time_ratio"}
@@ -286,17 +325,16 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   auto tables = task_tables(evaluation);
   name_evaluation(evaluation, config, trainer.data());
   result.metrics["parameters"] = static_cast<double>(trainer.model().parameter_count());
+  add_steps(run, observer, result);
   const bool images = trains_images(config);
   add_costs(trainer, images, run, evaluation, result.metrics);
   if (!images) evaluation["metrics"] = result.metrics;
   directory.write_json("evaluation.json", evaluation);
   if (const auto samples = trainer.samples(); !samples.is_null())
     directory.write_json("samples.json", samples);
-  result.tables = expert_tables(evaluation);
-  result.tables.merge(std::move(tables));
+  result.tables.merge(expert_tables(evaluation)), result.tables.merge(std::move(tables));
   if (!result.tables.empty()) directory.write_json(kResultsFile, to_json(Results{{}, result.tables}));
   directory.write_json(kSummaryFile, {{"config", document}, {"metrics", result.metrics}});
-  result.curves = recorded_curves(run.directory);
   return result;
 }
 

@@ -12,7 +12,8 @@ namespace gw::inline runs {
 ///           backbone), pathway_ratio, router_ratio, ms_per_image.<b>, dense_ms_per_image.<b> and
 ///           time_ratio.<b> for b = 1, 128;
 ///   others: macs, ms_per_example.<b>;
-///   all:    parameters;
+///   all:    parameters; ms_per_step, the median of the training steps; of layers that decide max_load and
+///           without_expert, means over the training steps (objectives/natural);
 /// as curves over the steps what was recorded, "train.loss", "validation.<measure>" and so on; and the table
 /// "experts" of a model that routes (results.json).
 /// A finished run is not trained again: its metrics are read from metrics.json.

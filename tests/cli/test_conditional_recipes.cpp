@@ -18,8 +18,6 @@ void checked(const std::string& recipe) {
 TEST(ConditionalRecipes, HomeHoldsTogether) { checked("home"); }
 TEST(ConditionalRecipes, DeferralHoldsTogether) { checked("deferral"); }
 TEST(ConditionalRecipes, MowstHoldsTogether) { checked("mowst"); }
-TEST(ConditionalRecipes, FeamoeHoldsTogether) { checked("feamoe"); }
-TEST(ConditionalRecipes, FreeAgentsHoldTogether) { checked("free_agents"); }
-TEST(ConditionalRecipes, GateonHoldsTogether) { checked("gateon"); }
+TEST(ConditionalRecipes, SparseTransportHoldsTogether) { checked("sparse_transport"); }
 
 }  // namespace gw::test::conditional_recipes_cases

@@ -7,6 +7,7 @@
 
 #include "gatewright/routing/transport.h"
 #include "tests/routing/parts.h"
+#include "tests/support/gradcheck.h"
 
 namespace gw::test::transport_cases {
 
@@ -168,6 +169,89 @@ TEST(SparseTransport, WithoutALimitItSolvesTheQuadraticProblem) {
     ASSERT_GT(difference.numel(), 1);
     EXPECT_LT((difference.max() - difference.min()).item<double>(), 1e-6);
   }
+}
+
+// Fails if the slope is not that of the value: a wrong projection, sign or factor.
+TEST(SparseTransport, TheSemiDualsSlopeIsItsDerivative) {
+  const int64_t tokens = 16, experts = 3;
+  const auto scores = distinct_scores(tokens, 8, experts);
+  auto alpha = gw::ops::normal(gw::Rng(9), {tokens}, 0, 0.5).to(at::kDouble).contiguous();
+  for (const int64_t k : {1, 2, 6, 16}) {
+    for (const double gamma : {0.5, 20.0}) {
+      const auto here = gw::sparse_transport_semi_dual(scores, alpha, k, gamma);
+      for (int64_t t = 0; t < tokens; ++t) {
+        const double error = difference_error(
+            alpha.data_ptr<double>()[t], here.gradient[t].item<double>(),
+            [&] { return gw::sparse_transport_semi_dual(scores, alpha, k, gamma).value; }, 1e-6);
+        EXPECT_LT(error, 1e-6) << k << " tokens, gamma " << gamma << ", token " << t;
+      }
+    }
+  }
+  EXPECT_THROW(gw::sparse_transport_semi_dual(scores, alpha, 17, 1), gw::ValueError);
+  EXPECT_THROW(gw::sparse_transport_semi_dual(scores, alpha.narrow(0, 1, 3), 2, 1), gw::ValueError);
+}
+
+/// Quadratic transport by turns: α exact for every row, then β for every column, until both fit.
+at::Tensor quadratic_by_turns(const at::Tensor& scores, double gamma) {
+  const int64_t tokens = scores.size(0), experts = scores.size(1);
+  auto row = at::zeros({tokens, 1}, at::kDouble), column = at::zeros({1, experts}, at::kDouble);
+  // The number added to each value of a line so that the positive parts sum to `mass`, by halving.
+  const auto fitted = [&](const at::Tensor& rest, int64_t along, double mass) {
+    auto low = -rest.amax({along}, true), high = low + mass;
+    for (int i = 0; i < 50; ++i) {
+      const auto middle = (low + high) / 2;
+      const auto over = (rest + middle).clamp_min(0).sum({along}, true).gt(mass);
+      high = at::where(over, middle, high), low = at::where(over, low, middle);
+    }
+    return (low + high) / 2;
+  };
+  for (int turn = 0; turn < 3000; ++turn) {
+    const auto before = row;
+    row = fitted(scores + column, 1, gamma / static_cast<double>(tokens));
+    if ((row - before).abs().max().item<double>() < 1e-11) break;
+    column = fitted(scores + row, 0, gamma / static_cast<double>(experts));
+  }
+  return (scores + row + column).clamp_min(0) / gamma * static_cast<double>(tokens);
+}
+
+TEST(SparseTransport, WithoutALimitItIsThePlanOfAnotherSolver) {
+  const auto scores = distinct_scores(12, 5, 3) * 0.1;
+  for (const double gamma : {0.5, 2.0}) {
+    const auto plan = gw::sparse_transport(scores, 12, gamma, 5000, 1e-10).plan;
+    EXPECT_LT((plan - quadratic_by_turns(scores, gamma)).abs().max().item<double>(), 1e-6) << gamma;
+  }
+}
+
+// Among the plans that fit, the solver's is the best: no exchange of mass around a square of four entries,
+// within the limit of tokens, is cheaper.
+TEST(SparseTransport, NoExchangeOfMassIsCheaper) {
+  const int64_t tokens = 24, experts = 4, k = 10;
+  const auto scores = distinct_scores(tokens, 6, experts) * 0.2;
+  const double gamma = 0.4;
+  const auto result = gw::sparse_transport(scores, k, gamma, 5000, 1e-9);
+  ASSERT_LE(result.residual, 1e-8);
+  const auto plan = result.plan / static_cast<double>(tokens);
+  const auto cost = [&](const at::Tensor& p) {
+    return (-(scores * p).sum() + gamma / 2 * p.square().sum()).item<double>();
+  };
+  const double best = cost(plan);
+  int64_t tried = 0;
+  const auto rng = gw::Rng(2).fork("exchanges");
+  for (uint64_t i = 0; i < 4000; ++i) {
+    const auto draw = [&](uint64_t place, int64_t below) {
+      return static_cast<int64_t>(rng.fork("draw", i).below(place, static_cast<uint64_t>(below)));
+    };
+    const int64_t a = draw(0, tokens), b = draw(1, tokens), x = draw(2, experts), y = draw(3, experts);
+    if (a == b || x == y) continue;
+    const double step = 1e-3 * std::min(plan[a][x].item<double>(), plan[b][y].item<double>());
+    if (step <= 0) continue;
+    auto moved = plan.clone();
+    moved[a][x] -= step, moved[b][y] -= step, moved[a][y] += step, moved[b][x] += step;
+    if (moved.gt(0).sum(0).max().item<int64_t>() > k) continue;
+    ++tried;
+    EXPECT_GE(cost(moved), best - 1e-12) << a << " " << b << " " << x << " " << y;
+  }
+  EXPECT_GT(tried, 50);
 }
 
 TEST(BalancedPolicies, LoadIsEvenWhileTrainingAndFreeAfterwards) {

@@ -1,14 +1,16 @@
 #include <ATen/ATen.h>
 
 #include "gatewright/base/registry.h"
+#include "gatewright/routing/route_stats.h"
 #include "gatewright/train/objective.h"
 #include "gatewright/train/watched_task.h"
 
 namespace gw::inline train {
 namespace {
 
-/// The task's own loss, with the balance losses that the layers' plans bring: any model, any task. Where a
-/// teacher is named, its loss stands in the task's place (gatewright/train/start.h).
+/// The task's own loss, with the balance losses that the layers' plans bring: any model, any task.
+/// Reports of the first layer that decides, where a plan names rows: "max_load", the rows of its busiest
+/// expert over an even share, and "without_expert", the share of tokens that no expert serves.
 class Natural : public Objective {
  public:
   static constexpr const char* kSummary =
@@ -20,7 +22,7 @@ class Natural : public Objective {
 
   std::vector<std::string> reports(const Task& task) const override {
     auto names = task.measures();
-    names.insert(names.end(), {"loss", "balance_loss"});
+    names.insert(names.end(), {"loss", "balance_loss", "max_load", "without_expert"});
     return names;
   }
 
@@ -36,7 +38,17 @@ class Natural : public Objective {
     report.values["loss"] = loss.item<double>();
     if (balance.defined()) report.values["balance_loss"] = balance.item<double>();
     report.load = first_load(out.plans);
+    note_balance(out.plans, report.values);
     return report;
+  }
+
+ private:
+  static void note_balance(const std::vector<SitedPlan>& plans, std::map<std::string, double>& values) {
+    if (plans.empty() || plans.front().plan.soft() || plans.front().plan.tokens == 0) return;
+    RouteStats stats;
+    stats.add(plans.front().plan);
+    values["max_load"] = stats.max_over_mean();
+    values["without_expert"] = static_cast<double>(stats.dropped) / static_cast<double>(stats.tokens);
   }
 };
 
