@@ -14,7 +14,10 @@
 #include "gatewright/base/shown.h"
 #include "gatewright/ops/random.h"
 #include "gatewright/routing/load.h"
+#include "gatewright/train/answers.h"
 #include "gatewright/train/made_parts.h"
+#include "gatewright/train/prepared_data.h"
+#include "gatewright/train/variations.h"
 
 namespace gw::inline train {
 namespace {

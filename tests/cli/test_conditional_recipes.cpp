@@ -18,6 +18,11 @@ void checked(const std::string& recipe) {
 TEST(ConditionalRecipes, HomeHoldsTogether) { checked("home"); }
 TEST(ConditionalRecipes, DeferralHoldsTogether) { checked("deferral"); }
 TEST(ConditionalRecipes, MowstHoldsTogether) { checked("mowst"); }
+TEST(ConditionalRecipes, BackdoorExpertHoldsTogether) { checked("backdoor_expert"); }
+TEST(ConditionalRecipes, RobustPoisonedHoldsTogether) { checked("robust_poisoned"); }
+TEST(ConditionalRecipes, FeamoeHoldsTogether) { checked("feamoe"); }
+TEST(ConditionalRecipes, FreeAgentsHoldTogether) { checked("free_agents"); }
+TEST(ConditionalRecipes, GateonHoldsTogether) { checked("gateon"); }
 TEST(ConditionalRecipes, SparseTransportHoldsTogether) { checked("sparse_transport"); }
 
 }  // namespace gw::test::conditional_recipes_cases

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "gatewright/base/registry.h"
+#include "gatewright/data/dataset.h"
 #include "gatewright/data/stream.h"
 #include "tests/data/temp_directory.h"
 #include "tests/support/refusal.h"

@@ -90,7 +90,7 @@ TEST(ImageVariationsArm, RefusesWhatDoesNotFitTogether) {
   expect_part(refused("from = [\"poisoned\", \"varied\"]", "from = [\"poisoned\"]"),
               "got \"varied\" and 0 such arms");
   expect_part(refused("variations = { arm = \"varied\" }", ""), "got \"\" and 1 such arms");
-  expect_part(refused("copies = 2", "copy = 2"), "did you mean \"copies\"?");
+  expect_part(refused("copies = 2", "copy = 2"), "known: copies");
   const auto fails = [](const std::string& old, const std::string& now) {
     const Scratch scratch;
     const auto outcome = check_in(scratch, replaced(kBody, old, now));

@@ -8,7 +8,8 @@
 namespace gw::inline train {
 namespace {
 
-/// The task's own loss, with the balance losses that the layers' plans bring: any model, any task.
+/// The task's own loss, with the balance losses that the layers' plans bring: any model, any task. Where a
+/// teacher is named, its loss stands in the task's place (gatewright/train/start.h).
 /// Reports of the first layer that decides, where a plan names rows: "max_load", the rows of its busiest
 /// expert over an even share, and "without_expert", the share of tokens that no expert serves.
 class Natural : public Objective {
@@ -28,12 +29,13 @@ class Natural : public Objective {
 
   StepReport step(StepContext& c) override {
     const auto [out, batch] = answer_for(c.task, c.model, c.batch, c.pass(c.rng), true);
-    const auto task_loss = c.task.loss(out, batch);
+    const auto task_loss = c.teacher != nullptr ? c.label_loss(out.answer) : c.task.loss(out, batch);
     const auto balance = balance_of(out.plans);
     const auto loss = balance.defined() ? task_loss + balance : task_loss;
     c.experts.step(parameter_gradients(loss, c.experts.values(), "loss"), c.lr);
     StepReport report;
-    report.values = c.task.measure(out, batch, task_loss.item<double>());
+    const auto own_loss = c.teacher != nullptr ? c.task.loss(out, batch) : task_loss;
+    report.values = c.task.measure(out, batch, own_loss.item<double>());
     c.task.finish(report.values);
     report.values["loss"] = loss.item<double>();
     if (balance.defined()) report.values["balance_loss"] = balance.item<double>();
