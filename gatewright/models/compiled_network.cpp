@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "gatewright/base/check.h"
+#include "gatewright/ops/thread_pool.h"
 
 namespace gw::inline models {
 namespace {

@@ -5,7 +5,10 @@
 
 #include "gatewright/models/network.h"
 #include "gatewright/ops/plane_program.h"
-#include "gatewright/ops/thread_pool.h"
+
+namespace gw::ops {
+class TorchPool;
+}  // namespace gw::ops
 
 namespace gw::inline models {
 

@@ -24,8 +24,9 @@ class GrowingExperts {
 class Attributing {
  public:
   virtual ~Attributing() = default;
-  /// Shapley values [B, D] of the log odds of the second of two classes with the gate held at x, against a
-  /// mean row [D]. Errors: ValueError for another number of classes.
+  /// Shapley values [B, D] with the gate held at x, against a mean row [D]: of the log odds of the second of
+  /// two classes; of more classes, of the mixed score of the class that is answered over the mean of all, with
+  /// the class held too.
   virtual at::Tensor attributions(const at::Tensor& x, const at::Tensor& mean) const = 0;
 };
 

@@ -89,11 +89,31 @@ TEST(LinearExperts, AttributionsAreShapleyValuesOfTheHeldGate) {
     const auto whole = value(x.narrow(0, b, 1)) - value(mean.unsqueeze(0));
     EXPECT_NEAR(fast[b].sum().item<double>(), whole.item<double>(), 1e-10) << "they add up";
   }
-  expect_part(refusal<ValueError>([&] {
-                made({}, 5, 3)->to(at::kDouble),
-                    dynamic_cast<const Attributing&>(*made({}, 5, 3)).attributions(kX, kX[0]);
-              }),
-              "expected two classes");
+}
+
+// Of three classes the score of the answered one over the mean of all.
+TEST(LinearExperts, AttributionsOfMoreClassesExplainTheAnsweredOne) {
+  constexpr int64_t kInputs = 6;
+  const auto model = made({{"experts", 3}, {"most", 5}}, kInputs, 3);
+  const auto x = ops::normal(Rng(6), {4, kInputs}, 0, 1).to(at::kDouble);
+  const auto mean = ops::normal(Rng(7), {kInputs}, 0, 1).to(at::kDouble);
+  const auto fast = dynamic_cast<const Attributing&>(*model).attributions(x, mean).detach();
+  const auto w = parameter(*model, "weight").detach(), c = parameter(*model, "bias").detach();
+  for (int64_t b = 0; b < x.size(0); ++b) {
+    const auto share = model->answer(rows(x.narrow(0, b, 1)), {}).use->gates[0].weight.detach()[0];
+    auto chance = at::zeros({3}, at::kDouble);
+    for (int64_t e = 0; e < 3; ++e) chance += share[e] * (x[b].matmul(w[e]) + c[e]).softmax(0);
+    const auto answered = chance.argmax().item<int64_t>();
+    const auto value = [&](const at::Tensor& r) {
+      auto sum = at::zeros({r.size(0)}, at::kDouble);
+      for (int64_t e = 0; e < 3; ++e) {
+        const auto logits = r.matmul(w[e]) + c[e];
+        sum += share[e] * (logits.select(1, answered) - logits.mean(1));
+      }
+      return sum;
+    };
+    EXPECT_LT((fast[b] - shapley_values(value, x[b], mean)).abs().max().item<double>(), 1e-8) << b;
+  }
 }
 
 TEST(Shapley, AGameOfThreeHasTheValuesOfTheBook) {

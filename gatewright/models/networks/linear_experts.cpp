@@ -108,12 +108,13 @@ class LinearExperts : public Model, public GrowingExperts, public Attributing {
   }
 
   at::Tensor attributions(const at::Tensor& x, const at::Tensor& mean) const override {
-    GW_CHECK(classes_ == 2, "networks/linear_experts: expected two classes for Shapley values, got {}",
-             classes_);
     const auto here = places();
-    const auto w = weight_.index_select(0, here);
-    const auto odds = w.select(2, 1) - w.select(2, 0);  // [E, D]
-    return shares(x, here).exp().matmul(odds) * (x - mean);
+    const auto w = weight_.index_select(0, here);  // [E, D, C]
+    const auto share = shares(x, here).exp();
+    if (classes_ == 2) return share.matmul(w.select(2, 1) - w.select(2, 0)) * (x - mean);
+    const auto chance = scores(x, here).softmax(2).mul(share.unsqueeze(2)).sum(1);
+    const auto lead = (w - w.mean(2, true)).index_select(2, chance.argmax(1));  // [E, D, B]
+    return at::einsum("be,edb->bd", {share, lead}) * (x - mean);
   }
 
  private:
