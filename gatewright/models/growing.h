@@ -24,9 +24,9 @@ class GrowingExperts {
 class Attributing {
  public:
   virtual ~Attributing() = default;
-  /// Shapley values [B, D] with the gate held at x, against a mean row [D]: of the log odds of the second of
-  /// two classes; of more classes, of the mixed score of the class that is answered over the mean of all, with
-  /// the class held too.
+  /// Shapley values [B, D] with the gate held at x, against a mean row [D]: of the log odds of the second
+  /// of two classes; of more classes, of the mixed score of the answered class over the mean of all, with
+  /// that class held too.
   virtual at::Tensor attributions(const at::Tensor& x, const at::Tensor& mean) const = 0;
 };
 
