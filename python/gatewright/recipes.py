@@ -188,19 +188,22 @@ def check(
     callbacks: Callbacks = (),
     progress: bool | None = None,
     threads: int | None = None,
+    jobs: int = 1,
 ) -> Result:
     """Runs a recipe's arms over its seeds and compares every measurement with its mark: `gatewright check`.
 
     arms, seeds: only these. out: default runs/check-<recipe>-<size>; runs that it holds are not run again
     unless `fresh`. A mark that is not met is a result (`holds` is False, `marks` says which), not an
-    exception. The rest as for train(); after a KeyboardInterrupt the same call goes on.
+    exception. jobs: runs at a time, each in its own process, 0: as many as there are seeds, up to the cores;
+    callbacks then hear of several runs in turns, each turn between an on_start and an on_end. The rest as for
+    train(); after a KeyboardInterrupt the same call goes on.
     """
     given, name = _written(recipe, _beside(out, recipe))
     directory = pathlib.Path("runs") / f"check-{name}-{size}" if out is None else pathlib.Path(out)
     words = [*_front(threads), "check", given, "--size", size, "--out", str(directory), *_sets(overrides)]
     for flag, values in (("--arm", list(arms)), ("--seeds", list(seeds))):
         words += [flag, *map(str, values)] if values else []
-    words += ["--fresh"] if fresh else []
+    words += ["--jobs", str(jobs), *(["--fresh"] if fresh else [])]
     folder = lambda arm, seed: directory / f"{arm}-seed{seed}"  # noqa: E731
     following = Following([*shown(progress), *callbacks], folder, progress is not False)
     code, said, heard = _watched([*words, "--json"], following)
