@@ -201,6 +201,23 @@ std::vector<std::string> Schema::columns() const {
   return names;
 }
 
+namespace {
+/// Columns of x of a term: a factor has one for each level but the reference.
+int64_t width_of(const Term& term) {
+  return std::max<int64_t>(1, static_cast<int64_t>(term.levels.size()) - 1);
+}
+}  // namespace
+
+std::vector<int64_t> Schema::numeric_columns() const {
+  std::vector<int64_t> columns;
+  int64_t next = 0;
+  for (const auto& term : terms) {
+    if (term.levels.empty()) columns.push_back(next);
+    next += width_of(term);
+  }
+  return columns;
+}
+
 std::vector<int64_t> Schema::columns_of(const std::vector<std::string>& wanted) const {
   std::vector<std::string> known;
   for (const auto& term : terms) known.push_back(term.name);
@@ -212,8 +229,7 @@ std::vector<int64_t> Schema::columns_of(const std::vector<std::string>& wanted) 
   int64_t next = 0;
   for (const auto& term : terms) {
     const bool in = std::find(wanted.begin(), wanted.end(), term.name) != wanted.end();
-    const auto width = std::max<int64_t>(1, static_cast<int64_t>(term.levels.size()) - 1);
-    for (int64_t i = 0; i < width; ++i, ++next) {
+    for (int64_t i = 0; i < width_of(term); ++i, ++next) {
       if (in) columns.push_back(next);
     }
   }

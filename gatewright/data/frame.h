@@ -22,6 +22,8 @@ struct Schema {
   std::vector<std::string> classes;  ///< of a response that is a class, sorted; empty for numbers
   /// "age", "sex=male": names of the columns of x.
   std::vector<std::string> columns() const;
+  /// Columns of x that are numbers of the table, not levels of a factor.
+  std::vector<int64_t> numeric_columns() const;
   /// Columns of x that come from these terms. Errors: ValueError with the near miss.
   std::vector<int64_t> columns_of(const std::vector<std::string>& terms) const;
 };

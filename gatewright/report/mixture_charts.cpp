@@ -42,11 +42,11 @@ struct Walk {
 Walk walk_along(const likelihood::FitOutcome& outcome, const std::optional<std::vector<int64_t>>& allowed) {
   const auto view = outcome.view();
   Walk walk;
-  int64_t next = 0;
-  for (const auto& term : outcome.frame.schema.terms) {
-    const bool usable = !allowed || std::find(allowed->begin(), allowed->end(), next) != allowed->end();
-    if (walk.column < 0 && term.levels.empty() && usable) walk.column = next, walk.name = term.name;
-    next += std::max<int64_t>(1, static_cast<int64_t>(term.levels.size()) - 1);
+  const auto& schema = outcome.frame.schema;
+  for (const int64_t column : schema.numeric_columns()) {
+    const bool usable = !allowed || std::find(allowed->begin(), allowed->end(), column) != allowed->end();
+    if (walk.column < 0 && usable)
+      walk.column = column, walk.name = schema.columns()[static_cast<size_t>(column)];
   }
   if (walk.column < 0) return walk;
   std::vector<double> mean(static_cast<size_t>(view.d), 0.0);

@@ -2,17 +2,39 @@
 
 namespace gw::inline runs {
 
-std::unique_ptr<Trainer> open_trained(const Artefact& source) {
-  const auto config = read_config("run " + source.directory, read_json(source.directory + "/" + kRecipeFile));
-  auto trained = std::make_unique<Trainer>(config);
+namespace {
+
+TrainConfig config_of(const Artefact& source) {
+  return read_config("run " + source.directory, read_json(source.directory + "/" + kRecipeFile));
+}
+
+void load_best(const Artefact& source, Model& model) {
   const auto path = source.directory + "/" + kBestCheckpoint;
-  load_model(trained->model(), load_checkpoint(path), path);
-  trained->model().eval();
+  load_model(model, load_checkpoint(path), path);
+  model.eval();
+}
+
+}  // namespace
+
+std::unique_ptr<Trainer> open_trained(const Artefact& source) {
+  auto trained = std::make_unique<Trainer>(config_of(source));
+  load_best(source, trained->model());
   return trained;
+}
+
+std::shared_ptr<Model> trained_model(const Artefact& source, const TaskData& data) {
+  const auto config = config_of(source);
+  auto model = make_model(config, data, *make_task(config));
+  load_best(source, *model);
+  return model;
 }
 
 std::string start_checksum(const Artefact& source) {
   return checkpoint_checksum(load_checkpoint(source.directory + "/" + kBestCheckpoint));
+}
+
+Json measured_table(const TrainConfig& config, const std::string& kind, OptionSet& options) {
+  return {{"name", config.name}, {"arm", config.arm}, {"seed", config.seed}, {kind, write_options(options)}};
 }
 
 ArmResult run_measured(const Json& table, const ArmRun& run, const std::function<void(ArmResult&)>& measure) {

@@ -9,8 +9,14 @@ namespace gw::inline runs {
 /// The model of a finished training, its data and its task, with the weights of its best checkpoint.
 /// Errors: as load_checkpoint and load_data.
 std::unique_ptr<Trainer> open_trained(const Artefact& source);
+/// Its model alone, for data that are there already. Errors: as load_checkpoint.
+std::shared_ptr<Model> trained_model(const Artefact& source, const TaskData& data);
 /// The checksum of that checkpoint, which tells a run that started from it from one that did not.
 std::string start_checksum(const Artefact& source);
+
+/// What tells a run of such an arm from others: name, arm and seed of a recipe's table, and the options of
+/// its kind under the kind's name. The arm adds "start", the checksums of what it started from.
+Json measured_table(const TrainConfig& config, const std::string& kind, OptionSet& options);
 
 /// A run of `table` from beginning to end, or the one that the directory holds already: `measure` fills in
 /// metrics, curves and tables, which are then written. Nothing is kept of a run that is interrupted.

@@ -17,11 +17,29 @@ at::Tensor probability_of(const at::Tensor& answers, const at::Tensor& classes) 
   return at::softmax(answers.to(at::kDouble), 1).gather(1, classes.unsqueeze(1)).squeeze(1);
 }
 
+/// What the three networks answer to a set.
+struct DefenceAnswers {
+  at::Tensor predicted;          ///< [n] the class of the network in doubt
+  at::Tensor expert, auxiliary;  ///< [n, classes]
+};
+
+DefenceAnswers answers_of(const DefenceNetworks& networks, const TensorSet& set, const Tick& tick) {
+  return {answers_to(networks.doubted, set, tick).argmax(1), answers_to(networks.expert, set, tick),
+          answers_to(networks.auxiliary, set, tick)};
+}
+
+/// Scores of a set's examples by backdoor_score, of the class that the network in doubt gives them.
+ScoredInputs scored(const DefenceAnswers& given, const TensorSet& set, const BackdoorScore& how) {
+  const auto x = probability_of(given.expert, given.predicted),
+             y = probability_of(given.auxiliary, given.predicted);
+  return {given.predicted, set.at("label"), backdoor_score(x, y, how)};
+}
+
 /// The area of alerting where one network's probability of the doubted class is high (sign −1) or low (1).
-double area_alone(Model& model, double sign, const DefenceSets& sets, ScoredInputs clean,
-                  ScoredInputs triggered, const Tick& tick) {
-  clean.score = sign * probability_of(answers_to(model, sets.clean, tick), clean.predicted);
-  triggered.score = sign * probability_of(answers_to(model, sets.triggered, tick), triggered.predicted);
+double area_alone(double sign, const at::Tensor& on_clean, const at::Tensor& on_triggered, ScoredInputs clean,
+                  ScoredInputs triggered) {
+  clean.score = sign * probability_of(on_clean, clean.predicted);
+  triggered.score = sign * probability_of(on_triggered, triggered.predicted);
   return measure_filter(clean, triggered, 0).at("auroc");
 }
 
@@ -44,14 +62,6 @@ DefenceSets split_for_defence(const TensorSet& test, const TensorSet& probe, int
           test.rows(measured), probe.rows(triggered)};
 }
 
-ScoredInputs scored_inputs(const DefenceNetworks& networks, const TensorSet& set, const BackdoorScore& how,
-                           const Tick& tick) {
-  const auto predicted = answers_to(networks.doubted, set, tick).argmax(1);
-  const auto x = probability_of(answers_to(networks.expert, set, tick), predicted);
-  const auto y = probability_of(answers_to(networks.auxiliary, set, tick), predicted);
-  return {predicted, set.at("label"), backdoor_score(x, y, how)};
-}
-
 double accuracy_on(Model& model, const TensorSet& set) {
   return share_right(answers_to(model, set), set.at("label"));
 }
@@ -59,18 +69,19 @@ double accuracy_on(Model& model, const TensorSet& set) {
 std::map<std::string, double> measure_defence(const DefenceNetworks& networks, const DefenceSets& sets,
                                               const BackdoorScore& how, double false_positives,
                                               const Tick& tick) {
-  const auto calibration = scored_inputs(networks, sets.calibration, how, tick);
+  const auto calibration = scored(answers_of(networks, sets.calibration, tick), sets.calibration, how);
   const double threshold =
       alert_threshold(calibration.score.masked_select(calibration.right()), false_positives);
-  const auto clean = scored_inputs(networks, sets.clean, how, tick),
-             triggered = scored_inputs(networks, sets.triggered, how, tick);
+  const auto on_clean = answers_of(networks, sets.clean, tick),
+             on_triggered = answers_of(networks, sets.triggered, tick);
+  const auto clean = scored(on_clean, sets.clean, how), triggered = scored(on_triggered, sets.triggered, how);
   auto metrics = measure_filter(clean, triggered, threshold);
-  metrics["auroc_expert"] = area_alone(networks.expert, -1, sets, clean, triggered, tick);
-  metrics["auroc_auxiliary"] = area_alone(networks.auxiliary, 1, sets, clean, triggered, tick);
-  metrics["expert_clean_accuracy"] = accuracy_on(networks.expert, sets.clean);
-  metrics["expert_attack_success"] = accuracy_on(networks.expert, sets.triggered);
-  metrics["auxiliary_clean_accuracy"] = accuracy_on(networks.auxiliary, sets.clean);
-  metrics["auxiliary_attack_success"] = accuracy_on(networks.auxiliary, sets.triggered);
+  metrics["auroc_expert"] = area_alone(-1, on_clean.expert, on_triggered.expert, clean, triggered);
+  metrics["auroc_auxiliary"] = area_alone(1, on_clean.auxiliary, on_triggered.auxiliary, clean, triggered);
+  metrics["expert_clean_accuracy"] = share_right(on_clean.expert, sets.clean.at("label"));
+  metrics["expert_attack_success"] = share_right(on_triggered.expert, sets.triggered.at("label"));
+  metrics["auxiliary_clean_accuracy"] = share_right(on_clean.auxiliary, sets.clean.at("label"));
+  metrics["auxiliary_attack_success"] = share_right(on_triggered.auxiliary, sets.triggered.at("label"));
   return metrics;
 }
 

@@ -19,9 +19,6 @@ DefenceSets split_for_defence(const TensorSet& test, const TensorSet& probe, int
 struct DefenceNetworks {
   Model &doubted, &expert, &auxiliary;
 };
-/// Scores of a set's examples by backdoor_score, of the class that the network in doubt gives them.
-ScoredInputs scored_inputs(const DefenceNetworks& networks, const TensorSet& set, const BackdoorScore& how,
-                           const Tick& tick = {});
 
 double accuracy_on(Model& model, const TensorSet& set);
 

@@ -40,8 +40,8 @@ RouteFrame framed(RouteFrame frame, const Batch& batch) {
   return frame;
 }
 
-void each_answer(const EvaluationPass& pass, int64_t size,
-                 const std::function<void(const Batch&, const Output&)>& body) {
+void each_batch(const EvaluationPass& pass, int64_t size,
+                const std::function<void(const Batch&, const Pass&)>& visit) {
   const at::NoGradGuard no_grad;
   pass.model.eval();
   const Loader loader(pass.set, size, {}, false, pass.rng);
@@ -53,11 +53,16 @@ void each_answer(const EvaluationPass& pass, int64_t size,
     one.rng = pass.rng.fork("batch", static_cast<uint64_t>(b)), one.step = pass.frame.step,
     one.tap = pass.tap;
     if (pass.tap != nullptr) pass.tap->begin(frame);
-    const auto output = pass.model.answer(batch, one);
+    visit(batch, one);
     if (pass.tap != nullptr) pass.tap->end();
-    body(batch, output);
     if (pass.tick) pass.tick(std::min((b + 1) * size, pass.set.size()), pass.set.size());
   }
+}
+
+void each_answer(const EvaluationPass& pass, int64_t size,
+                 const std::function<void(const Batch&, const Output&)>& body) {
+  each_batch(pass, size,
+             [&](const Batch& batch, const Pass& one) { body(batch, pass.model.answer(batch, one)); });
 }
 
 Measured measure_set(const Task& task, const EvaluationPass& pass, int64_t size) {

@@ -78,8 +78,11 @@ void check_fields(const std::string& task, const Task& task_part, const TaskData
 /// The frame of a batch: labels where decisions are one per example, as recordings keep them.
 RouteFrame framed(RouteFrame frame, const Batch& batch);
 
-/// Calls body(batch, output) with the model's answer to each batch of `size` of the set, in evaluation mode
-/// and without gradients, between `begin` and `end` of the tap; then ticks.
+/// Calls visit(batch, its pass) with each batch of `size` of the set, in evaluation mode and without
+/// gradients, between `begin` and `end` of the tap; then ticks. Whoever visits asks the model.
+void each_batch(const EvaluationPass& pass, int64_t size,
+                const std::function<void(const Batch&, const Pass&)>& visit);
+/// The same with body(batch, output), the model's answer to it.
 void each_answer(const EvaluationPass& pass, int64_t size,
                  const std::function<void(const Batch&, const Output&)>& body);
 

@@ -3,9 +3,6 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
-#include <algorithm>
-
-#include "gatewright/data/loader.h"
 #include "gatewright/train/slope.h"
 
 namespace gw::inline train {
@@ -44,22 +41,10 @@ Answered joined(const std::vector<Answered>& answers) {
 }
 
 Measured measure_whole(const Task& task, const EvaluationPass& pass, int64_t size) {
-  const at::NoGradGuard no_grad;
-  pass.model.eval();
-  const Loader loader(pass.set, size, {}, false, pass.rng);
   std::vector<Answered> answers;
-  for (int64_t b = 0; b < loader.batches(); ++b) {
-    const auto batch = loader.get(0, b);
-    auto frame = framed(pass.frame, batch);
-    frame.batch = b;
-    Pass one;
-    one.rng = pass.rng.fork("batch", static_cast<uint64_t>(b)), one.step = pass.frame.step,
-    one.tap = pass.tap;
-    if (pass.tap != nullptr) pass.tap->begin(frame);
+  each_batch(pass, size, [&](const Batch& batch, const Pass& one) {
     answers.push_back(answer_for(task, pass.model, batch, one, false));
-    if (pass.tap != nullptr) pass.tap->end();
-    if (pass.tick) pass.tick(std::min((b + 1) * size, pass.set.size()), pass.set.size());
-  }
+  });
   const auto all = joined(answers);
   Measured out;
   out.metrics = task.measure(all.output, all.batch, task.loss(all.output, all.batch).item<double>());

@@ -81,11 +81,7 @@ class Table : public gw::Dataset {
       data.y_scale = deviation(y.index_select(0, first)).item<double>();
     }
     data.train = all.rows(first), data.test = all.rows(last);
-    int64_t column = 0;
-    for (const auto& term : frame.schema.terms) {
-      if (term.levels.empty()) data.numeric.push_back(column);
-      column += std::max<int64_t>(1, static_cast<int64_t>(term.levels.size()) - 1);
-    }
+    data.numeric = frame.schema.numeric_columns();
     data.origin = path;
     return data;
   }

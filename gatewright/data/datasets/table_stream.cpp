@@ -83,11 +83,7 @@ class TableStream : public gw::Dataset {
     data.train = all.rows(at::arange(n - held, at::kLong));
     data.test = all.rows(at::arange(n - held, n, at::kLong));
     data.class_names = frame.schema.classes, data.classes = static_cast<int64_t>(data.class_names.size());
-    int64_t column = 0;
-    for (const auto& term : frame.schema.terms) {
-      if (term.levels.empty()) data.numeric.push_back(column);
-      column += std::max<int64_t>(1, static_cast<int64_t>(term.levels.size()) - 1);
-    }
+    data.numeric = frame.schema.numeric_columns();
     data.origin = path;
     return data;
   }

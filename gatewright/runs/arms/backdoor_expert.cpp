@@ -88,11 +88,8 @@ class BackdoorExpertArm : public Arm {
 
   ArmResult run(const ArmRun& run, const std::vector<Artefact>& from) const override {
     auto how = how_;
-    const Json table{{"name", options_.name},
-                     {"arm", options_.arm},
-                     {"seed", options_.seed},
-                     {"backdoor_expert", write_options(how)},
-                     {"start", {{"crc32c", start_checksum(from.at(0))}}}};
+    auto table = measured_table(options_, "backdoor_expert", how);
+    table["start"]["crc32c"] = start_checksum(from.at(0));
     return run_measured(table, run, [&](ArmResult& result) { measure(from[0], run, result); });
   }
 
@@ -122,33 +119,34 @@ class BackdoorExpertArm : public Arm {
  private:
   void measure(const Artefact& source, const ArmRun& run, ArmResult& result) const {
     const Rng rng = Rng(static_cast<uint64_t>(options_.seed)).fork("arms/backdoor_expert");
-    const auto doubted = open_trained(source), expert = open_trained(source),
-               auxiliary = open_trained(source);
+    const auto doubted = open_trained(source);
+    const auto expert = trained_model(source, doubted->data()),
+               auxiliary = trained_model(source, doubted->data());
     const auto& test = doubted->data().test;
     const auto probe = probes_of(doubted->config(), test).at(kAttackSuccess);
     const auto sets = split_for_defence(test, probe, how_.clean, how_.calibration, rng.fork("split"));
     const auto tick = stopping(run, "fine-tuning");
-    const auto steps = unlearn(*expert, sets, rng.fork("unlearn"), tick, result);
-    fine_tune(auxiliary->model(), auxiliary->task(), sets.own, *how_.recover, rng.fork("recover"),
+    const auto steps = unlearn(*doubted, *expert, sets, rng.fork("unlearn"), tick, result);
+    fine_tune(*auxiliary, doubted->task(), sets.own, *how_.recover, rng.fork("recover"),
               [&](int64_t step) { return tick(step, 0), true; });
-    const DefenceNetworks networks{doubted->model(), expert->model(), auxiliary->model()};
+    const DefenceNetworks networks{doubted->model(), *expert, *auxiliary};
     result.metrics = measure_defence(networks, sets, *how_.score, how_.false_positives, tick);
     result.metrics["expert_steps"] = static_cast<double>(steps);
   }
 
-  int64_t unlearn(Trainer& expert, const DefenceSets& sets, const Rng& rng, const Tick& tick,
-                  ArmResult& result) const {
+  int64_t unlearn(const Trainer& doubted, Model& expert, const DefenceSets& sets, const Rng& rng,
+                  const Tick& tick, ArmResult& result) const {
     auto &clean = result.curves["unlearning.clean_accuracy"],
          &attacked = result.curves["unlearning.attack_success"];
     clean.axis = attacked.axis = "step";
     const auto some = sets.triggered.first(kWatched);
-    return fine_tune(expert.model(), expert.task(), mislabelled(sets.own, expert.data().classes),
-                     *how_.unlearn, rng, [&](int64_t step) {
+    return fine_tune(expert, doubted.task(), mislabelled(sets.own, doubted.data().classes), *how_.unlearn,
+                     rng, [&](int64_t step) {
                        tick(step, 0);
                        if (step % how_.check_steps != 0) return true;
                        for (auto* curve : {&clean, &attacked}) curve->x.push_back(static_cast<double>(step));
-                       clean.y.push_back(accuracy_on(expert.model(), sets.own));
-                       attacked.y.push_back(accuracy_on(expert.model(), some));
+                       clean.y.push_back(accuracy_on(expert, sets.own));
+                       attacked.y.push_back(accuracy_on(expert, some));
                        return clean.y.back() >= how_.stop;
                      });
   }

@@ -83,10 +83,7 @@ class DeferralArm : public Arm {
 
   ArmResult run(const ArmRun& run, const std::vector<Artefact>& from) const override {
     auto how = how_;
-    Json table{{"name", options_.name},
-               {"arm", options_.arm},
-               {"seed", options_.seed},
-               {"deferral", write_options(how)}};
+    auto table = measured_table(options_, "deferral", how);
     for (const auto& source : from) table["start"][source.arm] = start_checksum(source);
     return run_measured(table, run, [&](ArmResult& result) { measure(run, from, result); });
   }

@@ -68,10 +68,7 @@ class ImageVariationsArm : public Arm {
 
   ArmResult run(const ArmRun& run, const std::vector<Artefact>& from) const override {
     auto how = how_;
-    Json table{{"name", options_.name},
-               {"arm", options_.arm},
-               {"seed", options_.seed},
-               {"image_variations", write_options(how)}};
+    auto table = measured_table(options_, "image_variations", how);
     for (const auto& source : from) table["start"][source.arm] = start_checksum(source);
     return run_measured(table, run, [&](ArmResult& result) {
       const auto maker = open_trained(from.at(0));

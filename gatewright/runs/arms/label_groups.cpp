@@ -83,11 +83,8 @@ class LabelGroupsArm : public Arm {
 
   ArmResult run(const ArmRun& run, const std::vector<Artefact>& from) const override {
     auto grouping = grouping_;
-    const Json table{{"name", options_.name},
-                     {"arm", options_.arm},
-                     {"seed", options_.seed},
-                     {"label_groups", write_options(grouping)},
-                     {"start", {{"crc32c", start_checksum(from.at(0))}}}};
+    auto table = measured_table(options_, "label_groups", grouping);
+    table["start"]["crc32c"] = start_checksum(from.at(0));
     return run_measured(table, run, [&](ArmResult& result) { group(*open_trained(from[0]), run, result); });
   }
 

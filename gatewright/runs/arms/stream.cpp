@@ -4,10 +4,9 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/base/shown.h"
-#include "gatewright/runs/arm.h"
+#include "gatewright/runs/measured_arm.h"
 #include "gatewright/runs/progress.h"
 #include "gatewright/train/prequential.h"
-#include "gatewright/train/trainer.h"
 
 namespace gw::inline runs {
 namespace {
@@ -60,23 +59,8 @@ class StreamArm : public Arm {
     auto table = o_.document();
     auto how = how_;
     table["stream"] = write_options(how), table["learner"] = o_.learner.json();
-    for (const auto& source : from)
-      table["sources"][source.arm] =
-          checkpoint_checksum(load_checkpoint(source.directory + "/" + kBestCheckpoint));
-    ArmResult result{o_.arm, o_.seed, {}};
-    if (auto done = finished_metrics(run.directory, table)) {
-      const auto kept = read_results(run.directory);
-      result.metrics = std::move(*done), result.curves = kept.curves, result.tables = kept.tables;
-      return result;
-    }
-    RunDirectory directory(
-        run.directory, table,
-        {.resume = run.resume, .tensorboard = false, .wall_time_s = run.wall_time_s, .may_differ = {}});
-    note_origin(directory, run.about);
-    trials(run, from, result);
-    directory.write_json(kResultsFile, to_json(Results{result.curves, result.tables}));
-    directory.write_json(kSummaryFile, {{"config", table}, {"metrics", result.metrics}});
-    return result;
+    for (const auto& source : from) table["sources"][source.arm] = start_checksum(source);
+    return run_measured(table, run, [&](ArmResult& result) { trials(run, from, result); });
   }
 
   LeftNames leaves() const override {
@@ -122,15 +106,7 @@ class StreamArm : public Arm {
 
   static std::vector<TrainedModel> models(const std::vector<Artefact>& from, const TaskData& data) {
     std::vector<TrainedModel> out;
-    for (const auto& source : from) {
-      const auto config =
-          read_config("run " + source.directory, read_json(source.directory + "/" + kRecipeFile));
-      const auto path = source.directory + "/" + kBestCheckpoint;
-      auto model = make_model(config, data, *make_task(config));
-      load_model(*model, load_checkpoint(path), path);
-      model->eval();
-      out.push_back({source.arm, model});
-    }
+    for (const auto& source : from) out.push_back({source.arm, trained_model(source, data)});
     return out;
   }
 
