@@ -9,6 +9,7 @@ file, and takes from it the tensors of ResNet-18 (resnet18_cifar_moe) and its ro
 are read off the tensors. docs/robust-moe.md has the names. Needs PyTorch 2.0 or later.
 """
 import argparse
+import importlib.util
 import json
 import os
 import re
@@ -17,9 +18,18 @@ import sys
 
 import torch
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python", "gatewright"))
-from _crc32c import crc32c  # noqa: E402
 
+def beside(name):
+    """A module of the Python package, taken from its file: the package itself need not be installed, and its folder must
+    not enter the search path, where its transformers.py would stand before the library of that name."""
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python", "gatewright")
+    spec = importlib.util.spec_from_file_location(name, os.path.join(folder, name + ".py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+crc32c = beside("_crc32c").crc32c
 NORM = {"weight": "norm_weight", "bias": "norm_bias", "running_mean": "running_mean", "running_var": "running_var"}
 STAGES, BLOCKS, ROUTER_STAGES, ROUTER_BLOCKS = 4, 2, 3, 3
 
