@@ -80,6 +80,13 @@ void convolve(const PlaneConv& c, int64_t first, int64_t last) {
 /// Bits of the lanes of a vector that lie before the end.
 inline unsigned before(int64_t left) { return left >= kLanes ? ~0u : left > 0 ? (1u << left) - 1 : 0; }
 
+/// Where the vector that holds value k of a row starts: a row's last vector reaches back over the one before
+/// it, as rows are short (28, 14 values) and masks and partial stores cost as much as two whole vectors on
+/// AVX2. Rows narrower than a vector are one with a mask.
+inline int64_t whole_from(int64_t k, int64_t width) {
+  return k + kLanes <= width || width < kLanes ? k : width - kLanes;
+}
+
 /// 2·kLanes neighbouring values of which `left` exist, even and odd ones apart.
 struct Pairs {
   Vec even_ones, odd_ones;
@@ -93,7 +100,8 @@ inline Pairs load_pairs(const float* x, int64_t left) {
 
 void max_pool2(const float* in, int64_t in_row, float* out, int64_t out_row, int64_t height, int64_t width) {
   for (int64_t i = 0; i < height; ++i, in += 2 * in_row, out += out_row) {
-    for (int64_t j = 0; j < width; j += kLanes) {
+    for (int64_t k = 0; k < width; k += kLanes) {
+      const int64_t j = whole_from(k, width);
       const Pairs top = load_pairs(in + 2 * j, 2 * (width - j));
       const Pairs bottom = load_pairs(in + in_row + 2 * j, 2 * (width - j));
       store_lanes(out + j,

@@ -54,25 +54,32 @@ void weight_gradient(const PlaneGradient& g) {
   for (; o < g.out_channels; ++o) all_products<1>(g, o);
 }
 
-void copy_rows(const PlaneRows& r) {
+template <bool kGated>
+void copy_rows_of(const PlaneRows& r) {
   const float *from = r.from, *gate = r.gate;
   float* to = r.to;
-  for (int64_t i = 0; i < r.rows; ++i, from += r.from_row, to += r.to_row) {
-    for (int64_t j = 0; j < r.width; j += kLanes) {
-      const unsigned bits = before(r.width - j);
-      Vec v = load_lanes(from + j, bits);
-      if (gate != nullptr) v = drop(v, not_positive(load_lanes(gate + j, bits)));
+  const int64_t rows = r.rows, width = r.width, from_row = r.from_row, to_row = r.to_row;
+  const unsigned bits = before(width);
+  const Mask narrow = only(bits);
+  for (int64_t i = 0; i < rows; ++i, from += from_row, to += to_row) {
+    for (int64_t k = 0; k < width; k += kLanes) {
+      const int64_t j = whole_from(k, width);
+      Vec v = width < kLanes ? load_where(from, narrow) : load(from + j);
+      if constexpr (kGated)
+        v = drop(v, not_positive(width < kLanes ? load_where(gate, narrow) : load(gate + j)));
       store_lanes(to + j, v, bits);
     }
-    if (gate != nullptr) gate += r.from_row;
+    if constexpr (kGated) gate += from_row;
   }
 }
+
+void copy_rows(const PlaneRows& r) { r.gate != nullptr ? copy_rows_of<true>(r) : copy_rows_of<false>(r); }
 
 void max_pool2_gradient(const float* in, int64_t in_row, const float* dy, int64_t dy_row, float* dx,
                         int64_t height, int64_t width) {
   for (int64_t i = 0; i < height; ++i, in += 2 * in_row, dx += 2 * in_row, dy += dy_row) {
-    for (int64_t j = 0; j < width; j += kLanes) {
-      const int64_t left = 2 * (width - j);
+    for (int64_t k = 0; k < width; k += kLanes) {
+      const int64_t j = whole_from(k, width), left = 2 * (width - j);
       const Pairs top = load_pairs(in + 2 * j, left), bottom = load_pairs(in + in_row + 2 * j, left);
       const Mask second = wins(top.odd_ones, top.even_ones);
       Vec best = either(top.even_ones, top.odd_ones, second);
