@@ -121,6 +121,9 @@ std::shared_ptr<Network> dense_twin(const TrainConfig& config, const TaskData& d
   auto network = config.network.json();
   network["experts"] = 1, network["ratio"] = 1.0;
   dense.network = network;
+  auto evaluation = config.evaluation.json();
+  evaluation.erase("certify");  // it has no routes
+  dense.evaluation = evaluation;
   return make_network(dense, data);
 }
 

@@ -276,3 +276,15 @@ TEST(CheckInput, NothingTrainsBeforeEverythingIsKnownToBeRight) {
   refused("check advmoe " + kSmall + "--set objective.alpha=1",
           {"unknown option \"alpha\""});  // known to the last arm alone
 }
+
+TEST(TrainInput, DevicesThatCannotBeHadAreRefusedWithTheReason) {
+  const Scratch scratch;
+  for (const char* command : {"train advmoe ", "check advmoe "}) {
+    const auto asked = command + kSmall + "--out " + (scratch / "none") + " --device ";
+    expect(cli(asked + "cuda:0"), 2, "leave --device out");
+    expect(cli(asked + "tpu"), 2, "expected cpu or cuda, got tpu");
+  }
+  EXPECT_TRUE(fs::is_empty(scratch.path()));
+  expect(cli(kTrain + "--device cpu --out " + (scratch / "run")), 0, "report");
+  expect(cli("attack " + whole_run() + " --with fgsm --images 5 --device cuda"), 2, "leave --device out");
+}

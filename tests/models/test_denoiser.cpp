@@ -47,6 +47,21 @@ TEST(Denoiser, APixelOfAVariationWasNotSeen) {
   EXPECT_GT(changed_elsewhere, 0);
 }
 
+// A patch on a dark image is no neighbour's continuation: it goes, and what surprises nobody stays as it is.
+TEST(Denoiser, KeepsWhatSurprisesNobody) {
+  const auto model = denoiser({{"block", 4}, {"width", 8}, {"keep", 0.3}, {"looks", 3}});
+  auto images = at::zeros({5, 2, 9, 8});
+  for (int64_t y = 0; y < 3; ++y) {
+    for (int64_t x = 0; x < 3; ++x) images.select(2, 6 + y).select(2, 5 + x).fill_((x + y) % 2 == 0 ? 1 : 0);
+  }
+  const auto made = varier(*model).vary(images, Rng(4));
+  const auto patch = [](const at::Tensor& t) { return t.slice(2, 6, 9).slice(3, 5, 8); };
+  EXPECT_LT(patch(made).amax().item<double>(), 0.6) << "no pixel of the patch is left";
+  EXPECT_TRUE(made.slice(2, 0, 4).equal(images.slice(2, 0, 4))) << "far from it nothing changes";
+  const auto all = denoiser({{"block", 4}, {"width", 8}});
+  EXPECT_FALSE(varier(*all).vary(images, Rng(4)).slice(2, 0, 4).equal(images.slice(2, 0, 4)));
+}
+
 TEST(Denoiser, AnswersOnlyWhatIsHiddenAndHidesItsShare) {
   const auto model = denoiser({{"block", 2}, {"share", 0.25}, {"width", 8}});
   const auto images = pictures(400);

@@ -6,6 +6,7 @@
 
 #include "apps/cli/clocks.h"
 #include "apps/cli/command.h"
+#include "apps/cli/device.h"
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
 #include "gatewright/base/check.h"
@@ -63,6 +64,7 @@ class AttackCommand : public Command {
         ->check(at_least_zero);
     app.add_option("--checkpoint", checkpoint_, "file in the run directory")->capture_default_str();
     app.add_flag("--json", json_, "print JSON");
+    declare_device(app);
   }
 
   int run() override {

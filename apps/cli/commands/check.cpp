@@ -9,6 +9,7 @@
 #include "apps/cli/check_tables.h"
 #include "apps/cli/clocks.h"
 #include "apps/cli/command.h"
+#include "apps/cli/device.h"
 #include "apps/cli/provenance.h"
 #include "apps/cli/recipes.h"
 #include "apps/cli/signals.h"
@@ -49,6 +50,7 @@ class CheckCommand : public Command {
     app.add_option("--as", as_)->group("");        // the command that the workers' pages name
     app.add_flag("--json", json_, "print check.json");
     app.add_flag("--quiet", quiet_, "no progress");
+    declare_device(app);
   }
 
   int run() override {

@@ -6,6 +6,7 @@
 
 #include "apps/cli/clocks.h"
 #include "apps/cli/command.h"
+#include "apps/cli/device.h"
 #include "apps/cli/provenance.h"
 #include "apps/cli/recipes.h"
 #include "apps/cli/signals.h"
@@ -56,6 +57,7 @@ class TrainCommand : public Command {
       resume->excludes(option);  // the run's own recipe holds: nothing given may be ignored
     app.add_flag("--json", json_, "print the metrics as JSON");
     app.add_flag("--quiet", quiet_, "no progress");
+    declare_device(app);
   }
 
   int run() override {

@@ -16,12 +16,16 @@ namespace {
 /// Math:   "blocks": the image is cut by a grid with a random offset into squares of `block` pixels, each of
 ///         them hidden with the chance `share`; the network reads the rest and the mask and answers the
 ///         hidden pixels, the others stay. A variation hides every square once, in round(1 / share) turns, so
-///         that no pixel of it was seen when it was answered. "noise": the network reads image + noise · N(0,
-///         1) and answers all pixels, which is a variation. ReLU layers of `width` between.
+///         that no pixel of it was seen when it was answered; of `looks` such answers, each by a grid of its
+///         own, each pixel's most surprising one counts: the mean of |x − answer| over its 3x3 neighbours.
+///         With keep > 0 pixels stay as they are where no 3x3 neighbour surprises more than that. "noise":
+///         the network reads image + noise · N(0, 1) and answers all pixels, which is a variation. ReLU
+///         layers of `width` between.
 /// Shapes: image [B, C, H, W] → [B, C·H·W]; the draws are those of the pass.
 /// Cost:   for each image (2 or 1)·C·H·W·width + (depth − 1)·width² + width·C·H·W multiply-adds; a variation
-///         by blocks round(1 / share) times that.
-/// Source: Vincent et al. 2008 (both kinds of corruption); ours: hidden squares turn about. Such a network is
+///         by blocks looks · round(1 / share) times that.
+/// Source: Vincent et al. 2008 (both kinds of corruption); ours: hidden squares turn about, and what
+///         surprises nobody stays. Such a network is
 ///         where Struppek et al. 2023, arXiv 2310.06372, have a large pretrained diffusion model.
 class Denoiser : public Model, public ImageVarier {
  public:
@@ -29,14 +33,18 @@ class Denoiser : public Model, public ImageVarier {
   static constexpr const char* kSource = "Vincent et al. 2008";
   struct Options : OptionSet {
     std::string corruption = "blocks";
-    int64_t width = 512, depth = 2, block = 7;
-    double share = 0.25, noise = 1;
+    int64_t width = 512, depth = 2, block = 7, looks = 1;
+    double share = 0.25, noise = 1, keep = 0;
     void fields(OptionVisitor& v) override {
       v.text("corruption", corruption, "what is done to images", {"blocks", "noise"});
       v.integer("width", width, "of the hidden layers", 1, 1 << 16);
       v.integer("depth", depth, "hidden layers", 1, 64);
       v.integer("block", block, "side of a hidden square, in pixels", 1, 1 << 16);
       v.real("share", share, "of the squares that is hidden at a time", 0.01, 0.5);
+      v.integer("looks", looks, "blocks: answers to each pixel of a variation, the most surprising counts", 1,
+                64);
+      v.real("keep", keep, "blocks: pixels whose answer differs by less stay in a variation; 0: none stay", 0,
+             1);
       v.real("noise", noise, "deviation of the noise, in units of the brightness range", 1e-3, 100);
     }
   };
@@ -77,14 +85,14 @@ class Denoiser : public Model, public ImageVarier {
     const auto x = flat(images);
     if (!blocks_)
       return through(x + ops::normal(rng.fork("noise"), x.sizes(), 0, options_.noise)).view(images.sizes());
-    const auto turns = static_cast<int64_t>(std::lround(1 / options_.share));
-    const auto turn = (squares(x.size(0), rng) * static_cast<double>(turns)).floor();
-    auto out = at::zeros_like(x);
-    for (int64_t t = 0; t < turns; ++t) {
-      const auto hidden = turn.eq(t).to(at::kFloat);
-      out = out + hidden * completed(x, hidden);
+    auto answer = unseen(x, rng), surprise = surprise_of(x, answer);
+    for (int64_t look = 1; look < options_.looks; ++look) {
+      const auto other = unseen(x, rng.fork("look", static_cast<uint64_t>(look)));
+      const auto more = surprise_of(x, other);
+      answer = at::where(more > surprise, other, answer), surprise = at::maximum(surprise, more);
     }
-    return out.view(images.sizes());
+    if (options_.keep > 0) answer = at::where(surprise > options_.keep, answer, x);
+    return answer.view(images.sizes());
   }
 
   Batch example(int64_t count, const Rng& rng) const override {
@@ -111,6 +119,26 @@ class Denoiser : public Model, public ImageVarier {
       if (i + 1 < layers_.size()) x = x.relu();
     }
     return x;
+  }
+
+  /// [B, C·H·W]: every pixel answered from the pixels outside of its square.
+  at::Tensor unseen(const at::Tensor& x, const Rng& rng) const {
+    const auto turns = static_cast<int64_t>(std::lround(1 / options_.share));
+    const auto turn = (squares(x.size(0), rng) * static_cast<double>(turns)).floor();
+    auto out = at::zeros_like(x);
+    for (int64_t t = 0; t < turns; ++t) {
+      const auto hidden = turn.eq(t).to(at::kFloat);
+      out = out + hidden * completed(x, hidden);
+    }
+    return out;
+  }
+
+  /// [B, C·H·W]: of each pixel and its neighbours the one that differs most, the same in all channels.
+  at::Tensor surprise_of(const at::Tensor& x, const at::Tensor& answer) const {
+    const auto apart = (x - answer).abs().view({x.size(0), data_.channels, data_.height, data_.width});
+    const auto mean = at::avg_pool2d(apart.amax(1, /*keepdim=*/true), 3, 1, 1, /*ceil_mode=*/false,
+                                     /*count_include_pad=*/false);
+    return at::max_pool2d(mean, 3, 1, 1).flatten(1).repeat({1, data_.channels});
   }
 
   at::Tensor completed(const at::Tensor& x, const at::Tensor& hidden) const {
