@@ -11,7 +11,8 @@ namespace gw::inline runs {
 ///           load_entropy, macs, macs_ratio (pathway + router against the dense network of the same
 ///           backbone), pathway_ratio, router_ratio, ms_per_image.<b>, dense_ms_per_image.<b> and
 ///           time_ratio.<b> for b = 1, 128;
-///   others: macs, ms_per_example.<b>;
+///   others: experts_per_token, over all layers that choose, experts_per_token_spread, the largest minus the
+///           smallest mean of a domain, macs, ms_per_example.<b>;
 ///   all:    parameters; ms_per_step, the median of the training steps; of layers that decide max_load and
 ///           without_expert, means over the training steps (objectives/natural);
 /// as curves over the steps what was recorded, "train.loss", "validation.<measure>" and so on; and the table

@@ -65,11 +65,54 @@ void each_answer(const EvaluationPass& pass, int64_t size,
              [&](const Batch& batch, const Pass& one) { body(batch, pass.model.answer(batch, one)); });
 }
 
+namespace {
+
+/// How many experts serve a token, over all layers that choose; by domain too, where examples have one.
+class Served {
+ public:
+  void add(const Output& output, const Batch& batch) {
+    const auto domain = batch.find("domain");
+    for (const auto& [site, plan] : output.plans) {
+      if (plan.soft() || plan.tokens == 0) continue;
+      rows_ += static_cast<double>(plan.rows()), tokens_ += static_cast<double>(plan.tokens);
+      if (!domain.defined() || plan.tokens % batch.size() != 0) continue;
+      const auto of_token = domain.repeat_interleave(plan.tokens / batch.size());
+      count(rows_of_, of_token.index_select(0, plan.token)), count(tokens_of_, of_token);
+    }
+  }
+
+  void finish(std::map<std::string, double>& metrics) const {
+    if (tokens_ == 0) return;
+    metrics["experts_per_token"] = rows_ / tokens_;
+    double least = kInfinity, most = 0;
+    for (size_t d = 0; d < tokens_of_.size(); ++d) {
+      if (tokens_of_[d] == 0) continue;
+      const double mean = (d < rows_of_.size() ? rows_of_[d] : 0) / tokens_of_[d];
+      least = std::min(least, mean), most = std::max(most, mean);
+    }
+    if (tokens_of_.size() > 1) metrics["experts_per_token_spread"] = most - least;
+  }
+
+ private:
+  static void count(std::vector<double>& of, const at::Tensor& domain) {
+    const auto counts = at::bincount(domain).to(at::kDouble);
+    of.resize(std::max(of.size(), static_cast<size_t>(counts.size(0))));
+    for (int64_t d = 0; d < counts.size(0); ++d) of[static_cast<size_t>(d)] += counts[d].item<double>();
+  }
+
+  double rows_ = 0, tokens_ = 0;
+  std::vector<double> rows_of_, tokens_of_;
+};
+
+}  // namespace
+
 Measured measure_set(const Task& task, const EvaluationPass& pass, int64_t size) {
   Measured out;
   std::vector<int64_t> load;
+  Served served;
   each_answer(pass, size, [&](const Batch& batch, const Output& output) {
     add_load(output, load);
+    served.add(output, batch);
     const double loss = task.loss(output, batch).item<double>();
     for (const auto& [name, mean] : task.measure(output, batch, loss))
       out.metrics[name] += mean * static_cast<double>(batch.size());
@@ -77,13 +120,14 @@ Measured measure_set(const Task& task, const EvaluationPass& pass, int64_t size)
   for (auto& item : out.metrics) item.second /= static_cast<double>(pass.set.size());
   task.finish(out.metrics);
   if (load.size() > 1) out.metrics["load_entropy"] = load_entropy(load), out.details["load"] = load;
+  served.finish(out.metrics);
   out.details["examples"] = pass.set.size();
   return out;
 }
 
 std::vector<std::string> Task::validated() const {
   auto names = measures();
-  names.push_back("load_entropy");
+  names.insert(names.end(), {"load_entropy", "experts_per_token", "experts_per_token_spread"});
   return names;
 }
 

@@ -119,4 +119,33 @@ TEST(PatchPoison, RefusesWhatCannotBe) {
               "expected data with images and labels");
 }
 
+TaskData rotated(const TaskData& data, const Json& options) {
+  return make_part<Transform>("rotated_domains", options, {Rng(3)})->apply(data);
+}
+
+// A quarter turn moves pixels onto pixels: exactly a transposition and a flip.
+TEST(RotatedDomains, TurnsByTheAngleOfTheDomain) {
+  auto data = make_part<Dataset>(
+                  "synthetic", {{"classes", 4}, {"height", 9}, {"width", 9}, {"train", 90}, {"test", 30}}, {})
+                  ->load();
+  const auto out = rotated(data, {{"angles", {0, 90, 45}}});
+  ASSERT_EQ(out.domain_names.size(), 3u);
+  const auto &domain = out.train.at("domain"), &before = data.train.at("image"),
+             &after = out.train.at("image");
+  EXPECT_EQ(domain.eq(2).sum().item<int64_t>(), 30);
+  EXPECT_EQ(out.test.at("domain").eq(1).sum().item<int64_t>(), 10);
+  EXPECT_EQ(after.scalar_type(), before.scalar_type());
+  const auto of = [&](const at::Tensor& images, int64_t d) {
+    return images.index_select(0, domain.eq(d).nonzero().flatten()).to(at::kFloat);
+  };
+  EXPECT_TRUE(of(after, 0).equal(of(before, 0)));
+  EXPECT_LE((of(after, 1) - at::rot90(of(before, 1), 1, {2, 3})).abs().max().item<double>(), 1);
+  // Half a quarter turn twice is nearly a quarter turn in the middle of the image.
+  EXPECT_GT((of(after, 2) - of(before, 2)).abs().max().item<double>(), 20);
+  EXPECT_TRUE(out.train.at("label").equal(data.train.at("label")));
+  EXPECT_TRUE(after.equal(rotated(data, {{"angles", {0, 90, 45}}}).train.at("image"))) << "the same draws";
+  const auto twice = refusal<ValueError>([&] { rotated(out, Json::object()); });
+  EXPECT_NE(twice.find("expected data without domains, got 3"), std::string::npos) << twice;
+}
+
 }  // namespace gw::test::transforms_cases

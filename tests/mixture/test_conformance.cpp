@@ -7,6 +7,7 @@
 #include "gatewright/mixture/mixture.h"
 #include "gatewright/ops/random.h"
 #include "tests/routing/parts.h"
+#include "tests/support/waken.h"
 
 namespace gw::test::conformance_cases {
 
@@ -71,6 +72,7 @@ class WeightsConformance : public testing::TestWithParam<std::string> {
     const bool exchanged = execution == "exchanged";
     const auto layer = gw::Mixture::from_json(table(GetParam(), bank, exchanged ? "fused" : execution));
     layer->to(at::kDouble), layer->eval();
+    gw::test::waken(layer->bank());
     if (exchanged) layer->set_exchange(std::make_shared<gw::TokenExchange>());
     const auto x = batch(bank, 9);
     auto inputs = inputs_for(9);

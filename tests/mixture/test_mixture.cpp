@@ -4,6 +4,7 @@
 #include "gatewright/mixture/mixture.h"
 #include "gatewright/ops/random.h"
 #include "gatewright/routing/load.h"
+#include "tests/support/waken.h"
 
 namespace gw::test::mixture_cases {
 
@@ -31,6 +32,7 @@ TEST_P(BankConformance, EqualsTheSumOverExpertsWrittenOut) {
   auto json = base(GetParam());
   json["shared_experts"] = 1;
   const auto mixture = make(json);
+  waken(*mixture);
   const auto x = rows(GetParam(), 9);
   const auto out = mixture->forward(x);
   auto expected = at::zeros_like(out.y);
@@ -42,8 +44,9 @@ TEST_P(BankConformance, EqualsTheSumOverExpertsWrittenOut) {
       expected[t] += out.plan.weight[r] * y[t];
     }
   }
-  const auto without = gw::Json(base(GetParam()));
-  EXPECT_LT((make(without)->forward(x).y - expected).abs().max().item<double>(), 1e-12);
+  const auto without = make(base(GetParam()));
+  waken(*without);
+  EXPECT_LT((without->forward(x).y - expected).abs().max().item<double>(), 1e-12);
   EXPECT_GT((out.y - expected).abs().max().item<double>(), 1e-6);  // the shared expert contributes
 }
 
