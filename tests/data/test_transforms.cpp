@@ -148,4 +148,45 @@ TEST(RotatedDomains, TurnsByTheAngleOfTheDomain) {
   EXPECT_NE(twice.find("expected data without domains, got 3"), std::string::npos) << twice;
 }
 
+TEST(DomainProbes, HoldTheTestExamplesOfTheirDomains) {
+  const auto data =
+      make_part<Dataset>("task_families", {{"train", 30}, {"rare", 5}, {"test", 20}, {"families", 2}}, {})
+          ->load();
+  EXPECT_EQ(data.train.size(), 2 * (30 + 30 + 5));
+  EXPECT_EQ(data.domain_names.back(), "f1_t2");
+  const auto probes = make_part<Transform>(
+      "domain_probes", {{"names", {"rare", "one"}}, {"domains", {{2, 5}, {1}}}}, {Rng(3)});
+  EXPECT_EQ(probes->probe_names(), (std::vector<std::string>{"rare", "one"}));
+  EXPECT_TRUE(probes->apply(data).train.at("x").equal(data.train.at("x")));
+  const auto sets = probes->probes(data.test);
+  ASSERT_EQ(sets.at("rare").size(), 40);
+  const auto& source = sets.at("rare").at("source");
+  EXPECT_TRUE(sets.at("rare").at("label").equal(data.test.at("label").index_select(0, source)));
+  EXPECT_TRUE(data.test.at("domain").index_select(0, source).remainder(3).eq(2).all().item<bool>());
+  const auto far = make_part<Transform>("domain_probes", {{"names", {"rare"}}, {"domains", {{6}}}}, {Rng(3)});
+  EXPECT_NE(refusal<ValueError>([&] { far->apply(data); }).find("domains below 6, got 6"), std::string::npos);
+  const auto uneven = refusal<ValueError>([] {
+    make_part<Transform>("domain_probes", {{"names", {"a", "b"}}, {"domains", {{0}}}}, {Rng(3)});
+  });
+  EXPECT_NE(uneven.find("got 2 and 1"), std::string::npos) << uneven;
+}
+
+// Tasks of one family share their first layer: their labels agree more with each other's than with another
+// family's.
+TEST(TaskFamilies, ShareTheirFirstLayer) {
+  const auto make = [](double own) {
+    return make_part<Dataset>("task_families", {{"own", own}, {"train", 200}, {"tasks", 2}, {"families", 1}},
+                              {})
+        ->load();
+  };
+  const auto shared = make(0), apart = make(1);
+  EXPECT_EQ(shared.train.at("x").size(0), 200 + 100);
+  EXPECT_TRUE(shared.train.at("x").equal(apart.train.at("x"))) << "the same rows";
+  EXPECT_FALSE(shared.train.at("label").equal(apart.train.at("label"))) << "by other teachers";
+  const double share = shared.train.at("label").to(at::kDouble).mean().item<double>();
+  EXPECT_GT(share, 0.3);
+  EXPECT_LT(share, 0.7);
+  EXPECT_TRUE(shared.train.at("label").equal(make(0).train.at("label")));
+}
+
 }  // namespace gw::test::transforms_cases

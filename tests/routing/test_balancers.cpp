@@ -178,6 +178,12 @@ TEST(SequenceWise, SeesWhatTheBatchHides) {
   plan.facts.sequence = at::div(at::arange(8), 4, "floor");
   EXPECT_NEAR(balancer("sequence_wise", {{"coefficient", 1.0}})->loss(plan).item<double>(), 4, 1e-9);
   EXPECT_NEAR(balancer("switch_loss", {{"coefficient", 1.0}})->loss(plan).item<double>(), 2, 1e-9);
+  // The same by tasks, and a task that is twice as long counts once.
+  auto tasks = best_plan(scores);
+  const auto by_task = balancer("sequence_wise", {{"by", "task"}, {"coefficient", 1.0}});
+  EXPECT_THROW(by_task->loss(tasks), gw::ValueError);
+  tasks.facts.task = at::div(at::arange(8), 4, "floor") * 5;
+  EXPECT_NEAR(by_task->loss(tasks).item<double>(), 4, 1e-9);
 }
 
 TEST(Device, CountsWorkAndTraffic) {

@@ -78,9 +78,8 @@ class ExpertClassification : public Task {
     return {"accuracy", "cross_entropy", "task_loss", "expected_accuracy", "first_weight"};
   }
   std::vector<std::string> tested() const override {
-    auto names = measures();
-    names.insert(names.end(),
-                 {"load_entropy", "weight_gap", "accuracy.first_domain", "accuracy.last_domain"});
+    auto names = validated();
+    names.insert(names.end(), {"weight_gap", "accuracy.first_domain", "accuracy.last_domain"});
     return names;
   }
   std::string best_by() const override { return "cross_entropy"; }
