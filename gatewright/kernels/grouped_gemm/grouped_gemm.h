@@ -86,12 +86,17 @@ struct GemmTable {
   /// level's tiles need the columns no less often. `ahead` without columns.
   void (*pair)(const T* a, const T* below, const T* b, int64_t units, int64_t m, Sums<Sum> c, Sums<Sum> under,
                PrefetchHints hints) = nullptr;
+  /// Bytes of packed columns that a task keeps in the second-level cache, and of these bytes of k per lane in
+  /// one block.
+  int64_t block_bytes = 512 << 10, block_depth = 2048;
 };
 
 extern const GemmTable<double> gemm_ref_f64;
 extern const GemmTable<float> gemm_ref, gemm_avx2, gemm_avx512;
 extern const GemmTable<Bf16> gemm_ref_bf16, gemm_avx2_bf16, gemm_avx512_widened_bf16, gemm_avx512_bf16,
     gemm_amx_bf16;
+extern const GemmTable<float> gemm_neon;
+extern const GemmTable<Bf16> gemm_neon_widened_bf16, gemm_neon_bf16;
 
 // static: see bucket_norm.h
 static constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

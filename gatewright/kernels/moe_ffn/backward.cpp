@@ -5,6 +5,8 @@ namespace {
 
 // Gradients of this many bytes leave the caches before anybody reads them.
 constexpr int64_t kBeyondCaches = 32 << 20;
+// Packed columns of a weight gradient that a task keeps in the second-level cache while rows pass by.
+constexpr int64_t kColumnBytes = 512 << 10;
 
 template <class T>
 class Backward {
@@ -31,7 +33,7 @@ class Backward {
     for (int64_t e = 0; e < p_.experts; ++e) most = std::max(most, p_.offsets[e + 1] - p_.offsets[e]);
     deepest_ = ceil_div(most, gemm_.group);
     choose_widths(most);
-    const int64_t held = kBlockBytes / (gemm_.cols * gemm_.group * static_cast<int64_t>(sizeof(T)));
+    const int64_t held = kColumnBytes / (gemm_.cols * gemm_.group * static_cast<int64_t>(sizeof(T)));
     column_units_ = std::max({held, deepest_, inner_wide_ * block_units(gemm_, p_.out),
                               input_wide_ * block_units(gemm_, p_.hidden)});
     scratch_ = take_scratch<T>(

@@ -10,12 +10,9 @@
 
 namespace gw::kernels {
 
-/// Bytes of packed columns that a task keeps in the second-level cache while rows pass by.
-constexpr int64_t kBlockBytes = 512 << 10;
-/// Bytes of k per lane that a block holds: 512 k of f32. E = 8, D = 1024, H = 3584, one core of a Sapphire
-/// Rapids class machine: 256 k → 154, 512 → 156, 1024 → 152, 2048 → 145 GFLOP/s; a megabyte instead of half
-/// of one in kBlockBytes: 153.
-constexpr int64_t kBlockDepth = 2048;
+// GemmTable::block_bytes and block_depth. AVX-512, E = 8, D = 1024, H = 3584, one core of a Sapphire Rapids
+// class machine, 512 kB: 256 k of f32 → 154, 512 → 156, 1024 → 152, 2048 → 145 GFLOP/s; a megabyte and 512 k:
+// 153.
 /// The same where rows are taken by pairs of panels and columns are packed already: both rows' and columns'
 /// stretches then stay in the first-level cache while a pair's tiles are summed. bf16, T = 2048, O, two cores
 /// of the same machine: 1024 k → 161 ms, 512 → 170, 256 → 145 (183 without pairs). Columns that are packed on
@@ -29,9 +26,13 @@ constexpr int64_t kRowPanels = 40;
 
 /// Units of a panel of columns in a block of `depth` bytes of k.
 template <class T>
-int64_t block_units(const GemmTable<T>& gemm, int64_t k, int64_t depth = kBlockDepth) {
+int64_t block_units(const GemmTable<T>& gemm, int64_t k, int64_t depth) {
   return std::clamp<int64_t>(ceil_div(k, gemm.group), 1,
                              depth / (gemm.group * static_cast<int64_t>(sizeof(T))));
+}
+template <class T>
+int64_t block_units(const GemmTable<T>& gemm, int64_t k) {
+  return block_units(gemm, k, gemm.block_depth);
 }
 
 /// Units of a block of stripe b for `panels` panels of rows. A single panel, or pair, reads packed columns
@@ -40,7 +41,8 @@ template <class T>
 int64_t k_tile_units(const GemmTable<T>& gemm, const Stripe<T>& b, int64_t panels) {
   const bool packed = b.m.packed != nullptr;
   if (packed && panels == 1) return std::max<int64_t>(ceil_div(b.m.k, gemm.group), 1);
-  return block_units(gemm, b.m.k, packed && panels > 2 && gemm.pair != nullptr ? kPairDepth : kBlockDepth);
+  return block_units(gemm, b.m.k,
+                     packed && panels > 2 && gemm.pair != nullptr ? kPairDepth : gemm.block_depth);
 }
 
 /// What stripe b's block of up to `tile_units` units from unit u on will read.
@@ -181,7 +183,7 @@ template <class T>
 int64_t panels_per_task(const GemmTable<T>& gemm, int64_t k, int64_t stripes, int64_t panels, int64_t experts,
                         int workers) {
   const int64_t panel = block_units(gemm, k) * gemm.cols * gemm.group * static_cast<int64_t>(sizeof(T));
-  const int64_t held = kBlockBytes / (std::max<int64_t>(panel, 1) * stripes),
+  const int64_t held = gemm.block_bytes / (std::max<int64_t>(panel, 1) * stripes),
                 fair = panels * experts / (4 * workers);
   return std::clamp<int64_t>(std::min(held, fair), 1, kMostPanels);
 }

@@ -1,5 +1,7 @@
 #include "gatewright/base/cpu_info.h"
+#include "gatewright/kernels/moe_ffn/family.h"
 #include "gatewright/kernels/peak/peak.h"
+#include "gatewright/kernels/qgemm/family.h"
 
 namespace gw::kernels {
 
@@ -23,16 +25,39 @@ uint64_t peak_read_ref(const void* from, int64_t bytes) {
   return a ^ b ^ c ^ d;
 }
 
+namespace {
+
+#if defined(__x86_64__)
+// ref counts as the best: it has no instructions of its own.
+bool forced_to(const KernelFamilyBase& family, const char* level) {
+  return family.levels()[static_cast<size_t>(family.chosen())].name == level;
+}
+
+PeakTable x86_peaks(PeakTable table) {
+  const auto& cpu = cpu_info();
+  const KernelFamilyBase &f32 = moe_ffn_family(), &bf16 = moe_ffn_bf16_family(), &codes = qgemm_family();
+  if (cpu.avx2 && cpu.fma) {
+    table.f32 = peak_f32_avx2, table.f32_fed = peak_f32_fed_avx2;
+    table.int8 = peak_int8_avx2, table.int4 = peak_int4_avx2;
+  }
+  if (cpu.avx512f) table.read = peak_read_avx512;
+  if (cpu.avx512f && !forced_to(f32, "avx2"))
+    table.f32 = peak_f32_avx512, table.f32_fed = peak_f32_fed_avx512;
+  if (cpu.avx512_bf16 && !forced_to(bf16, "avx2") && !forced_to(bf16, "avx512"))
+    table.bf16 = peak_bf16_avx512;
+  if (cpu.avx512_vnni && cpu.avx512bw && !forced_to(codes, "avx2"))
+    table.int8 = peak_int8_avx512, table.int4 = nullptr;
+  return table;
+}
+#endif
+
+}  // namespace
+
 PeakTable peak_table() {
   PeakTable table;
   table.f32 = peak_f32_ref, table.read = peak_read_ref;
 #if defined(__x86_64__)
-  const auto& cpu = cpu_info();
-  if (cpu.avx2 && cpu.fma) table.f32 = peak_f32_avx2, table.f32_fed = peak_f32_fed_avx2;
-  if (cpu.avx512f)
-    table.f32 = peak_f32_avx512, table.f32_fed = peak_f32_fed_avx512, table.read = peak_read_avx512;
-  if (cpu.avx512_bf16) table.bf16 = peak_bf16_avx512;
-  if (cpu.avx512_vnni && cpu.avx512bw) table.int8 = peak_int8_avx512;
+  table = x86_peaks(table);
 #endif
   return table;
 }

@@ -29,8 +29,9 @@ inline constexpr float kMostQ[3] = {
 /// its neighbours an error of 7 % of it, so few.
 inline constexpr int64_t kMostBlock[3] = {0, 2, 8};
 
-/// Rows as the level lays them out: data [steps][rows of a panel][bytes][kQgemmStep], scales and totals
-/// (offset·Σ q) [blocks][rows of a panel].
+/// Rows of one byte go with codes of 4 bits (expanded or not), of two bytes with codes of 8: sums of bytes by
+/// bytes may rely on codes below 16. Rows as the level lays them out: data [steps][rows of a
+/// panel][bytes][kQgemmStep], scales and totals (offset·Σ q) [blocks][rows of a panel].
 struct QuantisedRows {
   int64_t bytes;  ///< of a value
   const uint8_t* data;
@@ -66,6 +67,6 @@ struct QgemmTable {
   void (*expand)(const uint8_t* from, int64_t steps, uint8_t* to);
 };
 
-extern const QgemmTable qgemm_ref, qgemm_avx2, qgemm_avx512_vnni, qgemm_amx;
+extern const QgemmTable qgemm_ref, qgemm_avx2, qgemm_avx512_vnni, qgemm_amx, qgemm_neon, qgemm_neon_dotprod;
 
 }  // namespace gw::kernels
