@@ -2,6 +2,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 #include <sched.h>
 #include <sys/syscall.h>
@@ -54,15 +57,17 @@ int usable_cores() {
   return quota > 0 ? std::min(cores, quota) : cores;
 }
 
+#if defined(__x86_64__)
 // Linux hands out the tiles' 8 kB of state on request, once for all threads of the process.
 bool may_use_tiles() {
-#if defined(__x86_64__) && defined(SYS_arch_prctl)
+#if defined(SYS_arch_prctl)
   constexpr int kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 #else
   return false;
 #endif
 }
+#endif
 
 CpuInfo read() {
   CpuInfo info;
@@ -86,6 +91,11 @@ CpuInfo read() {
     info.amx_bf16 = tiles && (d >> 22 & 1) != 0;
     info.amx_int8 = tiles && (d >> 25 & 1) != 0;
   }
+#elif defined(__aarch64__)
+  const auto first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+  info.neon = (first & HWCAP_ASIMD) != 0;
+  info.neon_dotprod = (first & HWCAP_ASIMDDP) != 0;
+  info.neon_bf16 = (second & HWCAP2_BF16) != 0;
 #endif
   return info;
 }
@@ -101,6 +111,7 @@ std::vector<std::string> CpuInfo::features() const {
       add(avx512vl, "avx512vl");
   add(avx512_bf16, "avx512_bf16"), add(avx512_vnni, "avx512_vnni"), add(amx, "amx"),
       add(amx_bf16, "amx_bf16"), add(amx_int8, "amx_int8");
+  add(neon, "neon"), add(neon_dotprod, "neon_dotprod"), add(neon_bf16, "neon_bf16");
   return names;
 }
 

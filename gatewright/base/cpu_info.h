@@ -10,6 +10,7 @@ struct CpuInfo {
   bool avx2 = false, fma = false, avx512f = false, avx512bw = false, avx512vl = false, avx512_bf16 = false,
        avx512_vnni = false, amx = false;
   bool amx_bf16 = false, amx_int8 = false;  ///< and the operating system lets this process use the tiles
+  bool neon = false, neon_dotprod = false, neon_bf16 = false;  ///< AArch64: vectors, SDOT, BFDOT
   int cores =
       1;  ///< cores this process may use (affinity mask and quota of its control groups), not the machine's
   std::vector<std::string> features() const;

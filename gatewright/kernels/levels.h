@@ -14,6 +14,13 @@
 #define GW_X86_TABLE(table) nullptr
 #endif
 
+// Likewise of an AArch64 level, which other processors do not list.
+#if defined(__aarch64__)
+#define GW_ARM_TABLE(table) (&(table))
+#else
+#define GW_ARM_TABLE(table) nullptr
+#endif
+
 namespace gw::kernels {
 
 /// One level that only x86-64 has. `available`: what the processor says; `needs`: what a refusal names.
@@ -33,6 +40,15 @@ std::vector<typename KernelFamily<Table>::Level> usual_levels(const Table* ref,
   return {{{"ref", true, ""}, ref},
           x86_level<Table>("avx2", cpu.avx2 && cpu.fma, "needs AVX2 and FMA", avx2),
           x86_level<Table>("avx512", cpu.avx512f, "needs AVX512F", avx512)};
+}
+
+/// `levels` and an AArch64 level, better than those before it.
+template <class Table>
+std::vector<typename KernelFamily<Table>::Level> with_neon(
+    std::vector<typename KernelFamily<Table>::Level> levels, const std::type_identity_t<Table>* table,
+    const char* name = "neon", bool available = true, const char* needs = "needs AArch64") {
+  if (table != nullptr) levels.push_back({{name, available, needs}, table});
+  return levels;
 }
 
 /// `levels` and the CUDA level, listed so that `gatewright doctor` says why it is not taken.

@@ -185,6 +185,10 @@ TEST_P(Float, SaturatesAndPassesNan) {
 INSTANTIATE_TEST_SUITE_P(MoeFfn, Float, testing::Values("ref", "avx2", "avx512"), name_of);
 INSTANTIATE_TEST_SUITE_P(MoeFfn, Half, testing::Values("ref", "avx2", "avx512", "avx512_bf16", "amx"),
                          name_of);
+#if defined(__aarch64__)
+INSTANTIATE_TEST_SUITE_P(MoeFfnArm, Float, testing::Values("neon"), name_of);
+INSTANTIATE_TEST_SUITE_P(MoeFfnArm, Half, testing::Values("neon", "neon_bf16"), name_of);
+#endif
 
 // Products are summed by fused multiply-add in the order of k at every level, so whole f32 products have
 // equal bits at all of them.
@@ -209,7 +213,11 @@ TEST(MoeFfn, ForcingChoosesTheTable) {
     }
     gw::force_kernels("moe_ffn=" + level.name);
     EXPECT_EQ(moe_ffn_family()().gemm == &gemm_ref, level.name == "ref");
+#if defined(__x86_64__)
     EXPECT_EQ(moe_ffn_family()().gemm == &gemm_avx512, level.name == "avx512");
+#elif defined(__aarch64__)
+    EXPECT_EQ(moe_ffn_family()().gemm == &gemm_neon, level.name == "neon");
+#endif
   }
   moe_ffn_family().force("");
 }

@@ -92,6 +92,9 @@ TEST_P(TopKLevel, AllMaskedHasNoWeight) {
 
 std::string level_of(const testing::TestParamInfo<std::string>& level) { return level.param; }
 INSTANTIATE_TEST_SUITE_P(TopK, TopKLevel, testing::Values("ref", "avx2", "avx512"), level_of);
+#if defined(__aarch64__)
+INSTANTIATE_TEST_SUITE_P(TopKArm, TopKLevel, testing::Values("neon"), level_of);
+#endif
 
 /// Runs tasks backwards on three workers: order must not matter.
 class BackwardTeam : public ThreadPool {

@@ -6,7 +6,9 @@ namespace gw::kernels {
 
 KernelFamily<UnitTable<float>>& activation_family() {
   static KernelFamily<UnitTable<float>> family(
-      "activation", usual_levels(&units_ref, GW_X86_TABLE(units_avx2), GW_X86_TABLE(units_avx512)));
+      "activation", with_neon<UnitTable<float>>(
+                        usual_levels(&units_ref, GW_X86_TABLE(units_avx2), GW_X86_TABLE(units_avx512)),
+                        GW_ARM_TABLE(units_neon)));
   return family;
 }
 

@@ -52,7 +52,7 @@ struct UnitTable {
 };
 
 extern const UnitTable<double> units_ref_f64;
-extern const UnitTable<float> units_ref, units_avx2, units_avx512;
+extern const UnitTable<float> units_ref, units_avx2, units_avx512, units_neon;
 /// What units.inl says of each.
 extern const UnitInfo* const unit_infos;
 

@@ -66,5 +66,7 @@ extern const FfnRowsTable<double> ffn_rows_ref_f64;
 extern const FfnRowsTable<float> ffn_rows_ref, ffn_rows_avx2, ffn_rows_avx512;
 extern const FfnRowsTable<Bf16> ffn_rows_ref_bf16, ffn_rows_avx2_bf16, ffn_rows_avx512_bf16,
     ffn_rows_native_bf16;
+extern const FfnRowsTable<float> ffn_rows_neon;
+extern const FfnRowsTable<Bf16> ffn_rows_neon_bf16;
 
 }  // namespace gw::kernels

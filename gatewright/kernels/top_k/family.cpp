@@ -6,7 +6,9 @@ namespace gw::kernels {
 
 KernelFamily<TopKTable<float>>& top_k_family() {
   static KernelFamily<TopKTable<float>> family(
-      "top_k", with_cuda(usual_levels(&top_k_ref, GW_X86_TABLE(top_k_avx2), GW_X86_TABLE(top_k_avx512))));
+      "top_k", with_cuda(with_neon<TopKTable<float>>(
+                   usual_levels(&top_k_ref, GW_X86_TABLE(top_k_avx2), GW_X86_TABLE(top_k_avx512)),
+                   GW_ARM_TABLE(top_k_neon))));
   return family;
 }
 

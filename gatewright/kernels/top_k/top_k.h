@@ -22,6 +22,6 @@ struct TopKTable {
 };
 
 extern const TopKTable<double> top_k_ref_f64;
-extern const TopKTable<float> top_k_ref, top_k_avx2, top_k_avx512;
+extern const TopKTable<float> top_k_ref, top_k_avx2, top_k_avx512, top_k_neon;
 
 }  // namespace gw::kernels
