@@ -26,7 +26,8 @@ struct MoeBenchCase {
 };
 
 struct MoeBenchResult {
-  MoeBenchCase test;
+  MoeBenchCase test;               ///< with the mark of `level`; 0: published, not judged
+  std::string level;               ///< of the kernel family that the case takes
   double seconds = 0, spread = 0;  ///< median, and (third - first quartile) / median
   double gflops = 0, gbytes = 0;   ///< operations, and bytes of the weights of experts with rows, a second
   double roof = 0;  ///< share of whichever roof binds: operations at the measured peak or bytes at the

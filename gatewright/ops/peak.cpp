@@ -15,7 +15,8 @@ constexpr int64_t kReadBytes = int64_t{512} << 20, kParts = 4;
 template <class Choose>
 Peaks each_of(const std::vector<Peaks>& rounds, const Choose& choose) {
   Peaks result;
-  for (const auto member : {&Peaks::f32, &Peaks::bf16, &Peaks::int8, &Peaks::f32_fed, &Peaks::read}) {
+  for (const auto member :
+       {&Peaks::f32, &Peaks::bf16, &Peaks::int8, &Peaks::int4, &Peaks::f32_fed, &Peaks::read}) {
     std::vector<double> values;
     for (const auto& round : rounds) values.push_back(round.*member);
     std::sort(values.begin(), values.end());
@@ -35,8 +36,8 @@ PeakProbe::PeakProbe(std::function<double()> now_s)
 
 Peaks PeakProbe::once() {
   const auto table = kernels::peak_table();
-  return {operations(table.f32), operations(table.bf16), operations(table.int8), operations(table.f32_fed),
-          reading()};
+  return {operations(table.f32),  operations(table.bf16),    operations(table.int8),
+          operations(table.int4), operations(table.f32_fed), reading()};
 }
 
 double PeakProbe::operations(int64_t (*loop)(int64_t)) const {

@@ -12,7 +12,9 @@ class Workspace;
 /// Zero where the instruction is missing. Matrix units (AMX) are not among them.
 struct Peaks {
   double f32 = 0, bf16 = 0,
-         int8 = 0;  ///< loops of FMA, of the bf16 dot product, of the int8 dot product over registers
+         int8 = 0;  ///< loops of FMA, of the bf16 dot product, of the int8 dot product over registers (AVX2:
+                    ///< pairs of 16 bits and an addition)
+  double int4 = 0;  ///< what codes of 4 bits have where that is more: bytes by bytes and an addition
   double f32_fed =
       0;            ///< FMA of which every second takes a factor from the first-level cache, as products do
   double read = 0;  ///< reading 128 MB
@@ -24,7 +26,7 @@ class PeakProbe {
  public:
   /// Takes 512 MB. The clock is given: the library reads none.
   explicit PeakProbe(std::function<double()> now_s);
-  /// One measurement of all five, about 25 ms in all. Each reads another part of the memory.
+  /// One measurement of all six, about 25 ms in all. Each reads another part of the memory.
   Peaks once();
 
  private:

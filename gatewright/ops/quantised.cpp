@@ -203,4 +203,9 @@ at::Tensor moe_ffn_quantised(const at::Tensor& x, const at::Tensor& token,
                                        : run<kernels::Bf16>(x, token, offsets, weight, w, options);
 }
 
+std::string codes_level() {
+  const auto& family = kernels::qgemm_family();
+  return family.levels()[static_cast<size_t>(family.chosen())].name;
+}
+
 }  // namespace gw::ops

@@ -53,4 +53,7 @@ at::Tensor moe_ffn_quantised(const at::Tensor& x, const at::Tensor& token,
                              const std::vector<int64_t>& offsets, const at::Tensor& weight,
                              const QuantisedFfn& weights, const FfnOptions& options = {});
 
+/// The kernel level that products with codes take now.
+std::string codes_level();
+
 }  // namespace gw::ops
