@@ -26,7 +26,7 @@ inline void finish(int32x4_t accumulators, int32_t total, float by, const float*
   vst1q_f32(sums, vfmaq_f32(vld1q_f32(sums), vmulq_n_f32(exact, by), vld1q_f32(scale)));
 }
 
-constexpr int64_t kMostRows = 4;  // rows at a time: 16 sums of 16 lanes, and 32 registers
+// Rows at a time are Step::kMost<bytes>: sums of 16 lanes that fit 32 registers beside codes and q.
 
 /// `Step::add<bytes, bits, M>(row, codes, half, sums)` adds 64 k; `Step::total` is what it owes of a row's
 /// total.
@@ -54,7 +54,7 @@ void some_rows(const QuantisedRows& rows, const QuantisedPanel& p, float* to) {
   }
 }
 
-template <class Step, int64_t kBytes, int64_t kBits, int64_t M = kMostRows>
+template <class Step, int64_t kBytes, int64_t kBits, int64_t M = Step::template kMost<kBytes>>
 void up_to(const QuantisedRows& rows, const QuantisedPanel& p, int64_t m, float* sums) {
   if constexpr (M > 1) {
     if (m < M) return up_to<Step, kBytes, kBits, M - 1>(rows, p, m, sums);
@@ -64,9 +64,10 @@ void up_to(const QuantisedRows& rows, const QuantisedPanel& p, int64_t m, float*
 
 template <class Step, int64_t kBytes, int64_t kBits>
 void all_rows(const QuantisedRows& rows, const QuantisedPanel& p, int64_t m, float* sums) {
-  for (int64_t r = 0; r < m; r += kMostRows) {
+  constexpr int64_t most = Step::template kMost<kBytes>;
+  for (int64_t r = 0; r < m; r += most) {
     const QuantisedRows part{kBytes, rows.data + r * kBytes * kQgemmStep, rows.scales + r, rows.totals + r};
-    up_to<Step, kBytes, kBits>(part, p, m - r < kMostRows ? m - r : kMostRows, sums + r * kQgemmLanes);
+    up_to<Step, kBytes, kBits>(part, p, m - r < most ? m - r : most, sums + r * kQgemmLanes);
   }
 }
 

@@ -23,6 +23,8 @@ void pack_row(const int16_t* q, int64_t bytes, uint8_t* to) {
 }
 
 struct Dots {
+  template <int64_t kBytes>
+  static constexpr int64_t kMost = 4 / kBytes;
   template <int64_t kBytes, int64_t M>
   struct Sums {
     int32x4_t of[kBytes][M][4];
