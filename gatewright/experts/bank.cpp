@@ -34,6 +34,16 @@ at::Tensor scatter_rows(const at::Tensor& rows, const at::Tensor& token, const a
   return at::zeros(shape, rows.options()).index_add(0, token, rows * per_row(weight, rows));
 }
 
+at::Tensor run_each(Bank& bank, const at::Tensor& rows, const std::vector<int64_t>& offsets, int64_t out) {
+  std::vector<at::Tensor> parts;
+  for (size_t e = 0; e + 1 < offsets.size(); ++e) {
+    if (offsets[e] < offsets[e + 1])
+      parts.push_back(
+          bank.run_one(rows.narrow(0, offsets[e], offsets[e + 1] - offsets[e]), static_cast<int64_t>(e)));
+  }
+  return parts.empty() ? rows.new_zeros({0, out}) : at::cat(parts);
+}
+
 at::Tensor Bank::mix(const at::Tensor& x, const std::vector<int64_t>& offsets, const at::Tensor& token,
                      const at::Tensor& weight) {
   return scatter_rows(forward(x.index_select(0, token), offsets), token, weight, x.size(0));

@@ -41,6 +41,10 @@ at::Tensor per_row(const at::Tensor& factor, const at::Tensor& rows);
 at::Tensor scatter_rows(const at::Tensor& rows, const at::Tensor& token, const at::Tensor& weight,
                         int64_t tokens);
 
+/// forward() of a bank whose experts run one by one: run_one() of every expert that has rows [N, in] → [N,
+/// out].
+at::Tensor run_each(Bank& bank, const at::Tensor& rows, const std::vector<int64_t>& offsets, int64_t out);
+
 /// Shared checks of every bank: offsets monotone from 0 to N over E experts, row width `in`.
 void check_rows(const char* part, const at::Tensor& rows, const std::vector<int64_t>& offsets,
                 const Bank::Context& context);
