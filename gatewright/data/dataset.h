@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gatewright/base/json.h"
@@ -18,6 +19,14 @@ struct TargetColumn {
   double scale = 1;                      ///< one unit of a number in units of the file
 };
 
+/// A column of a table as it stands in the field "x": a number with what marks its missing cells, or a factor
+/// as columns of 0 and 1.
+struct InputField {
+  std::string name;
+  int64_t first = 0, width = 1;  ///< columns of "x"
+  bool number = false;           ///< the first of them is a number
+};
+
 /// A data set with its split; held-out validation examples are cut from `train`, never from `test`.
 struct TaskData {
   TensorSet train, test;
@@ -27,9 +36,12 @@ struct TaskData {
   std::vector<std::string> domain_names;  ///< of the field "domain"
   double y_scale = 1;                     ///< one unit of the field "y" in units of the file
   std::vector<TargetColumn> targets;      ///< the columns of the field "targets"
-  std::vector<int64_t> numeric;  ///< columns of the field "x" that are numbers; the others are 0 or 1
-  Json encoding = nullptr;       ///< how a table became "x" (data/table_encoding.h); null: not said
-  std::string origin;            ///< where the files were found
+  std::vector<int64_t> numeric;    ///< columns of the field "x" that are numbers; the others are 0 or 1
+  std::vector<InputField> fields;  ///< of the field "x", in order; empty: not said
+  /// Pairs of places in `fields` that are known to act together, of made tables.
+  std::vector<std::pair<int64_t, int64_t>> known_pairs;
+  Json encoding = nullptr;  ///< how a table became "x" (data/table_encoding.h); null: not said
+  std::string origin;       ///< where the files were found
 };
 
 /// Catalogue of data sets (`gatewright/data/datasets/`).

@@ -34,7 +34,7 @@ DataSpec spec_of(const TaskData& data) {
     spec.degree = static_cast<double>(common.at("edge").size(1)) /
                   static_cast<double>(std::max<int64_t>(common.at("x").size(0), 1));
   spec.targets = data.targets;
-  spec.numeric = data.numeric;
+  spec.numeric = data.numeric, spec.fields = data.fields;
   spec.vocabulary = data.vocabulary, spec.classes = data.classes;
   spec.domains = static_cast<int64_t>(data.domain_names.size());
   return spec;

@@ -19,6 +19,7 @@ struct DataSpec {
   int64_t vocabulary = 0, context = 0;          ///< of the field "token"
   int64_t inputs = 0;                           ///< columns of the field "x"
   std::vector<int64_t> numeric;                 ///< which of those are numbers; the others are 0 or 1
+  std::vector<InputField> fields;               ///< which columns of "x" belong together; empty: not said
   int64_t classes = 0, domains = 0;
   std::vector<TargetColumn> targets;  ///< columns of the field "targets"
   double degree = 0;                  ///< of a graph: mean number of edges into a node; 0 without one
@@ -41,6 +42,9 @@ struct Output {
   at::Tensor answer;  ///< [B, width], or [B, T, width]
   std::vector<SitedPlan> plans;
   std::shared_ptr<const ExpertUse> use = nullptr;  ///< of models with gates that leave no expert out
+  /// [M, M] of models whose fields of a row look at each other, in evaluation: how much m looks at k, mean
+  /// over rows, heads and layers; rows sum to 1.
+  at::Tensor attention = {};
 };
 
 /// Catalogue `gatewright/models/networks/`. What a pass depends on is in its Pass: two threads may run one
