@@ -5,6 +5,7 @@
 
 #include "gatewright/base/registry.h"
 #include "gatewright/models/growing.h"
+#include "gatewright/models/model.h"
 #include "gatewright/models/shapley.h"
 #include "gatewright/ops/random.h"
 #include "tests/support/refusal.h"

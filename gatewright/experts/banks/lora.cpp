@@ -43,13 +43,7 @@ class LoraBank : public Bank {
 
   at::Tensor forward(const at::Tensor& rows, const std::vector<int64_t>& offsets) override {
     check_rows("banks/lora", rows, offsets, context_);
-    std::vector<at::Tensor> parts;
-    for (size_t e = 0; e + 1 < offsets.size(); ++e) {
-      if (offsets[e] < offsets[e + 1])
-        parts.push_back(
-            run_one(rows.narrow(0, offsets[e], offsets[e + 1] - offsets[e]), static_cast<int64_t>(e)));
-    }
-    return parts.empty() ? rows.new_zeros({0, context_.out}) : at::cat(parts);
+    return run_each(*this, rows, offsets, context_.out);
   }
 
   at::Tensor run_one(const at::Tensor& rows, int64_t e) override {
