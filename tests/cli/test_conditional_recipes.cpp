@@ -24,5 +24,6 @@ TEST(ConditionalRecipes, FeamoeHoldsTogether) { checked("feamoe"); }
 TEST(ConditionalRecipes, FreeAgentsHoldTogether) { checked("free_agents"); }
 TEST(ConditionalRecipes, GateonHoldsTogether) { checked("gateon"); }
 TEST(ConditionalRecipes, SparseTransportHoldsTogether) { checked("sparse_transport"); }
+TEST(ConditionalRecipes, KamoeHoldsTogether) { checked("kamoe"); }
 
 }  // namespace gw::test::conditional_recipes_cases
