@@ -230,6 +230,16 @@ std::vector<int64_t> TableEncoding::numeric() const {
   return places;
 }
 
+std::vector<InputField> TableEncoding::fields() const {
+  std::vector<InputField> out;
+  int64_t next = 0;
+  for (const auto& column : columns) {
+    out.push_back({column.name, next, column.width(), !column.factor()});
+    next += column.width();
+  }
+  return out;
+}
+
 TableTarget read_target(const CsvTable& table, const std::string& response, const std::string& kind) {
   const int64_t column = table.column(response);
   TableTarget target;

@@ -8,6 +8,7 @@
 
 #include "gatewright/base/json.h"
 #include "gatewright/data/csv.h"
+#include "gatewright/data/dataset.h"
 
 namespace gw::inline data {
 
@@ -38,6 +39,8 @@ struct TableEncoding {
   int64_t width() const;
   /// Columns of x that are numbers.
   std::vector<int64_t> numeric() const;
+  /// Which columns of x came from which column of the table.
+  std::vector<InputField> fields() const;
 };
 
 /// The response of a table.

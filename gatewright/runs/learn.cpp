@@ -21,9 +21,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Options of networks/gg_moe beside width and bins.
+constexpr size_t kMostPairs = 20;
+
+/// Networks and their options, beside sizes.
 const std::map<std::string, std::pair<std::string, Json>>& presets() {
   static const std::map<std::string, std::pair<std::string, Json>> kPresets{
+      {"autoint",
+       {"inputs that attend to each other; tells which pairs act together", Json{{"part", "autoint"}}}},
       {"gg_moe",
        {"perceptrons under a gate with Gumbel noise, after quantile embeddings",
         Json{{"policy", {{"part", "gumbel_softmax"}, {"samples", 10}, {"common", true}}}}}},
@@ -143,18 +147,29 @@ TrainConfig data_config(const LearnRequest& request) {
   return config;
 }
 
+/// A network of the request's kind for so many rows.
+Json sized_network(const std::string& model, int64_t rows) {
+  const bool small = rows < 2000;
+  Json network = presets().at(model).second;
+  network["bins"] = std::clamp<int64_t>(rows / 50, 4, 16);
+  network["dropout"] = small ? 0.1 : 0.0;
+  if (network.contains("part")) {
+    network["layers"] = 2, network["width"] = small ? 16 : 32, network["embedding"] = small ? 8 : 16;
+    network["deep"] = Json::array({small ? 32 : 64});
+    return network;
+  }
+  network["part"] = "gg_moe", network["bias"] = true;
+  network["width"] = small ? 64 : 128, network["depth"] = 2;
+  if (!network.contains("experts")) network["experts"] = small ? 4 : 8;
+  return network;
+}
+
 /// Sizes by the number of rows: steps enough for small tables, few enough for large ones.
 TrainConfig sized_config(const LearnRequest& request, const TaskData& data) {
   auto config = data_config(request);
   const int64_t rows = data.train.size();
   const bool small = rows < 2000;
-  Json network = presets().at(request.model).second;
-  network["part"] = "gg_moe", network["bias"] = true;
-  network["width"] = small ? 64 : 128, network["depth"] = 2;
-  if (!network.contains("experts")) network["experts"] = small ? 4 : 8;
-  network["bins"] = std::clamp<int64_t>(rows / 50, 4, 16);
-  network["dropout"] = small ? 0.1 : 0.0;
-  config.network = network;
+  config.network = sized_network(request.model, rows);
   config.task = data.classes > 0 ? "classification" : "regression";
   config.objective = "natural";
   config.optimizer = Json{{"part", "adamw"}, {"weight_decay", 1e-3}};
@@ -192,7 +207,7 @@ LearnOutcome outcome_of(const Trainer& trainer, const Json& told, const TableEnc
 }
 
 void check_request(const LearnRequest& request) {
-  GW_CHECK(presets().contains(request.model), "learn: unknown model \"{}\"; known: gg_moe, mlp, moe",
+  GW_CHECK(presets().contains(request.model), "learn: unknown model \"{}\"; known: autoint, gg_moe, mlp, moe",
            shown(request.model));
   GW_CHECK(request.validation > 0 && request.validation <= 0.9,
            "learn: expected a share above 0 and at most 0.9 for the validation, got {:g}",
@@ -233,6 +248,9 @@ LearnOutcome learn_table(const LearnRequest& request, const LearnRun& run) {
   if (request.repeats > 0)
     out.importance = permutation_importance(model, trainer.data(), request.repeats,
                                             Rng(static_cast<uint64_t>(request.seed)).fork("importance"));
+  if (request.repeats > 0)
+    out.pairs = input_pairs(model, trainer.data(), kMostPairs,
+                            Rng(static_cast<uint64_t>(request.seed)).fork("pairs"));
   if (run.stop.requested()) throw Interrupted("interrupted; nothing was written");
   write_atomic(staging.path() + "/" + kLearnedFile, dump_json(to_json(out), 1) + "\n");
   staging.commit();
@@ -240,7 +258,9 @@ LearnOutcome learn_table(const LearnRequest& request, const LearnRun& run) {
 }
 
 Json to_json(const LearnOutcome& o) {
-  Json scores = Json::object(), importance = Json::array(), experts = Json::array();
+  Json scores = Json::object(), importance = Json::array(), experts = Json::array(), pairs = Json::array();
+  for (const auto& p : o.pairs)
+    pairs.push_back({{"inputs", {p.first, p.second}}, {"together", p.together}, {"attention", p.attention}});
   for (const auto& s : o.scores) scores[s.name] = {{"value", s.value}, {"low", s.low}, {"high", s.high}};
   for (const auto& i : o.importance)
     importance.push_back({{"input", i.name}, {"loss", i.loss}, {"error", i.error}});
@@ -261,7 +281,8 @@ Json to_json(const LearnOutcome& o) {
           {"parameters", o.parameters},
           {"scores", scores},
           {"importance", importance},
-          {"experts", experts}};
+          {"experts", experts},
+          {"pairs", pairs}};
 }
 
 }  // namespace gw::inline runs

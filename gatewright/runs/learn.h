@@ -43,6 +43,8 @@ struct LearnOutcome {
   std::vector<HeldOutScore> scores;
   std::vector<InputImportance> importance;
   TableExpertUse experts;
+  /// Of models whose inputs look at each other: which of them act together, most first, 20 at most.
+  std::vector<InputPair> pairs;
 };
 
 /// The kinds of models and what they are, by name.

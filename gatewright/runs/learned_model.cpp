@@ -23,7 +23,7 @@ constexpr uint64_t kTableLimit_bytes = uint64_t{64} << 20;
 /// Data of no rows that look like those that the model was trained on.
 TaskData shape_of(const TableEncoding& encoding) {
   TaskData data;
-  data.numeric = encoding.numeric();
+  data.numeric = encoding.numeric(), data.fields = encoding.fields();
   data.train.fields["x"] = at::zeros({0, encoding.width()});
   if (encoding.classes.empty()) {
     data.train.fields["y"] = at::zeros({0});

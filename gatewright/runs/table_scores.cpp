@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "gatewright/base/check.h"
+#include "gatewright/train/field_pairs.h"
 
 namespace gw::inline runs {
 namespace {
@@ -93,6 +94,23 @@ std::vector<InputImportance> permutation_importance(const LearnedModel& model, c
     out.push_back({column.name, each.mean().item<double>(), repeats > 1 ? each.std().item<double>() : 0});
   }
   std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.loss > b.loss; });
+  return out;
+}
+
+std::vector<InputPair> input_pairs(const LearnedModel& model, const TaskData& data, size_t most,
+                                   const Rng& rng) {
+  constexpr int64_t kRows = 1000;
+  const auto fields = model.encoding.fields();
+  const auto x = data.test.at("x");
+  const auto answer = answering(*model.model, Rng(model.seed).fork("learned"));
+  if (fields.size() < 2 || x.size(0) < 2 || !answer(x.slice(0, 0, 2)).attention.defined()) return {};
+  std::vector<InputPair> out;
+  for (const auto& pair : field_pairs(answer, x, fields, kRows, rng)) {
+    if (out.size() == most) break;
+    out.push_back({fields[static_cast<size_t>(pair.a)].name, fields[static_cast<size_t>(pair.b)].name,
+                   pair.together * (model.encoding.classes.empty() ? model.encoding.y_deviation : 1),
+                   pair.attention});
+  }
   return out;
 }
 

@@ -38,6 +38,18 @@ struct InputImportance {
 std::vector<InputImportance> permutation_importance(const LearnedModel& model, const TaskData& data,
                                                     int64_t repeats, const Rng& rng);
 
+/// Two inputs that act together in a model's answers (gatewright/train/field_pairs.h).
+struct InputPair {
+  std::string first, second;
+  double together = 0;   ///< in logits, or in units of the table
+  double attention = 0;  ///< mean of how much each looks at the other, 0 … 1
+};
+
+/// The first `most` pairs over at most 1000 rows of the test, for a model whose inputs look at each other;
+/// empty for others. Errors: none. Cost: a pass of those rows for each pair of inputs, 32 of them at most.
+std::vector<InputPair> input_pairs(const LearnedModel& model, const TaskData& data, size_t most,
+                                   const Rng& rng);
+
 /// Mean weight of every expert on the rows of each group: a class, or a quarter of the responses.
 struct TableExpertUse {
   std::vector<std::string> groups;

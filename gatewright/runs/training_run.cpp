@@ -12,6 +12,7 @@
 #include "gatewright/data/image_files.h"
 #include "gatewright/runs/progress.h"
 #include "gatewright/runs/route_export.h"
+#include "gatewright/train/field_pairs.h"
 #include "gatewright/train/robust/evaluate.h"
 #include "gatewright/train/timing.h"
 
@@ -207,6 +208,25 @@ void add_steps(const ArmRun& run, DirectoryObserver& observer, ArmResult& result
     result.metrics["ms_per_step"] = *ms;
 }
 
+/// Which fields of a table act together, of models whose fields look at each other and of data that know it.
+void add_pairs(Trainer& trainer, ArmResult& result) {
+  constexpr int64_t kRows = 1000;
+  constexpr size_t kShown = 20;
+  const auto& data = trainer.data();
+  if (data.fields.size() < 2 || !data.test.has("x")) return;
+  const Rng rng = Rng(static_cast<uint64_t>(trainer.config().seed)).fork("field pairs");
+  trainer.model().eval();
+  const auto answer = answering(trainer.model(), rng.fork("draws"));
+  const auto x = data.test.at("x");
+  if (data.known_pairs.empty() && !answer(x.slice(0, 0, 2)).attention.defined()) return;
+  const auto pairs = field_pairs(answer, x, data.fields, kRows, rng);
+  result.tables["pairs"] = pair_table(pairs, data.fields, kShown);
+  for (const bool attention : {false, true}) {
+    const double found = pairs_found(pairs, data.known_pairs, attention);
+    if (std::isfinite(found)) result.metrics[attention ? "pairs_found_by_attention" : "pairs_found"] = found;
+  }
+}
+
 /// The tables that the task left, out of the evaluation's details.
 std::map<std::string, ValueTable> task_tables(Json& details) {
   if (!details.contains("tables")) return {};
@@ -275,6 +295,7 @@ LeftNames training_names(const TrainConfig& config) {
   };
   add({"macs", "parameters", "ms_per_step", "max_load", "without_expert"});
   const bool images = trains_images(config);
+  if (!images) add({"pairs_found", "pairs_found_by_attention"});
   if (images) add({"macs_ratio", "pathway_ratio", "router_ratio"});
   const auto times = images ? std::vector<std::string>{"ms_per_image", "dense_ms_per_image", "time_ratio"}
                             : std::vector<std::string>{"ms_per_example"};
@@ -284,7 +305,7 @@ LeftNames training_names(const TrainConfig& config) {
   for (const auto& name : records.steps) names.curves.push_back("train." + name);
   for (const auto& name : records.validations) names.curves.push_back("validation." + name);
   names.tables = make_task(config)->tables();
-  names.tables.push_back("experts");
+  names.tables.insert(names.tables.end(), {"experts", "pairs"});
   return names;
 }
 
@@ -329,6 +350,7 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   name_evaluation(evaluation, config, trainer.data());
   result.metrics["parameters"] = static_cast<double>(trainer.model().parameter_count());
   add_steps(run, observer, result);
+  add_pairs(trainer, result);
   const bool images = trains_images(config);
   add_costs(trainer, images, run, evaluation, result.metrics);
   if (!images) evaluation["metrics"] = result.metrics;

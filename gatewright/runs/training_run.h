@@ -13,10 +13,12 @@ namespace gw::inline runs {
 ///           time_ratio.<b> for b = 1, 128;
 ///   others: experts_per_token, over all layers that choose, experts_per_token_spread, the largest minus the
 ///           smallest mean of a domain, macs, ms_per_example.<b>;
+///           of tables whose interactions are known pairs_found and pairs_found_by_attention
+///           (gatewright/train/field_pairs.h);
 ///   all:    parameters; ms_per_step, the median of the training steps; of layers that decide max_load and
 ///           without_expert, means over the training steps (objectives/natural);
 /// as curves over the steps what was recorded, "train.loss", "validation.<measure>" and so on; and the table
-/// "experts" of a model that routes (results.json).
+/// "experts" of a model that routes and "pairs" of one whose fields look at each other (results.json).
 /// A finished run is not trained again: its metrics are read from metrics.json.
 ArmResult run_training(const TrainConfig& config, const ArmRun& run);
 

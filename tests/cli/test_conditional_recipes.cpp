@@ -25,5 +25,6 @@ TEST(ConditionalRecipes, FreeAgentsHoldTogether) { checked("free_agents"); }
 TEST(ConditionalRecipes, GateonHoldsTogether) { checked("gateon"); }
 TEST(ConditionalRecipes, SparseTransportHoldsTogether) { checked("sparse_transport"); }
 TEST(ConditionalRecipes, KamoeHoldsTogether) { checked("kamoe"); }
+TEST(ConditionalRecipes, AutointHoldsTogether) { checked("autoint"); }
 
 }  // namespace gw::test::conditional_recipes_cases

@@ -68,6 +68,23 @@ TEST(LearnTable, LearnsWhatNoInputTellsAlone) {
   }
 }
 
+// Fails if the network does not learn which columns are one field, or if pairs are named otherwise than they
+// are.
+TEST(LearnTable, InputsThatAttendTellWhichActTogether) {
+  const Scratch scratch;
+  auto request = request_for(scratch, crossed(600), "side");
+  request.model = "autoint";
+  const auto outcome = learn_table(request, {});
+  EXPECT_GT(score(outcome, "accuracy").value, 0.85);
+  EXPECT_TRUE(outcome.experts.groups.empty()) << "nobody is chosen";
+  ASSERT_EQ(outcome.pairs.size(), 3u) << "of three inputs";
+  EXPECT_EQ(outcome.pairs[0].first + " " + outcome.pairs[0].second, "x group");
+  EXPECT_GT(outcome.pairs[0].together, 2 * outcome.pairs[1].together);
+  const auto told = to_json(outcome)["pairs"];
+  EXPECT_EQ(told[0]["inputs"], (Json{"x", "group"}));
+  EXPECT_EQ(to_json(read_learned_model(scratch / "model").encoding).dump(), to_json(outcome.encoding).dump());
+}
+
 TEST(LearnTable, TheFolderAnswersAsTheTrainedModelDid) {
   const Scratch scratch;
   const auto request = request_for(scratch, crossed(200), "side");
@@ -153,7 +170,7 @@ TEST(LearnTable, RefusalsLeaveNothingBehind) {
   bad.response = "sides";
   refused(bad, "did you mean \"side\"?");
   bad = good, bad.model = "forest";
-  refused(bad, "unknown model \"forest\"; known: gg_moe, mlp, moe");
+  refused(bad, "unknown model \"forest\"; known: autoint, gg_moe, mlp, moe");
   bad = good, bad.inputs = {"x", "side"};
   refused(bad, "is the response and cannot explain itself");
   bad = good, bad.path = scratch / "none.csv";

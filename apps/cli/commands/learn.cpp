@@ -1,3 +1,5 @@
+#include "gatewright/runs/learn.h"
+
 #include <fmt/format.h>
 
 #include <filesystem>
@@ -8,13 +10,13 @@
 #include "apps/cli/signals.h"
 #include "apps/cli/table.h"
 #include "gatewright/base/shown.h"
-#include "gatewright/runs/learn.h"
 
 namespace gw {
 namespace {
 
 constexpr size_t kShownInputs = 12;
 constexpr size_t kShownGroups = 12;
+constexpr size_t kShownPairs = 8;
 
 /// From a table to a trained mixture with held-out scores.
 class LearnCommand : public Command {
@@ -82,6 +84,7 @@ class LearnCommand : public Command {
     print_scores(outcome);
     print_importance(outcome);
     print_experts(outcome);
+    print_pairs(outcome);
     for (const auto& note : outcome.notes) fmt::print("note: {}\n", note);
     fmt::print("model: {}\npredict with: gatewright predict {} TABLE.csv\n", shown(request_.directory),
                shell_word(request_.directory));
@@ -142,6 +145,17 @@ class LearnCommand : public Command {
     if (use.groups.size() > kShownGroups)
       fmt::print("and {} more (--json)\n", use.groups.size() - kShownGroups);
     fmt::print("\n");
+  }
+
+  static void print_pairs(const LearnOutcome& o) {
+    if (o.pairs.empty()) return;
+    std::vector<std::vector<std::string>> rows{{"inputs that act together", "", ">together", ">attention"}};
+    for (const auto& p : o.pairs) {
+      if (rows.size() > kShownPairs) break;
+      rows.push_back({shown(p.first, 40), shown(p.second, 40), fmt::format("{:.3g}", p.together),
+                      fmt::format("{:.3f}", p.attention)});
+    }
+    fmt::print("{}\n", format_table(rows));
   }
 
   LearnRequest request_;

@@ -83,7 +83,8 @@ class MixedTable : public gw::Dataset {
       data.class_names = target.classes, data.classes = static_cast<int64_t>(target.classes.size());
     }
     data.train = all.rows(train), data.test = all.rows(test);
-    data.numeric = encoding.numeric(), data.encoding = gw::to_json(encoding);
+    data.numeric = encoding.numeric(), data.fields = encoding.fields();
+    data.encoding = gw::to_json(encoding);
     data.encoding["told"] = {
         {"rows", n}, {"without_response", table.rows() - n}, {"target", target.reason}, {"notes", notes}};
     data.origin = path;

@@ -81,7 +81,7 @@ class Table : public gw::Dataset {
       data.y_scale = deviation(y.index_select(0, first)).item<double>();
     }
     data.train = all.rows(first), data.test = all.rows(last);
-    data.numeric = frame.schema.numeric_columns();
+    data.numeric = frame.schema.numeric_columns(), data.fields = fields_of(frame.schema);
     data.origin = path;
     return data;
   }
@@ -94,6 +94,17 @@ class Table : public gw::Dataset {
     return gw::target_table(gw::load_csv(path),
                             {options_.targets, options_.inputs, options_.factors, options_.drop_missing,
                              options_.test_share, static_cast<uint64_t>(options_.seed)});
+  }
+
+  static std::vector<gw::InputField> fields_of(const gw::Schema& schema) {
+    std::vector<gw::InputField> fields;
+    for (const auto& term : schema.terms) {
+      const auto columns = schema.columns_of({term.name});
+      if (!columns.empty())
+        fields.push_back(
+            {term.name, columns.front(), static_cast<int64_t>(columns.size()), term.levels.empty()});
+    }
+    return fields;
   }
 
   static at::Tensor deviation(const at::Tensor& rows) {
