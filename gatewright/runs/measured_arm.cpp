@@ -1,5 +1,7 @@
 #include "gatewright/runs/measured_arm.h"
 
+#include <algorithm>
+
 namespace gw::inline runs {
 
 namespace {
@@ -15,6 +17,12 @@ void load_best(const Artefact& source, Model& model) {
 }
 
 }  // namespace
+
+bool trains_classes(const Arm& arm) {
+  const auto left = arm.leaves().metrics;
+  return std::any_of(left.begin(), left.end(),
+                     [](const std::string& name) { return name == "accuracy" || name == "clean_accuracy"; });
+}
 
 std::unique_ptr<Trainer> open_trained(const Artefact& source) {
   auto trained = std::make_unique<Trainer>(config_of(source));

@@ -6,6 +6,9 @@
 
 namespace gw::inline runs {
 
+/// True for arms that train a classifier: known before anything runs.
+bool trains_classes(const Arm& arm);
+
 /// The model of a finished training, its data and its task, with the weights of its best checkpoint.
 /// Errors: as load_checkpoint and load_data.
 std::unique_ptr<Trainer> open_trained(const Artefact& source);

@@ -26,5 +26,6 @@ TEST(ConditionalRecipes, GateonHoldsTogether) { checked("gateon"); }
 TEST(ConditionalRecipes, SparseTransportHoldsTogether) { checked("sparse_transport"); }
 TEST(ConditionalRecipes, KamoeHoldsTogether) { checked("kamoe"); }
 TEST(ConditionalRecipes, AutointHoldsTogether) { checked("autoint"); }
+TEST(ConditionalRecipes, CustomisationHoldsTogether) { checked("customisation"); }
 
 }  // namespace gw::test::conditional_recipes_cases

@@ -1,7 +1,5 @@
 #include <ATen/ATen.h>
 
-#include <algorithm>
-
 #include "gatewright/base/check.h"
 #include "gatewright/runs/measured_arm.h"
 #include "gatewright/train/deferral_trials.h"
@@ -71,11 +69,7 @@ class DeferralArm : public Arm {
              "arms/deferral: expected the classifier{} in \"from\" of arm \"{}\", got {} arms",
              how_.expert.empty() ? "" : " and then its expert", options_.arm, from.size());
     for (const auto* arm : from) {
-      const auto left = arm->leaves().metrics;
-      const bool classes = std::any_of(left.begin(), left.end(), [](const std::string& name) {
-        return name == "accuracy" || name == "clean_accuracy";
-      });
-      GW_CHECK(classes,
+      GW_CHECK(trains_classes(*arm),
                "arms/deferral: expected trainings of classes for arm \"{}\" to start from, got another arm",
                options_.arm);
     }
