@@ -27,5 +27,6 @@ TEST(ConditionalRecipes, SparseTransportHoldsTogether) { checked("sparse_transpo
 TEST(ConditionalRecipes, KamoeHoldsTogether) { checked("kamoe"); }
 TEST(ConditionalRecipes, AutointHoldsTogether) { checked("autoint"); }
 TEST(ConditionalRecipes, CustomisationHoldsTogether) { checked("customisation"); }
+TEST(ConditionalRecipes, JeiDnnHoldsTogether) { checked("jei_dnn"); }
 
 }  // namespace gw::test::conditional_recipes_cases

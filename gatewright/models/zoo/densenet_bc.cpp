@@ -1,7 +1,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
-#include "gatewright/models/network.h"
 #include "gatewright/models/routed_layers.h"
+#include "gatewright/models/staged.h"
 
 namespace gw::inline models {
 namespace {
@@ -55,7 +55,7 @@ class Transition : public torch::nn::Module {
 ///         differs: the published routed DenseNet cannot be instantiated (its convolution does not take the
 ///         ratio handed to it), so the widths of the pathway are ours; stem, transitions and head are shared
 ///         by the experts as there. No dropout.
-class DenseNetBc : public Backbone {
+class DenseNetBc : public Backbone, public Staged {
  public:
   static constexpr const char* kSummary = "DenseNet-BC, depth 40, growth 12";
   static constexpr const char* kSource =
@@ -96,14 +96,16 @@ class DenseNetBc : public Backbone {
         "head", std::make_shared<Head>(width, shape.classes, context, context.init().fork("head")));
   }
 
-  at::Tensor forward(const BucketedBatch& images) override {
-    auto x = stem_->forward(images);
-    const size_t per_block = layers_.size() / 3;
-    for (size_t i = 0; i < layers_.size(); ++i) {
-      if (i > 0 && i % per_block == 0) x = transitions_[i / per_block - 1]->forward(x);
-      x = layers_[i]->forward(x);
-    }
-    return head_->forward(pooled(norm_->forward(x)), x);
+  at::Tensor forward(const BucketedBatch& images) override { return all_stages(images); }
+  int64_t stages() const override { return static_cast<int64_t>(layers_.size()) + 1; }
+  BucketedBatch stage(int64_t index, const BucketedBatch& x) override {
+    if (index == 0) return stem_->forward(x);
+    const auto i = static_cast<size_t>(index - 1), per_block = layers_.size() / 3;
+    const bool first = i > 0 && i % per_block == 0;
+    return layers_.at(i)->forward(first ? transitions_[i / per_block - 1]->forward(x) : x);
+  }
+  at::Tensor finish(const BucketedBatch& maps) override {
+    return head_->forward(pooled(norm_->forward(maps)), maps);
   }
 
  private:

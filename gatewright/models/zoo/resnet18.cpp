@@ -1,7 +1,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
-#include "gatewright/models/network.h"
 #include "gatewright/models/routed_layers.h"
+#include "gatewright/models/staged.h"
 
 namespace gw::inline models {
 namespace {
@@ -37,7 +37,7 @@ class BasicBlock : public torch::nn::Module {
 /// Shapes: [B, C, H, W] → [B, classes], any H, W ≥ 8. Cost: 0.5554 G multiply-adds dense, 0.1517 G at ratio
 ///         0.5 (3×32×32).
 /// Source: He et al. 2016, arXiv 1512.03385; routed form of Zhang et al. 2023, arXiv 2308.10110.
-class ResNet18 : public Backbone {
+class ResNet18 : public Backbone, public Staged {
  public:
   static constexpr const char* kSummary = "ResNet-18, CIFAR form";
   static constexpr const char* kSource =
@@ -70,11 +70,12 @@ class ResNet18 : public Backbone {
                             std::make_shared<Head>(in, shape.classes, context, context.init().fork("head")));
   }
 
-  at::Tensor forward(const BucketedBatch& images) override {
-    auto x = stem_->forward(images);
-    for (auto& block : blocks_) x = block->forward(x);
-    return head_->forward(pooled(x), x);
+  at::Tensor forward(const BucketedBatch& images) override { return all_stages(images); }
+  int64_t stages() const override { return static_cast<int64_t>(blocks_.size()) + 1; }
+  BucketedBatch stage(int64_t index, const BucketedBatch& x) override {
+    return index == 0 ? stem_->forward(x) : blocks_.at(static_cast<size_t>(index - 1))->forward(x);
   }
+  at::Tensor finish(const BucketedBatch& maps) override { return head_->forward(pooled(maps), maps); }
 
  private:
   std::shared_ptr<RoutedConvNorm> stem_;

@@ -1,7 +1,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
-#include "gatewright/models/network.h"
 #include "gatewright/models/routed_layers.h"
+#include "gatewright/models/staged.h"
 
 namespace gw::inline models {
 namespace {
@@ -11,7 +11,7 @@ namespace {
 /// Activation: ReLU goes along with the batch norm; any other of the catalogue is a pass of its own over the
 ///         maps, at its default parameters (none is learned here).
 /// Source: ours, for the acceptance experiment of the robust MoE-CNN (Zhang et al. 2023, arXiv 2308.10110).
-class SmallCnn : public Backbone {
+class SmallCnn : public Backbone, public Staged {
  public:
   static constexpr const char* kSummary = "stem and three routed convolutions for 28x28 images";
   static constexpr const char* kSource = "ours, after Zhang et al. 2023, arXiv 2308.10110";
@@ -38,13 +38,13 @@ class SmallCnn : public Backbone {
                             std::make_shared<Head>(two, shape.classes, context, context.init().fork("head")));
   }
 
-  at::Tensor forward(const BucketedBatch& images) override {
-    auto x = max_pool(active(stem_->forward(images)), 2);
-    x = max_pool(active(conv1_->forward(x)), 2);
-    x = max_pool(active(conv2_->forward(x)), 2);
-    x = active(conv3_->forward(x));
-    return head_->forward(pooled(x), x);
+  at::Tensor forward(const BucketedBatch& images) override { return all_stages(images); }
+  int64_t stages() const override { return 4; }
+  BucketedBatch stage(int64_t index, const BucketedBatch& x) override {
+    if (index == 3) return active(conv3_->forward(x));
+    return max_pool(active((index == 0 ? stem_ : index == 1 ? conv1_ : conv2_)->forward(x)), 2);
   }
+  at::Tensor finish(const BucketedBatch& maps) override { return head_->forward(pooled(maps), maps); }
 
  private:
   bool relu() const { return activation_.name() == "relu"; }

@@ -2,8 +2,8 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
-#include "gatewright/models/network.h"
 #include "gatewright/models/routed_layers.h"
+#include "gatewright/models/staged.h"
 
 namespace gw::inline models {
 namespace {
@@ -17,7 +17,7 @@ namespace {
 /// Cost:   0.3138 G multiply-adds dense, 0.0791 G at ratio 0.5 (3×32×32).
 /// Source: Simonyan & Zisserman 2015, arXiv 1409.1556; routed form of Zhang et al. 2023, arXiv 2308.10110;
 ///         differs: no bias before a norm (the norm removes it), no dropout.
-class Vgg16Bn : public Backbone {
+class Vgg16Bn : public Backbone, public Staged {
  public:
   static constexpr const char* kSummary = "VGG-16 with batch norm, CIFAR form";
   static constexpr const char* kSource =
@@ -53,13 +53,15 @@ class Vgg16Bn : public Backbone {
     head3_ = register_module("head3", std::make_shared<Head>(kHidden, shape.classes, context, rng.fork("3")));
   }
 
-  at::Tensor forward(const BucketedBatch& images) override {
-    auto x = images;
-    size_t i = 0;
-    for (const size_t end : ends_) {
-      for (; i < end; ++i) x = convs_[i]->forward(x);
-      x = max_pool(x, 2, /*ceil=*/true);
-    }
+  at::Tensor forward(const BucketedBatch& images) override { return all_stages(images); }
+  int64_t stages() const override { return static_cast<int64_t>(ends_.size()); }
+  BucketedBatch stage(int64_t index, const BucketedBatch& maps) override {
+    const auto group = static_cast<size_t>(index);
+    auto x = maps;
+    for (size_t i = group == 0 ? 0 : ends_.at(group - 1); i < ends_.at(group); ++i) x = convs_[i]->forward(x);
+    return max_pool(x, 2, /*ceil=*/true);
+  }
+  at::Tensor finish(const BucketedBatch& x) override {
     const auto first = rectified(head1_->forward(pooled(x, kPooled), x));
     return head3_->forward(rectified(head2_->forward(first, x)), x);
   }

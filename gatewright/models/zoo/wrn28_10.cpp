@@ -1,7 +1,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
-#include "gatewright/models/network.h"
 #include "gatewright/models/routed_layers.h"
+#include "gatewright/models/staged.h"
 
 namespace gw::inline models {
 namespace {
@@ -46,7 +46,7 @@ class PreActivationBlock : public torch::nn::Module {
 /// Cost:   5.243 G multiply-adds dense, 1.311 G at ratio 0.5 (3×32×32).
 /// Source: Zagoruyko & Komodakis 2016, arXiv 1605.07146; routed form of Zhang et al. 2023, arXiv 2308.10110;
 ///         differs: no dropout.
-class WideResNet : public Backbone {
+class WideResNet : public Backbone, public Staged {
  public:
   static constexpr const char* kSummary = "wide ResNet 28-10, pre-activation";
   static constexpr const char* kSource =
@@ -84,10 +84,13 @@ class WideResNet : public Backbone {
                             std::make_shared<Head>(in, shape.classes, context, context.init().fork("head")));
   }
 
-  at::Tensor forward(const BucketedBatch& images) override {
-    auto x = stem_->forward(images);
-    for (auto& block : blocks_) x = block->forward(x);
-    return head_->forward(pooled(norm_->forward(x)), x);
+  at::Tensor forward(const BucketedBatch& images) override { return all_stages(images); }
+  int64_t stages() const override { return static_cast<int64_t>(blocks_.size()) + 1; }
+  BucketedBatch stage(int64_t index, const BucketedBatch& x) override {
+    return index == 0 ? stem_->forward(x) : blocks_.at(static_cast<size_t>(index - 1))->forward(x);
+  }
+  at::Tensor finish(const BucketedBatch& maps) override {
+    return head_->forward(pooled(norm_->forward(maps)), maps);
   }
 
  private:
