@@ -1,32 +1,22 @@
 // Recipes of conditional learning and of backdoors at their tiny size, from outside.
 #include <gtest/gtest.h>
 
-#include <string>
-
-#include "tests/cli/shell.h"
-#include "tests/runs/scratch.h"
+#include "tests/cli/recipe_runs.h"
 
 namespace gw::test::conditional_recipes_cases {
 
-void checked(const std::string& recipe) {
-  const Scratch scratch;
-  const auto answer = cli("check " + recipe + " --size tiny --out " + (scratch / "run"));
-  EXPECT_EQ(answer.code, 0) << answer.text;
-}
-
-// Fails if a mark of the size is missed, a part of the recipe is refused, or an arm does not run.
-TEST(ConditionalRecipes, HomeHoldsTogether) { checked("home"); }
-TEST(ConditionalRecipes, DeferralHoldsTogether) { checked("deferral"); }
-TEST(ConditionalRecipes, MowstHoldsTogether) { checked("mowst"); }
-TEST(ConditionalRecipes, BackdoorExpertHoldsTogether) { checked("backdoor_expert"); }
-TEST(ConditionalRecipes, RobustPoisonedHoldsTogether) { checked("robust_poisoned"); }
-TEST(ConditionalRecipes, FeamoeHoldsTogether) { checked("feamoe"); }
-TEST(ConditionalRecipes, FreeAgentsHoldTogether) { checked("free_agents"); }
-TEST(ConditionalRecipes, GateonHoldsTogether) { checked("gateon"); }
-TEST(ConditionalRecipes, SparseTransportHoldsTogether) { checked("sparse_transport"); }
-TEST(ConditionalRecipes, KamoeHoldsTogether) { checked("kamoe"); }
-TEST(ConditionalRecipes, AutointHoldsTogether) { checked("autoint"); }
-TEST(ConditionalRecipes, CustomisationHoldsTogether) { checked("customisation"); }
-TEST(ConditionalRecipes, JeiDnnHoldsTogether) { checked("jei_dnn"); }
+TEST(ConditionalRecipes, HomeHoldsTogether) { holds_together("home"); }
+TEST(ConditionalRecipes, DeferralHoldsTogether) { holds_together("deferral"); }
+TEST(ConditionalRecipes, MowstHoldsTogether) { holds_together("mowst"); }
+TEST(ConditionalRecipes, BackdoorExpertHoldsTogether) { holds_together("backdoor_expert"); }
+TEST(ConditionalRecipes, RobustPoisonedHoldsTogether) { holds_together("robust_poisoned"); }
+TEST(ConditionalRecipes, FeamoeHoldsTogether) { holds_together("feamoe"); }
+TEST(ConditionalRecipes, FreeAgentsHoldTogether) { holds_together("free_agents"); }
+TEST(ConditionalRecipes, GateonHoldsTogether) { holds_together("gateon"); }
+TEST(ConditionalRecipes, SparseTransportHoldsTogether) { holds_together("sparse_transport"); }
+TEST(ConditionalRecipes, KamoeHoldsTogether) { holds_together("kamoe"); }
+TEST(ConditionalRecipes, AutointHoldsTogether) { holds_together("autoint"); }
+TEST(ConditionalRecipes, CustomisationHoldsTogether) { holds_together("customisation"); }
+TEST(ConditionalRecipes, JeiDnnHoldsTogether) { holds_together("jei_dnn"); }
 
 }  // namespace gw::test::conditional_recipes_cases
