@@ -59,7 +59,9 @@ void UserOptions::fields(OptionVisitor& v) {
 at::Tensor distorted(const at::Tensor& images, double rotation_degrees, double shear_degrees) {
   const double angle = rotation_degrees * kDegree, shear = std::tan(shear_degrees * kDegree);
   const double c = std::cos(angle), s = std::sin(angle);
-  const auto matrix = at::tensor({c, c * shear - s, 0.0, s, s * shear + c, 0.0}, at::kDouble)
+  // Coordinates run from −1 to 1 along each side, so sides that differ enter as a ratio.
+  const double tall = static_cast<double>(images.size(2)) / static_cast<double>(images.size(3));
+  const auto matrix = at::tensor({c, (c * shear - s) * tall, 0.0, s / tall, s * shear + c, 0.0}, at::kDouble)
                           .to(at::kFloat)
                           .view({1, 2, 3})
                           .expand({images.size(0), 2, 3});

@@ -8,8 +8,9 @@
 
 namespace gw::inline models {
 
-AdaptedLinear::AdaptedLinear(int64_t in, int64_t out, const Json& adapters, const Rng& rng, const char* part)
-    : torch::nn::Module("AdaptedLinear") {
+AdaptedLinear::AdaptedLinear(int64_t in, int64_t out, const Json& adapters, const Rng& rng,
+                             const std::string& site, const char* part)
+    : torch::nn::Module("AdaptedLinear"), site_(site) {
   const auto weight = ops::default_uniform(rng, {out, in}), bias = at::zeros({out});
   if (adapters.empty()) {
     weight_ = register_parameter("weight", weight), bias_ = register_parameter("bias", bias);
@@ -25,17 +26,17 @@ AdaptedLinear::AdaptedLinear(int64_t in, int64_t out, const Json& adapters, cons
   table["seed"] = static_cast<int64_t>(rng.fork("adapters").key() >> 1);
   if (!table.contains("bank")) table["bank"] = "lora";
   adapters_ = register_module("adapters", Mixture::from_json(table));
+  adapters_->set_site(site_);
 }
 
 at::Tensor AdaptedLinear::forward(const at::Tensor& x, const RouterInputs& inputs, const Pass& pass,
-                                  const std::string& site, std::vector<SitedPlan>& plans) {
+                                  std::vector<SitedPlan>& plans) {
   const auto y = ops::linear(x, weight_, bias_);
   if (adapters_ == nullptr) return y;
-  adapters_->set_site(site);
   auto own = pass;  // layers draw apart
-  own.rng = pass.rng.fork(site);
+  own.rng = pass.rng.fork(site_);
   auto out = adapters_->forward(x, inputs, own);
-  plans.push_back({site, std::move(out.plan)});
+  plans.push_back({site_, std::move(out.plan)});
   return y + out.y;
 }
 

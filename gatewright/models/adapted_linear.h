@@ -14,16 +14,19 @@ namespace gw::inline models {
 class AdaptedLinear : public torch::nn::Module {
  public:
   /// `adapters`: options of the gw::Mixture but "in", "out" and "seed"; empty: none, and W and b are trained.
-  /// Errors: ValueError for options that a mixture refuses; `part` names the model.
-  AdaptedLinear(int64_t in, int64_t out, const Json& adapters, const Rng& rng, const char* part);
-  /// The plan, where there is one, is appended to `plans` under `site`.
+  /// `site`: what the layer is called where its decisions are recorded. Errors: ValueError for options that a
+  /// mixture refuses; `part` names the model.
+  AdaptedLinear(int64_t in, int64_t out, const Json& adapters, const Rng& rng, const std::string& site,
+                const char* part);
+  /// The plan, where there is one, is appended to `plans` under the layer's site.
   at::Tensor forward(const at::Tensor& x, const RouterInputs& inputs, const Pass& pass,
-                     const std::string& site, std::vector<SitedPlan>& plans);
+                     std::vector<SitedPlan>& plans);
   bool adapted() const { return adapters_ != nullptr; }
   int64_t experts() const { return adapters_ == nullptr ? 1 : adapters_->policy().experts(); }
   void end_step();
 
  private:
+  std::string site_;
   at::Tensor weight_, bias_;
   std::shared_ptr<Mixture> adapters_;
 };

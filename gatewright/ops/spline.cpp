@@ -2,10 +2,25 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+
 #include "gatewright/base/check.h"
 #include "gatewright/ops/conv.h"
+#include "gatewright/ops/random.h"
 
 namespace gw::ops {
+
+void visit_grid(OptionVisitor& v, SplineGrid& grid) {
+  v.integer("grid", grid.grid, "intervals of the spline grid", 1, 1024);
+  v.integer("order", grid.order, "of the splines; 3: cubic", 0, 16);
+  v.real("range", grid.range, "the grid covers [-range, range]; splines are zero far outside", 1e-6, 1e6);
+}
+
+at::Tensor glorot_uniform(const Rng& rng, at::IntArrayRef shape) {
+  const double both = static_cast<double>(shape[shape.size() - 1] + shape[shape.size() - 2]);
+  const double bound = std::sqrt(6.0 / both);
+  return uniform(rng, shape, -bound, bound);
+}
 
 at::Tensor b_splines(const at::Tensor& x, const SplineGrid& g) {
   GW_CHECK(x.dim() == 2 && g.grid >= 1 && g.order >= 0 && g.range > 0,

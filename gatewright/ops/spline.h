@@ -4,6 +4,9 @@
 
 #include <cstdint>
 
+#include "gatewright/base/options.h"
+#include "gatewright/base/rng.h"
+
 namespace gw::ops {
 
 /// A uniform grid over [−range, range] of `grid` intervals, `order` of the splines on it (3: cubic).
@@ -12,6 +15,11 @@ struct SplineGrid {
   double range = 1;
   int64_t splines() const { return grid + order; }
 };
+
+/// The options "grid", "order" and "range" of a part that is made of splines.
+void visit_grid(OptionVisitor& v, SplineGrid& grid);
+/// Weights [..., out, in] by Glorot: U(−b, b), b = √(6 / (in + out)).
+at::Tensor glorot_uniform(const Rng& rng, at::IntArrayRef shape);
 
 /// The B-splines at every value, by the recursion of Cox and de Boor on the grid with `order` more knots on
 /// either side: they add up to 1 on the grid, its right edge included, and vanish `order` intervals outside.

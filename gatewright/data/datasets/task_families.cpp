@@ -12,8 +12,8 @@ namespace {
 /// Rows x ~ N(0, I) of binary tasks. Task t of family f: label = [a_t · tanh((W_f + own · N_t) x) > 0], W_f
 /// shared in the family, N_t the task's own part of the first layer. Every task has `train` rows but the last
 /// of each family, which has `rare`; all have `test`. Fields: "x" [n, inputs], "label" [n] of classes "no",
-/// "yes", "domain" [n] the task, family by family, named f0_t0 … Source: the acceptance data of Gupta et al.
-/// 2022, arXiv 2204.07689, here; ours.
+/// "yes", "domain" [n] the task, family by family, named f0_t0 …
+/// Source: ours, for the claims of Gupta et al. 2022, arXiv 2204.07689.
 class TaskFamilies : public gw::Dataset {
  public:
   struct Options : gw::OptionSet {

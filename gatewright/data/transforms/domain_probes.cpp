@@ -10,8 +10,7 @@ namespace {
 /// Accuracies of some domains, beside the one of all: the metric `names[i]` is that of the test examples of
 /// `domains[i]`. The data stay as they are.
 /// Errors: ValueError for data without labels or domains, a domain that they have not, names that are not as
-/// many as the
-///         lists.
+///         many as the lists.
 class DomainProbes : public Transform {
  public:
   static constexpr const char* kSummary = "accuracies of some domains beside the one of all";

@@ -1,21 +1,19 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/data/transform.h"
+#include "gatewright/data/users.h"
 
 namespace gw::inline data {
 namespace {
 
 /// Every image is turned by one of a few angles, drawn evenly, which is its domain: tasks that share their
-/// labels and differ in what they see. Math:   the image of domain d is turned counter-clockwise by angles[d]
-/// about its middle, bilinear, 0 outside. Fields: "image" as before, "domain" [n] int64 is added, in the
-/// training set and in the test. Errors: ValueError for data without images, and for data that have domains
-/// already. Source: the shifted tasks of adapters' tests; rotations as in Liu and Luo 2024's acceptance here,
-/// ours.
+/// labels and differ in what they see.
+/// Math:   the image of domain d is turned counter-clockwise by angles[d] about its middle (`distorted`).
+/// Fields: "image" as before, "domain" [n] int64 is added, in the training set and in the test.
+/// Errors: ValueError for data without images, and for data that have domains already.
 class RotatedDomains : public Transform {
  public:
   static constexpr const char* kSummary = "every image is turned by one of a few angles, its domain";
@@ -54,27 +52,11 @@ class RotatedDomains : public Transform {
     auto turned = images.clone();
     for (int64_t d = 0; d < count; ++d) {
       const auto rows = domain.eq(d).nonzero().flatten();
-      turned.index_copy_(0, rows,
-                         rotated(images.index_select(0, rows), options_.angles[static_cast<size_t>(d)]));
+      const double angle = options_.angles[static_cast<size_t>(d)];
+      if (angle != 0 && rows.numel() > 0)
+        turned.index_copy_(0, rows, distorted(images.index_select(0, rows), angle, 0));
     }
     set.fields["image"] = turned, set.fields["domain"] = domain;
-  }
-
-  static at::Tensor rotated(const at::Tensor& images, double degrees) {
-    if (degrees == 0 || images.size(0) == 0) return images;
-    const double a = degrees * M_PI / 180, h = static_cast<double>(images.size(2)),
-                 w = static_cast<double>(images.size(3));
-    // Coordinates run from −1 to 1 along each side, so sides that differ enter as a ratio.
-    const auto turn =
-        at::tensor({std::cos(a), -std::sin(a) * h / w, 0.0, std::sin(a) * w / h, std::cos(a), 0.0},
-                   at::kFloat)
-            .view({1, 2, 3})
-            .expand({images.size(0), 2, 3});
-    const auto grid = at::affine_grid_generator(turn, images.sizes(), /*align_corners=*/false);
-    const auto out = at::grid_sampler(images.to(at::kFloat), grid, /*bilinear*/ 0, /*zeros*/ 0,
-                                      /*align_corners=*/false);
-    return images.scalar_type() == at::kByte ? out.round().clamp(0, 255).to(at::kByte)
-                                             : out.to(images.scalar_type());
   }
 
   Options options_;

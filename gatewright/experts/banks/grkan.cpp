@@ -24,23 +24,19 @@ class GrkanBank : public Bank {
   static constexpr const char* kSummary = "gated residual blocks of spline (KAN) or dense layers";
   static constexpr const char* kSource = "Inzirillo and Genet 2024, arXiv 2409.15161";
   struct Options : OptionSet {
-    int64_t hidden = 0, grid = 3, order = 3;
-    double range = 1;
+    int64_t hidden = 0;
+    ops::SplineGrid splines;
     std::string activation = "identity", layers = "kan";
     void fields(OptionVisitor& v) override {
       v.integer("hidden", hidden, "hidden width; 0: that of the answer", 0, 1 << 16);
-      v.integer("grid", grid, "intervals of the spline grid", 1, 1024);
-      v.integer("order", order, "of the splines; 3: cubic", 0, 16);
-      v.real("range", range, "the grid covers [-range, range]; splines are zero far outside", 1e-6, 1e6);
+      ops::visit_grid(v, splines);
       v.text("activation", activation, "after the norm; gatewright list activations");
       v.text("layers", layers, "dense: without splines", {"kan", "dense"});
     }
   };
 
   GrkanBank(const Options& options, const Context& context)
-      : context_(context),
-        grid_{options.grid, options.order, options.range},
-        activation_("banks/grkan", options.activation) {
+      : context_(context), grid_(options.splines), activation_("banks/grkan", options.activation) {
     GW_CHECK(context.out >= 2,
              "banks/grkan: expected experts of at least two values, got {}: the norm over one is constant",
              context.out);
@@ -73,8 +69,7 @@ class GrkanBank : public Bank {
 
  private:
   at::Tensor add(const char* name, const Rng& rng, int64_t out, int64_t in) {
-    const double bound = std::sqrt(6.0 / static_cast<double>(in + out));  // Glorot
-    return register_parameter(name, ops::uniform(rng.fork(name), {context_.experts, out, in}, -bound, bound));
+    return register_parameter(name, ops::glorot_uniform(rng.fork(name), {context_.experts, out, in}));
   }
   at::Tensor constant(const char* name, double value) {
     return register_parameter(name, at::full({context_.experts, context_.out}, value, at::kFloat));

@@ -29,24 +29,20 @@ class KanBank : public Bank {
   static constexpr const char* kSummary = "spline experts: layers of Kolmogorov-Arnold networks";
   static constexpr const char* kSource = "Liu et al. 2024, arXiv 2404.19756; Inzirillo and Genet 2024";
   struct Options : OptionSet {
-    int64_t hidden = 0, grid = 3, order = 3;
-    double range = 1;
+    int64_t hidden = 0;
+    ops::SplineGrid splines;
     std::string base = "silu";
     bool bias = true;
     void fields(OptionVisitor& v) override {
       v.integer("hidden", hidden, "values between two layers; 0: one layer", 0, 1 << 16);
-      v.integer("grid", grid, "intervals of the spline grid", 1, 1024);
-      v.integer("order", order, "of the splines; 3: cubic", 0, 16);
-      v.real("range", range, "the grid covers [-range, range]; splines are zero far outside", 1e-6, 1e6);
+      ops::visit_grid(v, splines);
       v.text("base", base, "activation beside the splines; gatewright list activations");
       v.flag("bias", bias, "add a bias after each layer");
     }
   };
 
   KanBank(const Options& options, const Context& context)
-      : context_(context),
-        grid_{options.grid, options.order, options.range},
-        base_("banks/kan", options.base) {
+      : context_(context), grid_(options.splines), base_("banks/kan", options.base) {
     const Rng rng = Rng(context.seed).fork("banks/kan");
     const int64_t middle = options.hidden > 0 ? options.hidden : context.out;
     add(rng, "1", middle, context.in, options.bias);
@@ -74,9 +70,7 @@ class KanBank : public Bank {
 
   void add(const Rng& rng, const std::string& place, int64_t out, int64_t in, bool bias) {
     const auto drawn = [&](const std::string& name, int64_t width) {
-      const double bound = std::sqrt(6.0 / static_cast<double>(width + out));  // Glorot
-      return register_parameter(name,
-                                ops::uniform(rng.fork(name), {context_.experts, out, width}, -bound, bound));
+      return register_parameter(name, ops::glorot_uniform(rng.fork(name), {context_.experts, out, width}));
     };
     Layer layer{drawn("base" + place, in), drawn("spline" + place, in * grid_.splines()), {}};
     if (bias) layer.bias = register_parameter("bias" + place, at::zeros({context_.experts, out}));

@@ -3,6 +3,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/models/adapted_linear.h"
+#include "gatewright/models/table_rows.h"
 #include "gatewright/ops/random.h"
 
 namespace gw::inline models {
@@ -42,10 +43,9 @@ class AdaptedMlp : public Model {
       const bool head = l == options.layers;
       const auto name = head ? "head" : "layer" + std::to_string(l);
       const int64_t out = head ? context.answer.width : options.width;
-      layers_.push_back(
-          register_module(name, std::make_shared<AdaptedLinear>(in, out, options.adapters.json(),
-                                                                rng.fork(name), "networks/adapted_mlp")));
-      sites_.push_back(name);
+      layers_.push_back(register_module(
+          name, std::make_shared<AdaptedLinear>(in, out, options.adapters.json(), rng.fork(name), name,
+                                                "networks/adapted_mlp")));
       in = out;
     }
   }
@@ -54,14 +54,13 @@ class AdaptedMlp : public Model {
     auto h = image_ ? batch.at("image").flatten(1) : batch.at("x");
     RouterInputs inputs;
     if (const auto domain = batch.find("domain"); domain.defined()) {
-      inputs.task = domain;
-      inputs.route = domain.remainder(layers_.front()->experts());
+      tell_domain(inputs, domain, layers_.front()->experts());
     }
     auto own = pass;
     own.rng = pass.rng.fork("networks/adapted_mlp");
     Output out;
     for (size_t l = 0; l < layers_.size(); ++l) {
-      h = layers_[l]->forward(h, inputs, own, sites_[l], out.plans);
+      h = layers_[l]->forward(h, inputs, own, out.plans);
       if (l + 1 < layers_.size()) h = h.relu();
     }
     out.answer = h;
@@ -88,7 +87,6 @@ class AdaptedMlp : public Model {
   DataSpec data_;
   bool image_;
   std::vector<std::shared_ptr<AdaptedLinear>> layers_;
-  std::vector<std::string> sites_;
 };
 
 }  // namespace

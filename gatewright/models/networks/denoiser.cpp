@@ -85,7 +85,9 @@ class Denoiser : public Model, public ImageVarier {
     const auto x = flat(images);
     if (!blocks_)
       return through(x + ops::normal(rng.fork("noise"), x.sizes(), 0, options_.noise)).view(images.sizes());
-    auto answer = unseen(x, rng), surprise = surprise_of(x, answer);
+    auto answer = unseen(x, rng);
+    if (options_.looks == 1 && options_.keep == 0) return answer.view(images.sizes());
+    auto surprise = surprise_of(x, answer);
     for (int64_t look = 1; look < options_.looks; ++look) {
       const auto other = unseen(x, rng.fork("look", static_cast<uint64_t>(look)));
       const auto more = surprise_of(x, other);

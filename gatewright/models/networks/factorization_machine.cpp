@@ -5,6 +5,7 @@
 #include "gatewright/models/field_embedding.h"
 #include "gatewright/models/mixture_blocks.h"
 #include "gatewright/models/model.h"
+#include "gatewright/models/table_rows.h"
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/random.h"
 
@@ -13,8 +14,7 @@ namespace {
 
 /// What every column says by itself, and the products of every two fields' vectors.
 /// Math:   y = W x + b + H Σ_{m<k} e_m ∘ e_k, e the field embeddings; with one answer and H all ones it is
-/// the
-///         factorization machine, without `pairs` the linear (logistic) regression.
+///         the factorization machine, without `pairs` the linear (logistic) regression.
 /// Shapes: x [B, D] → [B, answer].
 /// Errors: ValueError for data without "x" and a task of one answer for each token.
 /// Cost:   multiply-adds of a row: D·(answer + embedding) + M·embedding.
@@ -68,12 +68,7 @@ class FactorizationMachine : public Model {
     return out;
   }
 
-  Batch example(int64_t count, const Rng& rng) const override {
-    Batch batch;
-    batch.fields["x"] = ops::normal(rng.fork("x"), {count, inputs_}, 0, 1);
-    batch.index = at::arange(count, at::kLong);
-    return batch;
-  }
+  Batch example(int64_t count, const Rng& rng) const override { return drawn_rows(count, inputs_, rng); }
 
   bool routed() const override { return false; }
 

@@ -7,6 +7,7 @@
 #include "gatewright/mixture/router.h"
 #include "gatewright/models/model.h"
 #include "gatewright/models/quantile_embedding.h"
+#include "gatewright/models/table_rows.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/init.h"
@@ -98,12 +99,7 @@ class GgMoe : public Model {
     return out;
   }
 
-  Batch example(int64_t count, const Rng& rng) const override {
-    Batch batch;
-    batch.fields["x"] = ops::normal(rng.fork("x"), {count, inputs_}, 0, 1);
-    batch.index = at::arange(count, at::kLong);
-    return batch;
-  }
+  Batch example(int64_t count, const Rng& rng) const override { return drawn_rows(count, inputs_, rng); }
 
   void end_step() override {
     if (router_) router_->end_step();

@@ -6,6 +6,7 @@
 #include "gatewright/mixture/router.h"
 #include "gatewright/models/mixture_blocks.h"
 #include "gatewright/models/model.h"
+#include "gatewright/models/table_rows.h"
 #include "gatewright/ops/init.h"
 #include "gatewright/ops/random.h"
 
@@ -70,12 +71,7 @@ class Kamoe : public Model {
     return out;
   }
 
-  Batch example(int64_t count, const Rng& rng) const override {
-    Batch batch;
-    batch.fields["x"] = ops::normal(rng.fork("x"), {count, inputs_}, 0, 1);
-    batch.index = at::arange(count, at::kLong);
-    return batch;
-  }
+  Batch example(int64_t count, const Rng& rng) const override { return drawn_rows(count, inputs_, rng); }
 
   void end_step() override {
     for (auto& layer : layers_)

@@ -9,6 +9,7 @@
 #include "gatewright/base/registry.h"
 #include "gatewright/models/growing.h"
 #include "gatewright/models/model.h"
+#include "gatewright/models/table_rows.h"
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/random.h"
 
@@ -73,12 +74,7 @@ class LinearExperts : public Model, public GrowingExperts, public Attributing {
     return {at::logsumexp(share.unsqueeze(2) + log_p, 1), {}, use};
   }
 
-  Batch example(int64_t count, const Rng& rng) const override {
-    Batch batch;
-    batch.fields["x"] = ops::normal(rng.fork("x"), {count, inputs_}, 0, 1);
-    batch.index = at::arange(count, at::kLong);
-    return batch;
-  }
+  Batch example(int64_t count, const Rng& rng) const override { return drawn_rows(count, inputs_, rng); }
   bool routed() const override { return false; }
 
   int64_t experts() const override { return present_.sum().item<int64_t>(); }

@@ -3,6 +3,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/models/mixture_blocks.h"
+#include "gatewright/models/table_rows.h"
 #include "gatewright/ops/random.h"
 
 namespace gw::inline models {
@@ -61,8 +62,7 @@ class Tabular : public BlockModel {
              "networks/tabular: expected rows [B, {}], got {} dimensions", context_.data.inputs, x.dim());
     RouterInputs inputs;
     const auto domain = batch.find("domain");
-    if (domain.defined() && context_.data.domains > 0)
-      inputs.task = domain, inputs.route = domain.remainder(blocks_->experts());
+    if (domain.defined() && context_.data.domains > 0) tell_domain(inputs, domain, blocks_->experts());
     auto own = pass;
     own.rng = pass.rng.fork("networks/tabular");
     Output out;
@@ -74,11 +74,9 @@ class Tabular : public BlockModel {
   }
 
   Batch example(int64_t count, const Rng& rng) const override {
-    Batch batch;
-    batch.fields["x"] = ops::normal(rng.fork("x"), {count, context_.data.inputs}, 0, 1);
+    auto batch = drawn_rows(count, context_.data.inputs, rng);
     if (context_.data.domains > 0)
       batch.fields["domain"] = at::arange(count, at::kLong).remainder(context_.data.domains);
-    batch.index = at::arange(count, at::kLong);
     return batch;
   }
 

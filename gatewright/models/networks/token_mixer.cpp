@@ -5,6 +5,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/models/mixture_blocks.h"
+#include "gatewright/models/table_rows.h"
 #include "gatewright/ops/random.h"
 
 namespace gw::inline models {
@@ -121,8 +122,7 @@ class TokenMixer : public BlockModel {
     const auto angle = at::arange(t, at::kFloat) * (6.283185307179586 / static_cast<double>(t));
     inputs.position = at::stack({at::cos(angle), at::sin(angle)}, 1).repeat({b, 1});
     if (const auto domain = batch.find("domain"); domain.defined()) {
-      inputs.task = domain.repeat_interleave(t);
-      inputs.route = inputs.task.remainder(blocks_->experts());
+      tell_domain(inputs, domain.repeat_interleave(t), blocks_->experts());
     }
     return inputs;
   }

@@ -27,20 +27,18 @@ class Grkan : public Gate {
   static constexpr const char* kSummary = "gated residual network of spline (KAN) layers";
   static constexpr const char* kSource = "Inzirillo and Genet 2024, arXiv 2409.15161";
   struct Options : OptionSet {
-    int64_t hidden = 0, grid = 3, order = 3;
-    double range = 1;
+    int64_t hidden = 0;
+    ops::SplineGrid splines;
     std::string layers = "kan";
     void fields(OptionVisitor& v) override {
       v.integer("hidden", hidden, "hidden width; 0: the number of experts", 0, 1 << 16);
-      v.integer("grid", grid, "intervals of the spline grid", 1, 1024);
-      v.integer("order", order, "of the splines; 3: cubic", 0, 16);
-      v.real("range", range, "the grid covers [-range, range]; splines are zero far outside", 1e-6, 1e6);
+      ops::visit_grid(v, splines);
       v.text("layers", layers, "dense: without splines, the plain gate to compare with", {"kan", "dense"});
     }
   };
 
   Grkan(const Options& options, const Context& context)
-      : grid_{options.grid, options.order, options.range}, width_(context.width), experts_(context.experts) {
+      : grid_(options.splines), width_(context.width), experts_(context.experts) {
     GW_CHECK(experts_ >= 2,
              "gates/grkan: expected at least two experts, got {}: the layer norm over one score is constant",
              experts_);
@@ -69,8 +67,7 @@ class Grkan : public Gate {
 
  private:
   at::Tensor add(const char* name, const Rng& rng, int64_t out, int64_t in) {
-    const double bound = std::sqrt(6.0 / static_cast<double>(in + out));  // Glorot
-    return register_parameter(name, ops::uniform(rng.fork(name), {out, in}, -bound, bound));
+    return register_parameter(name, ops::glorot_uniform(rng.fork(name), {out, in}));
   }
 
   ops::SplineGrid grid_;
