@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -19,7 +20,11 @@
 namespace gw::inline runs {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr int64_t kTimedBatches[] = {1, 128};
+constexpr const char* kTimesFile = "step_times.json";
+constexpr size_t kTimedSteps = 2000;  // the first so many of a training
 
 /// " clean 81.2% robust 45.0%", " bits_per_token 2.41": what a validation measured, in few letters.
 std::string measures_of(const Json& record) {
@@ -47,11 +52,17 @@ class DirectoryObserver : public TrainObserver {
   DirectoryObserver(RunDirectory& directory, const ArmRun& run, std::string label)
       : directory_(directory), run_(run), label_(std::move(label)), routes_(directory) {}
 
-  Json kept() override { return {{"logs", directory_.marks()}, {"routes", routes_.state()}}; }
+  Json kept() override {
+    // Beside the checkpoint: its bytes are the same however often a run is interrupted.
+    if (!steps_ms_.empty()) directory_.write_json(kTimesFile, {{"ms_per_step", steps_ms_}});
+    return {{"logs", directory_.marks()}, {"routes", routes_.state()}};
+  }
 
   void on_resume(int64_t step, const Json& kept) override {
     directory_.rewind(part(kept, "logs"));
     routes_.go_on(part(kept, "routes"));
+    if (const auto times = directory_.file(kTimesFile); kept.is_object() && fs::exists(times))
+      steps_ms_ = read_json(times).at("ms_per_step").get<std::vector<double>>();
     start_ = step;
   }
 
@@ -59,10 +70,11 @@ class DirectoryObserver : public TrainObserver {
 
   /// The median milliseconds between the ends of two steps, without validations and pauses; nothing without
   /// a clock, and for fewer than 8 steps.
-  std::optional<double> ms_per_step() {
+  std::optional<double> ms_per_step() const {
     if (steps_ms_.size() < 8) return std::nullopt;
-    const auto middle = steps_ms_.begin() + static_cast<std::ptrdiff_t>(steps_ms_.size() / 2);
-    std::nth_element(steps_ms_.begin(), middle, steps_ms_.end());
+    std::vector<double> times = steps_ms_;
+    const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+    std::nth_element(times.begin(), middle, times.end());
     return *middle;
   }
 
@@ -103,7 +115,7 @@ class DirectoryObserver : public TrainObserver {
   void note_time() {
     if (!run_.now_s) return;
     const double now = run_.now_s();
-    if (last_s_) steps_ms_.push_back(1e3 * (now - *last_s_));
+    if (last_s_ && steps_ms_.size() < kTimedSteps) steps_ms_.push_back(1e3 * (now - *last_s_));
     last_s_ = now;
   }
 

@@ -34,6 +34,8 @@ TEST(Train, KilledAnywhereItResumesToTheSameBytes) {
   EXPECT_GE(killed, 1) << "every attempt came too late";
   expect(cli(resumed(run)), 0, "report: ");
   expect_same_run(expected, run);
+  // The steps' times outlast the processes: all but the first of each process and of each epoch.
+  EXPECT_GE(Json::parse(read_file(run + "/step_times.json")).at("ms_per_step").size(), 10u);
 }
 
 // The tasks beside images under attack: each trains by its recipe, goes on to the same bytes after SIGKILL,
