@@ -50,6 +50,7 @@ at::Tensor Bank::mix(const at::Tensor& x, const std::vector<int64_t>& offsets, c
 }
 
 at::Tensor Bank::like() const {
+  if (!parameters_.is_empty()) return parameters_.begin()->value();  // parameters() builds a list of names
   const auto weights = parameters();
   return weights.empty() ? at::Tensor() : weights[0];
 }

@@ -14,8 +14,7 @@ at::Tensor stacked_uniform(const Rng& rng, int64_t experts, int64_t out, int64_t
   return at::stack(weights);
 }
 
-ops::FfnWeights named_weights(const torch::nn::Module& module) {
-  const auto all = module.named_parameters(/*recurse=*/false);
+ops::FfnWeights named_weights(const torch::OrderedDict<std::string, at::Tensor>& all) {
   const auto find = [&](const char* name) {
     const auto* tensor = all.find(name);
     return tensor == nullptr ? at::Tensor() : *tensor;

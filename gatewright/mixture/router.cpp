@@ -47,10 +47,11 @@ at::Tensor Router::scores(const at::Tensor& x, const RouterInputs& inputs) const
 
 RoutingPlan Router::chosen(const std::string& site, const at::Tensor& scores, const RouterInputs& inputs,
                            const Pass& pass, bool train) const {
+  if (pass.tap == nullptr) return policy_->plan_for(scores, inputs, train);
   auto query = policy_query(site, pass.purpose, *policy_, scores, train, *inputs.rng);
   query.soft = policy_->traits().soft;
   query.chosen = [&] { return policy_->plan_for(scores, inputs, train); };
-  return pass.tap != nullptr ? pass.tap->decide(query) : query.chosen();
+  return pass.tap->decide(query);
 }
 
 RoutingPlan Router::decide(const std::string& site, const at::Tensor& scores, int64_t tokens,

@@ -40,13 +40,18 @@ class MoeFfn : public torch::autograd::Function<MoeFfn> {
   static variable_list forward(AutogradContext* ctx, at::TensorList inputs, const Call& call) {
     variable_list in(kFfnInputs);
     for (size_t i = 0; i < call.present.size(); ++i) in[static_cast<size_t>(call.present[i])] = inputs[i];
+    return {answer(ctx, in, call)};
+  }
+
+  /// `ctx` is null where nothing is recorded.
+  static at::Tensor answer(AutogradContext* ctx, const variable_list& in, const Call& call) {
     switch (in[kX].scalar_type()) {
       case at::kFloat:
-        return {run<float>(ctx, in, call)};
+        return run<float>(ctx, in, call);
       case at::kBFloat16:
-        return {run<kernels::Bf16>(ctx, in, call)};
+        return run<kernels::Bf16>(ctx, in, call);
       default:
-        return {run<double>(ctx, in, call)};
+        return run<double>(ctx, in, call);
     }
   }
 
@@ -160,6 +165,10 @@ at::Tensor moe_ffn(const at::Tensor& x, const at::Tensor& token, const std::vect
   }
   call.recorded = at::GradMode::is_enabled() &&
                   std::any_of(inputs.begin(), inputs.end(), [](const auto& t) { return t.requires_grad(); });
+  if (!call.recorded) {  // a node of the graph costs some µs
+    const at::NoGradGuard no_grad;
+    return MoeFfn::answer(nullptr, all, call);
+  }
   // As a TensorList: Function takes a std::vector<Tensor> for a constant and would record nothing.
   return MoeFfn::apply(at::TensorList(inputs), call)[0];
 }

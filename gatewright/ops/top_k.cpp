@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -47,22 +48,26 @@ int64_t run(const kernels::TopKTable<T>& table, const at::Tensor& scores, int64_
   return bad;
 }
 
+TopK chosen(const at::Tensor& scores, int64_t k, kernels::Score f, bool renormalise) {
+  TopK out{at::empty({scores.size(0), k}, scores.options().dtype(at::kLong).requires_grad(false)),
+           at::empty({scores.size(0), k}, scores.options().requires_grad(false))};
+  const auto bad = scores.scalar_type() == at::kFloat
+                       ? run(kernels::top_k_family()(), scores, k, f, renormalise, out.expert, out.weight)
+                       : run(kernels::top_k_ref_f64, scores, k, f, renormalise, out.expert, out.weight);
+  GW_CHECK(bad < 0, "top_k: expected numbers as scores, got NaN for token {}", bad);
+  return out;
+}
+
 class Choose : public torch::autograd::Function<Choose> {
  public:
   static variable_list forward(AutogradContext* ctx, const at::Tensor& given, int64_t k, int64_t f,
                                bool renormalise) {
     const auto scores = given.contiguous();
-    auto expert = at::empty({scores.size(0), k}, scores.options().dtype(at::kLong).requires_grad(false));
-    auto weight = at::empty({scores.size(0), k}, scores.options().requires_grad(false));
-    const auto score = static_cast<kernels::Score>(f);
-    const auto bad = scores.scalar_type() == at::kFloat
-                         ? run(kernels::top_k_family()(), scores, k, score, renormalise, expert, weight)
-                         : run(kernels::top_k_ref_f64, scores, k, score, renormalise, expert, weight);
-    GW_CHECK(bad < 0, "top_k: expected numbers as scores, got NaN for token {}", bad);
-    ctx->save_for_backward({scores, expert, weight});
+    const auto out = chosen(scores, k, static_cast<kernels::Score>(f), renormalise);
+    ctx->save_for_backward({scores, out.expert, out.weight});
     ctx->saved_data["score"] = f, ctx->saved_data["renormalise"] = renormalise;
-    ctx->mark_non_differentiable({expert});
-    return {expert, weight};
+    ctx->mark_non_differentiable({out.expert});
+    return {out.expert, out.weight};
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradient) {
@@ -86,7 +91,11 @@ TopK top_k(const at::Tensor& scores, int64_t k, const std::string& score, bool r
            k);
   const auto it = std::find(kScores.begin(), kScores.end(), score);
   if (it == kScores.end()) fail("top_k: unknown score function \"{}\"{}", score, near_miss(score, kScores));
-  const auto out = Choose::apply(scores, k, static_cast<int64_t>(it - kScores.begin()), renormalise);
+  const auto f = it - kScores.begin();
+  // A node of the graph costs some µs, as much as the rest for one token.
+  if (!at::GradMode::is_enabled() || !scores.requires_grad())
+    return chosen(scores.detach().contiguous(), k, static_cast<kernels::Score>(f), renormalise);
+  const auto out = Choose::apply(scores, k, static_cast<int64_t>(f), renormalise);
   return {out[0], out[1]};
 }
 

@@ -3,8 +3,6 @@
 #include <ATen/ATen.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
-#include <algorithm>
-
 #include "gatewright/base/check.h"
 
 namespace gw::inline routing {
@@ -12,11 +10,7 @@ namespace {
 
 /// x in the type that the gate computes in: that of its weights, without any f32, or f64 for an x in f64.
 at::Tensor in_precision_of(const Gate& gate, const at::Tensor& x) {
-  auto weights = gate.parameters();
-  if (weights.empty()) weights = gate.buffers();
-  const auto real =
-      std::find_if(weights.begin(), weights.end(), [](const at::Tensor& t) { return t.is_floating_point(); });
-  const auto type = real == weights.end() ? routing_type(x.scalar_type()) : real->scalar_type();
+  const auto type = gate.weight_type().value_or(routing_type(x.scalar_type()));
   GW_CHECK(type == at::kFloat || type == at::kDouble,
            "gate: expected weights in f32 or f64, got {}; call gate().to(torch::kFloat)",
            c10::toString(type));
@@ -27,6 +21,17 @@ at::Tensor in_precision_of(const Gate& gate, const at::Tensor& x) {
 using NoAutocast = c10::impl::ExcludeDispatchKeyGuard;
 
 }  // namespace
+
+std::optional<at::ScalarType> Gate::weight_type() const {
+  // parameters() builds lists of all names, which takes longer than one token's scores.
+  for (const auto& item : parameters_)
+    if (item.value().is_floating_point()) return item.value().scalar_type();
+  auto weights = parameters();
+  if (weights.empty()) weights = buffers();
+  for (const auto& weight : weights)
+    if (weight.is_floating_point()) return weight.scalar_type();
+  return std::nullopt;
+}
 
 at::ScalarType routing_type(at::ScalarType type) {
   return type == at::kBFloat16 || type == at::kHalf ? at::kFloat : type;

@@ -1,6 +1,8 @@
 #pragma once
 #include <torch/nn/module.h>
 
+#include <optional>
+
 #include "gatewright/base/error.h"
 #include "gatewright/base/options.h"
 #include "gatewright/routing/inputs.h"
@@ -40,6 +42,9 @@ class Gate : public torch::nn::Module {
   /// choice. Shapes: x [B, C, H, W], first [B] int64, radius [B] → [B, E]. Errors: ValueError for a gate that
   /// has none.
   virtual at::Tensor lead_bounds(const at::Tensor& x, const at::Tensor& first, const at::Tensor& radius);
+
+  /// The type of its weights, or of its buffers where it has none; nothing where it has neither.
+  std::optional<at::ScalarType> weight_type() const;
 
   // A router stays in f32 where a layer goes to bf16 or f16: among experts of near scores, 8 bits would
   // choose by rounding.

@@ -29,6 +29,19 @@ void sort_row(const T* row, int64_t experts, int64_t k, int64_t* out, std::vecto
 
 }  // namespace
 
+void clear_masked(const at::Tensor& scores, at::Tensor& expert) {
+  const auto dense = scores.detach().contiguous();
+  const int64_t experts = dense.size(1), k = expert.size(1);
+  int64_t* out = expert.data_ptr<int64_t>();
+  AT_DISPATCH_FLOATING_TYPES(dense.scalar_type(), "clear_masked", [&] {
+    const scalar_t* row = dense.data_ptr<scalar_t>();
+    for (int64_t t = 0; t < dense.size(0); ++t, row += experts, out += k) {
+      for (int64_t i = 0; i < k; ++i)
+        if (row[out[i]] <= static_cast<scalar_t>(kMaskedScore / 2)) out[i] = -1;
+    }
+  });
+}
+
 at::Tensor top_k(const at::Tensor& scores, int64_t k) {
   GW_CHECK(scores.dim() == 2 && k >= 0 && k <= scores.size(1),
            "top_k: expected scores [T, E] with E >= {}, got {} dimensions", k, scores.dim());
@@ -39,8 +52,8 @@ at::Tensor top_k(const at::Tensor& scores, int64_t k) {
   constexpr int64_t kKernel = 16;  // the kernel inserts into a list of K, which is for short lists
   if (k <= kKernel) {
     ids = ops::top_k(dense, k, "identity").expert;
-    const auto masked = dense.gather(1, ids).le(kMaskedScore / 2);
-    return masked.any().item<bool>() ? ids.masked_fill(masked, -1) : ids;
+    clear_masked(dense, ids);
+    return ids;
   }
   int64_t* out = ids.data_ptr<int64_t>();
   AT_DISPATCH_FLOATING_TYPES(dense.scalar_type(), "top_k", [&] {

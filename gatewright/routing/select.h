@@ -14,6 +14,9 @@ namespace gw::inline routing {
 ///         the scores.
 at::Tensor top_k(const at::Tensor& scores, int64_t k);
 
+/// −1 for the experts [T, K] whose scores [T, E] are at or below kMaskedScore / 2. Cost: O(T·K).
+void clear_masked(const at::Tensor& scores, at::Tensor& expert);
+
 /// Tokens by decreasing value [T], ties to the lowest index.
 at::Tensor by_priority(const at::Tensor& value);
 

@@ -186,15 +186,42 @@ at::Tensor TokenChoice::weights(const Choice& choice, const at::Tensor& kept, bo
   return weight;
 }
 
+bool TokenChoice::one_pass(const at::Tensor& scores, bool train) const {
+  constexpr int64_t kKernel = 16;  // its list of the k best is for short lists
+  const bool plain = !bias_.defined() && options_.capacity == 0 && options_.evaluation_capacity_factor == 0 &&
+                     options_.expert_masking == 0;
+  return !train && plain && score_function() != nullptr && k_ <= kKernel && scores.size(0) > 0 &&
+         scores.device().is_cpu() && !(at::GradMode::is_enabled() && scores.requires_grad());
+}
+
+ops::TopK TokenChoice::chosen_in_one_pass(const at::Tensor& scores) const {
+  auto chosen = ops::top_k(scores, k_, score_function(), options_.renormalise);
+  if (options_.scale != 1) chosen.weight = chosen.weight * options_.scale;
+  clear_masked(scores, chosen.expert);  // their weights are 0 already
+  return chosen;
+}
+
 RoutingPlan TokenChoice::decided(const at::Tensor& scores, const at::Tensor& given, bool train,
                                  const Rng& rng) const {
   check_scores(part_, scores, columns());
+  ops::TopK quick;
+  if (one_pass(scores, train)) quick = chosen_in_one_pass(scores);
+  if (quick.expert.defined() && (!given.defined() || at::equal(given, quick.expert))) {
+    auto plan = make_plan(quick.expert, quick.weight, experts_);
+    plan.scores = scores;
+    plan.facts.first_choice = quick.expert.select(1, 0);
+    return plan;
+  }
   const auto seen = disturbed(scores, train, rng);
   auto choice = choose(seen, train, rng.fork("choose"));
   if (given.defined()) choice.expert = covering(choice.expert, given);
   const auto ranking = (choice.ranking.defined() ? choice.ranking : choice.table).detach();
   const auto kept = given.defined() ? given : fitted(choice, ranking, train);
-  auto plan = make_plan(kept, weights(choice, kept, train, rng), experts_);
+  auto weight = weights(choice, kept, train, rng);
+  if (quick.expert.defined() &&
+      kept.sizes() == quick.expert.sizes())  // tokens of the same experts, same bits
+    weight = at::where(kept.eq(quick.expert).all(1, true), quick.weight, weight);
+  auto plan = make_plan(kept, weight, experts_);
   plan.scores = choice.scores.defined() ? choice.scores : seen;
   if (choice.probability.defined()) plan.facts.probability = choice.probability;
   plan.aux = choice.aux;

@@ -2,6 +2,7 @@
 // What policies in which every token chooses its experts have in common: noise, selection bias,
 // renormalisation, scaling, capacity, masking. A part derives from TokenChoice and says which experts, with
 // which weights.
+#include "gatewright/ops/top_k.h"
 #include "gatewright/routing/policy.h"
 
 namespace gw::inline routing {
@@ -62,6 +63,9 @@ class TokenChoice : public Policy {
               int64_t k, bool fixed = false);
   /// Scores come checked, with noise and jitter applied. The stream is the part's own.
   virtual Choice choose(const at::Tensor& scores, bool train, const Rng& rng) const = 0;
+  /// The score function with which ops::top_k chooses and weighs as this part does where nothing but k,
+  /// renormalise and scale acts; evaluation then takes that one pass. Null: it does not.
+  virtual const char* score_function() const { return nullptr; }
   /// Weights of the `kept` experts [T, K] before options act (−1: 0). Parts whose weights are relative to the
   /// chosen ones form them here, from those: over all experts a chosen one that a bias, overflow or replay
   /// put 104 below the best has 0 in f32. A weight that is a probability over all experts is 0 there rightly:
@@ -87,6 +91,9 @@ class TokenChoice : public Policy {
   /// `given` [T, K]: experts to weigh in place of the part's choice; undefined: its choice, as far as there
   /// is room.
   RoutingPlan decided(const at::Tensor& scores, const at::Tensor& given, bool train, const Rng& rng) const;
+  /// Whether evaluation without gradients may take the kernel that scores, chooses and weighs in one pass.
+  bool one_pass(const at::Tensor& scores, bool train) const;
+  ops::TopK chosen_in_one_pass(const at::Tensor& scores) const;
   at::Tensor disturbed(const at::Tensor& scores, bool train, const Rng& rng) const;
   at::Tensor fitted(const Choice& choice, const at::Tensor& ranking, bool train) const;
   at::Tensor weights(const Choice& choice, const at::Tensor& kept, bool train, const Rng& rng) const;

@@ -159,7 +159,7 @@ class MlpBank : public Bank {
     return mix(rows, offsets, at::arange(rows.size(0), at::kLong), at::ones({rows.size(0)}, rows.options()));
   }
 
-  ops::FfnWeights current() const { return named_weights(*this); }
+  ops::FfnWeights current() const { return named_weights(parameters_); }
 
   bool narrows(const at::Tensor& x) const {
     return options_.compute == "bf16" && x.scalar_type() == at::kFloat;

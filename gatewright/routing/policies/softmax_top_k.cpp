@@ -35,6 +35,7 @@ class SoftmaxTopK : public TokenChoice {
         options_(options) {}
 
  protected:
+  const char* score_function() const override { return "softmax"; }
   Choice choose(const at::Tensor& scores, bool, const Rng&) const override {
     Choice choice;
     choice.table = at::softmax(scores, 1);

@@ -41,6 +41,7 @@ class TopKSoftmax : public TokenChoice {
   }
 
  protected:
+  const char* score_function() const override { return "softmax"; }
   Choice choose(const at::Tensor& scores, bool, const Rng&) const override {
     Choice choice;
     choice.table =
