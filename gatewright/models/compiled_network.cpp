@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "gatewright/base/check.h"
@@ -35,6 +36,37 @@ std::unique_ptr<ops::PlaneProgram> router_program(Network& network, const at::Te
   if (log.steps().empty() || log.steps().back().out.data_ptr() != scores.data_ptr()) return nullptr;
   return std::make_unique<ops::PlaneProgram>(log, image, scores);
 }
+
+/// `combined_table` by plain loops, expert after expert: for one image its single operations took as long as
+/// a pathway.
+class RunningAverage {
+ public:
+  RunningAverage(at::Tensor& average, Combine combine)
+      : average_(average.data_ptr<float>()), classes_(average.size(1)), combine_(combine) {
+    average.fill_(combine == Combine::kLogits ? 0 : -std::numeric_limits<float>::infinity());
+  }
+  void add(int64_t image, float weight, const float* logits) {
+    float* sum = average_ + image * classes_;
+    if (combine_ == Combine::kLogits) {
+      for (int64_t c = 0; c < classes_; ++c) sum[c] += weight * logits[c];
+      return;
+    }
+    if (weight <= 0) return;
+    const float largest = *std::max_element(logits, logits + classes_);
+    float total = 0;
+    for (int64_t c = 0; c < classes_; ++c) total += std::exp(logits[c] - largest);
+    const float shift = std::log(weight) - largest - std::log(total);
+    for (int64_t c = 0; c < classes_; ++c) {
+      const float value = logits[c] + shift, high = std::max(sum[c], value);
+      sum[c] = high + std::log1p(std::exp(std::min(sum[c], value) - high));
+    }
+  }
+
+ private:
+  float* average_;
+  int64_t classes_;
+  Combine combine_;
+};
 
 }  // namespace
 
@@ -73,19 +105,20 @@ std::vector<int64_t> CompiledNetwork::choose(const at::Tensor& scores) const {
   return expert;
 }
 
-/// Each pathway answers its images; then the answers of an image are averaged.
+/// Each pathway answers its images; what an image's pathways answer is averaged as they come.
 void CompiledNetwork::run_several(const at::Tensor& images, ops::TorchPool& pool, Answer& answer) const {
   const auto plan = network_->plan_in_evaluation(answer.scores);
-  const auto token = plan.token.contiguous();
-  const auto table = at::zeros({shape_.experts, images.size(0), shape_.classes});
+  const auto token = plan.token.contiguous(), weight = plan.weight.to(at::kFloat).contiguous();
+  auto sum = RunningAverage(answer.logits, *network_->combine());
+  const auto own = at::empty_like(answer.logits);
   for (int64_t e = 0; e < plan.experts(); ++e) {
     if (plan.rows_of(e) == 0) continue;
-    programs_[static_cast<size_t>(e)]->run(images,
-                                           token.data_ptr<int64_t>() + plan.offsets[static_cast<size_t>(e)],
-                                           plan.rows_of(e), table[e].data_ptr<float>(), pool);
+    const int64_t first = plan.offsets[static_cast<size_t>(e)];
+    const auto* rows = token.data_ptr<int64_t>() + first;
+    programs_[static_cast<size_t>(e)]->run(images, rows, plan.rows_of(e), own.data_ptr<float>(), pool);
+    for (int64_t i = 0; i < plan.rows_of(e); ++i)
+      sum.add(rows[i], weight.data_ptr<float>()[first + i], own.data_ptr<float>() + rows[i] * shape_.classes);
   }
-  answer.logits =
-      combined_table(table.transpose(0, 1), dense_weights(plan), *network_->combine()).contiguous();
   const auto first = chosen_experts(plan);
   answer.expert.assign(first.data_ptr<int64_t>(), first.data_ptr<int64_t>() + first.numel());
 }
