@@ -93,8 +93,12 @@ class CheckCommand : public Command {
   /// A program that has the command line built in (a test) cannot be started as a worker.
   static std::string program() {
     std::error_code error;
-    const auto path = std::filesystem::read_symlink("/proc/self/exe", error);
-    return error || path.filename() != "gatewright" ? "" : path.string();
+    const std::string link = "/proc/self/exe";
+    const auto path = std::filesystem::read_symlink(link, error);
+    if (error) return "";
+    if (path.filename() == "gatewright") return path.string();
+    // An upgrade replaced it while it runs: the link still leads to the file that this process came from.
+    return path.filename() == "gatewright (deleted)" ? link : "";
   }
 
   int64_t jobs(size_t seeds) const {
