@@ -4,23 +4,13 @@
 #include <filesystem>
 #include <string>
 
-#include "tests/cli/shell.h"
-#include "tests/runs/scratch.h"
+#include "tests/cli/page.h"
 
 namespace gw::test::stream_page_cases {
 
-/// What stands between the fences of the page's first block of a language.
-std::string block(const std::string& page, const std::string& language) {
-  const auto fence = "```" + language + "\n";
-  const auto first = page.find(fence);
-  if (first == std::string::npos) return "";
-  const auto begin = first + fence.size();
-  return page.substr(begin, page.find("```", begin) - begin);
-}
-
 TEST(StreamPage, ItsRecipeRunsAndRefusesABrokenOrder) {
-  const auto page = read_file(std::string(GW_SOURCE_ROOT) + "docs/streams.md");
-  auto recipe = block(page, "toml");
+  const auto page = page_text("streams.md");
+  auto recipe = fenced_block(page, "toml");
   ASSERT_FALSE(recipe.empty());
   ASSERT_NE(page.find("gatewright check mine.toml --size tiny"), std::string::npos);
   const Scratch scratch;
