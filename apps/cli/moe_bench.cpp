@@ -232,67 +232,6 @@ Times summary(std::vector<double> times) {
   return {median, (times[times.size() * 3 / 4] - times[times.size() / 4]) / median};
 }
 
-struct Shape {
-  const char* name;
-  int64_t experts, k, in, hidden;
-};
-
-constexpr Shape kM{"M", 8, 2, 1024, 3584}, kO{"O", 64, 8, 2048, 1024}, kQ{"Q", 128, 8, 2048, 768},
-    kS{"S", 32, 4, 1024, 512}, kR{"R", 16, 2, 128, 256};
-
-using Cases = std::vector<MoeBenchCase>;
-
-void add(Cases& cases, const Shape& shape, int64_t tokens, bool bf16, Mode mode, Against against, double mark,
-         double zipf = 0) {
-  const char* kind = against == Against::loop          ? " against the loop"
-                     : against == Against::bookkeeping ? " bookkeeping"
-                                                       : "";
-  const auto name = fmt::format("{} {} {} T={}{}{}", mode == Mode::forward ? "forward" : "training",
-                                bf16 ? "bf16" : "f32", shape.name, tokens, zipf > 0 ? " skewed" : "", kind);
-  cases.push_back({name, shape.experts, shape.k, shape.in, shape.hidden, tokens, shape.name[0] != 'R', bf16,
-                   mode, zipf, against, mark});
-}
-
-void add_quantised(Cases& cases, const Shape& shape, int64_t tokens, int64_t bits, int64_t group,
-                   double mark) {
-  const auto name = fmt::format("forward int{} group {} {} T={}", bits, group, shape.name, tokens);
-  cases.push_back({name, shape.experts, shape.k, shape.in, shape.hidden, tokens, true, true, Mode::forward, 0,
-                   Against::roof, mark, bits, group});
-}
-
-Cases all_cases() {
-  Cases cases;
-  const auto add_to = [&](const auto&... of) { add(cases, of...); };
-  for (const auto& shape : {kM, kO, kQ})
-    add_to(shape, 2048, false, Mode::forward, Against::roof, 0.92),
-        add_to(shape, 2048, true, Mode::forward, Against::roof, 0.90);
-  add_to(kO, 512, true, Mode::forward, Against::roof, 0.88),
-      add_to(kS, 512, true, Mode::forward, Against::roof, 0.82);
-  for (const auto& shape : {kM, kO, kQ})
-    add_to(shape, 2048, false, Mode::training, Against::roof, 0.86),
-        add_to(shape, 2048, true, Mode::training, Against::roof, 0.76);
-  add_to(kS, 512, true, Mode::training, Against::roof, 0.66);
-  for (const bool bf16 : {false, true}) {
-    for (const int64_t tokens : {16, 64}) add_to(kS, tokens, bf16, Mode::forward, Against::roof, 0.72);
-    for (const int64_t tokens : {1, 2, 4, 8}) add_to(kS, tokens, bf16, Mode::forward, Against::roof, 0.88);
-    for (const int64_t tokens : {8, 64}) add_to(kS, tokens, bf16, Mode::training, Against::loop, 3);
-    add_to(kO, 2048, bf16, Mode::training, Against::loop, bf16 ? 1.6 : 2);
-  }
-  for (const int64_t tokens : {256, 1024, 4096})
-    add_to(kR, tokens, false, Mode::training, Against::roof, 0.55),
-        add_to(kR, tokens, false, Mode::training, Against::loop, 3);
-  add_to(kO, 2048, false, Mode::forward, Against::balanced, 0.93, 1.2);
-  for (const auto& shape : {kM, kO, kQ, kS})
-    add_to(shape, 2048, true, Mode::forward, Against::bookkeeping, 0.03);
-  add_quantised(cases, kO, 512, 8, 0, 0.60), add_quantised(cases, kO, 512, 8, 128, 0.60);
-  add_quantised(cases, kO, 512, 4, 128, 0.52);
-  for (const int64_t bits : {8, 4}) {
-    for (const int64_t tokens : {1, 2, 4, 8, 16, 64})
-      add_quantised(cases, kS, tokens, bits, 128, tokens <= 8 ? 0.88 : 0.72);
-  }
-  return cases;
-}
-
 /// The cases' marks are those of AVX-512 and better. AVX2 alone promises 0.80 of what its own instructions
 /// reach wherever arithmetic binds, and nothing for bf16, which it widens.
 double mark_at(const std::string& level, const MoeBenchCase& c) {
@@ -350,11 +289,6 @@ CallTimes time_calls(const std::function<void()>& work, const std::function<doub
 }
 
 }  // namespace
-
-const std::vector<MoeBenchCase>& moe_bench_cases() {
-  static const auto cases = all_cases();
-  return cases;
-}
 
 MoeBenchResult run_moe_bench(const MoeBenchCase& c, ops::PeakProbe& probe, int rounds,
                              const std::function<double()>& now_s) {
