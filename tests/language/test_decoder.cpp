@@ -1,6 +1,7 @@
 // The decoder and its blocks against plain formulas: bits, gradients, bad input.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 
@@ -63,6 +64,48 @@ TEST(Attend, IsTheFormula) {
       }
     }
   }
+}
+
+/// The formula with all scores at once, which autograd follows.
+at::Tensor whole_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                           const AttendOptions& o) {
+  const int64_t group = q.size(0) / k.size(0), n = q.size(1), s = k.size(1);
+  const auto place = at::arange(s - n, s, at::kLong).unsqueeze(1),
+             key = at::arange(s, at::kLong).unsqueeze(0);
+  auto hidden = key.gt(place);
+  if (o.window > 0) hidden = hidden.logical_or(key.le(place - o.window));
+  auto score = at::matmul(q, k.repeat_interleave(group, 0).transpose(1, 2)) * o.scale;
+  score = score.masked_fill(hidden, -HUGE_VAL);
+  if (o.sink.defined()) score = at::cat({score, o.sink.view({-1, 1, 1}).expand({-1, n, 1})}, 2);
+  return at::matmul(at::softmax(score, 2).narrow(2, 0, s), v.repeat_interleave(group, 0));
+}
+
+// Above 128 queries scores are computed again for the backward pass, tile by tile.
+TEST(Attend, StreamedGradientsAreThoseOfAllScores) {
+  for (const int64_t window : {0, 60}) {
+    for (const bool sunk : {false, true}) {
+      const Rng rng(7);
+      const auto drawn = [&](const char* name, at::IntArrayRef shape) {
+        return ops::normal(rng.fork(name), shape, 0, 1).to(at::kDouble).requires_grad_(true);
+      };
+      const auto q = drawn("q", {4, 300, 5}), k = drawn("k", {2, 310, 5}), v = drawn("v", {2, 310, 3});
+      AttendOptions how{0.7, window, {}};
+      std::vector<at::Tensor> inputs{q, k, v};
+      if (sunk) how.sink = drawn("s", {4}), inputs.push_back(how.sink);
+      const auto weight = ops::normal(rng.fork("w"), {4, 300, 3}, 0, 1).to(at::kDouble);
+      const auto streamed = torch::autograd::grad({(attend(q, k, v, how) * weight).sum()}, inputs);
+      const auto whole = torch::autograd::grad({(whole_attention(q, k, v, how) * weight).sum()}, inputs);
+      for (size_t i = 0; i < inputs.size(); ++i)
+        EXPECT_LT((streamed[i] - whole[i]).abs().max().item<double>(), 1e-11)
+            << "input " << i << ", window " << window << ", sink " << sunk;
+    }
+  }
+}
+
+TEST(Attend, StreamedGradientsHaveNoSecondOrder) {
+  const auto q = at::ones({1, 200, 2}).requires_grad_(true);
+  EXPECT_THROW(torch::autograd::grad({attend(q, q, q, {}).sum()}, {q}, {}, true, /*create_graph=*/true),
+               ValueError);
 }
 
 TEST(Attend, RefusesHeadsThatDoNotDivide) {

@@ -1,14 +1,19 @@
 #include "gatewright/language/blocks/attend.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <limits>
 
 #include "gatewright/base/check.h"
+#include "gatewright/ops/first_order.h"
 
 namespace gw::inline language {
 namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
 
 constexpr int64_t kQueries = 128;  // at a time: their scores of 4096 keys are 2 MB a head
 
@@ -30,6 +35,120 @@ at::Tensor chances(const at::Tensor& score, const at::Tensor& sink) {
   return all.narrow(-1, 0, score.size(-1));
 }
 
+/// The tokens of some queries and of the keys that they may see.
+struct Tile {
+  int64_t done = 0, count = 0;  ///< queries from `done` on
+  int64_t at = 0, from = 0;     ///< place of the first query and of the first key among all tokens
+  int64_t keys() const { return at + count - from; }
+};
+
+std::vector<Tile> tiles_of(int64_t queries, int64_t tokens, int64_t window) {
+  std::vector<Tile> tiles;
+  for (int64_t done = 0; done < queries; done += kQueries) {
+    const int64_t at = tokens - queries + done;
+    tiles.push_back({done, std::min(kQueries, queries - done), at,
+                     window > 0 ? std::max<int64_t>(0, at - window + 1) : 0});
+  }
+  return tiles;
+}
+
+/// Attention of one sequence, tile by tile.
+class Attending {
+ public:
+  Attending(at::Tensor q, at::Tensor k, at::Tensor v, const AttendOptions& options)
+      : q_(std::move(q)), k_(std::move(k)), v_(std::move(v)), options_(options) {
+    heads_ = q_.size(0), shared_ = k_.size(0), group_ = heads_ / shared_;
+    sum_ = q_.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    if (options.sink.defined()) sink_ = options.sink.view({shared_, group_});
+  }
+  std::vector<Tile> tiles() const { return tiles_of(q_.size(1), k_.size(1), options_.window); }
+  at::Tensor rows(const Tile& t) const {
+    return (q_.narrow(1, t.done, t.count) * options_.scale).reshape({shared_, group_ * t.count, q_.size(2)});
+  }
+  /// Shapes: → [Hk, Hq / Hk, queries, keys] in the type of sums.
+  at::Tensor chances_of(const at::Tensor& rows, const Tile& t) const {
+    auto score = at::bmm(rows, keys(t).transpose(1, 2)).to(sum_).view({shared_, group_, t.count, t.keys()});
+    if (t.count > 1 || options_.window > 0)
+      score = score + mask_of(t.count, t.keys(), t.at, t.from, options_.window, score.options());
+    return chances(score, sink_);
+  }
+  at::Tensor answer(const Tile& t) const {
+    const auto p = flat(chances_of(rows(t), t).to(v_.scalar_type()), t);
+    return at::bmm(p, values(t)).view({heads_, t.count, v_.size(2)});
+  }
+  at::Tensor answer() const {
+    std::vector<at::Tensor> out;
+    for (const auto& tile : tiles()) out.push_back(answer(tile));
+    return out.size() == 1 ? out.front() : at::cat(out, 1);
+  }
+
+  struct Gradients {
+    at::Tensor q, k, v, sink;
+  };
+  /// Scores are computed again, a tile at a time.
+  Gradients back(const at::Tensor& gradient) const {
+    const auto options = q_.options().dtype(sum_).requires_grad(false);
+    Gradients g{at::empty_like(q_), at::zeros(k_.sizes(), options), at::zeros(v_.sizes(), options),
+                at::zeros({shared_, group_}, options)};
+    for (const auto& tile : tiles()) back(tile, gradient, g);
+    return {g.q, g.k.to(k_.scalar_type()), g.v.to(v_.scalar_type()), g.sink.view({heads_})};
+  }
+
+ private:
+  at::Tensor keys(const Tile& t) const { return k_.narrow(1, t.from, t.keys()); }
+  at::Tensor values(const Tile& t) const { return v_.narrow(1, t.from, t.keys()); }
+  at::Tensor flat(const at::Tensor& p, const Tile& t) const {
+    return p.reshape({shared_, group_ * t.count, t.keys()});
+  }
+
+  /// dS = P ∘ (dP − Σ_j P_j dP_j), of the sink −(1 − Σ_j P_j) Σ_j P_j dP_j.
+  void back(const Tile& t, const at::Tensor& gradient, Gradients& g) const {
+    const auto rows_here = rows(t), p = chances_of(rows_here, t);
+    const auto dy = gradient.narrow(1, t.done, t.count).reshape({shared_, group_ * t.count, v_.size(2)});
+    g.v.narrow(1, t.from, t.keys()).add_(at::bmm(flat(p.to(v_.scalar_type()), t).transpose(1, 2), dy));
+    const auto dp = at::bmm(dy, values(t).transpose(1, 2)).to(sum_).view(p.sizes());
+    const auto mean = (dp * p).sum(-1, true);
+    if (sink_.defined()) g.sink.sub_(((1 - p.sum(-1, true)) * mean).sum({2, 3}));
+    const auto ds = flat((p * (dp - mean)).to(q_.scalar_type()), t);
+    g.q.narrow(1, t.done, t.count)
+        .copy_((at::bmm(ds, keys(t)) * options_.scale).view({heads_, t.count, q_.size(2)}));
+    g.k.narrow(1, t.from, t.keys()).add_(at::bmm(ds.transpose(1, 2), rows_here));
+  }
+
+  at::Tensor q_, k_, v_, sink_;
+  AttendOptions options_;
+  int64_t heads_, shared_, group_;
+  at::ScalarType sum_;
+};
+
+/// Keeps queries, keys and values for the backward pass, and no score.
+class Streamed : public torch::autograd::Function<Streamed> {
+ public:
+  /// `sink` is empty where there is none: libtorch takes no undefined inputs.
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
+                            const at::Tensor& v, const at::Tensor& sink, double scale, int64_t window) {
+    ctx->save_for_backward({q, k, v, sink});
+    ctx->saved_data["scale"] = scale, ctx->saved_data["window"] = window;
+    return Attending(q, k, v, options_of(scale, window, sink)).answer();
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list gradient) {
+    ops::check_first_order("attention");
+    const auto saved = ctx->get_saved_variables();
+    const auto options =
+        options_of(ctx->saved_data["scale"].toDouble(), ctx->saved_data["window"].toInt(), saved[3]);
+    const auto g = Attending(saved[0], saved[1], saved[2], options).back(gradient[0]);
+    return {g.q, g.k, g.v, options.sink.defined() ? g.sink.to(saved[3].scalar_type()) : at::Tensor(), {}, {}};
+  }
+
+ private:
+  static AttendOptions options_of(double scale, int64_t window, const at::Tensor& sink) {
+    return {scale, window, sink.numel() > 0 ? sink : at::Tensor()};
+  }
+};
+
+bool recorded(const at::Tensor& t) { return t.defined() && t.requires_grad(); }
+
 }  // namespace
 
 at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -39,22 +158,12 @@ at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
            "attention: expected q [H, n, d], k [G, S, d] and v [G, S, dv] with H a multiple of G and n <= S, "
            "got H {}, n {}, G {}, S {}",
            heads, n, shared, s);
-  const int64_t group = heads / shared;
-  const auto sink = options.sink.defined() ? options.sink.view({shared, group}) : at::Tensor();
-  const auto sum = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  std::vector<at::Tensor> out;
-  for (int64_t done = 0; done < n; done += kQueries) {
-    const int64_t count = std::min(kQueries, n - done), at = s - n + done, last = at + count;
-    const int64_t from = options.window > 0 ? std::max<int64_t>(0, at - options.window + 1) : 0;
-    const auto rows = (q.narrow(1, done, count) * options.scale).reshape({shared, group * count, q.size(2)});
-    auto score = at::bmm(rows, k.narrow(1, from, last - from).transpose(1, 2)).to(sum);
-    score = score.view({shared, group, count, last - from});
-    if (count > 1 || options.window > 0)
-      score = score + mask_of(count, last - from, at, from, options.window, score.options());
-    const auto p = chances(score, sink).to(v.scalar_type()).reshape({shared, group * count, last - from});
-    out.push_back(at::bmm(p, v.narrow(1, from, last - from)).view({heads, count, v.size(2)}));
-  }
-  return out.size() == 1 ? out.front() : at::cat(out, 1);
+  const bool recording =
+      at::GradMode::is_enabled() && (recorded(q) || recorded(k) || recorded(v) || recorded(options.sink));
+  // The scores of one tile are kept: computing them again would save nothing that counts.
+  if (!recording || n <= kQueries) return Attending(q, k, v, options).answer();
+  const auto sink = options.sink.defined() ? options.sink : at::empty({0}, q.options().requires_grad(false));
+  return Streamed::apply(q, k, v, sink, options.scale, options.window);
 }
 
 }  // namespace gw::inline language

@@ -16,8 +16,9 @@ struct AttendOptions {
 /// Shapes: q [Hq, n, d] are the last n of S tokens; k [Hk, S, d] and v [Hk, S, dv] of Hk heads, each shared
 ///         by Hq / Hk neighbours of q → [Hq, n, dv]. Scores and sums of f32 (f64 stays); bf16 in and out.
 /// Errors: ValueError for heads that do not divide and shapes that do not fit.
-/// Cost:   2·Hq·n·S·(d + dv) flop, half of it where n = S; memory: scores of 128 queries at a time, of all of
-///         them where gradients are recorded.
+/// Cost:   2·Hq·n·S·(d + dv) flop, half of it where n = S, and backward 2.5 times as much, as scores are
+///         computed again; memory: scores of 128 queries at a time, forward and backward.
+/// Grad:   first order, to q, k, v and the sink.
 at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                   const AttendOptions& options);
 
