@@ -8,13 +8,18 @@
 #include "apps/cli/clocks.h"
 #include "apps/cli/signals.h"
 #include "gatewright/base/check.h"
+#include "gatewright/base/json_text.h"
+#include "gatewright/base/registry.h"
 #include "gatewright/base/shown.h"
 #include "gatewright/language/checkpoint/gguf.h"
 #include "gatewright/language/model_tokenizer.h"
 #include "gatewright/language/save_gguf.h"
 #include "gatewright/language/save_language_model.h"
+#include "gatewright/models/model.h"
 #include "gatewright/runs/progress.h"
 #include "gatewright/runs/run_directory.h"
+#include "gatewright/train/checkpoint.h"
+#include "gatewright/train/config.h"
 
 namespace gw {
 
@@ -57,10 +62,9 @@ bool has_texts(const LanguageModel& model, const std::string& out) {
 
 }  // namespace
 
-void convert_model(const std::string& name, const std::string& out, const std::string& type, bool json) {
-  check_type(out, type);
-  const auto path = find_model(name);
-  const auto model = load_language_model(path);
+namespace {
+
+void write_model(const LanguageModel& model, const std::string& out, const std::string& type, bool json) {
   const bool gguf = wants_gguf(out);
   auto options = progress_for(stderr, steady_now_s);
   options.label = "convert", options.unit = gguf ? "tensors" : "layers";
@@ -89,6 +93,39 @@ void convert_model(const std::string& name, const std::string& out, const std::s
                texts  ? ""
                : gguf ? "; no vocabulary: name the model's own with --tokenizer"
                       : "; no tokenizer file: take the one that the model was published with");
+}
+
+}  // namespace
+
+void convert_model(const std::string& name, const std::string& out, const std::string& type, bool json) {
+  check_type(out, type);
+  write_model(load_language_model(find_model(name)), out, type, json);
+}
+
+void convert_trained(const std::string& run, const std::string& checkpoint, const std::string& out,
+                     const std::string& type, bool json) {
+  check_type(out, type);
+  const auto config = read_config("run " + shown(run), read_json(run + "/" + kRecipeFile));
+  const auto& network = config.network.json();
+  GW_CHECK(network.value("part", "") == "language_model",
+           "convert: expected a run of networks/language_model to write as a model, got networks/{}",
+           network.value("part", "image"));
+  const auto name = find_model(network.at("model").get<std::string>());
+  const auto opened = open_language_model(name);
+  Model::Context context;
+  context.data.vocabulary = opened.options.vocabulary, context.data.context = 1;
+  context.answer = {opened.options.vocabulary, true};
+  auto options = network;
+  options.erase("part");
+  const auto trained = make_part<Model>("language_model", options, context);
+  const auto path = run + "/" + checkpoint;
+  load_model(*trained, load_checkpoint(path), path);
+  const auto decoder = std::dynamic_pointer_cast<Decoder>(trained->named_children()["decoder"]);
+  GW_ENSURE(decoder != nullptr, "convert: networks/language_model holds no decoder");
+  for (auto& parameter : decoder->parameters()) parameter.set_requires_grad(false);
+  LanguageModel model{decoder, opened.family, name, opened.config.json(), opened.metadata, {}};
+  model.report.parameters = trained->parameter_count();
+  write_model(model, out, type == "file" ? "f32" : type, json);
 }
 
 }  // namespace gw

@@ -1,10 +1,9 @@
 #include "gatewright/data/batch.h"
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/index_select.h>
 #include <fmt/ranges.h>
-
-#include <vector>
 
 #include "gatewright/base/check.h"
 
@@ -50,6 +49,18 @@ TensorSet TensorSet::rows(const at::Tensor& index) const {
 TensorSet TensorSet::first(int64_t count) const {
   if (count <= 0 || count >= size()) return *this;
   return rows(at::arange(count, at::kLong));
+}
+
+TensorSet joined(const std::vector<TensorSet>& sets) {
+  TensorSet out;
+  if (sets.empty()) return out;
+  out.common = sets.front().common, out.images = sets.front().images;
+  for (const auto& item : sets.front().fields) {
+    std::vector<at::Tensor> parts;
+    for (const auto& set : sets) parts.push_back(set.at(item.first));
+    out.fields[item.first] = at::cat(parts);
+  }
+  return out;
 }
 
 void TensorSet::check(const char* part) const {

@@ -5,16 +5,21 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "gatewright/data/image_source.h"
 
 namespace gw::inline data {
 
+/// In the field "target" of a token that no token of its text follows. libtorch's losses pass over it.
+inline constexpr int64_t kNoTarget = -100;
+
 /// Fields of a set of examples, all with the same number of rows. The names that the parts of this house
 /// agree on:
 ///   image  [n, C, H, W] uint8 (a batch: float32 in [0, 1], channels-last)    label [n] int64 class
 ///   token  [n, T] int64 ids                                                  target [n, T] int64, what
-///   follows each token
+///   follows each token; kNoTarget: nothing does
+///   document [n, T] int64: tokens of one number are one text, and see no other
 ///   x      [n, D] float32 inputs of a table, standardised                    y [n] float32, standardised
 ///   domain [n] int64, where an example comes from (a file, a task)
 ///   targets [n, T] float32, the answers of a row that has several, column by column as TaskData::targets
@@ -47,6 +52,9 @@ struct TensorSet {
   /// Errors: ValueError unless all fields are defined and have the same number of rows.
   void check(const char* part) const;
 };
+
+/// The rows of sets with the same fields, one after the other; common tensors of the first. Cost: one copy.
+TensorSet joined(const std::vector<TensorSet>& sets);
 
 /// One mini-batch. `index` [B] int64: position of every row in the set.
 struct Batch : TensorSet {

@@ -30,7 +30,8 @@ std::vector<Binding> layer_bindings(const LanguageModel& model, int64_t layer) {
 LanguageModel load_language_model(const std::string& path, const LoadOptions& load) {
   check_weights(load.weights);
   const at::NoGradGuard no_grad;
-  const auto opened = open_language_model(path);
+  auto opened = open_language_model(path);
+  if (load.change) load.change(opened.options);
   const auto& options = opened.options;
   LanguageModel out{
       std::make_shared<Decoder>(options), opened.family, path, opened.config.json(), opened.metadata, {}};

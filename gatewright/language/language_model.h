@@ -1,5 +1,6 @@
 #pragma once
 // Models that people have: a folder or a file in, a decoder out.
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -12,6 +13,8 @@ struct LoadOptions {
   /// head in 8 bits in either case.
   std::string weights = "file";
   int64_t group = 64;  ///< of int8 and int4: inputs that share a scale, a multiple of 64; 0: a row, or 128
+  /// What a caller adds to what the files say: balance losses, say; nothing that would make it another model.
+  std::function<void(DecoderOptions&)> change = {};
 };
 
 struct LanguageModel {

@@ -19,6 +19,8 @@
 namespace gw {
 namespace {
 
+const std::string kDefaultWeights = ConvertOptions().weights;
+
 /// Rounds the experts of a trained run and says what it costs on the test examples; writes a language model
 /// in another type or from another format.
 class ConvertCommand : public Command {
@@ -62,6 +64,11 @@ class ConvertCommand : public Command {
     }
     GW_CHECK(to_.empty(), "convert: expected a language model for a GGUF file, got the run {}", shown(run_));
     const auto config = read_config("run " + shown(run_), read_json(run_ + "/" + kRecipeFile));
+    if (config.network.json().value("part", "") == "language_model") {
+      convert_trained(run_, checkpoint_, out_, options_.weights == kDefaultWeights ? "f32" : options_.weights,
+                      json_);
+      return 0;
+    }
     const auto target = converted_config(config, options_);
     check_config(target);
     check_out();

@@ -63,7 +63,7 @@ class Bytes : public gw::Dataset {
       data.domain_names.push_back(std::filesystem::path(path).stem().string());
       data.origin += (i > 0 ? ", " : "") + path;
     }
-    data.train = joined(train), data.test = joined(test);
+    data.train = gw::joined(train), data.test = gw::joined(test);
     data.vocabulary = kVocabulary;
     data.classes = static_cast<int64_t>(options_.files.size());
     data.class_names = data.domain_names;
@@ -87,16 +87,6 @@ class Bytes : public gw::Dataset {
              {"target", ids.narrow(0, 1, n * t).view({n, t}).clone()},
              {"label", file},
              {"domain", file.clone()}}};
-  }
-
-  static gw::TensorSet joined(const std::vector<gw::TensorSet>& sets) {
-    gw::TensorSet out;
-    for (const auto& item : sets.front().fields) {
-      std::vector<at::Tensor> parts;
-      for (const auto& set : sets) parts.push_back(set.at(item.first));
-      out.fields[item.first] = at::cat(parts);
-    }
-    return out;
   }
 
   Options options_;

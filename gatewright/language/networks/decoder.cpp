@@ -1,11 +1,6 @@
-#include "gatewright/language/decoder.h"
-
-#include <ATen/ATen.h>
-
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
-#include "gatewright/models/model.h"
-#include "gatewright/ops/random.h"
+#include "gatewright/language/token_batch.h"
 
 namespace gw::inline language {
 namespace {
@@ -14,7 +9,7 @@ namespace {
 /// with query_norm = "whole" and mixture = {experts = 64, policy = {part = "softmax_top_k", k = 8}, …}.
 /// Shapes: token [B, T] → [B, T, vocabulary], or [B, width] by a linear map of the last token's vector.
 /// Routers see: "token_id".
-/// Cost:   gatewright/language/decoder.h; scores of attention are kept for the backward pass.
+/// Cost:   gatewright/language/decoder.h.
 class DecoderNetwork : public Model {
  public:
   static constexpr const char* kSummary =
@@ -40,25 +35,11 @@ class DecoderNetwork : public Model {
   }
 
   Output answer(const Batch& batch, const Pass& pass) override {
-    const auto& token = batch.at("token");
-    GW_CHECK(token.dim() == 2 && token.scalar_type() == at::kLong,
-             "networks/decoder: expected tokens [B, T] int64, got {} dimensions", token.dim());
-    const int64_t b = token.size(0), t = token.size(1);
-    auto own = pass;
-    own.rng = pass.rng.fork("networks/decoder");
-    auto out = decoder_->forward({token.reshape({-1}), std::vector<int64_t>(static_cast<size_t>(b), t)}, own);
-    return {out.logits.view({b, t, -1}), std::move(out.plans)};
+    return answer_tokens("networks/decoder", *decoder_, batch, pass);
   }
 
   Batch example(int64_t count, const Rng& rng) const override {
-    const auto& data = context_.data;
-    Batch batch;
-    batch.fields["token"] =
-        ops::uniform(rng.fork("token"), {count, data.context}, 0, static_cast<double>(data.vocabulary))
-            .to(at::kLong)
-            .clamp_max(data.vocabulary - 1);
-    batch.index = at::arange(count, at::kLong);
-    return batch;
+    return token_example(context_.data, count, rng);
   }
 
   void end_step() override { decoder_->end_step(); }

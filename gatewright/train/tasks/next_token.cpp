@@ -1,5 +1,7 @@
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "gatewright/base/registry.h"
 #include "gatewright/train/task.h"
 
@@ -7,7 +9,8 @@ namespace gw::inline train {
 namespace {
 
 /// What follows each token, given it and those before.
-/// Math:   cross-entropy in nats, mean over batch and window; in bits it is what a coder would need per token
+/// Math:   cross-entropy in nats, mean over the tokens that one follows; in bits it is what a coder would
+/// need per token
 ///         (per byte of bytes).
 class NextToken : public Task {
  public:
@@ -29,9 +32,10 @@ class NextToken : public Task {
   std::map<std::string, double> measure(const Output& output, const Batch& batch,
                                         double loss) const override {
     constexpr double kNatsInABit = 0.6931471805599453;
-    const auto right = output.answer.detach().argmax(-1).eq(batch.at("target"));
+    const auto& target = batch.at("target");
+    const auto right = output.answer.detach().argmax(-1).eq(target).sum(), asked = target.ne(kNoTarget).sum();
     return {{"bits_per_token", loss / kNatsInABit},
-            {"accuracy", right.to(at::kDouble).mean().item<double>()}};
+            {"accuracy", right.item<double>() / std::max(asked.item<double>(), 1.0)}};
   }
 
   std::vector<std::string> measures() const override { return {"bits_per_token", "accuracy"}; }
