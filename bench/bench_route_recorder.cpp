@@ -14,7 +14,6 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/mixture/mixture.h"
-#include "gatewright/ops/random.h"
 #include "gatewright/routing/recorder.h"
 #include "gatewright/routing/recording_reader.h"
 #include "gatewright/train/trainer.h"

@@ -12,7 +12,6 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/base/shown.h"
-#include "gatewright/ops/random.h"
 #include "gatewright/routing/load.h"
 #include "gatewright/train/answers.h"
 #include "gatewright/train/made_parts.h"

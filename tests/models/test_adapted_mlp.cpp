@@ -5,7 +5,6 @@
 
 #include "gatewright/base/registry.h"
 #include "gatewright/models/model.h"
-#include "gatewright/ops/random.h"
 #include "tests/support/refusal.h"
 
 namespace gw::test::adapted_mlp_cases {

@@ -5,7 +5,6 @@
 #include <set>
 
 #include "gatewright/base/registry.h"
-#include "gatewright/ops/random.h"
 #include "gatewright/train/prequential.h"
 #include "gatewright/train/trainer.h"
 #include "tests/support/refusal.h"

@@ -7,7 +7,6 @@
 #include "gatewright/models/model.h"
 #include "gatewright/models/table_rows.h"
 #include "gatewright/ops/cost.h"
-#include "gatewright/ops/random.h"
 
 namespace gw::inline models {
 namespace {

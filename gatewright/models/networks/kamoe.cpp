@@ -8,7 +8,6 @@
 #include "gatewright/models/model.h"
 #include "gatewright/models/table_rows.h"
 #include "gatewright/ops/init.h"
-#include "gatewright/ops/random.h"
 
 namespace gw::inline models {
 namespace {

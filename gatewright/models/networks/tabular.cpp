@@ -4,7 +4,6 @@
 #include "gatewright/base/registry.h"
 #include "gatewright/models/mixture_blocks.h"
 #include "gatewright/models/table_rows.h"
-#include "gatewright/ops/random.h"
 
 namespace gw::inline models {
 namespace {
