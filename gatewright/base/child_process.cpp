@@ -2,17 +2,21 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 
 #include "gatewright/base/check.h"
 
@@ -23,15 +27,32 @@ namespace {
 
 constexpr size_t kLongestLine = size_t{64} << 10;
 
-/// Sends all of a line; false if nobody is at the other end any more.
-bool send_line(int socket, std::string_view text) {
+using Clock = std::chrono::steady_clock;
+
+/// Waits until the socket takes bytes; false where `end` is over first.
+bool can_send(int socket, const std::optional<Clock::time_point>& end) {
+  constexpr int64_t kLongest_ms = 1000;
+  int64_t left_ms = kLongest_ms;
+  if (end) {
+    left_ms = std::chrono::duration_cast<std::chrono::milliseconds>(*end - Clock::now()).count() + 1;
+    if (left_ms <= 0) return false;
+  }
+  pollfd ready{socket, POLLOUT, 0};
+  ::poll(&ready, 1, static_cast<int>(std::min(left_ms, kLongest_ms)));
+  return true;
+}
+
+/// Sends all of a line; false if nobody is at the other end any more, or nobody read it in time.
+bool send_line(int socket, std::string_view text, int64_t most_ms) {
   const std::string line = std::string(text) + "\n";
+  std::optional<Clock::time_point> end;
+  if (most_ms >= 0) end = Clock::now() + std::chrono::milliseconds(most_ms);
   size_t sent = 0;
   while (sent < line.size()) {
     const auto n = ::send(socket, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-      ::usleep(1000);
+      if (!can_send(socket, end)) return false;
       continue;
     }
     if (n <= 0) return false;
@@ -72,13 +93,16 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 }
 
 /// What the child does between fork and exec: only calls that a fork of a threaded process may make.
-[[noreturn]] void become(char** words, char** environment, int line, int failure, pid_t parent) {
+[[noreturn]] void become(char** words, char** environment, int line, bool standard, int failure,
+                         pid_t parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(127);
   ::setpgid(0, 0);
   // The failure's descriptor may lie where the line must be; it closes itself when the program is there.
   if (failure == ChildProcess::kLine) failure = ::fcntl(failure, F_DUPFD_CLOEXEC, ChildProcess::kLine + 1);
-  if (line == ChildProcess::kLine)
+  if (standard)
+    ::dup2(line, STDIN_FILENO), ::dup2(line, STDOUT_FILENO);
+  else if (line == ChildProcess::kLine)
     ::fcntl(line, F_SETFD, 0);
   else
     ::dup2(line, ChildProcess::kLine);
@@ -109,7 +133,7 @@ ChildProcess::ChildProcess(const Command& command) {
   int code = errno;
   if (pid_ == 0)
     become(const_cast<char**>(word_pointers.data()), const_cast<char**>(environment_pointers.data()), ends[1],
-           failure[1], parent);
+           command.standard, failure[1], parent);
   ::close(ends[1]), ::close(failure[1]);
   line_ = ends[0];
   ::fcntl(line_, F_SETFL, O_NONBLOCK);
@@ -123,8 +147,9 @@ ChildProcess::ChildProcess(const Command& command) {
 
 ChildProcess::~ChildProcess() {
   if (pid_ > 0) {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
+    ::kill(-pid_, SIGKILL);
+    while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+    }
   }
   ::close(line_);
 }
@@ -134,6 +159,7 @@ std::vector<std::string> ChildProcess::received() {
   while (true) {
     const auto n = ::recv(line_, buffer.data(), buffer.size(), 0);
     if (n < 0 && errno == EINTR) continue;
+    ended_ = ended_ || n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
     if (n <= 0) break;
     rest_.append(buffer.data(), static_cast<size_t>(n));
     if (rest_.size() > 2 * kLongestLine) break;
@@ -143,7 +169,9 @@ std::vector<std::string> ChildProcess::received() {
   return lines;
 }
 
-void ChildProcess::send(std::string_view text) { send_line(line_, text); }
+bool ChildProcess::send(std::string_view text, int64_t most_ms) { return send_line(line_, text, most_ms); }
+
+void ChildProcess::finish_sending() { ::shutdown(line_, SHUT_WR); }
 
 void ChildProcess::pause() {
   if (pid_ > 0) ::kill(pid_, SIGSTOP);
@@ -159,8 +187,26 @@ void ChildProcess::ask_to_end() {
   resume();
 }
 
+bool ChildProcess::ends_within(int64_t most_ms) const {
+  if (pid_ <= 0) return true;
+  const auto end = Clock::now() + std::chrono::milliseconds(most_ms);
+  while (true) {
+    siginfo_t found;
+    found.si_pid = 0;
+    ::waitid(P_PID, static_cast<id_t>(pid_), &found, WEXITED | WNOWAIT | WNOHANG);
+    if (found.si_pid == pid_) return true;
+    if (Clock::now() >= end) return false;
+    ::usleep(1000);
+  }
+}
+
 std::string ChildProcess::wait() {
   if (pid_ <= 0) return "";
+  // Its number is not given away again before it is reaped, so that the group is still the one it led.
+  siginfo_t found;
+  while (::waitid(P_PID, static_cast<id_t>(pid_), &found, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
+  }
+  ::kill(-pid_, SIGKILL);
   int status = 0;
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
@@ -177,7 +223,7 @@ ParentLine::ParentLine() {
            ChildProcess::kLine);
 }
 
-void ParentLine::send(std::string_view text) const { send_line(ChildProcess::kLine, text); }
+void ParentLine::send(std::string_view text) const { send_line(ChildProcess::kLine, text, -1); }
 
 std::string ParentLine::receive() {
   std::array<char, 4096> buffer;

@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <csignal>
+#include <fstream>
+#include <thread>
 
 #include "gatewright/base/child_process.h"
 #include "gatewright/base/error.h"
@@ -71,6 +73,53 @@ TEST(ChildProcess, IsKilledWithItsHandle) {
     EXPECT_EQ(::kill(pid, 0), 0);
   }
   EXPECT_NE(::kill(pid, 0), 0);
+}
+
+// Whether a process is no more, or only its entry is left that nobody has waited for.
+bool is_gone(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string number, name, state;
+  return !(file >> number >> name >> state) || state == "Z" || state == "X";
+}
+
+bool ends_soon(pid_t pid) {
+  for (int i = 0; i < 2000 && !is_gone(pid); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  return is_gone(pid);
+}
+
+TEST(ChildProcess, SpeaksOverStandardInputAndOutputWhereAsked) {
+  ChildProcess child(
+      {{"/bin/bash", "-c", "while read -r word; do echo \"got $word\"; done; echo end"}, {}, true});
+  child.send("one");
+  EXPECT_EQ(lines(child, 1), std::vector<std::string>{"got one"});
+  EXPECT_FALSE(child.ended());
+  child.finish_sending();
+  EXPECT_EQ(lines(child, 1), std::vector<std::string>{"end"});
+  EXPECT_TRUE(child.ends_within(10000));
+  child.received();
+  EXPECT_TRUE(child.ended());
+  EXPECT_EQ(child.wait(), "");
+}
+
+TEST(ChildProcess, TakesWhatItStartedWithIt) {
+  pid_t first = 0, second = 0;
+  {
+    ChildProcess child(script("sleep 1000 & echo $! >&3; wait"));
+    first = std::stoi(lines(child, 1).at(0));
+    ChildProcess dies(script("sleep 1000 & echo $! >&3; exit 4"));
+    second = std::stoi(lines(dies, 1).at(0));
+    EXPECT_FALSE(is_gone(first) || is_gone(second));
+    EXPECT_EQ(dies.wait(), "exit status 4");
+    EXPECT_TRUE(ends_soon(second));
+  }
+  EXPECT_TRUE(ends_soon(first));
+}
+
+TEST(ChildProcess, WaitsForAReaderNoLongerThanAsked) {
+  ChildProcess child(script("sleep 1000"));
+  const std::string much(1 << 20, 'x');
+  EXPECT_FALSE(child.send(much, 50));
+  EXPECT_FALSE(child.ends_within(10));
 }
 
 TEST(ChildProcess, RefusesAProgramThatIsNotThereAndALineWithoutEnd) {

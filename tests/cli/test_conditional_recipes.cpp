@@ -18,5 +18,6 @@ TEST(ConditionalRecipes, KamoeHoldsTogether) { holds_together("kamoe"); }
 TEST(ConditionalRecipes, AutointHoldsTogether) { holds_together("autoint"); }
 TEST(ConditionalRecipes, CustomisationHoldsTogether) { holds_together("customisation"); }
 TEST(ConditionalRecipes, JeiDnnHoldsTogether) { holds_together("jei_dnn"); }
+TEST(ConditionalRecipes, CompositionOfExpertsHoldsTogether) { holds_together("composition_of_experts"); }
 
 }  // namespace gw::test::conditional_recipes_cases
