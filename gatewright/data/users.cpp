@@ -26,9 +26,10 @@ at::Tensor thinned(const at::Tensor& images) {
 std::vector<int64_t> drawn_places(const at::Tensor& label, const std::vector<int64_t>& favourites,
                                   double skew, int64_t count, const Rng& rng) {
   std::vector<int64_t> liked, others;
+  const auto values = label.contiguous();
+  const auto* classes = values.data_ptr<int64_t>();
   for (const int64_t i : rng.fork("images").permutation(label.numel())) {
-    const bool favourite =
-        std::find(favourites.begin(), favourites.end(), label[i].item<int64_t>()) != favourites.end();
+    const bool favourite = std::find(favourites.begin(), favourites.end(), classes[i]) != favourites.end();
     (favourite ? liked : others).push_back(i);
   }
   const auto most = static_cast<int64_t>(liked.size()), rest = static_cast<int64_t>(others.size());
@@ -73,6 +74,13 @@ at::Tensor distorted(const at::Tensor& images, double rotation_degrees, double s
 }
 
 User make_user(const TensorSet& pool, int64_t classes, const UserOptions& o, const Rng& rng, int64_t number) {
+  auto order = rng.fork("user", static_cast<uint64_t>(number)).fork("favourites").permutation(classes);
+  order.resize(static_cast<size_t>(std::min(o.favourites, classes)));
+  return make_user(pool, classes, o, rng, number, order);
+}
+
+User make_user(const TensorSet& pool, int64_t classes, const UserOptions& o, const Rng& rng, int64_t number,
+               const std::vector<int64_t>& favourites) {
   GW_CHECK(pool.has("image") && pool.has("label"),
            "users: expected a pool of images with labels, got {} fields without", pool.fields.size());
   GW_CHECK(pool.size() >= o.train + o.test,
@@ -80,13 +88,14 @@ User make_user(const TensorSet& pool, int64_t classes, const UserOptions& o, con
            o.train + o.test, pool.size());
   GW_CHECK(o.favourites <= classes, "users: expected at most {} favourites, as there are classes, got {}",
            classes, o.favourites);
+  for (const int64_t c : favourites)
+    GW_CHECK(c >= 0 && c < classes, "users: expected favourites below {} classes, got {}", classes, c);
   const auto own = rng.fork("user", static_cast<uint64_t>(number));
   User user;
   user.rotation = drawn_angle(own.fork("rotation"), o.rotation);
   user.shear = drawn_angle(own.fork("shear"), o.shear);
   user.thin = own.fork("thinning").uniform(0) < o.thinning;
-  auto order = own.fork("favourites").permutation(classes);
-  user.favourites.assign(order.begin(), order.begin() + o.favourites);
+  user.favourites = favourites;
   std::sort(user.favourites.begin(), user.favourites.end());
   const auto places = drawn_places(pool.at("label"), user.favourites, o.skew, o.train + o.test, own);
   auto all = pool.rows(at::tensor(places, at::kLong));

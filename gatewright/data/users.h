@@ -34,6 +34,10 @@ struct User {
 User make_user(const TensorSet& pool, int64_t classes, const UserOptions& options, const Rng& rng,
                int64_t number);
 
+/// The same with these favourites in place of drawn ones. Errors: also ValueError for a class that is none.
+User make_user(const TensorSet& pool, int64_t classes, const UserOptions& options, const Rng& rng,
+               int64_t number, const std::vector<int64_t>& favourites);
+
 /// Images turned and sheared about their middle, bilinear, black outside.
 /// Shapes: [n, C, H, W] uint8 → the same. Math: each pixel takes the value at R(rotation)·S(tan shear)·place.
 at::Tensor distorted(const at::Tensor& images, double rotation_degrees, double shear_degrees);

@@ -10,6 +10,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/data/loader.h"
+#include "gatewright/models/watched_neurons.h"
 #include "gatewright/ops/init.h"
 #include "gatewright/ops/step_log.h"
 #include "gatewright/train/optimizer.h"
@@ -49,12 +50,19 @@ Features features_of(Model& model, const TensorSet& set, const std::function<boo
   const at::NoGradGuard no_grad;
   model.eval();
   const Loader loader(set, kRowsAtOnce, {}, false, Rng(0));
+  auto* watched = dynamic_cast<WatchedNeurons*>(&model);
   std::vector<at::Tensor> feature, logits;
   for (int64_t b = 0; b < loader.batches(); ++b) {
     if (stop && stop()) throw Interrupted("interrupted while answering; nothing is kept of this arm");
     const auto batch = loader.get(0, b);
     Pass pass;
     pass.train = false;
+    if (watched != nullptr) {
+      std::vector<at::Tensor> hidden;
+      logits.push_back(watched->watched_answer(batch, pass, hidden).answer);
+      feature.push_back(hidden.back());
+      continue;
+    }
     const ops::StepLog log;
     logits.push_back(model.answer(batch, pass).answer);
     feature.push_back(feature_in(log, batch.size()));

@@ -19,5 +19,6 @@ TEST(ConditionalRecipes, AutointHoldsTogether) { holds_together("autoint"); }
 TEST(ConditionalRecipes, CustomisationHoldsTogether) { holds_together("customisation"); }
 TEST(ConditionalRecipes, JeiDnnHoldsTogether) { holds_together("jei_dnn"); }
 TEST(ConditionalRecipes, CompositionOfExpertsHoldsTogether) { holds_together("composition_of_experts"); }
+TEST(ConditionalRecipes, FedjetsHoldsTogether) { holds_together("fedjets"); }
 
 }  // namespace gw::test::conditional_recipes_cases
