@@ -211,9 +211,13 @@ class CompositionTrial {
     };
     m["outside.quality"] = judged(true), m["outside.forced"] = judged(false);
     m["outside.gain"] = m["outside.quality"] - m["outside.forced"];
-    std::vector<double> unsure;
-    for (const auto& q : split_.outside) unsure.push_back(router_->route(q.text).unsure ? 1 : 0);
-    m["outside.unsure"] = mean_of(unsure);
+    const auto map = best_map(table_for(team_, true), price, o_.budget);
+    std::vector<double> unsure, paid;
+    for (const int64_t row : rows_of(split_.outside, true)) {
+      unsure.push_back(row == categories() ? 1 : 0);
+      paid.push_back(price[static_cast<size_t>(map.expert[static_cast<size_t>(row)])]);
+    }
+    m["outside.unsure"] = mean_of(unsure), m["outside.price"] = mean_of(paid);
   }
 
   void judge_swap() {
@@ -369,11 +373,11 @@ void try_composition(const CompositionTrialOptions& options, const std::string& 
 }
 
 LeftNames composition_trial_names() {
-  return {{"quality",        "price",         "single.quality",    "gain",         "oracle.quality",
-           "gain_share",     "known.quality", "category_accuracy", "unsure",       "outside.quality",
-           "outside.forced", "outside.gain",  "outside.unsure",    "swap.quality", "swap.gain",
-           "swap.change",    "unanswered",    "first_choice",      "failures",     "starts",
-           "hit_rate"},
+  return {{"quality",        "price",         "single.quality",    "gain",           "oracle.quality",
+           "gain_share",     "known.quality", "category_accuracy", "unsure",         "outside.quality",
+           "outside.forced", "outside.gain",  "outside.price",     "outside.unsure", "swap.quality",
+           "swap.gain",      "swap.change",   "unanswered",        "first_choice",   "failures",
+           "starts",         "hit_rate"},
           {"quality", "single", "oracle", "hit_rate"},
           {"experts", "scores"}};
 }

@@ -32,7 +32,8 @@ struct CompositionTrialOptions : TeamOptions {
 ///   known.quality            the best map with hindsight, of true categories: what better routing could
 ///   reach category_accuracy        of the router; unsure: share of questions that it is unsure of
 ///   outside.quality, .forced, .gain, .unsure     questions of categories that the router does not know: with
-///                            the row of unsure ones, without it, the difference, the share found unsure
+///                            the row of unsure ones, without it, the difference, the share found unsure;
+///                            outside.price: their mean price, without a ledger
 ///   swap.quality, .gain, .change    after one expert was replaced and only its scores were measured anew;
 ///   gain
 ///                            over the best single one of the new team, change of the measured quality
