@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "gatewright/base/check.h"
@@ -36,6 +37,10 @@ void ChoiceOptions::fields(OptionVisitor& v) {
   v.integer("local_groups", local_groups,
             "neighbouring tokens share room in so many groups, each with the capacity of its size", 1,
             1 << 20);
+  v.text("room", room,
+         "who shares the capacity: the tokens of a batch, or neighbours of one sequence where sequences are "
+         "known",
+         {"batch", "sequence"});
   v.real("expert_masking", expert_masking,
          "share of rows masked while training; weights shrink by it in evaluation (expert output masking, "
          "NLLB team 2022, arXiv 2207.04672)",
@@ -51,6 +56,9 @@ TokenChoice::TokenChoice(const char* part, const PolicyTraits& traits, const Cho
   GW_CHECK(k <= experts, "{}: expected k <= experts ({}), got {}; lower k or raise experts", part, experts,
            k);
   GW_CHECK(k >= 1, "{}: expected at least one expert per token, got {}", part, k);
+  GW_CHECK(options.room == "batch" || options.local_groups == 1,
+           "{}: expected local_groups = 1 with room = \"sequence\", got {}; a sequence is a group", part,
+           options.local_groups);
   if (options.selection_bias) bias_ = at::zeros({experts});
 }
 
@@ -67,8 +75,8 @@ PolicyTraits TokenChoice::traits() const {
       options_.capacity > 0 || options_.evaluation_capacity_factor > 0 || options_.capacity_factor > 0;
   if (limited) {
     traits.batch_dependent = true;
-    traits.order_dependent =
-        traits.order_dependent || options_.drop_order == "position" || options_.local_groups > 1;
+    traits.order_dependent = traits.order_dependent || options_.drop_order == "position" ||
+                             options_.local_groups > 1 || options_.room == "sequence";
     traits.drops_tokens = traits.drops_tokens || options_.overflow != "next";
   }
   traits.by_lead = traits.by_lead && !limited && !options_.selection_bias;
@@ -146,21 +154,41 @@ at::Tensor TokenChoice::covering(const at::Tensor& pair, const at::Tensor& kept)
   return at::where(inside, widened(pair), widened(kept));
 }
 
-at::Tensor TokenChoice::fitted(const Choice& choice, const at::Tensor& ranking, bool train) const {
-  const int64_t tokens = choice.expert.size(0),
-                each = (tokens + options_.local_groups - 1) / options_.local_groups;
-  if (tokens == 0 || capacity(each, train) >= each) return choice.expert;
+std::vector<int64_t> TokenChoice::sharing(int64_t tokens, const at::Tensor& sequence) const {
+  std::vector<int64_t> sizes;
+  if (tokens > 0 && options_.room == "sequence" && sequence.defined()) {
+    const auto id = required_ids(part_, "sequence", sequence, tokens, -1);
+    const auto* ids = id.data_ptr<int64_t>();
+    for (int64_t t = 0; t < tokens; ++t) {
+      if (t == 0 || ids[t] != ids[t - 1]) sizes.push_back(0);
+      ++sizes.back();
+    }
+    return sizes;
+  }
+  const int64_t each = (tokens + options_.local_groups - 1) / options_.local_groups;
+  for (int64_t begin = 0; begin < tokens; begin += each)
+    sizes.push_back(std::min(each, tokens - begin));  // the last may be smaller, and so is its room
+  return sizes;
+}
+
+at::Tensor TokenChoice::fitted(const Choice& choice, const at::Tensor& ranking, bool train,
+                               const at::Tensor& sequence) const {
+  const auto sizes = sharing(choice.expert.size(0), sequence);
+  const bool enough =
+      std::all_of(sizes.begin(), sizes.end(), [&](int64_t n) { return capacity(n, train) >= n; });
+  if (enough) return choice.expert;
   // Priority is by the weight before renormalisation, which leaves every K = 1 at one. Never by the ranking:
   // it may hold scores, whose offset differs from token to token, and the selection bias.
   const auto largest =
       options_.drop_order == "priority" ? weigh(choice, choice.expert).detach().amax(1) : at::Tensor();
   std::vector<at::Tensor> kept;
-  for (int64_t begin = 0; begin < tokens; begin += each) {
-    const int64_t size = std::min(each, tokens - begin);  // the last group may be smaller, and so is its room
+  int64_t begin = 0;
+  for (const int64_t size : sizes) {
     const auto rank = ranking.narrow(0, begin, size);
     const auto order = largest.defined() ? by_priority(largest.narrow(0, begin, size)) : at::Tensor();
     kept.push_back(limit_rows(choice.expert.narrow(0, begin, size), experts_, capacity(size, train), order,
                               options_.overflow == "next" ? rank : at::Tensor()));
+    begin += size;
   }
   return kept.size() == 1 ? kept[0] : at::cat(kept);
 }
@@ -202,7 +230,7 @@ ops::TopK TokenChoice::chosen_in_one_pass(const at::Tensor& scores) const {
 }
 
 RoutingPlan TokenChoice::decided(const at::Tensor& scores, const at::Tensor& given, bool train,
-                                 const Rng& rng) const {
+                                 const Rng& rng, const at::Tensor& sequence) const {
   check_scores(part_, scores, columns());
   ops::TopK quick;
   if (one_pass(scores, train)) quick = chosen_in_one_pass(scores);
@@ -216,7 +244,7 @@ RoutingPlan TokenChoice::decided(const at::Tensor& scores, const at::Tensor& giv
   auto choice = choose(seen, train, rng.fork("choose"));
   if (given.defined()) choice.expert = covering(choice.expert, given);
   const auto ranking = (choice.ranking.defined() ? choice.ranking : choice.table).detach();
-  const auto kept = given.defined() ? given : fitted(choice, ranking, train);
+  const auto kept = given.defined() ? given : fitted(choice, ranking, train, sequence);
   auto weight = weights(choice, kept, train, rng);
   if (quick.expert.defined() &&
       kept.sizes() == quick.expert.sizes())  // tokens of the same experts, same bits

@@ -22,7 +22,8 @@ struct ChoiceOptions : OptionSet {
   int64_t capacity_multiple = 1;          ///< C is rounded up to a multiple (padding)
   std::string drop_order = "position";
   std::string overflow = "drop";
-  int64_t local_groups = 1;   ///< parts of the batch, each with its own room (GShard)
+  int64_t local_groups = 1;    ///< parts of the batch, each with its own room (GShard)
+  std::string room = "batch";  ///< who shares it: the batch (or its local groups), or each sequence by itself
   double expert_masking = 0;  ///< share of rows masked while training; weights · (1 − share) in evaluation
   void fields(OptionVisitor& v) override;
 };
@@ -46,11 +47,15 @@ struct Choice {
 class TokenChoice : public Policy {
  public:
   RoutingPlan plan(const at::Tensor& scores, bool train, const Rng& rng) const final {
-    return decided(scores, {}, train, rng);
+    return decided(scores, {}, train, rng, {});
+  }
+  /// Knows the sequences, which `room` asks for.
+  RoutingPlan plan_for(const at::Tensor& scores, const RouterInputs& inputs, bool train) const final {
+    return decided(scores, {}, train, inputs.rng.value_or(Rng(0)), inputs.sequence);
   }
   RoutingPlan plan_given(const at::Tensor& scores, const at::Tensor& expert, bool train,
                          const Rng& rng) const final {
-    return decided(scores, expert, train, rng);
+    return decided(scores, expert, train, rng, {});
   }
   int64_t experts() const final { return experts_; }
   PolicyTraits traits() const override;
@@ -90,12 +95,16 @@ class TokenChoice : public Policy {
  private:
   /// `given` [T, K]: experts to weigh in place of the part's choice; undefined: its choice, as far as there
   /// is room.
-  RoutingPlan decided(const at::Tensor& scores, const at::Tensor& given, bool train, const Rng& rng) const;
+  RoutingPlan decided(const at::Tensor& scores, const at::Tensor& given, bool train, const Rng& rng,
+                      const at::Tensor& sequence) const;
   /// Whether evaluation without gradients may take the kernel that scores, chooses and weighs in one pass.
   bool one_pass(const at::Tensor& scores, bool train) const;
   ops::TopK chosen_in_one_pass(const at::Tensor& scores) const;
   at::Tensor disturbed(const at::Tensor& scores, bool train, const Rng& rng) const;
-  at::Tensor fitted(const Choice& choice, const at::Tensor& ranking, bool train) const;
+  at::Tensor fitted(const Choice& choice, const at::Tensor& ranking, bool train,
+                    const at::Tensor& sequence) const;
+  /// Sizes of the groups of neighbours that share room.
+  std::vector<int64_t> sharing(int64_t tokens, const at::Tensor& sequence) const;
   at::Tensor weights(const Choice& choice, const at::Tensor& kept, bool train, const Rng& rng) const;
 
   const char* part_;

@@ -166,4 +166,24 @@ TEST(SharedOptions, LocalGroupsHaveTheirOwnRoom) {
   EXPECT_TRUE(whole.token.equal(merged.token) && whole.weight.equal(merged.weight));
 }
 
+TEST(SharedOptions, SequencesHaveTheirOwnRoom) {
+  auto scores = at::zeros({9, kExperts}, at::kDouble);
+  scores.select(1, 0).fill_(3);
+  gw::RouterInputs inputs;
+  inputs.sequence = at::tensor({0, 0, 0, 0, 1, 2, 2, 2, 2}, at::kLong);
+  const auto part = policy("softmax_top_k", {{"k", 1}, {"capacity", 2}, {"room", "sequence"}});
+  const auto kept = [&] { return gw::chosen_experts(part->plan_for(scores, inputs, false)); };
+  EXPECT_TRUE(kept().equal(at::tensor({0, 0, -1, -1, 0, 0, 0, -1, -1}, at::kLong)));
+  inputs.sequence = at::Tensor();  // not known: all are one
+  EXPECT_TRUE(kept().equal(at::tensor({0, 0, -1, -1, -1, -1, -1, -1, -1}, at::kLong)));
+  inputs.sequence = at::zeros({8}, at::kLong);
+  expect_refusal([&] { kept(); }, "sequence");
+  expect_refusal(
+      [] {
+        policy("softmax_top_k", {{"room", "sequence"}, {"local_groups", 2}});
+      },
+      "local_groups = 1");
+  EXPECT_TRUE(part->traits().order_dependent);
+}
+
 }  // namespace gw::test::policy_options_cases
