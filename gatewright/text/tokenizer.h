@@ -21,11 +21,11 @@ struct TokenizerParts;
 ///     const auto text = tokenizer.decode(ids);
 class Tokenizer {
  public:
-  /// tokenizer.json (Hugging Face), tokenizer.model (SentencePiece) or tekken.json (Mistral), told apart by
-  /// content, or a folder that holds one of them, looked for in this order. Beside a tokenizer.json in a
-  /// folder, bos and eos are taken from tokenizer_config.json, if it is there. A file's truncation and
-  /// padding are not applied. Errors: IoError if a file cannot be read; ValueError that names file, part and
-  /// place for content that is not as
+  /// tokenizer.json (Hugging Face), tokenizer.model or spiece.model (SentencePiece) or tekken.json (Mistral),
+  /// told apart by content, or a folder that holds one of them, looked for in this order. Beside a
+  /// tokenizer.json in a folder, bos and eos are taken from tokenizer_config.json, if it is there. A file's
+  /// truncation and padding are not applied. Errors: IoError if a file cannot be read; ValueError that names
+  /// file, part and place for content that is not as
   ///         expected, for parts that are not known, and for files above 256 MiB.
   static Tokenizer from_file(const std::string& path);
   /// The same for content in memory; `where` is what messages call it.

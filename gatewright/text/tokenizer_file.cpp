@@ -45,7 +45,7 @@ Tokenizer Tokenizer::from_file(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code error;
   if (!fs::is_directory(path, error)) return from_bytes(read_file(path, kFileLimit_bytes), shown(path));
-  for (const char* name : {"tokenizer.json", "tokenizer.model", "tekken.json"}) {
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "spiece.model", "tekken.json"}) {
     const std::string file = (fs::path(path) / name).string();
     if (!fs::exists(file, error)) continue;
     auto parts = read_parts(read_file(file, kFileLimit_bytes), shown(file));
@@ -59,10 +59,10 @@ Tokenizer Tokenizer::from_file(const std::string& path) {
     }
     return Tokenizer(std::move(parts));
   }
-  throw IoError(
-      fmt::format("folder \"{}\": expected tokenizer.json, tokenizer.model or tekken.json in it, got none; "
-                  "check the path",
-                  shown(path)));
+  throw IoError(fmt::format(
+      "folder \"{}\": expected tokenizer.json, tokenizer.model, spiece.model or tekken.json in it, "
+      "got none; check the path",
+      shown(path)));
 }
 
 }  // namespace gw::inline text
