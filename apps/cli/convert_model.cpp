@@ -54,15 +54,41 @@ void check_type(const std::string& out, const std::string& type) {
       type, type);
 }
 
+bool has_texts(const std::string& folder) {
+  for (const char* name : {"/tokenizer.json", "/tokenizer.model", "/spiece.model"})
+    if (std::filesystem::exists(folder + name)) return true;
+  return false;
+}
 bool has_texts(const LanguageModel& model, const std::string& out) {
   if (wants_gguf(out)) return model.metadata.is_object() && model.metadata.contains("tokenizer.ggml.tokens");
-  return std::filesystem::exists(out + "/tokenizer.json") ||
-         std::filesystem::exists(out + "/tokenizer.model");
+  return has_texts(out);
 }
 
-}  // namespace
+/// What was written, in a line or as JSON.
+void tell(const std::string& out, const std::string& family, const LoadReport& report, bool texts,
+          bool json) {
+  if (json)
+    fmt::print(
+        "{}\n",
+        dump_json(
+            {{"family", family}, {"parameters", report.parameters}, {"out", out}, {"tokenizer", texts}}));
+  else
+    fmt::print("wrote {}: {}, {:.1f} million parameters{}\n", shown(out), family,
+               static_cast<double>(report.parameters) / 1e6,
+               texts             ? ""
+               : wants_gguf(out) ? "; no vocabulary: name the model's own with --tokenizer"
+                                 : "; no tokenizer file: take the one that the model was published with");
+}
 
-namespace {
+void convert_pair(const std::string& path, const std::string& out, const std::string& type, bool json) {
+  GW_CHECK(
+      !wants_gguf(out),
+      "convert: expected a folder after --out for a model that reads one text and writes another, got {}",
+      shown(out));
+  const auto model = load_encoder_decoder(path);
+  save_encoder_decoder(model, out, {type});
+  tell(out, model.family, model.report, has_texts(out), json);
+}
 
 void write_model(const LanguageModel& model, const std::string& out, const std::string& type, bool json) {
   const bool gguf = wants_gguf(out);
@@ -81,25 +107,16 @@ void write_model(const LanguageModel& model, const std::string& out, const std::
     save_gguf(model, out, type, tick);
   else
     save_language_model(model, out, {type}, tick);
-  const bool texts = has_texts(model, out);
-  if (json)
-    fmt::print("{}\n", dump_json({{"family", model.family},
-                                  {"parameters", model.report.parameters},
-                                  {"out", out},
-                                  {"tokenizer", texts}}));
-  else
-    fmt::print("wrote {}: {}, {:.1f} million parameters{}\n", shown(out), model.family,
-               static_cast<double>(model.report.parameters) / 1e6,
-               texts  ? ""
-               : gguf ? "; no vocabulary: name the model's own with --tokenizer"
-                      : "; no tokenizer file: take the one that the model was published with");
+  tell(out, model.family, model.report, has_texts(model, out), json);
 }
 
 }  // namespace
 
 void convert_model(const std::string& name, const std::string& out, const std::string& type, bool json) {
   check_type(out, type);
-  write_model(load_language_model(find_model(name)), out, type, json);
+  const auto path = find_model(name);
+  if (is_encoder_decoder(path)) return convert_pair(path, out, type, json);
+  write_model(load_language_model(path), out, type, json);
 }
 
 void convert_trained(const std::string& run, const std::string& checkpoint, const std::string& out,

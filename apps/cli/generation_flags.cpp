@@ -121,44 +121,66 @@ void GenerationFlags::declare(CLI::App& app) {
                "colour tokens by the first expert of the middle routed layer; --show-routes");
 }
 
+namespace {
+
+ModelTokenizer tokenizer_of(const ModelFlags& flags, const std::string& path) {
+  return load_model_tokenizer(flags.tokenizer.empty() ? path : find_model(flags.tokenizer));
+}
+
+void say_loaded(const std::string& path, const std::string& family, const LoadReport& report,
+                const std::string& sizes, double start) {
+  fmt::print(stderr, "{}: {}, {:.1f} million parameters, {}, loaded in {:.2f} s\n", path, family,
+             static_cast<double>(report.parameters) / 1e6, sizes, steady_now_s() - start);
+}
+
+}  // namespace
+
 LoadedModel load_model(const ModelFlags& flags) {
   const double start = steady_now_s();
   const auto path = find_model(flags.model);
   auto model = load_language_model(path, flags.load);
-  auto text = flags.tokenizer.empty() ? load_model_tokenizer(model)
-                                      : load_model_tokenizer(find_model(flags.tokenizer));
+  auto text = flags.tokenizer.empty() ? load_model_tokenizer(model) : tokenizer_of(flags, path);
   LoadedModel out{std::move(model), std::move(text)};
   const auto& o = out.model.decoder->options();
-  fmt::print(stderr, "{}: {}, {:.1f} million parameters, {} layers, {} experts, loaded in {:.2f} s\n", path,
-             out.model.family, static_cast<double>(out.model.report.parameters) / 1e6, o.depth, o.experts(),
-             steady_now_s() - start);
+  say_loaded(path, out.model.family, out.model.report,
+             fmt::format("{} layers, {} experts", o.depth, o.experts()), start);
   return out;
 }
 
-std::string stream_answer(LoadedModel& loaded, const std::vector<int32_t>& prompt,
-                          const GenerationFlags& flags, DecoderState* state) {
+LoadedEncoderDecoder load_pair(const ModelFlags& flags, const std::string& path) {
+  const double start = steady_now_s();
+  LoadedEncoderDecoder out{load_encoder_decoder(path, flags.load), tokenizer_of(flags, path)};
+  const auto& o = out.model.network->options();
+  say_loaded(
+      path, out.model.family, out.model.report,
+      fmt::format("{} and {} layers, {} experts", o.encoder.depth, o.decoder.depth, o.decoder.experts()),
+      start);
+  return out;
+}
+
+std::string stream_tokens(const ModelTokenizer& text, const GenerationFlags& flags,
+                          const TokenWriter& write) {
   catch_signals();
   auto options = flags.options;
-  options.ends = loaded.text.ends;
-  StreamDecoder decoder(loaded.text.tokenizer);
+  options.ends = text.ends;
+  StreamDecoder decoder(text.tokenizer);
   StopTexts stops(flags.stops);
   const bool colours =
       flags.show_routes && (isatty(STDOUT_FILENO) != 0 || std::getenv("CLICOLOR_FORCE") != nullptr);
   std::string answer;
-  const auto show = [&](const std::string& text, const NewToken* token) {
-    answer += text;
+  const auto show = [&](const std::string& more, const NewToken* token) {
+    answer += more;
     if (flags.json && token != nullptr)
-      fmt::print("{}\n", dump_json({{"token", token->id}, {"text", text}, {"routes", routes_of(*token)}}));
+      fmt::print("{}\n", dump_json({{"token", token->id}, {"text", more}, {"routes", routes_of(*token)}}));
     else if (!flags.json)
-      fmt::print("{}", colours && token != nullptr ? coloured(text, *token) : text);
+      fmt::print("{}", colours && token != nullptr ? coloured(more, *token) : more);
     std::fflush(stdout);
   };
   const auto next = [&](const NewToken& token) {
     show(stops.push(decoder.push(token.id)), &token);
     return !stops.hit();
   };
-  const auto done =
-      generate(*loaded.model.decoder, prompt, options, next, steady_now_s, &stop_requested(), state);
+  const auto done = write(options, next);
   if (!stops.hit()) {
     const auto rest = stops.push(decoder.finish()) + stops.finish();
     if (!rest.empty()) show(rest, nullptr);
@@ -174,6 +196,13 @@ std::string stream_answer(LoadedModel& loaded, const std::vector<int32_t>& promp
     fmt::print("\n");
   print_rates(done);
   return answer;
+}
+
+std::string stream_answer(LoadedModel& loaded, const std::vector<int32_t>& prompt,
+                          const GenerationFlags& flags, DecoderState* state) {
+  return stream_tokens(loaded.text, flags, [&](const auto& options, const auto& next) {
+    return generate(*loaded.model.decoder, prompt, options, next, steady_now_s, &stop_requested(), state);
+  });
 }
 
 }  // namespace gw

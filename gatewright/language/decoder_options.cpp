@@ -1,6 +1,6 @@
-#include <algorithm>
+#include "gatewright/language/decoder_options.h"
 
-#include "gatewright/language/decoder.h"
+#include <algorithm>
 
 namespace gw::inline language {
 
@@ -26,6 +26,13 @@ void visit_attention(OptionVisitor& v, DecoderOptions& o) {
           "queries and answers by experts that share keys and values: experts, policy …");
   v.integer("window", o.window, "tokens that a query sees; 0: all", 0, int64_t{1} << 40);
   v.integer("window_every", o.window_every, "layers 0, n, 2·n … have the window", 1, 4096);
+  v.text("positions", o.positions,
+         "queries and keys rotated by their place, or a learned value of their distance on every score",
+         {"rotary", "relative"});
+  v.integer("relative_buckets", o.relative_buckets, "relative: values of a head, for ever wider distances", 4,
+            1 << 20);
+  v.integer("relative_farthest", o.relative_farthest,
+            "relative: from this distance on all have the same value", 2, 1 << 20);
 }
 
 }  // namespace
@@ -38,7 +45,8 @@ void DecoderOptions::fields(OptionVisitor& v) {
   v.integer("key_heads", key_heads, "heads of keys and values, a divisor of heads; 0: as many", 0, 4096);
   v.integer("head_width", head_width, "width of a head; 0: width / heads", 0, 1 << 16);
   v.integer("hidden", hidden, "hidden values of dense perceptrons; 0: four times the width", 0, 1 << 24);
-  v.text("activation", activation, "of dense perceptrons, which are gated: gatewright list activations");
+  v.text("activation", activation, "of dense perceptrons: gatewright list activations");
+  v.flag("gated", gated, "dense perceptrons multiply the activated product with a second one");
   v.flag("hidden_bias", hidden_bias, "biases in dense perceptrons");
   v.table("mixture", mixture, "options of the layers' mixtures but in, out and seed; empty: dense");
   v.integer("dense_first", dense_first, "layers at the start that stay dense", 0, 4096);

@@ -15,32 +15,28 @@ at::Tensor tensor_of(const int32_t* ids, int64_t count) {
   return at::tensor(wide, at::kLong);
 }
 
+using ReadTokens = std::function<Decoder::Answer(const TextTokens&)>;
+
 /// The pass over the last part of the prompt: its logits choose the first new token.
-Decoder::Answer read_prompt(Decoder& decoder, const std::vector<int32_t>& prompt, int64_t chunk,
+Decoder::Answer read_prompt(const ReadTokens& read, const std::vector<int32_t>& prompt, int64_t chunk,
                             DecoderState& state, const Stop& stop) {
   const auto n = static_cast<int64_t>(prompt.size());
   for (int64_t at = 0;; at += chunk) {
     if (stop.requested()) throw Interrupted("interrupted while the prompt was read");
     const int64_t count = std::min(chunk, n - at);
-    auto answer = decoder.forward({tensor_of(prompt.data() + at, count), {count}, {&state}, true});
+    auto answer = read({tensor_of(prompt.data() + at, count), {count}, {&state}, true});
     if (at + count == n) return answer;
   }
 }
 
-}  // namespace
-
-GenerateReport generate(Decoder& decoder, const std::vector<int32_t>& prompt, const GenerateOptions& options,
-                        const std::function<bool(const NewToken&)>& next, const std::function<double()>& now,
-                        const Stop& stop, DecoderState* given) {
-  GW_CHECK(!prompt.empty(), "generate: expected at least one token in the prompt, got none");
-  const at::NoGradGuard no_grad;
-  DecoderState own;
-  auto& state = given != nullptr ? *given : own;
+GenerateReport written(const ReadTokens& read, const std::vector<int32_t>& prompt,
+                       const GenerateOptions& options, const std::function<bool(const NewToken&)>& next,
+                       const std::function<double()>& now, const Stop& stop, DecoderState& state,
+                       double start) {
   auto text = prompt;
   GenerateReport report;
   report.prompt = static_cast<int64_t>(prompt.size());
-  const double start = now();
-  auto answer = read_prompt(decoder, prompt, options.chunk, state, stop);
+  auto answer = read_prompt(read, prompt, options.chunk, state, stop);
   report.ended = "most";
   while (report.added < options.most) {
     const auto id = static_cast<int32_t>(choose_token(answer.logits[0], text, options.sampling));
@@ -56,9 +52,37 @@ GenerateReport generate(Decoder& decoder, const std::vector<int32_t>& prompt, co
       break;
     }
     if (report.added == options.most) break;
-    answer = decoder.forward({tensor_of(&id, 1), {1}, {&state}, true});
+    answer = read({tensor_of(&id, 1), {1}, {&state}, true});
   }
   report.rest_s = now() - start - report.first_s;
+  return report;
+}
+
+}  // namespace
+
+GenerateReport generate(Decoder& decoder, const std::vector<int32_t>& prompt, const GenerateOptions& options,
+                        const std::function<bool(const NewToken&)>& next, const std::function<double()>& now,
+                        const Stop& stop, DecoderState* given) {
+  GW_CHECK(!prompt.empty(), "generate: expected at least one token in the prompt, got none");
+  const at::NoGradGuard no_grad;
+  DecoderState own;
+  return written([&](const TextTokens& tokens) { return decoder.forward(tokens); }, prompt, options, next,
+                 now, stop, given != nullptr ? *given : own, now());
+}
+
+GenerateReport generate(EncoderDecoder& network, const std::vector<int32_t>& source,
+                        const GenerateOptions& options, const std::function<bool(const NewToken&)>& next,
+                        const std::function<double()>& now, const Stop& stop) {
+  GW_CHECK(!source.empty(), "generate: expected at least one token to read, got none");
+  const at::NoGradGuard no_grad;
+  const double start = now();
+  const auto count = static_cast<int64_t>(source.size());
+  const auto read = network.encode(tensor_of(source.data(), count), {count});
+  DecoderState state;
+  auto report =
+      written([&](const TextTokens& tokens) { return network.forward(tokens, read); },
+              {static_cast<int32_t>(network.options().start)}, options, next, now, stop, state, start);
+  report.prompt = count;
   return report;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gatewright/base/stop.h"
+#include "gatewright/language/encoder_decoder_model.h"
 #include "gatewright/language/language_model.h"
 #include "gatewright/language/sampling.h"
 
@@ -36,6 +37,13 @@ struct GenerateReport {
 GenerateReport generate(Decoder& decoder, const std::vector<int32_t>& prompt, const GenerateOptions& options,
                         const std::function<bool(const NewToken&)>& next, const std::function<double()>& now,
                         const Stop& stop = {}, DecoderState* state = nullptr);
+
+/// Reads `source` with the encoder, whole, and writes a text about it, token by token. The report counts the
+/// source's tokens as the prompt.
+/// Errors: ValueError for an empty source; Interrupted when `stop` asks.
+GenerateReport generate(EncoderDecoder& network, const std::vector<int32_t>& source,
+                        const GenerateOptions& options, const std::function<bool(const NewToken&)>& next,
+                        const std::function<double()>& now, const Stop& stop = {});
 
 struct Perplexity {
   double value = 0, deviation = 0;  ///< and the standard error of its logarithm times it

@@ -6,42 +6,36 @@
 #include "gatewright/base/shown.h"
 
 namespace gw::inline language {
-namespace {
 
-bool rounds(const std::string& weights) { return weights == "int8" || weights == "int4"; }
+bool in_codes(const std::string& weights) { return weights == "int8" || weights == "int4"; }
 
-at::ScalarType type_of(const std::string& weights, const OpenedModel& model) {
-  if (weights == "file") return file_type(model);
-  return weights == "bf16" ? at::kBFloat16 : at::kFloat;
-}
-
-void check_weights(const std::string& weights) {
-  const bool known = weights == "file" || weights == "f32" || weights == "bf16" || rounds(weights);
+at::ScalarType loaded_as(const std::string& weights, at::ScalarType in_file) {
+  const bool known = weights == "file" || weights == "f32" || weights == "bf16" || in_codes(weights);
   GW_CHECK(known, "language model: expected weights file, f32, bf16, int8 or int4, got \"{}\"",
            shown(weights));
+  if (weights == "file") return in_file;
+  return weights == "bf16" ? at::kBFloat16 : at::kFloat;
 }
-
-}  // namespace
 
 std::vector<Binding> layer_bindings(const LanguageModel& model, int64_t layer) {
   return make_family(model.family)->layer(model.decoder->options(), layer);
 }
 
 LanguageModel load_language_model(const std::string& path, const LoadOptions& load) {
-  check_weights(load.weights);
+  loaded_as(load.weights, at::kFloat);  // before anything is opened
   const at::NoGradGuard no_grad;
   auto opened = open_language_model(path);
   if (load.change) load.change(opened.options);
   const auto& options = opened.options;
   LanguageModel out{
       std::make_shared<Decoder>(options), opened.family, path, opened.config.json(), opened.metadata, {}};
-  ParameterLoader loader(*out.decoder, *opened.tensors, type_of(load.weights, opened));
+  ParameterLoader loader(*out.decoder, *opened.tensors, loaded_as(load.weights, file_type(opened)));
   loader.load(outer_bindings(options));
   for (size_t i = 0; i < out.decoder->layers().size(); ++i) {
     loader.load(opened.part->layer(options, static_cast<int64_t>(i)));
-    if (rounds(load.weights)) out.decoder->layers()[i]->hold(load.weights, load.group);
+    if (in_codes(load.weights)) out.decoder->layers()[i]->hold(load.weights, load.group);
   }
-  if (rounds(load.weights)) out.decoder->hold_head("int8", 0);
+  if (in_codes(load.weights)) out.decoder->hold_head("int8", 0);
   auto ignored = opened.part->ignored(options);
   if (options.tied) ignored.push_back("lm_head.weight");
   out.report = loader.finish(ignored);

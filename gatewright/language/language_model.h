@@ -17,6 +17,12 @@ struct LoadOptions {
   std::function<void(DecoderOptions&)> change = {};
 };
 
+/// The type that weights asked for like this have, where `in_file` says what those of the file have; checks
+/// the word. Errors: ValueError for another one.
+at::ScalarType loaded_as(const std::string& weights, at::ScalarType in_file);
+/// Whether these weights are held in codes.
+bool in_codes(const std::string& weights);
+
 struct LanguageModel {
   std::shared_ptr<Decoder> decoder;  ///< in evaluation mode, without gradients
   std::string family, where;

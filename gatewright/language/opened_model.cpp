@@ -1,5 +1,6 @@
 #include "gatewright/language/opened_model.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 
@@ -7,44 +8,58 @@
 #include "gatewright/base/registry.h"
 #include "gatewright/base/shown.h"
 #include "gatewright/language/checkpoint/gguf.h"
+#include "gatewright/language/encoder_decoder_family.h"
 
 namespace gw::inline language {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// qwen3 is qwen3_moe without experts, say: types of config.json that a family answers for.
-std::string family_of(const ModelConfig& config) {
+OpenedModel opened(GgufModel gguf) {
+  return {std::move(gguf.config), std::move(gguf.tensors), std::move(gguf.metadata), "", nullptr, {}};
+}
+
+}  // namespace
+
+std::string family_named(const ModelConfig& config, const char* catalogue) {
   const auto type = config.text("model_type");
   std::vector<std::string> known;
-  for (const auto& part : Registry::instance().list(LanguageFamily::kKind)) {
+  for (const auto& part : Registry::instance().list(catalogue)) {
     if (part.name == type) return type;
     known.push_back(part.name);
   }
-  fail("{}: unknown model_type \"{}\"{}; gatewright list language_families shows those that can be loaded",
-       config.where(), shown(type), near_miss(type, known));
+  const auto others = Registry::instance().list(EncoderDecoderFamily::kKind);
+  const bool other =
+      std::any_of(others.begin(), others.end(), [&](const PartInfo& part) { return part.name == type; });
+  GW_CHECK(!other,
+           "{}: expected a model that goes on with a text, got {}, which reads one text and writes another: "
+           "gatewright run and convert take it",
+           config.where(), shown(type));
+  fail("{}: unknown model_type \"{}\"{}; gatewright list {} shows those that can be loaded", config.where(),
+       shown(type), near_miss(type, known), catalogue);
 }
 
-/// The large matrices that a config describes, at least: what would be allocated.
 double described_values(const DecoderOptions& o) {
   const auto real = [](int64_t n) { return static_cast<double>(n); };
-  const auto hidden_of = [&](const char* bank) {
-    return o.mixture.json().contains(bank) ? real(o.mixture.json()[bank].value("hidden", int64_t{0})) : 0.0;
+  const auto rows_of = [&](const char* bank) {
+    if (!o.mixture.json().contains(bank)) return 0.0;
+    const auto& options = o.mixture.json()[bank];
+    return (options.value("glu", false) ? 3 : 2) * real(options.value("hidden", int64_t{0}));
   };
   double sum = real(o.vocabulary) * real(o.width);
+  if (o.positions == "relative") sum += real(o.relative_buckets) * real(o.heads);
   const double attention = o.latent > 0 ? real(o.latent) * real(o.heads) * real(o.still_width + o.value_width)
                                         : 2 * real(o.width) * real(o.heads) * real(o.head_width);
   for (int64_t i = 0; i < o.depth; ++i) {
-    const double hidden =
-        o.routed(i) ? real(o.experts()) * hidden_of("bank") + hidden_of("shared_bank") : real(o.hidden);
-    sum += attention + 3 * real(o.width) * hidden;
+    const double rows = o.routed(i) ? real(o.experts()) * rows_of("bank") + rows_of("shared_bank")
+                                    : (o.gated ? 3 : 2) * real(o.hidden);
+    sum += attention + real(o.width) * rows;
   }
   return sum;
 }
 
-/// A config from strangers may ask for any size: it must not exceed what the files hold.
-void check_described(const DecoderOptions& o, const TensorSource& source) {
-  const double described = described_values(o), held = source.values();
+void check_described(double described, const TensorSource& source) {
+  const double held = source.values();
   GW_CHECK(described <= 1.01 * held + 1e6,
            "{}: expected the tensors that the config describes, at least {:.4g} values, got files with "
            "{:.4g}; files "
@@ -52,11 +67,10 @@ void check_described(const DecoderOptions& o, const TensorSource& source) {
            source.where(), described, held);
 }
 
-/// Files of few bits say in their config how large the blocks are that share a scale.
-std::shared_ptr<TensorSource> opened_tensors(const std::string& path, const ModelConfig& config) {
+std::shared_ptr<TensorSource> open_tensors(const std::string& path, const ModelConfig& config) {
   auto files = open_safetensors(path);
   if (!config.has("quantization_config")) return files;
-  const auto how = config.table("quantization_config");
+  const auto how = config.table("quantization_config");  // how large the blocks are that share a scale
   const auto method = how.text("quant_method", "");
   GW_CHECK(method == "fp8" || method == "mxfp4",
            "{}: expected quant_method fp8 or mxfp4, got \"{}\"; take the publication in bf16, or a GGUF file",
@@ -70,12 +84,6 @@ std::shared_ptr<TensorSource> opened_tensors(const std::string& path, const Mode
   return with_scales(std::move(files), sizes);
 }
 
-OpenedModel opened(GgufModel gguf) {
-  return {std::move(gguf.config), std::move(gguf.tensors), std::move(gguf.metadata), "", nullptr, {}};
-}
-
-}  // namespace
-
 ModelConfig read_model_config(const std::string& path) {
   return read_config_file((fs::path(path) / "config.json").string());
 }
@@ -84,12 +92,12 @@ OpenedModel open_language_model(const std::string& path) {
   const bool folder = fs::is_directory(path) || !is_gguf(path);
   auto model = folder ? OpenedModel{read_model_config(path), nullptr, Json(), "", nullptr, {}}
                       : opened(open_gguf(path));
-  if (folder) model.tensors = opened_tensors(path, model.config);
-  model.family = family_of(model.config);
+  if (folder) model.tensors = open_tensors(path, model.config);
+  model.family = family_named(model.config, LanguageFamily::kKind);
   model.part = make_family(model.family);
   model.options = model.part->options(model.config);
   if (!model.tensors->has("lm_head.weight")) model.options.tied = true;
-  check_described(model.options, *model.tensors);
+  check_described(described_values(model.options), *model.tensors);
   return model;
 }
 
@@ -99,11 +107,15 @@ at::ScalarType file_type(const OpenedModel& model) {
     const auto more = model.part->layer(model.options, i);
     all.insert(all.end(), more.begin(), more.end());
   }
+  return file_type(all, *model.tensors);
+}
+
+at::ScalarType file_type(const std::vector<Binding>& all, const TensorSource& tensors) {
   std::set<at::ScalarType> types;
   for (const auto& binding : all) {
     if (binding.exact) continue;
-    for (const auto& piece : way_in(*model.tensors, binding)) {
-      const auto info = model.tensors->info(piece.tensor);
+    for (const auto& piece : way_in(tensors, binding)) {
+      const auto info = tensors.info(piece.tensor);
       const bool follows =
           piece.vector || info.shape.size() < 2 || info.type == "F8_E4M3" || info.type == "MXFP4";
       if (!follows) types.insert(loaded_type(binding, info.expanded, at::ScalarType::Undefined));

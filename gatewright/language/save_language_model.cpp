@@ -27,10 +27,11 @@ at::Tensor unpaired(const at::Tensor& rows, int64_t head_width) {
 
 class Collector {
  public:
-  Collector(const LanguageModel& model, at::ScalarType type)
-      : parameters_(model.decoder->named_parameters()),
-        buffers_(model.decoder->named_buffers()),
-        options_(model.decoder->options()),
+  /// `paired`: the width of heads whose queries and keys lie in neighbours; 0: they do not.
+  Collector(const torch::nn::Module& model, int64_t paired, at::ScalarType type)
+      : parameters_(model.named_parameters()),
+        buffers_(model.named_buffers()),
+        paired_(paired),
         type_(type) {}
 
   void add(const std::vector<Binding>& bindings) {
@@ -50,8 +51,7 @@ class Collector {
   at::Tensor value_of(const std::string& name, const at::Tensor& t) const {
     const bool rotated = name.find("attention.query.") != std::string::npos ||
                          name.find("attention.key.") != std::string::npos;
-    return options_.rotary->interleaved && options_.latent == 0 && rotated ? unpaired(t, options_.head_width)
-                                                                           : t;
+    return paired_ > 0 && rotated ? unpaired(t, paired_) : t;
   }
 
   void place(const Piece& piece, const at::Tensor& parameter) {
@@ -73,7 +73,7 @@ class Collector {
   }
 
   torch::OrderedDict<std::string, at::Tensor> parameters_, buffers_;
-  const DecoderOptions& options_;
+  int64_t paired_;
   at::ScalarType type_;
   Tensors tensors_;
 };
@@ -127,29 +127,30 @@ class ShardWriter {
 void copy_texts(const std::string& from, const std::string& to) {
   if (!fs::is_directory(from)) return;
   for (const char* name : {"tokenizer.json", "tokenizer.model", "tekken.json", "tokenizer_config.json",
-                           "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json",
-                           "generation_config.json", "chat_template.jinja"}) {
+                           "vocab.json", "merges.txt", "spiece.model", "special_tokens_map.json",
+                           "added_tokens.json", "generation_config.json", "chat_template.jinja"}) {
     const auto path = fs::path(from) / name;
     if (fs::exists(path))
       write_atomic((fs::path(to) / name).string(), read_file(path.string(), uint64_t{1} << 30));
   }
 }
 
-Json config_for(const LanguageModel& model, const std::string& type) {
-  auto config = model.config;
+Json config_for(Json config, bool tied, const std::string& type) {
   config.erase("rope_interleaved");
   const bool scaled = config.contains("quantization_config");
   config.erase("quantization_config");  // the codes are values now
-  config["tie_word_embeddings"] = model.decoder->options().tied;
+  config["tie_word_embeddings"] = tied;
   if (type != "file" || scaled)
     config["torch_dtype"] = config["dtype"] = type == "bf16" ? "bfloat16" : "float32";
   return config;
 }
 
-}  // namespace
+void write_config(const std::string& folder, const Json& config) {
+  write_atomic((fs::path(folder) / "config.json").string(), dump_json(config, 2) + "\n");
+}
 
-void save_language_model(const LanguageModel& model, const std::string& folder, const SaveOptions& options,
-                         const Tick& tick) {
+/// Makes the folder, and says of which type the tensors are to be: undefined, as they are.
+at::ScalarType prepared(const std::string& folder, const SaveOptions& options) {
   std::error_code error;
   GW_CHECK(!fs::exists(folder, error) || fs::is_empty(folder, error),
            "save: expected a new or empty folder, got {}; choose another", folder);
@@ -157,22 +158,38 @@ void save_language_model(const LanguageModel& model, const std::string& folder, 
   GW_CHECK(known, "save: expected the type file, f32 or bf16, got \"{}\"", options.type);
   fs::create_directories(folder, error);
   if (error) throw IoError(fmt::format("save: expected to create {}, got \"{}\"", folder, error.message()));
-  const auto type = options.type == "file"   ? at::ScalarType::Undefined
-                    : options.type == "bf16" ? at::kBFloat16
-                                             : at::kFloat;
-  Collector collector(model, type);
+  if (options.type == "file") return at::ScalarType::Undefined;
+  return options.type == "bf16" ? at::kBFloat16 : at::kFloat;
+}
+
+}  // namespace
+
+void save_language_model(const LanguageModel& model, const std::string& folder, const SaveOptions& options,
+                         const Tick& tick) {
+  const auto type = prepared(folder, options);
+  const auto& o = model.decoder->options();
+  Collector collector(*model.decoder, o.rotary->interleaved && o.latent == 0 ? o.head_width : 0, type);
   ShardWriter writer(folder, options.shard_bytes);
-  collector.add(outer_bindings(model.decoder->options()));
+  collector.add(outer_bindings(o));
   writer.take(collector.tensors(), false);
-  const int64_t depth = model.decoder->options().depth;
-  for (int64_t i = 0; i < depth; ++i) {
+  for (int64_t i = 0; i < o.depth; ++i) {
     collector.add(layer_bindings(model, i));
-    writer.take(collector.tensors(), i + 1 == depth);
-    if (tick) tick(i + 1, depth);
+    writer.take(collector.tensors(), i + 1 == o.depth);
+    if (tick) tick(i + 1, o.depth);
   }
   copy_texts(model.where, folder);
-  write_atomic((fs::path(folder) / "config.json").string(),
-               dump_json(config_for(model, options.type), 2) + "\n");
+  write_config(folder, config_for(model.config, o.tied, options.type));
+}
+
+void save_encoder_decoder(const EncoderDecoderModel& model, const std::string& folder,
+                          const SaveOptions& options) {
+  const auto type = prepared(folder, options);
+  Collector collector(*model.network, 0, type);
+  ShardWriter writer(folder, options.shard_bytes);
+  collector.add(bindings_of(model));
+  writer.take(collector.tensors(), true);
+  copy_texts(model.where, folder);
+  write_config(folder, config_for(model.config, model.network->options().decoder.tied, options.type));
 }
 
 }  // namespace gw::inline language

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "gatewright/base/stop.h"
+#include "gatewright/language/encoder_decoder_model.h"
 #include "gatewright/language/language_model.h"
 
 namespace gw::inline language {
@@ -21,5 +22,9 @@ struct SaveOptions {
 /// Cost:   a writing of all tensors; memory for one shard.
 void save_language_model(const LanguageModel& model, const std::string& folder,
                          const SaveOptions& options = {}, const Tick& tick = {});
+
+/// The same of a model that reads one text and writes another. Memory: a shard, and views of all tensors.
+void save_encoder_decoder(const EncoderDecoderModel& model, const std::string& folder,
+                          const SaveOptions& options = {});
 
 }  // namespace gw::inline language

@@ -40,14 +40,20 @@ Json letters() {
           {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", Json::array()}}}};
 }
 
+/// A golden checkpoint with the tokenizer.
+void copy_golden(const std::string& name, const std::string& path) {
+  fs::create_directories(path);
+  for (const char* file : {"config.json", "model.safetensors"})
+    fs::copy(std::string(GW_SOURCE_ROOT) + "tests/language/golden/" + name + "/" + file,
+             fs::path(path) / file);
+  write_atomic(path + "/tokenizer.json", letters().dump());
+}
+
 struct Folder {
   Scratch scratch;
   std::string path = scratch / "mixtral";
   Folder() {
-    fs::create_directories(path);
-    for (const char* file : {"config.json", "model.safetensors"})
-      fs::copy(std::string(GW_SOURCE_ROOT) + "tests/language/golden/mixtral/" + file, fs::path(path) / file);
-    write_atomic(path + "/tokenizer.json", letters().dump());
+    copy_golden("mixtral", path);
     write_atomic(path + "/chat_template.jinja",
                  "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
                  "{% if add_generation_prompt %}a:{% endif %}");
@@ -165,6 +171,30 @@ TEST(Language, InspectSaysWhatAModelTakes) {
   const std::string golden = std::string(GW_SOURCE_ROOT) + "tests/language/golden/";
   expect(cli("inspect " + golden + "gguf/olmoe.gguf"), 0, "olmoe, 2 layers");
   expect(cli("inspect " + model().path + " --attack pgd"), 2, "only --json for a language model");
+}
+
+TEST(Language, AModelThatReadsOneTextWritesAnother) {
+  const Scratch scratch;
+  const std::string path = scratch / "switch", copy = scratch / "copy";
+  copy_golden("switch_transformers", path);
+  const auto lines = [&](const std::string& model) {
+    const auto answer = cli("run " + model + " \"once upon\" --tokens 12 --json");
+    EXPECT_EQ(answer.code, 0) << answer.text;
+    return lines_of(answer.text);
+  };
+  const auto first = lines(path);
+  ASSERT_GE(first.size(), 2);
+  EXPECT_EQ(first[0].at("routes").at("decoder.layer1").size(), 1);
+  EXPECT_EQ(first[0].at("routes").at("decoder.layer3").size(), 1);
+  EXPECT_EQ(first.back().at("prompt_tokens").get<int>(), 9);
+  EXPECT_EQ(first.back().at("added_tokens").get<int>(), 12);
+  expect(cli("run " + path + " \"\""), 2, "at least one token");
+  expect(cli("convert " + path + " --weights f32 --out " + copy), 0, "wrote");
+  EXPECT_EQ(lines(copy).back().at("text").text(), first.back().at("text").text());
+  const std::string why = "reads one text and writes another";
+  expect(cli("convert " + path + " " + (scratch / "x.gguf") + " --dtype f32"), 2, why);
+  expect(cli("perplexity " + path + " " + path + "/config.json"), 2, why);
+  expect(cli("inspect " + path), 2, why);
 }
 
 TEST(Language, BadInputIsNamed) {

@@ -59,6 +59,16 @@ FAMILIES = {
 }
 
 
+# Models that read one text and write another. Rooms of 4 tokens are too few for 23, and distances beyond 12 share a bucket.
+SWITCH = dict(vocab_size=40, d_model=16, d_kv=6, d_ff=12, num_heads=3, num_layers=3, num_decoder_layers=4, num_experts=5,
+              num_sparse_encoder_layers=1, num_sparse_decoder_layers=2, expert_capacity=4, relative_attention_num_buckets=8,
+              relative_attention_max_distance=12, pad_token_id=0, eos_token_id=None, decoder_start_token_id=0)
+PAIRS = {
+    "switch_transformers": SWITCH,
+    "switch_transformers_untied": {**SWITCH, "num_layers": 2, "num_decoder_layers": 2, "num_sparse_encoder_layers": 2,
+                                   "num_sparse_decoder_layers": 0, "tie_word_embeddings": False, "router_bias": True},
+}
+
 # Checkpoints of few bits: the family, other sizes, and how its tensors are coded.
 SCALED = {
     "deepseek_v3_fp8": ("deepseek_v3", dict(hidden_size=16), "fp8"),
@@ -138,6 +148,60 @@ def routes_of(module, out):
     return chosen[0] if chosen else None
 
 
+def randomise(model):
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            if parameter.dim() == 1 or "bias" in parameter_name or "sinks" in parameter_name:
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+            else:
+                parameter.copy_(torch.randn_like(parameter) * 0.35)
+
+
+def write(model, name, change=None):
+    """A fresh folder with the model; config.json sorted, so that a diff of two versions says what changed."""
+    folder = HERE / name
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    config.update(change or {})
+    (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+    return folder
+
+
+def expect(folder, tensors):
+    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "expected.safetensors")
+    print(f"{folder.name}: {sum(f.stat().st_size for f in folder.iterdir()) // 1000} kB, logits {tensors['logits'].std():.2f}")
+
+
+def make_pair(name, options):
+    torch.manual_seed(len(name))
+    config = transformers.AutoConfig.for_model("switch_transformers", **options)
+    config._attn_implementation = "eager"
+    model = transformers.AutoModelForSeq2SeqLM.from_config(config).eval().float()
+    randomise(model)
+    kept = []
+    for module in model.modules():
+        if type(module).__name__ == "SwitchTransformersTop1Router":
+            module.register_forward_hook(lambda m, i, out: kept.append(out[0][0]))  # [T, E], after the rooms are full
+    source = torch.randint(2, options["vocab_size"], (1, 23))
+    text = torch.cat([torch.zeros(1, 1, dtype=torch.int64), torch.randint(2, options["vocab_size"], (1, 13))], 1)
+    with torch.no_grad():
+        whole = model(input_ids=source, decoder_input_ids=text)
+        routes = list(kept)
+        short = model(input_ids=source[:, :5], decoder_input_ids=text[:, :3]).logits[0]
+        greedy = model.generate(source, do_sample=False, num_beams=1, max_new_tokens=24)
+    assert greedy.shape[1] == 25, greedy.shape
+    tensors = {"source": source[0], "text": text[0], "memory": whole.encoder_last_hidden_state[0], "logits": whole.logits[0],
+               "short": short, "greedy": greedy[0]}
+    for i, route in enumerate(routes):
+        tensors[f"routes{i}"] = route.to(torch.int64)
+    lost = [int((r.sum(-1) == 0).sum()) for r in routes]
+    folder = write(model, name)
+    expect(folder, tensors)
+    print(f"  tokens without room: {lost}")
+
+
 def make(name, options, form=None):
     torch.manual_seed(len(name))
     family = name
@@ -147,12 +211,8 @@ def make(name, options, form=None):
     config = transformers.AutoConfig.for_model(family, **{**COMMON, **options})
     config._attn_implementation = "eager"
     model = transformers.AutoModelForCausalLM.from_config(config).eval().float()
+    randomise(model)
     with torch.no_grad():
-        for parameter_name, parameter in model.named_parameters():
-            if parameter.dim() == 1 or "bias" in parameter_name or "sinks" in parameter_name:
-                parameter.add_(torch.randn_like(parameter) * 0.2)
-            else:
-                parameter.copy_(torch.randn_like(parameter) * 0.35)
         for buffer_name, buffer in model.named_buffers():
             if buffer_name.endswith("e_score_correction_bias"):
                 buffer.copy_(torch.randn_like(buffer) * 0.3)
@@ -172,22 +232,17 @@ def make(name, options, form=None):
         for _ in range(32):
             text = torch.cat([text, model(text).logits[:, -1:].argmax(-1)], 1)
         short = model(text[:, :11]).logits[0]
-    folder = HERE / name
-    shutil.rmtree(folder, ignore_errors=True)
-    model.save_pretrained(folder)
-    (folder / "generation_config.json").unlink(missing_ok=True)
-    config = json.loads((folder / "config.json").read_text())
+    change = {}
     if form:
-        config["dtype"] = "bfloat16"
-        config["quantization_config"] = {"quant_method": form, **({"weight_block_size": [BLOCK, BLOCK]} if form == "fp8" else {})}
+        change = {"dtype": "bfloat16",
+                  "quantization_config": {"quant_method": form, **({"weight_block_size": [BLOCK, BLOCK]} if form == "fp8" else {})}}
+    folder = write(model, name, change)
+    if form:
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
     tensors = {"ids": ids[0], "logits": logits, "greedy": text[0], "short": short}
     for i, route in enumerate(routes):
         tensors[f"routes{i}"] = route.reshape(ids.shape[1], -1)
-    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "expected.safetensors")
-    print(f"{name}: {sum(f.stat().st_size for f in folder.iterdir()) // 1000} kB, routes of {len(routes)} layers, "
-          f"logits {logits.std():.2f}")
+    expect(folder, tensors)
 
 
 if __name__ == "__main__":
@@ -197,3 +252,6 @@ if __name__ == "__main__":
     for name, form in SCALED.items():
         if len(sys.argv) < 2 or name in sys.argv[1:]:
             make(name, FAMILIES[form[0]], form)
+    for name, values in PAIRS.items():
+        if len(sys.argv) < 2 or name in sys.argv[1:]:
+            make_pair(name, values)

@@ -104,6 +104,26 @@ TEST(Spellings, FusedStacksAreTheSame) {
   EXPECT_LE((logits - expected.tensor("logits")).abs().max().item<double>(), 1e-4);
 }
 
+TEST(Spellings, TheFirstKeysOfJetMoeAreTheSame) {
+  const auto folder = changed("jetmoe", [](SafetensorsFile&, Json& config) {
+    for (const auto& [first, later] : {std::pair{"moe_num_experts", "num_local_experts"},
+                                       {"moe_top_k", "num_experts_per_tok"},
+                                       {"ffn_hidden_size", "intermediate_size"}}) {
+      const Json value = config[later];
+      config[first] = value, config.erase(later);
+    }
+  });
+  const auto expected = load_safetensors(kGolden + "jetmoe/expected.safetensors");
+  const auto& ids = expected.tensor("ids");
+  const auto logits = load_language_model(folder).decoder->forward({ids, {ids.size(0)}}).logits;
+  EXPECT_LE((logits - expected.tensor("logits")).abs().max().item<double>(), 1e-4);
+  const std::string output = "model.layers.1.self_attention.experts.output_linear.weight";
+  const auto missing =
+      refusal(changed("jetmoe", [&](SafetensorsFile& file, Json&) { file.tensors.erase(output); }));
+  EXPECT_NE(missing.find(output), std::string::npos) << missing;
+  EXPECT_NE(missing.find("layer1.attention.wo"), std::string::npos) << missing;
+}
+
 TEST(Spellings, WhatIsMissingOrOverIsNamed) {
   const auto missing = refusal(changed("olmoe", [](SafetensorsFile& file, Json&) {
     file.tensors.erase("model.layers.1.mlp.experts.4.up_proj.weight");

@@ -1,19 +1,21 @@
 #include <iostream>
 #include <iterator>
 
+#include "apps/cli/clocks.h"
 #include "apps/cli/command.h"
 #include "apps/cli/generation_flags.h"
+#include "apps/cli/signals.h"
 #include "gatewright/base/check.h"
 
 namespace gw {
 namespace {
 
-/// Lets a language model go on with a text.
+/// Lets a language model go on with a text, or write one about it.
 class RunCommand : public Command {
  public:
   using Command::Command;
   static constexpr const char* kSummary =
-      "Let a language model go on with a text: Hugging Face folders and GGUF files.";
+      "Let a language model go on with a text, or write one about it: Hugging Face folders and GGUF files.";
 
   const char* example() const override {
     return "gatewright run olmoe \"The capital of France is\" --tokens 20";
@@ -27,15 +29,27 @@ class RunCommand : public Command {
   }
 
   int run() override {
+    if (const auto path = find_model(model_.model); is_encoder_decoder(path)) {
+      auto loaded = load_pair(model_, path);
+      const auto source = read(loaded.text);
+      stream_tokens(loaded.text, generation_, [&](const auto& options, const auto& next) {
+        return generate(*loaded.model.network, source, options, next, steady_now_s, &stop_requested());
+      });
+      return 0;
+    }
     auto loaded = load_model(model_);
-    if (prompt_ == "-") prompt_.assign(std::istreambuf_iterator<char>(std::cin), {});
-    const auto ids = loaded.text.tokenizer.encode(prompt_);
-    GW_CHECK(!ids.empty(), "run: expected a prompt of at least one token, got an empty text");
-    stream_answer(loaded, ids, generation_, nullptr);
+    stream_answer(loaded, read(loaded.text), generation_, nullptr);
     return 0;
   }
 
  private:
+  std::vector<int32_t> read(const ModelTokenizer& text) {
+    if (prompt_ == "-") prompt_.assign(std::istreambuf_iterator<char>(std::cin), {});
+    auto ids = text.tokenizer.encode(prompt_);
+    GW_CHECK(!ids.empty(), "run: expected a prompt of at least one token, got an empty text");
+    return ids;
+  }
+
   ModelFlags model_;
   GenerationFlags generation_;
   std::string prompt_;

@@ -39,15 +39,16 @@ at::Tensor chances(const at::Tensor& score, const at::Tensor& sink) {
 struct Tile {
   int64_t done = 0, count = 0;  ///< queries from `done` on
   int64_t at = 0, from = 0;     ///< place of the first query and of the first key among all tokens
-  int64_t keys() const { return at + count - from; }
+  int64_t last = 0;             ///< one behind the last key
+  int64_t keys() const { return last - from; }
 };
 
-std::vector<Tile> tiles_of(int64_t queries, int64_t tokens, int64_t window) {
+std::vector<Tile> tiles_of(int64_t queries, int64_t tokens, const AttendOptions& options) {
   std::vector<Tile> tiles;
   for (int64_t done = 0; done < queries; done += kQueries) {
-    const int64_t at = tokens - queries + done;
-    tiles.push_back({done, std::min(kQueries, queries - done), at,
-                     window > 0 ? std::max<int64_t>(0, at - window + 1) : 0});
+    const int64_t at = tokens - queries + done, count = std::min(kQueries, queries - done);
+    const int64_t from = options.window > 0 ? std::max<int64_t>(0, at - options.window + 1) : 0;
+    tiles.push_back({done, count, at, from, options.causal ? at + count : tokens});
   }
   return tiles;
 }
@@ -61,14 +62,18 @@ class Attending {
     sum_ = q_.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     if (options.sink.defined()) sink_ = options.sink.view({shared_, group_});
   }
-  std::vector<Tile> tiles() const { return tiles_of(q_.size(1), k_.size(1), options_.window); }
+  std::vector<Tile> tiles() const { return tiles_of(q_.size(1), k_.size(1), options_); }
   at::Tensor rows(const Tile& t) const {
     return (q_.narrow(1, t.done, t.count) * options_.scale).reshape({shared_, group_ * t.count, q_.size(2)});
   }
   /// Shapes: → [Hk, Hq / Hk, queries, keys] in the type of sums.
   at::Tensor chances_of(const at::Tensor& rows, const Tile& t) const {
     auto score = at::bmm(rows, keys(t).transpose(1, 2)).to(sum_).view({shared_, group_, t.count, t.keys()});
-    if (t.count > 1 || options_.window > 0)
+    if (options_.relative != nullptr) {
+      const auto bias = options_.relative->tile(t.at, t.count, t.from, t.keys()).to(sum_);
+      score = score + bias.repeat({heads_ / bias.size(0), 1, 1}).view(score.sizes());
+    }
+    if (options_.causal && (t.count > 1 || options_.window > 0))
       score = score + mask_of(t.count, t.keys(), t.at, t.from, options_.window, score.options());
     return chances(score, sink_);
   }
@@ -126,24 +131,27 @@ class Streamed : public torch::autograd::Function<Streamed> {
  public:
   /// `sink` is empty where there is none: libtorch takes no undefined inputs.
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k,
-                            const at::Tensor& v, const at::Tensor& sink, double scale, int64_t window) {
+                            const at::Tensor& v, const at::Tensor& sink, double scale, int64_t window,
+                            bool causal) {
     ctx->save_for_backward({q, k, v, sink});
     ctx->saved_data["scale"] = scale, ctx->saved_data["window"] = window;
-    return Attending(q, k, v, options_of(scale, window, sink)).answer();
+    ctx->saved_data["causal"] = causal;
+    return Attending(q, k, v, options_of(scale, window, sink, causal)).answer();
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradient) {
     ops::check_first_order("attention");
     const auto saved = ctx->get_saved_variables();
-    const auto options =
-        options_of(ctx->saved_data["scale"].toDouble(), ctx->saved_data["window"].toInt(), saved[3]);
+    const auto options = options_of(ctx->saved_data["scale"].toDouble(), ctx->saved_data["window"].toInt(),
+                                    saved[3], ctx->saved_data["causal"].toBool());
     const auto g = Attending(saved[0], saved[1], saved[2], options).back(gradient[0]);
-    return {g.q, g.k, g.v, options.sink.defined() ? g.sink.to(saved[3].scalar_type()) : at::Tensor(), {}, {}};
+    return {g.q, g.k, g.v, options.sink.defined() ? g.sink.to(saved[3].scalar_type()) : at::Tensor(),
+            {},  {},  {}};
   }
 
  private:
-  static AttendOptions options_of(double scale, int64_t window, const at::Tensor& sink) {
-    return {scale, window, sink.numel() > 0 ? sink : at::Tensor()};
+  static AttendOptions options_of(double scale, int64_t window, const at::Tensor& sink, bool causal) {
+    return {scale, window, sink.numel() > 0 ? sink : at::Tensor(), causal};
   }
 };
 
@@ -154,16 +162,18 @@ bool recorded(const at::Tensor& t) { return t.defined() && t.requires_grad(); }
 at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                   const AttendOptions& options) {
   const int64_t heads = q.size(0), n = q.size(1), shared = k.size(0), s = k.size(1);
-  GW_CHECK(heads % shared == 0 && n <= s && v.size(0) == shared && v.size(1) == s && k.size(2) == q.size(2),
-           "attention: expected q [H, n, d], k [G, S, d] and v [G, S, dv] with H a multiple of G and n <= S, "
-           "got H {}, n {}, G {}, S {}",
-           heads, n, shared, s);
+  const bool fits = options.causal ? n <= s : s > 0 && options.window == 0;
+  GW_CHECK(heads % shared == 0 && fits && v.size(0) == shared && v.size(1) == s && k.size(2) == q.size(2),
+           "attention: expected q [H, n, d], k [G, S, d] and v [G, S, dv] with H a multiple of G and n <= S "
+           "(without causality: S > 0 and no window), got H {}, n {}, G {}, S {}, window {}",
+           heads, n, shared, s, options.window);
   const bool recording =
       at::GradMode::is_enabled() && (recorded(q) || recorded(k) || recorded(v) || recorded(options.sink));
-  // The scores of one tile are kept: computing them again would save nothing that counts.
-  if (!recording || n <= kQueries) return Attending(q, k, v, options).answer();
+  // The scores of one tile are kept: computing them again would save nothing that counts. A bias of distances
+  // learns through the recorded scores.
+  if (!recording || n <= kQueries || options.relative != nullptr) return Attending(q, k, v, options).answer();
   const auto sink = options.sink.defined() ? options.sink : at::empty({0}, q.options().requires_grad(false));
-  return Streamed::apply(q, k, v, sink, options.scale, options.window);
+  return Streamed::apply(q, k, v, sink, options.scale, options.window, options.causal);
 }
 
 }  // namespace gw::inline language

@@ -9,7 +9,7 @@
 namespace gw::inline language {
 
 Attention::Attention(const AttentionOptions& o, const Rng& rng, bool drawn)
-    : AttentionBlock("Attention"), options_(o), rotary_(o.head_width, o.rotary) {
+    : AttentionBlock("Attention"), options_(o), rotary_(o.rotated ? o.head_width : 2, o.rotary) {
   GW_CHECK(o.heads > 0 && o.key_heads > 0 && o.heads % o.key_heads == 0,
            "attention: expected heads to be a multiple of key_heads, got {} and {}", o.heads, o.key_heads);
   const auto project = [&](const char* name, int64_t in, int64_t out, bool bias) {
@@ -50,7 +50,8 @@ at::Tensor Attention::forward(const at::Tensor& x, const SequenceRows& rows, int
   auto k = normed(key_->forward(x), key_norm_.get(), options_.key_heads);
   const auto v = normed(value_->forward(x), nullptr, options_.key_heads);
   if (options_.rotated) q = rotary_.rotate(q, rows.angles), k = rotary_.rotate(k, rows.angles);
-  return output_->forward(attend_rows(q, k, v, rows, layer, {options_.scale, options_.window, sinks_}));
+  const AttendOptions how{options_.scale, options_.window, sinks_, options_.causal, rows.relative};
+  return output_->forward(attend_rows(q, k, v, rows, layer, how));
 }
 
 }  // namespace gw::inline language

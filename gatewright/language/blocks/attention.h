@@ -15,10 +15,12 @@ struct AttentionOptions {
   double scale = 0;  ///< of scores; 0: 1/√head_width
   int64_t window = 0;
   bool sinks = false, rotated = true;
+  bool causal = true;  ///< false: tokens see what comes after them
   RotaryOptions rotary;
 };
 
-/// Math:   q, k, v = x·Wᵀ (+ b), (normed,) (clipped,) rotated; y = attend(q, k, v)·Woᵀ (+ b).
+/// Math:   q, k, v = x·Wᵀ (+ b), (normed,) (clipped,) rotated; y = attend(q, k, v)·Woᵀ (+ b), with the rows'
+///         relative positions where they have some.
 /// Shapes: x [N, width] → [N, width]; N tokens of all sequences.
 /// Source: Vaswani et al. 2017, arXiv 1706.03762; Ainslie et al. 2023, arXiv 2305.13245 (shared keys).
 class Attention : public AttentionBlock {

@@ -7,31 +7,30 @@
 namespace gw::inline language {
 namespace {
 
-/// Whether all texts begin here and are of one length.
-bool alike(const SequenceRows& rows) {
-  const auto& n = rows.lengths;
-  return rows.states.empty() &&
-         std::all_of(n.begin(), n.end(), [&](int64_t one) { return one == n.front(); });
+bool alike(const std::vector<int64_t>& n) {
+  return std::all_of(n.begin(), n.end(), [&](int64_t one) { return one == n.front(); });
 }
 
-at::Tensor together(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const SequenceRows& rows,
+/// Texts of one length over keys of one length.
+at::Tensor together(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t count,
                     AttendOptions how) {
-  const auto count = static_cast<int64_t>(rows.lengths.size()), n = rows.lengths.front();
   const auto heads = [&](const at::Tensor& t) {  // [B·n, H, d] → [B·H, n, d]
+    const int64_t n = t.size(0) / count;
     return t.reshape({count, n, t.size(1), t.size(2)})
         .transpose(1, 2)
         .reshape({count * t.size(1), n, t.size(2)});
   };
   if (how.sink.defined()) how.sink = how.sink.repeat({count});
   const auto y = attend(heads(q), heads(k), heads(v), how);
-  return y.view({count, q.size(1), n, -1}).transpose(1, 2).reshape({count * n, -1});
+  return y.view({count, q.size(1), q.size(0) / count, -1}).transpose(1, 2).reshape({q.size(0), -1});
 }
 
 }  // namespace
 
 at::Tensor attend_rows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                        const SequenceRows& rows, int64_t layer, const AttendOptions& how) {
-  if (alike(rows)) return together(q, k, v, rows, how);
+  if (rows.states.empty() && alike(rows.lengths))
+    return together(q, k, v, static_cast<int64_t>(rows.lengths.size()), how);
   std::vector<at::Tensor> out;
   int64_t first = 0;
   for (size_t s = 0; s < rows.lengths.size(); ++s) {
@@ -47,6 +46,21 @@ at::Tensor attend_rows(const at::Tensor& q, const at::Tensor& k, const at::Tenso
     first += n;
   }
   return out.size() == 1 ? out.front() : at::cat(out, 0);
+}
+
+at::Tensor attend_sources(const at::Tensor& q, const std::vector<int64_t>& lengths, const KeyValueRows& rows,
+                          const std::vector<int64_t>& source_lengths, const AttendOptions& how) {
+  const auto texts = static_cast<int64_t>(lengths.size());
+  if (alike(lengths) && alike(source_lengths)) return together(q, rows.key, rows.value, texts, how);
+  std::vector<at::Tensor> out;
+  int64_t first = 0, first_key = 0;
+  for (size_t s = 0; s < lengths.size(); ++s) {
+    const int64_t n = lengths[s], keys = source_lengths[s];
+    const auto key = rows.key.narrow(0, first_key, keys), value = rows.value.narrow(0, first_key, keys);
+    out.push_back(together(q.narrow(0, first, n), key, value, 1, how));
+    first += n, first_key += keys;
+  }
+  return at::cat(out, 0);
 }
 
 }  // namespace gw::inline language

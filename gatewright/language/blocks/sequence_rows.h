@@ -9,11 +9,24 @@
 
 namespace gw::inline language {
 
+/// Keys and values of tokens, [M, H, d] each.
+struct KeyValueRows {
+  at::Tensor key, value;
+};
+
+/// What an encoder read, as the layers of a decoder see it.
+struct SourceRows {
+  std::vector<int64_t> lengths;      ///< tokens of each source, one source for each text
+  std::vector<KeyValueRows> layers;  ///< of all sources, one after the other
+};
+
 /// Where the sequences of a pass lie among its tokens, and what each remembers.
 struct SequenceRows {
   std::vector<int64_t> lengths;       ///< tokens of each in this pass
   std::vector<DecoderState*> states;  ///< one for each, or none: texts that begin here and are not continued
   Rotary::Angles angles;              ///< of every token's place in its text
+  const RelativeBias* relative = nullptr;  ///< of layers without rotations
+  const SourceRows* source = nullptr;      ///< of layers that look at a source
 };
 
 /// q [N, H, d], k [N, G, d] and v [N, G, dv] of all sequences → [N, H·dv]: every sequence sees itself alone,
@@ -21,6 +34,11 @@ struct SequenceRows {
 /// whose texts begin here and have one length, are one call of attend(). Errors: as attend().
 at::Tensor attend_rows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                        const SequenceRows& rows, int64_t layer, const AttendOptions& options);
+
+/// q [N, H, d] of texts of these lengths, each over the keys and values of its own source, all of them.
+/// Gives [N, H·dv]. Errors: as attend().
+at::Tensor attend_sources(const at::Tensor& q, const std::vector<int64_t>& lengths, const KeyValueRows& rows,
+                          const std::vector<int64_t>& source_lengths, const AttendOptions& options);
 
 /// What routers of a pass see, and the plans that they made so far.
 struct Decisions {

@@ -8,7 +8,7 @@ namespace {
 /// A decoder of attention and mixtures, as published language models are, trained from nothing: OLMoE's form
 /// with query_norm = "whole" and mixture = {experts = 64, policy = {part = "softmax_top_k", k = 8}, …}.
 /// Shapes: token [B, T] → [B, T, vocabulary], or [B, width] by a linear map of the last token's vector.
-/// Routers see: "token_id".
+/// Routers see: "token_id", "sequence" (the texts of the batch).
 /// Cost:   gatewright/language/decoder.h.
 class DecoderNetwork : public Model {
  public:

@@ -1,0 +1,57 @@
+#include "gatewright/language/encoder_decoder_model.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "gatewright/base/registry.h"
+#include "gatewright/language/encoder_decoder_family.h"
+
+namespace gw::inline language {
+namespace {
+
+std::shared_ptr<EncoderDecoderFamily> part_named(const std::string& family) {
+  return make_part<EncoderDecoderFamily>(family, Json::object(), {});
+}
+
+}  // namespace
+
+bool is_encoder_decoder(const std::string& path) {
+  if (!std::filesystem::exists(std::filesystem::path(path) / "config.json")) return false;
+  const auto config = read_model_config(path);
+  if (!config.has("model_type")) return false;
+  const auto type = config.text("model_type");
+  const auto known = Registry::instance().list(EncoderDecoderFamily::kKind);
+  return std::any_of(known.begin(), known.end(), [&](const PartInfo& part) { return part.name == type; });
+}
+
+std::vector<Binding> bindings_of(const EncoderDecoderModel& model) {
+  return part_named(model.family)->bindings(model.network->options());
+}
+
+EncoderDecoderModel load_encoder_decoder(const std::string& path, const LoadOptions& load) {
+  loaded_as(load.weights, at::kFloat);  // before anything is opened
+  const at::NoGradGuard no_grad;
+  const auto config = read_model_config(path);
+  const auto family = family_named(config, EncoderDecoderFamily::kKind);
+  const auto part = part_named(family);
+  const auto options = part->options(config);
+  const auto tensors = open_tensors(path, config);
+  const auto &reads = options.encoder, &writes = options.decoder;
+  check_described(described_values(reads) + described_values(writes) -
+                      static_cast<double>(reads.vocabulary) * static_cast<double>(reads.width),
+                  *tensors);
+  EncoderDecoderModel out{std::make_shared<EncoderDecoder>(options), family, path, config.json(), {}};
+  const auto bindings = part->bindings(options);
+  ParameterLoader loader(*out.network, *tensors, loaded_as(load.weights, file_type(bindings, *tensors)));
+  loader.load(bindings);
+  out.report = loader.finish(part->ignored(options));
+  if (in_codes(load.weights)) out.network->hold(load.weights, load.group);
+  out.report.bytes = out.network->bytes();
+  for (auto& parameter : out.network->parameters()) parameter.set_requires_grad(false);
+  out.network->eval();
+  return out;
+}
+
+}  // namespace gw::inline language

@@ -1,0 +1,234 @@
+#include "gatewright/language/layer_stack.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "gatewright/base/check.h"
+#include "gatewright/base/registry.h"
+#include "gatewright/language/blocks/latent_attention.h"
+
+namespace gw::inline language {
+namespace {
+
+AttentionOptions attention_of(const DecoderOptions& o, int64_t layer) {
+  AttentionOptions a;
+  a.width = o.width, a.heads = o.heads, a.key_heads = o.key_heads, a.head_width = o.head_width;
+  a.query_bias = o.query_bias, a.output_bias = o.output_bias, a.sinks = o.sinks;
+  a.query_norm = o.query_norm, a.norm_epsilon = o.norm_epsilon, a.clip = o.clip;
+  a.scale = o.attention_scale, a.window = layer % o.window_every == 0 ? o.window : 0, a.rotary = *o.rotary;
+  a.rotated = o.positions == "rotary", a.causal = !o.both_ways;
+  return a;
+}
+
+CrossOptions cross_of(const DecoderOptions& o) {
+  return {o.width, o.heads, o.key_heads, o.head_width, o.query_bias, o.output_bias, o.attention_scale};
+}
+
+std::shared_ptr<AttentionBlock> make_attention(const DecoderOptions& o, int64_t layer, const Rng& rng) {
+  GW_CHECK((o.positions == "rotary" && !o.both_ways) || (o.attention_experts->experts == 0 && o.latent == 0),
+           "decoder: expected plain attention for an encoder or relative positions, got attention_experts or "
+           "latent");
+  if (o.attention_experts->experts > 0) {
+    const bool plain = o.latent == 0 && o.window == 0 && !o.sinks && !o.query_bias &&
+                       o.query_norm == "none" && o.clip == 0 && o.key_heads == o.heads;
+    GW_CHECK(plain,
+             "decoder: expected attention_experts without latent attention, windows, sinks, norms, bounds, "
+             "biases of "
+             "queries and shared keys, got one of them");
+    return std::make_shared<MixedAttention>(
+        MixedAttentionOptions{o.width, o.heads, o.head_width, o.attention_scale, *o.rotary,
+                              *o.attention_experts, fmt::format("{}layer{}.attention", o.site, layer)},
+        rng, o.drawn);
+  }
+  if (o.latent == 0) return std::make_shared<Attention>(attention_of(o, layer), rng, o.drawn);
+  GW_CHECK(
+      o.turned_width > 0 && o.still_width > 0 && o.value_width > 0,
+      "decoder: expected still_width, turned_width and value_width for latent attention, got {}, {} and {}",
+      o.still_width, o.turned_width, o.value_width);
+  return std::make_shared<LatentAttention>(
+      LatentOptions{o.width, o.heads, o.query_latent, o.latent, o.still_width, o.turned_width, o.value_width,
+                    o.query_bias, *o.rotary},
+      rng, o.drawn);
+}
+
+Rng stream_of(const DecoderOptions& o) { return Rng(static_cast<uint64_t>(o.seed)).fork("language/decoder"); }
+
+PartChoice dense_bank(const DecoderOptions& o) {
+  return PartChoice("mlp", {{"hidden", o.hidden > 0 ? o.hidden : 4 * o.width},
+                            {"glu", o.gated},
+                            {"activation", o.activation},
+                            {"bias", o.hidden_bias},
+                            {"learn_activation", false}});
+}
+
+}  // namespace
+
+DecoderLayer::DecoderLayer(const DecoderOptions& o, int64_t index)
+    : torch::nn::Module("DecoderLayer"),
+      index_(index),
+      site_(fmt::format("{}layer{}", o.site, index)),
+      residual_scale_(o.residual_scale) {
+  const auto rng = stream_of(o).fork("layer", static_cast<uint64_t>(index));
+  const auto norm = [&](const char* name) {
+    return register_module(name, std::make_shared<TokenNorm>(o.width, o.norm_epsilon, o.centred_norm));
+  };
+  attention_norm_ = norm("attention_norm");
+  attention_ = make_attention(o, index, rng.fork("attention"));
+  register_module("attention", std::static_pointer_cast<torch::nn::Module>(attention_));
+  if (o.crossed) {
+    cross_norm_ = norm("cross_norm");
+    cross_ =
+        register_module("cross", std::make_shared<CrossAttention>(cross_of(o), rng.fork("cross"), o.drawn));
+  }
+  norm_ = norm("norm");
+  if (o.routed(index)) {
+    MixtureOptions mixture;
+    parse_options("mixture", o.mixture.json(), mixture);
+    mixture.in = o.width, mixture.drawn = o.drawn;
+    mixture.seed = static_cast<int64_t>(rng.fork("mixture").key() >> 1);
+    mixture_ = register_module("mixture", std::make_shared<Mixture>(mixture));
+    mixture_->set_site(site_);
+    return;
+  }
+  bank_ = dense_bank(o);
+  bank_context_ = {1, o.width, o.width, rng.fork("dense").key(), o.drawn};
+  dense_ = register_module("dense", make_chosen<Bank>(bank_, bank_context_));
+}
+
+void DecoderLayer::hold(const std::string& weights, int64_t group) {
+  attention_->hold(weights == "int4" ? 4 : 8, group);
+  if (cross_ != nullptr) cross_->hold(weights == "int4" ? 4 : 8, group);
+  if (mixture_ != nullptr) return mixture_->hold(weights, group);
+  auto held = bank_;
+  held.options["weights"] = weights, held.options["group"] = group;
+  auto bank = make_chosen<Bank>(held, bank_context_);
+  bank->take(*dense_);
+  dense_ = replace_module("dense", bank);
+}
+
+at::Tensor DecoderLayer::perceptron(const at::Tensor& x, RouterInputs& inputs, const Pass& pass,
+                                    std::vector<SitedPlan>& plans) {
+  if (mixture_ == nullptr) {
+    const int64_t n = x.size(0);
+    return dense_->mix(x, {0, n}, at::arange(n, at::kLong), at::ones({n}, at::kFloat));
+  }
+  auto out = mixture_->forward(x, inputs, pass);
+  plans.push_back({site_, std::move(out.plan)});
+  inputs.scores = out.next_scores;
+  return out.y;
+}
+
+at::Tensor DecoderLayer::forward(const at::Tensor& given, const SequenceRows& rows, RouterInputs& inputs,
+                                 const Pass& pass, std::vector<SitedPlan>& plans) {
+  const auto added = [&](const at::Tensor& x, const at::Tensor& more) {
+    return residual_scale_ == 1 ? x + more : x + more * residual_scale_;
+  };
+  Decisions decisions{pass, inputs, plans};
+  auto x = added(given, attention_->forward(attention_norm_->forward(given), rows, index_, decisions));
+  if (cross_ != nullptr) x = added(x, cross_->forward(cross_norm_->forward(x), rows, index_));
+  return added(x, perceptron(norm_->forward(x), inputs, pass, plans));
+}
+
+LayerStack::LayerStack(const std::string& name, const DecoderOptions& options)
+    : LayerStack(name, options, Empty{}) {
+  fill();
+}
+
+LayerStack::LayerStack(const std::string& name, const DecoderOptions& options, Empty)
+    : torch::nn::Module(name), options_(options) {
+  auto& o = options_;
+  GW_CHECK(o.vocabulary > 0, "decoder: expected a vocabulary, got {}", o.vocabulary);
+  if (o.key_heads == 0) o.key_heads = o.heads;
+  if (o.head_width > 0) return;
+  GW_CHECK(o.width % o.heads == 0,
+           "decoder: expected a width that {} heads divide, got {}; or say head_width", o.heads, o.width);
+  o.head_width = o.width / o.heads;
+}
+
+Rng LayerStack::stream(const DecoderOptions& o) { return stream_of(o); }
+
+void LayerStack::fill() {
+  const auto& o = options_;
+  for (int64_t i = 0; i < o.depth; ++i)
+    layers_.push_back(register_module(fmt::format("layer{}", i), std::make_shared<DecoderLayer>(o, i)));
+  norm_ = register_module(
+      "norm", std::make_shared<TokenNorm>(o.width, o.last_epsilon > 0 ? o.last_epsilon : o.norm_epsilon,
+                                          o.centred_norm));
+  if (o.positions != "relative") return;
+  const RelativeOptions relative{o.heads, o.relative_buckets, o.relative_farthest, o.both_ways,
+                                 1 / std::sqrt(static_cast<double>(o.width))};
+  relative_ = register_module(
+      "relative", std::make_shared<RelativeBias>(relative, stream_of(o).fork("relative"), o.drawn));
+}
+
+Rotary::Angles LayerStack::angles_of(const TextTokens& tokens) const {
+  const auto& lengths = tokens.lengths;
+  std::vector<at::Tensor> cos, sin;
+  for (size_t s = 0; s < lengths.size(); ++s) {
+    int64_t before = 0;
+    if (!tokens.states.empty()) {
+      auto& state = *tokens.states[s];
+      state.layers.resize(layers_.size());
+      before = state.length();
+    }
+    const int64_t after = before + lengths[s];
+    const auto own = layers_.front()->rotary().angles(at::arange(before, after, at::kLong), after);
+    cos.push_back(own.cos), sin.push_back(own.sin);
+  }
+  return {at::cat(cos), at::cat(sin)};
+}
+
+SequenceRows LayerStack::rows_of(const TextTokens& tokens) const {
+  const auto& lengths = tokens.lengths;
+  const int64_t sum = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
+  GW_CHECK(tokens.id.defined() && tokens.id.dim() == 1 && tokens.id.scalar_type() == at::kLong,
+           "decoder: expected ids [N] int64, got others");
+  GW_CHECK(!lengths.empty() && sum == tokens.id.size(0) &&
+               std::all_of(lengths.begin(), lengths.end(), [](int64_t n) { return n > 0; }),
+           "decoder: expected lengths of at least 1 that add up to {} tokens, got {}", tokens.id.size(0),
+           sum);
+  GW_CHECK(tokens.states.empty() || tokens.states.size() == lengths.size(),
+           "decoder: expected a state for each of {} sequences or none, got {}", lengths.size(),
+           tokens.states.size());
+  const auto low = tokens.id.min().item<int64_t>(), high = tokens.id.max().item<int64_t>();
+  GW_CHECK(low >= 0 && high < options_.vocabulary, "decoder: expected ids in [0, {}), got {}",
+           options_.vocabulary, low < 0 ? low : high);
+  return {lengths, tokens.states, angles_of(tokens), relative_.get()};
+}
+
+at::Tensor LayerStack::through(const at::Tensor& given, const SequenceRows& rows, RouterInputs& inputs,
+                               const Pass& pass, std::vector<SitedPlan>& plans, bool last) const {
+  std::vector<int64_t> text, ends;
+  for (size_t s = 0; s < rows.lengths.size(); ++s) {
+    text.insert(text.end(), static_cast<size_t>(rows.lengths[s]), static_cast<int64_t>(s));
+    ends.push_back(static_cast<int64_t>(text.size()) - 1);
+  }
+  inputs.sequence = at::tensor(text, at::kLong);
+  auto x = given;
+  for (const auto& layer : layers_) x = layer->forward(x, rows, inputs, pass, plans);
+  return norm_->forward(last ? x.index_select(0, at::tensor(ends, at::kLong)) : x);
+}
+
+void LayerStack::end_step() {
+  for (auto& layer : layers_) {
+    layer->attention().end_step();
+    if (layer->mixture() != nullptr) layer->mixture()->end_step();
+  }
+}
+
+int64_t weight_bytes(const torch::nn::Module& model) {
+  int64_t all = 0;
+  for (const auto& t : model.parameters()) all += static_cast<int64_t>(t.nbytes());
+  for (const auto& t : model.buffers()) all += static_cast<int64_t>(t.nbytes());
+  for (const auto& part : model.modules(/*include_self=*/false)) {
+    if (const auto* projection = part->as<Projection>()) all += projection->held_bytes();
+    if (const auto* attention = part->as<AttentionBlock>()) all += attention->held_bytes();
+  }
+  return all;
+}
+
+}  // namespace gw::inline language

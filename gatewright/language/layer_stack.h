@@ -1,0 +1,89 @@
+#pragma once
+// Layers one above the other: what decoders and encoders have in common.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gatewright/language/blocks/attention.h"
+#include "gatewright/language/blocks/cross_attention.h"
+#include "gatewright/language/decoder_options.h"
+#include "gatewright/mixture/mixture.h"
+
+namespace gw::inline language {
+
+/// x + attention(norm(x)), with a source x + cross(norm(x)), then x + perceptron(norm(x)), each term times
+/// residual_scale.
+class DecoderLayer : public torch::nn::Module {
+ public:
+  DecoderLayer(const DecoderOptions& options, int64_t index);
+  at::Tensor forward(const at::Tensor& x, const SequenceRows& rows, RouterInputs& inputs, const Pass& pass,
+                     std::vector<SitedPlan>& plans);
+  /// All matrices in codes, for inference: weights int8 or int4 (gatewright/experts/held_ffn.h).
+  void hold(const std::string& weights, int64_t group);
+  const std::shared_ptr<Mixture>& mixture() const { return mixture_; }
+  AttentionBlock& attention() const { return *attention_; }
+  /// Null without a source.
+  const std::shared_ptr<CrossAttention>& cross() const { return cross_; }
+  const Rotary& rotary() const { return attention_->rotary(); }
+
+ private:
+  at::Tensor perceptron(const at::Tensor& x, RouterInputs& inputs, const Pass& pass,
+                        std::vector<SitedPlan>& plans);
+
+  int64_t index_;
+  std::string site_;
+  double residual_scale_;
+  PartChoice bank_;
+  Bank::Context bank_context_;
+  std::shared_ptr<TokenNorm> attention_norm_, cross_norm_, norm_;
+  std::shared_ptr<AttentionBlock> attention_;
+  std::shared_ptr<CrossAttention> cross_;
+  std::shared_ptr<Mixture> mixture_;
+  std::shared_ptr<Bank> dense_;
+};
+
+/// Tokens of texts that lie one after the other.
+struct TextTokens {
+  at::Tensor id;                           ///< [N] int64
+  std::vector<int64_t> lengths;            ///< of each sequence in this pass
+  std::vector<DecoderState*> states = {};  ///< texts that go on, one for each sequence; empty: none
+  bool last_only = false;                  ///< logits of the last token of each sequence alone
+};
+
+/// Layers, the norm after them, and the relative positions that they share.
+class LayerStack : public torch::nn::Module {
+ public:
+  /// Parameters "layer0.…", "norm.…" and, with positions = relative, "relative.weight".
+  /// Errors: ValueError for options that do not go together.
+  LayerStack(const std::string& name, const DecoderOptions& options);
+  /// Where the tokens lie, with the angles of their places. Errors: ValueError for ids outside the
+  /// vocabulary, lengths that do not add up, another number of states.
+  SequenceRows rows_of(const TextTokens& tokens) const;
+  /// x [N, width] through all layers and the norm: all tokens, or with `last` the last one of each text.
+  at::Tensor through(const at::Tensor& x, const SequenceRows& rows, RouterInputs& inputs, const Pass& pass,
+                     std::vector<SitedPlan>& plans, bool last = false) const;
+  /// After an optimiser step, as Mixture::end_step.
+  void end_step();
+  const DecoderOptions& options() const { return options_; }
+  const std::vector<std::shared_ptr<DecoderLayer>>& layers() const { return layers_; }
+
+ protected:
+  /// For those that register parameters of their own first: fill() then adds what the constructor above adds.
+  struct Empty {};
+  LayerStack(const std::string& name, const DecoderOptions& options, Empty);
+  void fill();
+  static Rng stream(const DecoderOptions& options);
+
+ private:
+  Rotary::Angles angles_of(const TextTokens& tokens) const;
+
+  DecoderOptions options_;
+  std::vector<std::shared_ptr<DecoderLayer>> layers_;
+  std::shared_ptr<TokenNorm> norm_;
+  std::shared_ptr<RelativeBias> relative_;
+};
+
+/// Of parameters, buffers and codes of a model with projections in it.
+int64_t weight_bytes(const torch::nn::Module& model);
+
+}  // namespace gw::inline language
