@@ -17,6 +17,7 @@ Decoder::Decoder(const DecoderOptions& given) : LayerStack("Decoder", given, Emp
   if (!o.tied)
     head_ = register_module(
         "head", std::make_shared<Projection>(o.width, o.vocabulary, o.head_bias, rng.fork("head"), o.drawn));
+  if (!o.adapters.empty()) adapt();
 }
 
 at::Tensor Decoder::embedded(const at::Tensor& id) const {

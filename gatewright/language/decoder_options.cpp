@@ -56,6 +56,9 @@ void DecoderOptions::fields(OptionVisitor& v) {
   v.real("norm_epsilon", norm_epsilon, "ε of the norms", 0, 1);
   v.real("last_epsilon", last_epsilon, "of the norm before the head; 0: as the others", 0, 1);
   visit_attention(v, *this);
+  v.table("adapters", adapters,
+          "of a mixture of adapters beside every matrix of attention and dense perceptrons, which alone are "
+          "trained: {experts = 4, gate = …, policy = …, bank = {part = \"lora\", rank = 2}}; empty: none");
   v.table("rotary", rotary, "rotary position embedding: base, interleaved, scaling …");
   v.real("embedding_scale", embedding_scale, "factor of the embeddings", 0, 1e6);
   v.real("attention_scale", attention_scale, "factor of the scores; 0: 1/sqrt(head_width)", 0, 1e6);
@@ -76,6 +79,11 @@ int64_t DecoderOptions::chosen() const {
   if (mixture.empty()) return 1;
   const auto policy = mixture.json().value("policy", Json::object());
   return std::min(experts(), policy.value("k", int64_t{2}));  // the sparse mixer's two have no option
+}
+
+bool DecoderOptions::chooses() const {
+  const bool adapted = !adapters.empty() && adapters.json().value("experts", int64_t{8}) > 1;
+  return experts() > 1 || attention_experts->experts > 1 || adapted;
 }
 
 int64_t DecoderOptions::chosen_heads() const {

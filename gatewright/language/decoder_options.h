@@ -27,6 +27,7 @@ struct DecoderOptions : OptionSet {
   std::string positions = "rotary";
   int64_t relative_buckets = 32, relative_farthest = 128;
   Nested<AttentionExperts> attention_experts;
+  OptionTable adapters;
   Nested<RotaryOptions> rotary;
   double embedding_scale = 1, attention_scale = 0, residual_scale = 1, logit_divisor = 1;
   bool tied = false, head_bias = false;
@@ -44,6 +45,8 @@ struct DecoderOptions : OptionSet {
   /// Experts of a layer that serve a token, of its perceptron and of its attention.
   int64_t chosen() const;
   int64_t chosen_heads() const;
+  /// Whether anything chooses among several: a perceptron's experts, those of attention, adapters.
+  bool chooses() const;
   int64_t experts() const { return mixture.empty() ? 1 : mixture.json().value("experts", int64_t{1}); }
 };
 

@@ -110,15 +110,29 @@ void DecoderLayer::hold(const std::string& weights, int64_t group) {
   dense_ = replace_module("dense", bank);
 }
 
-at::Tensor DecoderLayer::perceptron(const at::Tensor& x, RouterInputs& inputs, const Pass& pass,
-                                    std::vector<SitedPlan>& plans) {
+void DecoderLayer::adapt(const Json& adapters, const Rng& rng) {
+  attention_->adapt(adapters, rng.fork("attention"), site_ + ".attention");
+  if (dense_ == nullptr) return;
+  adapted_ = register_module(
+      "dense_adapters", std::make_shared<AdaptedPerceptron>(dense_, bank_.options.value("activation", ""),
+                                                            adapters, rng.fork("dense"), site_ + ".dense"));
+}
+
+void DecoderLayer::end_step() {
+  attention_->end_step();
+  if (mixture_ != nullptr) mixture_->end_step();
+  if (adapted_ != nullptr) adapted_->end_step();
+}
+
+at::Tensor DecoderLayer::perceptron(const at::Tensor& x, Decisions& d) {
+  if (adapted_ != nullptr) return adapted_->forward(x, d);
   if (mixture_ == nullptr) {
     const int64_t n = x.size(0);
     return dense_->mix(x, {0, n}, at::arange(n, at::kLong), at::ones({n}, at::kFloat));
   }
-  auto out = mixture_->forward(x, inputs, pass);
-  plans.push_back({site_, std::move(out.plan)});
-  inputs.scores = out.next_scores;
+  auto out = mixture_->forward(x, d.inputs, d.pass);
+  d.plans.push_back({site_, std::move(out.plan)});
+  d.inputs.scores = out.next_scores;
   return out.y;
 }
 
@@ -130,7 +144,7 @@ at::Tensor DecoderLayer::forward(const at::Tensor& given, const SequenceRows& ro
   Decisions decisions{pass, inputs, plans};
   auto x = added(given, attention_->forward(attention_norm_->forward(given), rows, index_, decisions));
   if (cross_ != nullptr) x = added(x, cross_->forward(cross_norm_->forward(x), rows, index_));
-  return added(x, perceptron(norm_->forward(x), inputs, pass, plans));
+  return added(x, perceptron(norm_->forward(x), decisions));
 }
 
 LayerStack::LayerStack(const std::string& name, const DecoderOptions& options)
@@ -163,6 +177,13 @@ void LayerStack::fill() {
                                  1 / std::sqrt(static_cast<double>(o.width))};
   relative_ = register_module(
       "relative", std::make_shared<RelativeBias>(relative, stream_of(o).fork("relative"), o.drawn));
+}
+
+void LayerStack::adapt() {
+  for (auto& parameter : parameters()) parameter.set_requires_grad(false);
+  const auto rng = stream_of(options_).fork("adapters");
+  for (size_t i = 0; i < layers_.size(); ++i)
+    layers_[i]->adapt(options_.adapters.json(), rng.fork("layer", static_cast<uint64_t>(i)));
 }
 
 Rotary::Angles LayerStack::angles_of(const TextTokens& tokens) const {
@@ -214,10 +235,7 @@ at::Tensor LayerStack::through(const at::Tensor& given, const SequenceRows& rows
 }
 
 void LayerStack::end_step() {
-  for (auto& layer : layers_) {
-    layer->attention().end_step();
-    if (layer->mixture() != nullptr) layer->mixture()->end_step();
-  }
+  for (auto& layer : layers_) layer->end_step();
 }
 
 int64_t weight_bytes(const torch::nn::Module& model) {

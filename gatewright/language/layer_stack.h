@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "gatewright/language/blocks/adapted_perceptron.h"
 #include "gatewright/language/blocks/attention.h"
 #include "gatewright/language/blocks/cross_attention.h"
 #include "gatewright/language/decoder_options.h"
@@ -20,6 +21,10 @@ class DecoderLayer : public torch::nn::Module {
                      std::vector<SitedPlan>& plans);
   /// All matrices in codes, for inference: weights int8 or int4 (gatewright/experts/held_ffn.h).
   void hold(const std::string& weights, int64_t group);
+  /// Mixtures of adapters beside the matrices of attention and of a dense perceptron. Errors: ValueError for
+  /// other attention, and for options that a mixture refuses.
+  void adapt(const Json& adapters, const Rng& rng);
+  void end_step();
   const std::shared_ptr<Mixture>& mixture() const { return mixture_; }
   AttentionBlock& attention() const { return *attention_; }
   /// Null without a source.
@@ -27,8 +32,7 @@ class DecoderLayer : public torch::nn::Module {
   const Rotary& rotary() const { return attention_->rotary(); }
 
  private:
-  at::Tensor perceptron(const at::Tensor& x, RouterInputs& inputs, const Pass& pass,
-                        std::vector<SitedPlan>& plans);
+  at::Tensor perceptron(const at::Tensor& x, Decisions& decisions);
 
   int64_t index_;
   std::string site_;
@@ -40,6 +44,7 @@ class DecoderLayer : public torch::nn::Module {
   std::shared_ptr<CrossAttention> cross_;
   std::shared_ptr<Mixture> mixture_;
   std::shared_ptr<Bank> dense_;
+  std::shared_ptr<AdaptedPerceptron> adapted_;
 };
 
 /// Tokens of texts that lie one after the other.
@@ -72,6 +77,8 @@ class LayerStack : public torch::nn::Module {
   struct Empty {};
   LayerStack(const std::string& name, const DecoderOptions& options, Empty);
   void fill();
+  /// Holds still what is there, and puts adapters beside it.
+  void adapt();
   static Rng stream(const DecoderOptions& options);
 
  private:

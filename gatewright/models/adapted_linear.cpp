@@ -8,6 +8,30 @@
 
 namespace gw::inline models {
 
+std::shared_ptr<Mixture> make_adapters(int64_t in, int64_t out, const Json& options, const Rng& rng,
+                                       const std::string& site, const char* part) {
+  for (const char* own : {"in", "out", "seed"}) {
+    GW_CHECK(!options.contains(own), "{}: expected no \"{}\" in \"adapters\", which follows from the model",
+             part, own);
+  }
+  Json table = options;
+  table["in"] = in, table["out"] = out;
+  table["seed"] = static_cast<int64_t>(rng.fork("adapters").key() >> 1);
+  if (!table.contains("bank")) table["bank"] = "lora";
+  auto made = Mixture::from_json(table);
+  made->set_site(site);
+  return made;
+}
+
+at::Tensor with_adapters(const at::Tensor& y, Mixture& adapters, const std::string& site, const at::Tensor& x,
+                         const RouterInputs& inputs, const Pass& pass, std::vector<SitedPlan>& plans) {
+  auto own = pass;  // layers draw apart
+  own.rng = pass.rng.fork(site);
+  auto out = adapters.forward(x, inputs, own);
+  plans.push_back({site, std::move(out.plan)});
+  return y + out.y;
+}
+
 AdaptedLinear::AdaptedLinear(int64_t in, int64_t out, const Json& adapters, const Rng& rng,
                              const std::string& site, const char* part)
     : torch::nn::Module("AdaptedLinear"), site_(site) {
@@ -16,28 +40,14 @@ AdaptedLinear::AdaptedLinear(int64_t in, int64_t out, const Json& adapters, cons
     weight_ = register_parameter("weight", weight), bias_ = register_parameter("bias", bias);
     return;
   }
-  for (const char* own : {"in", "out", "seed"}) {
-    GW_CHECK(!adapters.contains(own), "{}: expected no \"{}\" in \"adapters\", which follows from the model",
-             part, own);
-  }
   weight_ = register_buffer("weight", weight), bias_ = register_buffer("bias", bias);
-  Json table = adapters;
-  table["in"] = in, table["out"] = out;
-  table["seed"] = static_cast<int64_t>(rng.fork("adapters").key() >> 1);
-  if (!table.contains("bank")) table["bank"] = "lora";
-  adapters_ = register_module("adapters", Mixture::from_json(table));
-  adapters_->set_site(site_);
+  adapters_ = register_module("adapters", make_adapters(in, out, adapters, rng, site, part));
 }
 
 at::Tensor AdaptedLinear::forward(const at::Tensor& x, const RouterInputs& inputs, const Pass& pass,
                                   std::vector<SitedPlan>& plans) {
   const auto y = ops::linear(x, weight_, bias_);
-  if (adapters_ == nullptr) return y;
-  auto own = pass;  // layers draw apart
-  own.rng = pass.rng.fork(site_);
-  auto out = adapters_->forward(x, inputs, own);
-  plans.push_back({site_, std::move(out.plan)});
-  return y + out.y;
+  return adapters_ == nullptr ? y : with_adapters(y, *adapters_, site_, x, inputs, pass, plans);
 }
 
 void AdaptedLinear::end_step() {

@@ -43,7 +43,8 @@ DataSpec spec_of(const TaskData& data) {
 std::vector<at::Tensor> Model::parameters_that(bool of_router) const {
   std::vector<at::Tensor> out;
   for (const auto& item : named_parameters()) {
-    if (belongs_to_router(item.key()) == of_router) out.push_back(item.value());
+    if (item.value().requires_grad() && belongs_to_router(item.key()) == of_router)
+      out.push_back(item.value());
   }
   return out;
 }

@@ -71,7 +71,8 @@ class Model : public torch::nn::Module {
   virtual void end_step() {}
   virtual bool routed() const = 0;
 
-  /// Parameters that decide who is chosen, by their names: those of gates.
+  /// Parameters that decide who is chosen, by their names: those of gates. Without those that are held still
+  /// (requires_grad off), which no optimizer sees either.
   std::vector<at::Tensor> router_parameters() const { return parameters_that(true); }
   std::vector<at::Tensor> other_parameters() const { return parameters_that(false); }
   int64_t parameter_count() const;

@@ -16,7 +16,7 @@ int64_t fine_tune(Model& model, const Task& task, const TensorSet& set, const Fi
                   const GoesOn& goes_on) {
   Optimizer::Context context;
   for (const auto& item : model.named_parameters())
-    context.parameters.push_back({item.key(), item.value(), false});
+    if (item.value().requires_grad()) context.parameters.push_back({item.key(), item.value(), false});
   const auto optimizer = make_chosen<Optimizer>(how.optimizer, context);
   const Loader loader(set, how.batch, {}, true, rng.fork("loader"));
   const int64_t per_epoch = loader.batches(), total = per_epoch * how.epochs;

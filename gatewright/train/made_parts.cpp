@@ -23,7 +23,7 @@ std::shared_ptr<Optimizer> make_optimizer(const TrainConfig& config, const Model
   context.clip = *config.clip;
   const auto router = model.router_parameters();
   for (const auto& item : model.named_parameters()) {
-    if (among(wanted, item.value()))
+    if (item.value().requires_grad() && among(wanted, item.value()))  // others are held still
       context.parameters.push_back({item.key(), item.value(), among(router, item.value())});
   }
   return make_chosen<Optimizer>(config.optimizer, context);

@@ -45,13 +45,23 @@ at::Tensor Attention::normed(const at::Tensor& given, const TokenNorm* norm, int
   return norm != nullptr && options_.query_norm == "head" ? norm->forward(x) : x;
 }
 
-at::Tensor Attention::forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer, Decisions&) {
-  auto q = normed(query_->forward(x), query_norm_.get(), options_.heads);
-  auto k = normed(key_->forward(x), key_norm_.get(), options_.key_heads);
-  const auto v = normed(value_->forward(x), nullptr, options_.key_heads);
+void Attention::adapt(const Json& adapters, const Rng& rng, const std::string& site) {
+  for (const auto& [name, p] :
+       {std::pair{"query", query_}, {"key", key_}, {"value", value_}, {"output", output_}})
+    p->adapt(adapters, rng.fork(name), site + "." + name);
+}
+
+void Attention::end_step() {
+  for (const auto& p : {query_, key_, value_, output_}) p->end_step();
+}
+
+at::Tensor Attention::forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer, Decisions& d) {
+  auto q = normed(query_->forward(x, d), query_norm_.get(), options_.heads);
+  auto k = normed(key_->forward(x, d), key_norm_.get(), options_.key_heads);
+  const auto v = normed(value_->forward(x, d), nullptr, options_.key_heads);
   if (options_.rotated) q = rotary_.rotate(q, rows.angles), k = rotary_.rotate(k, rows.angles);
   const AttendOptions how{options_.scale, options_.window, sinks_, options_.causal, rows.relative};
-  return output_->forward(attend_rows(q, k, v, rows, layer, how));
+  return output_->forward(attend_rows(q, k, v, rows, layer, how), d);
 }
 
 }  // namespace gw::inline language

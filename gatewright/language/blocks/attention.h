@@ -26,9 +26,12 @@ struct AttentionOptions {
 class Attention : public AttentionBlock {
  public:
   Attention(const AttentionOptions& options, const Rng& rng, bool drawn);
-  at::Tensor forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer, Decisions&) override;
+  at::Tensor forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer,
+                     Decisions& decisions) override;
   const Rotary& rotary() const override { return rotary_; }
   void hold(int64_t bits, int64_t group) override;
+  void adapt(const Json& adapters, const Rng& rng, const std::string& site) override;
+  void end_step() override;
 
  private:
   at::Tensor normed(const at::Tensor& x, const TokenNorm* norm, int64_t heads) const;

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "gatewright/models/adapted_linear.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/random.h"
 
@@ -24,6 +25,24 @@ Projection::Projection(int64_t in, int64_t out, bool bias, const Rng& rng, bool 
 
 at::Tensor Projection::forward(const at::Tensor& x) const {
   return held_ ? ops::dense(x, *held_) : projected(x, weight_, bias_);
+}
+
+at::Tensor Projection::forward(const at::Tensor& x, Decisions& d) const {
+  const auto y = forward(x);
+  if (adapters_ == nullptr) return y;
+  auto inputs = d.inputs;
+  inputs.scores = at::Tensor();  // made ahead for another router
+  return with_adapters(y, *adapters_, site_, x, inputs, d.pass, d.plans);
+}
+
+void Projection::adapt(const Json& adapters, const Rng& rng, const std::string& site) {
+  site_ = site;
+  adapters_ = register_module(
+      "adapters", make_adapters(weight_.size(1), weight_.size(0), adapters, rng, site, "decoder"));
+}
+
+void Projection::end_step() {
+  if (adapters_ != nullptr) adapters_->end_step();
 }
 
 void Projection::hold(int64_t bits, int64_t group) {

@@ -4,7 +4,10 @@
 
 #include <optional>
 
+#include "gatewright/base/json.h"
 #include "gatewright/base/rng.h"
+#include "gatewright/language/blocks/decisions.h"
+#include "gatewright/mixture/mixture.h"
 #include "gatewright/ops/dense.h"
 
 namespace gw::inline language {
@@ -16,6 +19,12 @@ class Projection : public torch::nn::Module {
   /// `drawn` false: memory that a checkpoint will fill, else normal values of the deviation 1/√in.
   Projection(int64_t in, int64_t out, bool bias, const Rng& rng, bool drawn);
   at::Tensor forward(const at::Tensor& x) const;
+  /// The same with what the adapters add to it, where there are some.
+  at::Tensor forward(const at::Tensor& x, Decisions& decisions) const;
+  /// A mixture of adapters beside the matrix (gatewright/models/adapted_linear.h), which decides at `site`.
+  void adapt(const Json& adapters, const Rng& rng, const std::string& site);
+  /// After an optimiser step, as Mixture::end_step.
+  void end_step();
   /// The matrix in codes, for inference; the parameter is empty then. Errors: as quantise().
   void hold(int64_t bits, int64_t group);
   /// Of codes and scales.
@@ -26,6 +35,8 @@ class Projection : public torch::nn::Module {
  private:
   at::Tensor weight_, bias_;
   std::optional<ops::DenseWeight> held_;
+  std::shared_ptr<Mixture> adapters_;
+  std::string site_;
 };
 
 /// The same of a matrix that somebody else owns.

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "gatewright/base/check.h"
+
 namespace gw::inline language {
 namespace {
 
@@ -26,6 +28,10 @@ at::Tensor together(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
 }
 
 }  // namespace
+
+void AttentionBlock::adapt(const Json&, const Rng&, const std::string& site) {
+  fail("{}: expected plain attention for adapters, got attention_experts or latent", site);
+}
 
 at::Tensor attend_rows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                        const SequenceRows& rows, int64_t layer, const AttendOptions& how) {

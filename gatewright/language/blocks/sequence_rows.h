@@ -1,11 +1,10 @@
 #pragma once
 // Attention over sequences that lie one after the other.
+#include "gatewright/base/json.h"
 #include "gatewright/language/blocks/attend.h"
+#include "gatewright/language/blocks/decisions.h"
 #include "gatewright/language/blocks/key_value_cache.h"
 #include "gatewright/language/blocks/rotary.h"
-#include "gatewright/routing/inputs.h"
-#include "gatewright/routing/pass.h"
-#include "gatewright/routing/plan.h"
 
 namespace gw::inline language {
 
@@ -40,13 +39,6 @@ at::Tensor attend_rows(const at::Tensor& q, const at::Tensor& k, const at::Tenso
 at::Tensor attend_sources(const at::Tensor& q, const std::vector<int64_t>& lengths, const KeyValueRows& rows,
                           const std::vector<int64_t>& source_lengths, const AttendOptions& options);
 
-/// What routers of a pass see, and the plans that they made so far.
-struct Decisions {
-  const Pass& pass;
-  RouterInputs& inputs;
-  std::vector<SitedPlan>& plans;
-};
-
 /// What a layer of a decoder needs of its attention.
 class AttentionBlock : public torch::nn::Module {
  public:
@@ -58,6 +50,9 @@ class AttentionBlock : public torch::nn::Module {
   virtual void hold(int64_t bits, int64_t group) = 0;
   /// Codes and scales outside of its projections.
   virtual int64_t held_bytes() const { return 0; }
+  /// A mixture of adapters beside each of its matrices (gatewright/models/adapted_linear.h), under this site.
+  /// Errors: ValueError where a block has no place for them.
+  virtual void adapt(const Json& adapters, const Rng& rng, const std::string& site);
   /// After an optimiser step, as Mixture::end_step.
   virtual void end_step() {}
   virtual const Rotary& rotary() const = 0;

@@ -8,6 +8,9 @@ namespace {
 /// A decoder of attention and mixtures, as published language models are, trained from nothing: OLMoE's form
 /// with query_norm = "whole" and mixture = {experts = 64, policy = {part = "softmax_top_k", k = 8}, …}.
 /// Shapes: token [B, T] → [B, T, vocabulary], or [B, width] by a linear map of the last token's vector.
+/// With `adapters` embeddings, norms and all weights are held still, under the names that a decoder without
+/// them has: it starts from that one's checkpoint (start = {copies = true}) and answers as it does until the
+/// first update (Liu and Luo 2024, arXiv 2405.00361). Experts of perceptrons and the head get no adapters.
 /// Routers see: "token_id", "sequence" (the texts of the batch).
 /// Cost:   gatewright/language/decoder.h.
 class DecoderNetwork : public Model {
@@ -43,7 +46,7 @@ class DecoderNetwork : public Model {
   }
 
   void end_step() override { decoder_->end_step(); }
-  bool routed() const override { return decoder_->options().experts() > 1; }
+  bool routed() const override { return decoder_->options().chooses(); }
 
  private:
   Context context_;
