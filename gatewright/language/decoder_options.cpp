@@ -26,9 +26,11 @@ void visit_attention(OptionVisitor& v, DecoderOptions& o) {
           "queries and answers by experts that share keys and values: experts, policy …");
   v.integer("window", o.window, "tokens that a query sees; 0: all", 0, int64_t{1} << 40);
   v.integer("window_every", o.window_every, "layers 0, n, 2·n … have the window", 1, 4096);
-  v.text("positions", o.positions,
-         "queries and keys rotated by their place, or a learned value of their distance on every score",
-         {"rotary", "relative"});
+  v.text(
+      "positions", o.positions,
+      "queries and keys rotated by their place, a learned value of their distance on every score, or sines "
+      "of the place added to the embeddings",
+      {"rotary", "relative", "sinusoidal"});
   v.integer("relative_buckets", o.relative_buckets, "relative: values of a head, for ever wider distances", 4,
             1 << 20);
   v.integer("relative_farthest", o.relative_farthest,

@@ -34,10 +34,11 @@ struct DecoderOptions : OptionSet {
   int64_t context = 0;
   int64_t seed = 0;
   // Not options:
-  bool drawn = true;       ///< false leaves the weights to a checkpoint
-  bool both_ways = false;  ///< tokens see what comes after them: an encoder
-  bool crossed = false;    ///< every layer looks at a source: a decoder beside an encoder
-  std::string site;        ///< before the names of the layers' decisions
+  bool drawn = true;        ///< false leaves the weights to a checkpoint
+  bool both_ways = false;   ///< tokens see what comes after them: an encoder
+  bool crossed = false;     ///< every layer looks at a source: a decoder beside an encoder
+  int64_t first_place = 0;  ///< of a text's first token, for sinusoidal positions
+  std::string site;         ///< before the names of the layers' decisions
   void fields(OptionVisitor& v) override;
   bool routed(int64_t layer) const;
   /// Keys and values that a token leaves in all layers.

@@ -21,7 +21,7 @@ bool is_encoder_decoder(const std::string& path) {
   if (!std::filesystem::exists(std::filesystem::path(path) / "config.json")) return false;
   const auto config = read_model_config(path);
   if (!config.has("model_type")) return false;
-  const auto type = config.text("model_type");
+  const auto type = type_named(config);
   const auto known = Registry::instance().list(EncoderDecoderFamily::kKind);
   return std::any_of(known.begin(), known.end(), [&](const PartInfo& part) { return part.name == type; });
 }

@@ -79,9 +79,10 @@ GenerateReport generate(EncoderDecoder& network, const std::vector<int32_t>& sou
   const auto count = static_cast<int64_t>(source.size());
   const auto read = network.encode(tensor_of(source.data(), count), {count});
   DecoderState state;
-  auto report =
-      written([&](const TextTokens& tokens) { return network.forward(tokens, read); },
-              {static_cast<int32_t>(network.options().start)}, options, next, now, stop, state, start);
+  std::vector<int32_t> begin{static_cast<int32_t>(network.options().start)};
+  begin.insert(begin.end(), options.begin.begin(), options.begin.end());
+  auto report = written([&](const TextTokens& tokens) { return network.forward(tokens, read); }, begin,
+                        options, next, now, stop, state, start);
   report.prompt = count;
   return report;
 }

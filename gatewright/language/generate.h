@@ -13,9 +13,10 @@ namespace gw::inline language {
 
 struct GenerateOptions {
   SamplingOptions sampling;
-  int64_t most = 128;         ///< tokens to add
-  std::vector<int32_t> ends;  ///< tokens after which nothing comes; they are not passed on
-  int64_t chunk = 512;        ///< tokens of the prompt that are read at once
+  int64_t most = 128;               ///< tokens to add
+  std::vector<int32_t> ends;        ///< tokens after which nothing comes; they are not passed on
+  int64_t chunk = 512;              ///< tokens of the prompt that are read at once
+  std::vector<int32_t> begin = {};  ///< of a model with an encoder: what its text begins with, a language say
 };
 
 /// What is passed on for each new token.

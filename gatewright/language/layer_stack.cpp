@@ -55,6 +55,18 @@ std::shared_ptr<AttentionBlock> make_attention(const DecoderOptions& o, int64_t 
       rng, o.drawn);
 }
 
+/// Sines of a token's place by ever slower waves, then their cosines: [N, width] like x.
+/// Source: Vaswani et al. 2017, arXiv 1706.03762, section 3.5, in the order of tensor2tensor.
+at::Tensor sinusoids(const at::Tensor& place, const at::Tensor& x) {
+  const int64_t width = x.size(1), half = width / 2;
+  const double step = std::log(10000.0) / static_cast<double>(half - 1);
+  const auto wave = (at::arange(half, at::kFloat) * -step).exp();
+  const auto angle = place.to(at::kFloat).unsqueeze(1) * wave.unsqueeze(0);
+  auto all = at::cat({angle.sin(), angle.cos()}, 1);
+  if (width % 2 == 1) all = at::constant_pad_nd(all, {0, 1});
+  return all.to(x.scalar_type());
+}
+
 Rng stream_of(const DecoderOptions& o) { return Rng(static_cast<uint64_t>(o.seed)).fork("language/decoder"); }
 
 PartChoice dense_bank(const DecoderOptions& o) {
@@ -156,6 +168,8 @@ LayerStack::LayerStack(const std::string& name, const DecoderOptions& options, E
     : torch::nn::Module(name), options_(options) {
   auto& o = options_;
   GW_CHECK(o.vocabulary > 0, "decoder: expected a vocabulary, got {}", o.vocabulary);
+  GW_CHECK(o.positions != "sinusoidal" || o.width >= 4,
+           "decoder: expected a width of at least 4 for sinusoidal positions, got {}", o.width);
   if (o.key_heads == 0) o.key_heads = o.heads;
   if (o.head_width > 0) return;
   GW_CHECK(o.width % o.heads == 0,
@@ -186,9 +200,9 @@ void LayerStack::adapt() {
     layers_[i]->adapt(options_.adapters.json(), rng.fork("layer", static_cast<uint64_t>(i)));
 }
 
-Rotary::Angles LayerStack::angles_of(const TextTokens& tokens) const {
+void LayerStack::place(const TextTokens& tokens, SequenceRows& rows) const {
   const auto& lengths = tokens.lengths;
-  std::vector<at::Tensor> cos, sin;
+  std::vector<at::Tensor> cos, sin, all;
   for (size_t s = 0; s < lengths.size(); ++s) {
     int64_t before = 0;
     if (!tokens.states.empty()) {
@@ -197,10 +211,12 @@ Rotary::Angles LayerStack::angles_of(const TextTokens& tokens) const {
       before = state.length();
     }
     const int64_t after = before + lengths[s];
-    const auto own = layers_.front()->rotary().angles(at::arange(before, after, at::kLong), after);
+    all.push_back(at::arange(before, after, at::kLong));
+    const auto own = layers_.front()->rotary().angles(all.back(), after);
     cos.push_back(own.cos), sin.push_back(own.sin);
   }
-  return {at::cat(cos), at::cat(sin)};
+  rows.angles = {at::cat(cos), at::cat(sin)};
+  if (options_.positions == "sinusoidal") rows.place = at::cat(all) + options_.first_place;
 }
 
 SequenceRows LayerStack::rows_of(const TextTokens& tokens) const {
@@ -218,7 +234,10 @@ SequenceRows LayerStack::rows_of(const TextTokens& tokens) const {
   const auto low = tokens.id.min().item<int64_t>(), high = tokens.id.max().item<int64_t>();
   GW_CHECK(low >= 0 && high < options_.vocabulary, "decoder: expected ids in [0, {}), got {}",
            options_.vocabulary, low < 0 ? low : high);
-  return {lengths, tokens.states, angles_of(tokens), relative_.get()};
+  SequenceRows rows{lengths, tokens.states, {}};
+  rows.relative = relative_.get();
+  place(tokens, rows);
+  return rows;
 }
 
 at::Tensor LayerStack::through(const at::Tensor& given, const SequenceRows& rows, RouterInputs& inputs,
@@ -229,7 +248,7 @@ at::Tensor LayerStack::through(const at::Tensor& given, const SequenceRows& rows
     ends.push_back(static_cast<int64_t>(text.size()) - 1);
   }
   inputs.sequence = at::tensor(text, at::kLong);
-  auto x = given;
+  auto x = rows.place.defined() ? given + sinusoids(rows.place, given) : given;
   for (const auto& layer : layers_) x = layer->forward(x, rows, inputs, pass, plans);
   return norm_->forward(last ? x.index_select(0, at::tensor(ends, at::kLong)) : x);
 }

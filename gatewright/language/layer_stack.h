@@ -82,7 +82,8 @@ class LayerStack : public torch::nn::Module {
   static Rng stream(const DecoderOptions& options);
 
  private:
-  Rotary::Angles angles_of(const TextTokens& tokens) const;
+  /// Where each token stands in its text.
+  void place(const TextTokens& tokens, SequenceRows& rows) const;
 
   DecoderOptions options_;
   std::vector<std::shared_ptr<DecoderLayer>> layers_;

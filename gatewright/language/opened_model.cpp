@@ -21,8 +21,14 @@ OpenedModel opened(GgufModel gguf) {
 
 }  // namespace
 
+std::string type_named(const ModelConfig& config) {
+  auto type = config.text("model_type");
+  std::replace(type.begin(), type.end(), '-', '_');
+  return type;
+}
+
 std::string family_named(const ModelConfig& config, const char* catalogue) {
-  const auto type = config.text("model_type");
+  const auto type = type_named(config);
   std::vector<std::string> known;
   for (const auto& part : Registry::instance().list(catalogue)) {
     if (part.name == type) return type;

@@ -21,6 +21,8 @@ struct OpenedModel {
 /// Errors: as load_language_model, but for tensors of other names and shapes.
 OpenedModel open_language_model(const std::string& path);
 
+/// What config.json calls its model_type, as parts are named: nllb-moe is nllb_moe. Errors: ValueError.
+std::string type_named(const ModelConfig& config);
 /// The family of a catalogue that config.json names. Errors: ValueError with the near miss.
 std::string family_named(const ModelConfig& config, const char* catalogue);
 /// Tensors of a folder or file; those of few bits are expanded as the config says. Errors: as

@@ -12,6 +12,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import types
 
 import torch
 import transformers
@@ -64,9 +65,14 @@ SWITCH = dict(vocab_size=40, d_model=16, d_kv=6, d_ff=12, num_heads=3, num_layer
               num_sparse_encoder_layers=1, num_sparse_decoder_layers=2, expert_capacity=4, relative_attention_num_buckets=8,
               relative_attention_max_distance=12, pad_token_id=0, eos_token_id=None, decoder_start_token_id=0)
 PAIRS = {
-    "switch_transformers": SWITCH,
-    "switch_transformers_untied": {**SWITCH, "num_layers": 2, "num_decoder_layers": 2, "num_sparse_encoder_layers": 2,
-                                   "num_sparse_decoder_layers": 0, "tie_word_embeddings": False, "router_bias": True},
+    "switch_transformers": ("switch_transformers", SWITCH),
+    "switch_transformers_untied": ("switch_transformers", {
+        **SWITCH, "num_layers": 2, "num_decoder_layers": 2, "num_sparse_encoder_layers": 2, "num_sparse_decoder_layers": 0,
+        "tie_word_embeddings": False, "router_bias": True}),
+    "nllb_moe": ("nllb-moe", dict(
+        vocab_size=40, d_model=16, encoder_layers=3, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=2,
+        encoder_ffn_dim=12, decoder_ffn_dim=10, encoder_sparse_step=2, decoder_sparse_step=1, num_experts=5,
+        max_position_embeddings=64, pad_token_id=1, bos_token_id=0, eos_token_id=None, decoder_start_token_id=2)),
 }
 
 # Checkpoints of few bits: the family, other sizes, and how its tensors are coded.
@@ -174,18 +180,35 @@ def expect(folder, tensors):
     print(f"{folder.name}: {sum(f.stat().st_size for f in folder.iterdir()) // 1000} kB, logits {tensors['logits'].std():.2f}")
 
 
-def make_pair(name, options):
+def nllb_experts(self, hidden_states, router_mask, router_probs):
+    """What NLLB's experts are to do. transformers 5.24 looks them up by the mask: class 1 of a mask runs expert 1."""
+    assert not self.training
+    out = torch.zeros_like(hidden_states)
+    for e in range(self.num_experts):
+        out += self[f"expert_{e}"](hidden_states) * router_probs[:, e, None] * (1 - self.moe_token_dropout)
+    return out
+
+
+def routes_of_pair(module, out):
+    """[T, E] of zeros and ones, after what found no room is gone."""
+    return out[0][0] if type(module).__name__.startswith("Switch") else (out[1] > 0).long()
+
+
+def make_pair(name, model_type, options):
     torch.manual_seed(len(name))
-    config = transformers.AutoConfig.for_model("switch_transformers", **options)
+    config = transformers.AutoConfig.for_model(model_type, **options)
     config._attn_implementation = "eager"
     model = transformers.AutoModelForSeq2SeqLM.from_config(config).eval().float()
     randomise(model)
     kept = []
     for module in model.modules():
-        if type(module).__name__ == "SwitchTransformersTop1Router":
-            module.register_forward_hook(lambda m, i, out: kept.append(out[0][0]))  # [T, E], after the rooms are full
+        if "Router" in type(module).__name__:
+            module.register_forward_hook(lambda m, i, out: kept.append(routes_of_pair(m, out)))
+        if type(module).__name__ == "NllbMoeExperts":
+            module.forward = types.MethodType(nllb_experts, module)
+    start = options["decoder_start_token_id"]
     source = torch.randint(2, options["vocab_size"], (1, 23))
-    text = torch.cat([torch.zeros(1, 1, dtype=torch.int64), torch.randint(2, options["vocab_size"], (1, 13))], 1)
+    text = torch.cat([torch.full((1, 1), start), torch.randint(2, options["vocab_size"], (1, 13))], 1)
     with torch.no_grad():
         whole = model(input_ids=source, decoder_input_ids=text)
         routes = list(kept)
@@ -254,4 +277,4 @@ if __name__ == "__main__":
             make(name, FAMILIES[form[0]], form)
     for name, values in PAIRS.items():
         if len(sys.argv) < 2 or name in sys.argv[1:]:
-            make_pair(name, values)
+            make_pair(name, *values)

@@ -103,7 +103,7 @@ TEST(CrossAttention, IsTheFormulaWithItsGradients) {
                                          {{2, 8}, {6, 1}}}) {
     const auto x = drawn(6, {10, 8}), source = drawn(7, {sources[0] + sources[1], 8});
     SourceRows read{sources, {block.keys(source)}};
-    SequenceRows rows{lengths, {}, {}, nullptr, &read};
+    SequenceRows rows{lengths, {}, {}, {}, nullptr, &read};
     const auto heads = [&](const at::Tensor& t, const char* name, int64_t count) {
       const std::string from = name;
       const auto y = at::matmul(t, p[from + ".weight"].t()) + p[from + ".bias"];
@@ -154,6 +154,33 @@ TEST(Decoder, TakesRelativePositions) {
   EXPECT_LE((rest - whole.narrow(0, 6, 9)).abs().max().item<double>(), 1e-5);
   options.latent = 4;
   EXPECT_THROW(Decoder{options}, ValueError);
+}
+
+// Sines and cosines of a place are added to its embedding, whatever is read at once.
+TEST(Decoder, TakesSinusoidalPositions) {
+  DecoderOptions options;
+  parse_options("decoder", Json{{"vocabulary", 30}, {"width", 9}, {"heads", 3}, {"positions", "sinusoidal"}},
+                options);
+  options.first_place = 2;
+  const LayerStack stack("stack", options);
+  const auto text = ops::uniform(Rng(1), {7}, 0, 30).to(at::kLong);
+  const auto rows = stack.rows_of({text, {4, 3}});
+  const at::NoGradGuard no_grad;
+  const auto x = ops::normal(Rng(2), {7, 9}, 0, 1);
+  auto moved = x.clone();
+  for (int64_t t = 0; t < 7; ++t)
+    for (int64_t i = 0; i < 4; ++i) {
+      const double angle =
+          static_cast<double>(2 + (t < 4 ? t : t - 4)) * std::pow(10000.0, -static_cast<double>(i) / 3);
+      moved[t][i].add_(std::sin(angle)), moved[t][4 + i].add_(std::cos(angle));
+    }
+  auto still = rows;
+  still.place = at::Tensor();
+  RouterInputs inputs;
+  std::vector<SitedPlan> plans;
+  const auto with = stack.through(x, rows, inputs, {}, plans),
+             without = stack.through(moved, still, inputs, {}, plans);
+  EXPECT_LE((with - without).abs().max().item<double>(), 1e-5);
 }
 
 }  // namespace gw::test::relative_attention_cases

@@ -25,6 +25,9 @@ class RunCommand : public Command {
     model_.declare(app);
     app.add_option("prompt", prompt_, "the text; -: what standard input holds: \"Once upon a time\"")
         ->required();
+    app.add_option("--begin", begin_,
+                   "what the text of a model with an encoder begins with, the language of a translation say; "
+                   "--begin fra_Latn");
     generation_.declare(app);
   }
 
@@ -32,11 +35,14 @@ class RunCommand : public Command {
     if (const auto path = find_model(model_.model); is_encoder_decoder(path)) {
       auto loaded = load_pair(model_, path);
       const auto source = read(loaded.text);
+      if (!begin_.empty()) generation_.options.begin = loaded.text.tokenizer.encode(begin_, false);
       stream_tokens(loaded.text, generation_, [&](const auto& options, const auto& next) {
         return generate(*loaded.model.network, source, options, next, steady_now_s, &stop_requested());
       });
       return 0;
     }
+    GW_CHECK(begin_.empty(),
+             "run: expected --begin for a model with an encoder alone, got one that goes on with the prompt");
     auto loaded = load_model(model_);
     stream_answer(loaded, read(loaded.text), generation_, nullptr);
     return 0;
@@ -52,7 +58,7 @@ class RunCommand : public Command {
 
   ModelFlags model_;
   GenerationFlags generation_;
-  std::string prompt_;
+  std::string prompt_, begin_;
 };
 
 }  // namespace

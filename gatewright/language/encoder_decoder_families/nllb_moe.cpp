@@ -1,0 +1,140 @@
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "gatewright/base/registry.h"
+#include "gatewright/language/encoder_decoder_family.h"
+
+namespace gw::inline language {
+namespace {
+
+/// Translation between 200 languages: two of E experts in every n-th layer, whose answers are scaled by one
+/// minus the share of rows that was masked in training (expert output masking).
+/// Sines of places are added to the embeddings. Rooms are those of each text, where published code counts a
+/// batch; with the published fraction of 1 no token is ever without room.
+/// In transformers 5.24 experts are looked up by the mask instead of by the choice: a first choice runs
+/// expert 1 and a second one expert 0, whatever the router says. Here the router's experts run, as published.
+class NllbMoe : public EncoderDecoderFamily {
+ public:
+  static constexpr const char* kSummary = "translation, two of 128 experts in every fourth layer";
+  static constexpr const char* kSource = "NLLB team 2022, arXiv 2207.04672";
+  struct Options : OptionSet {};
+  NllbMoe(const Options&, const Context&) {}
+
+  EncoderDecoderOptions options(const ModelConfig& c) const override {
+    EncoderDecoderOptions all;
+    all.encoder = stack(c, "encoder"), all.decoder = stack(c, "decoder");
+    all.decoder.tied = c.flag("tie_word_embeddings", true);
+    all.start = c.integer("decoder_start_token_id", 2, 0, all.decoder.vocabulary - 1);
+    return all;
+  }
+
+  std::vector<Binding> bindings(const EncoderDecoderOptions& o) const override {
+    std::vector<Binding> all{{"decoder.embedding",
+                              {{Piece{"model.shared.weight"}},
+                               {Piece{"model.encoder.embed_tokens.weight"}},
+                               {Piece{"model.decoder.embed_tokens.weight"}}}}};
+    if (!o.decoder.tied) all.push_back({"decoder.head.weight", {{Piece{"lm_head.weight"}}}});
+    add_stack(all, "encoder", o.encoder), add_stack(all, "decoder", o.decoder);
+    return all;
+  }
+
+  std::vector<std::string> ignored(const EncoderDecoderOptions& o) const override {
+    std::vector<std::string> names{"model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight",
+                                   "embed_positions.weights"};
+    if (o.decoder.tied) names.push_back("lm_head.weight");
+    return names;
+  }
+
+ private:
+  static DecoderOptions stack(const ModelConfig& c, const std::string& side) {
+    DecoderOptions o;
+    o.vocabulary = c.integer("vocab_size", {}, 1, 1 << 24), o.width = c.integer("d_model", {}, 4, 1 << 20);
+    o.depth = c.integer(side + "_layers", {}, 1, 4096);
+    o.heads = c.integer(side + "_attention_heads", {}, 1, 4096), o.head_width = o.width / o.heads;
+    o.hidden = c.integer(side + "_ffn_dim", {}, 1, 1 << 24), o.gated = false, o.hidden_bias = true;
+    o.activation = c.has("activation_function") ? activation_named(c, "activation_function") : "relu";
+    o.centred_norm = o.query_bias = o.output_bias = true;
+    o.norm_epsilon = 1e-5, o.positions = "sinusoidal", o.drawn = false;
+    o.first_place = c.integer("pad_token_id", 1, 0, 1 << 24) + 1;  // as fairseq counts
+    if (c.flag("scale_embedding", true)) o.embedding_scale = std::sqrt(static_cast<double>(o.width));
+    const int64_t step = c.integer(side + "_sparse_step", 4, 0, 4096);
+    o.every = step > 0 ? step : o.depth + 1;
+    const int64_t experts = c.integer("num_experts", {}, 2, 1 << 16);
+    o.mixture = Json{{"experts", experts},
+                     {"gate", {{"part", "linear"}, {"bias", c.flag("router_bias", false)}}},
+                     {"policy", policy_of(c)},
+                     {"bank",
+                      {{"part", "mlp"},
+                       {"hidden", o.hidden},
+                       {"activation", o.activation},
+                       {"bias", true},
+                       {"learn_activation", false}}}};
+    return o;
+  }
+
+  static Json policy_of(const ModelConfig& c) {
+    Json table = {{"part", "nllb_top2"},
+                  {"second", c.text("second_expert_policy", "all")},
+                  {"room", "sequence"},
+                  {"expert_masking", c.real("moe_token_dropout", 0.2)}};
+    const bool before = c.flag("normalize_router_prob_before_dropping", false);
+    table["renormalise_when"] = before ? "before_drop" : "after_drop";
+    table["drop_order"] = c.flag("batch_prioritized_routing", false) ? "priority" : "position";
+    const double fraction = c.real("moe_eval_capacity_token_fraction", 1.0);
+    if (fraction > 0)
+      table["evaluation_fraction"] = fraction;
+    else
+      table["capacity"] = c.integer("expert_capacity", 64, 1);
+    return table;
+  }
+
+  static void add_stack(std::vector<Binding>& all, const std::string& side, const DecoderOptions& o) {
+    const auto both = [&](const std::string& own, const std::string& theirs) {
+      for (const char* part : {"weight", "bias"})
+        all.push_back({fmt::format("{}.{}.{}", side, own, part),
+                       {{Piece{fmt::format("model.{}.{}.{}", side, theirs, part)}}}});
+    };
+    both("norm", "layer_norm");
+    for (int64_t i = 0; i < o.depth; ++i) {
+      const auto own = fmt::format("layer{}.", i), theirs = fmt::format("layers.{}.", i);
+      const auto attention = [&](const std::string& name, const std::string& block) {
+        both(own + name + "_norm", theirs + block + "_layer_norm");
+        for (const auto& [ours, letter] :
+             {std::pair{"query", "q"}, {"key", "k"}, {"value", "v"}, {"output", "out"}})
+          both(fmt::format("{}{}.{}", own, name, ours), fmt::format("{}{}.{}_proj", theirs, block, letter));
+      };
+      attention("attention", "self_attn");
+      if (side == "decoder") attention("cross", "cross_attention");
+      both(own + "norm", theirs + "ff_layer_norm");
+      add_perceptron(all, side + "." + own, "model." + side + "." + theirs + "ffn.", o, o.routed(i));
+    }
+  }
+
+  static void add_perceptron(std::vector<Binding>& all, const std::string& own, const std::string& theirs,
+                             const DecoderOptions& o, bool routed) {
+    const auto tensor = [&](const char* name, const char* rest, std::vector<int64_t> shape) {
+      std::vector<Piece> pieces;
+      for (int64_t e = 0; e < (routed ? o.experts() : 1); ++e) {
+        Piece piece{routed ? fmt::format("{}experts.expert_{}.{}", theirs, e, rest) : theirs + rest};
+        if (routed)
+          piece.expert = e;
+        else
+          piece.shape = shape;
+        pieces.push_back(piece);
+      }
+      all.push_back({own + (routed ? "mixture.bank." : "dense.") + name, {pieces}});
+    };
+    tensor("w1", "fc1.weight", {1, o.hidden, o.width}), tensor("b1", "fc1.bias", {1, o.hidden});
+    tensor("w2", "fc2.weight", {1, o.width, o.hidden}), tensor("b2", "fc2.bias", {1, o.width});
+    if (!routed) return;
+    all.push_back({own + "mixture.gate.weight", {{Piece{theirs + "router.classifier.weight"}}}, true});
+    if (o.mixture.json()["gate"]["bias"].get<bool>())
+      all.push_back({own + "mixture.gate.bias", {{Piece{theirs + "router.classifier.bias"}}}, true});
+  }
+};
+
+}  // namespace
+}  // namespace gw::inline language
+
+GW_REGISTER(gw::EncoderDecoderFamily, gw::NllbMoe);
