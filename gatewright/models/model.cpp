@@ -55,6 +55,13 @@ int64_t Model::parameter_count() const {
   return count;
 }
 
+double Model::trained_share() const {
+  int64_t learns = 0;
+  for (const auto& parameter : parameters()) learns += parameter.requires_grad() ? parameter.numel() : 0;
+  const auto all = parameter_count();
+  return all > 0 ? static_cast<double>(learns) / static_cast<double>(all) : 0;
+}
+
 int64_t count_macs(Model& model) {
   const at::NoGradGuard no_grad;
   const ops::CostRecorder recorder;

@@ -76,6 +76,8 @@ class Model : public torch::nn::Module {
   std::vector<at::Tensor> router_parameters() const { return parameters_that(true); }
   std::vector<at::Tensor> other_parameters() const { return parameters_that(false); }
   int64_t parameter_count() const;
+  /// The share of them that learns: those that require a gradient. 0 without parameters.
+  double trained_share() const;
 
  private:
   std::vector<at::Tensor> parameters_that(bool of_router) const;

@@ -305,7 +305,7 @@ LeftNames training_names(const TrainConfig& config) {
   const auto add = [&](std::initializer_list<const char*> more) {
     names.metrics.insert(names.metrics.end(), more.begin(), more.end());
   };
-  add({"macs", "parameters", "ms_per_step", "max_load", "without_expert"});
+  add({"macs", "parameters", "trained_share", "ms_per_step", "max_load", "without_expert"});
   const bool images = trains_images(config);
   if (!images) add({"pairs_found", "pairs_found_by_attention"});
   if (images) add({"macs_ratio", "pathway_ratio", "router_ratio"});
@@ -361,6 +361,7 @@ ArmResult run_training(const TrainConfig& config, const ArmRun& run) {
   auto tables = task_tables(evaluation);
   name_evaluation(evaluation, config, trainer.data());
   result.metrics["parameters"] = static_cast<double>(trainer.model().parameter_count());
+  result.metrics["trained_share"] = trainer.model().trained_share();
   add_steps(run, observer, result);
   add_pairs(trainer, result);
   const bool images = trains_images(config);

@@ -21,7 +21,19 @@ std::vector<at::Tensor> parameter_gradients(const at::Tensor& loss, const std::v
     throw NumericError(fmt::format("train: the {} is {}; lower the learning rate or look at the data", what,
                                    std::isnan(value) ? "not a number" : "infinite"));
   }
-  auto gradients = torch::autograd::grad({loss}, parameters, {}, c10::nullopt, false, /*allow_unused=*/true);
+  std::vector<at::Tensor> learning;
+  for (const auto& parameter : parameters) {
+    if (parameter.requires_grad()) learning.push_back(parameter);
+  }
+  GW_CHECK(loss.requires_grad() && !learning.empty(),
+           "train: expected a {} that parameters can learn from, got one that depends on none of those that "
+           "do not stand still",
+           what);
+  const auto found = torch::autograd::grad({loss}, learning, {}, c10::nullopt, false, /*allow_unused=*/true);
+  std::vector<at::Tensor> gradients;
+  size_t next = 0;
+  for (const auto& parameter : parameters)
+    gradients.push_back(parameter.requires_grad() ? found[next++] : at::Tensor());
   for (const auto& gradient : gradients) {  // a sum is NaN or infinite if any of its terms is
     if (gradient.defined() && !std::isfinite(gradient.sum().item<double>())) {
       throw NumericError(fmt::format(

@@ -63,9 +63,9 @@ class Objective {
   virtual bool separate_router() const { return false; }
 };
 
-/// d loss / d parameters, undefined where the loss does not depend on one.
-/// Errors: NumericError naming `what` if the loss or a gradient is not finite.
-/// Cost:   the backward pass, and one sum over every gradient.
+/// d loss / d parameters, undefined where the loss does not depend on one, and for one that stands still
+/// (which does not require a gradient). Errors: NumericError naming `what` if the loss or a gradient is not
+/// finite; ValueError if none can learn. Cost:   the backward pass, and one sum over every gradient.
 std::vector<at::Tensor> parameter_gradients(const at::Tensor& loss, const std::vector<at::Tensor>& parameters,
                                             const char* what);
 /// Notes in the report how strongly a loss that teaches the router reaches it; does nothing after the first

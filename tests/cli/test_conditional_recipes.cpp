@@ -20,5 +20,8 @@ TEST(ConditionalRecipes, CustomisationHoldsTogether) { holds_together("customisa
 TEST(ConditionalRecipes, JeiDnnHoldsTogether) { holds_together("jei_dnn"); }
 TEST(ConditionalRecipes, CompositionOfExpertsHoldsTogether) { holds_together("composition_of_experts"); }
 TEST(ConditionalRecipes, FedjetsHoldsTogether) { holds_together("fedjets"); }
+TEST(ConditionalRecipes, ContinualInferenceHoldsTogether) { holds_together("continual_inference"); }
+TEST(ConditionalRecipes, GmopeHoldsTogether) { holds_together("gmope"); }
+TEST(ConditionalRecipes, RobustQaHoldsTogether) { holds_together("robust_qa"); }
 
 }  // namespace gw::test::conditional_recipes_cases
