@@ -22,6 +22,10 @@ ops::FfnWeights named_weights(const torch::OrderedDict<std::string, at::Tensor>&
   return {find("wg"), find("w1"), find("w2"), find("bg"), find("b1"), find("b2"), find("activation")};
 }
 
+ops::FfnWeights named_weights(const torch::nn::Module& module) {
+  return named_weights(module.named_parameters(/*recurse=*/false));
+}
+
 ops::FfnWeights in_bf16(ops::FfnWeights w) {
   for (auto* t : {&w.gate, &w.up, &w.down, &w.gate_bias, &w.up_bias, &w.down_bias, &w.activation})
     if (t->defined()) *t = t->to(at::kBFloat16);

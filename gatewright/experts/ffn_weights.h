@@ -13,6 +13,8 @@ at::Tensor stacked_uniform(const Rng& rng, int64_t experts, int64_t out, int64_t
 /// The parameters w1, b1, w2, b2, wg, bg and activation among a module's as they are now: Module::to()
 /// replaces what a parameter holds, so they are asked for by name.
 ops::FfnWeights named_weights(const torch::OrderedDict<std::string, at::Tensor>& all);
+/// The same from outside of the module. Cost: a list of its names.
+ops::FfnWeights named_weights(const torch::nn::Module& module);
 
 /// Copies in bf16. Grad: arrives in the type of `w`. Cost: one read of all weights, and a write of half as
 /// much.

@@ -82,7 +82,7 @@ class ConvSteps : public FrameSteps {
     return out;
   }
   void forget() override {
-    ring_ = {};
+    ring_ = at::Tensor();
     at_ = 0;
   }
 

@@ -45,7 +45,7 @@ class NewestSteps : public FrameSteps {
     return ops::linear(seen.reshape(frame.sizes()), out_, {});
   }
   void forget() override {
-    keys_ = values_ = {};
+    keys_ = values_ = at::Tensor();
     count_ = 0;
   }
 
@@ -79,7 +79,7 @@ class AllSteps : public FrameSteps {
     return ops::linear(mean.to(frame.scalar_type()).reshape(frame.sizes()), out_, {});
   }
   void forget() override {
-    keys_ = {};
+    keys_ = at::Tensor();
     count_ = 0;
   }
 

@@ -40,8 +40,8 @@ TEST(LanguagePageSlow, ItsCommandsRunInTheirOrder) {
     const auto answer = shell(there + commands[i]);
     if (i == 0 && answer.code != 0) GTEST_SKIP() << "the model's package is not to be had: " << answer.text;
     EXPECT_EQ(answer.code, 0) << commands[i] << "\n" << answer.text;
-    if (commands[i].find("capital of France") != std::string::npos)
-      EXPECT_NE(answer.text.find("Paris"), std::string::npos) << answer.text;
+    if (commands[i].find("capital of France") == std::string::npos) continue;
+    EXPECT_NE(answer.text.find("Paris"), std::string::npos) << answer.text;
   }
   for (const char* made : {"smollm2/model.safetensors", "smollm2-q8.gguf", "smollm2-4x/config.json",
                            "smollm2-mine/model.safetensors"})

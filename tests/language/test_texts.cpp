@@ -29,7 +29,7 @@ class TextsData : public testing::Test {
 
   TaskData load(Json options) const {
     options["model"] = scratch_ / "model";
-    return make_part<Dataset>("texts", options)->load();
+    return make_part<Dataset>("texts", options, {})->load();
   }
 
   std::vector<int64_t> ids(const std::string& text) const {
@@ -87,7 +87,7 @@ TEST_F(TextsData, RefusesWhatItCannotRead) {
   EXPECT_NE(error_of({{"files", {scratch_ / "empty"}}}).find("files that end in .txt"), std::string::npos);
   EXPECT_NE(error_of({{"files", {scratch_ / "texts/a.md"}}, {"context", 1000}}).find("at least 2 windows"),
             std::string::npos);
-  EXPECT_THROW(make_part<Dataset>("texts", Json::object())->load(), ValueError);
+  EXPECT_THROW(make_part<Dataset>("texts", Json::object(), {})->load(), ValueError);
 }
 
 // The mask of documents is that each is a sequence of its own: a window of two gives what each gives alone.

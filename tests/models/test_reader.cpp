@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include <cmath>
+#include <vector>
 
 #include "gatewright/base/registry.h"
 #include "gatewright/data/cloze.h"
@@ -36,10 +37,11 @@ std::shared_ptr<Model> reader(Json options = Json::object()) {
 /// Two questions; word 7 of the first stands on both sides, its last place is empty.
 Batch questions() {
   Batch batch;
-  batch.fields["token"] = at::tensor({7, kGap, 9,    kNoWord, kSeparator, 12, 7,  13, 5,  6,  kNoWord,  //
+  batch.fields["token"] =
+      at::tensor(std::vector<int64_t>{7, kGap, 9,    kNoWord, kSeparator, 12, 7,  13, 5,  6,  kNoWord,  //
                                       4, 5,    kGap, 6,       kSeparator, 10, 11, 12, 13, 14, 15},
-                                     at::kLong)
-                              .view({2, kQuestion + 1 + kContext});
+                 at::kLong)
+          .view({2, kQuestion + 1 + kContext});
   batch.fields["domain"] = at::tensor({0, 1}, at::kLong);
   batch.index = at::arange(2, at::kLong);
   return batch;

@@ -173,7 +173,7 @@ TEST(UpdateProblem, NamesWhatCannotBeUsed) {
   odd = update(0, 10, {0, 2}, 1);
   odd.gate = at::full({3}, std::numeric_limits<double>::infinity());
   expect_part(update_problem(odd, now, 2, 10), "weights of the gate are not finite");
-  odd.gate = {};
+  odd.gate = at::Tensor();
   expect_part(update_problem(odd, now, 2, 10), "expected 3 weights of the gate, got 0");
 }
 
