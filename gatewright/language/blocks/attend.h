@@ -14,9 +14,8 @@ struct AttendOptions {
   const RelativeBias* relative = nullptr;  ///< added to the scores; of H heads where Hq is a multiple
 };
 
-/// Math:   y_i = Σ_j p_ij v_j over j ≤ i (and j > i − window), or over all j, p_i = softmax_j(scale·⟨q_i,
-/// k_j⟩
-///         + bias of their distance, with the sink of the head among the scores).
+/// Math:   y_i = Σ_j p_ij v_j over j ≤ i (and j > i − window), or over all j; p_i = softmax_j(s_ij) with the
+///         sink of the head among the scores, s_ij = scale·⟨q_i, k_j⟩ + bias of their distance.
 /// Shapes: q [Hq, n, d] are the last n of S tokens; k [Hk, S, d] and v [Hk, S, dv] of Hk heads, each shared
 ///         by Hq / Hk neighbours of q → [Hq, n, dv]. Scores and sums of f32 (f64 stays); bf16 in and out.
 /// Errors: ValueError for heads that do not divide and shapes that do not fit.
