@@ -219,7 +219,7 @@ bool TokenChoice::one_pass(const at::Tensor& scores, bool train) const {
   const bool plain = !bias_.defined() && options_.capacity == 0 && options_.evaluation_capacity_factor == 0 &&
                      options_.expert_masking == 0;
   return !train && plain && score_function() != nullptr && k_ <= kKernel && scores.size(0) > 0 &&
-         scores.device().is_cpu() && !(at::GradMode::is_enabled() && scores.requires_grad());
+         scores.device().is_cpu();
 }
 
 ops::TopK TokenChoice::chosen_in_one_pass(const at::Tensor& scores) const {

@@ -97,7 +97,7 @@ class TokenChoice : public Policy {
   /// is room.
   RoutingPlan decided(const at::Tensor& scores, const at::Tensor& given, bool train, const Rng& rng,
                       const at::Tensor& sequence) const;
-  /// Whether evaluation without gradients may take the kernel that scores, chooses and weighs in one pass.
+  /// Whether evaluation may take the kernel that scores, chooses and weighs in one pass.
   bool one_pass(const at::Tensor& scores, bool train) const;
   ops::TopK chosen_in_one_pass(const at::Tensor& scores) const;
   at::Tensor disturbed(const at::Tensor& scores, bool train, const Rng& rng) const;
