@@ -50,7 +50,7 @@ TEST(LanguageTraining, FromAFolderToABetterFolder) {
   write_file(scratch / "text.txt",
              read_file(std::string(GW_SOURCE_ROOT) + "examples/data/declaration.txt").substr(0, 2000));
   const auto perplexity = [&](const std::string& model) {
-    const auto answer = shell(there + "perplexity " + model + " text.txt --json");
+    const auto answer = shell(there + "perplexity " + model + " text.txt --json 2>/dev/null");
     EXPECT_EQ(answer.code, 0) << answer.text;
     return Json::parse(answer.text).at("perplexity").get<double>();
   };

@@ -27,7 +27,10 @@ TEST(TaskPages, AGraphOfYours) {
   ASSERT_NE(page.find(kCommand), std::string::npos);
   const Scratch scratch;
   write_mine(scratch, page);
-  const auto made = shell("cd " + scratch.path() + "\n" + fenced_block(page, "sh"));
+  auto script = fenced_block(page, "sh");
+  ASSERT_FALSE(script.empty());
+  script.pop_back();  // shell() closes the last line itself
+  const auto made = shell("cd " + scratch.path() + "\n" + script);
   ASSERT_EQ(made.code, 0) << made.text;
   const auto answer = run_mine(scratch);
   EXPECT_EQ(answer.code, 0) << answer.text;

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/language/model_tokenizer.h"
@@ -37,7 +39,7 @@ class LanguageModelNetwork : public Model {
   };
 
   LanguageModelNetwork(const Options& options, const Context& context)
-      : Model("LanguageModelNetwork"), context_(context) {
+      : Model("LanguageModelNetwork"), context_(context), model_(options.model) {
     GW_CHECK(!options.model.empty(), "networks/language_model: expected a model to start from, got none");
     GW_CHECK(context.data.vocabulary > 0 && context.answer.per_token,
              "networks/language_model: expected data with the field \"token\" and the task next_token, got "
@@ -46,22 +48,28 @@ class LanguageModelNetwork : public Model {
     load.weights = "f32";
     load.change = [&](DecoderOptions& decoder) { change(options, decoder); };
     decoder_ = register_module("decoder", load_language_model(find_model(options.model), load).decoder);
-    const int64_t vocabulary = decoder_->options().vocabulary;
-    GW_CHECK(
-        context.answer.width == vocabulary,
-        "networks/language_model: expected data with the {} tokens of {}, got {}; name that model in the "
-        "data too: data = {{ part = \"texts\", model = … }}",
-        vocabulary, options.model, context.answer.width);
     for (auto& parameter : decoder_->parameters())  // those of f32 files are the files' own memory
       parameter.set_data(parameter.detach().clone()), parameter.set_requires_grad(true);
     decoder_->train();
+  }
+
+  // Not when it is made: recipes are checked with models of made-up data.
+  void prepare(const TensorSet& train) override {
+    const int64_t vocabulary = decoder_->options().vocabulary;
+    GW_CHECK(
+        context_.answer.width == vocabulary,
+        "networks/language_model: expected data with the {} tokens of {}, got {} for {} examples; name that "
+        "model in the data too: data = {{ part = \"texts\", model = … }}",
+        vocabulary, model_, context_.answer.width, train.size());
   }
 
   Output answer(const Batch& batch, const Pass& pass) override {
     return answer_tokens("networks/language_model", *decoder_, batch, pass);
   }
   Batch example(int64_t count, const Rng& rng) const override {
-    return token_example(context_.data, count, rng);
+    auto data = context_.data;
+    data.vocabulary = std::min(data.vocabulary, decoder_->options().vocabulary);
+    return token_example(data, count, rng);
   }
   void end_step() override { decoder_->end_step(); }
   bool routed() const override { return decoder_->options().experts() > 1; }
@@ -86,6 +94,7 @@ class LanguageModelNetwork : public Model {
   }
 
   Context context_;
+  std::string model_;
   std::shared_ptr<Decoder> decoder_;
 };
 
