@@ -20,7 +20,11 @@ TEST(ClientsPage, ItsRecipeRunsAndRefusesAGateOfTooManyExperts) {
   const auto answer = cli(run + (scratch / "run"));
   EXPECT_EQ(answer.code, 0) << answer.text;
   EXPECT_TRUE(std::filesystem::exists(scratch / "run/clients-seed0/metrics.json"));
-  const auto refused = cli(run + (scratch / "refused") + " --set federated.k=5 --arm clients");
+  auto wrong = recipe;
+  wrong.replace(wrong.find("k = 2"), 5, "k = 5");
+  write_file(scratch / "wrong.toml", wrong);
+  const auto refused =
+      cli("check " + (scratch / "wrong.toml") + " --size tiny --jobs 1 --out " + (scratch / "refused"));
   expect(refused, 2, "expected k of at most 4 experts, got 5");
 }
 

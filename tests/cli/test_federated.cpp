@@ -12,32 +12,43 @@ Json metrics_of(const std::string& directory, const std::string& arm) {
   return read_json(directory + "/" + arm + "-seed0/metrics.json").at("metrics");
 }
 
+/// The recipe with other words in it, checked by the program itself.
 std::string check_with(const Scratch& scratch, const std::string& name, const std::string& arm,
-                       const std::string& sets) {
+                       const std::vector<std::pair<std::string, std::string>>& changes) {
+  auto recipe = read_file(std::string(GW_SOURCE_ROOT) + "recipes/fedjets.toml");
+  for (const auto& [from, to] : changes) {
+    EXPECT_NE(recipe.find(from), std::string::npos) << from;
+    for (size_t at = 0; (at = recipe.find(from, at)) != std::string::npos; at += to.size())
+      recipe.replace(at, from.size(), to);
+  }
+  write_file(scratch / (name + ".toml"), recipe);
   const auto out = scratch / name;
-  const auto answer =
-      shell(GW_CLI " check fedjets --size tiny --jobs 1 --quiet --arm " + arm + " " + sets + " --out " + out);
+  const auto answer = shell(GW_CLI " check " + (scratch / (name + ".toml")) +
+                            " --size tiny --jobs 1 --quiet --arm " + arm + " --out " + out);
   EXPECT_LT(answer.code, 2) << answer.text;  // marks of other arms are not measured
   return out;
 }
 
 TEST(FederatedProcesses, GiveTheBitsOfThreads) {
   const Scratch scratch;
-  const std::string threads = "--set federated.rounds=2 --set federated.run_as=threads",
-                    processes =
-                        "--set federated.rounds=2 --set federated.run_as=processes --set federated.hosts=3";
-  const auto a = metrics_of(check_with(scratch, "threads", "fedjets", threads), "fedjets"),
-             b = metrics_of(check_with(scratch, "processes", "fedjets", processes), "fedjets");
+  const auto a = metrics_of(check_with(scratch, "threads", "fedjets",
+                                       {{"rounds = 4, hosts = 1", "rounds = 2, run_as = \"threads\""}}),
+                            "fedjets");
+  const auto b =
+      metrics_of(check_with(scratch, "processes", "fedjets",
+                            {{"rounds = 4, hosts = 1", "rounds = 2, run_as = \"processes\", hosts = 3"}}),
+                 "fedjets");
   EXPECT_EQ(a, b);
 }
 
 TEST(FederatedProcesses, WhoDiesOrHangsIsStartedAnew) {
   const Scratch scratch;
-  const auto out = check_with(
-      scratch, "hostile", "hostile",
-      "--set federated.rounds=1 --set federated.per_round=12 --set federated.run_as=processes --set "
-      "federated.timeout=15 --set 'federated.spoiled=[\"die\",\"hang\",\"nonsense\"]' --set "
-      "'federated.spoils=[[4],[5],[6]]'");
+  const auto out =
+      check_with(scratch, "hostile", "hostile",
+                 {{"rounds = 4, hosts = 1", "rounds = 1, timeout = 15.0, run_as = \"processes\""},
+                  {"per_round = 8", "per_round = 12"},
+                  {"spoiled = [\"nan\", \"shape\", \"absurd\", \"die\"], spoils = [[4], [5], [6], [7]]",
+                   "spoiled = [\"die\", \"hang\", \"nonsense\"], spoils = [[4], [5], [6]]"}});
   const auto m = metrics_of(out, "hostile");
   EXPECT_EQ(m.at("lost"), 2) << m.dump();
   EXPECT_EQ(m.at("refused"), 1) << m.dump();
