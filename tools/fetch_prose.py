@@ -4,7 +4,7 @@
     tools/fetch_prose.py ~/gatewright-data      perl.txt, vim.txt, policy.txt, anarchism.txt, reference.txt, fortunes.txt
 
 perl.txt        the manual pages of Perl (perl-doc)          anarchism.txt   An Anarchist FAQ (anarchism)
-vim.txt         the help of Vim (vim-doc)                    reference.txt   Debian Reference (debian-reference-en)
+vim.txt         the help of Vim (vim-runtime)                reference.txt   Debian Reference (debian-reference-en)
 policy.txt      Debian Policy Manual (debian-policy)         fortunes.txt    sayings and quotations (fortunes)
 
 Packages come from Debian (apt-get download) and are unpacked with dpkg-deb, not installed; nothing in them is run.
@@ -23,7 +23,7 @@ import tempfile
 
 TEXTS = {
     "perl": ("perl-doc", r"\.pod$"),
-    "vim": ("vim-doc", r"/doc/[\w-]+\.txt(\.gz)?$"),
+    "vim": ("vim-runtime", r"/doc/[\w-]+\.txt(\.gz)?$"),
     "policy": ("debian-policy", r"policy.*\.html$|policy\.txt(\.gz)?$"),
     "anarchism": ("anarchism", r"/sec[A-Z]\w*\.html$"),
     "reference": ("debian-reference-en", r"/ch\d+\.en\.html$"),
@@ -33,7 +33,7 @@ TEXTS = {
 
 def files_of(package, pattern, folder):
     """Names and texts of a package's files whose path matches."""
-    subprocess.run(["apt-get", "download", "-q", package], check=True, cwd=folder, stdout=subprocess.DEVNULL)
+    subprocess.run(["apt-get", "-o", "APT::Sandbox::User=root", "download", "-q", package], check=True, cwd=folder, stdout=subprocess.DEVNULL)
     (name,) = [f for f in os.listdir(folder) if f.startswith(package + "_")]
     packed = subprocess.run(["dpkg-deb", "--fsys-tarfile", name], check=True, cwd=folder, capture_output=True).stdout
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:

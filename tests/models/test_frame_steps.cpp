@@ -329,7 +329,7 @@ TEST(Continual, RefusesWhatItCannotStep) {
                 network({{"centred", true}, {"kernel", 4}}, true);
               }),
               "an odd \"kernel\"");
-  expect_part(refusal<ValueError>([] { network({{"attention", "new"}}, true); }), "did you mean \"newest\"?");
+  expect_part(refusal<ValueError>([] { network({{"attention", "newst"}}, true); }), "did you mean \"newest\"?");
   auto mixture = kMixture;
   mixture["gate"] = {{"part", "positional"}};
   expect_part(refusal<ValueError>([&] { network({{"mixture", mixture}}, true); }), "needs position");
