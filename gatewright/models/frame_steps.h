@@ -70,13 +70,12 @@ class TimeConv : public torch::nn::Module {
 ///         newest  frame t looks at itself and the n − 1 before it.
 ///         all     the last n frames look at each other; y is of the mean of their a.
 /// Shapes: newest: [B, T, D] → [B, T, D]; all: [B, T, D] → [B, D]. Frame by frame [S, D] → [S, D].
-/// Cost:   step by step, beside the projections: newest 2·n·D multiply-adds; all 7·n·D: of each of the n rows
-///         one column leaves and one comes (4·n·D), the row of the new frame (2·n·D), a division by the row's
-///         sum (n·D). Whole: 2·T²·D and 2·n²·D.
+/// Cost:   step by step, beside the projections: newest 2·n·D multiply-adds; all 7·n·D − 4·D: of each of the
+///         n − 1 rows that stay one column leaves and one comes (4·(n − 1)·D), the row of the new frame
+///         (2·n·D), a division by the row's sum (n·D). Whole: 2·T²·D and 2·n²·D.
 /// Source: Hedegaard, Bakhtiarnia and Iosifidis 2023, arXiv 2201.06268 (single output and retroactive
 ///         attention); differs: sums are kept in f64 relative to a maximum of each row, and are made anew
-///         once additions and subtractions may have cost ten digits; the oldest row is replaced in place, so
-///         that n rows change and not n − 1.
+///         once additions and subtractions may have cost six of its sixteen digits.
 class TimeAttention : public torch::nn::Module {
  public:
   /// Errors: ValueError for a width that the heads do not divide.

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "gatewright/base/check.h"
 #include "gatewright/models/frame_steps.h"
@@ -14,19 +16,32 @@
 namespace gw::inline models {
 namespace {
 
-/// A frame's query, key and value, each [S · heads, 1, d], the query over √d.
-struct Projected {
-  at::Tensor q, k, v;
-};
-
-Projected project_frame(const at::Tensor& frame, const at::Tensor& weight, int64_t heads) {
-  const int64_t s = frame.size(0), d = frame.size(1) / heads;
-  const auto all = ops::linear(frame, weight, {}).view({s, 3, heads, d});
-  const auto of = [&](int64_t i) { return all.select(1, i).reshape({s * heads, 1, d}); };
-  return {of(0) / std::sqrt(static_cast<double>(d)), of(1), of(2)};
+template <class T>
+T dot(const T* a, const T* b, int64_t n) {
+  T sums[4] = {0, 0, 0, 0};  // four at a time: one sum waits for itself
+  int64_t i = 0;
+  for (; i + 4 <= n; i += 4)
+    for (int64_t l = 0; l < 4; ++l) sums[l] += a[i + l] * b[i + l];
+  for (; i < n; ++i) sums[0] += a[i] * b[i];
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-/// Keys and values of the last n frames. Their order does not matter: the oldest one's place is taken.
+template <class T>
+void add_scaled(T* to, T factor, const T* from, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) to[i] += factor * from[i];
+}
+
+/// Scores [m] to exp(score − largest); gives their sum and the largest.
+template <class T>
+std::pair<T, T> exponentials(std::vector<T>& scores) {
+  const T largest = *std::max_element(scores.begin(), scores.end());
+  T sum = 0;
+  for (auto& score : scores) score = std::exp(score - largest), sum += score;
+  return {sum, largest};
+}
+
+/// Keys and values of the last n frames, in plain loops: for one frame the calls of single operations took
+/// longer than what they computed. The order of keys does not matter: the oldest one's place is taken.
 class NewestSteps : public FrameSteps {
  public:
   NewestSteps(int64_t heads, int64_t window, at::Tensor in, at::Tensor out)
@@ -34,15 +49,19 @@ class NewestSteps : public FrameSteps {
 
  protected:
   at::Tensor pushed(const at::Tensor& frame) override {
-    const auto [q, k, v] = project_frame(frame, in_, heads_);
-    const int64_t rows = q.size(0), d = q.size(2), slot = count_ % window_;
-    if (!keys_.defined()) keys_ = at::empty({rows, window_, d}, frame.options()), values_ = keys_.clone();
-    keys_.narrow(1, slot, 1).copy_(k), values_.narrow(1, slot, 1).copy_(v);
-    const int64_t m = std::min(++count_, window_);
-    const auto weight = at::softmax(at::bmm(q, keys_.narrow(1, 0, m).transpose(1, 2)), 2);
-    const auto seen = at::bmm(weight, values_.narrow(1, 0, m));
-    ops::CostRecorder::add(2 * rows * m * d);
-    return ops::linear(seen.reshape(frame.sizes()), out_, {});
+    const int64_t streams = frame.size(0), width = frame.size(1);
+    if (!keys_.defined())
+      keys_ = at::empty({streams, window_, width}, frame.options()), values_ = keys_.clone();
+    const auto all = ops::linear(frame, in_, {}).contiguous();
+    auto seen = at::zeros({streams, width}, frame.options());
+    AT_DISPATCH_FLOATING_TYPES(frame.scalar_type(), "TimeAttention", [&] {
+      for (int64_t s = 0; s < streams; ++s)
+        look<scalar_t>(s, width, all.data_ptr<scalar_t>() + s * 3 * width,
+                       seen.data_ptr<scalar_t>() + s * width);
+    });
+    ++count_;
+    ops::CostRecorder::add(2 * streams * std::min(count_, window_) * width);
+    return ops::linear(seen, out_, {});
   }
   void forget() override {
     keys_ = values_ = at::Tensor();
@@ -50,13 +69,102 @@ class NewestSteps : public FrameSteps {
   }
 
  private:
+  /// Stream s: query, key and value of its frame side by side [3 · width] → what it sees [width].
+  template <class T>
+  void look(int64_t s, int64_t width, const T* all, T* seen) {
+    const int64_t d = width / heads_, m = std::min(count_ + 1, window_), slot = count_ % window_;
+    auto* keys = keys_.data_ptr<T>() + s * window_ * width;
+    auto* values = values_.data_ptr<T>() + s * window_ * width;
+    std::copy_n(all + width, width, keys + slot * width);
+    std::copy_n(all + 2 * width, width, values + slot * width);
+    const T scale = 1 / std::sqrt(static_cast<T>(d));
+    std::vector<T> scores(static_cast<size_t>(m));
+    for (int64_t from = 0; from < width; from += d) {
+      for (int64_t j = 0; j < m; ++j)
+        scores[static_cast<size_t>(j)] = scale * dot(all + from, keys + j * width + from, d);
+      const T sum = exponentials(scores).first;
+      for (int64_t j = 0; j < m; ++j)
+        add_scaled(seen + from, scores[static_cast<size_t>(j)] / sum, values + j * width + from, d);
+    }
+  }
+
   int64_t heads_, window_;
   at::Tensor in_, out_, keys_, values_;
   int64_t count_ = 0;
 };
 
-/// For every frame of the window its query, key and value, the sum of its exponentials and the values
-/// weighted by them. What leaves is subtracted and what comes is added.
+/// One head of one stream: for every frame of the window its query, key and value, the sum of its
+/// exponentials and the values weighted by them. What leaves is subtracted and what comes is added.
+class RetroactiveHead {
+ public:
+  RetroactiveHead(int64_t window, int64_t d) : window_(window), d_(d), keys_(size()), values_(size()) {
+    queries_ = keys_, sums_ = keys_;
+    totals_.resize(static_cast<size_t>(window)), largest_ = totals_, errors_ = totals_;
+  }
+
+  /// The next frame's query over √d, key and value [d]; adds the mean answer of the window to `mean` [d].
+  void take(const double* q, const double* k, const double* v, double* mean) {
+    const int64_t slot = count_ % window_, m = std::min(count_ + 1, window_);
+    const bool sure = move_columns(k, v, slot);
+    std::copy_n(q, d_, at(queries_, slot)), std::copy_n(k, d_, at(keys_, slot)),
+        std::copy_n(v, d_, at(values_, slot));
+    ++count_;
+    for (int64_t i = sure ? slot : 0; i < (sure ? slot + 1 : m); ++i) rebuild(i, m);
+    for (int64_t i = 0; i < m; ++i)
+      add_scaled(mean, 1 / (totals_[static_cast<size_t>(i)] * static_cast<double>(m)), at(sums_, i), d_);
+    ops::CostRecorder::add(m * d_);
+  }
+
+ private:
+  // Relative error up to which sums that were added to and subtracted from are trusted.
+  static constexpr double kTrusted = 1e-10;
+
+  size_t size() const { return static_cast<size_t>(window_ * d_); }
+  double* at(std::vector<double>& rows, int64_t i) const { return rows.data() + i * d_; }
+
+  /// The column of the frame in `slot` out of all other rows, where the window is full, and the new one in.
+  /// False if a row lost too many digits, or has none left.
+  bool move_columns(const double* k, const double* v, int64_t slot) {
+    const bool full = count_ >= window_;
+    const int64_t m = std::min(count_, window_);
+    bool sure = true;
+    for (int64_t i = 0; i < m; ++i) {
+      if (full && i == slot) continue;
+      const auto n = static_cast<size_t>(i);
+      const double comes = std::exp(dot(at(queries_, i), k, d_) - largest_[n]);
+      add_scaled(at(sums_, i), comes, v, d_);
+      double leaves = 0;
+      if (full) {
+        leaves = std::exp(dot(at(queries_, i), at(keys_, slot), d_) - largest_[n]);
+        add_scaled(at(sums_, i), -leaves, at(values_, slot), d_);
+      }
+      totals_[n] += comes - leaves;
+      errors_[n] += (comes + leaves) * std::numeric_limits<double>::epsilon();
+      sure = sure && errors_[n] < kTrusted * totals_[n];  // false for infinite ones and what is no number
+    }
+    ops::CostRecorder::add((full ? 4 * (m - 1) : 2 * m) * d_);
+    return sure;
+  }
+
+  /// Row i from the keys of m frames.
+  void rebuild(int64_t i, int64_t m) {
+    const auto n = static_cast<size_t>(i);
+    std::vector<double> scores;
+    for (int64_t j = 0; j < m; ++j) scores.push_back(dot(at(queries_, i), at(keys_, j), d_));
+    std::tie(totals_[n], largest_[n]) = exponentials(scores);
+    std::fill_n(at(sums_, i), d_, 0.0);
+    for (int64_t j = 0; j < m; ++j)
+      add_scaled(at(sums_, i), scores[static_cast<size_t>(j)], at(values_, j), d_);
+    errors_[n] = 0;
+    ops::CostRecorder::add(2 * m * d_);
+  }
+
+  int64_t window_, d_;
+  std::vector<double> keys_, values_, queries_, sums_;  // [n, d]; sums of values by their exponentials
+  std::vector<double> totals_, largest_, errors_;       // [n]
+  int64_t count_ = 0;
+};
+
 class AllSteps : public FrameSteps {
  public:
   AllSteps(int64_t heads, int64_t window, at::Tensor in, at::Tensor out)
@@ -64,89 +172,26 @@ class AllSteps : public FrameSteps {
 
  protected:
   at::Tensor pushed(const at::Tensor& frame) override {
-    const auto projected = project_frame(frame, in_, heads_);
-    const auto q = projected.q.to(at::kDouble), k = projected.k.to(at::kDouble),
-               v = projected.v.to(at::kDouble);
-    if (!keys_.defined()) begin(q.size(0), q.size(2), q.options());
-    const int64_t rows = q.size(0), d = q.size(2), slot = count_ % window_;
-    const bool sure = count_ == 0 || move_columns(k, v, slot);
-    queries_.narrow(1, slot, 1).copy_(q), keys_.narrow(1, slot, 1).copy_(k),
-        values_.narrow(1, slot, 1).copy_(v);
-    const int64_t m = std::min(++count_, window_);
-    sure ? rebuild(slot, 1, m) : rebuild(0, m, m);
-    const auto mean = (sums_.narrow(1, 0, m) / totals_.narrow(1, 0, m).unsqueeze(2)).mean(1);
-    ops::CostRecorder::add(rows * m * d);
-    return ops::linear(mean.to(frame.scalar_type()).reshape(frame.sizes()), out_, {});
-  }
-  void forget() override {
-    keys_ = at::Tensor();
-    count_ = 0;
-  }
-
- private:
-  // Relative error up to which sums that were added to and subtracted from are trusted.
-  static constexpr double kTrusted = 1e-10;
-
-  void begin(int64_t rows, int64_t d, const at::TensorOptions& options) {
-    keys_ = at::zeros({rows, window_, d}, options);
-    values_ = keys_.clone(), queries_ = keys_.clone(), sums_ = keys_.clone();
-    totals_ = at::zeros({rows, window_}, options);
-    largest_ = totals_.clone(), errors_ = totals_.clone();
-  }
-
-  /// The column of the frame in `slot` out of all rows, where the window is full, and the new one in.
-  /// False if a row lost too many digits, or has none left.
-  bool move_columns(const at::Tensor& k, const at::Tensor& v, int64_t slot) {
-    const int64_t m = std::min(count_, window_);
-    const bool full = count_ >= window_;
-    const auto key = full ? at::cat({k, keys_.narrow(1, slot, 1)}, 1) : k;
-    const auto value = full ? at::cat({v, values_.narrow(1, slot, 1)}, 1) : v;
-    const auto scores = at::bmm(queries_.narrow(1, 0, m), key.transpose(1, 2)).contiguous();
-    const bool sure = weigh(scores.data_ptr<double>(), scores.size(0), m, scores.size(2));
-    sums_.narrow(1, 0, m).baddbmm_(scores, value);
-    ops::CostRecorder::add(2 * scores.numel() * k.size(2));
-    return sure;
-  }
-
-  /// Scores [rows, m, columns] to exponentials, those that leave with a minus; totals and their errors.
-  bool weigh(double* scores, int64_t rows, int64_t m, int64_t columns) {
-    auto* total = totals_.data_ptr<double>();
-    auto* error = errors_.data_ptr<double>();
-    const auto* largest = largest_.data_ptr<double>();
-    bool sure = true;
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t i = 0; i < m; ++i) {
-        const int64_t at = r * window_ + i;
-        auto* score = scores + (r * m + i) * columns;
-        const double comes = std::exp(score[0] - largest[at]);
-        const double leaves = columns > 1 ? std::exp(score[1] - largest[at]) : 0;
-        total[at] += comes - leaves;
-        error[at] += (comes + leaves) * std::numeric_limits<double>::epsilon();
-        score[0] = comes;
-        if (columns > 1) score[1] = -leaves;
-        sure = sure && error[at] < kTrusted * total[at];  // false for infinite ones and for what is no number
+    const int64_t streams = frame.size(0), width = frame.size(1), d = width / heads_;
+    const auto all = ops::linear(frame, in_, {}).to(at::kDouble).contiguous();
+    all.narrow(1, 0, width).div_(std::sqrt(static_cast<double>(d)));
+    const auto mean = at::zeros({streams, width}, all.options());
+    if (state_.empty()) state_.assign(static_cast<size_t>(streams * heads_), {window_, d});
+    for (int64_t s = 0; s < streams; ++s) {
+      for (int64_t h = 0; h < heads_; ++h) {
+        const auto* own = all.data_ptr<double>() + s * 3 * width + h * d;
+        state_[static_cast<size_t>(s * heads_ + h)].take(own, own + width, own + 2 * width,
+                                                         mean.data_ptr<double>() + s * width + h * d);
       }
     }
-    return sure;
+    return ops::linear(mean.to(frame.scalar_type()), out_, {});
   }
+  void forget() override { state_.clear(); }
 
-  /// `count` rows from `first` on, from the keys of m frames.
-  void rebuild(int64_t first, int64_t count, int64_t m) {
-    const auto scores = at::bmm(queries_.narrow(1, first, count), keys_.narrow(1, 0, m).transpose(1, 2));
-    const auto top = scores.amax(2);
-    const auto weight = at::exp(scores - top.unsqueeze(2));
-    largest_.narrow(1, first, count).copy_(top);
-    totals_.narrow(1, first, count).copy_(weight.sum(2));
-    sums_.narrow(1, first, count).copy_(at::bmm(weight, values_.narrow(1, 0, m)));
-    errors_.narrow(1, first, count).zero_();
-    ops::CostRecorder::add(2 * scores.numel() * keys_.size(2));
-  }
-
+ private:
   int64_t heads_, window_;
   at::Tensor in_, out_;
-  at::Tensor keys_, values_, queries_, sums_;  // [S · heads, n, d]; sums of values by their exponentials
-  at::Tensor totals_, largest_, errors_;       // [S · heads, n]
-  int64_t count_ = 0;
+  std::vector<RetroactiveHead> state_;
 };
 
 }  // namespace

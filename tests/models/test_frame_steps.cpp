@@ -187,7 +187,7 @@ TEST(TimeAttention, CountsWhatItSays) {
     return recorder.macs() - projections;
   };
   EXPECT_EQ(of(*newest), 2 * kWindow * kWidth);
-  EXPECT_EQ(of(*all), 7 * kWindow * kWidth);
+  EXPECT_EQ(of(*all), (7 * kWindow - 4) * kWidth);
 }
 
 TEST(TimeAttention, GradientsAreTheDerivatives) {
@@ -329,7 +329,10 @@ TEST(Continual, RefusesWhatItCannotStep) {
                 network({{"centred", true}, {"kernel", 4}}, true);
               }),
               "an odd \"kernel\"");
-  expect_part(refusal<ValueError>([] { network({{"attention", "newst"}}, true); }), "did you mean \"newest\"?");
+  expect_part(refusal<ValueError>([] {
+                network({{"attention", "newst"}}, true);
+              }),
+              "did you mean \"newest\"?");
   auto mixture = kMixture;
   mixture["gate"] = {{"part", "positional"}};
   expect_part(refusal<ValueError>([&] { network({{"mixture", mixture}}, true); }), "needs position");
