@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "gatewright/base/check.h"
+#include "gatewright/ops/random.h"
 
 namespace gw::inline language {
 
@@ -21,6 +22,12 @@ EncoderDecoder::EncoderDecoder(const EncoderDecoderOptions& given)
   reads.seed = static_cast<int64_t>(rng.fork("encoder").key() >> 1);
   decoder_ = register_module("decoder", std::make_shared<Decoder>(writes));
   encoder_ = register_module("encoder", std::make_shared<LayerStack>("Encoder", reads));
+  if (options_.apart) {
+    const auto shape = {reads.vocabulary, reads.width};
+    embedding_ =
+        register_parameter("encoder_embedding",
+                           reads.drawn ? ops::normal(rng.fork("embedding"), shape, 0, 1) : at::empty(shape));
+  }
 }
 
 EncoderDecoder::Source EncoderDecoder::encode(const at::Tensor& id, const std::vector<int64_t>& lengths,
@@ -29,7 +36,9 @@ EncoderDecoder::Source EncoderDecoder::encode(const at::Tensor& id, const std::v
   RouterInputs inputs;
   inputs.token_id = id;
   const auto rows = encoder_->rows_of({id, lengths});
-  source.memory = encoder_->through(decoder_->embedded(id), rows, inputs, pass, source.plans);
+  auto x = options_.apart ? at::embedding(embedding_, id) : decoder_->embedded(id);
+  if (options_.apart && options_.encoder.embedding_scale != 1) x = x * options_.encoder.embedding_scale;
+  source.memory = encoder_->through(x, rows, inputs, pass, source.plans);
   source.rows.lengths = lengths;
   for (const auto& layer : decoder_->layers())
     source.rows.layers.push_back(layer->cross()->keys(source.memory));
@@ -46,7 +55,10 @@ void EncoderDecoder::hold(const std::string& weights, int64_t group) {
   decoder_->hold_head("int8", 0);
 }
 
-int64_t EncoderDecoder::bytes() const { return weight_bytes(*encoder_) + decoder_->bytes(); }
+int64_t EncoderDecoder::bytes() const {
+  const int64_t own = embedding_.defined() ? static_cast<int64_t>(embedding_.nbytes()) : 0;
+  return own + weight_bytes(*encoder_) + decoder_->bytes();
+}
 
 void EncoderDecoder::end_step() { encoder_->end_step(), decoder_->end_step(); }
 

@@ -8,11 +8,12 @@ namespace gw::inline language {
 /// it sets itself.
 struct EncoderDecoderOptions {
   DecoderOptions encoder, decoder;
-  int64_t start = 0;  ///< the token that every written text begins with
+  int64_t start = 0;   ///< the token that every written text begins with
+  bool apart = false;  ///< the encoder has embeddings of its own
 };
 
 /// An encoder reads a source, each token of which sees all others; a decoder writes a text and looks at the
-/// source in each layer. Embeddings are the same for both.
+/// source in each layer. Embeddings are the same for both, unless they are `apart` ("encoder_embedding").
 /// Sites: "encoder.layer1", "decoder.layer1" …
 /// Errors: as Decoder; ValueError for stacks of different widths or vocabularies, another number of sources.
 /// Source: Vaswani et al. 2017, arXiv 1706.03762; Raffel et al. 2020, arXiv 1910.10683.
@@ -41,6 +42,7 @@ class EncoderDecoder : public torch::nn::Module {
 
  private:
   EncoderDecoderOptions options_;
+  at::Tensor embedding_;  ///< of the encoder, where it has its own
   std::shared_ptr<Decoder> decoder_;
   std::shared_ptr<LayerStack> encoder_;
 };

@@ -117,8 +117,9 @@ TEST_P(Pair, ReadsBackBitByBit) {
   save_encoder_decoder(model_, folder);
   const auto before = load_safetensors(kGolden + GetParam() + "/model.safetensors").tensors;
   const auto after = load_safetensors(folder + "/model.safetensors").tensors;
-  ASSERT_EQ(before.size(), after.size());
-  for (const auto& [name, tensor] : before) EXPECT_TRUE(at::equal(tensor, after.at(name))) << name;
+  // Untied, the shared embeddings are of no use and not written.
+  ASSERT_EQ(before.size(), after.size() + (model_.network->options().apart ? 1 : 0));
+  for (const auto& [name, tensor] : after) EXPECT_TRUE(at::equal(tensor, before.at(name))) << name;
   const auto again = load_encoder_decoder(folder);
   const auto logits = [&](EncoderDecoder& network) {
     return network.forward({text(), {text().size(0)}}, network.encode(source(), {source().size(0)})).logits;

@@ -25,24 +25,20 @@ class NllbMoe : public EncoderDecoderFamily {
     EncoderDecoderOptions all;
     all.encoder = stack(c, "encoder"), all.decoder = stack(c, "decoder");
     all.decoder.tied = c.flag("tie_word_embeddings", true);
+    all.apart = !all.decoder.tied;
     all.start = c.integer("decoder_start_token_id", 2, 0, all.decoder.vocabulary - 1);
     return all;
   }
 
   std::vector<Binding> bindings(const EncoderDecoderOptions& o) const override {
-    std::vector<Binding> all{{"decoder.embedding",
-                              {{Piece{"model.shared.weight"}},
-                               {Piece{"model.encoder.embed_tokens.weight"}},
-                               {Piece{"model.decoder.embed_tokens.weight"}}}}};
-    if (!o.decoder.tied) all.push_back({"decoder.head.weight", {{Piece{"lm_head.weight"}}}});
+    auto all = outer(o, "model.");
     add_stack(all, "encoder", o.encoder), add_stack(all, "decoder", o.decoder);
     return all;
   }
 
   std::vector<std::string> ignored(const EncoderDecoderOptions& o) const override {
-    std::vector<std::string> names{"model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight",
-                                   "embed_positions.weights"};
-    if (o.decoder.tied) names.push_back("lm_head.weight");
+    auto names = outer_ignored(o, "model.");
+    names.push_back("embed_positions.weights");
     return names;
   }
 

@@ -30,26 +30,22 @@ class SwitchTransformers : public EncoderDecoderFamily {
     reads.dense_layers = dense_layers(reads.depth, c.integer("num_sparse_encoder_layers", 3, 0, 4096));
     writes.dense_layers = dense_layers(writes.depth, c.integer("num_sparse_decoder_layers", 3, 0, 4096));
     writes.tied = c.flag("tie_word_embeddings", true);
+    all.apart = !writes.tied;
     if (writes.tied) writes.logit_divisor = std::sqrt(static_cast<double>(writes.width));
     all.start = c.integer("decoder_start_token_id", c.integer("pad_token_id", 0), 0, writes.vocabulary - 1);
     return all;
   }
 
   std::vector<Binding> bindings(const EncoderDecoderOptions& o) const override {
-    std::vector<Binding> all{{"decoder.embedding",
-                              {{Piece{"shared.weight"}},
-                               {Piece{"encoder.embed_tokens.weight"}},
-                               {Piece{"decoder.embed_tokens.weight"}}}}};
-    if (!o.decoder.tied) all.push_back({"decoder.head.weight", {{Piece{"lm_head.weight"}}}});
+    auto all = outer(o, "");
     add_stack(all, "encoder", o.encoder), add_stack(all, "decoder", o.decoder);
     return all;
   }
 
   std::vector<std::string> ignored(const EncoderDecoderOptions& o) const override {
-    std::vector<std::string> names{
-        "encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
-        "EncDecAttention.relative_attention_bias.weight"};  // of early files; nothing ever read it
-    if (o.decoder.tied) names.push_back("lm_head.weight");
+    auto names = outer_ignored(o, "");
+    names.push_back(
+        "EncDecAttention.relative_attention_bias.weight");  // of early files; nothing ever read it
     return names;
   }
 
