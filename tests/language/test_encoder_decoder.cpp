@@ -137,15 +137,22 @@ TEST_P(Pair, ReadsBackBitByBit) {
   EXPECT_THROW(save_encoder_decoder(model_, shards), ValueError);
 }
 
+// All tokens to one expert: a route that flips under rounding moves everything that comes after.
 TEST_P(Pair, RoundedWeightsStayNear) {
-  for (const auto& [weights, tolerance] : {std::pair{"f32", 1e-4}, {"bf16", 0.4}, {"int8", 0.3}}) {
+  Pass pass;
+  pass.forced_expert = 1;
+  const auto answer = [&](EncoderDecoder& network) {
+    return network
+        .forward({text(), {text().size(0)}}, network.encode(source(), {source().size(0)}, pass), pass)
+        .logits;
+  };
+  const auto exact = answer(*model_.network);
+  for (const auto& [weights, tolerance] : {std::pair{"f32", 1e-6}, {"bf16", 0.2}, {"int8", 0.2}}) {
     const auto held = load_encoder_decoder(kGolden + GetParam(), {weights});
-    auto& network = *held.network;
-    const auto y =
-        network.forward({text(), {text().size(0)}}, network.encode(source(), {source().size(0)})).logits;
-    const auto worst = std::get<0>((y - expected_.tensor("logits")).abs().amax(1).sort());
-    EXPECT_LE(worst[text().size(0) / 2].item<double>(), tolerance)
-        << weights;  // a route that flips moves more
+    // Scores without a scale are large, and what is rounded in them moves single tokens by more than the
+    // mean.
+    const double mean = (answer(*held.network) - exact).abs().mean().item<double>();
+    EXPECT_LE(mean, tolerance * exact.std().item<double>()) << weights;
     EXPECT_GT(held.report.bytes, 0);
   }
 }

@@ -1,6 +1,7 @@
 #include "gatewright/language/checkpoint/binding.h"
 
 #include <ATen/ATen.h>
+#include <c10/util/accumulate.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -21,6 +22,10 @@ bool listed(const std::string& name, const std::vector<std::string>& patterns) {
 }  // namespace
 
 at::Tensor Piece::of(const at::Tensor& whole) const {
+  GW_CHECK(
+      shape.empty() || c10::multiply_integers(shape) == whole.numel(),
+      "checkpoint: expected \"{}\" of as many values as [{}], got [{}]; config.json does not fit the tensors",
+      tensor, fmt::join(shape, ", "), fmt::join(whole.sizes(), ", "));
   auto t = shape.empty() ? whole : whole.reshape(shape);
   if (transposed) t = t.transpose(-1, -2);
   if (parts == 1) return t;
