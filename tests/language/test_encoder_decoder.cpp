@@ -147,7 +147,7 @@ TEST_P(Pair, RoundedWeightsStayNear) {
         .logits;
   };
   const auto exact = answer(*model_.network);
-  for (const auto& [weights, tolerance] : {std::pair{"f32", 1e-6}, {"bf16", 0.2}, {"int8", 0.2}}) {
+  for (const auto& [weights, tolerance] : {std::pair{"f32", 1e-6}, {"bf16", 0.25}, {"int8", 0.25}}) {
     const auto held = load_encoder_decoder(kGolden + GetParam(), {weights});
     // Scores without a scale are large, and what is rounded in them moves single tokens by more than the
     // mean.
