@@ -85,7 +85,7 @@ ClozeQuestion laid_out(const Words& sentence, int64_t gap, const Words& context,
       std::clamp<int64_t>(gap - form.question / 2, 0, std::max<int64_t>(0, size - form.question));
   for (int64_t i = first; i < first + form.question; ++i)
     out.token.push_back(i >= size  ? kNoWord
-                        : i == gap ? kGap
+                        : i == gap ? kGapWord
                                    : word_id(sentence[static_cast<size_t>(i)], form.vocabulary));
   out.token.push_back(kSeparator);
   const auto& answer = sentence[static_cast<size_t>(gap)];

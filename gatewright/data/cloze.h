@@ -10,7 +10,7 @@
 namespace gw::inline data {
 
 /// Ids below kFirstWord are no words.
-inline constexpr int64_t kNoWord = 0, kGap = 1, kSeparator = 2, kFirstWord = 3;
+inline constexpr int64_t kNoWord = 0, kGapWord = 1, kSeparator = 2, kFirstWord = 3;
 
 struct ClozeForm {
   int64_t question = 16,
@@ -20,7 +20,7 @@ struct ClozeForm {
   int64_t common = 100;       ///< so many of the text's most frequent words are not asked for
 };
 
-/// question words with one kGap, kSeparator, context words. `place` counts from the first context word.
+/// question words with one kGapWord, kSeparator, context words. `place` counts from the first context word.
 struct ClozeQuestion {
   std::vector<int64_t> token;
   int64_t place = 0;

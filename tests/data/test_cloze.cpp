@@ -39,7 +39,7 @@ TEST(Cloze, AsksForWordsThatStandOnceOnBothSides) {
     const auto questions = cloze_questions(kText, form(), Rng(seed));
     for (const auto& q : questions) {
       ASSERT_EQ(q.token.size(), 8u + 1 + 12);
-      EXPECT_EQ(std::count(q.token.begin(), q.token.begin() + 8, kGap), 1);
+      EXPECT_EQ(std::count(q.token.begin(), q.token.begin() + 8, kGapWord), 1);
       EXPECT_EQ(q.token[8], kSeparator);
       const auto answer = q.token[static_cast<size_t>(9 + q.place)];
       EXPECT_TRUE(answer == word_id("orchard", 5000) || answer == word_id("golden", 5000));

@@ -38,9 +38,10 @@ std::shared_ptr<Model> reader(Json options = Json::object()) {
 Batch questions() {
   Batch batch;
   batch.fields["token"] =
-      at::tensor(std::vector<int64_t>{7, kGap, 9,    kNoWord, kSeparator, 12, 7,  13, 5,  6,  kNoWord,  //
-                                      4, 5,    kGap, 6,       kSeparator, 10, 11, 12, 13, 14, 15},
-                 at::kLong)
+      at::tensor(
+          std::vector<int64_t>{7, kGapWord, 9,        kNoWord, kSeparator, 12, 7,  13, 5,  6,  kNoWord,  //
+                               4, 5,        kGapWord, 6,       kSeparator, 10, 11, 12, 13, 14, 15},
+          at::kLong)
           .view({2, kQuestion + 1 + kContext});
   batch.fields["domain"] = at::tensor({0, 1}, at::kLong);
   batch.index = at::arange(2, at::kLong);

@@ -141,7 +141,7 @@ class Reader : public BlockModel {
 
   /// Where the gap is [B, T]; without one the whole question.
   static at::Tensor gaps(const at::Tensor& token, int64_t question) {
-    const auto gap = token.eq(kGap);
+    const auto gap = token.eq(kGapWord);
     const auto all = at::arange(token.size(1), at::kLong).lt(question).unsqueeze(0);
     return gap.logical_or(gap.any(1, true).logical_not().logical_and(all));
   }
