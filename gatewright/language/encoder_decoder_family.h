@@ -1,5 +1,9 @@
 #pragma once
 // Published families of models that read one text and write another.
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "gatewright/language/checkpoint/binding.h"
 #include "gatewright/language/checkpoint/config.h"
 #include "gatewright/language/encoder_decoder.h"
@@ -40,6 +44,30 @@ class EncoderDecoderFamily {
                                    prefix + "decoder.embed_tokens.weight"};
     if (o.decoder.tied) names.push_back("lm_head.weight");
     return names;
+  }
+  /// A tensor of a layer's perceptron as its bank `name` holds it, of each expert "experts.expert_{e}." +
+  /// `tensor`, or dense `tensor`, of this shape with a leading 1.
+  static void add_bank_tensor(std::vector<Binding>& all, const std::string& own, const std::string& theirs,
+                              const char* name, const char* tensor, const std::vector<int64_t>& shape,
+                              int64_t experts) {
+    std::vector<Piece> pieces;
+    for (int64_t e = 0; e < std::max<int64_t>(experts, 1); ++e) {
+      Piece piece{experts > 0 ? theirs + "experts.expert_" + std::to_string(e) + "." + tensor
+                              : theirs + tensor};
+      if (experts > 0)
+        piece.expert = e;
+      else
+        piece.shape = shape;
+      pieces.push_back(piece);
+    }
+    all.push_back({own + (experts > 0 ? "mixture.bank." : "dense.") + name, {pieces}});
+  }
+  /// The router of a layer's mixture, with its bias where `options` has one.
+  static void add_router(std::vector<Binding>& all, const std::string& own, const std::string& theirs,
+                         const DecoderOptions& options) {
+    all.push_back({own + "mixture.gate.weight", {{Piece{theirs + "router.classifier.weight"}}}, true});
+    if (options.mixture.json()["gate"]["bias"].get<bool>())
+      all.push_back({own + "mixture.gate.bias", {{Piece{theirs + "router.classifier.bias"}}}, true});
   }
 };
 

@@ -1,15 +1,14 @@
 // Text as bytes: windows of one length cut from files, each file a domain of its own.
 #include <ATen/ATen.h>
 
-#include <cmath>
 #include <cstring>
-#include <filesystem>
 
 #include "gatewright/base/check.h"
 #include "gatewright/base/file.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/data/dataset.h"
 #include "gatewright/data/locate.h"
+#include "gatewright/data/text_domains.h"
 
 namespace {
 
@@ -47,26 +46,18 @@ class Bytes : public gw::Dataset {
 
   gw::TaskData load() override {
     gw::TaskData data;
-    std::vector<gw::TensorSet> train, test;
+    gw::TextDomains domains(options_.test_share);
     for (size_t i = 0; i < options_.files.size(); ++i) {
       const auto path = gw::find_file("datasets/bytes", options_.files[i]);
       const auto windows = cut(gw::read_file(path, kLimitBytes), path, static_cast<int64_t>(i));
-      const int64_t n = windows.size(),
-                    held = std::max<int64_t>(1, std::llround(options_.test_share * static_cast<double>(n)));
-      GW_CHECK(n - held >= 1,
+      GW_CHECK(domains.add(windows, path),
                "datasets/bytes: expected at least 2 windows of {} bytes and the byte behind them in \"{}\", "
                "got {}; give a longer file or a "
                "shorter context",
-               options_.context, path, n);
-      train.push_back(windows.rows(at::arange(n - held)));
-      test.push_back(windows.rows(at::arange(n - held, n)));
-      data.domain_names.push_back(std::filesystem::path(path).stem().string());
-      data.origin += (i > 0 ? ", " : "") + path;
+               options_.context, path, windows.size());
     }
-    data.train = gw::joined(train), data.test = gw::joined(test);
+    domains.finish(data);
     data.vocabulary = kVocabulary;
-    data.classes = static_cast<int64_t>(options_.files.size());
-    data.class_names = data.domain_names;
     return data;
   }
 

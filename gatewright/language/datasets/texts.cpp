@@ -2,7 +2,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 
 #include "gatewright/base/check.h"
@@ -11,6 +10,7 @@
 #include "gatewright/base/shown.h"
 #include "gatewright/data/dataset.h"
 #include "gatewright/data/locate.h"
+#include "gatewright/data/text_domains.h"
 #include "gatewright/language/model_tokenizer.h"
 
 namespace gw::inline language {
@@ -62,24 +62,16 @@ class Texts : public Dataset {
     const auto tokens = load_model_tokenizer(path);
     TaskData data;
     data.vocabulary = open_language_model(path).options.vocabulary;
-    std::vector<TensorSet> train, test;
+    TextDomains domains(options_.test_share);
     for (size_t i = 0; i < options_.files.size(); ++i) {
       const auto windows = cut(stream_of(options_.files[i], tokens, data), static_cast<int64_t>(i));
-      const int64_t n = windows.size(),
-                    held = std::max<int64_t>(1, std::llround(options_.test_share * static_cast<double>(n)));
       GW_CHECK(
-          n - held >= 1,
+          domains.add(windows, options_.files[i]),
           "datasets/texts: expected at least 2 windows of {} tokens in \"{}\", got {}; give longer texts "
           "or a shorter context",
-          options_.context, shown(options_.files[i]), n);
-      train.push_back(windows.rows(at::arange(n - held)));
-      test.push_back(windows.rows(at::arange(n - held, n)));
-      data.domain_names.push_back(fs::path(options_.files[i]).stem().string());
-      data.origin += (i > 0 ? ", " : "") + options_.files[i];
+          options_.context, shown(options_.files[i]), windows.size());
     }
-    data.train = joined(train), data.test = joined(test);
-    data.classes = static_cast<int64_t>(options_.files.size());
-    data.class_names = data.domain_names;
+    domains.finish(data);
     return data;
   }
 

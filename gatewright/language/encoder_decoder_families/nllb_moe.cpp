@@ -109,24 +109,12 @@ class NllbMoe : public EncoderDecoderFamily {
 
   static void add_perceptron(std::vector<Binding>& all, const std::string& own, const std::string& theirs,
                              const DecoderOptions& o, bool routed) {
-    const auto tensor = [&](const char* name, const char* rest, std::vector<int64_t> shape) {
-      std::vector<Piece> pieces;
-      for (int64_t e = 0; e < (routed ? o.experts() : 1); ++e) {
-        Piece piece{routed ? fmt::format("{}experts.expert_{}.{}", theirs, e, rest) : theirs + rest};
-        if (routed)
-          piece.expert = e;
-        else
-          piece.shape = shape;
-        pieces.push_back(piece);
-      }
-      all.push_back({own + (routed ? "mixture.bank." : "dense.") + name, {pieces}});
+    const auto tensor = [&](const char* name, const char* rest, const std::vector<int64_t>& shape) {
+      add_bank_tensor(all, own, theirs, name, rest, shape, routed ? o.experts() : 0);
     };
     tensor("w1", "fc1.weight", {1, o.hidden, o.width}), tensor("b1", "fc1.bias", {1, o.hidden});
     tensor("w2", "fc2.weight", {1, o.width, o.hidden}), tensor("b2", "fc2.bias", {1, o.width});
-    if (!routed) return;
-    all.push_back({own + "mixture.gate.weight", {{Piece{theirs + "router.classifier.weight"}}}, true});
-    if (o.mixture.json()["gate"]["bias"].get<bool>())
-      all.push_back({own + "mixture.gate.bias", {{Piece{theirs + "router.classifier.bias"}}}, true});
+    if (routed) add_router(all, own, theirs, o);
   }
 };
 

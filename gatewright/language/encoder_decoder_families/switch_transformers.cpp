@@ -112,24 +112,10 @@ class SwitchTransformers : public EncoderDecoderFamily {
 
   static void add_perceptron(std::vector<Binding>& all, const std::string& own, const std::string& theirs,
                              const DecoderOptions& o, bool routed) {
-    const auto matrix = [&](const char* name, const char* tensor, int64_t out, int64_t in) {
-      std::vector<Piece> pieces;
-      for (int64_t e = 0; e < (routed ? o.experts() : 1); ++e) {
-        Piece piece{routed ? fmt::format("{}experts.expert_{}.{}.weight", theirs, e, tensor)
-                           : fmt::format("{}{}.weight", theirs, tensor)};
-        if (routed)
-          piece.expert = e;
-        else
-          piece.shape = {1, out, in};
-        pieces.push_back(piece);
-      }
-      all.push_back({own + (routed ? "mixture.bank." : "dense.") + name, {pieces}});
-    };
-    matrix("w1", "wi", o.hidden, o.width), matrix("w2", "wo", o.width, o.hidden);
-    if (!routed) return;
-    all.push_back({own + "mixture.gate.weight", {{Piece{theirs + "router.classifier.weight"}}}, true});
-    if (o.mixture.json()["gate"]["bias"].get<bool>())
-      all.push_back({own + "mixture.gate.bias", {{Piece{theirs + "router.classifier.bias"}}}, true});
+    const int64_t experts = routed ? o.experts() : 0;
+    add_bank_tensor(all, own, theirs, "w1", "wi.weight", {1, o.hidden, o.width}, experts);
+    add_bank_tensor(all, own, theirs, "w2", "wo.weight", {1, o.width, o.hidden}, experts);
+    if (routed) add_router(all, own, theirs, o);
   }
 };
 
