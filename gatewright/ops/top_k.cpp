@@ -58,6 +58,12 @@ TopK chosen(const at::Tensor& scores, int64_t k, kernels::Score f, bool renormal
   return out;
 }
 
+void check_ids(const at::Tensor& expert) {
+  const bool fits =
+      expert.defined() && expert.dim() == 2 && expert.scalar_type() == at::kLong && expert.device().is_cpu();
+  if (!fits) fail("plan: expected expert ids [T, K] of int64 on the CPU, got {}", told(expert));
+}
+
 class Choose : public torch::autograd::Function<Choose> {
  public:
   static variable_list forward(AutogradContext* ctx, const at::Tensor& given, int64_t k, int64_t f,
@@ -94,7 +100,7 @@ TopK top_k(const at::Tensor& scores, int64_t k, const std::string& score, bool r
   const auto f = it - kScores.begin();
   // A node of the graph costs some µs, as much as the rest for one token.
   if (!at::GradMode::is_enabled() || !scores.requires_grad())
-    return chosen(scores.detach().contiguous(), k, static_cast<kernels::Score>(f), renormalise);
+    return chosen(scores.contiguous(), k, static_cast<kernels::Score>(f), renormalise);
   const auto out = Choose::apply(scores, k, static_cast<int64_t>(f), renormalise);
   return {out[0], out[1]};
 }
@@ -121,25 +127,28 @@ at::Tensor top_k_backward(const at::Tensor& gradient, const at::Tensor& scores, 
   return at::zeros_like(scores).scatter_add(1, expert, g);
 }
 
-at::Tensor sort_slots(const at::Tensor& expert, int64_t experts, std::vector<int64_t>& offsets) {
-  GW_CHECK(
-      expert.defined() && expert.dim() == 2 && expert.scalar_type() == at::kLong && expert.device().is_cpu(),
-      "plan: expected expert ids [T, K] of int64 on the CPU, got {}", told(expert));
+int64_t sort_slots(const at::Tensor& expert, int64_t experts, std::vector<int64_t>& offsets, int64_t* slots) {
+  check_ids(expert);
   const auto ids = expert.contiguous();
   const int64_t tokens = ids.size(0), k = ids.size(1);
   offsets.assign(static_cast<size_t>(experts) + 1, 0);
-  auto slots = at::empty({tokens * k}, ids.options());
   TorchPool pool;
   const auto* id = ids.data_ptr<int64_t>();
-  const auto fault =
-      kernels::sort_slots(id, tokens, k, experts, offsets.data(), slots.data_ptr<int64_t>(), pool);
+  const auto fault = kernels::sort_slots(id, tokens, k, experts, offsets.data(), slots, pool);
   if (fault.slot >= 0) {
     GW_CHECK(!fault.twice, "plan: expected distinct experts per token, got expert {} twice for token {}",
              id[fault.slot], fault.slot / k);
     fail("plan: expected expert ids in [-1, {}), got {} for token {}", experts, id[fault.slot],
          fault.slot / k);
   }
-  return slots.narrow(0, 0, offsets.back());
+  return offsets.back();
+}
+
+at::Tensor sort_slots(const at::Tensor& expert, int64_t experts, std::vector<int64_t>& offsets) {
+  check_ids(expert);
+  auto slots = at::empty({expert.numel()}, expert.options());
+  const int64_t filled = sort_slots(expert, experts, offsets, slots.data_ptr<int64_t>());
+  return filled == slots.size(0) ? slots : slots.narrow(0, 0, filled);
 }
 
 }  // namespace gw::ops

@@ -31,5 +31,7 @@ at::Tensor top_k_backward(const at::Tensor& gradient, const at::Tensor& scores, 
 /// Slots of expert ids [T, K] (-1: empty) sorted by expert, ties by slot, with the experts' offsets.
 /// Errors: ValueError for ids outside [-1, E) and for an expert twice in a row. Deterministic.
 at::Tensor sort_slots(const at::Tensor& expert, int64_t experts, std::vector<int64_t>& offsets);
+/// The same into memory for T·K slots; returns how many are filled. For few tokens, whose tensors cost more.
+int64_t sort_slots(const at::Tensor& expert, int64_t experts, std::vector<int64_t>& offsets, int64_t* slots);
 
 }  // namespace gw::ops

@@ -20,21 +20,25 @@ at::Tensor to_tensor(const std::vector<int64_t>& values) {
 // Up to here loops on the host take less than the calls of single operations: 4096 slots some 4 µs.
 constexpr int64_t kFewValues = 4096;
 
-bool plain_floats(const at::Tensor& t) {
-  return t.scalar_type() == at::kFloat && t.is_contiguous() && t.device().is_cpu() &&
-         t.numel() <= kFewValues && !(at::GradMode::is_enabled() && t.requires_grad());
+bool few_floats(const at::Tensor& t) {
+  return t.scalar_type() == at::kFloat && t.is_contiguous() && t.device().is_cpu() && t.numel() <= kFewValues;
 }
 
-/// Token and weight of each row, by the slots' order.
-void fill_rows(const at::Tensor& slots, const at::Tensor& weight, RoutingPlan& plan) {
-  const int64_t rows = slots.numel(), k = weight.size(1);
-  plan.token = at::empty({rows}, slots.options());
+bool recorded(const at::Tensor& t) { return at::GradMode::is_enabled() && t.requires_grad(); }
+
+/// Rows of few tokens, without a tensor of the slots' order.
+void fill_rows(const at::Tensor& expert, const at::Tensor& weight, int64_t experts, RoutingPlan& plan) {
+  std::vector<int64_t> slots(static_cast<size_t>(expert.numel()));
+  const int64_t rows = ops::sort_slots(expert, experts, plan.offsets, slots.data()), k = weight.size(1);
+  plan.token = at::empty({rows}, expert.options());
   plan.weight = at::empty({rows}, weight.options().requires_grad(false));
-  const auto* slot = slots.data_ptr<int64_t>();
   const auto* from = weight.data_ptr<float>();
   auto* token = plan.token.data_ptr<int64_t>();
   auto* to = plan.weight.data_ptr<float>();
-  for (int64_t i = 0; i < rows; ++i) token[i] = slot[i] / k, to[i] = from[slot[i]];
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t slot = slots[static_cast<size_t>(i)];
+    token[i] = slot / k, to[i] = from[slot];
+  }
 }
 
 }  // namespace
@@ -49,11 +53,11 @@ RoutingPlan make_plan(const at::Tensor& expert, const at::Tensor& weight, int64_
            expert.size(1), weight.numel());
   RoutingPlan plan;
   plan.tokens = expert.size(0);
-  const auto slots = ops::sort_slots(expert, experts, plan.offsets);
-  if (plain_floats(weight)) {
-    fill_rows(slots, weight, plan);
+  if (few_floats(weight) && !recorded(weight)) {
+    fill_rows(expert, weight, experts, plan);
     return plan;
   }
+  const auto slots = ops::sort_slots(expert, experts, plan.offsets);
   plan.token = expert.size(1) == 1 ? slots : at::div(slots, expert.size(1), "floor");
   plan.weight = weight.reshape({-1}).index_select(0, slots);
   return plan;
@@ -219,8 +223,8 @@ void check_scores(const char* part, const at::Tensor& scores, int64_t experts) {
            "{}: expected scores [T, {}], got {} dimensions, last of size {}", part, experts, scores.dim(),
            scores.dim() == 0 ? 0 : scores.size(-1));
   if (scores.size(0) == 0) return;
+  if (few_floats(scores) && each_sees_one(scores)) return;
   const auto values = scores.detach();
-  if (plain_floats(values) && each_sees_one(values)) return;
   // One pass for the common case: a sum over NaN or infinity is neither finite nor below the mask.
   if (values.amax(1).gt(kMaskedScore / 2).logical_and(values.sum(1).isfinite()).all().item<bool>()) return;
   const auto finite = at::isfinite(values).all(1);

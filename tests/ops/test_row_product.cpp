@@ -1,0 +1,66 @@
+#include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
+#include <gtest/gtest.h>
+
+#include "gatewright/ops/conv.h"
+#include "gatewright/ops/cost.h"
+#include "gatewright/ops/random.h"
+#include "gatewright/ops/row_product.h"
+
+namespace gw::test::row_product_cases {
+namespace {
+
+at::Tensor normal(at::IntArrayRef shape, uint64_t seed) { return ops::normal(Rng(seed), shape, 0, 1); }
+
+TEST(RowProduct, LinearTakesItForAFewRowsWithoutGradients) {
+  const auto x = normal({9, 50}, 1), w = normal({7, 50}, 2), b = normal({7}, 3);
+  const at::NoGradGuard no_grad;
+  EXPECT_FALSE(ops::row_product_pays(x, w, b));  // nine rows
+  for (const int64_t rows : {1, 3, 8}) {
+    const auto few = x.narrow(0, 0, rows);
+    for (const auto& bias : {b, at::Tensor()}) {
+      ASSERT_TRUE(ops::row_product_pays(few, w, bias));
+      const auto y = ops::linear(few, w, bias);
+      EXPECT_TRUE(at::equal(y, ops::row_product(few, w, bias)));
+      EXPECT_LT((y - at::linear(few, w, bias)).abs().max().item<double>(), 1e-5) << rows << " rows";
+    }
+  }
+}
+
+TEST(RowProduct, RowsAmongUpToEightHaveTheirBits) {
+  const at::NoGradGuard no_grad;
+  const auto x = normal({8, 33}, 4), w = normal({5, 33}, 5);
+  const auto all = ops::linear(x, w, {});
+  for (int64_t r = 0; r < 8; ++r)
+    EXPECT_TRUE(at::equal(ops::linear(x.narrow(0, r, 1), w, {}), all.narrow(0, r, 1))) << "row " << r;
+}
+
+TEST(RowProduct, LeavesToLibtorchWhatItIsNotFor) {
+  const auto x = normal({2, 50}, 6), w = normal({7, 50}, 7);
+  const auto trained = w.clone().requires_grad_(true);
+  EXPECT_FALSE(ops::row_product_pays(x, trained, {}));
+  EXPECT_TRUE(ops::linear(x, trained, {}).requires_grad());
+  const at::NoGradGuard no_grad;
+  EXPECT_TRUE(ops::row_product_pays(x, trained, {}));
+  EXPECT_FALSE(ops::linear(x, trained, {}).requires_grad());
+  EXPECT_FALSE(ops::row_product_pays(x.to(at::kDouble), w.to(at::kDouble), {}));
+  EXPECT_FALSE(ops::row_product_pays(x.t().contiguous().t(), w, {}));
+  EXPECT_FALSE(ops::row_product_pays(x.narrow(1, 0, 49), w.narrow(1, 0, 49), {}));
+  EXPECT_FALSE(ops::row_product_pays(x.narrow(1, 0, 49).contiguous(), w, {}));  // libtorch says what is wrong
+  EXPECT_FALSE(ops::row_product_pays(at::zeros({1, 1000}), at::zeros({66, 1000}), {}));
+  EXPECT_FALSE(ops::row_product_pays(x, w, at::zeros({3})));
+  EXPECT_FALSE(ops::row_product_pays(at::zeros({0, 50}), w, {}));
+  at::autocast::set_cpu_enabled(true);
+  EXPECT_FALSE(ops::row_product_pays(x, w, {}));
+  at::autocast::set_cpu_enabled(false);
+}
+
+TEST(RowProduct, ItsOperationsAreCounted) {
+  const at::NoGradGuard no_grad;
+  const ops::CostRecorder cost;
+  ops::linear(normal({2, 50}, 8), normal({7, 50}, 9), {});
+  EXPECT_EQ(cost.macs(), 2 * 50 * 7);
+}
+
+}  // namespace
+}  // namespace gw::test::row_product_cases
