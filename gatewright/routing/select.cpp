@@ -30,7 +30,7 @@ void sort_row(const T* row, int64_t experts, int64_t k, int64_t* out, std::vecto
 }  // namespace
 
 void clear_masked(const at::Tensor& scores, at::Tensor& expert) {
-  const auto dense = scores.detach().contiguous();
+  const auto dense = scores.is_contiguous() ? scores : scores.detach().contiguous();
   const int64_t experts = dense.size(1), k = expert.size(1);
   int64_t* out = expert.data_ptr<int64_t>();
   AT_DISPATCH_FLOATING_TYPES(dense.scalar_type(), "clear_masked", [&] {

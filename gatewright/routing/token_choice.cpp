@@ -218,15 +218,18 @@ bool TokenChoice::one_pass(const at::Tensor& scores, bool train) const {
   constexpr int64_t kKernel = 16;  // its list of the k best is for short lists
   const bool plain = !bias_.defined() && options_.capacity == 0 && options_.evaluation_capacity_factor == 0 &&
                      options_.expert_masking == 0;
-  return !train && plain && score_function() != nullptr && k_ <= kKernel && scores.size(0) > 0 &&
+  const bool thinned = thins() && (scores.scalar_type() != at::kFloat ||
+                                   (at::GradMode::is_enabled() && scores.requires_grad()));
+  return !train && plain && !thinned && score_function() != nullptr && k_ <= kKernel && scores.size(0) > 0 &&
          scores.device().is_cpu();
 }
 
 ops::TopK TokenChoice::chosen_in_one_pass(const at::Tensor& scores) const {
-  auto chosen = ops::top_k(scores, k_, score_function(), options_.renormalise);
-  if (options_.scale != 1) chosen.weight = chosen.weight * options_.scale;
+  auto chosen = ops::top_k(scores, k_, score_function(), options_.renormalise && !thins());
   if (chosen.weight.requires_grad()) chosen.expert = chosen.expert.clone();  // the backward pass reads them
-  clear_masked(scores, chosen.expert);                                       // their weights are 0 already
+  clear_masked(scores, chosen.expert);  // their weights are 0 already
+  if (thins()) thin(chosen);
+  if (options_.scale != 1) chosen.weight = chosen.weight * options_.scale;
   return chosen;
 }
 

@@ -71,6 +71,10 @@ class TokenChoice : public Policy {
   /// The score function with which ops::top_k chooses and weighs as this part does where nothing but k,
   /// renormalise and scale acts; evaluation then takes that one pass. Null: it does not.
   virtual const char* score_function() const { return nullptr; }
+  /// Whether some tokens get fewer than k experts: `thin` then empties slots of that pass (−1) and weighs
+  /// what stays; `chosen` comes in f32 with the values of the score function, and without gradients.
+  virtual bool thins() const { return false; }
+  virtual void thin(ops::TopK& /*chosen*/) const {}
   /// Weights of the `kept` experts [T, K] before options act (−1: 0). Parts whose weights are relative to the
   /// chosen ones form them here, from those: over all experts a chosen one that a bias, overflow or replay
   /// put 104 below the best has 0 in f32. A weight that is a probability over all experts is 0 there rightly:

@@ -140,6 +140,28 @@ TEST(Adaptive, EvenPairsWeighOneHalf) {
   EXPECT_FALSE(policy("adaptive", {{"pair", "even"}})->traits().differentiable);
 }
 
+// In f32 evaluation takes one pass of a kernel, in f64 and with gradients single operations.
+TEST(Adaptive, OnePassChoosesAndWeighsAsTheOperations) {
+  auto scores = distinct_scores(300, 4).to(at::kFloat);
+  scores.select(1, 0).narrow(0, 0, 20).fill_(gw::kMaskedScore);
+  scores.narrow(0, 20, 3).narrow(1, 1, kExperts - 1).fill_(gw::kMaskedScore);  // a single expert to see
+  const auto traced = scores.clone().requires_grad_(true);
+  for (const double limit : {0.0, 0.1, 1.0}) {
+    for (const auto& [pair, whole] : {std::pair{"even", true}, {"relative", true}, {"relative", false}}) {
+      const gw::Json options{{"gap", limit}, {"pair", pair}, {"renormalise", whole}, {"scale", 1.5}};
+      const auto part = policy("adaptive", options);
+      const auto quick = plan_of(*part, scores, false);
+      const auto exact = plan_of(*part, scores.to(at::kDouble), false), graph = plan_of(*part, traced, false);
+      gw::validate_plan(quick);
+      ASSERT_EQ(quick.offsets, exact.offsets) << limit << pair;
+      EXPECT_TRUE(quick.token.equal(exact.token));
+      EXPECT_LT(gap(quick.weight.to(at::kDouble), exact.weight), 1e-6) << limit << pair << whole;
+      EXPECT_EQ(quick.offsets, graph.offsets);
+      EXPECT_TRUE(quick.facts.first_choice.equal(exact.facts.first_choice));
+    }
+  }
+}
+
 // The largest threshold that the share allows, ties together; training keeps the option.
 TEST(Adaptive, ACalibrationMeetsItsShareInEvaluation) {
   const auto scores = distinct_scores(200, 7), other = distinct_scores(400, 8);

@@ -61,7 +61,8 @@ class Adaptive : public TokenChoice {
     if (!wants_calibration()) return;
     GW_CHECK(scores.dim() == 2 && scores.size(0) > 0,
              "policies/adaptive: expected scores of at least one token to calibrate on, got none");
-    const auto gaps = std::get<0>(gaps_of(at::softmax(scores.detach(), 1), top_k(scores.detach(), 2)).sort());
+    const auto seen = scores.detach();
+    const auto gaps = std::get<0>(gaps_of(seen, at::softmax(seen, 1), top_k(seen, 2)).sort());
     const auto allowed = static_cast<int64_t>(std::floor(options_.most * static_cast<double>(gaps.size(0))));
     // Tokens of one gap stand or fall together: the last one that differs from the first without room.
     const auto room = allowed < gaps.size(0) ? gaps.masked_select(gaps.lt(gaps[allowed])) : gaps;
@@ -82,14 +83,28 @@ class Adaptive : public TokenChoice {
     if (!even()) choice.logits = scores;
     choice.ranking = biased(options_.selection_bias ? choice.probability : scores, scores);
     choice.expert = top_k(choice.ranking, 2);
-    const bool calibrated = !train && calibrated_gap_.defined();
-    const double gap = calibrated ? calibrated_gap_.item<double>() : options_.gap;
-    const auto single = gaps_of(choice.probability.detach(), choice.expert)
-                            .gt(gap)
+    const auto single = gaps_of(scores.detach(), choice.probability.detach(), choice.expert)
+                            .gt(gap(train))
                             .logical_or(choice.expert.select(1, 1).lt(0));
     choice.expert.select(1, 1).masked_fill_(single, -1);
     choice.pair = choice.expert;
     return choice;
+  }
+
+  const char* score_function() const override { return "softmax"; }
+  bool thins() const override { return true; }
+  void thin(ops::TopK& chosen) const override {
+    const auto most = static_cast<float>(gap(/*train=*/false));
+    auto* expert = chosen.expert.data_ptr<int64_t>();
+    auto* weight = chosen.weight.data_ptr<float>();
+    for (int64_t t = 0; t < chosen.expert.size(0); ++t, expert += 2, weight += 2) {
+      const float first = weight[0], second = weight[1];
+      if (expert[1] < 0 || first - second > most) {
+        expert[1] = -1, weight[0] = options_.renormalise || even() ? 1 : first, weight[1] = 0;
+      } else {
+        weight[0] = even() ? 0.5F : first / (first + second), weight[1] = even() ? 0.5F : 1 - weight[0];
+      }
+    }
   }
 
   // Of a pair relative to it, of a single expert its probability.
@@ -112,8 +127,15 @@ class Adaptive : public TokenChoice {
     return used;
   }
   bool even() const { return options_.pair == "even"; }
-  static at::Tensor gaps_of(const at::Tensor& probability, const at::Tensor& expert) {
-    const auto top = probability.gather(1, expert.clamp_min(0));
+  double gap(bool train) const {
+    return !train && calibrated_gap_.defined() ? calibrated_gap_.item<double>() : options_.gap;
+  }
+  /// p1 − p2 of the chosen. Without a bias from the kernel that evaluation's one pass takes, so that a token
+  /// at the border has the same experts with and without gradients.
+  at::Tensor gaps_of(const at::Tensor& scores, const at::Tensor& probability,
+                     const at::Tensor& expert) const {
+    const bool largest = !options_.selection_bias && scores.device().is_cpu();
+    const auto top = largest ? ops::top_k(scores, 2).weight : probability.gather(1, expert.clamp_min(0));
     return top.select(1, 0) - top.select(1, 1);
   }
 
