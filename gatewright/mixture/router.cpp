@@ -67,7 +67,8 @@ RoutingPlan Router::decide(const std::string& site, const at::Tensor& scores, in
   plan.ranks = ranks_;
   if (inputs.sequence.defined()) plan.facts.sequence = inputs.sequence;
   if (inputs.task.defined()) plan.facts.task = inputs.task;
-  for (const auto& [name, balancer] : balancers_) plan.aux[name] = balancer->loss(plan);
+  if (pass.losses)
+    for (const auto& [name, balancer] : balancers_) plan.aux[name] = balancer->loss(plan);
   if (controlled_ && train) remember(plan);
   return plan;
 }

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "gatewright/base/check.h"
@@ -46,25 +45,6 @@ void FrameChain::reset() {
 
 namespace {
 
-/// What RmsNorm gives for a frame, in one pass: its six operations took longer than the convolution.
-at::Tensor normed(const at::Tensor& frame, const at::Tensor& weight) {
-  const auto x = frame.contiguous();
-  auto out = at::empty_like(x);
-  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "RmsNorm", [&] {
-    const auto* from = x.data_ptr<scalar_t>();
-    const auto* w = weight.data_ptr<scalar_t>();
-    auto* to = out.data_ptr<scalar_t>();
-    const int64_t width = x.size(1);
-    for (int64_t s = 0; s < x.size(0); ++s, from += width, to += width) {
-      double sum = 0;
-      for (int64_t c = 0; c < width; ++c) sum += static_cast<double>(from[c]) * static_cast<double>(from[c]);
-      const auto scale = static_cast<scalar_t>(1 / std::sqrt(sum / static_cast<double>(width) + 1e-6));
-      for (int64_t c = 0; c < width; ++c) to[c] = w[c] * (from[c] * scale);
-    }
-  });
-  return out;
-}
-
 /// y ← x + relu(y), in place.
 void add_to_relu(const at::Tensor& x, at::Tensor& y) {
   const auto beside = x.contiguous();
@@ -78,21 +58,21 @@ void add_to_relu(const at::Tensor& x, at::Tensor& y) {
 /// x ← x + relu(conv(norm(x))): the residual waits for the convolution.
 class ResidualConvSteps : public FrameSteps {
  public:
-  ResidualConvSteps(const RmsNorm& norm, const TimeConv& conv)
-      : norm_(norm.named_parameters()["weight"]), conv_(conv.steps()), line_(delay_line(conv_->delay())) {}
+  ResidualConvSteps(std::shared_ptr<RmsNorm> norm, const TimeConv& conv)
+      : norm_(std::move(norm)), conv_(conv.steps()), line_(delay_line(conv_->delay())) {}
   int64_t delay() const override { return conv_->delay(); }
 
  protected:
   at::Tensor pushed(const at::Tensor& frame) override {
     const auto beside = line_->step(frame);
-    auto y = conv_->step(frame.defined() ? normed(frame, norm_) : frame);
+    auto y = conv_->step(frame.defined() ? norm_->of_frame(frame) : frame);
     if (y.defined()) add_to_relu(beside, y);
     return y;
   }
   void forget() override { conv_->reset(), line_->reset(); }
 
  private:
-  at::Tensor norm_;
+  std::shared_ptr<RmsNorm> norm_;
   std::unique_ptr<FrameSteps> conv_, line_;
 };
 
@@ -102,13 +82,7 @@ class MixtureSteps : public FrameSteps {
       : mixtures_(std::move(mixtures)), index_(index) {}
 
  protected:
-  at::Tensor pushed(const at::Tensor& frame) override {
-    RouterInputs nothing;
-    Pass evaluation;
-    evaluation.train = false;
-    std::vector<SitedPlan> plans;
-    return mixtures_->forward(index_, frame, nothing, evaluation, plans);
-  }
+  at::Tensor pushed(const at::Tensor& frame) override { return mixtures_->step(index_, frame); }
   void forget() override {}
 
  private:
@@ -118,17 +92,19 @@ class MixtureSteps : public FrameSteps {
 
 class ResidualAttentionSteps : public FrameSteps {
  public:
-  ResidualAttentionSteps(const RmsNorm& norm, std::unique_ptr<FrameSteps> attention)
-      : norm_(norm.named_parameters()["weight"]), attention_(std::move(attention)) {}
+  ResidualAttentionSteps(std::shared_ptr<RmsNorm> norm, std::unique_ptr<FrameSteps> attention)
+      : norm_(std::move(norm)), attention_(std::move(attention)) {}
 
  protected:
   at::Tensor pushed(const at::Tensor& frame) override {
-    return frame + attention_->step(normed(frame, norm_));
+    auto y = attention_->step(norm_->of_frame(frame));
+    add_frame(frame, y);
+    return y;
   }
   void forget() override { attention_->reset(); }
 
  private:
-  at::Tensor norm_;
+  std::shared_ptr<RmsNorm> norm_;
   std::unique_ptr<FrameSteps> attention_;
 };
 
@@ -194,14 +170,13 @@ at::Tensor ContinualLayers::last(const at::Tensor& x) const {
 FrameChain ContinualLayers::steps() {
   std::vector<std::unique_ptr<FrameSteps>> layers;
   for (size_t i = 0; i < convolutions_.size(); ++i) {
-    layers.push_back(std::make_unique<ResidualConvSteps>(*norms_[i], *convolutions_[i]));
+    layers.push_back(std::make_unique<ResidualConvSteps>(norms_[i], *convolutions_[i]));
     if (mixtures_ != nullptr)
       layers.push_back(std::make_unique<MixtureSteps>(mixtures_, static_cast<int64_t>(i)));
   }
   if (attention_ != nullptr)
     layers.push_back(std::make_unique<ResidualAttentionSteps>(
-        *attention_norm_,
-        options_.attention == "all" ? attention_->all_steps() : attention_->newest_steps()));
+        attention_norm_, options_.attention == "all" ? attention_->all_steps() : attention_->newest_steps()));
   return FrameChain(std::move(layers));
 }
 

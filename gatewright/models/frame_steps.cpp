@@ -9,9 +9,27 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/ops/conv.h"
+#include "gatewright/ops/dense.h"
 #include "gatewright/ops/init.h"
 
 namespace gw::inline models {
+
+at::Tensor frame_product(const at::Tensor& frame, const at::Tensor& weight, int64_t out,
+                         const at::Tensor& bias) {
+  ops::DenseWeight w;
+  w.weight = weight.contiguous(), w.bias = bias;
+  w.out = out, w.in = weight.numel() / out;
+  return ops::dense(frame, w);
+}
+
+void add_frame(const at::Tensor& x, at::Tensor& y) {
+  const auto beside = x.contiguous();
+  AT_DISPATCH_FLOATING_TYPES(y.scalar_type(), "add_frame", [&] {
+    const auto* from = beside.data_ptr<scalar_t>();
+    auto* to = y.data_ptr<scalar_t>();
+    for (int64_t i = 0; i < y.numel(); ++i) to[i] += from[i];
+  });
+}
 
 at::Tensor FrameSteps::step(const at::Tensor& frame) {
   if (frame.defined()) {
@@ -72,7 +90,7 @@ class ConvSteps : public FrameSteps {
     at::Tensor parts;
     if (frame.defined()) {
       if (!ring_.defined()) ring_ = at::zeros({frame.size(0), length, shape_.out}, frame.options());
-      parts = ops::linear(frame, weight_.view({shape_.kernel * shape_.out, shape_.in}), {}).contiguous();
+      parts = frame_product(frame, weight_, shape_.kernel * shape_.out);
     }
     auto out = at::empty({ring_.size(0), shape_.out}, ring_.options());
     AT_DISPATCH_FLOATING_TYPES(ring_.scalar_type(), "TimeConv", [&] {

@@ -9,6 +9,14 @@
 
 namespace gw::inline models {
 
+/// y = x Wᵀ + b of a frame [S, in] without gradients, on the kernels of the experts, which read the matrix as
+/// it lies and are not shared among threads where it is small. `weight` holds out · in values, a row for each
+/// output; a row's bits depend on no other stream.
+at::Tensor frame_product(const at::Tensor& frame, const at::Tensor& weight, int64_t out,
+                         const at::Tensor& bias = {});
+/// y ← x + y, in place; y contiguous and without gradients, f32 or f64.
+void add_frame(const at::Tensor& x, at::Tensor& y);
+
 /// What one layer keeps between the frames of S streams, which come one at a time.
 class FrameSteps {
  public:

@@ -4,10 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/experts/traits.h"
+#include "gatewright/models/frame_steps.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/init.h"
 
@@ -70,6 +72,24 @@ at::Tensor RmsNorm::forward(const at::Tensor& x) const {
   return weight_ * (x * at::rsqrt(x.square().mean(-1, true) + 1e-6));
 }
 
+at::Tensor RmsNorm::of_frame(const at::Tensor& frame) const {
+  const auto x = frame.contiguous(), scales = weight_.contiguous();
+  auto out = at::empty_like(x);
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "RmsNorm", [&] {
+    const auto* from = x.data_ptr<scalar_t>();
+    const auto* w = scales.data_ptr<scalar_t>();
+    auto* to = out.data_ptr<scalar_t>();
+    const int64_t width = x.size(1);
+    for (int64_t s = 0; s < x.size(0); ++s, from += width, to += width) {
+      double sum = 0;
+      for (int64_t c = 0; c < width; ++c) sum += static_cast<double>(from[c]) * static_cast<double>(from[c]);
+      const auto scale = static_cast<scalar_t>(1 / std::sqrt(sum / static_cast<double>(width) + 1e-6));
+      for (int64_t c = 0; c < width; ++c) to[c] = w[c] * (from[c] * scale);
+    }
+  });
+  return out;
+}
+
 void visit_precision(OptionVisitor& v, std::string& precision) {
   v.text("precision", precision,
          "in which experts compute; bf16: weights, gradients, scores and all else stay f32", {"f32", "bf16"});
@@ -112,6 +132,16 @@ at::Tensor MixtureBlocks::forward(int64_t index, const at::Tensor& x, RouterInpu
   return x + out.y;
 }
 
+at::Tensor MixtureBlocks::step(int64_t index, const at::Tensor& frame) {
+  const auto i = static_cast<size_t>(index);
+  Pass own;
+  own.train = false, own.losses = false;
+  own.rng = own.rng.fork("block", static_cast<uint64_t>(index));
+  auto y = mixtures_[i]->forward(norms_[i]->of_frame(frame), RouterInputs{}, own).y.contiguous();
+  add_frame(frame, y);
+  return y;
+}
+
 void MixtureBlocks::end_step() {
   for (auto& mixture : mixtures_) mixture->end_step();
 }
@@ -122,5 +152,9 @@ Linear::Linear(int64_t in, int64_t out, const Rng& rng) : torch::nn::Module("Lin
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) const { return ops::linear(x, weight_, bias_); }
+
+at::Tensor Linear::of_frame(const at::Tensor& frame) const {
+  return frame_product(frame, weight_, weight_.size(0), bias_);
+}
 
 }  // namespace gw::inline models

@@ -16,6 +16,9 @@ class RmsNorm : public torch::nn::Module {
     weight_ = register_parameter("weight", at::ones({width}));
   }
   at::Tensor forward(const at::Tensor& x) const;
+  /// The same of a frame [S, D] f32 or f64 without gradients, in one loop: for one token the six operations
+  /// of forward() take longer than a product. Sums in f64, so bits may differ from forward()'s.
+  at::Tensor of_frame(const at::Tensor& frame) const;
 
  private:
   at::Tensor weight_;
@@ -39,6 +42,9 @@ class MixtureBlocks : public torch::nn::Module {
   /// Tokens [T, width] through block `index`; the plan is appended to `plans`, with the balance losses in it.
   at::Tensor forward(int64_t index, const at::Tensor& x, RouterInputs& inputs, const Pass& pass,
                      std::vector<SitedPlan>& plans);
+  /// The same in evaluation for a frame [S, width], the next token of S streams: neither a plan is given nor
+  /// the balance losses of one computed, which nobody reads there.
+  at::Tensor step(int64_t index, const at::Tensor& frame);
   int64_t depth() const { return static_cast<int64_t>(mixtures_.size()); }
   int64_t experts() const { return experts_; }
   void end_step();
@@ -68,6 +74,8 @@ class Linear : public torch::nn::Module {
  public:
   Linear(int64_t in, int64_t out, const Rng& rng);
   at::Tensor forward(const at::Tensor& x) const;
+  /// The same of a frame [S, in] without gradients (frame_product).
+  at::Tensor of_frame(const at::Tensor& frame) const;
 
  private:
   at::Tensor weight_, bias_;

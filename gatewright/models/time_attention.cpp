@@ -52,7 +52,7 @@ class NewestSteps : public FrameSteps {
     const int64_t streams = frame.size(0), width = frame.size(1);
     if (!keys_.defined())
       keys_ = at::empty({streams, window_, width}, frame.options()), values_ = keys_.clone();
-    const auto all = ops::linear(frame, in_, {}).contiguous();
+    const auto all = frame_product(frame, in_, 3 * width);
     auto seen = at::zeros({streams, width}, frame.options());
     AT_DISPATCH_FLOATING_TYPES(frame.scalar_type(), "TimeAttention", [&] {
       for (int64_t s = 0; s < streams; ++s)
@@ -61,7 +61,7 @@ class NewestSteps : public FrameSteps {
     });
     ++count_;
     ops::CostRecorder::add(2 * streams * std::min(count_, window_) * width);
-    return ops::linear(seen, out_, {});
+    return frame_product(seen, out_, width);
   }
   void forget() override {
     keys_ = values_ = at::Tensor();
@@ -78,7 +78,8 @@ class NewestSteps : public FrameSteps {
     std::copy_n(all + width, width, keys + slot * width);
     std::copy_n(all + 2 * width, width, values + slot * width);
     const T scale = 1 / std::sqrt(static_cast<T>(d));
-    std::vector<T> scores(static_cast<size_t>(m));
+    thread_local std::vector<T> scores;  // of the window, which every step of every stream would ask for
+    scores.resize(static_cast<size_t>(m));
     for (int64_t from = 0; from < width; from += d) {
       for (int64_t j = 0; j < m; ++j)
         scores[static_cast<size_t>(j)] = scale * dot(all + from, keys + j * width + from, d);
@@ -173,25 +174,37 @@ class AllSteps : public FrameSteps {
  protected:
   at::Tensor pushed(const at::Tensor& frame) override {
     const int64_t streams = frame.size(0), width = frame.size(1), d = width / heads_;
-    const auto all = ops::linear(frame, in_, {}).to(at::kDouble).contiguous();
-    all.narrow(1, 0, width).div_(std::sqrt(static_cast<double>(d)));
-    const auto mean = at::zeros({streams, width}, all.options());
+    const auto all = frame_product(frame, in_, 3 * width);
+    auto mean = at::empty({streams, width}, frame.options());
     if (state_.empty()) state_.assign(static_cast<size_t>(streams * heads_), {window_, d});
-    for (int64_t s = 0; s < streams; ++s) {
-      for (int64_t h = 0; h < heads_; ++h) {
-        const auto* own = all.data_ptr<double>() + s * 3 * width + h * d;
-        state_[static_cast<size_t>(s * heads_ + h)].take(own, own + width, own + 2 * width,
-                                                         mean.data_ptr<double>() + s * width + h * d);
-      }
-    }
-    return ops::linear(mean.to(frame.scalar_type()), out_, {});
+    AT_DISPATCH_FLOATING_TYPES(frame.scalar_type(), "TimeAttention", [&] {
+      for (int64_t s = 0; s < streams; ++s)
+        look(s, width, all.data_ptr<scalar_t>() + s * 3 * width, mean.data_ptr<scalar_t>() + s * width);
+    });
+    return frame_product(mean, out_, width);
   }
   void forget() override { state_.clear(); }
 
  private:
+  /// Stream s: query, key and value of its frame side by side [3 · width] → the mean answer [width].
+  template <class T>
+  void look(int64_t s, int64_t width, const T* all, T* mean) {
+    const int64_t d = width / heads_;
+    const double scale = 1 / std::sqrt(static_cast<double>(d));
+    wide_.assign(all, all + 3 * width), mean_.assign(static_cast<size_t>(width), 0);
+    for (int64_t c = 0; c < width; ++c) wide_[static_cast<size_t>(c)] *= scale;
+    for (int64_t h = 0; h < heads_; ++h) {
+      const auto* own = wide_.data() + h * d;
+      state_[static_cast<size_t>(s * heads_ + h)].take(own, own + width, own + 2 * width,
+                                                       mean_.data() + h * d);
+    }
+    for (int64_t c = 0; c < width; ++c) mean[c] = static_cast<T>(mean_[static_cast<size_t>(c)]);
+  }
+
   int64_t heads_, window_;
   at::Tensor in_, out_;
   std::vector<RetroactiveHead> state_;
+  std::vector<double> wide_, mean_;  // of one stream, in f64
 };
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <limits>
+
 #include "gatewright/base/check.h"
 #include "gatewright/kernels/moe_ffn/linear.h"
 #include "gatewright/kernels/qgemm/family.h"
@@ -12,11 +14,21 @@
 namespace gw::ops {
 namespace {
 
+/// A product that one core ends in 10 µs is not shared: waking and waiting cost 8 µs and more
+/// (gatewright/ops/moe_ffn_problem.h). Rates of one core with the matrix in its caches.
+int dense_workers(int64_t rows, const DenseWeight& w, size_t value_bytes) {
+  constexpr double kBytes = 60e9, kOperations = 100e9, kBrief = 10e-6;
+  const double values = static_cast<double>(w.in) * static_cast<double>(w.out);
+  const double seconds = values * static_cast<double>(value_bytes) / kBytes +
+                         2 * static_cast<double>(rows) * values / kOperations;
+  return seconds < kBrief ? 1 : std::numeric_limits<int>::max();
+}
+
 template <class T>
 at::Tensor product(const at::Tensor& x, const DenseWeight& w) {
   using Sum = typename kernels::SumOf<T>::type;
   const auto y = at::empty({x.size(0), w.out}, x.options());
-  TorchPool pool;
+  TorchPool pool(dense_workers(x.size(0), w, sizeof(T)));
   Workspace memory;
   kernels::LinearProblem<T> p;
   p.rows = x.size(0), p.in = w.in, p.out = w.out, p.x = static_cast<const T*>(x.data_ptr());

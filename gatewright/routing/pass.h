@@ -17,6 +17,7 @@ struct Pass {
   RoutePurpose purpose = RoutePurpose::kClean;  ///< what the tap is told that this pass is for
   RouteTap* tap = nullptr;    ///< sees and may replace every decision of this pass; null: nobody does
   std::optional<bool> train;  ///< training or evaluation; absent: what each module's own mode says
+  bool losses = true;         ///< false: nobody reads the plans' balance losses, and none is computed
 
   int64_t forced_expert = -1;  ///< ≥ 0: everything to this expert, no router
   int64_t random_expert = -1;  ///< ≥ 0: everything to the experts at this place of a random order that `rng`

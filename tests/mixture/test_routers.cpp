@@ -151,4 +151,15 @@ TEST(Mixture, BalancersTakeOptions) {
   EXPECT_NEAR(a.item<double>(), 200 * b.item<double>(), 1e-12);
 }
 
+TEST(Mixture, APassWhoseLossesNobodyReadsComputesNone) {
+  const auto layer = make({{"balancers", {"switch_loss"}}});
+  const auto x = tokens();
+  gw::Pass read, unread;
+  read.train = unread.train = false, unread.losses = false;
+  const auto a = layer->forward(x, {}, read), b = layer->forward(x, {}, unread);
+  EXPECT_EQ(a.plan.aux.count("switch_loss"), 1u);
+  EXPECT_TRUE(b.plan.aux.empty());
+  EXPECT_TRUE(a.y.equal(b.y));
+}
+
 }  // namespace gw::test::routers_cases

@@ -310,6 +310,51 @@ TEST(Continual, ASessionForgetsAtResetAndStreamsDoNotMeet) {
   expect_part(refusal<ValueError>([&] { session->step(token.select(1, 0)); }), "behind the end");
 }
 
+// In f32 steps take the kernels of the experts where windows take libtorch's products.
+TEST(Continual, InF32StepsAreWindowsAndStreamsDoNotMeet) {
+  const at::NoGradGuard no_grad;
+  const auto token = tokens(3, 40);
+  for (const char* kind : {"none", "newest"}) {
+    for (const auto& mixture : {Json::object(), kMixture}) {
+      const Json options{{"width", 48}, {"attention", kind}, {"mixture", mixture}};
+      const auto model = network(options, true);
+      model->to(at::kFloat);
+      auto& steps = dynamic_cast<Steppable&>(*model);
+      auto together = steps.open_steps(), alone = steps.open_steps();
+      std::vector<at::Tensor> out;
+      for (int64_t t = 0; t < 40; ++t) {
+        out.push_back(together->step(token.select(1, t)));
+        ASSERT_EQ(out.back().scalar_type(), at::kFloat);
+        const auto one = alone->step(token.select(1, t).narrow(0, 1, 1));
+        EXPECT_TRUE(!mixture.empty() || one.equal(out.back().narrow(0, 1, 1))) << kind << t;
+      }
+      const auto said = whole(*model, token);
+      EXPECT_LT(apart(at::stack(out, 1), said) / said.abs().max().item<double>(), 1e-5) << kind;
+    }
+  }
+}
+
+// What a session keeps are sums, keys and values: weights are those of the network when the step is made.
+TEST(Continual, ASessionReadsTheWeightsAsTheyAre) {
+  const at::NoGradGuard no_grad;
+  const auto model = network({{"depth", 1}, {"kernel", 1}, {"mixture", kMixture}}, true);
+  const auto session = dynamic_cast<Steppable&>(*model).open_steps();
+  const auto token = tokens(2, 2);
+  session->step(token.select(1, 0));
+  for (auto& parameter : model->parameters()) parameter.mul_(1.5);
+  EXPECT_LT(apart(session->step(token.select(1, 1)), whole(*model, token).select(1, 1)), kEqual);
+}
+
+TEST(Continual, RefusesTokensThatTheVocabularyLacks) {
+  const auto model = network(Json::object(), true);
+  const auto session = dynamic_cast<Steppable&>(*model).open_steps();
+  expect_part(refusal<ValueError>([&] {
+                session->step(at::tensor({3, 32}, at::kLong));
+              }),
+              "expected tokens in [0, 32), got 32");
+  expect_part(refusal<ValueError>([&] { session->step(at::tensor({-1}, at::kLong)); }), "got -1");
+}
+
 // What the docstring warns of: a policy with room for a share of the tokens sees others in a window.
 TEST(Continual, RoomForAShareOfTheTokensIsAnotherNetworkStepByStep) {
   const at::NoGradGuard no_grad;

@@ -1,7 +1,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
-#include <cmath>
+#include <algorithm>
 
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
@@ -95,7 +95,7 @@ class Continual : public Model, public Steppable {
                "networks/continual: expected a token of each stream [S] int64, got {} dimensions",
                token.dim());
       const at::NoGradGuard no_grad;
-      return head(layers_.step(at::embedding(model_.embedding_, token)));
+      return head(layers_.step(embedded(token)));
     }
     at::Tensor finish() override {
       const at::NoGradGuard no_grad;
@@ -104,8 +104,22 @@ class Continual : public Model, public Steppable {
     void reset() override { layers_.reset(); }
 
    private:
+    at::Tensor embedded(const at::Tensor& token) const {
+      const auto table = model_.embedding_.contiguous(), ids = token.contiguous();
+      const int64_t vocabulary = table.size(0), width = table.size(1);
+      auto frame = at::empty({ids.numel(), width}, table.options().requires_grad(false));
+      AT_DISPATCH_FLOATING_TYPES(table.scalar_type(), "embedding", [&] {
+        for (int64_t s = 0; s < ids.numel(); ++s) {
+          const int64_t id = ids.data_ptr<int64_t>()[s];
+          GW_CHECK(id >= 0 && id < vocabulary, "networks/continual: expected tokens in [0, {}), got {}",
+                   vocabulary, id);
+          std::copy_n(table.data_ptr<scalar_t>() + id * width, width, frame.data_ptr<scalar_t>() + s * width);
+        }
+      });
+      return frame;
+    }
     at::Tensor head(const at::Tensor& frame) const {
-      return frame.defined() ? model_.head_->forward(model_.norm_->forward(frame)) : frame;
+      return frame.defined() ? model_.head_->of_frame(model_.norm_->of_frame(frame)) : frame;
     }
     Continual& model_;
     FrameChain layers_;
