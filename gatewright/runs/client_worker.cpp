@@ -18,7 +18,17 @@ at::Tensor weights_in(const std::string& path) {
   return load_safetensors(path, kRoundFileBytes).tensor(kWeights);
 }
 
-void spoil_weights(const std::string& kind, ClientUpdate& update) {
+/// How far somebody goes who turns its steps round: within what counts as absurd.
+constexpr double kReversed = -5;
+
+void spoil_weights(const std::string& kind, const std::vector<at::Tensor>& expert, const at::Tensor& gate,
+                   ClientUpdate& update) {
+  if (kind == "reversed") {
+    for (size_t i = 0; i < expert.size(); ++i)
+      update.expert[i] = expert[i] + kReversed * (update.expert[i] - expert[i]);
+    if (update.gate.defined()) update.gate = gate + kReversed * (update.gate - gate);
+    return;
+  }
   auto& weights = update.expert.at(0);
   if (kind == "nan") weights.view({-1})[0] = std::numeric_limits<float>::quiet_NaN();
   if (kind == "shape") weights = weights.narrow(0, 0, weights.numel() - 1).clone();
@@ -104,7 +114,7 @@ Json ClientWorker::answer(const Json& job) {
   std::vector<at::Tensor> expert;
   for (const int64_t e : chosen) expert.push_back(weights_in(expert_file(folder, e)));
   auto update = training.learn(client, round, own, chosen, expert, gate, anchored_expert(o, client));
-  spoil_weights(spoil, update);
+  spoil_weights(spoil, expert, gate, update);
   SafetensorsFile file;
   for (size_t i = 0; i < chosen.size(); ++i) file.tensors["expert" + std::to_string(i)] = update.expert[i];
   if (update.gate.defined()) file.tensors["gate"] = update.gate;

@@ -31,9 +31,9 @@ User make_client(const TensorSet& pool, int64_t classes, const FederatedOptions&
 int64_t anchored_expert(const FederatedOptions& options, int64_t client);
 
 /// Answers jobs {"client", "round", "folder", "spoil"} with {"client", "round", "chosen", "samples"}, the
-/// weights in the update's file. `spoil` makes it misbehave, for trials: "nan", "shape", "absurd" weights,
-/// "nonsense" for an answer, "die" and "hang" (what the last three do is their host's affair: the answer says
-/// them).
+/// weights in the update's file. `spoil` makes it misbehave, for trials: "nan", "shape", "absurd" and
+/// "reversed" weights (of all experts and the gate five times its steps, backwards), "nonsense" for an
+/// answer, "die" and "hang" (what the last three do is their host's affair: the answer says them).
 class ClientWorker {
  public:
   /// Errors: as load_data and load_checkpoint; ValueError for networks that cannot be federated.

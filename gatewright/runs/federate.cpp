@@ -21,7 +21,8 @@ namespace {
 constexpr int64_t kFloatBytes = 4;
 
 const std::vector<std::string>& spoil_kinds() {
-  static const std::vector<std::string> kKinds{"nan", "shape", "absurd", "nonsense", "die", "hang"};
+  static const std::vector<std::string> kKinds{"nan",      "shape", "absurd", "reversed",
+                                               "nonsense", "die",   "hang"};
   return kKinds;
 }
 
@@ -152,8 +153,10 @@ class Federation {
   void one_round(int64_t round) {
     const auto clients = clients_of(round);
     std::vector<Json> jobs;
+    const auto honest = static_cast<int64_t>(clients.size()) - o_.liars;
     for (const int64_t c : clients) {
-      jobs.push_back({{"client", c}, {"round", round}, {"folder", folder_}, {"spoil", spoil_of(c)}});
+      const auto spoil = static_cast<int64_t>(jobs.size()) < honest ? spoil_of(c) : o_.lie;
+      jobs.push_back({{"client", c}, {"round", round}, {"folder", folder_}, {"spoil", spoil}});
       std::filesystem::remove(update_file(folder_, c));  // of an earlier round
     }
     for (size_t e = 0; e < weights_.expert.size(); ++e)
@@ -173,7 +176,7 @@ class Federation {
       updates.erase(updates.begin() + static_cast<std::ptrdiff_t>(absurd[i]));
     }
     count_experts(updates);
-    aggregate(updates, weights_);
+    aggregate(updates, weights_, o_.rule);
     ++rounds_;
   }
 
@@ -193,8 +196,7 @@ class Federation {
       update.chosen = said.at("chosen").get<std::vector<int64_t>>(), update.samples = said.at("samples");
       GW_CHECK(static_cast<int64_t>(update.chosen.size()) == o_.chosen(), "expected {} experts, got {}",
                o_.chosen(), update.chosen.size());
-      down_ += o_.chosen() * judge_->expert_size() * kFloatBytes, down_gate_ += gate_bytes();
-      ++answered_;
+      count_sent(update.chosen);
       constexpr uint64_t kHeaderBytes = 1 << 16;
       const auto most =
           static_cast<uint64_t>(o_.chosen() * judge_->expert_size() * kFloatBytes + gate_bytes());
@@ -209,6 +211,14 @@ class Federation {
     auto why = update_problem(update, weights_, o_.chosen(), o_.clients->train);
     if (why.empty()) updates.push_back(std::move(update));
     return why;
+  }
+
+  /// What the server gave to a client that answered: the experts that it says it has read, and the gate.
+  void count_sent(const std::vector<int64_t>& chosen) {
+    ++answered_, down_gate_ += gate_bytes();
+    for (const int64_t e : chosen)
+      if (e >= 0 && e < o_.expert_count())
+        down_ += static_cast<int64_t>(weights_.expert[static_cast<size_t>(e)].nbytes());
   }
 
   int64_t gate_bytes() const { return weights_.gate.defined() ? weights_.gate.numel() * kFloatBytes : 0; }
@@ -296,6 +306,8 @@ class Federation {
     const auto all = static_cast<double>(o_.expert_count() * judge_->expert_size() * kFloatBytes);
     m["bytes_share"] =
         answered_ == 0 ? std::nan("") : static_cast<double>(down_) / (all * static_cast<double>(answered_));
+    const int64_t due = answered_ * (o_.chosen() * judge_->expert_size() * kFloatBytes + gate_bytes());
+    m["bytes_beyond"] = static_cast<double>(std::abs(down_ + down_gate_ - due) + std::abs(up_ - due));
   }
 
   void tell_experts(const at::Tensor& gate, const at::Tensor& label) {
@@ -350,6 +362,8 @@ void FederatedTrialOptions::fields(OptionVisitor& v) {
   v.integer("unseen_images", unseen_images, "of each of them", 10, 1000000);
   v.integer("measure_every", measure_every, "rounds", 1, 1000000);
   v.real("timeout", timeout, "seconds for a client's round, of clients that are processes", 0.01, 86400);
+  v.integer("liars", liars, "for trials: clients of each round that lie, whoever is drawn last", 0, 1000000);
+  v.text("lie", lie, "for trials: what they send", spoil_kinds());
   v.texts("spoiled", spoiled, "for trials: how clients misbehave, for each list of spoils");
   v.integer_lists("spoils", spoils, "for trials: the clients that misbehave so", 0, 1000000);
 }
@@ -359,6 +373,9 @@ void federate(const TrainConfig& config, const FederatedTrialOptions& options, c
   GW_CHECK(options.spoils.size() == options.spoiled.size(),
            "arms/federated: expected a list of clients in spoils for each word of spoiled, got {} and {}",
            options.spoils.size(), options.spoiled.size());
+  GW_CHECK(options.liars <= options.per_round,
+           "arms/federated: expected liars among the {} clients of a round, got {}", options.per_round,
+           options.liars);
   for (const auto& kind : options.spoiled)
     GW_CHECK(std::find(spoil_kinds().begin(), spoil_kinds().end(), kind) != spoil_kinds().end(),
              "arms/federated: unknown word \"{}\" in spoiled{}", kind, near_miss(kind, spoil_kinds()));
@@ -366,10 +383,11 @@ void federate(const TrainConfig& config, const FederatedTrialOptions& options, c
 }
 
 LeftNames federated_names() {
-  return {{"unseen.accuracy", "unseen.best", "unseen.perfect", "common.accuracy", "gain",
-           "everybody.accuracy", "bytes_down", "bytes_up", "bytes_share", "refused", "lost", "idle_experts"},
-          {"accuracy"},
-          {"experts", "left_out"}};
+  return {
+      {"unseen.accuracy", "unseen.best", "unseen.perfect", "common.accuracy", "gain", "everybody.accuracy",
+       "bytes_down", "bytes_up", "bytes_share", "bytes_beyond", "refused", "lost", "idle_experts"},
+      {"accuracy"},
+      {"experts", "left_out"}};
 }
 
 }  // namespace gw::inline runs

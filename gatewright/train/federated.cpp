@@ -23,10 +23,8 @@ double distance_of(const ClientUpdate& update, const FederatedWeights& now) {
   return sum / static_cast<double>(update.chosen.size());
 }
 
-/// Adds `weight` times `part` to a sum in double precision, which begins with the first.
-void add_part(at::Tensor& sum, const at::Tensor& part, double weight) {
-  const auto scaled = part.to(at::kDouble) * weight;
-  sum = sum.defined() ? sum + scaled : scaled;
+double length_of_step(const at::Tensor& sent, const at::Tensor& now) {
+  return (sent.to(at::kDouble) - now.to(at::kDouble)).norm().item<double>();
 }
 
 }  // namespace
@@ -48,6 +46,7 @@ void FederatedOptions::fields(OptionVisitor& v) {
   v.real("anchor_share", anchor_share, "of the clients of a round, as far as there are so many", 0, 1);
   v.real("anchor_weight", anchor_weight, "of an anchor's loss for its own expert", 0, 1e6);
   v.real("absurd", absurd, "times the median of all that an update may go", 1, 1e12);
+  rule.visit(v);
   v.table("clients", clients, "how many, and the images that each has");
 }
 
@@ -222,22 +221,26 @@ std::vector<size_t> absurd_updates(const std::vector<ClientUpdate>& updates, con
   return found;
 }
 
-void aggregate(const std::vector<ClientUpdate>& updates, FederatedWeights& weights) {
-  std::vector<at::Tensor> sum(weights.expert.size());
-  std::vector<double> count(weights.expert.size(), 0);
-  at::Tensor of_gate;
-  double all = 0;
+void aggregate(const std::vector<ClientUpdate>& updates, FederatedWeights& weights, const RobustRule& rule) {
+  std::vector<std::vector<SentVector>> sent(weights.expert.size());
+  std::vector<SentVector> of_gate;
+  std::vector<double> steps, gate_steps;
+  const bool clips = rule.name == "clipped";
   for (const auto& update : updates) {
     const auto n = static_cast<double>(update.samples);
     for (size_t i = 0; i < update.chosen.size(); ++i) {
       const auto e = static_cast<size_t>(update.chosen[i]);
-      add_part(sum[e], update.expert[i], n), count[e] += n;
+      sent[e].push_back({update.expert[i], n});
+      if (clips) steps.push_back(length_of_step(update.expert[i], weights.expert[e]));
     }
-    if (weights.gate.defined()) add_part(of_gate, update.gate, n), all += n;
+    if (!weights.gate.defined()) continue;
+    of_gate.push_back({update.gate, n});
+    if (clips) gate_steps.push_back(length_of_step(update.gate, weights.gate));
   }
-  for (size_t e = 0; e < sum.size(); ++e)
-    if (sum[e].defined()) weights.expert[e] = (sum[e] / count[e]).to(at::kFloat);
-  if (of_gate.defined()) weights.gate = (of_gate / all).to(at::kFloat);
+  const double limit = steps_limit(steps, rule), gate_limit = steps_limit(gate_steps, rule);
+  for (size_t e = 0; e < sent.size(); ++e)
+    if (!sent[e].empty()) weights.expert[e] = robust_mean(weights.expert[e], sent[e], rule, limit);
+  if (!of_gate.empty()) weights.gate = robust_mean(weights.gate, of_gate, rule, gate_limit);
 }
 
 }  // namespace gw::inline train

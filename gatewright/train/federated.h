@@ -9,6 +9,7 @@
 
 #include "gatewright/data/users.h"
 #include "gatewright/train/customise.h"
+#include "gatewright/train/robust_mean.h"
 
 namespace gw::inline train {
 
@@ -17,6 +18,7 @@ struct FederatedOptions : OptionSet {
   int64_t experts = 5, k = 2, rounds = 40, per_round = 10, epochs = 2, batch = 32, gate_hidden = 32;
   bool anchors = true, gate_learns = true;
   double lr = 0.05, anchor_share = 0.4, anchor_weight = 1, absurd = 10;
+  RobustRule rule;
   Nested<UserOptions> clients;
   void fields(OptionVisitor& v) override;
   bool gated() const { return method == "fedjets"; }
@@ -100,7 +102,10 @@ std::string update_problem(const ClientUpdate& update, const FederatedWeights& n
 std::vector<size_t> absurd_updates(const std::vector<ClientUpdate>& updates, const FederatedWeights& now,
                                    double absurd);
 /// Every expert becomes the mean of what those sent who trained it, weighed by their examples, and stays as
-/// it is where nobody did; the gate becomes the mean of all. Errors: none for updates without a problem.
-void aggregate(const std::vector<ClientUpdate>& updates, FederatedWeights& weights);
+/// it is where nobody did; the gate becomes the mean of all. Under another rule than "mean" it is
+/// robust_mean; the limit of "clipped" is taken over the steps of all experts, since few clients train the
+/// same one, and for the gate over those of the gate. Errors: none for updates without a problem.
+void aggregate(const std::vector<ClientUpdate>& updates, FederatedWeights& weights,
+               const RobustRule& rule = {});
 
 }  // namespace gw::inline train

@@ -45,8 +45,8 @@ TEST(FederatedProcesses, WhoDiesOrHangsIsStartedAnew) {
   const Scratch scratch;
   const auto out =
       check_with(scratch, "hostile", "hostile",
-                 {{"rounds = 4, hosts = 1", "rounds = 1, timeout = 15.0, run_as = \"processes\""},
-                  {"per_round = 8", "per_round = 12"},
+                 {{"rounds = 3, run_as = \"threads\", per_round = 8",
+                   "rounds = 1, timeout = 15.0, run_as = \"processes\", per_round = 12"},
                   {"spoiled = [\"nan\", \"shape\", \"absurd\", \"die\"], spoils = [[4], [5], [6], [7]]",
                    "spoiled = [\"die\", \"hang\", \"nonsense\"], spoils = [[4], [5], [6]]"}});
   const auto m = metrics_of(out, "hostile");

@@ -66,6 +66,7 @@ TEST(FederatedArm, CountsBytesAndLeavesWhatItSays) {
   const auto& m = result.metrics;
   constexpr double kExpert = 4 * (64 * 8 + 8 + 8 * 4 + 4), kGate = 4 * (8 * 8 + 8 + 4 * 8 + 4);
   EXPECT_EQ(m.at("bytes_share"), 0.5) << "k / M, exactly";
+  EXPECT_EQ(m.at("bytes_beyond"), 0) << "and the gate, no byte more";
   EXPECT_EQ(m.at("bytes_down"), 6 * (2 * kExpert + kGate));
   EXPECT_EQ(m.at("bytes_up"), 6 * (2 * kExpert + kGate));
   EXPECT_EQ(m.at("refused"), 0);
@@ -108,6 +109,29 @@ TEST(FederatedArm, WhoLiesOrDiesIsLeftOutAndNamed) {
   EXPECT_EQ(told("client 7: does \"die\""), 2);
 }
 
+// Within what is refused: steps turned round and five times as long. One of four that train an expert turns
+// the mean of all; of clipped steps it is one of four.
+TEST(FederatedArm, OneLiarOfARoundMovesAMeanAndHardlyWhatIsClipped) {
+  const Scratch scratch;
+  ran(common(), scratch / "common", {});
+  const std::vector<Artefact> from{{"common", scratch / "common"}};
+  const Json how{{"method", "fedavg"}, {"rounds", 6}, {"per_round", 4}, {"epochs", 2}};
+  const auto with = [&](const std::string& name, const Json& more) {
+    auto options = how;
+    options.update(more);
+    return ran(federated(options), scratch / name, from).metrics;
+  };
+  const auto honest = with("honest", Json::object()), mean = with("mean", {{"liars", 1}}),
+             clipped = with("clipped", {{"liars", 1}, {"rule", "clipped"}}),
+             median = with("median", {{"liars", 1}, {"rule", "median"}});
+  for (const auto* m : {&mean, &clipped, &median}) {
+    EXPECT_EQ(m->at("refused"), 0) << "the lie was not one within bounds";
+    EXPECT_EQ(m->at("bytes_beyond"), 0);
+  }
+  EXPECT_NE(mean.at("everybody.accuracy"), honest.at("everybody.accuracy")) << "nobody lied";
+  EXPECT_GE(clipped.at("everybody.accuracy") + 0.02, mean.at("everybody.accuracy"));
+}
+
 TEST(FederatedArm, EverybodyLostChangesNothing) {
   const Scratch scratch;
   ran(common(), scratch / "common", {});
@@ -138,13 +162,17 @@ TEST(FederatedArm, RefusesWhatCannotBe) {
   expect_part(refused({{"experts", 5}}), "at most 4 experts, as there are classes");
   expect_part(refused({{"per_round", 11}}), "11 at least for a round, got 10");
   expect_part(refused({{"spoiled", {"nam"}}, {"spoils", {{1}}}}), "did you mean \"nan\"?");
+  expect_part(refused({{"liars", 7}}), "liars among the 6 clients of a round, got 7");
+  expect_part(refused({{"lie", "revresed"}, {"liars", 1}}), "did you mean \"reversed\"?");
+  expect_part(refused({{"rule", "mediam"}}), "did you mean \"median\"?");
   expect_part(refused({{"spoiled", {"nan"}}}), "a list of clients in spoils for each word");
   expect_part(refused({{"run_as", "processes"}}), "set GATEWRIGHT_PROGRAM");
   auto wider = federated();
   wider["network"]["width"] = 9;
-  expect_part(
-      refusal<ValueError>([&] { ran(wider, scratch / "wider", {{"common", scratch / "common"}}); }),
-      "expected experts of 556 weights");
+  expect_part(refusal<ValueError>([&] {
+                ran(wider, scratch / "wider", {{"common", scratch / "common"}});
+              }),
+              "expected experts of 556 weights");
 }
 
 }  // namespace gw::test::federated_arm_cases

@@ -42,6 +42,7 @@ class FederatedArm : public Arm {
     table["federated"] = write_options(how);
     // Who hosts the clients changes no bit.
     for (const char* host : {"run_as", "hosts", "timeout"}) table["federated"].erase(host);
+    leave_out_defaults(table["federated"]);
     table["start"]["crc32c"] = start_checksum(from.at(0));
     return run_measured(table, run, [&](ArmResult& result) { federate(o_, how_, from[0], run, result); });
   }
@@ -61,6 +62,14 @@ class FederatedArm : public Arm {
   }
 
  private:
+  /// Options that came later: runs from before them are still those of their recipes.
+  static void leave_out_defaults(Json& table) {
+    FederatedTrialOptions plain;
+    const auto defaults = write_options(plain);
+    for (const char* later : {"rule", "clip", "trim", "liars", "lie"})
+      if (table.at(later) == defaults.at(later)) table.erase(later);
+  }
+
   Options o_;
   FederatedTrialOptions how_;
 };
