@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`gatewright learn` beside scikit-learn's MLPClassifier and HistGradientBoosting and LightGBM, on the same rows.
 
-Usage: bench/tables.py PROGRAM TABLES [--seeds N] [--only NAME,…] [--seconds]
+Usage: bench/tables.py PROGRAM TABLES [--seeds N] [--only NAME,…]
 
 PROGRAM is build/gatewright, TABLES the folder that tools/export_tables.py wrote. For each seed and table one split into 80 % and 20 %
 is drawn here and written as two files. Every competitor trains on the first and answers for the second; scores are computed here,
@@ -13,7 +13,7 @@ levels all 0); LightGBM and HistGradientBoosting get text as their own categoric
 defaults, but for early stopping of the perceptron and 500 iterations. Seconds are those of training by the clock, reading included for
 ours; two threads each.
 
---seconds: the perceptron of scikit-learn beside ours on shuttle, ours with the seconds that the other took.
+The same seconds for both: bench/same_seconds.py.
 """
 
 import argparse
@@ -120,14 +120,13 @@ def score(numbers, answer, truth):
     return 100 * float(np.mean(np.asarray(answer, str) == truth.to_numpy(str)))
 
 
-def ours(program, model, seed, seconds=None):
+def ours(program, model, seed):
     def train(train_table, test_table, response, numbers, folder):
         paths = [folder / "train.csv", folder / "test.csv"]
         for path, table in zip(paths, (train_table, test_table)):
             table.to_csv(path, index=False)
         flags = ["--target", response, "--model", model, "--out", folder / model, "--seed", str(seed), "--shuffles", "0", "--quiet"]
         flags += ["--test-share", "0.05", "--task", "number" if numbers else "class"]
-        flags += ["--seconds", str(seconds)] if seconds else []
         began = time.perf_counter()
         subprocess.run([program, "learn", paths[0], *flags], check=True, stdout=subprocess.DEVNULL)
         took = time.perf_counter() - began
@@ -209,30 +208,15 @@ def compare(program, folder, names, seeds):
         print(f"| {name}{', rmse' if numbers else ''} | {len(table)} | " + " | ".join(cells) + " |", flush=True)
 
 
-def same_seconds(program, folder, seeds):
-    table, response = read(folder, "shuttle")
-    for seed in range(seeds):
-        train_table, test_table = split(table, response, seed, False)
-        with tempfile.TemporaryDirectory() as scratch:
-            other, took = perceptron(seed)(train_table, test_table, response, False, None)
-            answer, whole = ours(program, "gg_moe", seed, seconds=f"{took:.2f}")(train_table, test_table, response, False, pathlib.Path(scratch))
-        ends = [score(False, a, test_table[response]) for a in (answer, other)]
-        print(f"shuttle, seed {seed}: GG MoE {ends[0]:.3f} % ({took:.1f} s of training, {whole:.1f} s in all), MLPClassifier {ends[1]:.3f} % ({took:.1f} s)", flush=True)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program")
     parser.add_argument("tables", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default=",".join(TABLES))
-    parser.add_argument("--seconds", action="store_true")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
-    if options.seconds:
-        same_seconds(options.program, options.tables, options.seeds)
-    else:
-        compare(options.program, options.tables, options.only.split(","), options.seeds)
+    compare(options.program, options.tables, options.only.split(","), options.seeds)
 
 
 if __name__ == "__main__":
