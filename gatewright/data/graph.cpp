@@ -27,12 +27,16 @@ ops::EdgeLists edge_lists(const TensorSet& batch) {
           batch.whole("out_target")};
 }
 
-at::Tensor undirected(const at::Tensor& edge, int64_t nodes) {
-  const auto from = at::cat({edge[0], edge[1]}), to = at::cat({edge[1], edge[0]});
+at::Tensor proper_edges(const at::Tensor& edge, int64_t nodes) {
+  const auto from = edge[0], to = edge[1];
   const auto proper = from.ne(to);
   const auto keys = (from.masked_select(proper) * nodes + to.masked_select(proper));
   const auto unique = std::get<0>(at::_unique(keys, /*sorted=*/true));
   return at::stack({unique.div(nodes, "floor"), unique.remainder(nodes)});
+}
+
+at::Tensor undirected(const at::Tensor& edge, int64_t nodes) {
+  return proper_edges(at::cat({edge, edge.flip(0)}, 1), nodes);
 }
 
 at::Tensor read_edges(const CsvTable& table, const std::string& from, const std::string& to,

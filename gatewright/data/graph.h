@@ -12,7 +12,10 @@ std::map<std::string, at::Tensor> graph_common(const at::Tensor& x, const at::Te
 /// The lists again. Errors: ValueError for a batch without them.
 ops::EdgeLists edge_lists(const TensorSet& batch);
 
-/// Every edge in both directions, each once, without those from a node to itself.
+/// Every edge once, in the order of their ends, without those from a node to itself: layers see a node's own
+/// values apart from its neighbours'.
+at::Tensor proper_edges(const at::Tensor& edge, int64_t nodes);
+/// The same of every edge in both directions.
 at::Tensor undirected(const at::Tensor& edge, int64_t nodes);
 
 /// Edges [2, m] between the nodes with these names, from a table of names: columns `from` and `to`.

@@ -56,6 +56,13 @@ struct Column {
 
 /// A table of this column alone, read as inputs are, brings the same levels, checks and messages.
 Column column_of(const CsvTable& table, const std::string& name, const TargetTableOptions& o) {
+  const int64_t place = table.column(name);
+  int64_t rows = 0;
+  for (int64_t r = 0; r < table.rows(); ++r) rows += table.missing(r, place) ? 0 : 1;
+  GW_CHECK(rows > 0,
+           "target_table: expected rows with a value of \"{}\", got none of {}; a task without rows cannot "
+           "be learned: leave it out of the targets",
+           shown(name), table.rows());
   FrameOptions wanted;
   wanted.inputs = {name}, wanted.factors = both(o.factors, {name}), wanted.drop_missing = true;
   const auto frame = make_frame(table, wanted);
@@ -71,14 +78,19 @@ Column column_of(const CsvTable& table, const std::string& name, const TargetTab
   return out;
 }
 
-/// Mean and deviation of what is not NaN.
-std::pair<double, double> moments(const at::Tensor& values, const std::string& name) {
+/// Those of the training rows that are there. Errors: ValueError for a task that nobody could learn.
+at::Tensor learnable(const at::Tensor& values, const std::string& name) {
   const auto seen = values.masked_select(at::isfinite(values));
   GW_CHECK(
       seen.numel() >= 2 && seen.max().item<double>() > seen.min().item<double>(),
       "target_table: expected training rows with different values of \"{}\", got {} that are all the same; "
       "leave it out of the targets",
       shown(name), seen.numel());
+  return seen;
+}
+
+/// Mean and deviation.
+std::pair<double, double> moments(const at::Tensor& seen) {
   const double mean = seen.mean().item<double>();
   return {mean, std::sqrt((seen - mean).square().mean().item<double>())};
 }
@@ -130,8 +142,9 @@ TaskData target_table(const CsvTable& table, const TargetTableOptions& o) {
       values.push_back(columns[t].value[static_cast<size_t>(frame.row[static_cast<size_t>(i)])]);
     auto column = at::tensor(values, at::kDouble);
     TargetColumn target{o.targets[t], columns[t].classes};
+    const auto seen = learnable(column.narrow(0, 0, n - held), o.targets[t]);
     if (target.class_names.empty()) {
-      const auto [mean, deviation] = moments(column.narrow(0, 0, n - held), o.targets[t]);
+      const auto [mean, deviation] = moments(seen);
       column = (column - mean) / deviation, target.scale = deviation;
     }
     targets.push_back(column.to(at::kFloat));

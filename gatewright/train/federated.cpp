@@ -126,6 +126,7 @@ const Features& LocalTraining::features(int64_t client, const TensorSet& own) {
 }
 
 at::Tensor LocalTraining::gate_logits(int64_t client, const TensorSet& own, const at::Tensor& gate) {
+  GW_CHECK(own.size() > 0, "federated: expected images of client {}, got none; leave it out", client);
   const at::NoGradGuard no_grad;
   return gate_.logits(gate, features(client, own).feature);
 }
@@ -155,6 +156,7 @@ ClientUpdate LocalTraining::learn(int64_t client, int64_t round, const TensorSet
                                   const at::Tensor& gate, int64_t anchor_of) {
   GW_CHECK(chosen.size() == expert.size() && !chosen.empty() && chosen.size() <= experts_.size(),
            "federated: expected weights of the {} chosen experts, got {}", chosen.size(), expert.size());
+  GW_CHECK(own.size() > 0, "federated: expected images of client {}, got none; leave it out", client);
   std::vector<at::Tensor> values;
   for (size_t i = 0; i < chosen.size(); ++i) {
     set_flat_weights(*experts_[i], expert[i]);

@@ -65,6 +65,39 @@ TEST(TargetTable, BadInputIsNamed) {
   expect_part(told({"sold"}, {"size", "price"}), "line 3, column \"price\": the value is missing");
 }
 
+TEST(TargetTable, ATaskThatNobodyCouldLearnIsNamed) {
+  const auto told = [](const std::string& text, std::vector<std::string> targets) {
+    TargetTableOptions options;
+    options.inputs = {"x"}, options.targets = std::move(targets), options.test_share = 0.2;
+    return refusal<ValueError>([&] { target_table(CsvTable(text, "t.csv"), options); });
+  };
+  std::string none = "x,y,z\n", same = none;
+  for (int i = 0; i < 20; ++i) {
+    const auto x = std::to_string(i);
+    none += x + "," + x + ",\n", same += x + "," + x + "," + (i < 2 ? "3" : "") + "\n";
+  }
+  expect_part(told(none, {"y", "z"}), "a value of \"z\", got none of 20; a task without rows");
+  expect_part(told(same, {"y", "z"}), "that are all the same; leave it out of the targets");
+  // Two classes, of which the training rows have one at most: one row each is not in both parts.
+  std::string odd = "x,y,z\n0,0,a\n1,1,b\n";
+  for (int i = 2; i < 20; ++i) odd += std::to_string(i) + "," + std::to_string(i) + ",\n";
+  TargetTableOptions options;
+  options.inputs = {"x"}, options.targets = {"y", "z"}, options.test_share = 0.2;
+  int refused = 0, accepted = 0;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    options.seed = seed;
+    try {
+      target_table(CsvTable(odd, "t.csv"), options);
+      ++accepted;
+    } catch (const ValueError& error) {
+      expect_part(error.what(), "different values of \"z\"");
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 0);
+  EXPECT_GT(accepted, 0);
+}
+
 TEST(TargetTable, ADataSetKnowsItsTargetsWithoutItsFile) {
   const auto part = make_part<Dataset>("table", {{"path", "no/such.csv"}, {"targets", {"a", "b"}}}, {});
   EXPECT_EQ(part->targets(), (std::vector<std::string>{"a", "b"}));
@@ -128,6 +161,13 @@ TEST_F(GraphFiles, EdgesCountInBothDirectionsAndOnce) {
     const auto node = set->at("node"), label = set->at("label");
     EXPECT_TRUE(label.equal(node.remainder(2))) << "labels stay with their nodes";
   }
+}
+
+TEST_F(GraphFiles, EdgesOneWayCountOnceAndNoNodeIsItsOwnNeighbour) {
+  auto o = options(kNodes, "from,to\nb,a\na,b\nb,a\nc,c\nd,e\n");
+  o["directed"] = true;
+  const auto edge = make_part<Dataset>("graph", o, {})->load().train.whole("edge");
+  EXPECT_TRUE(edge.equal(at::tensor({0, 1, 3, 1, 0, 4}, at::kLong).view({2, 3})));
 }
 
 TEST_F(GraphFiles, BadEdgesAndNodesAreNamed) {

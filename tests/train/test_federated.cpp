@@ -128,6 +128,19 @@ TEST(LocalTraining, OneModelForAllHasNoGate) {
   expect_part(refusal<ValueError>([&] { training(o); }), "k of at most 3 experts, got 4");
 }
 
+TEST(LocalTraining, AClientWithoutImagesIsNamed) {
+  auto client = training(options());
+  const auto gate = client.gate().drawn(Rng(4));
+  const auto none = images(4, 3).first(0);
+  expect_part(refusal<ValueError>([&] { client.gate_logits(5, none, gate); }),
+              "images of client 5, got none");
+  expect_part(
+      refusal<ValueError>([&] {
+        client.learn(5, 1, none, {0, 1}, {flat_weights(*network(5)), flat_weights(*network(6))}, gate, -1);
+      }),
+      "leave it out");
+}
+
 FederatedWeights held() { return {{at::zeros({4}), at::ones({4}), at::full({4}, 2.0)}, at::zeros({3})}; }
 
 ClientUpdate update(int64_t client, int64_t samples, std::vector<int64_t> chosen, double value) {

@@ -34,7 +34,7 @@ class Graph : public gw::Dataset {
       v.text("to", to, "column of the edges' second node");
       v.texts("inputs", inputs, "columns of the nodes to predict from; empty: all others");
       v.texts("factors", factors, "numbers that are names of groups");
-      v.flag("directed", directed, "take edges as they are; otherwise in both directions, each once");
+      v.flag("directed", directed, "take edges one way; otherwise in both directions");
       v.real("test_share", test_share, "share of the nodes that is held out for the test", 0.01, 0.9);
       v.integer("seed", seed, "of the order in which nodes are split", 0, INT64_MAX);
     }
@@ -61,7 +61,7 @@ class Graph : public gw::Dataset {
     GW_CHECK(!wanted.inputs.empty(), "datasets/graph: expected a column of inputs in \"{}\", got none", path);
     const auto frame = gw::make_frame(table, wanted);
     auto edge = gw::read_edges(gw::load_csv(gw::find_file("datasets/graph", o.edges)), o.from, o.to, names);
-    if (!o.directed) edge = gw::undirected(edge, table.rows());
+    edge = o.directed ? gw::proper_edges(edge, table.rows()) : gw::undirected(edge, table.rows());
     gw::TaskData data;
     data.class_names = frame.schema.classes;
     data.classes = static_cast<int64_t>(data.class_names.size());
