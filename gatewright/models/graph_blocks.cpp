@@ -1,6 +1,7 @@
 #include "gatewright/models/graph_blocks.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -64,43 +65,68 @@ GraphStack::GraphStack(const GraphForm& form, int64_t in, int64_t out, const Rng
   }
 }
 
-at::Tensor GraphStack::layer(const Layer& layer, const at::Tensor& x, const ops::EdgeLists* edges) const {
+at::Tensor GraphStack::layer(const Layer& layer, const at::Tensor& x, const Neighbours& heard) const {
   if (!sees_edges()) return ops::linear(x, layer.weight, layer.bias);
+  const auto own = [&](const at::Tensor& rows) {
+    return rows.size(0) == heard.targets ? rows : rows.narrow(0, 0, heard.targets);
+  };
   if (form_.kind == "gin") {
-    const auto heard = x * (1 + layer.epsilon) + ops::neighbour_sum(x, *edges);
-    return ops::linear(at::relu(ops::linear(heard, layer.weight, layer.bias)), layer.second,
-                       layer.second_bias);
+    const auto all = own(x) * (1 + layer.epsilon) + heard.sum(x);
+    return ops::linear(at::relu(ops::linear(all, layer.weight, layer.bias)), layer.second, layer.second_bias);
   }
-  const auto degree = in_degree(*edges).to(x.scalar_type()).unsqueeze(1);
+  const auto degree = heard.degree.to(x.scalar_type());
   if (form_.kind == "sage") {
-    const auto mean = ops::neighbour_sum(x, *edges) / degree.clamp_min(1);
-    return ops::linear(x, layer.weight, layer.bias) + ops::linear(mean, layer.second, {});
+    const auto mean = heard.sum(x) / own(degree).clamp_min(1);
+    return ops::linear(own(x), layer.weight, layer.bias) + ops::linear(mean, layer.second, {});
   }
   const auto scale = at::rsqrt(degree + 1);
-  const auto heard = [&](const at::Tensor& h) {
-    return scale * (scale * h + ops::neighbour_sum(scale * h, *edges));
+  const auto spread = [&](const at::Tensor& h) {
+    const auto scaled = scale * h;
+    return own(scale) * (own(scaled) + heard.sum(scaled));
   };
-  if (x.size(1) <= layer.weight.size(0)) return ops::linear(heard(x), layer.weight, layer.bias);
-  return heard(ops::linear(x, layer.weight, {})) + layer.bias;
+  if (x.size(1) <= layer.weight.size(0)) return ops::linear(spread(x), layer.weight, layer.bias);
+  return spread(ops::linear(x, layer.weight, {})) + layer.bias;
+}
+
+at::Tensor GraphStack::between(Layer& layer, const at::Tensor& x, bool train) const {
+  if (!form_.norm) return at::relu(x);
+  GW_CHECK(!train || x.size(0) > 1, "graph: expected at least 2 nodes in a training batch with norm, got {}",
+           x.size(0));
+  ops::NormParameters norm{layer.gamma, layer.beta, layer.mean, layer.var};
+  return at::relu(ops::bucket_norm({x}, norm, train, false).front());
 }
 
 at::Tensor GraphStack::forward(at::Tensor x, const ops::EdgeLists* edges, bool train, const Rng& draws) {
   GW_CHECK(edges != nullptr || !sees_edges(), "graph: expected edges for layers of kind \"{}\", got none",
            form_.kind);
+  Neighbours heard;
+  if (sees_edges()) {
+    heard.sum = [edges](const at::Tensor& rows) { return ops::neighbour_sum(rows, *edges); };
+    heard.degree = in_degree(*edges).unsqueeze(1), heard.targets = edges->nodes();
+  }
   for (size_t l = 0; l < layers_.size(); ++l) {
-    auto& one = layers_[l];
-    x = layer(one, x, edges);
+    x = layer(layers_[l], x, heard);
     if (l + 1 == layers_.size()) break;
-    if (form_.norm) {
-      GW_CHECK(!train || x.size(0) > 1,
-               "graph: expected at least 2 nodes in a training batch with norm, got {}", x.size(0));
-      ops::NormParameters norm{one.gamma, one.beta, one.mean, one.var};
-      x = ops::bucket_norm({x}, norm, train, false).front();
-    }
-    x = at::relu(x);
+    x = between(layers_[l], x, train);
     if (train) x = dropped(x, form_.dropout, draws.fork("dropout", l));
   }
   return x;
+}
+
+at::Tensor GraphStack::at_nodes(const at::Tensor& x, const ops::EdgeLists* edges, const at::Tensor& node) {
+  if (!sees_edges()) return forward(x.index_select(0, node), nullptr, false, Rng(0));
+  GW_CHECK(edges != nullptr, "graph: expected edges for layers of kind \"{}\", got none", form_.kind);
+  const at::NoGradGuard no_grad;
+  const auto field = ops::node_field(*edges, node, static_cast<int64_t>(layers_.size()));
+  auto h = x.index_select(0, field.node);
+  for (size_t l = 0; l < layers_.size(); ++l) {
+    const int64_t targets = field.count[l + 1];
+    h = layer(layers_[l], h,
+              {[&](const at::Tensor& rows) { return ops::field_sum(rows, field, targets); },
+               field.degree.narrow(0, 0, field.count[l]).unsqueeze(1), targets});
+    if (l + 1 < layers_.size()) h = between(layers_[l], h, false);
+  }
+  return h.index_select(0, field.row);
 }
 
 Batch example_graph(int64_t count, int64_t inputs, double degree, const Rng& rng) {

@@ -2,6 +2,8 @@
 // Layers over the nodes of a graph that is seen whole, and the same without edges.
 #include <torch/nn/module.h>
 
+#include <functional>
+
 #include "gatewright/data/graph.h"
 #include "gatewright/models/model.h"
 
@@ -31,6 +33,9 @@ class GraphStack : public torch::nn::Module {
   GraphStack(const GraphForm& form, int64_t in, int64_t out, const Rng& rng);
   /// `edges` null: of kind mlp alone. `draws` for dropout.
   at::Tensor forward(at::Tensor x, const ops::EdgeLists* edges, bool train, const Rng& draws);
+  /// The same in evaluation for some nodes [B] alone, computing what these depend on and no more: [B, out].
+  /// Without gradients; bits may differ from forward()'s by the products' number of rows.
+  at::Tensor at_nodes(const at::Tensor& x, const ops::EdgeLists* edges, const at::Tensor& node);
   bool sees_edges() const { return form_.kind != "mlp"; }
 
  private:
@@ -38,7 +43,14 @@ class GraphStack : public torch::nn::Module {
     at::Tensor weight, bias, second, second_bias;
     at::Tensor epsilon, gamma, beta, mean, var;
   };
-  at::Tensor layer(const Layer& layer, const at::Tensor& x, const ops::EdgeLists* edges) const;
+  /// Whom the first `targets` rows hear.
+  struct Neighbours {
+    std::function<at::Tensor(const at::Tensor&)> sum;  // [n, D] → [targets, D]
+    at::Tensor degree;                                 // [n, 1]
+    int64_t targets = 0;
+  };
+  at::Tensor layer(const Layer& layer, const at::Tensor& x, const Neighbours& heard) const;
+  at::Tensor between(Layer& layer, const at::Tensor& x, bool train) const;
 
   GraphForm form_;
   std::vector<Layer> layers_;

@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "gatewright/base/check.h"
 #include "gatewright/ops/cost.h"
@@ -93,6 +94,56 @@ at::Tensor neighbour_sum(const at::Tensor& x, const EdgeLists& edges) {
            x.dim(), x.dim() > 0 ? x.size(0) : 0);
   CostRecorder::add(edges.edges() * x.size(1));
   return NeighbourSum::apply(x, edges.in_offsets, edges.in_source, edges.out_offsets, edges.out_target);
+}
+
+NodeField node_field(const EdgeLists& edges, const at::Tensor& node, int64_t layers) {
+  GW_CHECK(node.dim() == 1 && node.scalar_type() == at::kLong && layers >= 1,
+           "graph: expected nodes [B] of type int64 and at least 1 layer, got {} dimensions and {}",
+           node.dim(), layers);
+  const auto asked = node.contiguous();
+  const auto *first = edges.in_offsets.data_ptr<int64_t>(), *from = edges.in_source.data_ptr<int64_t>();
+  std::vector<int64_t> place(static_cast<size_t>(edges.nodes()), -1), order, offsets{0}, source, degree, row;
+  const auto placed = [&](int64_t id) {
+    auto& at = place[static_cast<size_t>(id)];
+    if (at < 0) at = static_cast<int64_t>(order.size()), order.push_back(id);
+    return at;
+  };
+  for (int64_t i = 0; i < asked.numel(); ++i) {
+    const int64_t id = asked.data_ptr<int64_t>()[i];
+    GW_CHECK(id >= 0 && id < edges.nodes(), "graph: expected nodes below {}, got {}", edges.nodes(), id);
+    row.push_back(placed(id));
+  }
+  NodeField field;
+  field.count.assign(static_cast<size_t>(layers) + 1, static_cast<int64_t>(order.size()));
+  for (int64_t l = layers; l-- > 0;) {
+    const size_t known = order.size();
+    for (size_t i = offsets.size() - 1; i < known; ++i) {
+      for (int64_t e = first[order[i]], end = first[order[i] + 1]; e < end; ++e)
+        source.push_back(placed(from[e]));
+      offsets.push_back(static_cast<int64_t>(source.size()));
+    }
+    field.count[static_cast<size_t>(l)] = static_cast<int64_t>(order.size());
+  }
+  for (const int64_t id : order) degree.push_back(first[id + 1] - first[id]);
+  const auto listed_as = [](const std::vector<int64_t>& values) {
+    return at::tensor(at::ArrayRef<int64_t>(values), at::kLong);
+  };
+  field.node = listed_as(order), field.offsets = listed_as(offsets), field.source = listed_as(source);
+  field.degree = listed_as(degree), field.row = listed_as(row);
+  return field;
+}
+
+at::Tensor field_sum(const at::Tensor& x, const NodeField& field, int64_t targets) {
+  GW_ENSURE(x.dim() == 2 && targets < field.offsets.numel(), "graph: {} places of a field of {}", targets,
+            field.offsets.numel() - 1);
+  const auto rows = x.contiguous();
+  auto y = at::zeros({targets, rows.size(1)}, rows.options());
+  CostRecorder::add(field.offsets.data_ptr<int64_t>()[targets] * rows.size(1));
+  if (x.scalar_type() == at::kDouble)
+    sum_rows<double>(rows, field.offsets, field.source, y);
+  else
+    sum_rows<float>(rows, field.offsets, field.source, y);
+  return y;
 }
 
 }  // namespace gw::ops

@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/grad_mode.h>
 
 #include "gatewright/base/registry.h"
 #include "gatewright/models/dispersion.h"
@@ -94,6 +95,43 @@ TEST(GraphStack, GradientsAreThoseOfDifferences) {
   }
 }
 
+// Some nodes alone: what they depend on within as many steps as there are layers, and nothing else.
+TEST(GraphStack, SomeNodesAloneAreThoseOfTheWhole) {
+  const int64_t count = 60;
+  const auto edge = (ops::uniform(Rng(7), {2, 90}, 0, 1) * count).to(at::kLong).clamp_max(count - 1);
+  const auto lists = ops::make_edge_lists(edge, count);
+  const auto x = ops::normal(Rng(1), {count, 3}, 0, 1).to(at::kDouble);
+  const auto asked = at::tensor({17, 3, 59, 3}, at::kLong);
+  for (const auto* kind : {"mlp", "gcn", "sage", "gin"}) {
+    for (int64_t layers = 1; layers <= 3; ++layers) {
+      for (const int64_t out : {2, 6}) {
+        const auto made = stack(kind, layers, 3, out);
+        for (auto& buffer : made->named_buffers())
+          if (buffer.value().is_floating_point()) buffer.value().uniform_(0.5, 1.5);
+        const auto whole = made->forward(x, &lists, false, Rng(0)).index_select(0, asked);
+        const auto alone = made->at_nodes(x, &lists, asked);
+        EXPECT_LT((alone - whole).abs().max().item<double>(), 1e-12) << kind << layers << out;
+      }
+    }
+  }
+  expect_part(refusal<ValueError>([&] { stack("gcn", 1)->at_nodes(x, &lists, at::tensor({60}, at::kLong)); }),
+              "expected nodes below 60, got 60");
+}
+
+TEST(NodeField, HoldsWhatANodeHearsAndCountsNoMore) {
+  // 4 ← 3 ← 2 ← 1 ← 0, and 5 ← 0.
+  const auto lists =
+      ops::make_edge_lists(at::tensor({3, 2, 1, 0, 0, 4, 3, 2, 1, 5}, at::kLong).view({2, 5}), 6);
+  const auto field = ops::node_field(lists, at::tensor({4}, at::kLong), 2);
+  EXPECT_TRUE(field.node.equal(at::tensor({4, 3, 2}, at::kLong)));
+  EXPECT_EQ(field.count, (std::vector<int64_t>{3, 2, 1}));
+  EXPECT_TRUE(field.degree.eq(1).all().item<bool>());
+  const auto x = at::tensor({10.0, 20.0, 40.0}, at::kDouble).view({3, 1});
+  const ops::CostRecorder recorder;
+  EXPECT_TRUE(ops::field_sum(x, field, 2).equal(at::tensor({20.0, 40.0}, at::kDouble).view({2, 1})));
+  EXPECT_EQ(recorder.macs(), 2);
+}
+
 TEST(GraphStack, KindsThatSeeEdgesWantThem) {
   expect_part(refusal<ValueError>([] {
                 stack("gcn", 2)->forward(at::zeros({5, 3}, at::kDouble), nullptr, false, Rng(0));
@@ -159,6 +197,36 @@ TEST(Mowst, TheGateTeachesTheWeakExpertThroughItsDispersion) {
     ASSERT_TRUE(gradient[i].defined());
     EXPECT_GT(gradient[i].abs().max().item<double>(), 0.0);
   }
+}
+
+TEST(Mowst, WhereTheWeakExpertIsSureTheStrongOneIsNotComputed) {
+  const at::NoGradGuard no_grad;
+  const auto all = mowst({{"sure", 1.0}}), none = mowst({{"sure", 0.0}});
+  const auto batch = nodes(*all, 40);
+  Pass pass;
+  pass.train = false;
+  const auto confidence = all->answer(batch, pass).use->gates[0].weight.select(1, 0);
+  const double middle = confidence.median().item<double>();
+  const auto some = mowst({{"sure", middle}});
+  const auto count = [&](Model& made, Output& out) {
+    const ops::CostRecorder recorder;
+    out = made.answer(batch, pass);
+    return recorder.macs();
+  };
+  Output a, s, n;
+  const auto macs = count(*all, a), fewer = count(*some, s), fewest = count(*none, n);
+  EXPECT_GT(macs, fewer);
+  EXPECT_GT(fewer, fewest);
+  const auto sure = confidence.ge(middle);
+  ASSERT_FALSE(sure.all().item<bool>());
+  const auto weak = at::log_softmax(a.use->answers[0], 1);
+  const auto said = at::where(sure.unsqueeze(1), weak, a.answer);
+  EXPECT_LT((s.answer - said).abs().max().item<double>(), 1e-12);
+  EXPECT_LT((n.answer - weak).abs().max().item<double>(), 1e-12);
+  EXPECT_TRUE(s.use->gates[0].weight.select(1, 0).masked_select(sure).eq(1).all().item<bool>());
+  // With gradients everything is computed, and the answers are the same.
+  const at::AutoGradMode gradients(true);
+  EXPECT_LT((some->answer(batch, pass).answer.detach() - s.answer).abs().max().item<double>(), 1e-12);
 }
 
 TEST(Mowst, AConstantGateIsAnEnsembleAndBadOptionsAreNamed) {

@@ -15,10 +15,13 @@ namespace {
 /// of
 ///         the weak answer's dispersion: v = Var(p) / Var(one-hot), h = 1 − H(p) / ln C of p = softmax(z_w).
 ///         Training answers c z_w + (1 − c) z_s; evaluation log(c softmax(z_w) + (1 − c) softmax(z_s)).
+///         With `sure` below 1 nodes of that confidence are the weak expert's alone in evaluation; without
+///         gradients the strong one is then computed for the others and what these depend on.
 ///         With task expert_classification's loss = "each" the experts are taught c and 1 − c of the loss.
 ///         The gradient flows through the dispersion into the weak expert.
 /// Shapes: common "x" [V, D] and lists of edges, "node" [B] → [B, C], ExpertUse of two experts.
 /// Errors: ValueError for fewer than 2 classes.
+/// Cost:   both experts and the gate; the strong one over the whole graph, unless `sure` leaves nodes out.
 /// Source: Mowst (Zeng et al. 2024, arXiv 2311.05185) as its published code has it; differs: experts and gate
 ///         are trained together from the start, without pre-training or turns; the evaluation takes softmax
 ///         once.
@@ -29,12 +32,16 @@ class Mowst : public Model {
   static constexpr const char* kSource = "arXiv 2311.05185";
   struct Options : GraphForm {
     std::string gate = "dispersion";
-    double confidence = 0.5;
+    double confidence = 0.5, sure = 1;
     void fields(OptionVisitor& v) override {
       GraphForm::fields(v);
       v.text("gate", gate, "what it sees of a node; constant: `confidence` for all, which is an ensemble",
              {"dispersion", "dispersion_and_values", "constant"});
       v.real("confidence", confidence, "in the weak expert, of a constant gate", 0, 1);
+      v.real("sure", sure,
+             "in evaluation the weak expert answers alone from this confidence on, and the strong one is "
+             "computed for the others only; 1: never",
+             0, 1);
     }
   };
 
@@ -67,8 +74,12 @@ class Mowst : public Model {
     const Rng draws = pass.rng.fork("networks/mowst");
     const auto own = x.index_select(0, node);
     const auto weak = weak_->forward(own, nullptr, train, draws.fork("weak"));
-    const auto strong = strong_->forward(x, &edges, train, draws.fork("strong")).index_select(0, node);
-    const auto c = confidence(weak, own, train, draws.fork("gate"));
+    auto c = confidence(weak, own, train, draws.fork("gate"));
+    const bool skips = !train && options_.sure < 1 && !at::GradMode::is_enabled();
+    const auto strong = skips
+                            ? where_unsure(x, edges, node, weak, c)
+                            : strong_->forward(x, &edges, train, draws.fork("strong")).index_select(0, node);
+    if (!train && options_.sure < 1) c = at::where(c.ge(options_.sure), at::ones_like(c), c);
     auto use = std::make_shared<ExpertUse>();
     use->experts = {"weak", "strong"}, use->answers = {weak, strong};
     use->gates = {{"confidence", {0, 1}, {0, 1}, at::cat({c, 1 - c}, 1)}};
@@ -83,6 +94,14 @@ class Mowst : public Model {
   bool routed() const override { return false; }  // both experts answer for every node
 
  private:
+  /// The strong expert's answers where the weak one is not sure, elsewhere the weak one's.
+  at::Tensor where_unsure(const at::Tensor& x, const ops::EdgeLists& edges, const at::Tensor& node,
+                          const at::Tensor& weak, const at::Tensor& c) {
+    const auto unsure = c.lt(options_.sure).flatten().nonzero().flatten();
+    if (unsure.numel() == 0) return weak;
+    return weak.index_copy(0, unsure, strong_->at_nodes(x, &edges, node.index_select(0, unsure)));
+  }
+
   at::Tensor confidence(const at::Tensor& weak, const at::Tensor& own, bool train, const Rng& draws) {
     if (!gate_) return at::full({weak.size(0), 1}, options_.confidence, weak.options());
     auto seen = dispersion(weak);
