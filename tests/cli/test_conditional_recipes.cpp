@@ -5,6 +5,7 @@
 
 namespace gw::test::conditional_recipes_cases {
 
+TEST(ConditionalRecipes, GgMoeHoldsTogether) { holds_together("gg_moe"); }
 TEST(ConditionalRecipes, HomeHoldsTogether) { holds_together("home"); }
 TEST(ConditionalRecipes, DeferralHoldsTogether) { holds_together("deferral"); }
 TEST(ConditionalRecipes, MowstHoldsTogether) { holds_together("mowst"); }
