@@ -29,8 +29,8 @@ void visit_attention(OptionVisitor& v, DecoderOptions& o) {
   v.text(
       "positions", o.positions,
       "queries and keys rotated by their place, a learned value of their distance on every score, or sines "
-      "of the place added to the embeddings",
-      {"rotary", "relative", "sinusoidal"});
+      "of the place or a learned vector for it (as many as context) added to the embeddings",
+      {"rotary", "relative", "sinusoidal", "learned"});
   v.integer("relative_buckets", o.relative_buckets, "relative: values of a head, for ever wider distances", 4,
             1 << 20);
   v.integer("relative_farthest", o.relative_farthest,
@@ -55,6 +55,10 @@ void DecoderOptions::fields(OptionVisitor& v) {
   v.integer("every", every, "layer i is a mixture where i + 1 is a multiple", 1, 4096);
   v.reals("dense_layers", dense_layers, "further layers that stay dense, by their index", 0, 4096);
   v.flag("centred_norm", centred_norm, "layer norms with a bias instead of root mean square norms");
+  v.flag(
+      "norm_after", norm_after,
+      "norms behind each sum of a layer and behind the embeddings, instead of before attention, perceptron "
+      "and head (BERT)");
   v.real("norm_epsilon", norm_epsilon, "ε of the norms", 0, 1);
   v.real("last_epsilon", last_epsilon, "of the norm before the head; 0: as the others", 0, 1);
   visit_attention(v, *this);
@@ -91,6 +95,14 @@ bool DecoderOptions::chooses() const {
 int64_t DecoderOptions::chosen_heads() const {
   const auto& all = *attention_experts;
   return all.experts == 0 ? 1 : std::min(all.experts, all.policy.options.value("k", int64_t{2}));
+}
+
+PartChoice DecoderOptions::perceptron() const {
+  return PartChoice("mlp", {{"hidden", hidden > 0 ? hidden : 4 * width},
+                            {"glu", gated},
+                            {"activation", activation},
+                            {"bias", hidden_bias},
+                            {"learn_activation", false}});
 }
 
 bool DecoderOptions::routed(int64_t layer) const {

@@ -17,7 +17,7 @@ struct DecoderOptions : OptionSet {
   OptionTable mixture;
   int64_t dense_first = 0, every = 1;
   std::vector<double> dense_layers;
-  bool centred_norm = false;
+  bool centred_norm = false, norm_after = false;
   double norm_epsilon = 1e-6, last_epsilon = 0;
   bool query_bias = false, output_bias = false, sinks = false;
   std::string query_norm = "none";
@@ -41,6 +41,8 @@ struct DecoderOptions : OptionSet {
   std::string site;         ///< before the names of the layers' decisions
   void fields(OptionVisitor& v) override;
   bool routed(int64_t layer) const;
+  /// The bank of a dense perceptron: of one expert, or of copies of it.
+  PartChoice perceptron() const;
   /// Keys and values that a token leaves in all layers.
   int64_t remembered() const;
   /// Experts of a layer that serve a token, of its perceptron and of its attention.

@@ -10,6 +10,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/language/blocks/latent_attention.h"
+#include "gatewright/ops/random.h"
 
 namespace gw::inline language {
 namespace {
@@ -69,21 +70,14 @@ at::Tensor sinusoids(const at::Tensor& place, const at::Tensor& x) {
 
 Rng stream_of(const DecoderOptions& o) { return Rng(static_cast<uint64_t>(o.seed)).fork("language/decoder"); }
 
-PartChoice dense_bank(const DecoderOptions& o) {
-  return PartChoice("mlp", {{"hidden", o.hidden > 0 ? o.hidden : 4 * o.width},
-                            {"glu", o.gated},
-                            {"activation", o.activation},
-                            {"bias", o.hidden_bias},
-                            {"learn_activation", false}});
-}
-
 }  // namespace
 
 DecoderLayer::DecoderLayer(const DecoderOptions& o, int64_t index)
     : torch::nn::Module("DecoderLayer"),
       index_(index),
       site_(fmt::format("{}layer{}", o.site, index)),
-      residual_scale_(o.residual_scale) {
+      residual_scale_(o.residual_scale),
+      norm_after_(o.norm_after) {
   const auto rng = stream_of(o).fork("layer", static_cast<uint64_t>(index));
   const auto norm = [&](const char* name) {
     return register_module(name, std::make_shared<TokenNorm>(o.width, o.norm_epsilon, o.centred_norm));
@@ -106,7 +100,7 @@ DecoderLayer::DecoderLayer(const DecoderOptions& o, int64_t index)
     mixture_->set_site(site_);
     return;
   }
-  bank_ = dense_bank(o);
+  bank_ = o.perceptron();
   bank_context_ = {1, o.width, o.width, rng.fork("dense").key(), o.drawn};
   dense_ = register_module("dense", make_chosen<Bank>(bank_, bank_context_));
 }
@@ -154,6 +148,11 @@ at::Tensor DecoderLayer::forward(const at::Tensor& given, const SequenceRows& ro
     return residual_scale_ == 1 ? x + more : x + more * residual_scale_;
   };
   Decisions decisions{pass, inputs, plans};
+  if (norm_after_) {
+    const auto x =
+        attention_norm_->forward(added(given, attention_->forward(given, rows, index_, decisions)));
+    return norm_->forward(added(x, perceptron(x, decisions)));
+  }
   auto x = added(given, attention_->forward(attention_norm_->forward(given), rows, index_, decisions));
   if (cross_ != nullptr) x = added(x, cross_->forward(cross_norm_->forward(x), rows, index_));
   return added(x, perceptron(norm_->forward(x), decisions));
@@ -170,6 +169,10 @@ LayerStack::LayerStack(const std::string& name, const DecoderOptions& options, E
   GW_CHECK(o.vocabulary > 0, "decoder: expected a vocabulary, got {}", o.vocabulary);
   GW_CHECK(o.positions != "sinusoidal" || o.width >= 4,
            "decoder: expected a width of at least 4 for sinusoidal positions, got {}", o.width);
+  GW_CHECK(o.positions != "learned" || (o.context > 0 && o.context <= 1 << 24),
+           "decoder: expected a context in [1, {}] for learned positions, got {}", 1 << 24, o.context);
+  GW_CHECK(!o.norm_after || !o.crossed,
+           "decoder: expected norms before the parts of layers with a source, got norm_after");
   if (o.key_heads == 0) o.key_heads = o.heads;
   if (o.head_width > 0) return;
   GW_CHECK(o.width % o.heads == 0,
@@ -186,6 +189,11 @@ void LayerStack::fill() {
   norm_ = register_module(
       "norm", std::make_shared<TokenNorm>(o.width, o.last_epsilon > 0 ? o.last_epsilon : o.norm_epsilon,
                                           o.centred_norm));
+  if (o.positions == "learned") {
+    const auto shape = {o.context, o.width};
+    places_ = register_parameter(
+        "places", o.drawn ? ops::normal(stream_of(o).fork("places"), shape, 0, 0.1) : at::empty(shape));
+  }
   if (o.positions != "relative") return;
   const RelativeOptions relative{o.heads, o.relative_buckets, o.relative_farthest, o.both_ways,
                                  1 / std::sqrt(static_cast<double>(o.width))};
@@ -217,6 +225,16 @@ void LayerStack::place(const TextTokens& tokens, SequenceRows& rows) const {
   }
   rows.angles = {at::cat(cos), at::cat(sin)};
   if (options_.positions == "sinusoidal") rows.place = at::cat(all) + options_.first_place;
+  if (options_.positions != "learned") return;
+  rows.place = at::cat(all);
+  const auto last = rows.place.max().item<int64_t>();
+  GW_CHECK(last < options_.context, "decoder: expected texts of at most {} tokens, got {}; cut them",
+           options_.context, last + 1);
+}
+
+at::Tensor LayerStack::placed(const at::Tensor& x, const SequenceRows& rows) const {
+  if (!rows.place.defined()) return x;
+  return x + (places_.defined() ? at::embedding(places_, rows.place) : sinusoids(rows.place, x));
 }
 
 SequenceRows LayerStack::rows_of(const TextTokens& tokens) const {
@@ -248,9 +266,11 @@ at::Tensor LayerStack::through(const at::Tensor& given, const SequenceRows& rows
     ends.push_back(static_cast<int64_t>(text.size()) - 1);
   }
   inputs.sequence = at::tensor(text, at::kLong);
-  auto x = rows.place.defined() ? given + sinusoids(rows.place, given) : given;
+  auto x = placed(given, rows);
+  if (options_.norm_after) x = norm_->forward(x);
   for (const auto& layer : layers_) x = layer->forward(x, rows, inputs, pass, plans);
-  return norm_->forward(last ? x.index_select(0, at::tensor(ends, at::kLong)) : x);
+  if (last) x = x.index_select(0, at::tensor(ends, at::kLong));
+  return options_.norm_after ? x : norm_->forward(x);
 }
 
 void LayerStack::end_step() {

@@ -13,7 +13,7 @@
 namespace gw::inline language {
 
 /// x + attention(norm(x)), with a source x + cross(norm(x)), then x + perceptron(norm(x)), each term times
-/// residual_scale.
+/// residual_scale. With norm_after norm(x + attention(x)) and so on: Vaswani et al. 2017, section 3.1.
 class DecoderLayer : public torch::nn::Module {
  public:
   DecoderLayer(const DecoderOptions& options, int64_t index);
@@ -37,6 +37,7 @@ class DecoderLayer : public torch::nn::Module {
   int64_t index_;
   std::string site_;
   double residual_scale_;
+  bool norm_after_;
   PartChoice bank_;
   Bank::Context bank_context_;
   std::shared_ptr<TokenNorm> attention_norm_, cross_norm_, norm_;
@@ -55,16 +56,16 @@ struct TextTokens {
   bool last_only = false;                  ///< logits of the last token of each sequence alone
 };
 
-/// Layers, the norm after them, and the relative positions that they share.
+/// Layers, the norm after them (with norm_after in front of them), and the positions that they share.
 class LayerStack : public torch::nn::Module {
  public:
-  /// Parameters "layer0.…", "norm.…" and, with positions = relative, "relative.weight".
-  /// Errors: ValueError for options that do not go together.
+  /// Parameters "layer0.…", "norm.…", with positions = relative "relative.weight", with learned ones
+  /// "places". Errors: ValueError for options that do not go together.
   LayerStack(const std::string& name, const DecoderOptions& options);
   /// Where the tokens lie, with the angles of their places. Errors: ValueError for ids outside the
   /// vocabulary, lengths that do not add up, another number of states.
   SequenceRows rows_of(const TextTokens& tokens) const;
-  /// x [N, width] through all layers and the norm: all tokens, or with `last` the last one of each text.
+  /// x [N, width] through norm and layers: all tokens, or with `last` the last one of each text.
   at::Tensor through(const at::Tensor& x, const SequenceRows& rows, RouterInputs& inputs, const Pass& pass,
                      std::vector<SitedPlan>& plans, bool last = false) const;
   /// After an optimiser step, as Mixture::end_step.
@@ -84,11 +85,14 @@ class LayerStack : public torch::nn::Module {
  private:
   /// Where each token stands in its text.
   void place(const TextTokens& tokens, SequenceRows& rows) const;
+  /// The embeddings with what their places add.
+  at::Tensor placed(const at::Tensor& x, const SequenceRows& rows) const;
 
   DecoderOptions options_;
   std::vector<std::shared_ptr<DecoderLayer>> layers_;
   std::shared_ptr<TokenNorm> norm_;
   std::shared_ptr<RelativeBias> relative_;
+  at::Tensor places_;  ///< [context, width]
 };
 
 /// Of parameters, buffers and codes of a model with projections in it.

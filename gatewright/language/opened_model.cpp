@@ -53,6 +53,7 @@ double described_values(const DecoderOptions& o) {
     return (options.value("glu", false) ? 3 : 2) * real(options.value("hidden", int64_t{0}));
   };
   double sum = real(o.vocabulary) * real(o.width);
+  if (o.positions == "learned") sum += real(o.context) * real(o.width);
   if (o.positions == "relative") sum += real(o.relative_buckets) * real(o.heads);
   const double attention = o.latent > 0 ? real(o.latent) * real(o.heads) * real(o.still_width + o.value_width)
                                         : 2 * real(o.width) * real(o.heads) * real(o.head_width);

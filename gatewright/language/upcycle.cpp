@@ -6,6 +6,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/language/family.h"
+#include "gatewright/language/text_encoder.h"
 #include "gatewright/ops/random.h"
 
 namespace gw::inline language {
@@ -44,9 +45,8 @@ LanguageModel upcycled(const LanguageModel& dense, const UpcycleOptions& o) {
   const auto from = dense.decoder->named_parameters();
   for (auto& item : out.decoder->named_parameters()) {
     const auto& name = item.key();
-    const auto bank = name.find(".mixture.bank.");
-    if (bank != std::string::npos) {
-      const auto* one = from.find(name.substr(0, bank) + ".dense." + name.substr(bank + 14));
+    if (name.find(".mixture.bank.") != std::string::npos) {
+      const auto* one = from.find(dense_name(name));
       GW_CHECK(one != nullptr && one->numel() > 0,
                "upcycle: expected weights of f32 or bf16 for \"{}\", got codes", name);
       item.value().set_data(one->repeat({o.experts, 1, 1}));

@@ -70,6 +70,9 @@ class Model : public torch::nn::Module {
   /// After an optimiser step: what adjusts itself between steps (selection biases) does so.
   virtual void end_step() {}
   virtual bool routed() const = 0;
+  /// What a tensor of this name is called in a model with one pathway, from which start = {copies = true}
+  /// takes it where the checkpoint has not this name.
+  virtual std::string copied_name(const std::string& name) const { return name; }
 
   /// Parameters that decide who is chosen, by their names: those of gates. Without those that are held still
   /// (requires_grad off), which no optimizer sees either.

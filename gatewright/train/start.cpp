@@ -5,6 +5,7 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/base/shown.h"
+#include "gatewright/models/copies.h"
 #include "gatewright/train/checkpoint.h"
 #include "gatewright/train/trainer.h"
 
@@ -27,16 +28,9 @@ SafetensorsFile with_copies(const Model& model, SafetensorsFile file) {
   const auto own = pack_checkpoint(model, nullptr, nullptr, {}, Json::object());
   std::map<std::string, at::Tensor> tensors;
   for (const auto& [name, tensor] : own.tensors) {
-    const auto found = file.tensors.find(name);
-    at::Tensor value = found == file.tensors.end() ? tensor : found->second;
-    const bool several = value.dim() > 0 && value.dim() == tensor.dim() && value.size(0) > 0 &&
-                         tensor.size(0) % value.size(0) == 0;
-    if (several && tensor.size(0) > value.size(0)) {
-      std::vector<int64_t> times(static_cast<size_t>(value.dim()), 1);
-      times[0] = tensor.size(0) / value.size(0);
-      value = value.repeat(times);
-    }
-    tensors[name] = value;
+    auto found = file.tensors.find(name);
+    if (found == file.tensors.end()) found = file.tensors.find(model.copied_name(name));
+    tensors[name] = found == file.tensors.end() ? tensor : copies_of(found->second, tensor.sizes());
   }
   file.tensors = std::move(tensors);
   seal_checkpoint(file);

@@ -8,7 +8,8 @@ namespace gw::inline train {
 
 /// Puts weights into a model as `options` say: as they are, or, with `copies`, those of one pathway into
 /// every expert. With `copies` a tensor whose first dimension is the model's divided by the number of experts
-/// is repeated, and what the file lacks (the router) stays as it was drawn. Errors: as load_model; ValueError
+/// is repeated, one that the file has under another name (Model::copied_name) is taken from there, and what
+/// the file lacks (the router) stays as it was drawn. Errors: as load_model; ValueError
 /// where copies do not fit either. Source: Komatsuzaki et al. 2023, arXiv 2212.05055 (sparse upcycling), here
 /// for convolutions, norms and heads.
 void start_from(Model& model, SafetensorsFile file, const std::string& path, const StartOptions& options);

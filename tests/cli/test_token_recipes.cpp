@@ -8,6 +8,7 @@ namespace gw::test::token_recipes_cases {
 TEST(TokenRecipes, AdaMoleHoldsTogether) { holds_together("adamole"); }
 TEST(TokenRecipes, AdaMoleOfADecoderHoldsTogether) { holds_together("adamole_text"); }
 TEST(TokenRecipes, AdaptiveGatingHoldsTogether) { holds_together("adaptive_gating"); }
+TEST(TokenRecipes, MoeEmbeddingsHoldTogether) { holds_together("moe_embeddings"); }
 TEST(TokenRecipes, JetMoeHoldsTogether) { holds_together("jetmoe"); }
 TEST(TokenRecipes, TaskMoeHoldsTogether) { holds_together("task_moe"); }
 

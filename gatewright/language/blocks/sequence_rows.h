@@ -24,7 +24,7 @@ struct SequenceRows {
   std::vector<int64_t> lengths;       ///< tokens of each in this pass
   std::vector<DecoderState*> states;  ///< one for each, or none: texts that begin here and are not continued
   Rotary::Angles angles;              ///< of every token's place in its text
-  at::Tensor place = {};              ///< [N] int64, that place, for sinusoidal positions; else undefined
+  at::Tensor place = {};  ///< [N] int64, that place, where it is added to the embeddings; else undefined
   const RelativeBias* relative = nullptr;  ///< of layers without rotations
   const SourceRows* source = nullptr;      ///< of layers that look at a source
 };

@@ -1,5 +1,6 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
+#include "gatewright/language/text_encoder.h"
 #include "gatewright/language/token_batch.h"
 
 namespace gw::inline language {
@@ -29,6 +30,7 @@ class DecoderNetwork : public Model {
              "networks/decoder: expected a task with an answer for each token (next_token), got one for each "
              "example");
     auto options = given;
+    if (options.positions == "learned" && options.context == 0) options.context = data.context;
     if (options.vocabulary == 0) options.vocabulary = std::max(data.vocabulary, context.answer.width);
     GW_CHECK(options.vocabulary >= data.vocabulary && options.vocabulary == context.answer.width,
              "networks/decoder: expected a vocabulary of {} as the data and the task have it, got {}",
@@ -47,6 +49,7 @@ class DecoderNetwork : public Model {
 
   void end_step() override { decoder_->end_step(); }
   bool routed() const override { return decoder_->options().chooses(); }
+  std::string copied_name(const std::string& name) const override { return dense_name(name); }
 
  private:
   Context context_;
