@@ -9,6 +9,7 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
+#include "gatewright/language/blocks/head_attention.h"
 #include "gatewright/language/blocks/latent_attention.h"
 #include "gatewright/ops/random.h"
 
@@ -30,20 +31,31 @@ CrossOptions cross_of(const DecoderOptions& o) {
 }
 
 std::shared_ptr<AttentionBlock> make_attention(const DecoderOptions& o, int64_t layer, const Rng& rng) {
-  GW_CHECK((o.positions == "rotary" && !o.both_ways) || (o.attention_experts->experts == 0 && o.latent == 0),
-           "decoder: expected plain attention for an encoder or relative positions, got attention_experts or "
-           "latent");
-  if (o.attention_experts->experts > 0) {
+  const auto& experts = *o.attention_experts;
+  GW_CHECK(
+      (o.positions == "rotary" && !o.both_ways) || ((experts.experts == 0 || experts.heads) && o.latent == 0),
+      "decoder: expected plain attention for an encoder or other positions, got attention_experts or "
+      "latent");
+  if (experts.experts > 0) {
     const bool plain = o.latent == 0 && o.window == 0 && !o.sinks && !o.query_bias &&
                        o.query_norm == "none" && o.clip == 0 && o.key_heads == o.heads;
     GW_CHECK(plain,
              "decoder: expected attention_experts without latent attention, windows, sinks, norms, bounds, "
-             "biases of "
-             "queries and shared keys, got one of them");
-    return std::make_shared<MixedAttention>(
-        MixedAttentionOptions{o.width, o.heads, o.head_width, o.attention_scale, *o.rotary,
-                              *o.attention_experts, fmt::format("{}layer{}.attention", o.site, layer)},
-        rng, o.drawn);
+             "biases of queries and shared keys, got one of them");
+    GW_CHECK(
+        !experts.heads || (o.both_ways && o.positions != "relative"),
+        "decoder: expected an encoder without relative positions for heads with tokens of their own, got "
+        "another; which tokens a head takes depends on those that follow");
+    const MixedAttentionOptions own{o.width,
+                                    o.heads,
+                                    o.head_width,
+                                    o.attention_scale,
+                                    *o.rotary,
+                                    experts,
+                                    fmt::format("{}layer{}.attention", o.site, layer),
+                                    o.positions == "rotary"};
+    if (experts.heads) return std::make_shared<HeadAttention>(own, rng, o.drawn);
+    return std::make_shared<MixedAttention>(own, rng, o.drawn);
   }
   if (o.latent == 0) return std::make_shared<Attention>(attention_of(o, layer), rng, o.drawn);
   GW_CHECK(

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <unordered_set>
+
 #include "gatewright/base/check.h"
 
 namespace gw::inline routing {
@@ -22,6 +24,22 @@ at::Tensor required_ids(const char* part, const char* field, const at::Tensor& i
              part, field, limit < 0 ? std::string("…") : std::to_string(limit), id[t], t);
   }
   return dense;
+}
+
+std::vector<int64_t> neighbours(const char* part, const at::Tensor& sequence) {
+  const auto* id = sequence.data_ptr<int64_t>();
+  std::vector<int64_t> sizes;
+  std::unordered_set<int64_t> met;
+  for (int64_t t = 0; t < sequence.size(0); ++t) {
+    if (t == 0 || id[t] != id[t - 1]) {
+      GW_CHECK(met.insert(id[t]).second,
+               "{}: expected the tokens of a sequence beside each other, got sequence {} again at token {}",
+               part, id[t], t);
+      sizes.push_back(0);
+    }
+    ++sizes.back();
+  }
+  return sizes;
 }
 
 }  // namespace gw::inline routing

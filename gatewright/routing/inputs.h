@@ -39,4 +39,8 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 at::Tensor required_ids(const char* part, const char* field, const at::Tensor& ids, int64_t tokens,
                         int64_t limit);
 
+/// How many tokens of each sequence stand beside each other, ids [T] int64 dense.
+/// Errors: ValueError for a sequence in several pieces.
+std::vector<int64_t> neighbours(const char* part, const at::Tensor& sequence);
+
 }  // namespace gw::inline routing

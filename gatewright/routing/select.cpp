@@ -140,6 +140,11 @@ at::Tensor apply_score(const std::string& kind, const at::Tensor& scores) {
   return scores;
 }
 
+at::Tensor union_weights(const at::Tensor& probability) {
+  const auto scaled = probability * static_cast<double>(probability.size(1));
+  return at::ones_like(probability) + (scaled - scaled.detach());
+}
+
 at::Tensor normalised_rows(const at::Tensor& weight) {
   const auto sum = weight.sum(1, true);
   return weight / at::where(sum.eq(0), at::ones_like(sum), sum);

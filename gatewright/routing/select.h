@@ -37,6 +37,10 @@ at::Tensor keep_groups(const char* part, const at::Tensor& scores, int64_t group
 /// identity.
 at::Tensor apply_score(const std::string& kind, const at::Tensor& scores);
 
+/// Exactly one everywhere, with the gradient of E · p for probabilities p [T, E]: weights of experts that are
+/// added up (Yang et al. 2025, arXiv 2503.02495; the gradient is ours).
+at::Tensor union_weights(const at::Tensor& probability);
+
 /// Rows scaled to sum one; a row of zeros stays zero.
 at::Tensor normalised_rows(const at::Tensor& weight);
 

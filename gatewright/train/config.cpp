@@ -142,6 +142,7 @@ void StartOptions::fields(OptionVisitor& v) {
   v.text("checkpoint", checkpoint, "file of a checkpoint; empty: none");
   v.text("crc32c", crc32c, "checksum that the checkpoint must have; empty: any, the run notes it");
   v.flag("copies", copies, "the weights of one pathway go into every expert, and the router is drawn anew");
+  v.flag("slices", slices, "a perceptron's hidden units are shared out among the experts, in equal parts");
 }
 
 void TeacherOptions::fields(OptionVisitor& v) {

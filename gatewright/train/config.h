@@ -13,6 +13,7 @@ struct StartOptions : OptionSet {
   std::string checkpoint;  ///< a file; "": none
   std::string crc32c;      ///< of its content: what tells one start from another, wherever the file lies
   bool copies = false;     ///< of one pathway into every expert; the router stays as drawn
+  bool slices = false;     ///< of one perceptron, an equal part of its hidden units for every expert
   void fields(OptionVisitor& v) override;
 };
 

@@ -22,15 +22,18 @@ void check_checksum(const char* what, const SafetensorsFile& file, const std::st
            what, wanted, sum, shown(path));
 }
 
-/// `file` with one pathway's tensors repeated for the experts of `model`, and what it lacks taken from
-/// `model`.
-SafetensorsFile with_copies(const Model& model, SafetensorsFile file) {
+/// `file` with one pathway's tensors repeated for the experts of `model`, or cut up among them, and what it
+/// lacks taken from `model`.
+SafetensorsFile for_experts(const Model& model, SafetensorsFile file, bool slices) {
   const auto own = pack_checkpoint(model, nullptr, nullptr, {}, Json::object());
   std::map<std::string, at::Tensor> tensors;
   for (const auto& [name, tensor] : own.tensors) {
     auto found = file.tensors.find(name);
     if (found == file.tensors.end()) found = file.tensors.find(model.copied_name(name));
-    tensors[name] = found == file.tensors.end() ? tensor : copies_of(found->second, tensor.sizes());
+    const bool there = found != file.tensors.end();
+    tensors[name] = !there   ? tensor
+                    : slices ? slices_of(found->second, tensor.sizes())
+                             : copies_of(found->second, tensor.sizes());
   }
   file.tensors = std::move(tensors);
   seal_checkpoint(file);
@@ -41,7 +44,9 @@ SafetensorsFile with_copies(const Model& model, SafetensorsFile file) {
 
 void start_from(Model& model, SafetensorsFile file, const std::string& path, const StartOptions& options) {
   check_checksum("to start from", file, path, options.crc32c);
-  if (options.copies) file = with_copies(model, std::move(file));
+  GW_CHECK(!options.copies || !options.slices,
+           "train: expected copies or slices of another run's weights, got both");
+  if (options.copies || options.slices) file = for_experts(model, std::move(file), options.slices);
   load_model(model, file, path);
 }
 

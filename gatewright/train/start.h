@@ -6,12 +6,15 @@
 
 namespace gw::inline train {
 
-/// Puts weights into a model as `options` say: as they are, or, with `copies`, those of one pathway into
-/// every expert. With `copies` a tensor whose first dimension is the model's divided by the number of experts
-/// is repeated, one that the file has under another name (Model::copied_name) is taken from there, and what
-/// the file lacks (the router) stays as it was drawn. Errors: as load_model; ValueError
-/// where copies do not fit either. Source: Komatsuzaki et al. 2023, arXiv 2212.05055 (sparse upcycling), here
-/// for convolutions, norms and heads.
+/// Puts weights into a model as `options` say: as they are, with `copies` those of one pathway into every
+/// expert, or with `slices` a perceptron's hidden units shared out among the experts (added up with weight 1,
+/// as policies/union_top_k does, all of them are that perceptron). With `copies` a tensor whose first
+/// dimension is the model's divided by the number of experts is repeated, with `slices` one whose first is 1
+/// is cut up (gatewright/models/copies.h); with either, one that the file has under another name
+/// (Model::copied_name) is taken from there, and what the file lacks (the router) stays as it was drawn.
+/// Errors: as load_model; ValueError for both, and where weights do not fit either.
+/// Source: Komatsuzaki et al. 2023, arXiv 2212.05055 (sparse upcycling), here for convolutions, norms and
+///         heads too; slices: Yang et al. 2025, arXiv 2503.02495.
 void start_from(Model& model, SafetensorsFile file, const std::string& path, const StartOptions& options);
 
 /// A trained network that another one learns from.

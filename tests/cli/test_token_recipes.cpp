@@ -10,6 +10,7 @@ TEST(TokenRecipes, AdaMoleOfADecoderHoldsTogether) { holds_together("adamole_tex
 TEST(TokenRecipes, AdaptiveGatingHoldsTogether) { holds_together("adaptive_gating"); }
 TEST(TokenRecipes, MoeEmbeddingsHoldTogether) { holds_together("moe_embeddings"); }
 TEST(TokenRecipes, JetMoeHoldsTogether) { holds_together("jetmoe"); }
+TEST(TokenRecipes, UnionOfExpertsHoldsTogether) { holds_together("union_of_experts"); }
 TEST(TokenRecipes, TaskMoeHoldsTogether) { holds_together("task_moe"); }
 
 }  // namespace gw::test::token_recipes_cases

@@ -1,6 +1,7 @@
 // Text as bytes: windows of one length cut from files, each file a domain of its own.
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "gatewright/base/check.h"
@@ -25,13 +26,14 @@ class Bytes : public gw::Dataset {
  public:
   struct Options : gw::OptionSet {
     std::vector<std::string> files = {"constitution.txt", "declaration.txt"};
-    int64_t context = 64;
+    int64_t context = 64, most = 0;
     double test_share = 0.1;
     void fields(gw::OptionVisitor& v) override {
       v.texts(
           "files", files,
           "text files, each a domain: paths, names in $GATEWRIGHT_DATA, or those that come with the project");
       v.integer("context", context, "bytes of a window", 2, 1 << 16);
+      v.integer("most", most, "windows of a file, from its beginning; 0: all", 0, INT64_MAX);
       v.real("test_share", test_share,
              "share of the windows at the end of every file that is held out for the test", 0.01, 0.9);
     }
@@ -65,7 +67,8 @@ class Bytes : public gw::Dataset {
 
  private:
   gw::TensorSet cut(const std::string& text, const std::string& path, int64_t domain) const {
-    const int64_t t = options_.context, n = (static_cast<int64_t>(text.size()) - 1) / t;
+    const int64_t t = options_.context, all = (static_cast<int64_t>(text.size()) - 1) / t,
+                  n = options_.most > 0 ? std::min(options_.most, all) : all;
     GW_CHECK(n >= 1,
              "datasets/bytes: expected more than {} bytes in \"{}\", got {}; give a longer file or a shorter "
              "context",

@@ -13,6 +13,10 @@ namespace gw::inline language {
 void AttentionExperts::fields(OptionVisitor& v) {
   v.integer("experts", experts,
             "pairs of projections, of queries and of their heads' answers; 0: plain attention", 0, 1 << 16);
+  v.flag(
+      "heads", heads,
+      "the experts are the heads themselves, with keys and values of their own, and attend among the tokens "
+      "that they take");
   v.part("gate", gate, "scores tokens");
   v.part("policy", policy, "chooses experts, as many for every token");
   v.parts("balancers", balancers, "losses and controllers for the load");
@@ -79,18 +83,6 @@ int64_t MixedAttention::held_bytes() const {
   return all;
 }
 
-at::Tensor MixedAttention::by_expert(const at::Tensor& rows, const RoutingPlan& plan,
-                                     const at::Tensor& weight, const Held& held) {
-  std::vector<at::Tensor> parts;
-  for (int64_t e = 0; e < plan.experts(); ++e) {
-    if (plan.rows_of(e) == 0) continue;
-    const auto own = rows.narrow(0, plan.offsets[static_cast<size_t>(e)], plan.rows_of(e));
-    parts.push_back(held.empty() ? projected(own, weight[e], {})
-                                 : ops::dense(own, held[static_cast<size_t>(e)]));
-  }
-  return parts.size() == 1 ? parts.front() : at::cat(parts, 0);
-}
-
 at::Tensor MixedAttention::forward(const at::Tensor& x, const SequenceRows& rows, int64_t layer,
                                    Decisions& decisions) {
   const auto& o = options_;
@@ -103,7 +95,7 @@ at::Tensor MixedAttention::forward(const at::Tensor& x, const SequenceRows& rows
   const int64_t n = x.size(0), k = slots_of(plan, sorted), h = o.heads;
   // Neighbours among the query heads share keys: the slots of a token stand beside each other, head by head.
   const auto queries =
-      by_expert(x.index_select(0, plan.token), plan, query_, held_query_).index_select(0, order);
+      projected_by_expert(x.index_select(0, plan.token), plan, query_, held_query_).index_select(0, order);
   auto q = queries.view({n, k, h, o.head_width}).transpose(1, 2).reshape({n, h * k, o.head_width});
   auto key = key_->forward(x).view({n, h, o.head_width});
   const auto value = value_->forward(x).view({n, h, o.head_width});
@@ -111,7 +103,7 @@ at::Tensor MixedAttention::forward(const at::Tensor& x, const SequenceRows& rows
   const auto seen = attend_rows(q, key, value, rows, layer, {o.scale, 0, {}});
   const auto slots = seen.view({n, h, k, o.head_width}).transpose(1, 2).reshape({n * k, h * o.head_width});
   const auto place = at::empty_like(order).scatter_(0, order, at::arange(n * k, at::kLong));
-  const auto answers = by_expert(slots.index_select(0, place), plan, output_, held_output_);
+  const auto answers = projected_by_expert(slots.index_select(0, place), plan, output_, held_output_);
   auto y = scatter_rows(answers, plan.token, plan.weight, n);
   if (bias_.defined()) y = y + bias_.to(y.scalar_type());
   decisions.plans.push_back({o.site, std::move(plan)});

@@ -11,7 +11,7 @@ struct AttentionExperts : OptionSet {
   int64_t experts = 0;
   PartChoice gate = "linear", policy = {"top_k_softmax", {{"k", 2}}};
   std::vector<PartChoice> balancers;
-  bool output_bias = false;
+  bool output_bias = false, heads = false;
   void fields(OptionVisitor& v) override;
 };
 
@@ -21,6 +21,7 @@ struct MixedAttentionOptions {
   RotaryOptions rotary;
   AttentionExperts experts;
   std::string site;  ///< what its decisions are recorded under
+  bool rotated = true;
 };
 
 /// A mixture of attention heads: an expert is a pair of projections, of queries and of what its heads answer;
@@ -43,9 +44,6 @@ class MixedAttention : public AttentionBlock {
 
  private:
   using Held = std::vector<ops::DenseWeight>;
-  /// rows [N, in], sorted by expert, each through its expert's matrix.
-  static at::Tensor by_expert(const at::Tensor& rows, const RoutingPlan& plan, const at::Tensor& weight,
-                              const Held& held);
 
   MixedAttentionOptions options_;
   Rotary rotary_;

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "gatewright/base/check.h"
 #include "gatewright/models/adapted_linear.h"
 #include "gatewright/ops/conv.h"
 #include "gatewright/ops/random.h"
@@ -13,6 +14,19 @@ namespace gw::inline language {
 at::Tensor projected(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   const bool recorded = at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
   return recorded ? ops::linear(x, weight, bias) : ops::dense(x, ops::dense_weight(weight, bias));
+}
+
+at::Tensor projected_by_expert(const at::Tensor& rows, const RoutingPlan& plan, const at::Tensor& weight,
+                               const std::vector<ops::DenseWeight>& held) {
+  GW_CHECK(plan.rows() > 0, "attention: expected a policy that chooses experts, got a plan without rows");
+  std::vector<at::Tensor> parts;
+  for (int64_t e = 0; e < plan.experts(); ++e) {
+    if (plan.rows_of(e) == 0) continue;
+    const auto own = rows.narrow(0, plan.offsets[static_cast<size_t>(e)], plan.rows_of(e));
+    parts.push_back(held.empty() ? projected(own, weight[e], {})
+                                 : ops::dense(own, held[static_cast<size_t>(e)]));
+  }
+  return parts.size() == 1 ? parts.front() : at::cat(parts, 0);
 }
 
 Projection::Projection(int64_t in, int64_t out, bool bias, const Rng& rng, bool drawn)

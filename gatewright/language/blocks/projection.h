@@ -42,4 +42,9 @@ class Projection : public torch::nn::Module {
 /// The same of a matrix that somebody else owns.
 at::Tensor projected(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
+/// Rows [N, in] sorted by expert, as a plan has them, each through its expert's matrix: weight [E, out, in],
+/// or codes of each. Errors: ValueError for a plan without rows.
+at::Tensor projected_by_expert(const at::Tensor& rows, const RoutingPlan& plan, const at::Tensor& weight,
+                               const std::vector<ops::DenseWeight>& held = {});
+
 }  // namespace gw::inline language
