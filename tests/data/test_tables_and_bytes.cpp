@@ -38,6 +38,13 @@ TEST(Bytes, WindowsFollowEachOtherAndTheTargetIsTheNextByte) {
       << "the test holds windows of both files";
 }
 
+TEST(Bytes, TakesNoMoreWindowsThanAsked) {
+  const auto all = load("bytes", {{"context", 32}}), few = load("bytes", {{"context", 32}, {"most", 10}});
+  EXPECT_EQ(few.train.size(), 2 * 9);
+  EXPECT_EQ(few.test.size(), 2 * 1);
+  EXPECT_TRUE(few.train.at("token").narrow(0, 0, 9).equal(all.train.at("token").narrow(0, 0, 9)));
+}
+
 class BytesOfAFile : public gw::test::TempDirectory {};
 
 TEST_F(BytesOfAFile, ShorterThanTheContextAreRefused) {

@@ -9,6 +9,7 @@
 #include "gatewright/base/registry.h"
 #include "gatewright/language/blocks/attention.h"
 #include "gatewright/language/blocks/head_attention.h"
+#include "gatewright/language/decoder.h"
 #include "gatewright/language/text_encoder.h"
 #include "gatewright/models/model.h"
 #include "gatewright/ops/random.h"
