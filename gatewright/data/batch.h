@@ -13,6 +13,9 @@ namespace gw::inline data {
 
 /// In the field "target" of a token that no token of its text follows. libtorch's losses pass over it.
 inline constexpr int64_t kNoTarget = -100;
+/// In the fields "token" and "source_token" of texts of several lengths: behind a text's end. No model reads
+/// it.
+inline constexpr int64_t kNoToken = -1;
 
 /// Fields of a set of examples, all with the same number of rows. The names that the parts of this house
 /// agree on:
@@ -20,6 +23,7 @@ inline constexpr int64_t kNoTarget = -100;
 ///   token  [n, T] int64 ids                                                  target [n, T] int64, what
 ///   follows each token; kNoTarget: nothing does
 ///   document [n, T] int64: tokens of one number are one text, and see no other
+///   source_token [n, S] int64 ids of a text that "token" is to be about: its translation
 ///   x      [n, D] float32 inputs of a table, standardised                    y [n] float32, standardised
 ///   domain [n] int64, where an example comes from (a file, a task)
 ///   targets [n, T] float32, the answers of a row that has several, column by column as TaskData::targets

@@ -188,6 +188,16 @@ at::Tensor Loader::images(const at::Tensor& positions, int64_t epoch, int64_t ba
   return images;
 }
 
+void Loader::arrange(int64_t epoch, std::vector<int64_t> rows) {
+  const int64_t n = set_.size();
+  GW_CHECK(shuffle_ && static_cast<int64_t>(rows.size()) == n &&
+               std::all_of(rows.begin(), rows.end(), [&](int64_t row) { return row >= 0 && row < n; }),
+           "loader: expected {} rows of the set for an epoch, got {} or others", n, rows.size());
+  const std::lock_guard<std::mutex> lock(order_->mutex);
+  order_->order = std::move(rows), order_->epoch = epoch;
+  order_->ahead_of = {-1, -1};
+}
+
 Batch Loader::get(int64_t epoch, int64_t batch) const {
   GW_CHECK(epoch >= 0, "loader: expected an epoch of at least 0, got {}", epoch);
   GW_CHECK(batch >= 0 && batch < batches(), "loader: expected a batch below {}, got {}", batches(), batch);

@@ -35,6 +35,9 @@ class Loader {
   int64_t examples() const { return set_.size(); }
   /// Errors: ValueError for epoch < 0 or a batch outside [0, batches()); as ImageSource::read.
   Batch get(int64_t epoch, int64_t batch) const;
+  /// The rows of an epoch, in place of those that would be drawn; another epoch than the one asked for last
+  /// is drawn again. Errors: ValueError unless they are as many as the set has and all of the set.
+  void arrange(int64_t epoch, std::vector<int64_t> rows);
 
  private:
   struct Order;

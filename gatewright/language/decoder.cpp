@@ -10,9 +10,10 @@ namespace gw::inline language {
 Decoder::Decoder(const DecoderOptions& given) : LayerStack("Decoder", given, Empty{}) {
   const auto& o = options();
   const auto rng = stream(o);
-  embedding_ = register_parameter("embedding",
-                                  o.drawn ? ops::normal(rng.fork("embedding"), {o.vocabulary, o.width}, 0, 1)
-                                          : at::empty({o.vocabulary, o.width}));
+  embedding_ = register_parameter(
+      "embedding", o.drawn
+                       ? ops::normal(rng.fork("embedding"), {o.vocabulary, o.width}, 0, o.embedding_deviation)
+                       : at::empty({o.vocabulary, o.width}));
   fill();
   if (!o.tied)
     head_ = register_module(

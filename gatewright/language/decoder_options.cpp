@@ -67,6 +67,11 @@ void DecoderOptions::fields(OptionVisitor& v) {
           "trained: {experts = 4, gate = …, policy = …, bank = {part = \"lora\", rank = 2}}; empty: none");
   v.table("rotary", rotary, "rotary position embedding: base, interleaved, scaling …");
   v.real("embedding_scale", embedding_scale, "factor of the embeddings", 0, 1e6);
+  v.real("embedding_deviation", embedding_deviation, "of the embeddings as they are drawn", 0, 1e6);
+  v.real("dropout", dropout,
+         "share of the values that is left out while training, of what each part of a layer adds and of the "
+         "embeddings; the rest is scaled up",
+         0, 0.95);
   v.real("attention_scale", attention_scale, "factor of the scores; 0: 1/sqrt(head_width)", 0, 1e6);
   v.real("residual_scale", residual_scale, "factor of what each half of a layer adds", 0, 1e6);
   v.real("logit_divisor", logit_divisor, "divisor of the logits", 1e-6, 1e6);

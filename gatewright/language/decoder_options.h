@@ -30,6 +30,7 @@ struct DecoderOptions : OptionSet {
   OptionTable adapters;
   Nested<RotaryOptions> rotary;
   double embedding_scale = 1, attention_scale = 0, residual_scale = 1, logit_divisor = 1;
+  double embedding_deviation = 1, dropout = 0;
   bool tied = false, head_bias = false;
   int64_t context = 0;
   int64_t seed = 0;

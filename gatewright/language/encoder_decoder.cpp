@@ -24,9 +24,10 @@ EncoderDecoder::EncoderDecoder(const EncoderDecoderOptions& given)
   encoder_ = register_module("encoder", std::make_shared<LayerStack>("Encoder", reads));
   if (options_.apart) {
     const auto shape = {reads.vocabulary, reads.width};
-    embedding_ =
-        register_parameter("encoder_embedding",
-                           reads.drawn ? ops::normal(rng.fork("embedding"), shape, 0, 1) : at::empty(shape));
+    embedding_ = register_parameter(
+        "encoder_embedding", reads.drawn
+                                 ? ops::normal(rng.fork("embedding"), shape, 0, reads.embedding_deviation)
+                                 : at::empty(shape));
   }
 }
 

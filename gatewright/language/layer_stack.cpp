@@ -80,6 +80,13 @@ at::Tensor sinusoids(const at::Tensor& place, const at::Tensor& x) {
   return all.to(x.scalar_type());
 }
 
+/// A share of the values at zero, the others divided by the rest.
+at::Tensor left_out(const at::Tensor& x, double share, const Rng& rng) {
+  if (share == 0) return x;
+  const auto stays = ops::uniform(rng, x.sizes(), 0, 1).ge(share);
+  return x * stays.to(x.scalar_type()) / (1 - share);
+}
+
 Rng stream_of(const DecoderOptions& o) { return Rng(static_cast<uint64_t>(o.seed)).fork("language/decoder"); }
 
 }  // namespace
@@ -89,7 +96,8 @@ DecoderLayer::DecoderLayer(const DecoderOptions& o, int64_t index)
       index_(index),
       site_(fmt::format("{}layer{}", o.site, index)),
       residual_scale_(o.residual_scale),
-      norm_after_(o.norm_after) {
+      norm_after_(o.norm_after),
+      dropout_(o.dropout) {
   const auto rng = stream_of(o).fork("layer", static_cast<uint64_t>(index));
   const auto norm = [&](const char* name) {
     return register_module(name, std::make_shared<TokenNorm>(o.width, o.norm_epsilon, o.centred_norm));
@@ -148,26 +156,33 @@ at::Tensor DecoderLayer::perceptron(const at::Tensor& x, Decisions& d) {
     const int64_t n = x.size(0);
     return dense_->mix(x, {0, n}, at::arange(n, at::kLong), at::ones({n}, at::kFloat));
   }
-  auto out = mixture_->forward(x, d.inputs, d.pass);
+  auto own = d.pass;  // layers that drew the same would mask the same experts' answers in all of them
+  own.rng = own.rng.fork(site_);
+  auto out = mixture_->forward(x, d.inputs, own);
   d.plans.push_back({site_, std::move(out.plan)});
   d.inputs.scores = out.next_scores;
   return out.y;
 }
 
+at::Tensor DecoderLayer::added(const at::Tensor& x, const at::Tensor& more, const char* part,
+                               const Pass& pass) const {
+  const auto kept =
+      pass.training(is_training()) ? left_out(more, dropout_, pass.rng.fork(site_).fork(part)) : more;
+  return residual_scale_ == 1 ? x + kept : x + kept * residual_scale_;
+}
+
 at::Tensor DecoderLayer::forward(const at::Tensor& given, const SequenceRows& rows, RouterInputs& inputs,
                                  const Pass& pass, std::vector<SitedPlan>& plans) {
-  const auto added = [&](const at::Tensor& x, const at::Tensor& more) {
-    return residual_scale_ == 1 ? x + more : x + more * residual_scale_;
-  };
   Decisions decisions{pass, inputs, plans};
   if (norm_after_) {
-    const auto x =
-        attention_norm_->forward(added(given, attention_->forward(given, rows, index_, decisions)));
-    return norm_->forward(added(x, perceptron(x, decisions)));
+    const auto seen = attention_->forward(given, rows, index_, decisions);
+    const auto x = attention_norm_->forward(added(given, seen, "attention", pass));
+    return norm_->forward(added(x, perceptron(x, decisions), "perceptron", pass));
   }
-  auto x = added(given, attention_->forward(attention_norm_->forward(given), rows, index_, decisions));
-  if (cross_ != nullptr) x = added(x, cross_->forward(cross_norm_->forward(x), rows, index_));
-  return added(x, perceptron(norm_->forward(x), decisions));
+  const auto seen = attention_->forward(attention_norm_->forward(given), rows, index_, decisions);
+  auto x = added(given, seen, "attention", pass);
+  if (cross_ != nullptr) x = added(x, cross_->forward(cross_norm_->forward(x), rows, index_), "cross", pass);
+  return added(x, perceptron(norm_->forward(x), decisions), "perceptron", pass);
 }
 
 LayerStack::LayerStack(const std::string& name, const DecoderOptions& options)
@@ -280,6 +295,8 @@ at::Tensor LayerStack::through(const at::Tensor& given, const SequenceRows& rows
   inputs.sequence = at::tensor(text, at::kLong);
   auto x = placed(given, rows);
   if (options_.norm_after) x = norm_->forward(x);
+  if (pass.training(is_training()))
+    x = left_out(x, options_.dropout, pass.rng.fork(options_.site + "embedding"));
   for (const auto& layer : layers_) x = layer->forward(x, rows, inputs, pass, plans);
   if (last) x = x.index_select(0, at::tensor(ends, at::kLong));
   return options_.norm_after ? x : norm_->forward(x);

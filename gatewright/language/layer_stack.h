@@ -13,7 +13,9 @@
 namespace gw::inline language {
 
 /// x + attention(norm(x)), with a source x + cross(norm(x)), then x + perceptron(norm(x)), each term times
-/// residual_scale. With norm_after norm(x + attention(x)) and so on: Vaswani et al. 2017, section 3.1.
+/// residual_scale, and while training with a share `dropout` of its values left out (Srivastava et al. 2014).
+/// With norm_after norm(x + attention(x)) and so on: Vaswani et al. 2017, section 3.1. What its mixture draws
+/// in a pass is its own: no other layer's.
 class DecoderLayer : public torch::nn::Module {
  public:
   DecoderLayer(const DecoderOptions& options, int64_t index);
@@ -33,11 +35,14 @@ class DecoderLayer : public torch::nn::Module {
 
  private:
   at::Tensor perceptron(const at::Tensor& x, Decisions& decisions);
+  /// x and what a part of the layer adds to it.
+  at::Tensor added(const at::Tensor& x, const at::Tensor& more, const char* part, const Pass& pass) const;
 
   int64_t index_;
   std::string site_;
   double residual_scale_;
   bool norm_after_;
+  double dropout_;
   PartChoice bank_;
   Bank::Context bank_context_;
   std::shared_ptr<TokenNorm> attention_norm_, cross_norm_, norm_;

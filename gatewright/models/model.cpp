@@ -27,6 +27,8 @@ DataSpec spec_of(const TaskData& data) {
     spec.channels = image.size(1), spec.height = image.size(2), spec.width = image.size(3);
   }
   if (const auto token = data.train.find("token"); token.defined()) spec.context = token.size(1);
+  if (const auto source = data.train.find("source_token"); source.defined())
+    spec.source_context = source.size(1);
   if (const auto x = data.train.find("x"); x.defined()) spec.inputs = x.size(1);
   const auto& common = data.train.common;
   if (common.count("x") > 0) spec.inputs = common.at("x").size(1);

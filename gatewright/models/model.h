@@ -23,6 +23,7 @@ struct DataSpec {
   int64_t classes = 0, domains = 0;
   std::vector<TargetColumn> targets;  ///< columns of the field "targets"
   double degree = 0;                  ///< of a graph: mean number of edges into a node; 0 without one
+  int64_t source_context = 0;         ///< of the field "source_token"; 0 without one
 };
 DataSpec spec_of(const TaskData& data);
 

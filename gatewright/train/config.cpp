@@ -68,6 +68,8 @@ void TrainConfig::fields(OptionVisitor& v) {
           "part of the networks catalogue, image without \"part\": backbone, experts, ratio, gate …");
   v.part("objective", objective, "part of the objectives catalogue");
   v.part("optimizer", optimizer, "part of the optimizers catalogue");
+  v.part("order", order,
+         "part of the orders catalogue: which examples an epoch has; {}: each once, drawn anew");
   v.table("schedule", schedule, "learning rate over the run");
   v.table("clip", clip, "limits of the gradients' norms: {router = 1.0}");
   v.real(
@@ -130,7 +132,7 @@ TrainConfig read_config(const std::string& where, const Json& document) {
 Json TrainConfig::document() const {
   auto copy = *this;
   Json json = write_options(copy);
-  for (const char* later : {"budget", "start", "teacher", "transforms", "variations"}) {
+  for (const char* later : {"budget", "start", "teacher", "transforms", "variations", "order"}) {
     if (json.at(later).empty()) json.erase(later);
   }
   if (average == 0) json.erase("average");

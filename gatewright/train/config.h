@@ -62,6 +62,7 @@ struct TrainConfig : OptionSet {
   PartChoice task = "image_classification";
   OptionTable network;  ///< of networks/image, or of the network that it names under `part`
   PartChoice objective = "trades", optimizer = "sgd";
+  PartChoice order;  ///< part of the orders catalogue; none: every example once an epoch, drawn anew
   Nested<Schedule> schedule;
   Nested<AugmentOptions> augment;
   double average =

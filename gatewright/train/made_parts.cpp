@@ -17,6 +17,10 @@ std::shared_ptr<Objective> make_objective(const TrainConfig& config, const Task&
   return make_chosen<Objective>(config.objective, {task});
 }
 
+std::shared_ptr<Order> make_order(const TrainConfig& config) {
+  return config.order.empty() ? nullptr : make_chosen<Order>(config.order, {});
+}
+
 std::shared_ptr<Optimizer> make_optimizer(const TrainConfig& config, const Model& model,
                                           const std::vector<at::Tensor>& wanted) {
   Optimizer::Context context;

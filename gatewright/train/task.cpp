@@ -75,8 +75,8 @@ class Served {
     for (const auto& [site, plan] : output.plans) {
       if (plan.soft() || plan.tokens == 0) continue;
       rows_ += static_cast<double>(plan.rows()), tokens_ += static_cast<double>(plan.tokens);
-      if (!domain.defined() || plan.tokens % batch.size() != 0) continue;
-      const auto of_token = domain.repeat_interleave(plan.tokens / batch.size());
+      const auto of_token = domain.defined() ? domain_of_tokens(plan, domain) : domain;
+      if (!of_token.defined()) continue;
       count(rows_of_, of_token.index_select(0, plan.token)), count(tokens_of_, of_token);
     }
   }
@@ -94,6 +94,16 @@ class Served {
   }
 
  private:
+  /// Undefined where it is not known which example a token is of.
+  static at::Tensor domain_of_tokens(const RoutingPlan& plan, const at::Tensor& domain) {
+    const auto& text = plan.facts.sequence;
+    const int64_t n = domain.size(0);
+    // Texts of several lengths: one for each example, and known by their numbers.
+    if (text.defined() && text.size(0) == plan.tokens && text.max().item<int64_t>() + 1 == n)
+      return domain.index_select(0, text);
+    return plan.tokens % n == 0 ? domain.repeat_interleave(plan.tokens / n) : at::Tensor();
+  }
+
   static void count(std::vector<double>& of, const at::Tensor& domain) {
     const auto counts = at::bincount(domain).to(at::kDouble);
     of.resize(std::max(of.size(), static_cast<size_t>(counts.size(0))));

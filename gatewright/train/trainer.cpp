@@ -26,7 +26,8 @@ BudgetOptions budget_of(const TrainConfig& config) {
   return *config.budget;
 }
 
-constexpr const char* kAverage = "average/";  // prefix of the averages in a checkpoint
+// Prefixes in a checkpoint: of the averages, and of what tells an epoch's order.
+constexpr const char *kAverage = "average/", *kOrder = "order/";
 
 }  // namespace
 
@@ -66,7 +67,8 @@ namespace {
 std::shared_ptr<Model> model_without_data(const TrainConfig& config) {
   DataSpec made_up;
   made_up.channels = 3, made_up.height = made_up.width = 32, made_up.classes = 10;
-  made_up.vocabulary = 256, made_up.context = 16, made_up.inputs = 4, made_up.domains = 2;
+  made_up.vocabulary = 256, made_up.context = made_up.source_context = 16, made_up.inputs = 4,
+  made_up.domains = 2;
   made_up.degree = 2;
   for (const auto& name : make_chosen<Dataset>(config.data, {})->targets())
     made_up.targets.push_back({name, {}});
@@ -88,6 +90,7 @@ void check_config(const TrainConfig& config) {
   }
   make_objective(config, *make_task(config));
   make_chosen<Optimizer>(config.optimizer, {});
+  make_order(config);
   budget_of(config);
 }
 
@@ -150,6 +153,7 @@ Trainer::Trainer(const TrainConfig& config, TaskData data)
   if (!config.teacher->checkpoint.empty()) teacher_ = std::make_unique<Teacher>(*config.teacher, data_);
   const Rng rng(static_cast<uint64_t>(config.seed));
   loader_ = std::make_shared<Loader>(train_, config.batch, *config.augment, true, rng.fork("loader"));
+  order_ = EpochOrder(make_order(config));
   schedule_.per_step = schedule_.per_step || budget_.given();
   steps_total_ = budget_.given() ? steps_of_budget() : loader_->batches() * config.epochs;
 }
@@ -223,6 +227,7 @@ void Trainer::begin(const RunOptions& options, TrainObserver& observer) {
   if (!goes_on) load_start();
   if (config_.average > 0) average_.emplace(*model_, config_.average);
   if (goes_on && average_) average_->load_state(tensors_under(file, kAverage));
+  if (goes_on && at_.batch > 0) order_.load_state(*loader_, at_.epoch, tensors_under(file, kOrder));
   if (!goes_on) save(last, observer);  // an unwritable place is found before an hour's work
 }
 
@@ -276,13 +281,17 @@ void Trainer::run(const RunOptions& options, TrainObserver& observer) {
   model_->eval();
 }
 
+double Trainer::epochs_of_run() const {
+  return static_cast<double>(steps_total_) / static_cast<double>(loader_->batches());
+}
+
 void Trainer::step(TrainObserver& observer) {
+  const Rng run(static_cast<uint64_t>(config_.seed));
+  order_.arrange(*loader_, {train_, *model_, at_.epoch, epochs_of_run(), run.fork("epochs")});
   model_->train();
   const auto batch = loader_->get(at_.epoch, at_.batch);
-  const int64_t per_epoch = loader_->batches();
-  const double lr = schedule_.at(at_.epoch, at_.batch, per_epoch,
-                                 static_cast<double>(steps_total_) / static_cast<double>(per_epoch));
-  const Rng rng = Rng(static_cast<uint64_t>(config_.seed)).fork("step", static_cast<uint64_t>(at_.step));
+  const double lr = schedule_.at(at_.epoch, at_.batch, loader_->batches(), epochs_of_run());
+  const Rng rng = run.fork("step", static_cast<uint64_t>(at_.step));
   StepContext context{*model_,       *task_,
                       batch,         *experts_,
                       router_.get(), lr,
@@ -364,10 +373,12 @@ void Trainer::save(const std::string& path, TrainObserver& observer) const {
   at.seconds = used_seconds();
   at.kept = Json{{"observer", observer.kept()}, {"recording", route_marks(routes_)}};
   auto file = pack_checkpoint(*model_, experts_.get(), router_.get(), at, config_json());
-  if (average_) {
+  const auto packed = file.tensors.size();
+  if (average_)
     for (const auto& [name, tensor] : average_->state()) file.tensors[kAverage + name] = tensor;
-    seal_checkpoint(file);
-  }
+  if (at_.batch > 0)  // the next epoch's is made when it begins
+    for (const auto& [name, tensor] : order_.state()) file.tensors[kOrder + name] = tensor;
+  if (file.tensors.size() > packed) seal_checkpoint(file);
   save_safetensors(path, file);
 }
 

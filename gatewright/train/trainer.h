@@ -8,6 +8,7 @@
 #include "gatewright/train/checkpoint.h"
 #include "gatewright/train/config.h"
 #include "gatewright/train/objective.h"
+#include "gatewright/train/order.h"
 #include "gatewright/train/route_recording.h"
 #include "gatewright/train/start.h"
 #include "gatewright/train/task.h"
@@ -88,6 +89,7 @@ class Trainer {
   void begin(const RunOptions& options, TrainObserver& observer);
   void load_start();
   int64_t steps_of_budget() const;
+  double epochs_of_run() const;
   double used_seconds() const { return at_.seconds + (clock_ ? clock_() - began_s_ : 0); }
   bool spent() const;
   const WeightAverage* average() const { return average_ ? &*average_ : nullptr; }
@@ -107,6 +109,7 @@ class Trainer {
   std::shared_ptr<Objective> objective_;
   std::shared_ptr<Optimizer> experts_, router_;
   std::shared_ptr<Loader> loader_;
+  EpochOrder order_;
   TrainState at_;
   std::optional<WeightAverage> average_;  ///< from the first step on, where the config wants one
   int64_t steps_total_ = 0;               ///< 0: a budget in seconds
