@@ -13,7 +13,8 @@ namespace {
 /// Math:   expert 0 is shared; g = σ(s_0); p = softmax over experts 1 … E−1, K largest, normalised over the
 ///         kept; weights 1 − g for expert 0 and g·p_e for the others. While training, g is set to 0 with
 ///         probability `drop`.
-///         Auxiliary loss "cmr_budget": λ·|mean g − budget|.
+///         Auxiliary loss "cmr_budget": λ·|mean g − budget|. What balancers see is the choice among the
+///         routed experts: p, 0 for the shared one, and a token's first choice among them.
 /// Shapes: scores [T, E] → plan with N = T·(K+1) rows.
 /// Errors: ValueError if K > E − 1.
 /// Source: NLLB team 2022, arXiv 2207.04672, section 6 (CMR), after Zhang et al. 2021; differs: one layer's
@@ -59,8 +60,10 @@ class Cmr : public TokenChoice {
     const auto best = top_k(choice.ranking.narrow(1, 1, experts() - 1), options_.k);
     choice.pair = best.masked_fill(best.lt(0), -2) + 1;
     choice.scores = scores;
+    const auto routed = scores.narrow(1, 1, experts() - 1);
+    choice.probability = at::cat({at::zeros_like(gate), at::softmax(routed, 1)}, 1);
     choice.table = at::cat({rest, g.expand({tokens, experts() - 1})}, 1);  // shares of the two kinds
-    choice.expert = at::cat({at::zeros({tokens, 1}, at::kLong), choice.pair}, 1);
+    choice.expert = at::cat({choice.pair, at::zeros({tokens, 1}, at::kLong)}, 1);
     return choice;
   }
 

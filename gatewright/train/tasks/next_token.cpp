@@ -103,11 +103,24 @@ class NextToken : public Task {
   std::string best_by() const override { return "bits_per_token"; }
   bool more_is_better() const override { return false; }
 
+  std::vector<std::string> tables() const override {
+    return options_.names.empty() ? std::vector<std::string>{} : std::vector<std::string>{"domains"};
+  }
+
+  /// Beside the metrics a table with a row for each domain of the test.
   Measured test(const EvaluationPass& pass) const override {
-    auto out = Task::test(pass);
+    if (options_.names.empty()) return Task::test(pass);
+    auto each = *this;
+    const auto present = std::get<0>(at::_unique(pass.set.at("domain")));
+    for (int64_t i = 0; i < present.size(0); ++i) {
+      const auto domain = present[i].item<int64_t>();
+      each.options_.names.push_back(kOne + std::to_string(domain)), each.options_.domains.push_back({domain});
+    }
+    auto out = each.Task::test(pass);
     for (const auto& name : options_.names)
       GW_CHECK(out.metrics.count("bits_per_token." + name) > 0,
                "tasks/next_token: expected test examples of the domains of \"{}\", got none", name);
+    out.details["tables"]["domains"] = table_of(present, out.metrics);
     return out;
   }
 
@@ -116,6 +129,26 @@ class NextToken : public Task {
   static constexpr std::array<const char*, 5> kSums{"examples", "asked", "nats", "right", "whole"};
   static std::string sum_name(size_t k, const std::string& name) {
     return std::string("sum_of_") + kSums[k] + "." + name;
+  }
+
+  static constexpr const char* kOne = "domain ";  // no name of a recipe's: those are parts of metrics
+
+  /// Takes the measures of single domains out of the metrics.
+  Json table_of(const at::Tensor& present, std::map<std::string, double>& metrics) const {
+    std::vector<std::string> columns{"bits_per_token", "accuracy"};
+    if (options_.whole) columns.emplace_back("exact_match");
+    Json names = Json::array(), values = Json::array();
+    for (int64_t i = 0; i < present.size(0); ++i) {
+      const auto domain = std::to_string(present[i].item<int64_t>());
+      Json row = Json::array();
+      for (const auto& column : columns) {
+        const auto it = metrics.find(column + "." + kOne + domain);
+        row.push_back(it->second);
+        metrics.erase(it);
+      }
+      names.push_back(domain), values.push_back(row);
+    }
+    return {{"row", "domain"}, {"columns", columns}, {"names", names}, {"values", values}};
   }
 
   /// [5, B] of the sums above.
