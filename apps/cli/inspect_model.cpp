@@ -9,6 +9,7 @@
 #include "gatewright/base/json_text.h"
 #include "gatewright/base/memory_info.h"
 #include "gatewright/base/shown.h"
+#include "gatewright/language/encoder_decoder_model.h"
 #include "gatewright/language/model_tokenizer.h"
 #include "gatewright/language/model_view.h"
 #include "gatewright/ops/peak.h"
@@ -70,7 +71,7 @@ Json as_json(const ModelView& view, const Machine& here) {
                              {"fits", fit.fits},
                              {"tokens_per_second_at_most", fit.rate}};
   }
-  return {
+  Json all = {
       {"path", view.where},
       {"family", view.family},
       {"layers", o.depth},
@@ -87,16 +88,22 @@ Json as_json(const ModelView& view, const Machine& here) {
       {"weights", weights},
       {"machine",
        {{"available_bytes", here.memory}, {"read_bytes_per_second", here.read}, {"threads", here.threads}}}};
+  if (view.encoder) all["encoder_layers"] = view.encoder->depth;
+  return all;
 }
 
 void print(const ModelView& view, const Machine& here) {
   const auto& o = view.options;
-  fmt::print("{}: {}, {} layers, width {}, {} tokens of vocabulary{}\n", shown(view.where), view.family,
-             o.depth, o.width, o.vocabulary, o.context > 0 ? fmt::format(", texts of {}", o.context) : "");
+  const auto layers = view.encoder
+                          ? fmt::format("{} layers that read and {} that write", view.encoder->depth, o.depth)
+                          : fmt::format("{} layers", o.depth);
+  fmt::print("{}: {}, {}, width {}, {} tokens of vocabulary{}\n", shown(view.where), view.family, layers,
+             o.width, o.vocabulary, o.context > 0 ? fmt::format(", texts of {}", o.context) : "");
   if (view.routed_layers > 0)
     fmt::print("experts: {} in {} layers, {} for a token\n", o.experts(), view.routed_layers, o.chosen());
-  fmt::print("parameters: {}, {} for a token\n", scaled(static_cast<double>(view.parameters), ""),
-             scaled(static_cast<double>(view.active), ""));
+  fmt::print("parameters: {}, {} for a token{}\n", scaled(static_cast<double>(view.parameters), ""),
+             scaled(static_cast<double>(view.active), ""),
+             view.encoder ? " that is read and one that is written" : "");
   std::vector<std::string> types;
   for (const auto& [type, values] : view.types)
     types.push_back(fmt::format("{} {:.1f} %", type,
@@ -114,12 +121,15 @@ void print(const ModelView& view, const Machine& here) {
                     fit.rate < 100 ? fmt::format("{:.1f}", fit.rate) : scaled(fit.rate, "")});
   }
   fmt::print("{}", format_table(rows));
+  if (view.encoder)
+    fmt::print("of written tokens; what is read is read once, and its tokens keep as much each\n");
 }
 
 }  // namespace
 
 void inspect_model(const std::string& name, bool json) {
-  const auto view = view_language_model(find_model(name));
+  const auto path = find_model(name);
+  const auto view = is_encoder_decoder(path) ? view_encoder_decoder(path) : view_language_model(path);
   const auto here = measured();
   if (json)
     fmt::print("{}\n", dump_json(as_json(view, here)));

@@ -89,7 +89,9 @@ int64_t DecoderOptions::remembered() const {
 int64_t DecoderOptions::chosen() const {
   if (mixture.empty()) return 1;
   const auto policy = mixture.json().value("policy", Json::object());
-  return std::min(experts(), policy.value("k", int64_t{2}));  // the sparse mixer's two have no option
+  // Those of the sparse mixer, Switch and NLLB have no option.
+  const int64_t fixed = policy.is_object() && policy.value("part", "") == "switch_top1" ? 1 : 2;
+  return std::min(experts(), policy.is_object() ? policy.value("k", fixed) : fixed);
 }
 
 bool DecoderOptions::chooses() const {

@@ -30,23 +30,30 @@ std::vector<Binding> bindings_of(const EncoderDecoderModel& model) {
   return part_named(model.family)->bindings(model.network->options());
 }
 
+OpenedEncoderDecoder open_encoder_decoder(const std::string& path) {
+  OpenedEncoderDecoder out{read_model_config(path), nullptr, "", nullptr, {}};
+  out.family = family_named(out.config, EncoderDecoderFamily::kKind);
+  out.part = part_named(out.family);
+  out.options = out.part->options(out.config);
+  out.tensors = open_tensors(path, out.config);
+  const auto &reads = out.options.encoder, &writes = out.options.decoder;
+  check_described(described_values(reads) + described_values(writes) -
+                      static_cast<double>(reads.vocabulary) * static_cast<double>(reads.width),
+                  *out.tensors);
+  return out;
+}
+
 EncoderDecoderModel load_encoder_decoder(const std::string& path, const LoadOptions& load) {
   loaded_as(load.weights, at::kFloat);  // before anything is opened
   const at::NoGradGuard no_grad;
-  const auto config = read_model_config(path);
-  const auto family = family_named(config, EncoderDecoderFamily::kKind);
-  const auto part = part_named(family);
-  const auto options = part->options(config);
-  const auto tensors = open_tensors(path, config);
-  const auto &reads = options.encoder, &writes = options.decoder;
-  check_described(described_values(reads) + described_values(writes) -
-                      static_cast<double>(reads.vocabulary) * static_cast<double>(reads.width),
-                  *tensors);
-  EncoderDecoderModel out{std::make_shared<EncoderDecoder>(options), family, path, config.json(), {}};
-  const auto bindings = part->bindings(options);
-  ParameterLoader loader(*out.network, *tensors, loaded_as(load.weights, file_type(bindings, *tensors)));
+  const auto opened = open_encoder_decoder(path);
+  EncoderDecoderModel out{
+      std::make_shared<EncoderDecoder>(opened.options), opened.family, path, opened.config.json(), {}};
+  const auto bindings = opened.part->bindings(opened.options);
+  ParameterLoader loader(*out.network, *opened.tensors,
+                         loaded_as(load.weights, file_type(bindings, *opened.tensors)));
   loader.load(bindings);
-  out.report = loader.finish(part->ignored(options));
+  out.report = loader.finish(opened.part->ignored(opened.options));
   if (in_codes(load.weights)) out.network->hold(load.weights, load.group);
   out.report.bytes = out.network->bytes();
   for (auto& parameter : out.network->parameters()) parameter.set_requires_grad(false);

@@ -8,6 +8,17 @@
 
 namespace gw::inline language {
 
+class EncoderDecoderFamily;
+
+/// Such a model's files before its weights are read.
+struct OpenedEncoderDecoder {
+  ModelConfig config;
+  std::shared_ptr<TensorSource> tensors;
+  std::string family;
+  std::shared_ptr<EncoderDecoderFamily> part;
+  EncoderDecoderOptions options;
+};
+
 struct EncoderDecoderModel {
   std::shared_ptr<EncoderDecoder> network;  ///< in evaluation mode, without gradients
   std::string family, where;
@@ -18,6 +29,10 @@ struct EncoderDecoderModel {
 /// Whether the path is a folder whose config.json names one of
 /// gatewright/language/encoder_decoder_families. Errors: ValueError for a config.json that is not JSON.
 bool is_encoder_decoder(const std::string& path);
+
+/// Headers of such a folder's tensors and what its config means; weights stay where they are.
+/// Errors: as load_encoder_decoder, but for tensors of other names and shapes.
+OpenedEncoderDecoder open_encoder_decoder(const std::string& path);
 
 /// Loads such a folder as Hugging Face writes it (config.json and safetensors, whole or in shards).
 /// Errors: as load_language_model.

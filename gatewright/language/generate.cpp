@@ -87,6 +87,32 @@ GenerateReport generate(EncoderDecoder& network, const std::vector<int32_t>& sou
   return report;
 }
 
+namespace {
+
+/// Sums of the losses of tokens.
+class Scores {
+ public:
+  /// logits [n, vocabulary] of what stands before each of targets [n].
+  void add(const at::Tensor& logits, const at::Tensor& targets) {
+    const auto chance = at::log_softmax(logits.to(at::kDouble), 1);
+    const auto loss = -chance.gather(1, targets.unsqueeze(1));
+    sum_ += loss.sum().item<double>(), squares_ += loss.square().sum().item<double>();
+    out_.scored += targets.size(0), ++out_.chunks;
+  }
+  Perplexity finish() {
+    const auto n = static_cast<double>(out_.scored);
+    const double mean = sum_ / n, variance = std::max(0.0, squares_ / n - mean * mean);
+    out_.value = std::exp(mean), out_.deviation = out_.value * std::sqrt(variance / std::max(n - 1, 1.0));
+    return out_;
+  }
+
+ private:
+  Perplexity out_;
+  double sum_ = 0, squares_ = 0;
+};
+
+}  // namespace
+
 Perplexity perplexity(Decoder& decoder, const std::vector<int32_t>& ids, int64_t context, int32_t bos,
                       const Tick& tick) {
   const auto chunks = static_cast<int64_t>(ids.size()) / context;
@@ -96,24 +122,40 @@ Perplexity perplexity(Decoder& decoder, const std::vector<int32_t>& ids, int64_t
       "context",
       context, ids.size());
   const at::NoGradGuard no_grad;
-  Perplexity out;
-  double sum = 0, squares = 0;
+  Scores scores;
   for (int64_t c = 0; c < chunks; ++c) {
     std::vector<int32_t> chunk(ids.begin() + c * context, ids.begin() + (c + 1) * context);
     const auto targets = tensor_of(chunk.data(), context);
     if (bos >= 0) chunk.front() = bos;
     const auto logits = decoder.forward({tensor_of(chunk.data(), context), {context}}).logits;
     const int64_t first = context / 2, count = context - 1 - first;
-    const auto chance = at::log_softmax(logits.narrow(0, first, count).to(at::kDouble), 1);
-    const auto loss = -chance.gather(1, targets.narrow(0, first + 1, count).unsqueeze(1));
-    sum += loss.sum().item<double>(), squares += loss.square().sum().item<double>();
-    out.scored += count, ++out.chunks;
+    scores.add(logits.narrow(0, first, count), targets.narrow(0, first + 1, count));
     if (tick) tick(c + 1, chunks);
   }
-  const auto n = static_cast<double>(out.scored);
-  const double mean = sum / n, variance = std::max(0.0, squares / n - mean * mean);
-  out.value = std::exp(mean), out.deviation = out.value * std::sqrt(variance / (n - 1));
-  return out;
+  return scores.finish();
+}
+
+Perplexity perplexity(EncoderDecoder& network, const std::vector<TextPair>& pairs,
+                      const std::vector<int32_t>& begin, const Tick& tick) {
+  GW_CHECK(!pairs.empty(), "perplexity: expected at least one text and its source, got none");
+  const at::NoGradGuard no_grad;
+  Scores scores;
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    const auto& [source, text] = pairs[i];
+    GW_CHECK(!source.empty() && !text.empty(),
+             "perplexity: expected tokens in source and text of pair {}, got {} and {}", i + 1, source.size(),
+             text.size());
+    const auto reads = static_cast<int64_t>(source.size()), writes = static_cast<int64_t>(text.size());
+    std::vector<int32_t> before{static_cast<int32_t>(network.options().start)};
+    before.insert(before.end(), begin.begin(), begin.end());
+    before.insert(before.end(), text.begin(), text.end() - 1);
+    const auto given = static_cast<int64_t>(before.size());
+    const auto read = network.encode(tensor_of(source.data(), reads), {reads});
+    const auto logits = network.forward({tensor_of(before.data(), given), {given}}, read).logits;
+    scores.add(logits.narrow(0, given - writes, writes), tensor_of(text.data(), writes));
+    if (tick) tick(static_cast<int64_t>(i) + 1, static_cast<int64_t>(pairs.size()));
+  }
+  return scores.finish();
 }
 
 }  // namespace gw::inline language

@@ -59,4 +59,16 @@ struct Perplexity {
 Perplexity perplexity(Decoder& decoder, const std::vector<int32_t>& ids, int64_t context, int32_t bos,
                       const Tick& tick = {});
 
+/// A text and what it is about.
+struct TextPair {
+  std::vector<int32_t> source, text;
+};
+
+/// The same of texts about their sources: every token of a text is scored, given its source, `begin` and what
+/// stands before it. `chunks` counts the texts.
+/// Errors: ValueError for no pairs, and naming the pair for an empty source or text.
+/// Cost:   a pass over all tokens, one pair at a time.
+Perplexity perplexity(EncoderDecoder& network, const std::vector<TextPair>& pairs,
+                      const std::vector<int32_t>& begin, const Tick& tick = {});
+
 }  // namespace gw::inline language

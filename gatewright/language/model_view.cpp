@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "gatewright/language/encoder_decoder_family.h"
+#include "gatewright/language/encoder_decoder_model.h"
 #include "gatewright/language/language_model.h"
 #include "gatewright/ops/quantised.h"
 
@@ -15,7 +17,13 @@ struct Described {
   at::ScalarType in_file = at::kFloat;
   const Binding* binding = nullptr;
   int64_t values() const { return c10::multiply_integers(shape); }
-  bool embedding() const { return name == "embedding"; }
+  bool embedding() const { return last() == "embedding"; }
+  /// Whether the decoder beside an encoder reads it for every token that it writes.
+  bool read_again() const {
+    const bool of_source =
+        name.find(".cross.key.") != std::string::npos || name.find(".cross.value.") != std::string::npos;
+    return name.rfind("encoder", 0) != 0 && !of_source;
+  }
   bool head() const { return last() == "wq" || last() == "wo"; }  // of attention's experts
   bool routed() const { return head() || name.find(".bank.") != std::string::npos; }
   std::string last() const { return name.substr(name.rfind('.') + 1); }
@@ -24,7 +32,10 @@ struct Described {
     return routed() ? of / shape[0] * (head() ? o.chosen_heads() : o.chosen()) : of;
   }
   /// Whether int8 and int4 mean it: matrices, but neither embeddings nor routers.
-  bool coded() const { return shape.size() > 1 && last()[0] == 'w' && !binding->exact; }
+  bool coded() const {
+    const bool table = name.find("relative.") != std::string::npos;
+    return shape.size() > 1 && last()[0] == 'w' && !binding->exact && !table;
+  }
 };
 
 Described described(const TensorSource& tensors, const Binding& binding,
@@ -71,10 +82,11 @@ class Holder {
       }
       view_.remembered = options_.remembered() * each;
     } else if (bits_ > 0 && p.coded()) {
-      const bool head = p.name == "head.weight";
+      const bool head = p.name == "head.weight" || p.name == "decoder.head.weight";
       read = bytes = coded_bytes(p.shape, head ? 8 : bits_, head ? 0 : LoadOptions().group);
     }
-    view_.bytes += bytes, view_.read += p.share(read, options_);
+    view_.bytes += bytes;
+    if (p.read_again()) view_.read += p.share(read, options_);
   }
   const HeldView& view() const { return view_; }
 
@@ -85,32 +97,60 @@ class Holder {
   at::ScalarType type_;
 };
 
+/// What all ways to hold a model take, parameter by parameter.
+class Viewer {
+ public:
+  Viewer(const std::string& path, const std::string& family, const DecoderOptions& options,
+         const TensorSource& tensors, at::ScalarType in_file)
+      : tensors_(tensors) {
+    view_.where = path, view_.family = family, view_.options = options;
+    for (const char* weights : {"file", "f32", "bf16", "int8", "int4"})
+      holders_.emplace_back(view_.options, weights, in_file);
+  }
+  Viewer(const Viewer&) = delete;
+  Viewer& operator=(const Viewer&) = delete;
+  void add(const std::vector<Binding>& bindings) {
+    for (const auto& binding : bindings) {
+      const auto p = described(tensors_, binding, view_.types);
+      view_.parameters += p.values();
+      view_.active += p.share(p.values(), view_.options);
+      for (auto& holder : holders_) holder.add(p);
+    }
+  }
+  ModelView finish() {
+    for (const auto& name : tensors_.names()) view_.file_bytes += tensors_.info(name).bytes;
+    for (const auto& holder : holders_) view_.held.push_back(holder.view());
+    for (const auto* side : {&view_.options, view_.encoder ? &*view_.encoder : nullptr})
+      for (int64_t i = 0; side != nullptr && i < side->depth; ++i)
+        view_.routed_layers += side->routed(i) ? 1 : 0;
+    return view_;
+  }
+  void beside(const DecoderOptions& encoder) { view_.encoder = encoder; }
+
+ private:
+  const TensorSource& tensors_;
+  ModelView view_;
+  std::vector<Holder> holders_;  // of the options in view_
+};
+
 }  // namespace
 
 ModelView view_language_model(const std::string& path) {
   const auto model = open_language_model(path);
-  const auto& o = model.options;
-  ModelView view;
-  view.where = path, view.family = model.family, view.options = o;
-  std::vector<Holder> holders;
-  for (const char* weights : {"file", "f32", "bf16", "int8", "int4"})
-    holders.emplace_back(o, weights, file_type(model));
-  const auto add = [&](const std::vector<Binding>& bindings) {
-    for (const auto& binding : bindings) {
-      const auto p = described(*model.tensors, binding, view.types);
-      view.parameters += p.values();
-      view.active += p.share(p.values(), o);
-      for (auto& holder : holders) holder.add(p);
-    }
-  };
-  add(outer_bindings(o));
-  for (int64_t i = 0; i < o.depth; ++i) {
-    add(model.part->layer(o, i));
-    view.routed_layers += o.routed(i) ? 1 : 0;
-  }
-  for (const auto& name : model.tensors->names()) view.file_bytes += model.tensors->info(name).bytes;
-  for (const auto& holder : holders) view.held.push_back(holder.view());
-  return view;
+  Viewer viewer(path, model.family, model.options, *model.tensors, file_type(model));
+  viewer.add(outer_bindings(model.options));
+  for (int64_t i = 0; i < model.options.depth; ++i) viewer.add(model.part->layer(model.options, i));
+  return viewer.finish();
+}
+
+ModelView view_encoder_decoder(const std::string& path) {
+  const auto model = open_encoder_decoder(path);
+  const auto bindings = model.part->bindings(model.options);
+  Viewer viewer(path, model.family, model.options.decoder, *model.tensors,
+                file_type(bindings, *model.tensors));
+  viewer.beside(model.options.encoder);
+  viewer.add(bindings);
+  return viewer.finish();
 }
 
 }  // namespace gw::inline language

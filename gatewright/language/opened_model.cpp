@@ -39,7 +39,7 @@ std::string family_named(const ModelConfig& config, const char* catalogue) {
       std::any_of(others.begin(), others.end(), [&](const PartInfo& part) { return part.name == type; });
   GW_CHECK(!other,
            "{}: expected a model that goes on with a text, got {}, which reads one text and writes another: "
-           "gatewright run and convert take it",
+           "gatewright run, convert, inspect and perplexity --source take it",
            config.where(), shown(type));
   fail("{}: unknown model_type \"{}\"{}; gatewright list {} shows those that can be loaded", config.where(),
        shown(type), near_miss(type, known), catalogue);

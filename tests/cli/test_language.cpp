@@ -194,7 +194,35 @@ TEST(Language, AModelThatReadsOneTextWritesAnother) {
   const std::string why = "reads one text and writes another";
   expect(cli("convert " + path + " " + (scratch / "x.gguf") + " --dtype f32"), 2, why);
   expect(cli("perplexity " + path + " " + path + "/config.json"), 2, why);
-  expect(cli("inspect " + path), 2, why);
+  expect(cli("inspect " + path), 0, "switch_transformers, 4 layers that read and 4 that write");
+  expect(cli("chat " + path + " hello"), 2, why);
+}
+
+TEST(Language, PerplexityOfATextAboutASource) {
+  const Scratch scratch;
+  const std::string path = scratch / "switch";
+  copy_golden("switch_transformers", path);
+  write_atomic(scratch / "source.txt", "a cat\n\na dog.\n");
+  write_atomic(scratch / "text.txt", "eine katze\n\nein hund\n");
+  write_atomic(scratch / "short.txt", "eine katze\n");
+  write_atomic(scratch / "gap.txt", "eine katze\nein hund\nein\n");
+  const auto of = [&](const std::string& text, const std::string& more) {
+    return cli("perplexity " + path + " " + (scratch / text) + " " + more);
+  };
+  const auto source = "--source " + (scratch / "source.txt");
+  const auto answer = of("text.txt", source + " --json");
+  ASSERT_EQ(answer.code, 0) << answer.text;
+  const auto said = lines_of(answer.text).back();
+  EXPECT_EQ(said.at("lines").get<int>(), 2);
+  EXPECT_GE(said.at("scored_tokens").get<int>(), 10 + 8);
+  EXPECT_GT(said.at("perplexity").get<double>(), 1);
+  const auto first = of("text.txt", source + " --chunks 1 --begin e --json");
+  EXPECT_EQ(lines_of(first.text).back().at("lines").get<int>(), 1) << first.text;
+  expect(of("short.txt", source), 2, "expected as many lines");
+  expect(of("gap.txt", source), 2, "a text on line 2 of both files");
+  expect(of("text.txt", ""), 2, "expected --source");
+  expect(cli("perplexity " + model().path + " " + (scratch / "text.txt") + " " + source), 2,
+         "expected no --source");
 }
 
 TEST(Language, BadInputIsNamed) {

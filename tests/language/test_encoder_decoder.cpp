@@ -161,6 +161,38 @@ INSTANTIATE_TEST_SUITE_P(Every, Pair,
                          testing::Values("switch_transformers", "switch_transformers_untied", "nllb_moe"),
                          [](const auto& test) { return test.param; });
 
+// exp of the mean loss of the written tokens, each pair for itself; what a text begins with is not scored.
+TEST_P(Pair, PerplexityIsThatOfTheWrittenTokens) {
+  const auto ids = [](const at::Tensor& t, int64_t first, int64_t count) {
+    std::vector<int32_t> out;
+    for (int64_t i = first; i < first + count; ++i) out.push_back(static_cast<int32_t>(t[i].item<int64_t>()));
+    return out;
+  };
+  auto& network = *model_.network;
+  const std::vector<int32_t> begin{5};
+  const std::vector<TextPair> pairs{{ids(source(), 0, 6), ids(text(), 1, 4)},
+                                    {ids(source(), 2, 5), ids(text(), 2, 2)}};
+  double nats = 0;
+  for (const auto& pair : pairs) {
+    std::vector<int64_t> before{network.options().start, 5};
+    before.insert(before.end(), pair.text.begin(), pair.text.end() - 1);
+    const std::vector<int64_t> reads(pair.source.begin(), pair.source.end());
+    const auto read = network.encode(at::tensor(reads, at::kLong), {static_cast<int64_t>(reads.size())});
+    const auto logits =
+        network.forward({at::tensor(before, at::kLong), {static_cast<int64_t>(before.size())}}, read).logits;
+    const auto chance = at::log_softmax(logits.to(at::kDouble), 1);
+    for (size_t i = 0; i < pair.text.size(); ++i)
+      nats -= chance[static_cast<int64_t>(i) + 1][pair.text[i]].item<double>();
+  }
+  const auto got = perplexity(network, pairs, begin);
+  EXPECT_NEAR(got.value, std::exp(nats / 6), 1e-9 * got.value);
+  EXPECT_EQ(got.scored, 6);
+  EXPECT_EQ(got.chunks, 2);
+  EXPECT_THROW(perplexity(network, {}, begin), ValueError);
+  EXPECT_THROW(perplexity(network, {{{}, {1}}}, begin), ValueError);
+  EXPECT_THROW(perplexity(network, {{{1}, {}}}, begin), ValueError);
+}
+
 /// A copy of the golden checkpoint with other tensors or another config.
 std::string changed(const std::function<void(SafetensorsFile&, Json&)>& change) {
   const auto folder = fresh("changed");

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "gatewright/base/registry.h"
+#include "gatewright/language/encoder_decoder_model.h"
 #include "gatewright/language/language_model.h"
 #include "gatewright/language/model_view.h"
 
@@ -50,6 +51,36 @@ std::string shown_name(const testing::TestParamInfo<std::string>& info) {
   return name;
 }
 INSTANTIATE_TEST_SUITE_P(Every, Viewed, testing::ValuesIn(models()), shown_name);
+
+class ViewedPair : public testing::TestWithParam<std::string> {};
+
+TEST_P(ViewedPair, IsWhatLoadingTakes) {
+  const auto path = kGolden + GetParam();
+  const auto view = view_encoder_decoder(path);
+  ASSERT_EQ(view.held.size(), 5);
+  ASSERT_TRUE(view.encoder.has_value());
+  EXPECT_LT(view.active, view.parameters);
+  for (const auto& held : view.held) {
+    const auto model = load_encoder_decoder(path, {held.weights});
+    EXPECT_EQ(view.family, model.family);
+    EXPECT_EQ(view.parameters, model.report.parameters);
+    EXPECT_EQ(held.bytes, model.network->bytes()) << held.weights;
+    EXPECT_LT(held.read, held.bytes) << held.weights;  // of the encoder nothing
+    const auto source = model.network->encode(at::arange(2, 7, at::kLong), {5});
+    int64_t kept = 0;
+    for (const auto& layer : source.rows.layers)
+      kept += static_cast<int64_t>(layer.key.nbytes() + layer.value.nbytes());
+    EXPECT_EQ(5 * held.remembered, kept) << held.weights;
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Every, ViewedPair,
+                         testing::Values("switch_transformers", "switch_transformers_untied", "nllb_moe"),
+                         shown_name);
+
+TEST(ModelView, OneExpertOfSwitchServesAToken) {
+  EXPECT_EQ(view_encoder_decoder(kGolden + "switch_transformers").options.chosen(), 1);
+  EXPECT_EQ(view_encoder_decoder(kGolden + "nllb_moe").options.chosen(), 2);
+}
 
 // By hand: width 16, 4 heads of 4 with 2 of keys, 5 experts of 12 of which 2 serve a token, 40 tokens, 2
 // layers.
