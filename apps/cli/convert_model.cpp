@@ -20,6 +20,7 @@
 #include "gatewright/runs/run_directory.h"
 #include "gatewright/train/checkpoint.h"
 #include "gatewright/train/config.h"
+#include "gatewright/train/trainer.h"
 
 namespace gw {
 
@@ -90,6 +91,22 @@ void convert_pair(const std::string& path, const std::string& out, const std::st
   tell(out, model.family, model.report, has_texts(out), json);
 }
 
+/// A trained encoder and decoder as the folder of a published family.
+void write_pair(const TrainConfig& config, const std::string& checkpoint, const std::string& out,
+                const std::string& type, bool json) {
+  GW_CHECK(!wants_gguf(out),
+           "convert: expected a folder after --out for a run of networks/encoder_decoder, got {}",
+           shown(out));
+  const auto data = load_data(config);
+  const auto trained = make_model(config, data, *make_task(config));
+  load_model(*trained, load_checkpoint(checkpoint), checkpoint);
+  const auto pair = std::dynamic_pointer_cast<EncoderDecoder>(trained->named_children()["pair"]);
+  GW_ENSURE(pair != nullptr, "convert: networks/encoder_decoder holds no pair");
+  const auto model = as_published(*pair, "nllb_moe");
+  save_encoder_decoder(model, out, {type});
+  tell(out, model.family, model.report, false, json);
+}
+
 void write_model(const LanguageModel& model, const std::string& out, const std::string& type, bool json) {
   const bool gguf = wants_gguf(out);
   auto options = progress_for(stderr, steady_now_s);
@@ -124,6 +141,8 @@ void convert_trained(const std::string& run, const std::string& checkpoint, cons
   check_type(out, type);
   const auto config = read_config("run " + shown(run), read_json(run + "/" + kRecipeFile));
   const auto& network = config.network.json();
+  if (network.value("part", "") == "encoder_decoder")
+    return write_pair(config, run + "/" + checkpoint, out, type == "file" ? "f32" : type, json);
   GW_CHECK(network.value("part", "") == "language_model",
            "convert: expected a run of networks/language_model to write as a model, got networks/{}",
            network.value("part", "image"));

@@ -22,8 +22,13 @@ class EncoderDecoderFamily {
   virtual std::vector<Binding> bindings(const EncoderDecoderOptions& options) const = 0;
   /// Prefixes and suffixes of tensors that this model does not need.
   virtual std::vector<std::string> ignored(const EncoderDecoderOptions& options) const = 0;
+  /// The config.json of a network that was trained here, from which `options` makes it again. Errors:
+  /// ValueError naming the option that the family cannot say.
+  virtual Json config_of(const EncoderDecoderOptions& options) const;
 
  protected:
+  /// Errors: ValueError naming an option of a trained stack that is another one in what the config says.
+  static void check_said(const char* side, const DecoderOptions& trained, const DecoderOptions& said);
   /// Embeddings and head under their usual names. transformers 5 ties nothing where the head is not tied: the
   /// encoder's and the decoder's embeddings are then tensors of their own, and the shared ones are not used.
   static std::vector<Binding> outer(const EncoderDecoderOptions& o, const std::string& prefix) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/language/encoder_decoder_family.h"
 
@@ -28,6 +29,29 @@ bool is_encoder_decoder(const std::string& path) {
 
 std::vector<Binding> bindings_of(const EncoderDecoderModel& model) {
   return part_named(model.family)->bindings(model.network->options());
+}
+
+EncoderDecoderModel as_published(EncoderDecoder& trained, const std::string& family) {
+  const at::NoGradGuard no_grad;
+  const auto part = part_named(family);
+  const auto config = part->config_of(trained.options());
+  const auto network = std::make_shared<EncoderDecoder>(part->options(ModelConfig(config, "convert")));
+  const auto weights = trained.named_parameters();
+  EncoderDecoderModel out{network, family, "", config, {}};
+  for (auto& item : network->named_parameters()) {
+    const auto* weight = weights.find(item.key());
+    GW_ENSURE(weight != nullptr && weight->sizes() == item.value().sizes(),
+              "convert: expected the parameter \"{}\" of {} in the trained network", item.key(), family);
+    item.value().copy_(*weight);
+    item.value().set_requires_grad(false);
+    out.report.parameters += weight->numel();
+  }
+  GW_ENSURE(weights.size() == network->named_parameters().size(),
+            "convert: {} has {} parameters, trained were {}", family, network->named_parameters().size(),
+            weights.size());
+  out.report.bytes = network->bytes();
+  network->eval();
+  return out;
 }
 
 OpenedEncoderDecoder open_encoder_decoder(const std::string& path) {

@@ -40,6 +40,10 @@ OpenedEncoderDecoder open_encoder_decoder(const std::string& path);
 ///         the matrices of the file are in memory before their codes are.
 EncoderDecoderModel load_encoder_decoder(const std::string& path, const LoadOptions& options = {});
 
+/// A network that was trained here as a model of that family, with copies of its weights.
+/// Errors: ValueError naming an option that the family's config.json cannot say.
+EncoderDecoderModel as_published(EncoderDecoder& trained, const std::string& family);
+
 /// Where all its parameters lie in files.
 std::vector<Binding> bindings_of(const EncoderDecoderModel& model);
 

@@ -57,6 +57,22 @@ TEST(LanguageTraining, FromAFolderToABetterFolder) {
   EXPECT_LT(perplexity("better"), 0.8 * perplexity("model"));
 }
 
+TEST(LanguageTraining, AnEncoderAndADecoderBecomeAPublishedFolder) {
+  const Scratch scratch;
+  const std::string there = "cd " + scratch.path() + " && " GW_CLI " ";
+  expect(shell(there + "--threads 1 train nllb_moe --size tiny --arm mixture --quiet --out run"), 0,
+         "report: ");
+  expect(shell(there + "convert run --out translator"), 0, "wrote translator: nllb_moe");
+  const auto trained = load_safetensors(scratch / "run/best.safetensors").tensors;
+  const auto written = load_safetensors(scratch / "translator/model.safetensors").tensors;
+  EXPECT_TRUE(at::equal(trained.at("model/pair.decoder.embedding"), written.at("model.shared.weight")));
+  EXPECT_TRUE(at::equal(trained.at("model/pair.encoder.layer1.mixture.bank.w1")[3],
+                        written.at("model.encoder.layers.1.ffn.experts.expert_3.fc1.weight")));
+  expect(shell(there + "inspect translator"), 0, "nllb_moe, 2 layers that read and 2 that write");
+  expect(shell(there + "convert run --out translator"), 2, "new or empty folder");
+  expect(shell(there + "convert run"), 2, "expected where to write the model to");
+}
+
 TEST(LanguageTraining, RefusesWhatDoesNotFit) {
   const Scratch scratch;
   write_tiny_model(scratch / "model");

@@ -5,10 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <functional>
 
 #include "gatewright/base/registry.h"
+#include "gatewright/language/encoder_decoder_model.h"
 #include "gatewright/language/pair_batch.h"
+#include "gatewright/language/save_language_model.h"
 #include "gatewright/ops/random.h"
 #include "tests/support/refusal.h"
 
@@ -307,6 +310,86 @@ TEST(PairNetwork, ExamplesAreOfTheDatasShape) {
   EXPECT_EQ(model->answer(b, evaluation()).answer.sizes(), (std::vector<int64_t>{3, 6, kWords}));
   EXPECT_TRUE(model->routed());
   EXPECT_EQ(count_macs(*model) > 0, true);
+}
+
+/// In the form that nllb-moe's config.json can say.
+std::shared_ptr<Model> publishable(const Json& more = Json::object(), const Json& policy = Json::object()) {
+  Json gate{{"part", "nllb_top2"}, {"evaluation_fraction", 0.5}, {"expert_masking", 0.2}};
+  gate.update(policy);
+  Json table{{"hidden", 12},
+             {"activation", "relu"},
+             {"hidden_bias", true},
+             {"query_bias", true},
+             {"output_bias", true},
+             {"norm_epsilon", 1e-5},
+             {"embedding_scale", std::sqrt(8.0)}};
+  table["mixture"] = {{"experts", 4},
+                      {"policy", gate},
+                      {"bank",
+                       {{"part", "mlp"},
+                        {"hidden", 12},
+                        {"activation", "relu"},
+                        {"bias", true},
+                        {"learn_activation", false}}},
+                      {"balancers", {"gshard"}}};
+  for (const auto& item : more.items()) table[item.key()] = item.value();
+  return network(table);
+}
+
+EncoderDecoder& pair_of(Model& model) {
+  return dynamic_cast<EncoderDecoder&>(*model.named_children()["pair"]);
+}
+
+at::Tensor answered(EncoderDecoder& network) {
+  const auto source = texts({5}, 5, 4).flatten(), text = texts({6}, 6, 5).flatten();
+  return network.forward({text, {6}}, network.encode(source, {5}, evaluation()), evaluation()).logits;
+}
+
+TEST(Published, IsTheNetworkThatWasTrained) {
+  const auto model = publishable();
+  auto& trained = pair_of(*model);
+  const auto published = as_published(trained, "nllb_moe");
+  EXPECT_TRUE(at::equal(answered(trained), answered(*published.network)));
+  EXPECT_EQ(published.report.parameters, model->parameter_count());
+  EXPECT_EQ(published.config.at("decoder_start_token_id").get<int>(), 2);
+  EXPECT_EQ(published.config.at("moe_eval_capacity_token_fraction").get<double>(), 0.5);
+  EXPECT_EQ(published.config.at("moe_token_dropout").get<double>(), 0.2);
+  const auto folder = std::filesystem::path(testing::TempDir()) / "gw_published_pair";
+  std::filesystem::remove_all(folder);
+  save_encoder_decoder(published, folder.string());
+  const auto read = load_encoder_decoder(folder.string());
+  EXPECT_TRUE(at::equal(answered(trained), answered(*read.network)));
+  const auto dense = publishable({{"mixture", Json::object()}});
+  EXPECT_TRUE(
+      at::equal(answered(pair_of(*dense)), answered(*as_published(pair_of(*dense), "nllb_moe").network)));
+}
+
+// What was read from a folder says the same config again.
+TEST(Published, SaysWhatItWasReadFrom) {
+  const auto model = load_encoder_decoder(std::string(GW_SOURCE_ROOT) + "tests/language/golden/nllb_moe");
+  const auto again = as_published(*model.network, "nllb_moe");
+  for (const auto& item : again.config.items()) {
+    if (item.key() == "torch_dtype" || item.key() == "eos_token_id" ||
+        item.key() == "max_position_embeddings")
+      continue;
+    EXPECT_EQ(item.value(), model.config.at(item.key())) << item.key();
+  }
+}
+
+TEST(Published, RefusesWhatTheFamilyCannotSay) {
+  const auto said = [](const Json& more, const Json& policy = Json::object()) {
+    const auto model = publishable(more, policy);
+    return refusal<ValueError>([&] { as_published(pair_of(*model), "nllb_moe"); });
+  };
+  expect_part(said({{"gated", true}}), "expected gated = false in the encoder");
+  expect_part(said({{"tied", false}}), "tied = true");
+  expect_part(said({{"norm_epsilon", 1e-6}}), "norm_epsilon");
+  expect_part(said({{"embedding_scale", 2.0}}), "embedding_scale");
+  expect_part(said({{"hidden", 16}}), "as the dense perceptrons (16 hidden values");
+  expect_part(said({{"dense_first", 2}, {"every", 1}}), "use \"every\"");
+  expect_part(said(Json::object(), {{"jitter", 0.1}}), "got \"jitter\"");
+  const auto model = publishable();
+  expect_part(refusal<ValueError>([&] { as_published(pair_of(*model), "switch_transformers"); }), "nllb-moe");
 }
 
 }  // namespace gw::test::pair_network_cases

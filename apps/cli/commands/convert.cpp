@@ -64,7 +64,8 @@ class ConvertCommand : public Command {
     }
     GW_CHECK(to_.empty(), "convert: expected a language model for a GGUF file, got the run {}", shown(run_));
     const auto config = read_config("run " + shown(run_), read_json(run_ + "/" + kRecipeFile));
-    if (config.network.json().value("part", "") == "language_model") {
+    const auto network = config.network.json().value("part", "");
+    if (network == "language_model" || network == "encoder_decoder") {
       convert_trained(run_, checkpoint_, out_, options_.weights == kDefaultWeights ? "f32" : options_.weights,
                       json_);
       return 0;

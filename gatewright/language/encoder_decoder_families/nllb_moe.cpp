@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/language/encoder_decoder_family.h"
 
@@ -42,7 +43,77 @@ class NllbMoe : public EncoderDecoderFamily {
     return names;
   }
 
+  Json config_of(const EncoderDecoderOptions& o) const override {
+    const auto &reads = o.encoder, &writes = o.decoder;
+    Json c{{"model_type", "nllb-moe"},
+           {"architectures", {"NllbMoeForConditionalGeneration"}},
+           {"is_encoder_decoder", true},
+           {"vocab_size", writes.vocabulary},
+           {"d_model", writes.width},
+           {"activation_function", writes.activation},
+           {"scale_embedding", writes.embedding_scale != 1},
+           {"decoder_start_token_id", o.start},
+           {"bos_token_id", 0},
+           {"eos_token_id", 2},
+           {"pad_token_id", writes.first_place - 1},
+           {"max_position_embeddings", 1024},
+           {"tie_word_embeddings", writes.tied},
+           {"torch_dtype", "float32"}};
+    for (const auto& [side, stack] : {std::pair{"encoder", &reads}, {"decoder", &writes}}) {
+      const std::string name = side;
+      c[name + "_layers"] = stack->depth, c[name + "_attention_heads"] = stack->heads;
+      c[name + "_ffn_dim"] = stack->hidden > 0 ? stack->hidden : 4 * stack->width;
+      c[name + "_sparse_step"] = stack->mixture.empty() ? 0 : stack->every;
+    }
+    say_mixture(writes, c);
+    const auto said = options(ModelConfig(c, "convert"));
+    check_said("encoder", reads, said.encoder), check_said("decoder", writes, said.decoder);
+    GW_CHECK(
+        said.apart == o.apart,
+        "convert: expected one table of embeddings for encoder, decoder and head (tied = true), got others");
+    return c;
+  }
+
  private:
+  /// Router, room and masks. Errors: ValueError naming what nllb-moe has not.
+  static void say_mixture(const DecoderOptions& o, Json& c) {
+    c["num_experts"] = std::max<int64_t>(o.experts(), 2);
+    if (o.mixture.empty()) return;
+    const auto& given = o.mixture.json();
+    const auto policy = part_choice("policy", given.value("policy", Json("softmax_top_k")));
+    const auto bank = part_choice("bank", given.value("bank", Json("mlp")));
+    const auto gate = part_choice("gate", given.value("gate", Json("linear")));
+    only("mixture", given, {"experts", "gate", "policy", "bank", "balancers", "seed", "execution"});
+    GW_CHECK(
+        policy.name == "nllb_top2" && bank.name == "mlp" && gate.name == "linear",
+        "convert: expected policies/nllb_top2, banks/mlp and gates/linear for nllb-moe, got {}, {} and {}",
+        policy.name, bank.name, gate.name);
+    only("policies/nllb_top2", policy.options,
+         {"second", "evaluation_fraction", "expert_masking", "drop_order", "renormalise_when", "room"});
+    only("banks/mlp", bank.options, {"hidden", "activation", "bias", "learn_activation", "recompute"});
+    only("gates/linear", gate.options, {"bias", "init_scale"});
+    const int64_t hidden = o.hidden > 0 ? o.hidden : 4 * o.width;
+    GW_CHECK(bank.options.value("hidden", int64_t{0}) == hidden && bank.options.value("bias", false) &&
+                 bank.options.value("activation", "") == o.activation &&
+                 !bank.options.value("learn_activation", true),
+             "convert: expected experts as the dense perceptrons ({} hidden values, {}, bias = true, "
+             "learn_activation = false) for nllb-moe, got {}",
+             hidden, o.activation, dump_json(bank.options));
+    const auto& p = policy.options;
+    c["router_bias"] = gate.options.value("bias", false);
+    c["second_expert_policy"] = p.value("second", "sampling");
+    c["moe_eval_capacity_token_fraction"] = p.value("evaluation_fraction", 0.25);
+    c["moe_token_dropout"] = p.value("expert_masking", 0.0);
+    c["batch_prioritized_routing"] = p.value("drop_order", "position") == "priority";
+    c["normalize_router_prob_before_dropping"] = p.value("renormalise_when", "after_drop") == "before_drop";
+  }
+
+  static void only(const char* what, const Json& given, const std::vector<std::string>& known) {
+    for (const auto& item : given.items())
+      GW_CHECK(std::find(known.begin(), known.end(), item.key()) != known.end(),
+               "convert: expected of {} what nllb-moe has, got \"{}\"; train without it", what, item.key());
+  }
+
   static DecoderOptions stack(const ModelConfig& c, const std::string& side) {
     DecoderOptions o;
     o.vocabulary = c.integer("vocab_size", {}, 1, 1 << 24), o.width = c.integer("d_model", {}, 4, 1 << 20);
