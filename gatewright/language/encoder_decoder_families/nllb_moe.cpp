@@ -65,7 +65,7 @@ class NllbMoe : public EncoderDecoderFamily {
       c[name + "_ffn_dim"] = stack->hidden > 0 ? stack->hidden : 4 * stack->width;
       c[name + "_sparse_step"] = stack->mixture.empty() ? 0 : stack->every;
     }
-    say_mixture(writes, c);
+    say_mixture(reads, c), say_mixture(writes, c);
     const auto said = options(ModelConfig(c, "convert"));
     check_said("encoder", reads, said.encoder), check_said("decoder", writes, said.decoder);
     GW_CHECK(
