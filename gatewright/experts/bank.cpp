@@ -60,4 +60,9 @@ void Bank::take(Bank&) {
        name());
 }
 
+void Bank::keep(ops::CodedFfn) {
+  fail("{}: expected a bank that multiplies from codes of a file, got one of values only; take banks/mlp",
+       name());
+}
+
 }  // namespace gw::inline experts

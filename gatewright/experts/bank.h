@@ -3,6 +3,7 @@
 
 #include "gatewright/base/error.h"
 #include "gatewright/base/options.h"
+#include "gatewright/ops/coded.h"
 
 namespace gw::inline experts {
 
@@ -33,6 +34,11 @@ class Bank : public torch::nn::Module {
   /// Takes over the weights of a trained bank of the same sizes, in the form that this bank holds them in.
   /// Errors: ValueError naming what differs; by default for a bank that holds no other form.
   virtual void take(Bank& trained);
+  /// Multiplies from these codes of a file instead of its weights, which are given up; biases stay those that
+  /// it has. For inference. Errors: ValueError for codes of other sizes, and by default for every bank.
+  virtual void keep(ops::CodedFfn codes);
+  /// Of what keep() was given, and of the biases.
+  virtual int64_t kept_bytes() const { return 0; }
 };
 
 /// factor [N] in the type of rows [N, …], shaped to multiply each row.

@@ -43,6 +43,26 @@ HeldFfn::HeldFfn(const std::string& form, int64_t group, const FfnSizes& sizes, 
   for (auto& [name, tensor] : tensors()) owner.register_buffer(name, *tensor);
 }
 
+HeldFfn::HeldFfn(ops::CodedFfn codes, const ops::FfnWeights& w)
+    : bits_(0), group_(0), kept_(std::move(codes)) {
+  GW_CHECK(
+      !kept_.up.empty() && !kept_.down.empty() && w.up.defined(),
+      "banks/mlp: expected codes of each expert for a bank of f32, got none, or a bank that holds codes");
+  const auto width = [](const std::vector<ops::CodedMatrix>& side) { return side.front().out; };
+  sizes_ = {static_cast<int64_t>(kept_.up.size()),
+            kept_.up.front().in(),
+            width(kept_.up),
+            width(kept_.down),
+            !kept_.gate.empty(),
+            w.up_bias.defined()};
+  check_fits(w);
+  const auto rounded = [](const at::Tensor& t) {
+    return t.defined() ? t.detach().to(at::kFloat).contiguous() : t;
+  };
+  kept_.gate_bias = rounded(w.gate_bias), kept_.up_bias = rounded(w.up_bias);
+  kept_.down_bias = rounded(w.down_bias);
+}
+
 std::vector<std::pair<const char*, at::Tensor*>> HeldFfn::tensors() {
   std::vector<std::pair<const char*, at::Tensor*>> out;
   const auto add = [&](const char* name, at::Tensor& tensor) {
@@ -75,6 +95,7 @@ void HeldFfn::check_fits(const ops::FfnWeights& w) const {
 }
 
 void HeldFfn::take(const ops::FfnWeights& trained) {
+  GW_CHECK(bits_ > 0, "banks/mlp: expected weights to be held in bf16, int8 or int4, got codes of a file");
   check_fits(trained);
   const at::NoGradGuard no_grad;
   HeldFfn filled(*this);
@@ -97,6 +118,7 @@ at::Tensor HeldFfn::mix(const at::Tensor& x, const at::Tensor& token, const std:
   if (bits_ == 16)
     return ops::moe_ffn(x.to(at::kBFloat16), token, offsets, weight, rounded_, options).to(type);
   const auto taken = type == at::kDouble ? x.to(at::kFloat) : x;
+  if (bits_ == 0) return ops::moe_ffn_coded(taken, token, offsets, weight, kept_, options).to(type);
   return ops::moe_ffn_quantised(taken, token, offsets, weight, codes_, options).to(type);
 }
 

@@ -4,16 +4,18 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/base/shown.h"
+#include "gatewright/language/checkpoint/kept_codes.h"
 
 namespace gw::inline language {
 
 bool in_codes(const std::string& weights) { return weights == "int8" || weights == "int4"; }
 
 at::ScalarType loaded_as(const std::string& weights, at::ScalarType in_file) {
-  const bool known = weights == "file" || weights == "f32" || weights == "bf16" || in_codes(weights);
-  GW_CHECK(known, "language model: expected weights file, f32, bf16, int8 or int4, got \"{}\"",
+  const bool known =
+      weights == "file" || weights == "keep" || weights == "f32" || weights == "bf16" || in_codes(weights);
+  GW_CHECK(known, "language model: expected weights file, keep, f32, bf16, int8 or int4, got \"{}\"",
            shown(weights));
-  if (weights == "file") return in_file;
+  if (weights == "file" || weights == "keep") return in_file;
   return weights == "bf16" ? at::kBFloat16 : at::kFloat;
 }
 
@@ -30,12 +32,18 @@ LanguageModel load_language_model(const std::string& path, const LoadOptions& lo
   LanguageModel out{
       std::make_shared<Decoder>(options), opened.family, path, opened.config.json(), opened.metadata, {}};
   ParameterLoader loader(*out.decoder, *opened.tensors, loaded_as(load.weights, file_type(opened)));
-  loader.load(outer_bindings(options));
+  KeptCodes kept;
+  const auto fill = [&](const std::vector<Binding>& bindings) {
+    if (load.weights == "keep") kept.merge(kept_codes(*opened.tensors, bindings));
+    loader.load(bindings, kept);
+  };
+  fill(outer_bindings(options));
   for (size_t i = 0; i < out.decoder->layers().size(); ++i) {
-    loader.load(opened.part->layer(options, static_cast<int64_t>(i)));
+    fill(opened.part->layer(options, static_cast<int64_t>(i)));
     if (in_codes(load.weights)) out.decoder->layers()[i]->hold(load.weights, load.group);
   }
   if (in_codes(load.weights)) out.decoder->hold_head("int8", 0);
+  keep_codes(*out.decoder, kept);
   auto ignored = opened.part->ignored(options);
   if (options.tied) ignored.push_back("lm_head.weight");
   out.report = loader.finish(ignored);

@@ -313,6 +313,7 @@ int64_t weight_bytes(const torch::nn::Module& model) {
   for (const auto& part : model.modules(/*include_self=*/false)) {
     if (const auto* projection = part->as<Projection>()) all += projection->held_bytes();
     if (const auto* attention = part->as<AttentionBlock>()) all += attention->held_bytes();
+    if (const auto* bank = part->as<Bank>()) all += bank->kept_bytes();
   }
   return all;
 }

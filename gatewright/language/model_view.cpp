@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "gatewright/language/checkpoint/kept_codes.h"
 #include "gatewright/language/encoder_decoder_family.h"
 #include "gatewright/language/encoder_decoder_model.h"
 #include "gatewright/language/language_model.h"
@@ -27,6 +28,7 @@ struct Described {
   bool head() const { return last() == "wq" || last() == "wo"; }  // of attention's experts
   bool routed() const { return head() || name.find(".bank.") != std::string::npos; }
   std::string last() const { return name.substr(name.rfind('.') + 1); }
+  std::string beside(const char* other) const { return name.substr(0, name.rfind('.') + 1) + other; }
   /// Of the values, those that serve a token: all, or its experts'.
   int64_t share(int64_t of, const DecoderOptions& o) const {
     return routed() ? of / shape[0] * (head() ? o.chosen_heads() : o.chosen()) : of;
@@ -70,8 +72,10 @@ class Holder {
     if (weights == "bf16") type_ = at::kBFloat16;
     if (weights == "f32" || bits_ > 0) type_ = at::kFloat;
   }
-  void add(const Described& p) {
-    const auto type = loaded_type(*p.binding, p.in_file, type_);
+  void add(const Described& p, const KeptCodes& kept) {
+    const bool keeps = view_.weights == "keep";
+    const bool bias = keeps && p.last()[0] == 'b' && kept.count(p.beside("w1")) > 0;  // beside codes: f32
+    const auto type = bias ? at::kFloat : loaded_type(*p.binding, p.in_file, type_);
     const auto each = static_cast<int64_t>(c10::elementSize(type));
     int64_t bytes = p.values() * each, read = bytes;
     if (p.embedding()) {
@@ -85,6 +89,8 @@ class Holder {
       const bool head = p.name == "head.weight" || p.name == "decoder.head.weight";
       read = bytes = coded_bytes(p.shape, head ? 8 : bits_, head ? 0 : LoadOptions().group);
     }
+    if (const auto codes = kept.find(p.name); keeps && codes != kept.end())
+      read = bytes = kept_bytes(codes->second);
     view_.bytes += bytes;
     if (p.read_again()) view_.read += p.share(read, options_);
   }
@@ -104,22 +110,25 @@ class Viewer {
          const TensorSource& tensors, at::ScalarType in_file)
       : tensors_(tensors) {
     view_.where = path, view_.family = family, view_.options = options;
-    for (const char* weights : {"file", "f32", "bf16", "int8", "int4"})
+    for (const char* weights : {"file", "keep", "f32", "bf16", "int8", "int4"})
       holders_.emplace_back(view_.options, weights, in_file);
   }
   Viewer(const Viewer&) = delete;
   Viewer& operator=(const Viewer&) = delete;
   void add(const std::vector<Binding>& bindings) {
+    const auto kept = kept_codes(tensors_, bindings);
+    keeps_ = keeps_ || !kept.empty();
     for (const auto& binding : bindings) {
       const auto p = described(tensors_, binding, view_.types);
       view_.parameters += p.values();
       view_.active += p.share(p.values(), view_.options);
-      for (auto& holder : holders_) holder.add(p);
+      for (auto& holder : holders_) holder.add(p, kept);
     }
   }
   ModelView finish() {
     for (const auto& name : tensors_.names()) view_.file_bytes += tensors_.info(name).bytes;
-    for (const auto& holder : holders_) view_.held.push_back(holder.view());
+    for (const auto& holder : holders_)
+      if (keeps_ || holder.view().weights != "keep") view_.held.push_back(holder.view());
     for (const auto* side : {&view_.options, view_.encoder ? &*view_.encoder : nullptr})
       for (int64_t i = 0; side != nullptr && i < side->depth; ++i)
         view_.routed_layers += side->routed(i) ? 1 : 0;
@@ -131,6 +140,7 @@ class Viewer {
   const TensorSource& tensors_;
   ModelView view_;
   std::vector<Holder> holders_;  // of the options in view_
+  bool keeps_ = false;           // whether files hold codes that can stay as they are
 };
 
 }  // namespace

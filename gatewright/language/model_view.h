@@ -26,7 +26,7 @@ struct ModelView {
   int64_t active = 0;  ///< without the experts that do not serve a token; of both sides, where there are two
   int64_t file_bytes = 0;
   std::map<std::string, int64_t> types;  ///< values of each type in the files
-  std::vector<HeldView> held;            ///< file, f32, bf16, int8, int4
+  std::vector<HeldView> held;            ///< file, keep (of files in codes), f32, bf16, int8, int4
 };
 
 /// Errors: as load_language_model, but for tensors of other shapes and tensors that nobody reads.

@@ -7,6 +7,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/kernels/moe_ffn/linear.h"
 #include "gatewright/kernels/qgemm/family.h"
+#include "gatewright/ops/coded_call.h"
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/moe_ffn_call.h"
 #include "gatewright/ops/thread_pool.h"
@@ -32,7 +33,11 @@ at::Tensor product(const at::Tensor& x, const DenseWeight& w) {
   Workspace memory;
   kernels::LinearProblem<T> p;
   p.rows = x.size(0), p.in = w.in, p.out = w.out, p.x = static_cast<const T*>(x.data_ptr());
-  p.weight.data = static_cast<const T*>(w.weight.data_ptr());
+  kernels::CodedRows codes;
+  if (w.kept.defined())
+    codes = coded_rows(w.kept), p.weight.coded = &codes;
+  else
+    p.weight.data = static_cast<const T*>(w.weight.data_ptr());
   p.weight.bias = w.bias.defined() ? static_cast<const Sum*>(w.bias.data_ptr()) : nullptr;
   p.y = static_cast<T*>(y.data_ptr());
   kernels::linear_forward<T>(Types<T>::level(), p, pool, memory);
@@ -55,22 +60,26 @@ at::Tensor coded_product(const at::Tensor& x, const DenseWeight& w) {
 
 void check_dense(const at::Tensor& x, const DenseWeight& w) {
   const auto type = x.scalar_type();
-  const bool typed =
-      w.codes.defined() ? type == at::kFloat || type == at::kBFloat16 : type == w.weight.scalar_type();
+  const bool few = w.codes.defined() || w.kept.defined();
+  const bool typed = few ? type == at::kFloat || type == at::kBFloat16 : type == w.weight.scalar_type();
   GW_CHECK(x.dim() == 2 && x.size(1) == w.in && typed && x.device().is_cpu(),
            "dense: expected tokens [N, {}] of {} on the CPU, got {} dimensions of {}", w.in,
-           w.codes.defined() ? "f32 or bf16" : c10::toString(w.weight.scalar_type()), x.dim(),
-           c10::toString(type));
+           few ? "f32 or bf16" : c10::toString(w.weight.scalar_type()), x.dim(), c10::toString(type));
   GW_CHECK(!x.requires_grad() || !at::GradMode::is_enabled(),
            "dense: expected a call without gradients; use NoGradGuard, or linear() for training");
 }
 
 }  // namespace
 
+int64_t DenseWeight::coded_bytes() const {
+  int64_t total = kept.defined() ? kept.bytes() : 0;
+  for (const auto& t : {codes, scales}) total += t.defined() ? static_cast<int64_t>(t.nbytes()) : 0;
+  return total;
+}
+
 int64_t DenseWeight::bytes() const {
-  int64_t total = 0;
-  for (const auto& t : {weight, bias, codes, scales})
-    total += t.defined() ? static_cast<int64_t>(t.nbytes()) : 0;
+  int64_t total = coded_bytes();
+  for (const auto& t : {weight, bias}) total += t.defined() ? static_cast<int64_t>(t.nbytes()) : 0;
   return total;
 }
 
@@ -92,6 +101,16 @@ DenseWeight dense_quantised(const at::Tensor& weight, const at::Tensor& bias, in
   DenseWeight w;
   w.codes = panels.codes, w.scales = panels.scales, w.bits = bits, w.group = coded.group;
   w.out = weight.size(0), w.in = weight.size(1);
+  if (bias.defined()) w.bias = bias.detach().to(at::kFloat).contiguous();
+  return w;
+}
+
+DenseWeight dense_coded(const CodedMatrix& matrix, const at::Tensor& bias) {
+  check_coded("dense", matrix);
+  DenseWeight w;
+  w.kept = matrix, w.out = matrix.out, w.in = matrix.in();
+  GW_CHECK(!bias.defined() || bias.sizes().equals({w.out}), "dense: expected {} biases, got {}", w.out,
+           bias.defined() ? bias.numel() : 0);
   if (bias.defined()) w.bias = bias.detach().to(at::kFloat).contiguous();
   return w;
 }

@@ -4,21 +4,28 @@
 
 #include <cstdint>
 
+#include "gatewright/ops/coded.h"
+
 namespace gw::ops {
 
 /// A matrix as inference holds it.
 struct DenseWeight {
   at::Tensor weight;         ///< [out, in] f32, bf16 or f64, as it lies; undefined with codes
+  CodedMatrix kept;          ///< instead of it: the codes of a file
   at::Tensor bias;           ///< [out] f32 (f64 beside f64), or undefined
   at::Tensor codes, scales;  ///< of 8 or 4 bits
   int64_t in = 0, out = 0, bits = 0, group = 0;
   int64_t bytes() const;
+  /// Without weight and bias.
+  int64_t coded_bytes() const;
 };
 
 /// Holds a matrix [out, in] as it lies.
 DenseWeight dense_weight(const at::Tensor& weight, const at::Tensor& bias);
 /// Rounded to codes. Errors: as quantise().
 DenseWeight dense_quantised(const at::Tensor& weight, const at::Tensor& bias, int64_t bits, int64_t group);
+/// In the codes of a file, expanded a panel at a time. Errors: as check_coded().
+DenseWeight dense_coded(const CodedMatrix& matrix, const at::Tensor& bias);
 
 /// y = x·Wᵀ + b.
 /// Shapes: x [N, in] of any strides → [N, out], in the type of x: that of W, or f32 or bf16 with codes.

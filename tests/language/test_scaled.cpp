@@ -9,6 +9,7 @@
 
 #include "gatewright/base/error.h"
 #include "gatewright/base/file.h"
+#include "gatewright/language/checkpoint/kept_codes.h"
 #include "gatewright/language/checkpoint/scaled_blocks.h"
 #include "gatewright/language/language_model.h"
 #include "gatewright/language/save_language_model.h"
@@ -98,6 +99,82 @@ TEST_P(ScaledModels, TakeTheTypeBesideThem) {
   const auto logits = model.decoder->forward({ids, {ids.size(0)}}).logits;
   const auto worst = std::get<0>((logits - expected.tensor("logits")).abs().amax(1).sort());
   EXPECT_LE(worst[ids.size(0) * 3 / 4].item<double>(), 0.4);
+}
+
+std::vector<at::Tensor> rows_of(const std::vector<SitedPlan>& plans) {
+  std::vector<at::Tensor> all;
+  for (const auto& one : plans) all.push_back(one.plan.token), all.push_back(expert_of_rows(one.plan));
+  return all;
+}
+
+// Kept, the codes are multiplied from: f32 beside them, the published logits and the routes of the expanded
+// model; as they are in the file, its bits where no expert is shared (those are single operations when
+// expanded).
+TEST_P(ScaledModels, MultiplyFromTheirCodes) {
+  const auto expected = load_safetensors(kGolden + GetParam() + "/expected.safetensors");
+  const auto& ids = expected.tensor("ids");
+  const auto kept = load_language_model(kGolden + GetParam(), {"keep"}),
+             file = load_language_model(kGolden + GetParam()),
+             plain = load_language_model(kGolden + GetParam(), {"f32"});
+  const auto ask = [&](const LanguageModel& model) { return model.decoder->forward({ids, {ids.size(0)}}); };
+  if (GetParam() == "gpt_oss_mxfp4") {
+    EXPECT_TRUE(at::equal(ask(kept).logits, ask(file).logits));
+  }
+  EXPECT_LT(kept.report.bytes, file.report.bytes);
+  EXPECT_EQ(kept.report.parameters, file.report.parameters);
+  EXPECT_EQ(kept.report.bytes, kept.decoder->bytes());
+  for (const auto& item : kept.decoder->named_parameters())
+    if (item.key().find(".bank.") != std::string::npos) {
+      EXPECT_EQ(item.value().numel(), 0) << item.key();
+    }
+  kept.decoder->to(torch::kFloat);
+  const auto got = ask(kept), want = ask(plain);
+  EXPECT_LE((got.logits - want.logits).abs().max().item<double>(), 1e-4);
+  EXPECT_LE((got.logits - expected.tensor("logits")).abs().max().item<double>(), 1e-4);
+  const auto routes = rows_of(got.plans), theirs = rows_of(want.plans);
+  ASSERT_EQ(routes.size(), theirs.size());
+  for (size_t i = 0; i < routes.size(); ++i) EXPECT_TRUE(at::equal(routes[i], theirs[i])) << i;
+}
+
+// The bytes of codes and scales by hand: one layer of 3 experts, gate and up of 64 × 32 and down of 32 × 64
+// in 17 bytes for 32 values; biases in f32.
+TEST(Scaled, KeptCodesTakeTheirBytes) {
+  const auto model = load_language_model(kGolden + "gpt_oss_mxfp4", {"keep"});
+  int64_t plain = 0;
+  for (const auto& parameter : model.decoder->parameters()) plain += static_cast<int64_t>(parameter.nbytes());
+  for (const auto& buffer : model.decoder->buffers()) plain += static_cast<int64_t>(buffer.nbytes());
+  const int64_t codes = 3 * (3 * 64 * 32) / 32 * 17, biases = 3 * (64 + 64 + 32) * 4;
+  EXPECT_EQ(model.decoder->bytes() - plain, codes + biases);
+}
+
+// A model that multiplies from codes has no values to write, and takes no others.
+TEST(Scaled, KeptCodesAreNotWritten) {
+  const auto folder = testing::TempDir() + "/gw_scaled_kept";
+  fs::remove_all(folder);
+  const auto model = load_language_model(kGolden + "deepseek_v3_fp8", {"keep"});
+  EXPECT_THROW(save_language_model(model, folder), ValueError);
+  const auto other = load_language_model(kGolden + "deepseek_v3_fp8", {"f32"});
+  ops::CodedFfn none;
+  for (const auto& module : other.decoder->modules())
+    if (auto* bank = module->as<Bank>()) {
+      EXPECT_THROW(bank->keep(none), ValueError);
+    }
+}
+
+// Halves, rows by turns and turned stacks are looked at where they lie; what codes cannot be looked at like
+// is expanded.
+TEST(Scaled, CodesStayWhereTheirRowsAreOutputs) {
+  const auto opened = open_language_model(kGolden + "gpt_oss_mxfp4");
+  const auto all = kept_codes(*opened.tensors, opened.part->layer(opened.options, 0));
+  ASSERT_EQ(all.size(), 3);
+  const auto& gate = all.at("layer0.mixture.bank.wg");
+  ASSERT_EQ(gate.size(), 3);
+  const auto stack = opened.tensors->tensor("model.layers.0.mlp.experts.gate_up_proj");
+  for (size_t e = 0; e < 3; ++e)
+    EXPECT_TRUE(at::equal(ops::coded_values(gate[e]),
+                          stack[static_cast<int64_t>(e)].t().slice(0, 0, c10::nullopt, 2)));
+  Piece wrong{"model.layers.0.mlp.experts.gate_up_proj"};  // not turned
+  EXPECT_TRUE(kept_codes(*opened.tensors, {{"layer0.mixture.bank.w1", {{wrong}}}}).empty());
 }
 
 std::string refusal(const std::function<void(Json&)>& change) {

@@ -144,6 +144,12 @@ class MlpBank : public Bank {
     held_->take(other->current());
   }
 
+  void keep(ops::CodedFfn codes) override {
+    held_.emplace(std::move(codes), current());
+    for (auto& p : parameters_) p.value().set_data(at::empty({0}, p.value().options()));
+  }
+  int64_t kept_bytes() const override { return held_ ? held_->kept_bytes() : 0; }
+
   using torch::nn::Module::to;
   void to(torch::Device device, torch::Dtype dtype, bool non_blocking) override {
     if (!held_) Bank::to(device, dtype, non_blocking);  // codes and their scales have the type of their form

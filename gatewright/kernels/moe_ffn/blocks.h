@@ -53,6 +53,7 @@ void add_block(Lines& lines, const GemmTable<T>& gemm, const Stripe<T>& b, int64
                 unit = gemm.cols * gemm.group;
   const int64_t k0 = u * gemm.group, k = std::min(n * gemm.group, b.m.k - k0),
                 size = static_cast<int64_t>(sizeof(T));
+  if (b.m.coded != nullptr) return;  // few bytes, which the processor sees coming
   const int64_t lane0 = b.panel * gemm.cols, lanes_left = std::min(b.panels * gemm.cols, b.m.lanes - lane0);
   if (b.m.packed != nullptr) {
     lines.add(b.panels, n * unit * size, part, parts,

@@ -2,6 +2,7 @@
 // Matrices as products take them: lanes by k, packed before, or packed on the way. Portable code.
 #include <algorithm>
 
+#include "gatewright/kernels/moe_ffn/coded_columns.h"
 #include "gatewright/kernels/moe_ffn/moe_ffn.h"
 
 namespace gw::kernels {
@@ -16,6 +17,7 @@ struct Columns {
   const int64_t* index = nullptr;  ///< of the strided dimension; null: itself
   const T* packed = nullptr;       ///< all panels of all k, or null
   int64_t step = 1;
+  const CodedRows* coded = nullptr;  ///< instead of data
 
   const T* at(int64_t strided) const { return data + (index == nullptr ? strided : index[strided]) * stride; }
 };
@@ -51,6 +53,7 @@ void pack_panel(const GemmTable<T>& gemm, const Columns<T>& m, int64_t lane0, in
   constexpr int64_t kMost = 1024;
   const T* pointers[kMost];
   const int64_t count = std::min(width, m.lanes - lane0);
+  if (m.coded != nullptr) return pack_coded(gemm, *m.coded, lane0, count, width, k0, k, panel);
   if (m.step != 1) return pack_apart(gemm, m, lane0, width, k0, k, panel);
   if (m.k_contiguous) {
     for (int64_t i = 0; i < count; ++i) pointers[i] = m.at(lane0 + i) + k0;
@@ -72,7 +75,8 @@ Columns<T> expert_columns(const FfnWeight<T>& w, int64_t expert, int64_t lanes, 
   const T* data = w.data == nullptr ? nullptr : w.data + expert * at.expert;
   if (turned) return {data, at.stride, k, lanes, !at.k_contiguous, nullptr, nullptr, at.step};
   const T* packed = w.packed == nullptr ? nullptr : w.packed + expert * packed_values;
-  return {data, at.stride, lanes, k, at.k_contiguous, nullptr, packed, at.step};
+  const CodedRows* coded = w.coded == nullptr ? nullptr : w.coded + expert;
+  return {data, at.stride, lanes, k, at.k_contiguous, nullptr, packed, at.step, coded};
 }
 
 /// Panels of rows [0, lanes), each over all k: what tiles read as A.

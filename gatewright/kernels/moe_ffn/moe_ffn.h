@@ -3,6 +3,7 @@
 // over cache-sized tiles.
 #include <vector>
 
+#include "gatewright/kernels/codes/codes.h"
 #include "gatewright/kernels/grouped_gemm/grouped_gemm.h"
 #include "gatewright/kernels/moe_ffn/rows.h"
 #include "gatewright/kernels/thread_pool.h"
@@ -31,7 +32,10 @@ struct FfnWeight {
   const typename SumOf<T>::type* bias = nullptr;
   const T* packed = nullptr;
   FfnLayout layout = {};  ///< CPU levels only; the panels in `packed` have an order of their own
-  bool given() const { return data != nullptr; }
+  /// Instead of data, a matrix in codes for each expert, expanded a panel at a time into the worker's tile:
+  /// forward passes only.
+  const CodedRows* coded = nullptr;
+  bool given() const { return data != nullptr || coded != nullptr; }
 };
 
 /// An activation of the catalogue instead of FfnProblem::activation: its place there, or -1, and its

@@ -64,4 +64,12 @@ void Projection::hold(int64_t bits, int64_t group) {
   weight_.set_data(at::empty({0}, weight_.options()));
 }
 
+void Projection::keep(const ops::CodedMatrix& codes) {
+  held_ = ops::dense_coded(codes, bias_);
+  GW_CHECK(weight_.sizes().equals({held_->out, held_->in}),
+           "projection: expected codes of {} outputs and {} inputs, got {} and {}", weight_.size(0),
+           weight_.size(1), held_->out, held_->in);
+  weight_.set_data(at::empty({0}, weight_.options()));
+}
+
 }  // namespace gw::inline language

@@ -27,10 +27,11 @@ class Projection : public torch::nn::Module {
   void end_step();
   /// The matrix in codes, for inference; the parameter is empty then. Errors: as quantise().
   void hold(int64_t bits, int64_t group);
+  /// The same with the codes of a file as they are. Errors: as ops::dense_coded(); ValueError for other
+  /// sizes.
+  void keep(const ops::CodedMatrix& codes);
   /// Of codes and scales.
-  int64_t held_bytes() const {
-    return held_ ? static_cast<int64_t>(held_->codes.nbytes() + held_->scales.nbytes()) : 0;
-  }
+  int64_t held_bytes() const { return held_ ? held_->coded_bytes() : 0; }
 
  private:
   at::Tensor weight_, bias_;

@@ -80,7 +80,22 @@ at::Tensor ParameterLoader::value(const Binding& binding, const std::vector<Piec
   return out;
 }
 
-void ParameterLoader::load(const std::vector<Binding>& bindings) {
+void ParameterLoader::leave(const Binding& binding, const std::vector<ops::CodedMatrix>& codes,
+                            at::IntArrayRef shape) {
+  const auto& front = codes.front();
+  std::vector<int64_t> coded{front.out, front.in()};
+  if (shape.size() == 3) coded.insert(coded.begin(), static_cast<int64_t>(codes.size()));
+  GW_CHECK(
+      shape.equals(coded),
+      "{}: expected codes of the shape [{}] for the parameter \"{}\", got [{}]; config.json does not fit "
+      "the tensors",
+      source_.where(), fmt::join(shape, ", "), binding.parameter, fmt::join(coded, ", "));
+  for (const auto& piece : way_in(source_, binding)) read_.push_back(piece.tensor);
+  filled_.push_back(binding.parameter);
+  report_.parameters += c10::multiply_integers(shape);
+}
+
+void ParameterLoader::load(const std::vector<Binding>& bindings, const KeptCodes& kept) {
   const at::NoGradGuard no_grad;
   for (const auto& binding : bindings) {
     auto* parameter = parameters_.find(binding.parameter);
@@ -88,6 +103,10 @@ void ParameterLoader::load(const std::vector<Binding>& bindings) {
     if (buffer) parameter = buffers_.find(binding.parameter);
     GW_ENSURE(parameter != nullptr, "checkpoint: the model has no parameter \"{}\"", binding.parameter);
     const auto shape = parameter->sizes().vec();
+    if (const auto codes = kept.find(binding.parameter); codes != kept.end()) {
+      leave(binding, codes->second, shape);
+      continue;
+    }
     const auto filled = value(binding, way_in(source_, binding), shape);
     if (buffer)
       parameter->copy_(filled);

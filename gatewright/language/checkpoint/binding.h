@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,10 @@ struct Binding {
 /// The way of a binding whose tensors are all there. Errors: ValueError naming what is lacking, with the near
 /// miss.
 const std::vector<Piece>& way_in(const TensorSource& source, const Binding& binding);
+/// Matrices that stay in the codes of their files: by parameter, one for each expert
+/// (gatewright/language/checkpoint/kept_codes.h).
+using KeptCodes = std::map<std::string, std::vector<ops::CodedMatrix>>;
+
 /// The type that a parameter has after loading: `wanted`, or with it undefined that of the file, f16 as f32.
 at::ScalarType loaded_type(const Binding& binding, at::ScalarType in_file, at::ScalarType wanted);
 
@@ -51,12 +56,14 @@ struct LoadReport {
 class ParameterLoader {
  public:
   ParameterLoader(torch::nn::Module& model, const TensorSource& source, at::ScalarType type);
-  void load(const std::vector<Binding>& bindings);
+  /// Parameters in `kept` stay as they are: somebody gives their codes to the model after the last load.
+  void load(const std::vector<Binding>& bindings, const KeptCodes& kept = {});
   /// After all loads.
   LoadReport finish(const std::vector<std::string>& ignored) const;
 
  private:
   at::Tensor value(const Binding& binding, const std::vector<Piece>& pieces, at::IntArrayRef shape);
+  void leave(const Binding& binding, const std::vector<ops::CodedMatrix>& codes, at::IntArrayRef shape);
 
   torch::OrderedDict<std::string, at::Tensor> parameters_, buffers_;
   const TensorSource& source_;

@@ -70,25 +70,39 @@ class ScaledSource : public TensorSource {
   }
 
   at::Tensor tensor(const std::string& name) const override {
-    const auto kind = kind_of(name);
-    if (kind == Kind::plain) return files_->tensor(name);
+    if (kind_of(name) == Kind::plain) return files_->tensor(name);
     if (last_name_ == name) return last_;
-    if (kind == Kind::fp8) {
-      GW_CHECK(files_->has(name + kScales), "{}: expected \"{}{}\" beside codes of 8 bits, got none", where(),
-               shown(name), kScales);
-      last_ = expand_fp8(files_->tensor(name), files_->tensor(name + kScales), sizes_.rows, sizes_.columns);
-    } else {
-      const auto blocks = files_->tensor(name + kBlocks);
-      GW_CHECK(blocks.dim() == 4, "{}: expected \"{}{}\" with four dimensions, got {}", where(), shown(name),
-               kBlocks, blocks.dim());
-      last_ = expand_mxfp4(blocks, files_->tensor(name + kBlockScales)).transpose(1, 2);
-    }
+    const auto few = *pair_of(name);
+    last_ = few.form == ops::FewBits::fp8 ? expand_fp8(few.codes, few.scales, few.rows, few.columns)
+                                          : expand_mxfp4(few.codes, few.scales).transpose(1, 2);
     last_name_ = name;
     return last_;
   }
 
+  std::optional<CodedTensor> coded(const std::string& name) const override {
+    auto few = pair_of(name);
+    if (few && few->form == ops::FewBits::fp8) few->scales = few->scales.to(at::kFloat).contiguous();
+    return few;
+  }
+
  private:
   enum class Kind { plain, fp8, mxfp4 };
+
+  /// Codes and what they share, as the files have them.
+  std::optional<CodedTensor> pair_of(const std::string& name) const {
+    const auto kind = kind_of(name);
+    if (kind == Kind::plain) return {};
+    if (kind == Kind::fp8) {
+      GW_CHECK(files_->has(name + kScales), "{}: expected \"{}{}\" beside codes of 8 bits, got none", where(),
+               shown(name), kScales);
+      return CodedTensor{ops::FewBits::fp8, files_->tensor(name), files_->tensor(name + kScales), sizes_.rows,
+                         sizes_.columns};
+    }
+    const auto blocks = files_->tensor(name + kBlocks);
+    GW_CHECK(blocks.dim() == 4, "{}: expected \"{}{}\" with four dimensions, got {}", where(), shown(name),
+             kBlocks, blocks.dim());
+    return CodedTensor{ops::FewBits::mxfp4, blocks, files_->tensor(name + kBlockScales)};
+  }
   static std::string stem(const std::string& name, const char* end) {
     return name.substr(0, name.size() - std::string(end).size());
   }

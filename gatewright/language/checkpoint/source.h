@@ -3,8 +3,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "gatewright/ops/coded.h"
 
 namespace gw::inline language {
 
@@ -16,6 +19,14 @@ struct TensorInfo {
   int64_t bytes;            ///< in the file
 };
 
+/// A tensor as the codes that a file holds it in: [.., R, C] bytes and f32 scales, or MXFP4's blocks
+/// [E, R, G, 16] and exponents [E, R, G], which tensor() gives as [E, 32·G, R].
+struct CodedTensor {
+  ops::FewBits form = ops::FewBits::fp8;
+  at::Tensor codes, scales;
+  int64_t rows = 1, columns = 1;  ///< fp8: of the blocks that share a scale
+};
+
 /// Named tensors of a checkpoint, under the names that Hugging Face gives them.
 class TensorSource {
  public:
@@ -25,6 +36,8 @@ class TensorSource {
   /// A view of the file where its type is one of libtorch's, else expanded to f32. Views stay valid when the
   /// source is gone; nobody may write to them. Errors: ValueError with the near miss.
   virtual at::Tensor tensor(const std::string& name) const = 0;
+  /// Its codes, as views of the file, where it has few bits; else nothing. Errors: as tensor().
+  virtual std::optional<CodedTensor> coded(const std::string&) const { return {}; }
   /// Without its values. Errors: as tensor().
   virtual TensorInfo info(const std::string& name) const = 0;
   /// Of all tensors together.
