@@ -116,6 +116,10 @@ void GenerationFlags::declare(CLI::App& app) {
   app.add_option("--seed", s.seed, "of the draws: the same seed gives the same text; --seed 1")
       ->check(at_least_zero);
   app.add_option("--stop", stops, "texts that end the answer, which are not shown; --stop \"\\n\\n\" END");
+  app.add_option("--cache-block", cache_block,
+                 "keys and values in blocks of so many tokens, which grow without copying; 0: in one piece; "
+                 "--cache-block 32")
+      ->check(CLI::Range(0, 1 << 20));
   app.add_flag("--json", json,
                "a line of JSON for each token with its routes, and one for the end; --json | jq .text");
   app.add_flag("--show-routes", show_routes,
@@ -201,8 +205,11 @@ std::string stream_tokens(const ModelTokenizer& text, const GenerationFlags& fla
 
 std::string stream_answer(LoadedModel& loaded, const std::vector<int32_t>& prompt,
                           const GenerationFlags& flags, DecoderState* state) {
+  DecoderState own;
+  auto& text = state == nullptr ? own : *state;
+  if (flags.cache_block > 0 && text.pool == nullptr) text.pool = BlockPool::make(flags.cache_block);
   return stream_tokens(loaded.text, flags, [&](const auto& options, const auto& next) {
-    return generate(*loaded.model.decoder, prompt, options, next, steady_now_s, &stop_requested(), state);
+    return generate(*loaded.model.decoder, prompt, options, next, steady_now_s, &stop_requested(), &text);
   });
 }
 

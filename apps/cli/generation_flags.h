@@ -19,6 +19,7 @@ struct GenerationFlags {
   GenerateOptions options;
   std::vector<std::string> stops;
   bool json = false, show_routes = false;
+  int64_t cache_block = 0;  ///< tokens of a block of keys and values; 0: one piece
   void declare(CLI::App& app);
 };
 

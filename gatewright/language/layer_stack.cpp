@@ -242,7 +242,7 @@ void LayerStack::place(const TextTokens& tokens, SequenceRows& rows) const {
     int64_t before = 0;
     if (!tokens.states.empty()) {
       auto& state = *tokens.states[s];
-      state.layers.resize(layers_.size());
+      state.open(layers_.size());
       before = state.length();
     }
     const int64_t after = before + lengths[s];

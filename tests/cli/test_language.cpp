@@ -92,6 +92,22 @@ TEST(Language, RunGoesOnWithItsRoutes) {
   EXPECT_EQ(lines.back().at("prompt_tokens").get<int>(), 9);
 }
 
+TEST(Language, KeysAndValuesInBlocksGiveTheSameText) {
+  const std::string command = "run " + model().path + " \"once upon\" --tokens 12 --json";
+  const auto text = [&](const std::string& more) {
+    return lines_of(cli(command + more).text).back().at("text").text();
+  };
+  EXPECT_EQ(text(" --cache-block 4"), text(""));
+  expect(cli(command + " --cache-block -1"), 2, "--cache-block");
+}
+
+TEST(Language, WeightsStayInTheirCodes) {
+  const std::string golden = std::string(GW_SOURCE_ROOT) + "tests/language/golden/";
+  const auto view = Json::parse(cli("inspect " + golden + "gpt_oss_mxfp4 --json").text).at("weights");
+  EXPECT_LT(view.at("keep").at("bytes").get<int64_t>(), view.at("file").at("bytes").get<int64_t>());
+  expect(cli("run " + golden + "gpt_oss_mxfp4 \"a\" --weights kept --tokenizer " + model().path), 2, "keep");
+}
+
 TEST(Language, DrawsDependOnTheSeed) {
   const std::string command =
       "run " + model().path + " \"once upon\" --tokens 20 --temperature 1.5 --json --seed ";

@@ -38,6 +38,24 @@ TEST(LanguageTraining, FromAFolderToABetterFolder) {
       "network.model=model --out run ";
   expect(shell(there + train), 0, "report: ");
   expect(shell(there + "convert run --out better"), 0, "wrote better: mixtral");
+  // What is asked for is written, or refused with what to do instead.
+  for (const char* weights : {"int8", "int4"}) {
+    expect(shell(there + "convert run --out coded --weights " + weights), 2,
+           std::string("made when it is loaded (gatewright run --weights ") + weights);
+    EXPECT_FALSE(std::filesystem::exists(scratch / "coded")) << weights;
+  }
+  expect(shell(there + "convert run --out half --weights bf16"), 0, "wrote half: mixtral");
+  const auto type_of = [&](const char* folder) {
+    return load_safetensors(scratch / folder + "/model.safetensors")
+        .tensors.at("lm_head.weight")
+        .scalar_type();
+  };
+  EXPECT_EQ(type_of("half"), at::kBFloat16);
+  EXPECT_EQ(type_of("better"), at::kFloat);
+  expect(shell(there + "convert run --out small.gguf --dtype q8_0"), 0, "wrote small.gguf: mixtral");
+  expect(shell(there + "convert run --out plain.gguf --dtype f32"), 0, "wrote plain.gguf: mixtral");
+  EXPECT_LT(2 * std::filesystem::file_size(scratch / "small.gguf"),
+            std::filesystem::file_size(scratch / "plain.gguf"));
   const auto trained = load_safetensors(scratch / "run/best.safetensors").tensors;
   const auto written = load_safetensors(scratch / "better/model.safetensors").tensors;
   const auto& head = written.at("lm_head.weight");

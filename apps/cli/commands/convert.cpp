@@ -19,8 +19,6 @@
 namespace gw {
 namespace {
 
-const std::string kDefaultWeights = ConvertOptions().weights;
-
 /// Rounds the experts of a trained run and says what it costs on the test examples; writes a language model
 /// in another type or from another format.
 class ConvertCommand : public Command {
@@ -42,8 +40,10 @@ class ConvertCommand : public Command {
     app.add_option("to", to_, "new .gguf file, for a language model: model.gguf")->check(not_empty);
     app.add_option("--dtype", dtype_, "of a GGUF file's matrices: f16, bf16, q8_0 or f32; --dtype q8_0")
         ->capture_default_str();
-    app.add_option("--weights", options_.weights, "bf16, int8 or int4; of a language model file, f32 or bf16")
-        ->capture_default_str();
+    weights_flag_ = app.add_option("--weights", options_.weights,
+                                   "bf16, int8 or int4; of a language model file, f32 or bf16; of a trained "
+                                   "one f32, if not given, or bf16")
+                        ->capture_default_str();
     app.add_option("--group", options_.group,
                    "inputs that share a scale, a multiple of 64; 0: a whole row (int8), 128 (int4)")
         ->check(at_least_zero);
@@ -66,8 +66,8 @@ class ConvertCommand : public Command {
     const auto config = read_config("run " + shown(run_), read_json(run_ + "/" + kRecipeFile));
     const auto network = config.network.json().value("part", "");
     if (network == "language_model" || network == "encoder_decoder") {
-      convert_trained(run_, checkpoint_, out_, options_.weights == kDefaultWeights ? "f32" : options_.weights,
-                      json_);
+      const std::string weights = weights_flag_->count() > 0 ? options_.weights : "f32";
+      convert_trained(run_, checkpoint_, out_, wants_gguf(out_) ? dtype_ : weights, json_);
       return 0;
     }
     const auto target = converted_config(config, options_);
@@ -144,6 +144,7 @@ class ConvertCommand : public Command {
   }
 
   std::string run_, to_, out_, dtype_ = "f16", checkpoint_ = kBestCheckpoint;
+  CLI::Option* weights_flag_ = nullptr;
   ConvertOptions options_;
   bool json_ = false;
 };

@@ -33,6 +33,10 @@ class RunCommand : public Command {
 
   int run() override {
     if (const auto path = find_model(model_.model); is_encoder_decoder(path)) {
+      GW_CHECK(
+          generation_.cache_block == 0,
+          "run: expected --cache-block for a model that goes on with the prompt, got one with an encoder; "
+          "leave it out");
       auto loaded = load_pair(model_, path);
       const auto source = read(loaded.text);
       if (!begin_.empty()) generation_.options.begin = loaded.text.tokenizer.encode(begin_, false);
