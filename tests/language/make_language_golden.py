@@ -3,6 +3,10 @@
 
     python3 -m venv env && env/bin/pip install torch transformers safetensors
     env/bin/python tests/language/make_language_golden.py
+    env/bin/python tests/language/make_language_golden.py --gradients
+
+The second writes gradients.safetensors beside the checkpoints that are there, and changes nothing of them: the gradients of
+the mean loss of each next token of the same text, under the names of the tensors that they belong to.
 
 Sizes are odd on purpose: a swap of two matrices or of two halves changes a shape or a number. Written with torch 2.13 and
 transformers 5.24.
@@ -82,6 +86,7 @@ SCALED = {
     "gpt_oss_mxfp4": ("gpt_oss", dict(hidden_size=32, intermediate_size=64, num_local_experts=3, num_hidden_layers=1,
                                       layer_types=["sliding_attention"]), "mxfp4"),
 }
+GRADIENTS = ("mixtral", "olmoe", "qwen2_moe", "gpt_oss", "deepseek_v3")  # with --gradients
 BLOCK = 8  # of FP8, instead of 128: tiny tensors have several, and smaller ones at their ends
 
 
@@ -279,7 +284,30 @@ def make(name, options, form=None):
     expect(folder, tensors)
 
 
+def make_gradients(name):
+    """Written as a checkpoint whose values are gradients, so that names and layouts are the publication's."""
+    folder = HERE / name
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
+    expected = load_file(folder / "expected.safetensors")
+    ids = expected["ids"][None]
+    logits = model(ids).logits[0]
+    assert (logits - expected["logits"]).abs().max() < 1e-4, "another model than the one that was answered"
+    loss = torch.nn.functional.cross_entropy(logits[:-1], ids[0, 1:])
+    loss.backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.zeros_like(parameter) if parameter.grad is None else parameter.grad)
+    tensors = {k: v.float().contiguous() for k, v in revert(model).items()}
+    save_file(tensors, folder / "gradients.safetensors", {"format": "pt"})
+    largest = max(v.abs().max().item() for k, v in tensors.items() if not k.endswith("e_score_correction_bias"))
+    print(f"{name}: loss {loss.item():.4f}, largest gradient {largest:.3f}")
+
+
 if __name__ == "__main__":
+    if "--gradients" in sys.argv:
+        for name in GRADIENTS:
+            make_gradients(name)
+        sys.exit()
     for family, values in FAMILIES.items():
         if len(sys.argv) < 2 or family in sys.argv[1:]:
             make(family, values)
