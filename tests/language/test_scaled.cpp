@@ -177,6 +177,38 @@ TEST(Scaled, CodesStayWhereTheirRowsAreOutputs) {
   EXPECT_TRUE(kept_codes(*opened.tensors, {{"layer0.mixture.bank.w1", {{wrong}}}}).empty());
 }
 
+/// A checkpoint of one tensor in codes.
+class OneInCodes : public TensorSource {
+ public:
+  explicit OneInCodes(CodedTensor few) : few_(std::move(few)) {}
+  std::vector<std::string> names() const override { return {"w"}; }
+  bool has(const std::string& name) const override { return name == "w"; }
+  at::Tensor tensor(const std::string&) const override { return few_.codes; }
+  std::optional<CodedTensor> coded(const std::string&) const override { return few_; }
+  TensorInfo info(const std::string&) const override {
+    return {few_.codes.sizes().vec(), "F8_E4M3", at::kFloat, 0};
+  }
+  double values() const override { return 0; }
+  std::string where() const override { return "the test"; }
+
+ private:
+  CodedTensor few_;
+};
+
+TEST(Scaled, ScalesOfOtherShapesAreNotFollowed) {
+  const std::vector<Binding> bindings{{"layer0.attention.query.weight", {{Piece{"w"}}}}};
+  const auto kept = [&](const at::Tensor& codes, const at::Tensor& scales) {
+    return kept_codes(OneInCodes({ops::FewBits::fp8, codes, scales, 4, 4}), bindings);
+  };
+  const auto codes = at::zeros({8, 12}, at::kByte);
+  EXPECT_EQ(kept(codes, at::ones({2, 3})).size(), 1);
+  EXPECT_THROW(kept(codes, at::ones({2, 2})), ValueError);
+  EXPECT_THROW(kept(codes, at::ones({2, 3}, at::kLong)), ValueError);
+  EXPECT_THROW(kept(at::zeros({8, 0}, at::kByte), at::ones({2, 0})), ValueError);
+  EXPECT_TRUE(kept(codes, at::ones({6})).empty());
+  EXPECT_TRUE(kept(at::zeros({5, 8, 12}, at::kByte), at::ones({2, 2, 3})).empty());
+}
+
 std::string refusal(const std::function<void(Json&)>& change) {
   const auto folder = fs::path(testing::TempDir()) / "gw_scaled_changed";
   fs::remove_all(folder);

@@ -27,6 +27,9 @@ std::vector<ops::CodedMatrix> matrices_of(const Piece& piece, const CodedTensor&
   // Dimensions of one matrix; another one before them counts experts.
   const int64_t own = mxfp4 ? 3 : 2, dims = few.codes.dim();
   if (piece.vector || piece.transposed != mxfp4 || (dims != own && dims != own + 1)) return {};
+  const bool fits =
+      few.scales.dim() == dims - (mxfp4 ? 1 : 0) && (dims == own || few.scales.size(0) == few.codes.size(0));
+  if (!fits) return {};  // expanding says what is wrong
   const int64_t rows = few.codes.size(dims - own), width = few.codes.size(dims - own + 1);
   const std::vector<int64_t> one{1, rows, width};
   const bool as_one = !mxfp4 && dims == own && piece.shape == one;

@@ -81,7 +81,8 @@ class ScaledSource : public TensorSource {
 
   std::optional<CodedTensor> coded(const std::string& name) const override {
     auto few = pair_of(name);
-    if (few && few->form == ops::FewBits::fp8) few->scales = few->scales.to(at::kFloat).contiguous();
+    if (few && few->form == ops::FewBits::fp8 && few->scales.is_floating_point())
+      few->scales = few->scales.to(at::kFloat).contiguous();
     return few;
   }
 
