@@ -55,10 +55,8 @@ void DecoderOptions::fields(OptionVisitor& v) {
   v.integer("every", every, "layer i is a mixture where i + 1 is a multiple", 1, 4096);
   v.reals("dense_layers", dense_layers, "further layers that stay dense, by their index", 0, 4096);
   v.flag("centred_norm", centred_norm, "layer norms with a bias instead of root mean square norms");
-  v.flag(
-      "norm_after", norm_after,
-      "norms behind each sum of a layer and behind the embeddings, instead of before attention, perceptron "
-      "and head (BERT)");
+  v.flag("norm_after", norm_after,
+         "norms behind each sum of a layer and the embeddings, not before its parts and the head (BERT)");
   v.real("norm_epsilon", norm_epsilon, "ε of the norms", 0, 1);
   v.real("last_epsilon", last_epsilon, "of the norm before the head; 0: as the others", 0, 1);
   visit_attention(v, *this);
@@ -69,9 +67,7 @@ void DecoderOptions::fields(OptionVisitor& v) {
   v.real("embedding_scale", embedding_scale, "factor of the embeddings", 0, 1e6);
   v.real("embedding_deviation", embedding_deviation, "of the embeddings as they are drawn", 0, 1e6);
   v.real("dropout", dropout,
-         "share of the values that is left out while training, of what each part of a layer adds and of the "
-         "embeddings; the rest is scaled up",
-         0, 0.95);
+         "share of values left out while training: of what a layer's parts add, and of embeddings", 0, 0.95);
   v.real("attention_scale", attention_scale, "factor of the scores; 0: 1/sqrt(head_width)", 0, 1e6);
   v.real("residual_scale", residual_scale, "factor of what each half of a layer adds", 0, 1e6);
   v.real("logit_divisor", logit_divisor, "divisor of the logits", 1e-6, 1e6);
