@@ -86,6 +86,9 @@ SCALED = {
     "gpt_oss_mxfp4": ("gpt_oss", dict(hidden_size=32, intermediate_size=64, num_local_experts=3, num_hidden_layers=1,
                                       layer_types=["sliding_attention"]), "mxfp4"),
 }
+# Encoders of sentences: a text's vector is the mean over its tokens.
+ENCODERS = {"bert": dict(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=20,
+                         max_position_embeddings=32, type_vocab_size=2, pad_token_id=0)}
 GRADIENTS = ("mixtral", "olmoe", "qwen2_moe", "gpt_oss", "deepseek_v3")  # with --gradients
 BLOCK = 8  # of FP8, instead of 128: tiny tensors have several, and smaller ones at their ends
 
@@ -284,6 +287,21 @@ def make(name, options, form=None):
     expect(folder, tensors)
 
 
+def make_encoder(name, options):
+    torch.manual_seed(len(name))
+    config = transformers.AutoConfig.for_model(name, **options)
+    config._attn_implementation = "eager"
+    model = transformers.AutoModel.from_config(config).eval().float()
+    randomise(model)
+    texts = [torch.randint(1, options["vocab_size"], (n,)) for n in (9, 23)]
+    with torch.no_grad():
+        vectors = torch.stack([model(text[None]).last_hidden_state[0].mean(0) for text in texts])
+    folder = write(model, name)
+    expected = {"ids": torch.cat(texts), "lengths": torch.tensor([len(text) for text in texts]), "vectors": vectors}
+    save_file(expected, folder / "expected.safetensors")
+    print(f"{name}: vectors {vectors.std():.2f}")
+
+
 def make_gradients(name):
     """Written as a checkpoint whose values are gradients, so that names and layouts are the publication's."""
     folder = HERE / name
@@ -317,3 +335,6 @@ if __name__ == "__main__":
     for name, values in PAIRS.items():
         if len(sys.argv) < 2 or name in sys.argv[1:]:
             make_pair(name, *values)
+    for name, values in ENCODERS.items():
+        if len(sys.argv) < 2 or name in sys.argv[1:]:
+            make_encoder(name, values)
