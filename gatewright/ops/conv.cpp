@@ -13,7 +13,6 @@
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/first_order.h"
 #include "gatewright/ops/plane_conv2d.h"
-#include "gatewright/ops/row_product.h"
 #include "gatewright/ops/step_log.h"
 
 namespace gw::ops {
@@ -132,7 +131,7 @@ at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   CostRecorder::add(x.size(0) * weight.numel());
-  auto y = row_product_pays(x, weight, bias) ? row_product(x, weight, bias) : at::linear(x, weight, bias);
+  auto y = at::linear(x, weight, bias);
   StepLog::add([&] { return Step{Step::Kind::kLinear, x, y, weight, bias}; });
   return y;
 }

@@ -185,7 +185,7 @@ TEST_P(Pair, PerplexityIsThatOfTheWrittenTokens) {
       nats -= chance[static_cast<int64_t>(i) + 1][pair.text[i]].item<double>();
   }
   const auto got = perplexity(network, pairs, begin);
-  EXPECT_NEAR(got.value, std::exp(nats / 6), 1e-9 * got.value);
+  EXPECT_NEAR(got.value, std::exp(nats / 6), 2e-6 * got.value);  // its logarithms are in f32
   EXPECT_EQ(got.scored, 6);
   EXPECT_EQ(got.chunks, 2);
   EXPECT_THROW(perplexity(network, {}, begin), ValueError);

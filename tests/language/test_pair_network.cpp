@@ -341,6 +341,7 @@ EncoderDecoder& pair_of(Model& model) {
 }
 
 at::Tensor answered(EncoderDecoder& network) {
+  const at::NoGradGuard no_grad;
   const auto source = texts({5}, 5, 4).flatten(), text = texts({6}, 6, 5).flatten();
   return network.forward({text, {6}}, network.encode(source, {5}, evaluation()), evaluation()).logits;
 }

@@ -76,8 +76,12 @@ CodedFfn layer_of(FewBits form, bool gated) {
     if (gated) w.gate.push_back(gate);
     w.up.push_back(up), w.down.push_back(one(20, out, hidden));
   }
-  w.up_bias = ops::normal(Rng(30), {3, hidden}, 0, 1), w.down_bias = ops::normal(Rng(31), {3, out}, 0, 1);
-  if (gated) w.gate_bias = ops::normal(Rng(32), {3, hidden}, 0, 1);
+  // Numbers of bf16, which the expanded layer takes its biases in.
+  const auto bias = [](uint64_t seed, int64_t n) {
+    return ops::normal(Rng(seed), {3, n}, 0, 1).to(at::kBFloat16).to(at::kFloat);
+  };
+  w.up_bias = bias(30, hidden), w.down_bias = bias(31, out);
+  if (gated) w.gate_bias = bias(32, hidden);
   return w;
 }
 
@@ -91,8 +95,9 @@ TEST(Coded, ExpertsHaveTheBitsOfExpandedOnes) {
         const auto w = layer_of(form, gated);
         const auto x = ops::normal(Rng(2), {40, w.up.front().in()}, 0, 1);
         for (const auto type : {at::kFloat, at::kBFloat16}) {
+          const auto bias = [&](const at::Tensor& b) { return b.defined() ? b.to(type) : b; };
           const ops::FfnWeights plain{stacked(w.gate, type), stacked(w.up, type), stacked(w.down, type),
-                                      w.gate_bias,           w.up_bias,           w.down_bias};
+                                      bias(w.gate_bias),     bias(w.up_bias),     bias(w.down_bias)};
           const ops::FfnOptions how{"silu", false, gated ? 7.0 : 0.0, gated ? 1.0 : 0.0};
           const auto want = ops::moe_ffn(x.to(type), rows.token, rows.offsets, rows.weight, plain, how);
           const auto got = ops::moe_ffn_coded(x.to(type), rows.token, rows.offsets, rows.weight, w, how);

@@ -12,37 +12,36 @@ namespace {
 
 at::Tensor normal(at::IntArrayRef shape, uint64_t seed) { return ops::normal(Rng(seed), shape, 0, 1); }
 
-TEST(RowProduct, LinearTakesItForAFewRowsWithoutGradients) {
-  const auto x = normal({9, 50}, 1), w = normal({7, 50}, 2), b = normal({7}, 3);
+TEST(RowProduct, IsTheLinearLayer) {
+  const auto x = normal({9000, 50}, 1), w = normal({7, 50}, 2), b = normal({7}, 3);
   const at::NoGradGuard no_grad;
-  EXPECT_FALSE(ops::row_product_pays(x, w, b));  // nine rows
-  for (const int64_t rows : {1, 3, 8}) {
+  for (const int64_t rows : {1, 3, 8, 9000}) {
     const auto few = x.narrow(0, 0, rows);
     for (const auto& bias : {b, at::Tensor()}) {
       ASSERT_TRUE(ops::row_product_pays(few, w, bias));
-      const auto y = ops::linear(few, w, bias);
+      const auto y = ops::linear_by_rows(few, w, bias);
       EXPECT_TRUE(at::equal(y, ops::row_product(few, w, bias)));
       EXPECT_LT((y - at::linear(few, w, bias)).abs().max().item<double>(), 1e-5) << rows << " rows";
     }
   }
 }
 
-TEST(RowProduct, RowsAmongUpToEightHaveTheirBits) {
+TEST(RowProduct, RowsHaveTheirBitsAmongAnyOthers) {
   const at::NoGradGuard no_grad;
-  const auto x = normal({8, 33}, 4), w = normal({5, 33}, 5);
-  const auto all = ops::linear(x, w, {});
-  for (int64_t r = 0; r < 8; ++r)
-    EXPECT_TRUE(at::equal(ops::linear(x.narrow(0, r, 1), w, {}), all.narrow(0, r, 1))) << "row " << r;
+  const auto x = normal({20000, 33}, 4), w = normal({5, 33}, 5);  // of several tasks
+  const auto all = ops::linear_by_rows(x, w, {});
+  for (const int64_t r : {0, 7, 4096, 13001, 19999})
+    EXPECT_TRUE(at::equal(ops::linear_by_rows(x.narrow(0, r, 1), w, {}), all.narrow(0, r, 1))) << "row " << r;
 }
 
 TEST(RowProduct, LeavesToLibtorchWhatItIsNotFor) {
   const auto x = normal({2, 50}, 6), w = normal({7, 50}, 7);
   const auto trained = w.clone().requires_grad_(true);
   EXPECT_FALSE(ops::row_product_pays(x, trained, {}));
-  EXPECT_TRUE(ops::linear(x, trained, {}).requires_grad());
+  EXPECT_TRUE(ops::linear_by_rows(x, trained, {}).requires_grad());
   const at::NoGradGuard no_grad;
   EXPECT_TRUE(ops::row_product_pays(x, trained, {}));
-  EXPECT_FALSE(ops::linear(x, trained, {}).requires_grad());
+  EXPECT_FALSE(ops::linear_by_rows(x, trained, {}).requires_grad());
   EXPECT_FALSE(ops::row_product_pays(x.to(at::kDouble), w.to(at::kDouble), {}));
   EXPECT_FALSE(ops::row_product_pays(x.t().contiguous().t(), w, {}));
   EXPECT_FALSE(ops::row_product_pays(x.narrow(1, 0, 49), w.narrow(1, 0, 49), {}));
@@ -58,7 +57,7 @@ TEST(RowProduct, LeavesToLibtorchWhatItIsNotFor) {
 TEST(RowProduct, ItsOperationsAreCounted) {
   const at::NoGradGuard no_grad;
   const ops::CostRecorder cost;
-  ops::linear(normal({2, 50}, 8), normal({7, 50}, 9), {});
+  ops::linear_by_rows(normal({2, 50}, 8), normal({7, 50}, 9), {});
   EXPECT_EQ(cost.macs(), 2 * 50 * 7);
 }
 

@@ -89,7 +89,7 @@ TEST(Slices, OfATrainedDecoderAreThatDecoder) {
   EXPECT_GT(std::abs(bits("half") - bits("dense")), 1e-4) << "two of four slices are another network";
   const auto both = std::string(kBody) + "[arms.both]\nfrom = \"dense\"\n[arms.both.config]\n" +
                     "start = { slices = true, copies = true }\n";
-  EXPECT_FALSE(check_in(scratch, both, {"dense", "both"}, {}, "other").failed.empty());
+  EXPECT_THROW(check_in(scratch, both, {"dense", "both"}, {}, "other"), ValueError);
 }
 
 }  // namespace gw::test::slices_runs

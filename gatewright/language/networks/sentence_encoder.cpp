@@ -178,9 +178,10 @@ class SentenceEncoder : public Model {
       rows.push_back(own);
       vectors.push_back(vectors_of(*encoders_[d], texts.index_select(0, own), {}, pass, out));
     }
-    const auto order = at::cat(rows);
-    GW_CHECK(order.size(0) == texts.size(0),
-             "networks/sentence_encoder: expected domains in [0, {}), got others", encoders_.size());
+    const auto order = rows.empty() ? at::empty({0}, at::kLong) : at::cat(rows);
+    GW_CHECK(order.size(0) == texts.size(0) && order.size(0) > 0,
+             "networks/sentence_encoder: expected pairs of domains in [0, {}), got others or none",
+             encoders_.size());
     const auto place = at::empty_like(order).scatter_(0, order, at::arange(order.size(0), at::kLong));
     return at::cat(vectors).index_select(0, place);
   }

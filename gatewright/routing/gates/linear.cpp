@@ -2,8 +2,8 @@
 
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
-#include "gatewright/ops/conv.h"
 #include "gatewright/ops/random.h"
+#include "gatewright/ops/row_product.h"
 #include "gatewright/routing/gate.h"
 
 namespace gw::inline routing {
@@ -37,7 +37,7 @@ class LinearGate : public Gate {
     GW_CHECK(x.dim() == 2 && x.size(1) == width_,
              "gates/linear: expected tokens [T, {}], got {} dimensions, last of size {}", width_, x.dim(),
              x.dim() == 0 ? 0 : x.size(-1));
-    return ops::linear(x, weight_, bias_);
+    return ops::linear_by_rows(x, weight_, bias_);
   }
 
  private:
