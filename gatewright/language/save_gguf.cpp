@@ -129,6 +129,7 @@ std::optional<std::string> difference(const Json& a, const Json& b, const std::s
 Json compared(DecoderOptions o) {
   o.tied = false, o.seed = 0;
   auto all = write_options(o);
+  if (all["mixture"].is_object()) all["mixture"].erase("balancers");  // of training alone
   auto rotary = *o.rotary;  // with the values that it does not name
   rotary.interleaved = false;
   all["rotary"] = write_options(rotary);

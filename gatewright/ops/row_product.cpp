@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
@@ -20,25 +21,12 @@ namespace {
 // rows is worth its calls: two to three times as many operations a second.
 constexpr int64_t kMostValues = 65536, kValuesPerTask = 1 << 18;
 
-bool dense_floats(const at::Tensor& t, bool graph) {
+bool dense_floats(const at::Tensor& t) {
   return t.scalar_type() == at::kFloat && t.device().is_cpu() && t.layout() == at::kStrided &&
-         t.is_contiguous() && !(graph && t.requires_grad());
+         t.is_contiguous();
 }
 
-}  // namespace
-
-bool row_product_pays(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  const bool graph = at::GradMode::is_enabled();
-  return x.dim() == 2 && x.size(0) > 0 && weight.dim() == 2 && weight.size(1) == x.size(1) &&
-         weight.numel() > 0 && weight.numel() <= kMostValues && dense_floats(x, graph) &&
-         dense_floats(weight, graph) &&
-         (!bias.defined() || (bias.numel() == weight.size(0) && dense_floats(bias, graph))) &&
-         !at::autocast::is_cpu_enabled();
-}
-
-at::Tensor row_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  GW_ENSURE(row_product_pays(x, weight, bias), "row_product: {} dimensions of {}", x.dim(),
-            c10::toString(x.scalar_type()));
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   const int64_t rows = x.size(0), out = weight.size(0);
   auto y = at::empty({rows, out}, x.options().requires_grad(false));
   const auto& table = kernels::row_product_family()();
@@ -53,8 +41,44 @@ at::Tensor row_product(const at::Tensor& x, const at::Tensor& weight, const at::
   return y;
 }
 
+/// Its gradients are products of libtorch's, which have gradients of their own.
+class RowProduct : public torch::autograd::Function<RowProduct> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x,
+                            const at::Tensor& weight) {
+    ctx->save_for_backward({x, weight});
+    return product(x, weight, {});
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 torch::autograd::variable_list gradient) {
+    const auto saved = ctx->get_saved_variables();
+    const auto& g = gradient[0];
+    return {ctx->needs_input_grad(0) ? at::matmul(g, saved[1]) : at::Tensor(),
+            ctx->needs_input_grad(1) ? at::matmul(g.t(), saved[0]) : at::Tensor()};
+  }
+};
+
+}  // namespace
+
+bool row_product_fits(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return x.dim() == 2 && x.size(0) > 0 && weight.dim() == 2 && weight.size(1) == x.size(1) &&
+         weight.numel() > 0 && weight.numel() <= kMostValues && dense_floats(x) && dense_floats(weight) &&
+         (!bias.defined() || (bias.numel() == weight.size(0) && dense_floats(bias))) &&
+         !at::autocast::is_cpu_enabled();
+}
+
+at::Tensor row_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  GW_ENSURE(row_product_fits(x, weight, bias), "row_product: {} dimensions of {}", x.dim(),
+            c10::toString(x.scalar_type()));
+  const auto recorded = [](const at::Tensor& t) { return t.defined() && t.requires_grad(); };
+  if (!at::GradMode::is_enabled() || !(recorded(x) || recorded(weight) || recorded(bias)))
+    return product(x, weight, bias);
+  const auto y = RowProduct::apply(x, weight);
+  return bias.defined() ? y + bias : y;
+}
+
 at::Tensor linear_by_rows(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (!row_product_pays(x, weight, bias)) return linear(x, weight, bias);
+  if (!row_product_fits(x, weight, bias)) return linear(x, weight, bias);
   CostRecorder::add(x.size(0) * weight.numel());
   auto y = row_product(x, weight, bias);
   StepLog::add([&] { return Step{Step::Kind::kLinear, x, y, weight, bias}; });

@@ -131,7 +131,7 @@ TEST(LocalTraining, OneModelForAllHasNoGate) {
 TEST(LocalTraining, AClientWithoutImagesIsNamed) {
   auto client = training(options());
   const auto gate = client.gate().drawn(Rng(4));
-  const auto none = images(4, 3).first(0);
+  const auto none = images(4, 3).rows(at::empty({0}, at::kLong));
   expect_part(refusal<ValueError>([&] { client.gate_logits(5, none, gate); }),
               "images of client 5, got none");
   expect_part(
