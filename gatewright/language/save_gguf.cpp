@@ -129,7 +129,11 @@ std::optional<std::string> difference(const Json& a, const Json& b, const std::s
 Json compared(DecoderOptions o) {
   o.tied = false, o.seed = 0;
   auto all = write_options(o);
-  if (all["mixture"].is_object()) all["mixture"].erase("balancers");  // of training alone
+  if (auto& mixture = all["mixture"]; mixture.is_object()) {  // what is of training alone
+    mixture.erase("balancers");
+    for (const char* how : {"compute", "recompute"})
+      if (mixture.contains("bank") && mixture["bank"].is_object()) mixture["bank"].erase(how);
+  }
   auto rotary = *o.rotary;  // with the values that it does not name
   rotary.interleaved = false;
   all["rotary"] = write_options(rotary);
