@@ -227,7 +227,7 @@ bool TokenChoice::one_pass(const at::Tensor& scores, bool train) const {
 ops::TopK TokenChoice::chosen_in_one_pass(const at::Tensor& scores) const {
   auto chosen = ops::top_k(scores, k_, score_function(), options_.renormalise && !thins());
   if (chosen.weight.requires_grad()) chosen.expert = chosen.expert.clone();  // the backward pass reads them
-  clear_masked(scores, chosen.expert);  // their weights are 0 already
+  clear_masked(scores, chosen.expert);                                       // their weights are 0 already
   if (thins()) thin(chosen);
   if (options_.scale != 1) chosen.weight = chosen.weight * options_.scale;
   return chosen;

@@ -133,10 +133,10 @@ TEST(TextEncoder, AnswersAsTransformers) {
   const std::string folder = std::string(GW_SOURCE_ROOT) + "tests/language/golden/bert";
   const auto expected = load_safetensors(folder + "/expected.safetensors");
   const auto lengths = expected.tensor("lengths");
-  const auto got = load_text_encoder(folder)
-                       ->forward({expected.tensor("ids"),
-                                  {lengths[0].item<int64_t>(), lengths[1].item<int64_t>()}})
-                       .vector;
+  const auto got =
+      load_text_encoder(folder)
+          ->forward({expected.tensor("ids"), {lengths[0].item<int64_t>(), lengths[1].item<int64_t>()}})
+          .vector;
   EXPECT_LE((got - expected.tensor("vectors")).abs().max().item<double>(), 1e-5);
   EXPECT_GT(expected.tensor("vectors").std().item<double>(), 0.1);
 }
