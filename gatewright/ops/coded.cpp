@@ -8,6 +8,7 @@
 #include "gatewright/kernels/moe_ffn/coded_columns.h"
 #include "gatewright/ops/coded_call.h"
 #include "gatewright/ops/cost.h"
+#include "gatewright/ops/few_bits.h"
 #include "gatewright/ops/moe_ffn_problem.h"
 
 namespace gw::ops {
@@ -158,6 +159,14 @@ kernels::CodedRows coded_rows(const CodedMatrix& m) {
   if (fp8) rows.rows = m.rows, rows.columns = m.columns;
   rows.first = m.first, rows.step = m.step;
   return rows;
+}
+
+void expand_fp8(const uint8_t* codes, int64_t n, float scale, float* to) {
+  kernels::codes_family()().fp8(codes, n, scale, to);
+}
+
+void expand_mxfp4(const uint8_t* codes, const uint8_t* exponents, int64_t groups, float* to) {
+  kernels::codes_family()().mxfp4(codes, exponents, groups, to);
 }
 
 at::Tensor coded_values(const CodedMatrix& m) {
