@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "gatewright/base/check.h"
-#include "gatewright/ops/random.h"
+#include "gatewright/language/token_batch.h"
 
 namespace gw::inline language {
 
@@ -45,10 +45,7 @@ Output answer_pairs(const char* part, EncoderDecoder& network, const Batch& batc
 
 Batch pair_example(const DataSpec& data, int64_t count, const Rng& rng) {
   const auto drawn = [&](const char* name, int64_t length) {
-    const auto most = static_cast<double>(data.vocabulary);
-    return ops::uniform(rng.fork(name), {count, length}, 0, most)
-        .to(at::kLong)
-        .clamp_max(data.vocabulary - 1);
+    return drawn_tokens(rng.fork(name), {count, length}, data.vocabulary);
   };
   Batch batch;
   batch.fields["source_token"] = drawn("source_token", data.source_context);

@@ -42,12 +42,13 @@ Output answer_tokens(const char* part, Decoder& decoder, const Batch& batch, con
   return {out.logits.view({token.size(0), token.size(1), -1}), std::move(out.plans)};
 }
 
+at::Tensor drawn_tokens(const Rng& rng, at::IntArrayRef shape, int64_t vocabulary) {
+  return ops::uniform(rng, shape, 0, static_cast<double>(vocabulary)).to(at::kLong).clamp_max(vocabulary - 1);
+}
+
 Batch token_example(const DataSpec& data, int64_t count, const Rng& rng) {
   Batch batch;
-  batch.fields["token"] =
-      ops::uniform(rng.fork("token"), {count, data.context}, 0, static_cast<double>(data.vocabulary))
-          .to(at::kLong)
-          .clamp_max(data.vocabulary - 1);
+  batch.fields["token"] = drawn_tokens(rng.fork("token"), {count, data.context}, data.vocabulary);
   batch.index = at::arange(count, at::kLong);
   return batch;
 }

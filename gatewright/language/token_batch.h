@@ -10,6 +10,9 @@ namespace gw::inline language {
 /// Errors: ValueError naming `part` for tokens of another form.
 Output answer_tokens(const char* part, Decoder& decoder, const Batch& batch, const Pass& pass);
 
+/// Tokens [shape] int64 below `vocabulary`, all as likely.
+at::Tensor drawn_tokens(const Rng& rng, at::IntArrayRef shape, int64_t vocabulary);
+
 /// `count` windows of drawn tokens.
 Batch token_example(const DataSpec& data, int64_t count, const Rng& rng);
 

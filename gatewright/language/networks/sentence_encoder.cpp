@@ -7,8 +7,8 @@
 #include "gatewright/base/registry.h"
 #include "gatewright/language/model_tokenizer.h"
 #include "gatewright/language/text_encoder.h"
+#include "gatewright/language/token_batch.h"
 #include "gatewright/models/table_rows.h"
-#include "gatewright/ops/random.h"
 
 namespace gw::inline language {
 namespace {
@@ -107,8 +107,7 @@ class SentenceEncoder : public Model {
     Batch batch;
     for (const char* name : {"token", "other"})
       batch.fields[name] =
-          ops::uniform(rng.fork(name), {count, data.context}, 0, static_cast<double>(data.vocabulary))
-              .to(at::kLong)
+          drawn_tokens(rng.fork(name), {count, data.context}, data.vocabulary)
               .clamp_max(std::min(data.vocabulary, encoders_.front()->options().vocabulary) - 1);
     if (data.domains > 0) batch.fields["domain"] = at::arange(count, at::kLong).remainder(data.domains);
     batch.index = at::arange(count, at::kLong);

@@ -9,10 +9,11 @@
 namespace gw::inline language {
 namespace {
 
-/// What a text is: an encoder in which every token sees its whole text, the mean over the tokens, a linear
-/// map. Shapes: token [B, T] → [B, width of the answer]. Routers see: "token_id", "sequence" (each text);
-/// never the domain, which often is the answer. Errors: ValueError for data without tokens and for tasks with
-/// an answer for each token. Cost:   gatewright/language/text_encoder.h.
+/// What a text is: an encoder in which every token sees its whole text, the mean of tokens, a linear map.
+/// Shapes: token [B, T] → [B, width of the answer].
+/// Routers see: "token_id", "sequence" (each text); never the domain, which often is the answer.
+/// Errors: ValueError for data without tokens and for tasks with an answer for each token.
+/// Cost:   gatewright/language/text_encoder.h.
 class TextClassifier : public Model {
  public:
   static constexpr const char* kSummary = "an encoder of attention and mixtures: one answer for a text";

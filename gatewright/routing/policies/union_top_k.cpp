@@ -7,8 +7,8 @@
 namespace gw::inline routing {
 namespace {
 
-/// The K experts of largest score, which are added up: parts of one network rather than networks of their
-/// own. Math:   weight exactly 1, with K = E the sum of all experts whatever the scores; p = softmax(s),
+/// The K experts of largest score, which are added up: parts of one network, not networks of their own.
+/// Math:   weight exactly 1, with K = E the sum of all experts whatever the scores; p = softmax(s),
 ///         dL/dp_e := E · dL/dweight_e for the chosen ones (p is 1 / E where the router knows nothing).
 /// Shapes: scores [T, E] → plan with N = T·K rows.
 /// Errors: ValueError if K > E. Ties: lowest index.

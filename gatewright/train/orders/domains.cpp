@@ -11,9 +11,8 @@
 namespace gw::inline train {
 namespace {
 
-/// Examples of small domains more often than their share, and of some domains only from a point of the run
-/// on. Math:   domain d of n_d examples has the share q_d = n_d^(1/temperature) / Σ over the domains that are
-/// in,
+/// Examples of small domains more often than their share, and of some only from a point of the run on.
+/// Math:   domain d of n_d examples has the share q_d = n_d^(1/temperature) / Σ over the domains that are in,
 ///         of an epoch's draws, which are as many as there are examples. A domain's examples come in turn, in
 ///         an order that is drawn anew each time all of them have been met. Domain d is in from the first
 ///         epoch that begins at or after `enter[d]`, a share of the run; those without an entry from the

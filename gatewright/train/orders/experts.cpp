@@ -12,9 +12,9 @@
 namespace gw::inline train {
 namespace {
 
-/// Examples that need few second experts first, and those that need them alike beside each other: a batch
-/// does not wait for one token with two. Math:   C_d = [r_1 … r_L], r_l the share of the tokens of example d
-/// that more than one expert of layer l
+/// Examples that need few second experts first, and alike ones beside each other: a batch does not wait for
+/// one token with two.
+/// Math:   C_d = [r_1 … r_L], r_l the share of the tokens of example d that more than one expert of layer l
 ///         serves, by the weights at the beginning of the epoch, in evaluation mode. The example of least Σ_l
 ///         r_l comes first (the earlier of equals), then the others by the cosine of their C and its, largest
 ///         first; by Σ_l r_l where that leaves them equal, and where no token of the first has two experts.
