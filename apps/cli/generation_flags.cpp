@@ -88,9 +88,11 @@ void ModelFlags::declare(CLI::App& app) {
          "model", model,
          "folder as Hugging Face writes it, GGUF file, or a name below $GATEWRIGHT_MODELS: models/olmoe")
       ->required();
-  app.add_option("--weights", load.weights,
-                 "file: as they are; keep: FP8 and MXFP4 stay in the file's codes; f32, bf16; int8, int4: in "
-                 "codes, less exact and faster; --weights int8")
+  app.add_option(
+         "--weights", load.weights,
+         "keep: FP8, MXFP4 and the blocks of GGUF stay in the file's codes; file: expanded; f32, bf16; "
+         "int8, int4: rounded to codes of ours; --weights int8")
+      ->capture_default_str()
       ->check(CLI::IsMember({"file", "keep", "f32", "bf16", "int8", "int4"}));
   app.add_option("--group", load.group,
                  "inputs that share a scale, a multiple of 64; 0: a row, or 128; --group 128")

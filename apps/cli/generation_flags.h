@@ -11,7 +11,7 @@ namespace gw {
 
 struct ModelFlags {
   std::string model, tokenizer;
-  LoadOptions load;
+  LoadOptions load{"keep", LoadOptions().group, {}};
   void declare(CLI::App& app);
 };
 

@@ -77,6 +77,7 @@ CpuInfo read() {
   // __builtin_cpu_supports also asks whether the operating system saves the wide registers (XGETBV).
   info.avx2 = __builtin_cpu_supports("avx2");
   info.fma = __builtin_cpu_supports("fma");
+  info.f16c = __builtin_cpu_supports("f16c");
   info.avx512f = __builtin_cpu_supports("avx512f");
   info.avx512bw = __builtin_cpu_supports("avx512bw");
   info.avx512vl = __builtin_cpu_supports("avx512vl");
@@ -107,7 +108,7 @@ std::vector<std::string> CpuInfo::features() const {
   const auto add = [&](bool has, const char* name) {
     if (has) names.emplace_back(name);
   };
-  add(avx2, "avx2"), add(fma, "fma"), add(avx512f, "avx512f"), add(avx512bw, "avx512bw"),
+  add(avx2, "avx2"), add(fma, "fma"), add(f16c, "f16c"), add(avx512f, "avx512f"), add(avx512bw, "avx512bw"),
       add(avx512vl, "avx512vl");
   add(avx512_bf16, "avx512_bf16"), add(avx512_vnni, "avx512_vnni"), add(amx, "amx"),
       add(amx_bf16, "amx_bf16"), add(amx_int8, "amx_int8");

@@ -7,8 +7,8 @@ namespace gw::inline base {
 /// What the processor (and the operating system) lets us execute. Each feature is asked for separately.
 struct CpuInfo {
   std::string brand;
-  bool avx2 = false, fma = false, avx512f = false, avx512bw = false, avx512vl = false, avx512_bf16 = false,
-       avx512_vnni = false, amx = false;
+  bool avx2 = false, fma = false, f16c = false, avx512f = false, avx512bw = false, avx512vl = false,
+       avx512_bf16 = false, avx512_vnni = false, amx = false;
   bool amx_bf16 = false, amx_int8 = false;  ///< and the operating system lets this process use the tiles
   bool neon = false, neon_dotprod = false, neon_bf16 = false;  ///< AArch64: vectors, SDOT, BFDOT
   int cores =

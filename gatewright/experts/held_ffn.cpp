@@ -61,6 +61,9 @@ HeldFfn::HeldFfn(ops::CodedFfn codes, const ops::FfnWeights& w)
   };
   kept_.gate_bias = rounded(w.gate_bias), kept_.up_bias = rounded(w.up_bias);
   kept_.down_bias = rounded(w.down_bias);
+  if (kept_.up.front().form != ops::FewBits::blocks) return;
+  blocks_ = ops::pack_block_ffn(kept_);
+  kept_ = {};
 }
 
 std::vector<std::pair<const char*, at::Tensor*>> HeldFfn::tensors() {
@@ -118,6 +121,8 @@ at::Tensor HeldFfn::mix(const at::Tensor& x, const at::Tensor& token, const std:
   if (bits_ == 16)
     return ops::moe_ffn(x.to(at::kBFloat16), token, offsets, weight, rounded_, options).to(type);
   const auto taken = type == at::kDouble ? x.to(at::kFloat) : x;
+  if (blocks_.up.defined())
+    return ops::moe_ffn_blocks(taken, token, offsets, weight, blocks_, options).to(type);
   if (bits_ == 0) return ops::moe_ffn_coded(taken, token, offsets, weight, kept_, options).to(type);
   return ops::moe_ffn_quantised(taken, token, offsets, weight, codes_, options).to(type);
 }

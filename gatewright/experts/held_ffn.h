@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "gatewright/ops/coded.h"
+#include "gatewright/ops/block_weights.h"
 #include "gatewright/ops/quantised.h"
 
 namespace gw::inline experts {
@@ -16,8 +16,9 @@ struct FfnSizes {
 
 /// The experts of one layer in bf16, or in codes of 8 or 4 bits with f32 scales, in the order of the kernels,
 /// which is the same on every machine. The tensors are buffers of the module that owns them: saved and
-/// loaded, never trained. Codes of a file (ops::CodedFfn) stay where they are, and are neither saved nor
-/// loaded. Cost: bf16 2 bytes a weight, int8 1, int4 ½, and 4 bytes for each output and group of inputs.
+/// loaded, never trained. Codes of a file (ops::CodedFfn) stay where they are, blocks are packed in the order
+/// of their kernels (ops::BlockFfn); neither is saved or loaded. Cost: bf16 2 bytes a weight, int8 1, int4 ½,
+/// and 4 bytes for each output and group of inputs.
 class HeldFfn {
  public:
   /// `form`: bf16, int8 or int4; `group`: inputs that share a scale, 0: a row (int8) or 128 (int4).
@@ -34,7 +35,7 @@ class HeldFfn {
   at::Tensor mix(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets,
                  const at::Tensor& weight, const ops::FfnOptions& options) const;
   /// Of codes of a file and their biases; 0 for the other forms, whose tensors are buffers.
-  int64_t kept_bytes() const { return kept_.bytes(); }
+  int64_t kept_bytes() const { return kept_.bytes() + blocks_.bytes(); }
 
  private:
   std::vector<std::pair<const char*, at::Tensor*>> tensors();
@@ -45,6 +46,7 @@ class HeldFfn {
   ops::FfnWeights rounded_;  ///< bf16
   ops::QuantisedFfn codes_;  ///< int8, int4
   ops::CodedFfn kept_;
+  ops::BlockFfn blocks_;  ///< or these
 };
 
 }  // namespace gw::inline experts

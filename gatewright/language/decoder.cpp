@@ -22,7 +22,8 @@ Decoder::Decoder(const DecoderOptions& given) : LayerStack("Decoder", given, Emp
 }
 
 at::Tensor Decoder::embedded(const at::Tensor& id) const {
-  const auto x = at::embedding(embedding_, id);
+  const auto x =
+      kept_embedding_.defined() ? ops::block_rows(kept_embedding_, id) : at::embedding(embedding_, id);
   return options().embedding_scale == 1 ? x : x * options().embedding_scale;
 }
 
@@ -52,6 +53,18 @@ void Decoder::hold_head(const std::string& weights, int64_t group) {
     held_head_ = ops::dense_quantised(embedding_, {}, bits, group);
 }
 
-int64_t Decoder::bytes() const { return weight_bytes(*this) + (held_head_ ? held_head_->bytes() : 0); }
+void Decoder::keep_embedding(const ops::CodedMatrix& blocks) {
+  GW_CHECK(embedding_.sizes().equals({blocks.out, blocks.in()}),
+           "decoder: expected blocks of {} embeddings of {} values, got {} and {}", embedding_.size(0),
+           embedding_.size(1), blocks.out, blocks.in());
+  if (options().tied) held_head_ = ops::dense_coded(blocks, {});
+  kept_embedding_ = blocks;
+  embedding_.set_data(at::empty({0}, embedding_.options()));
+}
+
+int64_t Decoder::bytes() const {
+  const int64_t rows = kept_embedding_.defined() ? static_cast<int64_t>(kept_embedding_.codes.nbytes()) : 0;
+  return weight_bytes(*this) + (held_head_ ? held_head_->bytes() : 0) + rows;
+}
 
 }  // namespace gw::inline language

@@ -26,6 +26,9 @@ class Decoder : public LayerStack {
   at::Tensor embedded(const at::Tensor& id) const;
   /// The head in codes, for inference; embeddings that it shares stay beside it.
   void hold_head(const std::string& weights, int64_t group);
+  /// Embeddings, and the head where it shares them, from the blocks of a file, which stay mapped for the
+  /// former; the parameter is empty then. Errors: as ops::dense_coded(); ValueError for other sizes.
+  void keep_embedding(const ops::CodedMatrix& blocks);
   /// Of all weights, codes and scales among them.
   int64_t bytes() const;
 
@@ -33,6 +36,7 @@ class Decoder : public LayerStack {
   at::Tensor embedding_;
   std::shared_ptr<Projection> head_;
   std::optional<ops::DenseWeight> held_head_;  ///< of tied embeddings
+  ops::CodedMatrix kept_embedding_;            ///< blocks of a file instead of embedding_
 };
 
 }  // namespace gw::inline language

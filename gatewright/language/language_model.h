@@ -9,9 +9,10 @@
 namespace gw::inline language {
 
 struct LoadOptions {
-  /// file: as the file has them (f16 as f32), FP8 and MXFP4 expanded to the type beside them; keep: the same,
-  /// but experts and projections of FP8 and MXFP4 multiply from the file's codes, which stay mapped; f32,
-  /// bf16; int8 and int4: all matrices in codes, the head in 8 bits in either case.
+  /// file: as the file has them (f16 as f32), codes expanded to the type beside them; keep: the same, but
+  /// experts and projections of FP8 and MXFP4 multiply from the file's codes, which stay mapped, and those in
+  /// GGUF's blocks (embeddings and head too) from the same codes in the order of the kernels; f32, bf16; int8
+  /// and int4: all matrices in codes, the head in 8 bits in either case.
   std::string weights = "file";
   int64_t group = 64;  ///< of int8 and int4: inputs that share a scale, a multiple of 64; 0: a row, or 128
   /// What a caller adds to what the files say: balance losses, say; nothing that would make it another model.

@@ -89,8 +89,14 @@ class Holder {
       const bool head = p.name == "head.weight" || p.name == "decoder.head.weight";
       read = bytes = coded_bytes(p.shape, head ? 8 : bits_, head ? 0 : LoadOptions().group);
     }
-    if (const auto codes = kept.find(p.name); keeps && codes != kept.end())
-      read = bytes = kept_bytes(codes->second);
+    if (const auto codes = kept.find(p.name); keeps && codes != kept.end()) {
+      const int64_t own = kept_bytes(codes->second);
+      read = bytes = own;
+      if (p.embedding()) {  // rows are read from the file's blocks; a head that shares them has its own
+        const auto rows = static_cast<int64_t>(codes->second.front().codes.nbytes());
+        read = rows / p.shape[0] + (options_.tied ? own : 0), bytes = rows + (options_.tied ? own : 0);
+      }
+    }
     view_.bytes += bytes;
     if (p.read_again()) view_.read += p.share(read, options_);
   }

@@ -6,6 +6,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/kernels/codes/family.h"
 #include "gatewright/kernels/moe_ffn/coded_columns.h"
+#include "gatewright/ops/block_weights.h"
 #include "gatewright/ops/coded_call.h"
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/few_bits.h"
@@ -42,6 +43,14 @@ void check_mxfp4(const char* part, const CodedMatrix& m) {
            fmt::join(m.scales.defined() ? m.scales.sizes() : at::IntArrayRef(), ", "));
 }
 
+void check_blocks(const char* part, const CodedMatrix& m) {
+  GW_CHECK(m.type != nullptr && bytes_beside(m.codes, 3) && m.codes.size(2) == m.type->bytes,
+           "{}: expected blocks [R, B, {}] of bytes, got [{}]", part, m.type == nullptr ? 0 : m.type->bytes,
+           fmt::join(m.codes.defined() ? m.codes.sizes() : at::IntArrayRef(), ", "));
+  GW_CHECK(m.first == 0 && m.step == 1,
+           "{}: expected rows of blocks one after the other, got each {}th from {}", part, m.step, m.first);
+}
+
 /// All of one size; gives it.
 std::pair<int64_t, int64_t> check_side(const char* name, const std::vector<CodedMatrix>& all,
                                        size_t experts) {
@@ -50,6 +59,8 @@ std::pair<int64_t, int64_t> check_side(const char* name, const std::vector<Coded
   const int64_t out = all.front().out, in = all.front().in();
   for (const auto& m : all) {
     check_coded("moe_ffn", m);
+    GW_CHECK(m.form != FewBits::blocks,
+             "moe_ffn: expected codes of fp8 or mxfp4, got blocks; pack_block_ffn() takes them");
     GW_CHECK(m.out == out && m.in() == in,
              "moe_ffn: expected matrices of {} with [{}, {}] values for all experts, got [{}, {}]", name, out,
              in, m.out, m.in());
@@ -121,7 +132,13 @@ int64_t bytes_of(const at::Tensor& t) { return t.defined() ? static_cast<int64_t
 
 }  // namespace
 
+int64_t CodedMatrix::in() const {
+  if (form == FewBits::fp8) return codes.size(1);
+  return (form == FewBits::blocks ? type->values : kernels::kMxfp4Group) * codes.size(1);
+}
+
 int64_t CodedMatrix::bytes() const {
+  if (form == FewBits::blocks) return block_panel_bytes(*type, 1, out, in());
   if (form == FewBits::mxfp4) return out * codes.size(1) * (kernels::kMxfp4Bytes + 1);
   const int64_t blocks = kernels::ceil_div(out, rows) * scales.size(1);
   return out * codes.size(1) + blocks * static_cast<int64_t>(sizeof(float));
@@ -137,8 +154,10 @@ int64_t CodedFfn::bytes() const {
 void check_coded(const char* part, const CodedMatrix& m) {
   if (m.form == FewBits::fp8)
     check_fp8(part, m);
-  else
+  else if (m.form == FewBits::mxfp4)
     check_mxfp4(part, m);
+  else
+    check_blocks(part, m);
   const int64_t rows = m.codes.size(0);
   GW_CHECK(rows <= kLargestSide && m.out > 0 && m.in() > 0 && m.in() <= kLargestSide,
            "{}: expected matrices in codes of 1 to {} outputs and inputs, got {} and {}", part, kLargestSide,
@@ -171,6 +190,7 @@ void expand_mxfp4(const uint8_t* codes, const uint8_t* exponents, int64_t groups
 
 at::Tensor coded_values(const CodedMatrix& m) {
   check_coded("coded_values", m);
+  if (m.form == FewBits::blocks) return block_rows(m, at::arange(m.out, at::kLong));
   const auto rows = coded_rows(m);
   auto out = at::empty({m.out, m.in()}, at::kFloat);
   auto* const to = out.data_ptr<float>();

@@ -72,7 +72,7 @@ void check_dense(const at::Tensor& x, const DenseWeight& w) {
 }  // namespace
 
 int64_t DenseWeight::coded_bytes() const {
-  int64_t total = kept.defined() ? kept.bytes() : 0;
+  int64_t total = kept.defined() ? kept.bytes() : blocks.bytes();
   for (const auto& t : {codes, scales}) total += t.defined() ? static_cast<int64_t>(t.nbytes()) : 0;
   return total;
 }
@@ -108,7 +108,11 @@ DenseWeight dense_quantised(const at::Tensor& weight, const at::Tensor& bias, in
 DenseWeight dense_coded(const CodedMatrix& matrix, const at::Tensor& bias) {
   check_coded("dense", matrix);
   DenseWeight w;
-  w.kept = matrix, w.out = matrix.out, w.in = matrix.in();
+  w.out = matrix.out, w.in = matrix.in();
+  if (matrix.form == FewBits::blocks)
+    w.blocks = pack_blocks({matrix});
+  else
+    w.kept = matrix;
   GW_CHECK(!bias.defined() || bias.sizes().equals({w.out}), "dense: expected {} biases, got {}", w.out,
            bias.defined() ? bias.numel() : 0);
   if (bias.defined()) w.bias = bias.detach().to(at::kFloat).contiguous();
@@ -116,6 +120,7 @@ DenseWeight dense_coded(const CodedMatrix& matrix, const at::Tensor& bias) {
 }
 
 at::Tensor dense(const at::Tensor& given, const DenseWeight& w) {
+  if (w.blocks.defined()) return dense_blocks(given, w.blocks, w.bias);
   check_dense(given, w);
   CostRecorder::add(given.size(0) * w.in * w.out);
   const auto x = given.contiguous();

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "gatewright/ops/coded.h"
+#include "gatewright/ops/block_weights.h"
 
 namespace gw::ops {
 
@@ -12,6 +12,7 @@ namespace gw::ops {
 struct DenseWeight {
   at::Tensor weight;         ///< [out, in] f32, bf16 or f64, as it lies; undefined with codes
   CodedMatrix kept;          ///< instead of it: the codes of a file
+  BlockPanels blocks;        ///< or its blocks
   at::Tensor bias;           ///< [out] f32 (f64 beside f64), or undefined
   at::Tensor codes, scales;  ///< of 8 or 4 bits
   int64_t in = 0, out = 0, bits = 0, group = 0;
@@ -24,7 +25,8 @@ struct DenseWeight {
 DenseWeight dense_weight(const at::Tensor& weight, const at::Tensor& bias);
 /// Rounded to codes. Errors: as quantise().
 DenseWeight dense_quantised(const at::Tensor& weight, const at::Tensor& bias, int64_t bits, int64_t group);
-/// In the codes of a file, expanded a panel at a time. Errors: as check_coded().
+/// In the codes of a file: fp8 and mxfp4 are expanded a panel at a time, blocks are packed and multiplied in
+/// integers, as dense_blocks() says. Errors: as check_coded() and pack_blocks().
 DenseWeight dense_coded(const CodedMatrix& matrix, const at::Tensor& bias);
 
 /// y = x·Wᵀ + b.

@@ -16,77 +16,92 @@ float half_at(const uint8_t* p) {
 }
 
 // 16 bytes hold values j in their low and j + 16 in their high halves.
-template <class Value>
-void nibbles(const uint8_t* q, float* to, const Value& value) {
-  for (int j = 0; j < 16; ++j) to[j] = value(q[j] & 15, j), to[j + 16] = value(q[j] >> 4, j + 16);
+void nibbles(const uint8_t* q, uint8_t* u) {
+  for (int j = 0; j < 16; ++j) u[j] = q[j] & 15, u[j + 16] = q[j] >> 4;
 }
 
-void q4_0(const uint8_t* b, float* to) {
-  const float d = half_at(b);
-  nibbles(b + 2, to, [&](int q, int) { return static_cast<float>(q - 8) * d; });
+void q4_0(const uint8_t* b, uint8_t* u, float* scale, float*) { *scale = half_at(b), nibbles(b + 2, u); }
+
+void q4_1(const uint8_t* b, uint8_t* u, float* scale, float* minimum) {
+  *scale = half_at(b), *minimum = half_at(b + 2), nibbles(b + 4, u);
 }
 
-void q4_1(const uint8_t* b, float* to) {
-  const float d = half_at(b), m = half_at(b + 2);
-  nibbles(b + 4, to, [&](int q, int) { return static_cast<float>(q) * d + m; });
+void fifth_bits(const uint8_t* b, uint8_t* u) {
+  for (int j = 0; j < 32; ++j) u[j] = static_cast<uint8_t>(u[j] | (b[j / 8] >> (j % 8) & 1) << 4);
 }
 
-int fifth_bit(const uint8_t* b, int j) { return (b[j / 8] >> (j % 8) & 1) << 4; }
-
-void q5_0(const uint8_t* b, float* to) {
-  const float d = half_at(b);
-  nibbles(b + 6, to, [&](int q, int j) { return static_cast<float>((q | fifth_bit(b + 2, j)) - 16) * d; });
+void q5_0(const uint8_t* b, uint8_t* u, float* scale, float*) {
+  *scale = half_at(b), nibbles(b + 6, u), fifth_bits(b + 2, u);
 }
 
-void q5_1(const uint8_t* b, float* to) {
-  const float d = half_at(b), m = half_at(b + 2);
-  nibbles(b + 8, to, [&](int q, int j) { return static_cast<float>(q | fifth_bit(b + 4, j)) * d + m; });
+void q5_1(const uint8_t* b, uint8_t* u, float* scale, float* minimum) {
+  *scale = half_at(b), *minimum = half_at(b + 2), nibbles(b + 8, u), fifth_bits(b + 4, u);
 }
 
-void q8_0(const uint8_t* b, float* to) {
-  const float d = half_at(b);
-  for (int j = 0; j < 32; ++j) to[j] = static_cast<float>(static_cast<int8_t>(b[2 + j])) * d;
+void q8_0(const uint8_t* b, uint8_t* u, float* scale, float*) {
+  *scale = half_at(b);
+  for (int j = 0; j < 32; ++j) u[j] = b[2 + j] ^ 128;  // with a sign to without, plus 128
 }
 
 // Eight scales and eight minima of 6 bits in 12 bytes.
-void q4_k(const uint8_t* b, float* to) {
+void q4_k(const uint8_t* b, uint8_t* u, float* scales, float* minima) {
   const float d = half_at(b), least = half_at(b + 2);
   const uint8_t *s = b + 4, *q = b + 16;
   for (int j = 0; j < 8; ++j) {
     const int scale = j < 4 ? s[j] & 63 : (s[j + 4] & 15) | (s[j - 4] >> 6) << 4;
     const int minimum = j < 4 ? s[j + 4] & 63 : s[j + 4] >> 4 | (s[j] >> 6) << 4;
-    const float factor = d * static_cast<float>(scale), offset = least * static_cast<float>(minimum);
-    for (int l = 0; l < 32; ++l) {
-      const int byte = q[j / 2 * 32 + l];
-      to[j * 32 + l] = factor * static_cast<float>(j % 2 == 0 ? byte & 15 : byte >> 4) - offset;
-    }
+    scales[j] = d * static_cast<float>(scale), minima[j] = -(least * static_cast<float>(minimum));
+    for (int l = 0; l < 32; ++l) u[j * 32 + l] = j % 2 == 0 ? q[j / 2 * 32 + l] & 15 : q[j / 2 * 32 + l] >> 4;
   }
 }
 
-void q6_k(const uint8_t* b, float* to) {
+void q6_k(const uint8_t* b, uint8_t* u, float* scales, float*) {
   const float d = half_at(b + 208);
+  for (int g = 0; g < 16; ++g) scales[g] = d * static_cast<float>(static_cast<int8_t>(b[192 + g]));
   for (int half = 0; half < 2; ++half) {
     const uint8_t *low = b + 64 * half, *high = b + 128 + 32 * half;
-    const auto* scale = reinterpret_cast<const int8_t*>(b + 192 + 8 * half);
     for (int l = 0; l < 128; ++l) {
       const int byte = low[l % 64], four = l < 64 ? byte & 15 : byte >> 4;
-      const int q = (four | (high[l % 32] >> (2 * (l / 32)) & 3) << 4) - 32;
-      to[128 * half + l] = d * static_cast<float>(scale[l / 16]) * static_cast<float>(q);
+      u[128 * half + l] = static_cast<uint8_t>(four | (high[l % 32] >> (2 * (l / 32)) & 3) << 4);
     }
   }
 }
 
+constexpr ops::BlockType kQ4_0{"Q4_0", 32, 18, 4, 32, false, 8, q4_0};
+constexpr ops::BlockType kQ4_1{"Q4_1", 32, 20, 4, 32, true, 0, q4_1};
+constexpr ops::BlockType kQ5_0{"Q5_0", 32, 22, 8, 32, false, 16, q5_0};
+constexpr ops::BlockType kQ5_1{"Q5_1", 32, 24, 8, 32, true, 0, q5_1};
+constexpr ops::BlockType kQ8_0{"Q8_0", 32, 34, 8, 32, false, 128, q8_0};
+constexpr ops::BlockType kQ4_K{"Q4_K", 256, 144, 4, 32, true, 0, q4_k};
+constexpr ops::BlockType kQ6_K{"Q6_K", 256, 210, 8, 16, false, 32, q6_k};
+
+template <const ops::BlockType& type>
+void values_of(const uint8_t* block, float* to) {
+  uint8_t u[256];
+  float scales[16], minima[16];
+  type.read(block, u, scales, minima);
+  for (int64_t j = 0; j < type.values; ++j) {
+    const float product = static_cast<float>(u[j] - type.offset) * scales[j / type.group];
+    to[j] = type.minimum ? product + minima[j / type.group] : product;
+  }
+}
+
+// Values j and j + 16 of 32 share a byte.
 void mxfp4(const uint8_t* b, float* to) {
   static constexpr float kValues[16] = {0, .5f, 1, 1.5f, 2, 3, 4, 6, -0.f, -.5f, -1, -1.5f, -2, -3, -4, -6};
   const float d = std::ldexp(1.0f, b[0] - 127);
-  nibbles(b + 1, to, [&](int q, int) { return kValues[q] * d; });
+  for (int j = 0; j < 16; ++j) to[j] = kValues[b[1 + j] & 15] * d, to[j + 16] = kValues[b[1 + j] >> 4] * d;
+}
+
+template <const ops::BlockType& type>
+constexpr GgufType in_blocks(uint32_t code) {
+  return {code, type.name, type.values, type.bytes, values_of<type>, &type};
 }
 
 constexpr GgufType kTypes[] = {
-    {0, "F32", 1, 4, nullptr},    {1, "F16", 1, 2, nullptr},   {30, "BF16", 1, 2, nullptr},
-    {2, "Q4_0", 32, 18, q4_0},    {3, "Q4_1", 32, 20, q4_1},   {6, "Q5_0", 32, 22, q5_0},
-    {7, "Q5_1", 32, 24, q5_1},    {8, "Q8_0", 32, 34, q8_0},   {12, "Q4_K", 256, 144, q4_k},
-    {14, "Q6_K", 256, 210, q6_k}, {39, "MXFP4", 32, 17, mxfp4}};
+    {0, "F32", 1, 4, nullptr}, {1, "F16", 1, 2, nullptr}, {30, "BF16", 1, 2, nullptr}, in_blocks<kQ4_0>(2),
+    in_blocks<kQ4_1>(3),       in_blocks<kQ5_0>(6),       in_blocks<kQ5_1>(7),         in_blocks<kQ8_0>(8),
+    in_blocks<kQ4_K>(12),      in_blocks<kQ6_K>(14),      {39, "MXFP4", 32, 17, mxfp4}};
 
 }  // namespace
 

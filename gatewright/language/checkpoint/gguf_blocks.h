@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <string>
 
+#include "gatewright/ops/block_weights.h"
+
 namespace gw::inline language {
 
 /// A type of GGUF tensors: `values` of them take `bytes`.
@@ -11,6 +13,7 @@ struct GgufType {
   const char* name;
   int64_t values, bytes;
   void (*expand)(const uint8_t* block, float* to);  ///< one block; null: values that libtorch has
+  const ops::BlockType* blocks = nullptr;  ///< how kernels multiply from its codes; null: they do not
 };
 
 /// The nearest codes of 32 values, as llama.cpp rounds them: a scale in f16, the largest value at ±127.

@@ -89,14 +89,21 @@ class GgufSource : public TensorSource {
     return {t.shape, t.type->name, type_of(t), static_cast<int64_t>(t.bytes)};
   }
 
+  std::optional<CodedTensor> coded(const std::string& name) const override {
+    const auto& t = entry(name);
+    if (t.type->blocks == nullptr || t.shape.size() < 2) return {};
+    CodedTensor few;
+    few.form = ops::FewBits::blocks, few.type = t.type->blocks;
+    auto shape = t.shape;
+    shape.back() /= t.type->values, shape.push_back(t.type->bytes);
+    few.codes = view(t, shape, at::kByte);
+    return few;
+  }
+
   at::Tensor tensor(const std::string& name) const override {
     const auto& t = entry(name);
     const auto* at = reinterpret_cast<const uint8_t*>(file_->bytes().data()) + t.offset;
-    if (t.type->expand == nullptr) {
-      const auto owner = file_;
-      return at::from_blob(
-          const_cast<uint8_t*>(at), t.shape, [owner](void*) {}, at::TensorOptions().dtype(type_of(t)));
-    }
+    if (t.type->expand == nullptr) return view(t, t.shape, type_of(t));
     auto out = at::empty(t.shape, at::kFloat);
     auto* to = out.data_ptr<float>();
     const auto* type = t.type;
@@ -112,6 +119,12 @@ class GgufSource : public TensorSource {
     if (found == tensors_.end())
       fail("{}: no tensor \"{}\"{}", where(), shown(name), near_miss(name, names()));
     return found->second;
+  }
+  at::Tensor view(const GgufTensor& t, const std::vector<int64_t>& shape, at::ScalarType type) const {
+    const auto owner = file_;
+    const auto* at = reinterpret_cast<const uint8_t*>(file_->bytes().data()) + t.offset;
+    return at::from_blob(
+        const_cast<uint8_t*>(at), shape, [owner](void*) {}, at::TensorOptions().dtype(type));
   }
   static at::ScalarType type_of(const GgufTensor& t) {
     if (t.type->expand != nullptr || t.type->bytes == 4) return at::kFloat;

@@ -19,12 +19,14 @@ struct TensorInfo {
   int64_t bytes;            ///< in the file
 };
 
-/// A tensor as the codes that a file holds it in: [.., R, C] bytes and f32 scales, or MXFP4's blocks
-/// [E, R, G, 16] and exponents [E, R, G], which tensor() gives as [E, 32·G, R].
+/// A tensor as the codes that a file holds it in: [.., R, C] bytes and f32 scales; MXFP4's blocks
+/// [E, R, G, 16] and exponents [E, R, G], which tensor() gives as [E, 32·G, R]; or GGUF's blocks
+/// [.., R, B, bytes].
 struct CodedTensor {
   ops::FewBits form = ops::FewBits::fp8;
   at::Tensor codes, scales;
-  int64_t rows = 1, columns = 1;  ///< fp8: of the blocks that share a scale
+  int64_t rows = 1, columns = 1;         ///< fp8: of the blocks that share a scale
+  const ops::BlockType* type = nullptr;  ///< of blocks
 };
 
 /// Named tensors of a checkpoint, under the names that Hugging Face gives them.
