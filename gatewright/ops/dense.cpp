@@ -15,21 +15,32 @@
 namespace gw::ops {
 namespace {
 
+/// What one core does in a second with the matrix in its caches: values of weights that it reads or unpacks,
+/// and operations.
+struct CoreRates {
+  double values, operations;
+};
+
 /// A product that one core ends in 10 µs is not shared: waking and waiting cost 8 µs and more
-/// (gatewright/ops/moe_ffn_problem.h). Rates of one core with the matrix in its caches.
-int dense_workers(int64_t rows, const DenseWeight& w, size_t value_bytes) {
-  constexpr double kBytes = 60e9, kOperations = 100e9, kBrief = 10e-6;
+/// (gatewright/ops/moe_ffn_problem.h).
+int dense_workers(int64_t rows, const DenseWeight& w, const CoreRates& rates) {
+  constexpr double kBrief = 10e-6;
   const double values = static_cast<double>(w.in) * static_cast<double>(w.out);
-  const double seconds = values * static_cast<double>(value_bytes) / kBytes +
-                         2 * static_cast<double>(rows) * values / kOperations;
+  const double seconds = values / rates.values + 2 * static_cast<double>(rows) * values / rates.operations;
   return seconds < kBrief ? 1 : std::numeric_limits<int>::max();
 }
+
+template <class T>
+constexpr CoreRates kRates{60e9 / sizeof(T), 100e9};
+/// A Zen 3, 576 by 576: a row takes 8 µs with codes of 4 bits and 10 with those of 8, whose rows have two
+/// bytes.
+constexpr CoreRates kRatesOf4{50e9, 200e9}, kRatesOf8{50e9, 100e9};
 
 template <class T>
 at::Tensor product(const at::Tensor& x, const DenseWeight& w) {
   using Sum = typename kernels::SumOf<T>::type;
   const auto y = at::empty({x.size(0), w.out}, x.options());
-  TorchPool pool(dense_workers(x.size(0), w, sizeof(T)));
+  TorchPool pool(dense_workers(x.size(0), w, kRates<T>));
   Workspace memory;
   kernels::LinearProblem<T> p;
   p.rows = x.size(0), p.in = w.in, p.out = w.out, p.x = static_cast<const T*>(x.data_ptr());
@@ -47,7 +58,7 @@ at::Tensor product(const at::Tensor& x, const DenseWeight& w) {
 template <class T>
 at::Tensor coded_product(const at::Tensor& x, const DenseWeight& w) {
   const auto y = at::empty({x.size(0), w.out}, x.options());
-  TorchPool pool;
+  TorchPool pool(dense_workers(x.size(0), w, w.bits == 4 ? kRatesOf4 : kRatesOf8));
   Workspace memory;
   kernels::QuantisedLinearProblem<T> p;
   p.rows = x.size(0), p.in = w.in, p.out = w.out, p.x = static_cast<const T*>(x.data_ptr());
