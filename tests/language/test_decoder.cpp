@@ -1,5 +1,6 @@
 // The decoder and its blocks against plain formulas: bits, gradients, bad input.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -113,6 +114,59 @@ TEST(Attend, RefusesHeadsThatDoNotDivide) {
   EXPECT_THROW(attend(q, k, k, {}), ValueError);
 }
 
+// Without gradients f32 and bf16 take another way than f64.
+TEST(Attend, ByRowsIsTheFormula) {
+  const at::NoGradGuard no_grad;
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    for (const int64_t n : {1, 5, 150}) {
+      for (const int64_t window : {0, 1, 40}) {
+        for (const bool sunk : {false, true}) {
+          const Rng rng(n * 100 + window);
+          const auto drawn = [&](const char* name, at::IntArrayRef shape) {
+            return ops::normal(rng.fork(name), shape, 0, 1).to(type);
+          };
+          const auto q = drawn("q", {n, 6, 20}).transpose(0, 1),
+                     k = drawn("k", {n + 20, 2, 20}).transpose(0, 1);
+          const auto v = drawn("v", {2, n + 20, 7});
+          AttendOptions how{0.3, window, {}};
+          if (sunk) how.sink = drawn("s", {6});
+          const auto y = attend(q, k, v, how);
+          ASSERT_EQ(y.scalar_type(), type);
+          if (sunk) how.sink = how.sink.to(at::kDouble);
+          const auto wanted = plain_attention(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), how);
+          EXPECT_LE((y.to(at::kDouble) - wanted).abs().max().item<double>(), type == at::kFloat ? 2e-6 : 1e-2)
+              << n << " queries, window " << window << ", sink " << sunk;
+        }
+      }
+    }
+  }
+}
+
+// A query's answer does not depend on how many are asked at once, and on how many threads answer.
+TEST(Attend, QueriesHaveTheirBits) {
+  const at::NoGradGuard no_grad;
+  const int threads = at::get_num_threads();
+  for (const int64_t window : {0, 30}) {
+    const Rng rng(11);
+    const auto q = ops::normal(rng.fork("q"), {6, 200, 24}, 0, 1),
+               k = ops::normal(rng.fork("k"), {2, 200, 24}, 0, 1),
+               v = ops::normal(rng.fork("v"), {2, 200, 40}, 0, 1);
+    const AttendOptions how{0.3, window, ops::normal(rng.fork("s"), {6}, 0, 1)};
+    at::set_num_threads(1);
+    const auto all = attend(q, k, v, how);
+    at::set_num_threads(3);
+    EXPECT_TRUE(at::equal(attend(q, k, v, how), all)) << "threads, window " << window;
+    at::set_num_threads(threads);
+    for (const int64_t n : {1, 2, 17, 90}) {
+      for (const int64_t end : {n, int64_t{100}, int64_t{200}}) {
+        const auto part = attend(q.narrow(1, end - n, n), k.narrow(1, 0, end), v.narrow(1, 0, end), how);
+        EXPECT_TRUE(at::equal(part, all.narrow(1, end - n, n)))
+            << n << " to " << end << ", window " << window;
+      }
+    }
+  }
+}
+
 // Rows of a text have the same bits alone, beside others, and whatever is read at once.
 TEST(Decoder, TextsHaveTheirBits) {
   const at::NoGradGuard no_grad;
@@ -125,6 +179,26 @@ TEST(Decoder, TextsHaveTheirBits) {
   DecoderState state;
   EXPECT_TRUE(at::equal(decoder.forward({a, {9}, {&state}}).logits, alone));
   EXPECT_TRUE(at::equal(decoder.forward({a, {9}, {}, true}).logits, alone.narrow(0, 8, 1)));
+}
+
+// Token by token, in pieces, beside a text that goes on: the bits of reading all at once.
+TEST(Decoder, TokensHaveTheirBits) {
+  const at::NoGradGuard no_grad;
+  const Json dense = {{"hidden", 24}, {"dense_first", 2}}, windows = {{"window", 5}, {"sinks", true}};
+  for (const auto& more : {Json::object(), dense, windows}) {
+    Decoder decoder(small(more));
+    decoder.eval();
+    const auto a = ids(70, 1), b = ids(20, 2);
+    const auto all = decoder.forward({a, {70}}).logits, other = decoder.forward({b, {20}}).logits;
+    DecoderState one, two;
+    EXPECT_TRUE(at::equal(decoder.forward({a.narrow(0, 0, 50), {50}, {&one}}).logits, all.narrow(0, 0, 50)));
+    for (int64_t i = 0; i < 20; ++i) {
+      const auto both =
+          decoder.forward({at::cat({a.narrow(0, 50 + i, 1), b.narrow(0, i, 1)}), {1, 1}, {&one, &two}});
+      ASSERT_TRUE(at::equal(both.logits[0], all[50 + i])) << "token " << 50 + i << ", " << more.dump();
+      ASSERT_TRUE(at::equal(both.logits[1], other[i])) << "token " << i << ", " << more.dump();
+    }
+  }
 }
 
 TEST(Decoder, GradientsAreThoseOfDifferences) {

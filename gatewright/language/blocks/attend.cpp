@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "gatewright/base/check.h"
+#include "gatewright/ops/attend_by_rows.h"
 #include "gatewright/ops/first_order.h"
 
 namespace gw::inline language {
@@ -167,6 +168,9 @@ at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
            "attention: expected q [H, n, d], k [G, S, d] and v [G, S, dv] with H a multiple of G and n <= S "
            "(without causality: S > 0 and no window), got H {}, n {}, G {}, S {}, window {}",
            heads, n, shared, s, options.window);
+  const ops::AttendCall call{options.scale, options.window, options.sink, options.causal};
+  if (options.relative == nullptr && ops::attend_by_rows_fits(q, k, v, call))
+    return ops::attend_by_rows(q, k, v, call).transpose(0, 1);
   const bool recording =
       at::GradMode::is_enabled() && (recorded(q) || recorded(k) || recorded(v) || recorded(options.sink));
   // The scores of one tile are kept: computing them again would save nothing that counts. A bias of distances

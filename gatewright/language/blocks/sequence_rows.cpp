@@ -41,7 +41,7 @@ at::Tensor attend_rows(const at::Tensor& q, const at::Tensor& k, const at::Tenso
   int64_t first = 0;
   for (size_t s = 0; s < rows.lengths.size(); ++s) {
     const int64_t n = rows.lengths[s];
-    const auto own = [&](const at::Tensor& t) { return t.narrow(0, first, n); };
+    const auto own = [&](const at::Tensor& t) { return n == t.size(0) ? t : t.narrow(0, first, n); };
     at::Tensor keys = own(k).transpose(0, 1), values = own(v).transpose(0, 1);
     if (!rows.states.empty()) {
       auto& kept = rows.states[s]->layers[static_cast<size_t>(layer)];
