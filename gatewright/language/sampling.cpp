@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "gatewright/base/check.h"
 
@@ -21,40 +22,86 @@ bool before(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
 }
 
-std::vector<Candidate> candidates(const at::Tensor& logits, const std::vector<int32_t>& text,
-                                  double penalty) {
+/// All logits, those of tokens in the text made smaller by the penalty.
+std::vector<double> penalised(const at::Tensor& logits, const std::vector<int32_t>& text, double penalty) {
   const auto row = logits.to(at::kFloat).contiguous();
   const auto* values = row.data_ptr<float>();
-  std::vector<Candidate> all;
-  for (int64_t i = 0; i < row.numel(); ++i) all.push_back({values[i], i});
-  if (penalty != 1) {
-    auto seen = text;
-    std::sort(seen.begin(), seen.end());
-    seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
-    for (const auto token : seen) {
-      if (token < 0 || token >= row.numel()) continue;
-      auto& logit = all[static_cast<size_t>(token)].logit;
-      logit = logit > 0 ? logit / penalty : logit * penalty;
-    }
+  std::vector<double> all(values, values + row.numel());
+  if (penalty == 1) return all;
+  auto seen = text;
+  std::sort(seen.begin(), seen.end());
+  seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
+  for (const auto token : seen) {
+    if (token < 0 || token >= row.numel()) continue;
+    auto& logit = all[static_cast<size_t>(token)];
+    logit = logit > 0 ? logit / penalty : logit * penalty;
   }
-  std::erase_if(all, [](const Candidate& c) { return !std::isfinite(c.logit); });
-  if (all.empty())
-    throw NumericError("sampling: expected a finite logit, got none; the weights or the text are broken");
   return all;
 }
 
-void make_chances(std::vector<Candidate>& kept, double temperature) {
-  double sum = 0;
-  for (auto& c : kept) sum += c.chance = std::exp((c.logit - kept.front().logit) / temperature);
-  for (auto& c : kept) c.chance /= sum;
+[[noreturn]] void none_finite() {
+  throw NumericError("sampling: expected a finite logit, got none; the weights or the text are broken");
 }
 
-void keep_likely(std::vector<Candidate>& kept, const SamplingOptions& o) {
-  size_t count = 0;
-  for (double sum = 0; count < kept.size() && sum < o.top_p; ++count) sum += kept[count].chance;
-  kept.resize(std::max<size_t>(count, 1));
-  const double least = o.min_p * kept.front().chance;
-  std::erase_if(kept, [&](const Candidate& c) { return c.chance < least; });
+/// The first of the largest finite logits.
+int64_t likeliest(const std::vector<double>& logits) {
+  constexpr double kMost = std::numeric_limits<double>::max();
+  double best = -std::numeric_limits<double>::infinity();
+  int64_t at = -1;
+  for (size_t i = 0; i < logits.size(); ++i)  // NaN is larger than nothing
+    if (logits[i] > best && logits[i] <= kMost) best = logits[i], at = static_cast<int64_t>(i);
+  if (at < 0) none_finite();
+  return at;
+}
+
+std::vector<Candidate> candidates(const std::vector<double>& logits) {
+  std::vector<Candidate> all;
+  all.reserve(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i)
+    if (std::isfinite(logits[i])) all.push_back({logits[i], static_cast<int64_t>(i)});
+  if (all.empty()) none_finite();
+  return all;
+}
+
+/// Candidates, the likeliest first, as many as are asked for: sorting a vocabulary takes as long as a small
+/// model's token.
+class Likely {
+ public:
+  /// Those of at least a share of the likeliest one's chance.
+  Likely(std::vector<Candidate> all, double temperature, double least) : heap_(std::move(all)) {
+    const double most = std::min_element(heap_.begin(), heap_.end(), before)->logit;
+    double sum = 0;
+    for (auto& c : heap_) sum += c.chance = std::exp((c.logit - most) / temperature);
+    std::erase_if(heap_, [&](const Candidate& c) { return c.chance < least; });
+    for (auto& c : heap_) all_ += c.chance /= sum;
+    std::make_heap(heap_.begin(), heap_.end(), after);
+  }
+  /// Null where there are no more.
+  const Candidate* next() {
+    if (heap_.empty()) return nullptr;
+    std::pop_heap(heap_.begin(), heap_.end(), after);
+    last_ = heap_.back(), heap_.pop_back();
+    return &last_;
+  }
+  double all() const { return all_; }  ///< the chance of all that were there
+
+ private:
+  static bool after(const Candidate& a, const Candidate& b) { return before(b, a); }
+  std::vector<Candidate> heap_;
+  Candidate last_{};
+  double all_ = 0;
+};
+
+/// The fewest that have this probability together.
+std::vector<Candidate> fewest(Likely& likely, double together) {
+  std::vector<Candidate> kept;
+  double sum = 0;
+  while (kept.empty() || sum < together) {
+    const auto* one = likely.next();
+    if (one == nullptr) break;
+    kept.push_back(*one), sum += one->chance;
+  }
+  return kept;
 }
 
 }  // namespace
@@ -70,15 +117,26 @@ void SamplingOptions::fields(OptionVisitor& v) {
 }
 
 int64_t choose_token(const at::Tensor& logits, const std::vector<int32_t>& text, const SamplingOptions& o) {
-  auto kept = candidates(logits, text, o.repetition_penalty);
-  if (o.temperature == 0) return std::min_element(kept.begin(), kept.end(), before)->token;
-  const auto most = o.top_k > 0 ? std::min(kept.size(), static_cast<size_t>(o.top_k)) : kept.size();
-  std::partial_sort(kept.begin(), kept.begin() + static_cast<int64_t>(most), kept.end(), before);
-  kept.resize(most);
-  make_chances(kept, o.temperature), keep_likely(kept, o);
-  double sum = 0;
-  for (const auto& c : kept) sum += c.chance;
-  double left = Rng(static_cast<uint64_t>(o.seed)).fork("sampling").uniform(text.size()) * sum;
+  const auto values = penalised(logits, text, o.repetition_penalty);
+  if (o.temperature == 0) return likeliest(values);
+  auto all = candidates(values);
+  if (o.top_k > 0 && static_cast<size_t>(o.top_k) < all.size()) {
+    std::nth_element(all.begin(), all.begin() + o.top_k, all.end(), before);
+    all.resize(static_cast<size_t>(o.top_k));
+  }
+  Likely likely(std::move(all), o.temperature, o.min_p);
+  const double drawn = Rng(static_cast<uint64_t>(o.seed)).fork("sampling").uniform(text.size());
+  if (o.top_p >= 1) {
+    double left = drawn * likely.all();
+    int64_t token = 0;
+    for (const auto* one = likely.next(); one != nullptr; one = likely.next())
+      if (token = one->token, (left -= one->chance) < 0) break;
+    return token;
+  }
+  const auto kept = fewest(likely, o.top_p);
+  double left = 0;
+  for (const auto& c : kept) left += c.chance;
+  left *= drawn;
   for (const auto& c : kept)
     if ((left -= c.chance) < 0) return c.token;
   return kept.back().token;
