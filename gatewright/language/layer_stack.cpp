@@ -80,6 +80,14 @@ at::Tensor sinusoids(const at::Tensor& place, const at::Tensor& x) {
   return all.to(x.scalar_type());
 }
 
+void check_ids(const at::Tensor& given, int64_t vocabulary) {
+  const auto id = given.contiguous();
+  const auto* first = id.data_ptr<int64_t>();
+  for (int64_t i = 0; i < id.numel(); ++i)
+    GW_CHECK(first[i] >= 0 && first[i] < vocabulary, "decoder: expected ids in [0, {}), got {}", vocabulary,
+             first[i]);
+}
+
 /// A share of the values at zero, the others divided by the rest.
 at::Tensor left_out(const at::Tensor& x, double share, const Rng& rng) {
   if (share == 0) return x;
@@ -250,7 +258,8 @@ void LayerStack::place(const TextTokens& tokens, SequenceRows& rows) const {
     const auto own = layers_.front()->rotary().angles(all.back(), after);
     cos.push_back(own.cos), sin.push_back(own.sin);
   }
-  rows.angles = {at::cat(cos), at::cat(sin)};
+  const bool alone = lengths.size() == 1;
+  rows.angles = {alone ? cos.front() : at::cat(cos), alone ? sin.front() : at::cat(sin)};
   if (options_.positions == "sinusoidal") rows.place = at::cat(all) + options_.first_place;
   if (options_.positions != "learned") return;
   rows.place = at::cat(all);
@@ -276,9 +285,7 @@ SequenceRows LayerStack::rows_of(const TextTokens& tokens) const {
   GW_CHECK(tokens.states.empty() || tokens.states.size() == lengths.size(),
            "decoder: expected a state for each of {} sequences or none, got {}", lengths.size(),
            tokens.states.size());
-  const auto low = tokens.id.min().item<int64_t>(), high = tokens.id.max().item<int64_t>();
-  GW_CHECK(low >= 0 && high < options_.vocabulary, "decoder: expected ids in [0, {}), got {}",
-           options_.vocabulary, low < 0 ? low : high);
+  check_ids(tokens.id, options_.vocabulary);
   SequenceRows rows{lengths, tokens.states, {}};
   rows.relative = relative_.get();
   place(tokens, rows);
@@ -298,7 +305,7 @@ at::Tensor LayerStack::through(const at::Tensor& given, const SequenceRows& rows
   if (pass.training(is_training()))
     x = left_out(x, options_.dropout, pass.rng.fork(options_.site + "embedding"));
   for (const auto& layer : layers_) x = layer->forward(x, rows, inputs, pass, plans);
-  if (last) x = x.index_select(0, at::tensor(ends, at::kLong));
+  if (last && text.size() > ends.size()) x = x.index_select(0, at::tensor(ends, at::kLong));
   return options_.norm_after ? x : norm_->forward(x);
 }
 

@@ -13,6 +13,22 @@ TokenNorm::TokenNorm(int64_t width, double epsilon, bool centred)
   if (centred) bias_ = register_parameter("bias", at::zeros({width}));
 }
 
+namespace {
+
+/// Σ value(i): eight sums beside each other, added up at the end; one alone would wait for itself.
+template <class Value>
+double sum_of(int64_t count, const Value& value) {
+  constexpr int64_t kSums = 8;
+  double sums[kSums] = {};
+  int64_t i = 0;
+  for (; i + kSums <= count; i += kSums)
+    for (int64_t j = 0; j < kSums; ++j) sums[j] += value(i + j);
+  for (int64_t j = 0; i + j < count; ++j) sums[j] += value(i + j);
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
+
+}  // namespace
+
 /// A row at a time, without a tensor between the steps: decoding spends 5 µs on each of them otherwise.
 at::Tensor TokenNorm::by_rows(const at::Tensor& given) const {
   const auto x = given.contiguous();
@@ -24,10 +40,9 @@ at::Tensor TokenNorm::by_rows(const at::Tensor& given) const {
   at::parallel_for(0, rows, 64, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float* a = from + r * width;
-      double sum = 0, squares = 0;
-      for (int64_t i = 0; bias != nullptr && i < width; ++i) sum += a[i];
+      const double sum = bias != nullptr ? sum_of(width, [&](int64_t i) { return double{a[i]}; }) : 0;
       const double mean = sum / static_cast<double>(width);
-      for (int64_t i = 0; i < width; ++i) squares += (a[i] - mean) * (a[i] - mean);
+      const double squares = sum_of(width, [&](int64_t i) { return (a[i] - mean) * (a[i] - mean); });
       const double factor = 1 / std::sqrt(squares / static_cast<double>(width) + epsilon_);
       for (int64_t i = 0; i < width; ++i)
         to[r * width + i] =
