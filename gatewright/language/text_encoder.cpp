@@ -24,8 +24,9 @@ TextEncoder::TextEncoder(const DecoderOptions& given, int64_t kinds)
   const auto& o = options();
   const auto drawn = [&](const char* name, int64_t rows) {
     const auto shape = {rows, o.width};
-    return register_parameter(name,
-                              o.drawn ? ops::normal(stream(o).fork(name), shape, 0, 1) : at::empty(shape));
+    return register_parameter(name, o.drawn
+                                        ? ops::normal(stream(o).fork(name), shape, 0, o.embedding_deviation)
+                                        : at::empty(shape));
   };
   embedding_ = drawn("embedding", o.vocabulary);
   if (kinds > 0) kind_ = drawn("kind", kinds);

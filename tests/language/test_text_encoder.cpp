@@ -182,6 +182,17 @@ TEST(TextEncoder, FoldersThatDoNotFitAreRefused) {
   expect_part(refusal<ValueError>([&] { encoder->forward(longer); }), "texts of at most 9 tokens, got 10");
 }
 
+TEST(TextEncoder, EmbeddingsAreDrawnAsWideAsTheyAreAskedFor) {
+  const auto embedding = [](double deviation) {
+    DecoderOptions options;
+    options.vocabulary = 200, options.width = 16, options.embedding_deviation = deviation;
+    return TextEncoder(options).named_parameters()["embedding"].clone();
+  };
+  const auto wide = embedding(1), narrow = embedding(0.1);
+  EXPECT_NEAR(wide.std().item<double>(), 1, 0.05);
+  EXPECT_LE((narrow - wide * 0.1).abs().max().item<double>(), 1e-6) << "the same draws";
+}
+
 /// Experts that are copies answer as the perceptron that they are copies of.
 TEST(TextEncoder, CopiesAreTheOriginal) {
   const Scratch scratch;
