@@ -120,14 +120,17 @@ at::Tensor run_ffn(const at::Tensor& given, const at::Tensor& token, const std::
                    const at::Tensor& weight, const BlockFfn& w, const FfnOptions& options) {
   const auto x = given.contiguous(), ids = token.contiguous(), factors = weight.to(at::kFloat).contiguous();
   const auto activation = ffn_activation(options.activation);
-  const auto parameters =
-      at::tensor(activation.parameters, at::kDouble).to(at::kFloat).repeat({w.up.experts, 1}).contiguous();
+  at::Tensor parameters;
+  if (!activation.parameters.empty())
+    parameters =
+        at::tensor(activation.parameters, at::kDouble).to(at::kFloat).repeat({w.up.experts, 1}).contiguous();
   kernels::BlockProblem<T> p;
   p.experts = w.up.experts, p.in = w.up.in, p.hidden = w.up.out, p.out = w.down.out, p.tokens = x.size(0);
   p.offsets = offsets.data(), p.token = static_cast<const int64_t*>(ids.data_ptr()),
   p.weight = static_cast<const float*>(factors.data_ptr());
   p.x = static_cast<const T*>(x.data_ptr()), p.activation = activation.fast;
-  p.unit = {activation.place, parameters.data_ptr<float>(), static_cast<int>(activation.parameters.size())};
+  p.unit = {activation.place, parameters.defined() ? parameters.data_ptr<float>() : nullptr,
+            static_cast<int>(activation.parameters.size())};
   p.bounds = ffn_bounds(options, w.gate.defined());
   p.gate = side(w.gate, w.gate_bias), p.up = side(w.up, w.up_bias), p.down = side(w.down, w.down_bias);
   const auto y = pooled_empty({p.tokens, p.out}, x.options().dtype(at::kFloat));
