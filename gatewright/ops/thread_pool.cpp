@@ -8,9 +8,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
-#include <map>
 #include <mutex>
 #include <new>
+#include <utility>
+#include <vector>
 
 namespace gw::ops {
 namespace {
@@ -41,7 +42,7 @@ class FreeBlocks {
  public:
   void* take(int64_t bytes, int64_t& size) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const auto it = free_.lower_bound(bytes);
+    const auto it = std::lower_bound(free_.begin(), free_.end(), bytes, smaller);
     if (it == free_.end() || it->first > 2 * bytes + kHugePage) return nullptr;
     void* block = it->second;
     size = it->first;
@@ -57,13 +58,16 @@ class FreeBlocks {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (kept_ + size > most_) return false;
     kept_ += size;
-    free_.emplace(size, block);
+    free_.emplace(std::lower_bound(free_.begin(), free_.end(), size, smaller), size, block);
     return true;
   }
 
  private:
+  using Block = std::pair<int64_t, void*>;
+  static bool smaller(const Block& block, int64_t bytes) { return block.first < bytes; }
+
   std::mutex mutex_;
-  std::multimap<int64_t, void*> free_;
+  std::vector<Block> free_;  // by size; a map would ask for memory whenever it is given some
   int64_t kept_ = 0;
   const int64_t most_ = most_kept();
 };
@@ -121,6 +125,7 @@ void give_block(void* block, int64_t size) {
 }  // namespace
 
 void* Workspace::take(int64_t bytes) {
+  if (blocks_.empty()) blocks_.reserve(8);
   blocks_.push_back(take_block(bytes));
   return blocks_.back().first;
 }
