@@ -95,6 +95,20 @@ at::Tensor left_out(const at::Tensor& x, double share, const Rng& rng) {
   return x * stays.to(x.scalar_type()) / (1 - share);
 }
 
+/// x + more, without an operation's checks where a token is decoded.
+at::Tensor sum_of(const at::Tensor& x, const at::Tensor& more) {
+  constexpr int64_t kFew = 1 << 14;
+  const bool plain = !at::GradMode::is_enabled() && x.numel() <= kFew && x.sizes() == more.sizes() &&
+                     x.scalar_type() == at::kFloat && more.scalar_type() == at::kFloat && x.is_contiguous() &&
+                     more.is_contiguous() && x.device().is_cpu() && more.device().is_cpu();
+  if (!plain) return x + more;
+  const auto y = at::empty(x.sizes(), at::kFloat);
+  const auto *a = x.data_ptr<float>(), *b = more.data_ptr<float>();
+  auto* to = y.data_ptr<float>();
+  for (int64_t i = 0; i < x.numel(); ++i) to[i] = a[i] + b[i];
+  return y;
+}
+
 Rng stream_of(const DecoderOptions& o) { return Rng(static_cast<uint64_t>(o.seed)).fork("language/decoder"); }
 
 }  // namespace
@@ -162,7 +176,10 @@ at::Tensor DecoderLayer::perceptron(const at::Tensor& x, Decisions& d) {
   if (adapted_ != nullptr) return adapted_->forward(x, d);
   if (mixture_ == nullptr) {
     const int64_t n = x.size(0);
-    return dense_->mix(x, {0, n}, at::arange(n, at::kLong), at::ones({n}, at::kFloat));
+    const auto token = at::empty({n}, at::kLong), weight = at::empty({n}, at::kFloat);
+    std::iota(token.data_ptr<int64_t>(), token.data_ptr<int64_t>() + n, int64_t{0});
+    std::fill_n(weight.data_ptr<float>(), n, 1.0f);
+    return dense_->mix(x, {0, n}, token, weight);
   }
   auto own = d.pass;  // layers that drew the same would mask the same experts' answers in all of them
   own.rng = own.rng.fork(site_);
@@ -176,7 +193,7 @@ at::Tensor DecoderLayer::added(const at::Tensor& x, const at::Tensor& more, cons
                                const Pass& pass) const {
   const auto kept =
       pass.training(is_training()) ? left_out(more, dropout_, pass.rng.fork(site_).fork(part)) : more;
-  return residual_scale_ == 1 ? x + kept : x + kept * residual_scale_;
+  return residual_scale_ == 1 ? sum_of(x, kept) : x + kept * residual_scale_;
 }
 
 at::Tensor DecoderLayer::forward(const at::Tensor& given, const SequenceRows& rows, RouterInputs& inputs,

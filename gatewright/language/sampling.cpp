@@ -23,8 +23,7 @@ bool before(const Candidate& a, const Candidate& b) {
 }
 
 /// All logits, those of tokens in the text made smaller by the penalty.
-std::vector<double> penalised(const at::Tensor& logits, const std::vector<int32_t>& text, double penalty) {
-  const auto row = logits.to(at::kFloat).contiguous();
+std::vector<double> penalised(const at::Tensor& row, const std::vector<int32_t>& text, double penalty) {
   const auto* values = row.data_ptr<float>();
   std::vector<double> all(values, values + row.numel());
   if (penalty == 1) return all;
@@ -44,12 +43,13 @@ std::vector<double> penalised(const at::Tensor& logits, const std::vector<int32_
 }
 
 /// The first of the largest finite logits.
-int64_t likeliest(const std::vector<double>& logits) {
-  constexpr double kMost = std::numeric_limits<double>::max();
-  double best = -std::numeric_limits<double>::infinity();
+template <class Real>
+int64_t likeliest(const Real* logits, int64_t count) {
+  constexpr Real kMost = std::numeric_limits<Real>::max();
+  Real best = -std::numeric_limits<Real>::infinity();
   int64_t at = -1;
-  for (size_t i = 0; i < logits.size(); ++i)  // NaN is larger than nothing
-    if (logits[i] > best && logits[i] <= kMost) best = logits[i], at = static_cast<int64_t>(i);
+  for (int64_t i = 0; i < count; ++i)  // NaN is larger than nothing
+    if (logits[i] > best && logits[i] <= kMost) best = logits[i], at = i;
   if (at < 0) none_finite();
   return at;
 }
@@ -117,8 +117,10 @@ void SamplingOptions::fields(OptionVisitor& v) {
 }
 
 int64_t choose_token(const at::Tensor& logits, const std::vector<int32_t>& text, const SamplingOptions& o) {
-  const auto values = penalised(logits, text, o.repetition_penalty);
-  if (o.temperature == 0) return likeliest(values);
+  const auto row = logits.to(at::kFloat).contiguous();
+  if (o.temperature == 0 && o.repetition_penalty == 1) return likeliest(row.data_ptr<float>(), row.numel());
+  const auto values = penalised(row, text, o.repetition_penalty);
+  if (o.temperature == 0) return likeliest(values.data(), row.numel());
   auto all = candidates(values);
   if (o.top_k > 0 && static_cast<size_t>(o.top_k) < all.size()) {
     std::nth_element(all.begin(), all.begin() + o.top_k, all.end(), before);

@@ -59,14 +59,17 @@ at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vect
                                     group};
   };
   const auto activation = ffn_activation(options.activation);
-  const auto parameters =
-      at::tensor(activation.parameters, at::kDouble).to(at::kFloat).repeat({w.experts, 1}).contiguous();
+  at::Tensor parameters;
+  if (!activation.parameters.empty())
+    parameters =
+        at::tensor(activation.parameters, at::kDouble).to(at::kFloat).repeat({w.experts, 1}).contiguous();
   kernels::QuantisedProblem<T> p;
   p.experts = w.experts, p.in = w.in, p.hidden = w.hidden, p.out = w.out, p.tokens = x.size(0);
   p.offsets = offsets.data(), p.token = static_cast<const int64_t*>(ids.data_ptr()),
   p.weight = static_cast<const float*>(factors.data_ptr());
   p.x = static_cast<const T*>(x.data_ptr()), p.activation = activation.fast;
-  p.unit = {activation.place, parameters.data_ptr<float>(), static_cast<int>(activation.parameters.size())};
+  p.unit = {activation.place, parameters.defined() ? parameters.data_ptr<float>() : nullptr,
+            static_cast<int>(activation.parameters.size())};
   p.bounds = ffn_bounds(options, w.gate.defined());
   p.up = side(w.up, w.up_scales, w.up_bias, w.in_group),
   p.down = side(w.down, w.down_scales, w.down_bias, w.hidden_group);

@@ -22,6 +22,7 @@ double sum_of(int64_t count, const Value& value) {
   double sums[kSums] = {};
   int64_t i = 0;
   for (; i + kSums <= count; i += kSums)
+#pragma GCC unroll 8
     for (int64_t j = 0; j < kSums; ++j) sums[j] += value(i + j);
   for (int64_t j = 0; i + j < count; ++j) sums[j] += value(i + j);
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
@@ -44,9 +45,11 @@ at::Tensor TokenNorm::by_rows(const at::Tensor& given) const {
       const double mean = sum / static_cast<double>(width);
       const double squares = sum_of(width, [&](int64_t i) { return (a[i] - mean) * (a[i] - mean); });
       const double factor = 1 / std::sqrt(squares / static_cast<double>(width) + epsilon_);
-      for (int64_t i = 0; i < width; ++i)
-        to[r * width + i] =
-            static_cast<float>((a[i] - mean) * factor) * weight[i] + (bias != nullptr ? bias[i] : 0);
+      float* const out = to + r * width;
+      for (int64_t i = 0; bias == nullptr && i < width; ++i)
+        out[i] = static_cast<float>(a[i] * factor) * weight[i];
+      for (int64_t i = 0; bias != nullptr && i < width; ++i)
+        out[i] = static_cast<float>((a[i] - mean) * factor) * weight[i] + bias[i];
     }
   });
   return y;

@@ -42,8 +42,10 @@ at::Tensor attend_rows(const at::Tensor& q, const at::Tensor& k, const at::Tenso
   for (size_t s = 0; s < rows.lengths.size(); ++s) {
     const int64_t n = rows.lengths[s];
     const auto own = [&](const at::Tensor& t) { return n == t.size(0) ? t : t.narrow(0, first, n); };
-    at::Tensor keys = own(k).transpose(0, 1), values = own(v).transpose(0, 1);
-    if (!rows.states.empty()) {
+    at::Tensor keys, values;
+    if (rows.states.empty()) {
+      keys = own(k).transpose(0, 1), values = own(v).transpose(0, 1);
+    } else {
       auto& kept = rows.states[s]->layers[static_cast<size_t>(layer)];
       kept.append(own(k), own(v));
       keys = kept.key(), values = kept.value();
