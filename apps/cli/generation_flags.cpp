@@ -83,17 +83,21 @@ void print_rates(const GenerateReport& r) {
 
 }  // namespace
 
-void ModelFlags::declare(CLI::App& app) {
-  app.add_option(
-         "model", model,
-         "folder as Hugging Face writes it, GGUF file, or a name below $GATEWRIGHT_MODELS: models/olmoe")
-      ->required();
+void declare_weights(CLI::App& app, LoadOptions& load) {
   app.add_option(
          "--weights", load.weights,
          "keep: FP8, MXFP4 and the blocks of GGUF stay in the file's codes; file: expanded; f32, bf16; "
          "int8, int4: rounded to codes of ours; --weights int8")
       ->capture_default_str()
       ->check(CLI::IsMember({"file", "keep", "f32", "bf16", "int8", "int4"}));
+}
+
+void ModelFlags::declare(CLI::App& app) {
+  app.add_option(
+         "model", model,
+         "folder as Hugging Face writes it, GGUF file, or a name below $GATEWRIGHT_MODELS: models/olmoe")
+      ->required();
+  declare_weights(app, load);
   app.add_option("--group", load.group,
                  "inputs that share a scale, a multiple of 64; 0: a row, or 128; --group 128")
       ->check(at_least_zero);

@@ -9,6 +9,9 @@
 
 namespace gw {
 
+/// --weights.
+void declare_weights(CLI::App& app, LoadOptions& load);
+
 struct ModelFlags {
   std::string model, tokenizer;
   LoadOptions load{"keep", LoadOptions().group, {}};

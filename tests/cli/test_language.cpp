@@ -189,6 +189,39 @@ TEST(Language, InspectSaysWhatAModelTakes) {
   expect(cli("inspect " + model().path + " --attack pgd"), 2, "only --json for a language model");
 }
 
+TEST(Language, BenchTimesAModel) {
+  const auto answer = cli("bench " + model().path + " --prompt 6 --tokens 4 --rounds 2 --json");
+  ASSERT_EQ(answer.code, 0) << answer.text;
+  const auto said = lines_of(answer.text).back();
+  EXPECT_EQ(said.at("prompt_s").size(), 2);
+  EXPECT_EQ(said.at("written_s").size(), 2);
+  const double rate = said.at("written_tokens_per_second").get<double>();
+  EXPECT_GT(said.at("written_s").at(0).get<double>() * rate, 1);  // of four tokens, not of one
+  const auto view = Json::parse(cli("inspect " + model().path + " --json").text).at("weights").at("file");
+  EXPECT_EQ(said.at("read_bytes_per_token").get<int64_t>(), view.at("read_bytes_per_token").get<int64_t>());
+  EXPECT_NEAR(said.at("of_read_bandwidth").get<double>() * said.at("read_bytes_per_second").get<double>(),
+              rate * said.at("read_bytes_per_token").get<double>(), 1);
+  expect(cli("bench " + model().path + " --weights int8 --prompt 3 --tokens 2 --rounds 1"), 0,
+         "3 tokens read at once");
+  expect(cli("bench " + model().path + " --case f32"), 2, "--case and --list for the kernels alone");
+  const std::string golden = std::string(GW_SOURCE_ROOT) + "tests/language/golden/";
+  expect(cli("bench " + golden + "switch_transformers"), 2, "a model that goes on with a text");
+}
+
+TEST(Language, TokenizeSaysIdsAndTokens) {
+  const std::string command = "tokenize " + model().path;
+  EXPECT_EQ(cli(command + " \"ab a\" --json").text, "[3,4,29,3]\n");
+  EXPECT_EQ(cli(command + " \"a</s>\" --json").text, "[3,2]\n");
+  EXPECT_EQ(cli(command + " \"a!s!\" --bare --json").text, "[3,33,21,33]\n");
+  expect(cli(command + " \"ab a\""), 0, "4 tokens");
+  const auto lines =
+      shell("printf '\"b a\"\n\"\\\\u0061\\\\n\"\n' | " + std::string(GW_CLI) + " " + command + " --lines");
+  EXPECT_EQ(lines.text, "[4,29,3]\n[3,30]\n");
+  expect(shell("echo 7 | " + std::string(GW_CLI) + " " + command + " --lines"), 2, "a JSON string in line 1");
+  expect(cli(command), 2, "expected a text or --lines");
+  expect(cli(command + " a --lines"), 2, "--lines");
+}
+
 TEST(Language, AModelThatReadsOneTextWritesAnother) {
   const Scratch scratch;
   const std::string path = scratch / "switch", copy = scratch / "copy";

@@ -5,6 +5,8 @@
 #include <chrono>
 
 #include "apps/cli/command.h"
+#include "apps/cli/generation_flags.h"
+#include "apps/cli/language_bench.h"
 #include "apps/cli/moe_bench.h"
 #include "apps/cli/table.h"
 #include "gatewright/base/check.h"
@@ -78,10 +80,21 @@ class BenchCommand : public Command {
  public:
   using Command::Command;
   static constexpr const char* kSummary =
-      "Measure the mixture kernels against the machine's peak and libtorch's loop over experts.";
+      "Measure the mixture kernels against the machine's peak and libtorch's loop over experts, or a "
+      "language "
+      "model's tokens a second against what the memory can give.";
   const char* example() const override { return "gatewright bench --case \"f32 S\" --rounds 5"; }
 
   void declare(CLI::App& app) override {
+    app.add_option("model", language_.model,
+                   "a language model in place of the kernels: folder, GGUF file, or a name below "
+                   "$GATEWRIGHT_MODELS: models/olmoe")
+        ->check(not_empty);
+    declare_weights(app, language_.load);
+    app.add_option("--prompt", language_.prompt, "tokens that the model reads at once; --prompt 512")
+        ->check(CLI::Range(1, 1 << 20));
+    app.add_option("--tokens", language_.tokens, "tokens that it then writes one by one; --tokens 128")
+        ->check(CLI::Range(1, 1 << 20));
     app.add_option("--case", cases_, "only cases whose name holds one of these texts");
     app.add_option(
         "--levels", levels_,
@@ -94,6 +107,19 @@ class BenchCommand : public Command {
 
   int run() override {
     if (!levels_.empty()) force_kernels(levels_);
+    if (!language_.model.empty()) return bench_model();
+    return bench_kernels();
+  }
+
+ private:
+  int bench_model() {
+    GW_CHECK(cases_.empty() && !list_,
+             "bench: expected --case and --list for the kernels alone, got one beside a model");
+    language_.rounds = rounds_;
+    return bench_language_model(language_, json_) || !assert_ ? 0 : 1;
+  }
+
+  int bench_kernels() {
     std::vector<MoeBenchCase> chosen;
     for (const auto& test : moe_bench_cases()) {
       if (cases_.empty() || std::any_of(cases_.begin(), cases_.end(), [&](const auto& text) {
@@ -133,7 +159,6 @@ class BenchCommand : public Command {
     return assert_ && !holds ? 1 : 0;
   }
 
- private:
   void print(const ops::Peaks& peaks, const Json& cases,
              const std::vector<std::vector<std::string>>& rows) const {
     const auto &cpu = cpu_info().brand, f32 = ops::moe_ffn_level(at::kFloat),
@@ -160,6 +185,7 @@ class BenchCommand : public Command {
     fmt::print("{}", format_table(rows));
   }
 
+  LanguageBench language_;
   std::vector<std::string> cases_;
   std::string levels_;
   int rounds_ = 5;

@@ -76,9 +76,10 @@ class PerplexityCommand : public Command {
   void score_chunks() {
     auto loaded = load_model(model_);
     auto ids = loaded.text.tokenizer.encode(read_file(text_, kLongestText), false);
-    if (chunks_ > 0) ids.resize(std::min(ids.size(), static_cast<size_t>(chunks_ * context_)));
     const auto with = loaded.text.tokenizer.encode("");
     const int32_t bos = with.empty() ? -1 : with.front();
+    if (bos >= 0) ids.insert(ids.begin(), bos);  // where llama.cpp cuts
+    if (chunks_ > 0) ids.resize(std::min(ids.size(), static_cast<size_t>(chunks_ * context_)));
     const auto result = perplexity(*loaded.model.decoder, ids, context_, bos, ticking("chunks"));
     print(result, "chunks", fmt::format("chunks of {}", context_));
   }
