@@ -70,14 +70,15 @@ std::vector<double> numbers_of(const CsvTable& table, int64_t column, const std:
 }
 
 struct Moments {
-  double mean = 0, deviation = 0, least = 0, most = 0;
+  static constexpr double kFar = std::numeric_limits<double>::infinity();
+  double mean = 0, deviation = 0, least = kFar, most = -kFar;
   int64_t count = 0;
+  bool two = true;  ///< no value but least and most
 };
 
 /// Of the values that are not NaN.
 Moments moments_of(const std::vector<double>& values) {
   Moments m;
-  m.least = std::numeric_limits<double>::infinity(), m.most = -m.least;
   for (const double v : values) {
     if (std::isnan(v)) continue;
     ++m.count;
@@ -87,8 +88,10 @@ Moments moments_of(const std::vector<double>& values) {
   const double unit =
       std::max(m.most - m.least, std::numeric_limits<double>::min());  // squares must not overflow
   double sum = 0;
-  for (const double v : values)
-    if (!std::isnan(v)) sum += (v - m.mean) / unit * ((v - m.mean) / unit);
+  for (const double v : values) {
+    if (std::isnan(v)) continue;
+    sum += (v - m.mean) / unit * ((v - m.mean) / unit), m.two = m.two && (v == m.least || v == m.most);
+  }
   m.deviation = unit * std::sqrt(sum / static_cast<double>(std::max<int64_t>(m.count, 1)));
   return m;
 }
@@ -108,9 +111,7 @@ std::optional<EncodedColumn> number_column(const CsvTable& table, const std::str
     notes.push_back(fmt::format("left out: {} (always {:g} in training)", shown(name), m.least));
     return std::nullopt;
   }
-  EncodedColumn out{name, {}, false, missing, m.mean, m.deviation};
-  if (m.least == m.most) out.deviation = 1;
-  return out;
+  return EncodedColumn{name, {}, false, missing, m.mean, m.least == m.most ? 1 : m.deviation, m.two};
 }
 
 std::optional<EncodedColumn> factor_column(const CsvTable& table, const std::string& name, int64_t column,
@@ -224,7 +225,7 @@ std::vector<int64_t> TableEncoding::numeric() const {
   std::vector<int64_t> places;
   int64_t next = 0;
   for (const auto& column : columns) {
-    if (!column.factor()) places.push_back(next);
+    if (!column.factor() && !column.switched) places.push_back(next);
     next += column.width();
   }
   return places;
@@ -361,7 +362,7 @@ Json to_json(const TableEncoding& encoding) {
     if (c.factor())
       one["levels"] = c.levels, one["rare"] = c.rare;
     else
-      one["mean"] = c.mean, one["deviation"] = c.deviation;
+      one["mean"] = c.mean, one["deviation"] = c.deviation, one["switched"] = c.switched;
     columns.push_back(std::move(one));
   }
   Json json{{"response", encoding.response}, {"columns", columns}};
@@ -381,7 +382,7 @@ TableEncoding table_encoding_from_json(const Json& json, const std::string& wher
     for (const auto& c : json.at("columns")) {
       out.columns.push_back({c.at("name").get<std::string>(), c.value("levels", std::vector<std::string>{}),
                              c.value("rare", false), c.at("missing").get<bool>(), c.value("mean", 0.0),
-                             c.value("deviation", 1.0)});
+                             c.value("deviation", 1.0), c.value("switched", false)});
       const auto& last = out.columns.back();
       GW_CHECK(last.deviation > 0 && std::isfinite(last.deviation) && std::isfinite(last.mean),
                "{}: expected a deviation above 0 for \"{}\", got {}", where, shown(last.name),

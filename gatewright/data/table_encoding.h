@@ -25,6 +25,7 @@ struct EncodedColumn {
   bool rare = false;                ///< of a factor: the column that rare levels share
   bool missing = false;             ///< the column that says which cells are missing
   double mean = 0, deviation = 1;   ///< of a number
+  bool switched = false;            ///< a number of two different values: a factor in one column
   bool factor() const { return !levels.empty(); }
   /// Columns of x.
   int64_t width() const;
@@ -37,7 +38,7 @@ struct TableEncoding {
   double y_mean = 0, y_deviation = 1;  ///< of a response that is a number, over the training rows
   std::vector<EncodedColumn> columns;
   int64_t width() const;
-  /// Columns of x that are numbers.
+  /// Columns of x that are numbers of more than two values: a line says all that two values can say.
   std::vector<int64_t> numeric() const;
   /// Which columns of x came from which column of the table.
   std::vector<InputField> fields() const;

@@ -141,6 +141,7 @@ TrainConfig data_config(const LearnRequest& request) {
   data["part"] = "mixed_table", data["path"] = request.path, data["response"] = request.response;
   data["inputs"] = request.inputs, data["exclude"] = request.exclude, data["factors"] = request.factors;
   data["target"] = request.target, data["test_share"] = request.test_share, data["seed"] = request.seed;
+  if (request.most_test > 0) data["most_test"] = request.most_test;
   TrainConfig config;
   config.name = "learn", config.arm = request.model, config.seed = request.seed;
   config.data = data;
@@ -173,15 +174,23 @@ TrainConfig sized_config(const LearnRequest& request, const TaskData& data) {
   config.task = data.classes > 0 ? "classification" : "regression";
   config.objective = "natural";
   config.optimizer = Json{{"part", "adamw"}, {"weight_decay", 1e-3}};
-  config.schedule = Json{{"shape", "constant"}, {"lr", 3e-3}, {"warmup_epochs", small ? 1.0 : 0.1}};
+  const double warmup = small ? 1.0 : 0.1;
+  config.schedule = Json{{"shape", "constant"}, {"lr", 3e-3}, {"warmup_epochs", warmup}};
   config.batch = rows < 1000 ? 32 : rows < 8000 ? 128 : rows < 100000 ? 256 : 512;
   config.validation = request.validation;
+  if (request.most_validation > 0)
+    config.validation = std::min(config.validation, static_cast<double>(request.most_validation) /
+                                                        static_cast<double>(std::max<int64_t>(rows, 1)));
   const double per_epoch = std::max(1.0, static_cast<double>(rows) / static_cast<double>(config.batch));
   config.average = std::clamp(1 - 2 / per_epoch, 0.9, 0.995);
   constexpr double kMostSteps = 20000;
   const auto most = std::clamp<int64_t>(std::llround(kMostSteps / per_epoch), 10, 400);
   config.epochs = request.epochs > 0 ? request.epochs : most;
   config.patience = request.patience > 0 ? request.patience : small ? 40 : 16;
+  if (request.seconds > 0 || request.epochs > 0) {  // an end that is known: the rate falls to it
+    config.schedule = Json{{"shape", "cycles"}, {"per_step", true}, {"lr", 1e-2}, {"warmup_epochs", warmup}};
+    config.patience = request.patience;
+  }
   if (request.seconds > 0) config.budget = Json{{"seconds", request.seconds}};
   return config;
 }

@@ -20,6 +20,7 @@ struct LearnRequest {
   CsvOptions csv;                              ///< separator, decimal sign, comment, marks of missing values
   std::string directory;                       ///< where the model goes
   double test_share = 0.2, validation = 0.15;  ///< shares of all rows, and of what the test leaves
+  int64_t most_test = 5000, most_validation = 3000;  ///< rows of either; 0: no limit
   int64_t seed = 0;
   int64_t epochs = 0, patience = 0;  ///< most, and without a better validation; 0: by the rows
   double seconds = 0;                ///< of training in place of epochs; 0: no limit

@@ -13,7 +13,8 @@ namespace gw::inline runs {
 namespace {
 
 constexpr double kNormal = 1.959963984540054;  // of 95 %
-constexpr int64_t kMostShuffledRows = 10000;
+constexpr int64_t kMostShuffledRows = 10000, kFewestShuffledRows = 1000;
+constexpr int64_t kShuffledAnswers = 300000;  // a second or two of one core; wide tables shuffle fewer rows
 
 /// Responses of the test in units of the table.
 at::Tensor true_values(const TableEncoding& encoding, const TensorSet& set) {
@@ -73,7 +74,9 @@ std::vector<HeldOutScore> held_out_scores(const TableEncoding& encoding, const L
 std::vector<InputImportance> permutation_importance(const LearnedModel& model, const TaskData& data,
                                                     int64_t repeats, const Rng& rng) {
   const auto drawn = at::tensor(rng.fork("rows").permutation(data.test.size()), at::kLong);
-  const auto set = data.test.rows(drawn.slice(0, 0, kMostShuffledRows));  // a file may be sorted
+  const auto passes = static_cast<int64_t>(model.encoding.columns.size()) * std::max<int64_t>(repeats, 1);
+  const int64_t most = std::clamp(kShuffledAnswers / passes, kFewestShuffledRows, kMostShuffledRows);
+  const auto set = data.test.rows(drawn.slice(0, 0, most));  // a file may be sorted
   const auto x = set.at("x");
   const double whole = score_of(model.encoding, model.answers(x), set);
   std::vector<InputImportance> out;

@@ -13,18 +13,13 @@ void BudgetOptions::fields(OptionVisitor& v) {
   v.real("seconds", seconds, "of training and validation by the clock; not reproducible bit for bit", 0, 1e9);
 }
 
-void check_budget(const BudgetOptions& budget, bool asked, const Schedule& schedule) {
+void check_budget(const BudgetOptions& budget, bool asked, const Schedule& /*schedule*/) {
   const auto named = (budget.examples > 0) + (budget.tokens > 0) + (budget.macs > 0) + (budget.seconds > 0);
   GW_CHECK(
       !asked || named == 1,
       "budget: expected exactly one of examples, tokens, macs and seconds above 0, got {}; leave the table "
       "out to train for epochs",
       named);
-  GW_CHECK(
-      budget.seconds == 0 || schedule.shape != "cosine",
-      "budget: expected a schedule that need not know the number of steps with seconds, got \"{}\"; take "
-      "shape = \"constant\" or \"step\", or a budget in examples or macs",
-      schedule.shape);
 }
 
 int64_t steps_for(int64_t examples, int64_t per_epoch, int64_t batch, int64_t examples_per_epoch) {

@@ -281,16 +281,23 @@ void Trainer::run(const RunOptions& options, TrainObserver& observer) {
   model_->eval();
 }
 
+/// Where only a clock knows: as many as there will be if the rest goes as fast, so that the share of the run
+/// behind is that of its seconds.
 double Trainer::epochs_of_run() const {
-  return static_cast<double>(steps_total_) / static_cast<double>(loader_->batches());
+  const auto per_epoch = static_cast<double>(loader_->batches());
+  if (steps_total_ > 0 || budget_.seconds <= 0) return static_cast<double>(steps_total_) / per_epoch;
+  const double used = std::min(used_seconds() / budget_.seconds, 1.0);
+  const double behind = static_cast<double>(at_.epoch) + static_cast<double>(at_.batch) / per_epoch;
+  return used > 0 ? behind / used : 0;
 }
 
 void Trainer::step(TrainObserver& observer) {
   const Rng run(static_cast<uint64_t>(config_.seed));
-  order_.arrange(*loader_, {train_, *model_, at_.epoch, epochs_of_run(), run.fork("epochs")});
+  const double epochs = epochs_of_run();
+  order_.arrange(*loader_, {train_, *model_, at_.epoch, steps_total_ > 0 ? epochs : 0, run.fork("epochs")});
   model_->train();
   const auto batch = loader_->get(at_.epoch, at_.batch);
-  const double lr = schedule_.at(at_.epoch, at_.batch, loader_->batches(), epochs_of_run());
+  const double lr = schedule_.at(at_.epoch, at_.batch, loader_->batches(), epochs);
   const Rng rng = run.fork("step", static_cast<uint64_t>(at_.step));
   StepContext context{*model_,       *task_,
                       batch,         *experts_,

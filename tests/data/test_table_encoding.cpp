@@ -45,6 +45,22 @@ void refused(const Call& call, const std::string& words) {
   }
 }
 
+// Fails if a number of two values is bent at quantiles, or if a saved encoding forgets that it is not.
+TEST(TableEncoding, NumbersOfTwoValuesAreNotAmongThoseThatBend) {
+  const CsvTable table("y,flag,three,gap\na,0,1,5\nb,1,2,7\na,1,3,\nb,0,1,5\na,1,2,7\nb,0,3,5\n",
+                       "flags.csv");
+  const auto encoding = learned(table, {}, 6);
+  EXPECT_TRUE(encoding.columns[0].switched);
+  EXPECT_FALSE(encoding.columns[1].switched);
+  EXPECT_TRUE(encoding.columns[2].switched) << "an empty cell is no third value";
+  EXPECT_EQ(encoding.numeric(), (std::vector<int64_t>{1}));
+  auto json = to_json(encoding);
+  EXPECT_EQ(table_encoding_from_json(json, "here").numeric(), (std::vector<int64_t>{1}));
+  for (auto& column : json["columns"]) column.erase("switched");
+  EXPECT_EQ(table_encoding_from_json(json, "here").numeric(), (std::vector<int64_t>{0, 1, 2}))
+      << "models of before";
+}
+
 // Training rows are the first six; the last three hold what training never saw.
 const char* const kMixed =
     "y,size,colour\n"
@@ -192,6 +208,8 @@ TEST_F(MixedTableFile, EveryClassIsTrainedOnAndTheSplitIsTheSeeds) {
   EXPECT_EQ(data.encoding.at("told").at("without_response").get<int64_t>(), 1);
   EXPECT_TRUE(load(1).test.at("x").equal(data.test.at("x")));
   EXPECT_FALSE(load(2).test.at("x").equal(data.test.at("x")));
+  const Json few{{"path", path}, {"response", "y"}, {"most_test", 4}};
+  EXPECT_EQ(make_part<Dataset>("mixed_table", few, {})->load().test.size(), 4);
 }
 
 }  // namespace gw::test::table_encoding_cases

@@ -210,6 +210,20 @@ TEST(Schedules, CosineFallsByEpochOrByStep) {
   EXPECT_NEAR(fine.at(2, 5, 10, 3), 0.2 * (1 + std::cos(M_PI * 2.5 / 3)), 1e-15);
 }
 
+// Cycles of 12 and 24 epochs, the last one to the end of the run; a short run has one.
+TEST(Schedules, CyclesDoubleAndTheLastOneEndsWithTheRun) {
+  const auto s = schedule({{"shape", "cycles"}, {"lr", 1.0}, {"per_step", true}});
+  const auto fall = [](double t) { return 0.5 * (1 + std::cos(M_PI * t)); };
+  for (const int64_t epoch : {0, 5, 34}) EXPECT_NEAR(s.at(epoch, 0, 10, 35), fall(epoch / 35.0), 1e-12);
+  EXPECT_NEAR(s.at(6, 0, 10, 100), fall(0.5), 1e-12);
+  EXPECT_NEAR(s.at(11, 9, 10, 100), fall(11.9 / 12), 1e-12);
+  EXPECT_NEAR(s.at(12, 0, 10, 100), 1, 1e-12) << "begins anew";
+  EXPECT_NEAR(s.at(24, 0, 10, 100), fall(12.0 / 88), 1e-12) << "no cycle of 48 fits behind one of 24";
+  EXPECT_NEAR(s.at(24, 0, 10, 108), fall(12.0 / 24), 1e-12);
+  EXPECT_NEAR(s.at(99, 9, 10, 100), fall(87.9 / 88), 1e-12);
+  EXPECT_NEAR(s.at(7, 0, 10, 0), 0, 1e-12) << "no length, no rate";
+}
+
 TEST(Schedules, StepsAtMilestones) {
   const auto s = schedule({{"shape", "step"}, {"lr", 1.0}, {"milestones", {2, 3.5}}, {"gamma", 0.1}});
   EXPECT_DOUBLE_EQ(s.at(0, 0, 10, 5), 1);

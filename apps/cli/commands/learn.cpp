@@ -46,9 +46,11 @@ class LearnCommand : public Command {
     app.add_option("--inputs", request_.inputs, "columns to predict from; default: all others");
     app.add_option("--exclude", request_.exclude, "columns to leave out");
     app.add_option("--factor", request_.factors, "columns of numbers to be taken as factors");
-    app.add_option("--test-share", request_.test_share, "rows held out for the scores")
-        ->check(CLI::Range(0.01, 0.9))
-        ->capture_default_str();
+    app.add_option_function<double>(
+           "--test-share", [this](double share) { request_.test_share = share, request_.most_test = 0; },
+           fmt::format("rows held out for the scores; default: {:g}, at most {} rows", request_.test_share,
+                       request_.most_test))
+        ->check(CLI::Range(0.01, 0.9));
     app.add_option("--epochs", request_.epochs, "most passes over the rows; default: by their number")
         ->check(above_zero);
     app.add_option("--patience", request_.patience,

@@ -26,7 +26,7 @@ class MixedTable : public gw::Dataset {
     std::vector<std::string> inputs, exclude, factors, missing_marks;
     bool own_marks = false;
     double test_share = 0.2;
-    int64_t rare = 3, seed = 0;
+    int64_t rare = 3, seed = 0, most_test = 0;
     void fields(gw::OptionVisitor& v) override {
       v.text(
           "path", path,
@@ -44,6 +44,7 @@ class MixedTable : public gw::Dataset {
       v.flag("own_marks", own_marks, "missing_marks stand in place of NA, NaN, null and .");
       v.texts("missing_marks", missing_marks, "what stands for a missing value beside an empty cell");
       v.real("test_share", test_share, "share of the rows that is held out for the test", 0.01, 0.9);
+      v.integer("most_test", most_test, "rows held out at most; 0: no limit", 0, INT64_MAX);
       v.integer("seed", seed, "of the order in which rows are split", 0, INT64_MAX);
     }
   };
@@ -111,11 +112,13 @@ class MixedTable : public gw::Dataset {
       groups[target.classes.empty() ? 0 : static_cast<int64_t>(target.y[i])].push_back(
           static_cast<int64_t>(i));
     const auto rng = gw::Rng(static_cast<uint64_t>(o_.seed)).fork("datasets/mixed_table");
+    const auto rows = static_cast<double>(target.y.size()), most = static_cast<double>(o_.most_test);
+    const double share = o_.most_test > 0 ? std::min(o_.test_share, most / rows) : o_.test_share;
     std::vector<int64_t> first, last;
     for (const auto& [group, members] : groups) {
       const auto count = static_cast<int64_t>(members.size());
       const auto order = rng.fork("split", static_cast<uint64_t>(group)).permutation(count);
-      const int64_t held = std::min(std::llround(o_.test_share * static_cast<double>(count)), count - 1LL);
+      const int64_t held = std::min(std::llround(share * static_cast<double>(count)), count - 1LL);
       for (int64_t i = 0; i < count; ++i)
         (i < count - held ? first : last)
             .push_back(members[static_cast<size_t>(order[static_cast<size_t>(i)])]);
