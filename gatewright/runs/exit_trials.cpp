@@ -81,21 +81,21 @@ double median(std::vector<double> values) {
 
 /// Seconds for an image of the test: with exits, and of the same network whole, in turns. Single images
 /// leave at different stages, so that their mean counts; batches are alike, and their median does.
-std::pair<double, double> timed_exits(const EarlyExits& exits, Network& network, const TensorSet& test,
+std::pair<double, double> timed_exits(const EarlyExits& exits, Model& model, const TensorSet& test,
                                       int64_t size, int64_t rounds, const std::function<double()>& now_s) {
   const at::NoGradGuard no_grad;
   const ops::FrozenParameters constant;
   const int64_t together = std::min(size, test.size()), turns = size == 1 ? 10 * rounds : rounds;
   const Loader loader(test, together, {}, false, Rng(0));
   std::vector<double> with, without;
-  ForwardOptions evaluation;
+  Pass evaluation;
   evaluation.train = false;
   for (int64_t b = -1; b < turns; ++b) {
     const auto batch = loader.get(0, std::max<int64_t>(b, 0) % (test.size() / together));
     const double t0 = now_s();
-    exits.answer(batch.at("image"), gate_rule());
+    exits.answer(batch, gate_rule());
     const double t1 = now_s();
-    network.forward(batch.at("image"), evaluation);
+    model.answer(batch, evaluation);
     const double t2 = now_s();
     if (b < 0) continue;  // the first pass of a shape prepares it
     with.push_back(t1 - t0), without.push_back(t2 - t1);
@@ -127,11 +127,11 @@ ValueTable exit_table(const EarlyExits& exits, const ExitFeatures& test, const E
 /// One set of trials.
 class Trials {
  public:
-  Trials(const std::shared_ptr<Network>& network, const ExitTrialData& data, const ExitTrialOptions& options,
+  Trials(const std::shared_ptr<Model>& model, const ExitTrialData& data, const ExitTrialOptions& options,
          uint64_t seed, const ArmRun& run)
-      : network_(network), data_(data), o_(options), seed_(seed), run_(run) {
-    const EarlyExits exits(network, options, seed);
-    const auto tick = stopping(run, "looking at the images");
+      : model_(model), data_(data), o_(options), seed_(seed), run_(run) {
+    const EarlyExits exits(model, options, seed);
+    const auto tick = stopping(run, "looking at the examples");
     train_ = exits.features(data.train, tick), held_out_ = exits.features(data.validation, tick),
     test_ = exits.features(data.test, tick);
     out_.metrics["full_accuracy"] = share_right(test_.final_logits, test_.label);
@@ -160,7 +160,7 @@ class Trials {
 
   std::shared_ptr<EarlyExits> trained(double price) const {
     stopping(run_, "trying exits")(0, 0);
-    auto exits = std::make_shared<EarlyExits>(network_, o_, seed_);
+    auto exits = std::make_shared<EarlyExits>(model_, o_, seed_);
     exits->train_heads(train_, o_, rng().fork("warm"));
     exits->train_jointly(train_, price, o_, rng().fork("jointly"));
     return exits;
@@ -170,7 +170,7 @@ class Trials {
   std::vector<Point> by_threshold() {
     auto longer = o_;
     longer.warm_epochs += longer.epochs;
-    EarlyExits exits(network_, o_, seed_);
+    EarlyExits exits(model_, o_, seed_);
     exits.train_heads(train_, longer, rng().fork("warm"));
     std::vector<Point> points;
     for (const double threshold : thresholds())
@@ -212,14 +212,14 @@ class Trials {
     const auto alone = run_.alone ? run_.alone() : nullptr;
     for (const int64_t size : kTimedExits) {
       const auto [with, whole] =
-          timed_exits(*exits, *network_, data_.test, size, run_.timing_rounds, run_.now_s);
-      const auto served = milliseconds_per_example({network_.get()}, size, run_.timing_rounds, run_.now_s)[0];
+          timed_exits(*exits, *model_, data_.test, size, run_.timing_rounds, run_.now_s);
+      const auto served = milliseconds_per_example({model_.get()}, size, run_.timing_rounds, run_.now_s)[0];
       out_.metrics[fmt::format("time_ratio.{}", size)] = with / whole;
       out_.metrics[fmt::format("compiled_ratio.{}", size)] = 1000 * with / served;
     }
   }
 
-  std::shared_ptr<Network> network_;
+  std::shared_ptr<Model> model_;
   const ExitTrialData& data_;
   const ExitTrialOptions& o_;
   uint64_t seed_;
@@ -239,11 +239,11 @@ void ExitTrialOptions::fields(OptionVisitor& v) {
   v.real("confidence", confidence, "with which it holds", 0.5, 0.999999);
 }
 
-ExitTrialResult try_exits(const std::shared_ptr<Network>& network, const ExitTrialData& data,
+ExitTrialResult try_exits(const std::shared_ptr<Model>& model, const ExitTrialData& data,
                           const ExitTrialOptions& options, uint64_t seed, const ArmRun& run) {
   GW_CHECK(data.validation.size() > 0,
-           "arms/early_exit: expected held-out images of the training, got none; set validation there");
-  return Trials(network, data, options, seed, run).all();
+           "arms/early_exit: expected held-out examples of the training, got none; set validation there");
+  return Trials(model, data, options, seed, run).all();
 }
 
 LeftNames exit_trial_names() {

@@ -18,8 +18,6 @@
 namespace gw::inline train {
 namespace {
 
-at::Tensor map_means(const at::Tensor& maps) { return maps.mean({2, 3}); }
-
 /// Four numbers [B, 4] that say how sure logits are.
 at::Tensor sureness_statistics(const at::Tensor& logits) {
   const auto entropy = [](const at::Tensor& p) { return -(p * p.clamp_min(1e-12).log()).sum(1); };
@@ -79,9 +77,9 @@ void ExitOptions::fields(OptionVisitor& v) {
          {"detached", "cancelling"});
 }
 
-EarlyExits::EarlyExits(std::shared_ptr<Network> network, const ExitOptions& options, uint64_t seed)
-    : torch::nn::Module("EarlyExits"), network_(std::move(network)), stages_(*network_) {
-  const int64_t stages = stages_.count(), classes = network_->shape().classes;
+EarlyExits::EarlyExits(std::shared_ptr<Model> model, const ExitOptions& options, uint64_t seed)
+    : torch::nn::Module("EarlyExits"), model_(std::move(model)), stages_(stages_of(model_)) {
+  const int64_t stages = stages_->stages();
   for (const double stage : options.after) after_.push_back(static_cast<int64_t>(stage));
   for (int64_t s = 0; options.after.empty() && s + 1 < stages; ++s) after_.push_back(s);
   for (size_t i = 0; i < after_.size(); ++i)
@@ -91,31 +89,34 @@ EarlyExits::EarlyExits(std::shared_ptr<Network> network, const ExitOptions& opti
   GW_CHECK(!after_.empty(), "early_exits: expected a network of at least two stages, got {}", stages);
   const at::NoGradGuard no_grad;
   const Rng rng = Rng(seed).fork("train/early_exits");
-  auto maps = network_->example(1, rng).at("image");
-  for (int64_t s = 0, exit = 0; s < stages && exit < exits(); ++s) {
-    maps = stages_.stage(s, maps);
-    if (s != after_[static_cast<size_t>(exit)]) continue;
+  auto rows = stages_->begin(model_->example(1, rng));
+  std::vector<int64_t> widths;
+  for (int64_t s = 0; s < stages; ++s) {
+    rows = stages_->stage(s, rows);
+    if (widths.size() < after_.size() && s == after_[widths.size()])
+      widths.push_back(stages_->means(rows).size(1));
+  }
+  classes_ = stages_->finish(rows).size(1);
+  for (size_t exit = 0; exit < widths.size(); ++exit) {
     const auto name = std::to_string(exit);
-    const double scale = 1 / std::sqrt(static_cast<double>(maps.size(1)));
+    const double scale = 1 / std::sqrt(static_cast<double>(widths[exit]));
     weight_.push_back(register_parameter(
-        "weight" + name,
-        ops::uniform(rng.fork("head", static_cast<uint64_t>(exit)), {classes, maps.size(1)}, -scale, scale)));
-    bias_.push_back(register_parameter("bias" + name, at::zeros({classes})));
+        "weight" + name, ops::uniform(rng.fork("head", exit), {classes_, widths[exit]}, -scale, scale)));
+    bias_.push_back(register_parameter("bias" + name, at::zeros({classes_})));
     gate_.push_back(register_parameter("gate" + name, at::zeros({4})));
     gate_bias_.push_back(register_parameter("gate_bias" + name, at::zeros({1})));
-    ++exit;
   }
   count_costs();
 }
 
 void EarlyExits::count_costs() {
   const at::NoGradGuard no_grad;
-  auto maps = network_->example(1, Rng(0)).at("image");
+  auto rows = stages_->begin(model_->example(1, Rng(0)));
   double total = 0, on_the_way = 0;
   size_t exit = 0;
-  for (int64_t s = 0; s < stages_.count(); ++s) {
+  for (int64_t s = 0; s < stages_->stages(); ++s) {
     const ops::CostRecorder recorder;
-    maps = stages_.stage(s, maps);
+    rows = stages_->stage(s, rows);
     total += static_cast<double>(recorder.macs());
     if (exit >= after_.size() || s != after_[exit]) continue;
     on_the_way += static_cast<double>(weight_[exit].numel() + gate_[exit].numel());
@@ -123,7 +124,7 @@ void EarlyExits::count_costs() {
     ++exit;
   }
   const ops::CostRecorder recorder;
-  stages_.finish(maps);
+  stages_->finish(rows);
   total += static_cast<double>(recorder.macs());
   costs_.push_back(total + on_the_way);
   for (auto& cost : costs_) cost /= total;
@@ -154,13 +155,13 @@ ExitFeatures EarlyExits::features(const TensorSet& set, const Tick& tick) const 
   std::vector<std::vector<at::Tensor>> pooled(after_.size());
   std::vector<at::Tensor> last;
   for (int64_t b = 0; b < loader.batches(); ++b) {
-    auto maps = loader.get(0, b).at("image");
+    auto rows = stages_->begin(loader.get(0, b));
     size_t exit = 0;
-    for (int64_t s = 0; s < stages_.count(); ++s) {
-      maps = stages_.stage(s, maps);
-      if (exit < after_.size() && s == after_[exit]) pooled[exit++].push_back(map_means(maps));
+    for (int64_t s = 0; s < stages_->stages(); ++s) {
+      rows = stages_->stage(s, rows);
+      if (exit < after_.size() && s == after_[exit]) pooled[exit++].push_back(stages_->means(rows));
     }
-    last.push_back(stages_.finish(maps));
+    last.push_back(stages_->finish(rows));
     if (tick) tick(std::min((b + 1) * kTogether, set.size()), set.size());
   }
   ExitFeatures out{{}, at::cat(last), set.at("label")};
@@ -226,32 +227,32 @@ void EarlyExits::train_jointly(const ExitFeatures& features, double price, const
   });
 }
 
-EarlyExits::Answer EarlyExits::answer(const at::Tensor& images, const ExitRule& rule) const {
+EarlyExits::Answer EarlyExits::answer(const Batch& batch, const ExitRule& rule) const {
   const at::NoGradGuard no_grad;
-  auto maps = images;
-  auto rows = at::arange(images.size(0), at::kLong);
-  Answer out{at::zeros({images.size(0), network_->shape().classes}),
-             at::full({images.size(0)}, exits(), at::kLong)};
+  auto rows = stages_->begin(batch);
+  const int64_t count = rows.size();
+  auto place = at::arange(count, at::kLong);
+  Answer out{at::zeros({count, classes_}), at::full({count}, exits(), at::kLong)};
   at::Tensor scores;
   size_t exit = 0;
-  for (int64_t s = 0; s < stages_.count() && maps.size(0) > 0; ++s) {
-    maps = stages_.stage(s, maps);
+  for (int64_t s = 0; s < stages_->stages() && rows.size() > 0; ++s) {
+    rows = stages_->stage(s, rows);
     if (exit >= after_.size() || s != after_[exit]) continue;
-    const auto said = logits(static_cast<int64_t>(exit), map_means(maps));
+    const auto said = logits(static_cast<int64_t>(exit), stages_->means(rows));
     const auto score = gate_score(static_cast<int64_t>(exit), said).unsqueeze(1);
     scores = scores.defined() ? at::cat({scores, score}, 1) : score;
     const auto leaves = rule(static_cast<int64_t>(exit), scores, said);
-    const auto gone = leaves.nonzero().view({-1}), stays = leaves.logical_not().nonzero().view({-1});
+    const auto gone = leaves.nonzero().view({-1});
     if (gone.numel() > 0) {
-      const auto places = rows.index_select(0, gone);
-      out.logits.index_copy_(0, places, said.index_select(0, gone));
-      out.exit.index_fill_(0, places, static_cast<int64_t>(exit));
-      rows = rows.index_select(0, stays), maps = maps.index_select(0, stays),
-      scores = scores.index_select(0, stays);
+      const auto stays = leaves.logical_not().nonzero().view({-1}), left = place.index_select(0, gone);
+      out.logits.index_copy_(0, left, said.index_select(0, gone));
+      out.exit.index_fill_(0, left, static_cast<int64_t>(exit));
+      place = place.index_select(0, stays), scores = scores.index_select(0, stays);
+      rows = rows.at(stays);
     }
     ++exit;
   }
-  if (maps.size(0) > 0) out.logits.index_copy_(0, rows, stages_.finish(maps));
+  if (rows.size() > 0) out.logits.index_copy_(0, place, stages_->finish(rows));
   return out;
 }
 

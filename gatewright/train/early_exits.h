@@ -1,9 +1,9 @@
 #pragma once
-// A trained dense image network whose answers may leave before the last stage.
+// A trained model whose answers may leave before the last stage.
 #include <functional>
 
 #include "gatewright/base/stop.h"
-#include "gatewright/models/staged.h"
+#include "gatewright/models/staged_model.h"
 #include "gatewright/train/optimizer.h"
 
 namespace gw::inline train {
@@ -26,18 +26,18 @@ struct ExitFeatures {
 /// [B, exit + 1] of their gates, `logits` [B, C] of this one.
 using ExitRule = std::function<at::Tensor(int64_t exit, const at::Tensor& scores, const at::Tensor& logits)>;
 
-/// Exits on a frozen dense network: after a stage a linear classifier on the means of its maps, and a gate on
-/// four statistics of what that says.
+/// Exits on a frozen model: after a stage a linear classifier on the means of its maps or tokens, and a gate
+/// on four statistics of what that says.
 /// Math:   gate g_l = σ(a · s + b), s = (largest p, entropy in nats, difference of the two largest, entropy
 ///         of p² brought to 1) of the exit's p, without gradient through them. P_l = max(0, min(g_l, 1 −
 ///         Σ_{j<l} g_j)), the rest of the mass to the end; q_l = P_l / Π_{j<l}(1 − q_j); a row leaves at the
 ///         first q_l ≥ ½.
 /// Source: Chataoui et al. 2024 (JEI-DNN), arXiv 2310.09163, after its published code; differs: exits read
-///         the means of convolutional maps, no exit is frozen by itself before the others.
+///         means of convolutional maps and of tokens, no exit is frozen by itself before the others.
 class EarlyExits : public torch::nn::Module {
  public:
-  /// Errors: ValueError for a network with experts, and for stages that are not there or do not ascend.
-  EarlyExits(std::shared_ptr<Network> network, const ExitOptions& options, uint64_t seed);
+  /// Errors: as stages_of, and ValueError for stages that are not there or do not ascend.
+  EarlyExits(std::shared_ptr<Model> model, const ExitOptions& options, uint64_t seed);
 
   int64_t exits() const { return static_cast<int64_t>(after_.size()); }
   /// Multiply-adds up to each exit, those of the exits on the way included, and last of the whole, over those
@@ -63,8 +63,8 @@ class EarlyExits : public torch::nn::Module {
   struct Answer {
     at::Tensor logits, exit;  ///< [B, C]; [B] int64, exits() for the end
   };
-  /// Runs stage by stage; rows that have left are computed no further. Errors: as Network::stage.
-  Answer answer(const at::Tensor& images, const ExitRule& rule) const;
+  /// Runs stage by stage; rows that have left are computed no further. Errors: as the model's.
+  Answer answer(const Batch& batch, const ExitRule& rule) const;
   /// The same decisions on features, for counting.
   Answer answer(const ExitFeatures& features, const ExitRule& rule) const;
 
@@ -78,8 +78,9 @@ class EarlyExits : public torch::nn::Module {
   at::Tensor gate_score(int64_t exit, const at::Tensor& logits) const;
   void count_costs();
 
-  std::shared_ptr<Network> network_;
-  NetworkStages stages_;
+  std::shared_ptr<Model> model_;
+  std::shared_ptr<StagedModel> stages_;
+  int64_t classes_ = 0;
   std::vector<int64_t> after_;
   std::vector<double> costs_;
   std::vector<at::Tensor> weight_, bias_, gate_, gate_bias_;

@@ -19,6 +19,7 @@ TEST(ConditionalRecipes, KamoeHoldsTogether) { holds_together("kamoe"); }
 TEST(ConditionalRecipes, AutointHoldsTogether) { holds_together("autoint"); }
 TEST(ConditionalRecipes, CustomisationHoldsTogether) { holds_together("customisation"); }
 TEST(ConditionalRecipes, JeiDnnHoldsTogether) { holds_together("jei_dnn"); }
+TEST(ConditionalRecipes, JeiDnnTextHoldsTogether) { holds_together("jei_dnn_text"); }
 TEST(ConditionalRecipes, CompositionOfExpertsHoldsTogether) { holds_together("composition_of_experts"); }
 TEST(ConditionalRecipes, FedjetsHoldsTogether) { holds_together("fedjets"); }
 TEST(ConditionalRecipes, ContinualInferenceHoldsTogether) { holds_together("continual_inference"); }

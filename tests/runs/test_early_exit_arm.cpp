@@ -92,7 +92,7 @@ TEST(EarlyExitArm, RefusesWhatItCannotStartFrom) {
   expect_part(refusal<ValueError>([&] {
                 ran(exits(), scratch / "a", {{"all", scratch / "all"}});
               }),
-              "expected held-out images");
+              "expected held-out examples");
   const Json routed{{"network",
                      {{"part", "image"},
                       {"backbone", "small_cnn"},

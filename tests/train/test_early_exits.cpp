@@ -54,6 +54,12 @@ TensorSet images(int64_t count, uint64_t seed) {
   return {{{"image", pixels.clamp(0, 255).to(at::kByte)}, {"label", label}}};
 }
 
+Batch batch_of(const char* field, const at::Tensor& values) {
+  Batch batch;
+  batch.fields[field] = values, batch.index = at::arange(values.size(0), at::kLong);
+  return batch;
+}
+
 ExitOptions fast() {
   ExitOptions o;
   o.warm_epochs = 20, o.epochs = 20, o.alternate = 3, o.batch = 16, o.lr = 0.3;
@@ -69,7 +75,7 @@ TEST(EarlyExits, RowsThatLeaveAreAnsweredAsInBulk) {
   exits.train_jointly(features, 0.5, fast(), Rng(3));
   const auto pixels = set.at("image").to(at::kFloat) / 255;
   for (const auto& rule : {gate_rule(), confidence_rule({0.6}), confidence_rule({0.9, 0.5, 0.4})}) {
-    const auto bulk = exits.answer(features, rule), staged = exits.answer(pixels, rule);
+    const auto bulk = exits.answer(features, rule), staged = exits.answer(batch_of("image", pixels), rule);
     EXPECT_TRUE(bulk.exit.equal(staged.exit));
     EXPECT_LT((bulk.logits - staged.logits).abs().max().item<double>(), 1e-4);
   }
@@ -78,6 +84,57 @@ TEST(EarlyExits, RowsThatLeaveAreAnsweredAsInBulk) {
   const auto none = exits.answer(features, confidence_rule({1.1}));
   EXPECT_TRUE(none.exit.eq(3).all().item<bool>());
   EXPECT_TRUE(none.logits.equal(features.final_logits));
+}
+
+std::shared_ptr<Model> token_model(bool per_token = false) {
+  DataSpec data;
+  data.vocabulary = 9, data.context = 8, data.classes = 3;
+  const Json mixture{{"experts", 2}, {"bank", {{"part", "mlp"}, {"hidden", 8}}}};
+  auto model = make_part<Model>("token_mixer", {{"width", 12}, {"depth", 3}, {"mixture", mixture}},
+                                {data, {3, per_token}, 1});
+  model->eval();
+  return model;
+}
+
+// Fails if tokens do not follow the rows that stay, or if stages are not the model.
+TEST(EarlyExits, SequencesOfTokensLeaveToo) {
+  const auto model = token_model();
+  const auto label = at::arange(90, at::kLong).remainder(3);
+  const auto draws = (ops::uniform(Rng(6), {90, 8}, 0, 1) * 9).to(at::kLong).clamp_max(8);
+  const auto token = at::where(ops::uniform(Rng(7), {90, 8}, 0, 1) < 0.4, label.unsqueeze(1), draws);
+  EarlyExits exits(model, fast(), 1);
+  ASSERT_EQ(exits.exits(), 2);
+  const auto features = exits.features({{{"token", token}, {"label", label}}});
+  exits.train_heads(features, fast(), Rng(2));
+  Pass evaluation;
+  evaluation.train = false;
+  const at::NoGradGuard no_grad;
+  const auto whole = model->answer(batch_of("token", token), evaluation).answer;
+  EXPECT_LT((whole - features.final_logits).abs().max().item<double>(), 1e-5);
+  const auto rule = confidence_rule({0.6, 0.5});
+  const auto bulk = exits.answer(features, rule), staged = exits.answer(batch_of("token", token), rule);
+  EXPECT_TRUE(bulk.exit.equal(staged.exit));
+  EXPECT_LT((bulk.logits - staged.logits).abs().max().item<double>(), 1e-4);
+  EXPECT_GT(std::get<0>(at::_unique(bulk.exit)).numel(), 1) << "or nothing was tested";
+}
+
+TEST(EarlyExits, ModelsWithoutStagesAreRefused) {
+  expect_part(refusal<ValueError>([] { EarlyExits(token_model(true), fast(), 1); }),
+              "one answer for each sequence");
+  DataSpec data;
+  data.inputs = 4;
+  const std::shared_ptr<Model> rows =
+      make_part<Model>("gg_moe", {{"width", 8}, {"experts", 2}}, {data, {3, false}, 1});
+  expect_part(refusal<ValueError>([&] { EarlyExits(rows, fast(), 1); }), "a model of tokens with stages");
+}
+
+// Maps that are turned round here are turned back by the next convolution.
+TEST(StageRows, StayAsTheyLie) {
+  const auto maps = ops::normal(Rng(1), {6, 3, 4, 5}, 0, 1).contiguous(at::MemoryFormat::ChannelsLast);
+  const auto which = at::tensor(std::vector<int64_t>{4, 0, 5}, at::kLong);
+  const auto rows = StageRows{maps, {}}.at(which);
+  EXPECT_TRUE(rows.x.equal(maps.index_select(0, which)));
+  EXPECT_TRUE(rows.x.is_contiguous(at::MemoryFormat::ChannelsLast));
 }
 
 TEST(EarlyExits, TheRuleIsThatOfThePolicy) {

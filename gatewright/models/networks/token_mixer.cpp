@@ -5,6 +5,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/base/registry.h"
 #include "gatewright/models/mixture_blocks.h"
+#include "gatewright/models/staged_model.h"
 #include "gatewright/models/table_rows.h"
 #include "gatewright/ops/random.h"
 
@@ -21,7 +22,8 @@ namespace {
 /// Routers see: "token_id", "sequence" (place in the batch), "position" (the place in the window on a
 /// circle), and, where the data have
 ///         domains, "task" and "route" (the domain, modulo the experts).
-class TokenMixer : public BlockModel {
+/// Stages are its blocks, for early exits; scores that a gate makes ahead do not pass from one to the next.
+class TokenMixer : public BlockModel, public StagedModel {
  public:
   static constexpr const char* kSummary =
       "embedding, blocks of causal convolution and mixture, head: sequences of ids";
@@ -73,17 +75,12 @@ class TokenMixer : public BlockModel {
     const auto& token = batch.at("token");
     GW_CHECK(token.dim() == 2 && token.scalar_type() == at::kLong,
              "networks/token_mixer: expected tokens [B, T] int64, got {} dimensions", token.dim());
-    const int64_t b = token.size(0), t = token.size(1), d = options_.width;
     auto inputs = facts(batch);
     auto own = pass;
     own.rng = pass.rng.fork("networks/token_mixer");
     auto x = at::embedding(embedding_, token);
     Output out;
-    for (int64_t i = 0; i < blocks_->depth(); ++i) {
-      const auto n = static_cast<size_t>(i);
-      x = x + mixed(norms_[n]->forward(x), taps_[n]);
-      x = blocks_->forward(i, x.reshape({b * t, d}), inputs, own, out.plans).view({b, t, d});
-    }
+    for (int64_t i = 0; i < blocks_->depth(); ++i) x = block(i, x, inputs, own, out.plans);
     x = last_->forward(x);
     if (!context_.answer.per_token) x = x.mean(1);
     out.answer = head_->forward(x);
@@ -102,7 +99,35 @@ class TokenMixer : public BlockModel {
     return batch;
   }
 
+  int64_t stages() const override { return blocks_->depth(); }
+  StageRows begin(const Batch& batch) override {
+    GW_CHECK(
+        !context_.answer.per_token,
+        "networks/token_mixer: expected a task with one answer for each sequence, got one for each token; "
+        "exits let whole sequences leave");
+    StageRows rows{at::embedding(embedding_, batch.at("token")), {}};
+    for (const char* name : {"token", "domain"})
+      if (batch.has(name)) rows.told.fields[name] = batch.at(name);
+    return rows;
+  }
+  StageRows stage(int64_t index, const StageRows& rows) override {
+    Pass pass;
+    pass.train = false, pass.rng = Rng(0).fork("networks/token_mixer");
+    auto inputs = facts(rows.told);
+    std::vector<SitedPlan> plans;
+    return {block(index, rows.x, inputs, pass, plans), rows.told};
+  }
+  at::Tensor finish(const StageRows& rows) override { return head_->forward(means(rows)); }
+  at::Tensor means(const StageRows& rows) override { return last_->forward(rows.x).mean(1); }
+
  private:
+  at::Tensor block(int64_t index, at::Tensor x, RouterInputs& inputs, const Pass& pass,
+                   std::vector<SitedPlan>& plans) {
+    const auto n = static_cast<size_t>(index);
+    x = x + mixed(norms_[n]->forward(x), taps_[n]);
+    return blocks_->forward(index, x.flatten(0, 1), inputs, pass, plans).view(x.sizes());
+  }
+
   /// Σ_j w_j ∘ x_{t−j}, nothing before the window.
   at::Tensor mixed(const at::Tensor& x, const at::Tensor& taps) const {
     auto y = x * taps[0];
@@ -113,7 +138,7 @@ class TokenMixer : public BlockModel {
     return y;
   }
 
-  RouterInputs facts(const Batch& batch) const {
+  RouterInputs facts(const TensorSet& batch) const {
     const auto& token = batch.at("token");
     const int64_t b = token.size(0), t = token.size(1);
     RouterInputs inputs;

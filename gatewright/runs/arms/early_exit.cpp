@@ -5,14 +5,15 @@
 namespace gw::inline runs {
 namespace {
 
-/// A trained dense image network, frozen, with exits: learned jointly with their gates at several prices of
-/// cost, beside thresholds on the confidence of exits that were trained alone.
-/// Leaves what gatewright/runs/exit_trials.h says.
-/// Errors: ValueError for anything but one training of dense images in "from".
-/// Cost:   one pass over the data for the features, then seconds; nothing is kept of an interrupted run.
+/// A trained dense image network or model of tokens, frozen, with exits: learned jointly with their gates at
+/// several prices of cost, beside thresholds on the confidence of exits that were trained alone. Leaves what
+/// gatewright/runs/exit_trials.h says. Errors: ValueError for anything but one training in "from" of what has
+/// stages (gatewright/models/staged_model.h). Cost:   one pass over the data for the features, then seconds;
+/// nothing is kept of an interrupted run.
 class EarlyExitArm : public Arm {
  public:
-  static constexpr const char* kSummary = "exits on a trained image network: accuracy against measured time";
+  static constexpr const char* kSummary =
+      "exits on a trained model of images or tokens: accuracy against measured time";
   static constexpr const char* kSource = "JEI-DNN, arXiv 2310.09163";
   struct Options : TrainConfig {
     Nested<ExitTrialOptions> early_exit;
@@ -29,7 +30,7 @@ class EarlyExitArm : public Arm {
              "arms/early_exit: expected one training in \"from\" of arm \"{}\", got {} arms", o_.arm,
              from.size());
     GW_CHECK(trains_classes(*from[0]),
-             "arms/early_exit: expected a training of classes of images for arm \"{}\" to start from, got "
+             "arms/early_exit: expected a training of classes for arm \"{}\" to start from, got "
              "another arm",
              o_.arm);
     GW_CHECK(!how_.prices.empty(), "arms/early_exit: expected \"prices\" in arm \"{}\", got none", o_.arm);
@@ -64,9 +65,8 @@ class EarlyExitArm : public Arm {
     const auto& config = trained.config();
     const auto split = split_validation(trained.data().train, trained.data().classes, config.validation,
                                         static_cast<uint64_t>(config.seed));
-    trained.network();  // refuses what is no image network
-    const auto network = std::dynamic_pointer_cast<Network>(trained.model().shared_from_this());
-    auto trials = try_exits(network, {split.train, split.validation, trained.data().test}, how_,
+    const auto model = std::dynamic_pointer_cast<Model>(trained.model().shared_from_this());
+    auto trials = try_exits(model, {split.train, split.validation, trained.data().test}, how_,
                             static_cast<uint64_t>(o_.seed), run);
     result.metrics = std::move(trials.metrics), result.curves = std::move(trials.curves),
     result.tables = std::move(trials.tables);
