@@ -7,7 +7,7 @@ PROGRAM is build/gatewright. To be run by a Python with torch and transformers (
 transformers' OlmoeForCausalLM of the recipe's sizes, in eager mode, whose experts are a loop over those that a token chose
 (experts_implementation="eager"). Both attention implementations are timed, "sdpa", which is the default, and "eager"; the quicker one
 counts. 4 layers of width 96, 4 heads, 16 experts of 96 hidden values of which 2 serve a byte, 32 windows of 128 bytes, f32, cross
-entropy with balance and z losses, Adam. 1.93 million parameters each.
+entropy with balance and z losses, Adam. The last line says how many parameters both have.
 
 Ours is `gatewright train byte_olmoe --size small --arm olmoe` with its own step times (step_times.json), which hold drawing the batch,
 the step and what is logged of it; PyTorch's step takes windows from a tensor, clears the gradients, and steps. Steps before the tenth do
