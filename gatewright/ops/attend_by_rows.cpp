@@ -38,6 +38,12 @@ inline void narrowed_to(float value, kernels::Bf16& to) { to.bits = at::BFloat16
 
 void run_tile(const kernels::AttendTile<float>& tile) { kernels::attend_family()().f32(tile); }
 void run_tile(const kernels::AttendTile<kernels::Bf16>& tile) { kernels::attend_family()().bf16(tile); }
+void turn_keys(const float* k, int64_t stride, int64_t count, int64_t width, float* to) {
+  kernels::attend_family()().turn_f32(k, stride, count, width, to);
+}
+void turn_keys(const kernels::Bf16* k, int64_t stride, int64_t count, int64_t width, float* to) {
+  kernels::attend_family()().turn_bf16(k, stride, count, width, to);
+}
 
 /// Tiles of neighbouring queries of the heads that share keys.
 template <class T>
@@ -47,7 +53,7 @@ class AttendingRows {
       : q_(q), k_(k), v_(v), call_(call), heads_(q.size(0)), shared_(k.size(0)), group_(heads_ / shared_) {
     queries_ = q.size(1), tokens_ = k.size(1), width_ = q.size(2), value_width_ = v.size(2);
     if (call.sink.defined()) sink_ = call.sink.detach().to(at::kFloat).contiguous();
-    const int64_t seen_most = call.window > 0 ? call.window + kTileQueries : tokens_;
+    const int64_t seen_most = call.window > 0 ? call.window + kTileQueries + kernels::kAttendPad : tokens_;
     keys_ = std::min(tokens_, seen_most);
     each_ = std::clamp<int64_t>(std::min(kTileScores / keys_, kTileQueries) / group_, 1, queries_);
   }
@@ -61,6 +67,7 @@ class AttendingRows {
     Workspace memory;
     std::vector<Scratch> scratch;
     for (int w = 0; w < pool.workers(); ++w) scratch.push_back(take(memory));
+    if (tiles > 1) turn(pool, memory);
     // The last tiles see the most keys: they go first, so that none of them is waited for.
     pool.run(shared_ * tiles, [&](int64_t task, int worker) {
       tile(task % shared_, (tiles - 1 - task / shared_) * each_, scratch[static_cast<size_t>(worker)]);
@@ -94,6 +101,18 @@ class AttendingRows {
     return s;
   }
 
+  /// All keys once, in pieces, for the tiles of all queries.
+  void turn(TorchPool& pool, Workspace& memory) {
+    constexpr int64_t kPiece = 8 * kernels::kAttendPad;
+    const int64_t pieces = (tokens_ + kPiece - 1) / kPiece, size = kernels::padded_keys(tokens_) * width_;
+    turned_ = static_cast<float*>(memory.take(shared_ * size * static_cast<int64_t>(sizeof(float))));
+    pool.run(shared_ * pieces, [&](int64_t task, int) {
+      const int64_t head = task / pieces, first = task % pieces * kPiece;
+      turn_keys(at(k_, head, first), k_.stride(1), std::min(kPiece, tokens_ - first), width_,
+                turned_ + head * size + first * width_);
+    });
+  }
+
   const T* at(const at::Tensor& t, int64_t head, int64_t token) const {
     return static_cast<const T*>(t.data_ptr()) + head * t.stride(0) + token * t.stride(1);
   }
@@ -112,7 +131,8 @@ class AttendingRows {
     }
     t.q = s.q, t.first = s.first, t.last = s.last, t.sink = sink_.defined() ? s.sink : nullptr;
     t.k = at(k_, head, 0), t.k_stride = k_.stride(1), t.v = at(v_, head, 0), t.v_stride = v_.stride(1);
-    t.from = s.first[0], t.keys = s.last[t.rows - 1] - t.from;
+    t.from = s.first[0] / kernels::kAttendPad * kernels::kAttendPad, t.keys = s.last[t.rows - 1] - t.from;
+    if (turned_ != nullptr) t.turned = turned_ + head * kernels::padded_keys(tokens_) * width_;
     t.scores = s.scores, t.panel = s.panel, t.factors = s.factors, t.y = s.y;
     run_tile(t);
     for (int64_t r = 0; r < t.rows; ++r) {
@@ -127,6 +147,7 @@ class AttendingRows {
   int64_t keys_, each_;  ///< of a tile: keys at most, queries
   at::Tensor sink_;
   T* to_ = nullptr;
+  float* turned_ = nullptr;  ///< [Hk], each as turn() of the kernels leaves it
 };
 
 bool readable_rows(const at::Tensor& t, at::ScalarType type) {

@@ -24,7 +24,8 @@ bool attend_by_rows_fits(const at::Tensor& q, const at::Tensor& k, const at::Ten
 /// Bits:   of a row, whatever the other rows are, the number of threads and the level
 ///         (gatewright/kernels/attend/attend.h).
 /// Cost:   2·Hq·n·S·(d + dv) flop, half of it where n = S; keys and values are read once for some dozen rows.
-///         Memory: 200 kB a worker, or the scores of one token's heads where these are more.
+///         Memory: 200 kB a worker, or the scores of one token's heads where these are more; for more queries
+///         than share a worker's, the keys once more in f32.
 at::Tensor attend_by_rows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                           const AttendCall& call);
 

@@ -33,9 +33,9 @@ struct Tile {
     }
     if (!sunk) sink.clear();
   }
-  /// Rows [from, from + count) alone.
-  std::vector<float> run(const AttendTable& table, int64_t from, int64_t count) const {
-    const int64_t begin = first[static_cast<size_t>(from)],
+  /// Rows [from, from + count) alone. `ahead`: with keys that were turned before.
+  std::vector<float> run(const AttendTable& table, int64_t from, int64_t count, bool ahead = false) const {
+    const int64_t begin = first[static_cast<size_t>(from)] / kAttendPad * kAttendPad,
                   n = last[static_cast<size_t>(from + count - 1)] - begin;
     std::vector<float> scores(static_cast<size_t>(count * padded_keys(n))),
         factors(static_cast<size_t>(count)), panel(static_cast<size_t>(width * kAttendPad)),
@@ -46,10 +46,12 @@ struct Tile {
     t.first = first.data() + from, t.last = last.data() + from, t.from = begin, t.keys = n;
     t.sink = sink.empty() ? nullptr : sink.data() + from;
     t.scores = scores.data(), t.panel = panel.data(), t.factors = factors.data(), t.y = y.data();
+    std::vector<float> turned(static_cast<size_t>(padded_keys(keys) * width));
+    if (ahead) t.turned = turned.data();
     if constexpr (sizeof(T) == 4)
-      table.f32(t);
+      table.turn_f32(k.data(), width + 3, keys, width, turned.data()), table.f32(t);
     else
-      table.bf16(t);
+      table.turn_bf16(k.data(), width + 3, keys, width, turned.data()), table.bf16(t);
     return y;
   }
   double wanted(int64_t r, int64_t lane) const {
@@ -105,6 +107,7 @@ TEST_P(AttendLevel, IsTheFormulaWithTheReferencesBits) {
     const Tile<float> tile(rows, width, value_width, keys, window, keys % 2 == 1);
     const auto y = tile.run(attend_family()(), 0, rows);
     ASSERT_EQ(y, tile.run(attend_ref, 0, rows)) << rows << " rows, " << keys << " keys, window " << window;
+    ASSERT_EQ(y, tile.run(attend_family()(), 0, rows, true)) << "keys turned before, window " << window;
     for (int64_t i = 0; i < rows * value_width; ++i)
       ASSERT_NEAR(y[static_cast<size_t>(i)], tile.wanted(i / value_width, i % value_width), 2e-5)
           << rows << " rows of " << width << ", " << keys << " keys, window " << window;
@@ -116,6 +119,7 @@ TEST_P(AttendLevel, ReadsBf16) {
     const Tile<Bf16> tile(rows, width, value_width, keys, window, keys % 2 == 1);
     const auto y = tile.run(attend_family()(), 0, rows);
     ASSERT_EQ(y, tile.run(attend_ref, 0, rows)) << rows << " rows, " << keys << " keys, window " << window;
+    ASSERT_EQ(y, tile.run(attend_family()(), 0, rows, true)) << "keys turned before, window " << window;
     ASSERT_NEAR(y[0], tile.wanted(0, 0), 2e-5);
   });
 }

@@ -20,7 +20,9 @@ constexpr int64_t padded_keys(int64_t keys) { return (keys + kAttendPad - 1) / k
 
 /// Rows that share keys: q [rows, width], scaled already; key j at k + j·k_stride, its value at v +
 /// j·v_stride. Row r sees the keys first[r] ≤ j < last[r], at least one; all of them lie in [from, from +
-/// keys). y [rows, value_width]. Scratch: scores [rows, keys] and factors [rows].
+/// keys), `from` a multiple of kAttendPad. `turned`: all keys as turn_f32() leaves them; null: the tile turns
+/// its own. y [rows, value_width]. Scratch: scores [rows, padded_keys(keys)], panel [width, kAttendPad] and
+/// factors [rows].
 template <class T>
 struct AttendTile {
   int64_t rows = 0, width = 0, value_width = 0;
@@ -28,7 +30,7 @@ struct AttendTile {
   const T *k = nullptr, *v = nullptr;
   int64_t k_stride = 0, v_stride = 0;
   const int64_t *first = nullptr, *last = nullptr;
-  const float* sink = nullptr;  ///< [rows] or null
+  const float *sink = nullptr, *turned = nullptr;  ///< sink: [rows] or null
   int64_t from = 0, keys = 0;
   float *scores = nullptr, *panel = nullptr, *factors = nullptr, *y = nullptr;
 };
@@ -37,6 +39,11 @@ struct AttendTile {
 struct AttendTable {
   void (*f32)(const AttendTile<float>& tile);
   void (*bf16)(const AttendTile<Bf16>& tile);
+  /// Keys [count, width], `stride` apart, in the order that tiles read them in: `to` has room for
+  /// padded_keys(count)·width values. Worth it where several tiles see the same keys. Keys from a multiple of
+  /// kAttendPad on go to that many times `width` values further.
+  void (*turn_f32)(const float* k, int64_t stride, int64_t count, int64_t width, float* to);
+  void (*turn_bf16)(const Bf16* k, int64_t stride, int64_t count, int64_t width, float* to);
 };
 
 extern const AttendTable attend_ref, attend_avx2, attend_avx512, attend_neon;

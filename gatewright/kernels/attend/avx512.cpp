@@ -46,7 +46,7 @@ inline void transpose(Vector (&r)[kLanes]) {
 
 }  // namespace
 
-const AttendTable attend_avx512{attend<float>, attend<Bf16>};
+const AttendTable attend_avx512{attend<float>, attend<Bf16>, turn_all<float>, turn_all<Bf16>};
 
 }  // namespace gw::kernels
 #endif

@@ -31,7 +31,7 @@ inline void transpose(Vector (&r)[kLanes]) {
 
 }  // namespace
 
-const AttendTable attend_neon{attend<float>, attend<Bf16>};
+const AttendTable attend_neon{attend<float>, attend<Bf16>, turn_all<float>, turn_all<Bf16>};
 
 }  // namespace gw::kernels
 #endif

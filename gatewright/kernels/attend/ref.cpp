@@ -19,6 +19,6 @@ inline void transpose(Vector (&)[1]) {}
 
 }  // namespace
 
-const AttendTable attend_ref{attend<float>, attend<Bf16>};
+const AttendTable attend_ref{attend<float>, attend<Bf16>, turn_all<float>, turn_all<Bf16>};
 
 }  // namespace gw::kernels

@@ -6,8 +6,8 @@
 
 constexpr int64_t kRows = 3;                      // whose sums lie in registers together
 constexpr int64_t kKeyBlock = kLanes * kVectors;  // keys that are turned at once, and stay in the first cache
-constexpr int64_t kValueBlock = 128;  // keys whose values, a stretch of them, stay there for all rows: 16 kB
-constexpr int64_t kSums = 16;         // of the chances
+constexpr int64_t kValueBlock = 64;               // keys whose values stay there for all rows: 16 kB
+constexpr int64_t kSums = 16;                     // of the chances
 static_assert(kAttendPad % kKeyBlock == 0);
 
 /// A product's sides: left[r·left_stride + i] times right[i·right_stride + lane], summed over i < count.
@@ -74,6 +74,12 @@ inline void turn(const T* k, int64_t stride, int64_t count, int64_t width, float
       panel[i * kKeyBlock + j] = j < count ? value_of(k + j * stride + i) : 0.f;
 }
 
+template <class T>
+void turn_all(const T* k, int64_t stride, int64_t count, int64_t width, float* to) {
+  for (int64_t j = 0; j < count; j += kKeyBlock)
+    turn(k + j * stride, stride, count - j < kKeyBlock ? count - j : kKeyBlock, width, to + j * width);
+}
+
 /// The keys that any of some rows sees.
 struct Seen {
   int64_t first, last;
@@ -90,8 +96,8 @@ inline Seen seen_by(const AttendTile<T>& t, int64_t row, int64_t count) {
 
 /// Scores of R rows with the keys of the panel, of which `count` are wanted.
 template <int64_t R, class T>
-inline void scores_of(const AttendTile<T>& t, int64_t row, int64_t count, float* out) {
-  const Sides<float> s{t.q + row * t.width, t.width, t.width, t.panel, kKeyBlock};
+inline void scores_of(const AttendTile<T>& t, int64_t row, const float* panel, int64_t count, float* out) {
+  const Sides<float> s{t.q + row * t.width, t.width, t.width, panel, kKeyBlock};
   const int64_t stride = padded_keys(t.keys);
   if (count > kKeyBlock - kLanes) return product<R, kVectors>(s, 0, out, stride, true);
   for (int64_t lane = 0; lane < count; lane += kLanes) product<R, 1>(s, lane, out, stride, true);
@@ -171,11 +177,12 @@ template <class T>
 inline void all_scores(const AttendTile<T>& t) {
   for (int64_t done = 0; done < t.keys; done += kKeyBlock) {
     const int64_t begin = t.from + done, count = t.keys - done < kKeyBlock ? t.keys - done : kKeyBlock;
-    turn(t.k + begin * t.k_stride, t.k_stride, count, t.width, t.panel);
+    if (t.turned == nullptr) turn(t.k + begin * t.k_stride, t.k_stride, count, t.width, t.panel);
+    const float* const panel = t.turned == nullptr ? t.panel : t.turned + begin * t.width;
     by_rows(t.rows, [&](auto rows, int64_t row) {
       const Seen seen = seen_by(t, row, rows.value);
       if (seen.first < begin + count && seen.last > begin)
-        scores_of<rows.value>(t, row, count, t.scores + row * padded_keys(t.keys) + done);
+        scores_of<rows.value>(t, row, panel, count, t.scores + row * padded_keys(t.keys) + done);
     });
   }
 }
