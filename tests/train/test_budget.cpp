@@ -108,8 +108,11 @@ TEST(Budget, TheCosineFallsByTheClock) {
   };
   const Scratch whole, cut;
   int64_t k = 0;
-  for (const auto& record : trained(config, whole).records)
-    if (record.at("kind") == "train") EXPECT_NEAR(record.at("lr").get<double>(), expected(k++), 1e-15);
+  const auto run = trained(config, whole);
+  for (const auto& record : run.records)
+    if (record.at("kind") == "train") {
+      EXPECT_NEAR(record.at("lr").get<double>(), expected(k++), 1e-15);
+    }
   EXPECT_EQ(k, 6);
   trained(config, cut, false, 2);
   const auto rest = trained(config, cut, true, -1, 1000);

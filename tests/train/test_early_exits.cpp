@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "gatewright/base/registry.h"
+#include "gatewright/models/staged.h"
 #include "gatewright/ops/random.h"
 #include "gatewright/routing/policy.h"
 #include "gatewright/train/early_exits.h"
