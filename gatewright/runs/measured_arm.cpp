@@ -20,8 +20,8 @@ void load_best(const Artefact& source, Model& model) {
 
 bool trains_classes(const Arm& arm) {
   const auto left = arm.leaves().metrics;
-  return std::any_of(left.begin(), left.end(),
-                     [](const std::string& name) { return name == "accuracy" || name == "clean_accuracy"; });
+  const auto has = [&](const char* name) { return std::find(left.begin(), left.end(), name) != left.end(); };
+  return has("parameters") && (has("accuracy") || has("clean_accuracy"));  // trials leave no parameters
 }
 
 std::unique_ptr<Trainer> open_trained(const Artefact& source) {

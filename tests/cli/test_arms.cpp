@@ -73,7 +73,8 @@ TEST(ContinuedRecipe, BadBudgetsAndMarksAreRefusedBeforeAnythingRuns) {
     expect(cli("check " + (scratch / "r.toml") + " --quiet --out " + (scratch / "out")), 2, part);
     EXPECT_FALSE(fs::exists(scratch / "out"));
   };
-  refused("budget = { examples = 800 }", "budget = { seconds = 1 }", "need not know the number of steps");
+  refused("budget = { examples = 800 }", "budget = { examples = 800, seconds = 1 }",
+          "exactly one of examples, tokens, macs and seconds");
   refused("from = \"short\"", "from = \"shrt\"", "unknown arm \"shrt\"; did you mean \"short\"?");
   refused("from = \"short\"", "from = \"longer\"", "in a circle, got longer from longer");
   refused("metric = \"cross_entropy\"", "metric = \"cross_entrpy\"", "did you mean \"cross_entropy\"?");

@@ -55,7 +55,7 @@ TEST(WeakFirstArm, AsksForTheShareThatItWasTold) {
   EXPECT_EQ(result.metrics.at("time_ratio"), 1) << "a clock that moves by one at each look";
   const auto& asked = result.curves.at("asked");
   ASSERT_EQ(asked.y.size(), 3u);
-  EXPECT_EQ(asked.y[0], 0);
+  EXPECT_LT(asked.y[0], 0.05);  // test nodes that are less sure than every validation node
   EXPECT_NEAR(asked.y[1], 0.3, 0.2);
   EXPECT_GT(asked.y[2], 0.9);
   EXPECT_LT(asked.x[0], 0.5);
