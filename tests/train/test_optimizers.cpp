@@ -218,9 +218,9 @@ TEST(Schedules, CyclesDoubleAndTheLastOneEndsWithTheRun) {
   EXPECT_NEAR(s.at(6, 0, 10, 100), fall(0.5), 1e-12);
   EXPECT_NEAR(s.at(11, 9, 10, 100), fall(11.9 / 12), 1e-12);
   EXPECT_NEAR(s.at(12, 0, 10, 100), 1, 1e-12) << "begins anew";
-  EXPECT_NEAR(s.at(24, 0, 10, 100), fall(12.0 / 88), 1e-12) << "no cycle of 48 fits behind one of 24";
+  EXPECT_NEAR(s.at(24, 0, 10, 80), fall(12.0 / 68), 1e-12) << "no cycle of 48 fits behind one of 24";
   EXPECT_NEAR(s.at(24, 0, 10, 108), fall(12.0 / 24), 1e-12);
-  EXPECT_NEAR(s.at(99, 9, 10, 100), fall(87.9 / 88), 1e-12);
+  EXPECT_NEAR(s.at(79, 9, 10, 80), fall(67.9 / 68), 1e-12);
   EXPECT_NEAR(s.at(7, 0, 10, 0), 0, 1e-12) << "no length, no rate";
 }
 
