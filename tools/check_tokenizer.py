@@ -17,6 +17,7 @@ import pathlib
 import random
 import subprocess
 import sys
+import unicodedata
 
 import gguf
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
@@ -57,6 +58,13 @@ def drawn(rng, tokens, special):
     return "".join(piece() for _ in range(rng.randint(1, 24)))
 
 
+def byte_alphabet():
+    """The sign of each byte in vocabularies of bytes: itself where it prints, else one from U+0100 on."""
+    prints = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = iter(range(0x100, 0x200))
+    return [chr(byte) if byte in prints else chr(next(others)) for byte in range(256)]
+
+
 class Vocabulary:
     def __init__(self, path):
         fields = gguf.GGUFReader(path).fields
@@ -94,10 +102,13 @@ def llama(options, strings):
     return [model.tokenize(s.encode(), add_bos=True, special=True) for s in strings]
 
 
-def report(name, strings, mine, other, show):
+def report(name, strings, mine, other, without_token, show):
+    """What differs, and how much of it has a known reason: tables of other years, and bytes that nothing stands for."""
     wrong = [i for i in range(len(strings)) if mine[i] != other[i]]
-    control = sum(any(c < " " and not c.isspace() for c in strings[i]) for i in wrong)
-    print(f"{name}: {len(strings)} strings, {sum(map(len, mine))} tokens, {len(wrong)} differ, {control} of them with a control character", flush=True)
+    missing = sum(any(byte in without_token for byte in strings[i].encode()) for i in wrong)
+    unknown = sum(any(unicodedata.category(c) == "Cn" for c in strings[i]) for i in wrong)
+    print(f"{name}: {len(strings)} strings, {sum(map(len, mine))} tokens, {len(wrong)} differ; of these {missing} hold a byte without a token, "
+          f"{unknown} a code point that Unicode {unicodedata.unidata_version} does not assign", flush=True)
     for i in wrong[:show]:
         print(f"  {strings[i]!r}\n    ours {mine[i]}\n    {name} {other[i]}")
     return not wrong
@@ -116,11 +127,15 @@ def main():
     vocabulary, rng = Vocabulary(options.model), random.Random(options.seed)
     package = vocabulary.package()
     texts = [package.decode([i], skip_special_tokens=False) for i in range(len(vocabulary.tokens))]
-    strings = [drawn(rng, texts, vocabulary.special()) for _ in range(options.strings)]
+    special = vocabulary.special()
+    strings = [drawn(rng, texts, special) for _ in range(options.strings)]
     mine = ours(options, strings)
-    held = report("tokenizers", strings, mine, [e.ids for e in package.encode_batch(strings)], options.show)
+    known = set(vocabulary.tokens)
+    lacking = {byte for byte, sign in enumerate(byte_alphabet()) if sign not in known}
+    print(f"bytes without a token: {sorted(lacking)}")
+    held = report("tokenizers", strings, mine, [e.ids for e in package.encode_batch(strings)], lacking, options.show)
     if options.llama:
-        held = report("llama.cpp", strings, mine, llama(options, strings), options.show) and held
+        held = report("llama.cpp", strings, mine, llama(options, strings), lacking, options.show) and held
     return 0 if held else 1
 
 
