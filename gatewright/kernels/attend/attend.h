@@ -1,8 +1,7 @@
 #pragma once
 // Attention of some queries over the keys and values that they share.
 // Math:   y_r = Σ_j p_rj v_j, p_r = softmax over the keys j that row r sees of ⟨q_r, k_j⟩, and a score
-// without
-//         a value where it has a sink.
+//         without a value where it has a sink.
 // Bits:   a row's depend on its query, its keys, its values and its sink alone, and are the same at every
 //         level: ⟨q, k⟩ goes up its values one by one and Σ p·v up the keys, by fused steps from zero; Σ p is
 //         of 16 sums, place mod 16 among the keys that the row sees to the same sum, then added by halves.

@@ -19,6 +19,7 @@ inline void store(float* p, Vector v) { _mm256_storeu_ps(p, v); }
 inline Vector same(float value) { return _mm256_set1_ps(value); }
 inline Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
 inline Vector larger(Vector a, Vector b) { return _mm256_max_ps(a, b); }
+inline Vector smaller(Vector a, Vector b) { return _mm256_min_ps(a, b); }
 
 inline void transpose(Vector (&r)[kLanes]) {
   Vector t[kLanes];

@@ -19,6 +19,7 @@ inline void store(float* p, Vector v) { _mm512_storeu_ps(p, v); }
 inline Vector same(float value) { return _mm512_set1_ps(value); }
 inline Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
 inline Vector larger(Vector a, Vector b) { return _mm512_max_ps(a, b); }
+inline Vector smaller(Vector a, Vector b) { return _mm512_min_ps(a, b); }
 
 // As gatewright/kernels/grouped_gemm/avx512_vectors.inl.
 inline void transpose(Vector (&r)[kLanes]) {

@@ -18,6 +18,7 @@ inline void store(float* p, Vector v) { vst1q_f32(p, v); }
 inline Vector same(float value) { return vdupq_n_f32(value); }
 inline Vector fma(Vector a, Vector b, Vector c) { return vfmaq_f32(c, a, b); }
 inline Vector larger(Vector a, Vector b) { return vmaxq_f32(a, b); }
+inline Vector smaller(Vector a, Vector b) { return vminq_f32(a, b); }
 
 inline void transpose(Vector (&r)[kLanes]) {
   const float32x4x2_t low = vtrnq_f32(r[0], r[1]), high = vtrnq_f32(r[2], r[3]);

@@ -13,6 +13,7 @@ inline void store(float* p, Vector v) { *p = v; }
 inline Vector same(float value) { return value; }
 inline Vector fma(Vector a, Vector b, Vector c) { return __builtin_fmaf(a, b, c); }
 inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
+inline Vector smaller(Vector a, Vector b) { return a < b ? a : b; }
 inline void transpose(Vector (&)[1]) {}
 
 #include "gatewright/kernels/attend/wide.inl"

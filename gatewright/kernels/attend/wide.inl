@@ -1,12 +1,12 @@
 // Body of every level, written once. Included inside the anonymous namespace of a level's file after it has
 // defined kLanes, kVectors (vectors of sums of each of 3 rows that registers hold; kLanes·kVectors divides
 // kAttendPad), Vector, load(const float*), load(const Bf16*), store, same(value), fma(a, b, c) = a·b + c,
-// larger, transpose(Vector[kLanes]).
+// larger, smaller, transpose(Vector[kLanes]).
 #include "gatewright/kernels/wide_math.inl"
 
 constexpr int64_t kRows = 3;                      // whose sums lie in registers together
 constexpr int64_t kKeyBlock = kLanes * kVectors;  // keys that are turned at once, and stay in the first cache
-constexpr int64_t kValueBlock = 64;               // keys whose values stay there for all rows: 16 kB
+constexpr int64_t kValueBytes = 16 << 10;         // of the values that stay there for all rows
 constexpr int64_t kSums = 16;                     // of the chances
 static_assert(kAttendPad % kKeyBlock == 0);
 
@@ -111,6 +111,43 @@ inline float total(const float (&sums)[kSums]) {
   return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
+using Whole = int32_t __attribute__((vector_size(sizeof(Vector))));
+
+/// exp_of() of each value, with the same bits.
+template <class V>
+inline V exp_lanes(V x) {
+  if constexpr (sizeof(V) == sizeof(float)) {
+    return exp_of(x);
+  } else {
+    const V v = smaller(same(88.72283f), larger(same(-87.33654f), x));
+    const V shifted = fma(v, same(1.44269504f), same(12582912.f)), n = shifted - same(12582912.f);
+    const V r = fma(n, same(-1.42860677e-6f), fma(n, same(-0.693145752f), v));
+    V p = fma(same(1.98756915e-4f), r, same(1.39819995e-3f));
+    p = fma(p, r, same(8.33345191e-3f));
+    p = fma(p, r, same(4.16657962e-2f));
+    p = fma(p, r, same(0.166666655f));
+    p = fma(p, r, same(0.5f));
+    p = fma(p, r * r, r + same(1.f));
+    const Whole whole = (Whole)shifted - 0x4b400000, half = whole >> 1;
+    return p * (V)((half + 127) << 23) * (V)((whole - half + 127) << 23);
+  }
+}
+
+/// The largest of some values of which there is one at least.
+inline float largest(const float* s, int64_t n) {
+  constexpr int64_t kApart = 4;  // comparisons that need not wait for one another
+  Vector highest[kApart];
+  for (auto& one : highest) one = same(s[0]);
+  int64_t j = 0;
+  for (; j + kApart * kLanes <= n; j += kApart * kLanes)
+    for (int64_t w = 0; w < kApart; ++w) highest[w] = larger(highest[w], load(s + j + w * kLanes));
+  float lanes[kLanes], most = s[0];
+  store(lanes, larger(larger(highest[0], highest[1]), larger(highest[2], highest[3])));
+  for (int64_t l = 0; l < kLanes; ++l) most = lanes[l] > most ? lanes[l] : most;
+  for (; j < n; ++j) most = s[j] > most ? s[j] : most;
+  return most;
+}
+
 /// p of a row in place of its scores, not divided by their sum; gives 1 / that sum. What it does not see of
 /// the others' keys is zero then.
 template <class T>
@@ -118,18 +155,19 @@ inline float chances(const AttendTile<T>& t, int64_t row, const Seen& seen) {
   float* const all = t.scores + row * padded_keys(t.keys) - t.from;
   float* const s = all + t.first[row];
   const int64_t n = t.last[row] - t.first[row], whole = n / kSums * kSums;
-  Vector highest = same(s[0]);
+  const float score = largest(s, n), most = t.sink != nullptr && t.sink[row] > score ? t.sink[row] : score;
+  Vector parts[kSums / kLanes];
+  for (auto& part : parts) part = same(0);
   int64_t j = 0;
-  for (; j + kLanes <= n; j += kLanes) highest = larger(highest, load(s + j));
-  float lanes[kSums], sums[kSums] = {};
-  store(lanes, highest);
-  float most = t.sink != nullptr && t.sink[row] > s[0] ? t.sink[row] : s[0];
-  for (int64_t l = 0; l < kLanes; ++l) most = lanes[l] > most ? lanes[l] : most;
-  for (; j < n; ++j) most = s[j] > most ? s[j] : most;
-  for (j = 0; j < whole; j += kSums) {
-    for (int64_t l = 0; l < kSums; ++l) lanes[l] = exp_of(s[j + l] - most);
-    for (int64_t l = 0; l < kSums; ++l) s[j + l] = lanes[l], sums[l] += lanes[l];
+  for (; j < whole; j += kSums) {
+#pragma GCC unroll 16
+    for (int64_t w = 0; w < kSums / kLanes; ++w) {
+      const Vector p = exp_lanes(load(s + j + w * kLanes) - same(most));
+      store(s + j + w * kLanes, p), parts[w] = parts[w] + p;
+    }
   }
+  float sums[kSums];
+  for (int64_t w = 0; w < kSums / kLanes; ++w) store(sums + w * kLanes, parts[w]);
   for (; j < n; ++j) s[j] = exp_of(s[j] - most), sums[j - whole] += s[j];
   for (j = seen.first; j < t.first[row]; ++j) all[j] = 0;
   for (j = t.last[row]; j < seen.last; ++j) all[j] = 0;
@@ -189,11 +227,13 @@ inline void all_scores(const AttendTile<T>& t) {
 
 template <class T>
 inline void all_values(const AttendTile<T>& t) {
-  for (int64_t begin = t.from; begin < t.from + t.keys; begin += kValueBlock) {
+  const int64_t fit = kValueBytes / (t.value_width * static_cast<int64_t>(sizeof(T)));
+  const int64_t block = fit >= 64 ? 64 : fit >= 32 ? 32 : 16;  // keys
+  for (int64_t begin = t.from; begin < t.from + t.keys; begin += block) {
     by_rows(t.rows, [&](auto rows, int64_t row) {
       const Seen seen = seen_by(t, row, rows.value);
       const int64_t first = seen.first > begin ? seen.first : begin;
-      const int64_t last = seen.last < begin + kValueBlock ? seen.last : begin + kValueBlock;
+      const int64_t last = seen.last < begin + block ? seen.last : begin + block;
       if (first < last) values_of<rows.value>(t, row, first, last);
     });
   }
