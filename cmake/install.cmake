@@ -17,7 +17,7 @@ endif()
 foreach(floor IN LISTS GW_FLOORS)
   if(NOT floor STREQUAL "kernels")  # kernels' headers are for ops alone
     install(DIRECTORY "${CMAKE_SOURCE_DIR}/gatewright/${floor}" DESTINATION "${gw_header_dir}/gatewright" FILES_MATCHING PATTERN "*.h"
-            PATTERN "ops/thread_pool.h" EXCLUDE PATTERN "ops/moe_ffn_call.h" EXCLUDE PATTERN "ops/moe_ffn_problem.h" EXCLUDE PATTERN "ops/coded_call.h" EXCLUDE PATTERN "ops/plane_steps.h" EXCLUDE PATTERN "ops/plane_layout.h" EXCLUDE  # between ops and kernels, whose headers stay here
+            PATTERN "ops/thread_pool.h" EXCLUDE PATTERN "ops/moe_ffn_call.h" EXCLUDE PATTERN "ops/held_call.h" EXCLUDE PATTERN "ops/moe_ffn_problem.h" EXCLUDE PATTERN "ops/coded_call.h" EXCLUDE PATTERN "ops/plane_steps.h" EXCLUDE PATTERN "ops/plane_layout.h" EXCLUDE  # between ops and kernels, whose headers stay here
             PATTERN "base/check.h" EXCLUDE PATTERN "runs/document_reader.h" EXCLUDE)  # for source files: they bring fmt
   endif()
 endforeach()

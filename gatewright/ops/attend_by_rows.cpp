@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <limits>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -20,13 +19,11 @@ constexpr int64_t kTileScores =
     48 << 10;                         // of a tile: with its keys and values they stay in a cache of 512 kB
 constexpr int64_t kTileQueries = 48;  // queries that share what is read of keys and values
 
-/// Less than 10 µs of one core are not shared (gatewright/ops/dense.cpp). Keys and values were last read a
-/// token ago, and come from memory or the last cache.
+/// Keys and values were last read a token ago, and come from memory or the last cache.
 int attend_workers(int64_t bytes, int64_t operations) {
-  constexpr double kBytes = 15e9, kOperations = 40e9, kBrief = 10e-6;
-  const double seconds =
-      std::max(static_cast<double>(bytes) / kBytes, static_cast<double>(operations) / kOperations);
-  return seconds < kBrief ? 1 : std::numeric_limits<int>::max();
+  constexpr double kBytes = 15e9, kOperations = 40e9;
+  return worthwhile_workers(
+      std::max(static_cast<double>(bytes) / kBytes, static_cast<double>(operations) / kOperations));
 }
 
 inline float as_float(float value) { return value; }

@@ -4,21 +4,22 @@
 #include <ATen/Parallel.h>
 #include <c10/util/Half.h>
 
-#include <cmath>
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "gatewright/base/check.h"
 #include "gatewright/kernels/block_gemm/family.h"
 #include "gatewright/kernels/moe_ffn/block_ffn.h"
 #include "gatewright/ops/cost.h"
-#include "gatewright/ops/moe_ffn_call.h"
+#include "gatewright/ops/held_call.h"
 #include "gatewright/ops/thread_pool.h"
 
 namespace gw::ops {
 namespace {
 
 using kernels::kBlockK, kernels::kBlockLanes;
-constexpr int64_t kMostValues = 256;
+constexpr int64_t kMostValues = 256, kMostGroups = kMostValues / 16;  // of a block
 
 kernels::BlockForm form_of(const BlockType& t) { return {t.bits, t.group, t.minimum, t.offset}; }
 
@@ -68,7 +69,6 @@ class UnitWriter {
     }
   }
 
-  static constexpr int64_t kMostGroups = kMostValues / 16;
   const BlockType& type_;
   kernels::BlockForm form_;
   uint8_t u_[kBlockLanes * kMostValues] = {};
@@ -95,11 +95,10 @@ kernels::BlockWeight side(const BlockPanels& p, const at::Tensor& bias) {
   return {p.panels.data_ptr<uint8_t>(), bias.defined() ? bias.data_ptr<float>() : nullptr, form_of(*p.type)};
 }
 
-/// A product that one core ends in 10 µs is not shared (gatewright/ops/dense.cpp). Rates of one core.
+/// Rates of one core.
 int block_workers(int64_t rows, double values, double bytes) {
-  constexpr double kBytes = 20e9, kOperations = 100e9, kBrief = 10e-6;
-  const double seconds = bytes / kBytes + 2 * static_cast<double>(rows) * values / kOperations;
-  return seconds < kBrief ? 1 : std::numeric_limits<int>::max();
+  constexpr double kBytes = 20e9, kOperations = 100e9;
+  return worthwhile_workers(bytes / kBytes + 2 * static_cast<double>(rows) * values / kOperations);
 }
 
 template <class T>
@@ -116,22 +115,11 @@ at::Tensor run_dense(const at::Tensor& given, const BlockPanels& w, const at::Te
 }
 
 template <class T>
-at::Tensor run_ffn(const at::Tensor& given, const at::Tensor& token, const std::vector<int64_t>& offsets,
+at::Tensor run_ffn(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets,
                    const at::Tensor& weight, const BlockFfn& w, const FfnOptions& options) {
-  const auto x = given.contiguous(), ids = token.contiguous(), factors = weight.to(at::kFloat).contiguous();
-  const auto activation = ffn_activation(options.activation);
-  at::Tensor parameters;
-  if (!activation.parameters.empty())
-    parameters =
-        at::tensor(activation.parameters, at::kDouble).to(at::kFloat).repeat({w.up.experts, 1}).contiguous();
-  kernels::BlockProblem<T> p;
-  p.experts = w.up.experts, p.in = w.up.in, p.hidden = w.up.out, p.out = w.down.out, p.tokens = x.size(0);
-  p.offsets = offsets.data(), p.token = static_cast<const int64_t*>(ids.data_ptr()),
-  p.weight = static_cast<const float*>(factors.data_ptr());
-  p.x = static_cast<const T*>(x.data_ptr()), p.activation = activation.fast;
-  p.unit = {activation.place, parameters.defined() ? parameters.data_ptr<float>() : nullptr,
-            static_cast<int>(activation.parameters.size())};
-  p.bounds = ffn_bounds(options, w.gate.defined());
+  const HeldCall<T> call(x, token, weight, options, w.up.experts);
+  auto p = call.template problem<kernels::BlockProblem<T>>({w.up.experts, w.up.in, w.up.out, w.down.out},
+                                                           offsets, ffn_bounds(options, w.gate.defined()));
   p.gate = side(w.gate, w.gate_bias), p.up = side(w.up, w.up_bias), p.down = side(w.down, w.down_bias);
   const auto y = pooled_empty({p.tokens, p.out}, x.options().dtype(at::kFloat));
   const int64_t rows = offsets.back();
@@ -225,7 +213,7 @@ at::Tensor block_rows(const CodedMatrix& m, const at::Tensor& given) {
     const auto* from = m.codes.data_ptr<uint8_t>() + row * m.codes.stride(0);
     for (int64_t b = 0; b < m.codes.size(1); ++b, to += t.values) {
       uint8_t u[kMostValues];
-      float scales[kMostValues / 16], minima[kMostValues / 16];
+      float scales[kMostGroups], minima[kMostGroups];
       t.read(from + b * t.bytes, u, scales, minima);
       const auto half = [](float v) { return static_cast<float>(c10::Half(v)); };
       for (int64_t j = 0; j < t.values; ++j)

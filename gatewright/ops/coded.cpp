@@ -10,6 +10,7 @@
 #include "gatewright/ops/coded_call.h"
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/few_bits.h"
+#include "gatewright/ops/held_call.h"
 #include "gatewright/ops/moe_ffn_problem.h"
 
 namespace gw::ops {
@@ -68,11 +69,7 @@ std::pair<int64_t, int64_t> check_side(const char* name, const std::vector<Coded
   return {out, in};
 }
 
-struct CodedSizes {
-  int64_t experts, in, hidden, out;
-};
-
-CodedSizes check_layer(const CodedFfn& w) {
+HeldSizes check_layer(const CodedFfn& w) {
   GW_CHECK(!w.up.empty(), "moe_ffn: expected at least one expert in codes, got none");
   const auto experts = w.up.size();
   const auto [hidden, in] = check_side("up", w.up, experts);
@@ -98,27 +95,17 @@ std::vector<kernels::CodedRows> kernel_rows(const std::vector<CodedMatrix>& all)
 }
 
 template <class T>
-at::Tensor run_coded(const at::Tensor& given, const at::Tensor& token, const std::vector<int64_t>& offsets,
-                     const at::Tensor& weight, const CodedFfn& w, const CodedSizes& sizes,
+at::Tensor run_coded(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets,
+                     const at::Tensor& weight, const CodedFfn& w, const HeldSizes& sizes,
                      const FfnOptions& options) {
-  const auto x = given.contiguous(), ids = token.contiguous(), factors = weight.to(at::kFloat).contiguous();
-  const auto activation = ffn_activation(options.activation);
-  const auto parameters =
-      at::tensor(activation.parameters, at::kDouble).to(at::kFloat).repeat({sizes.experts, 1}).contiguous();
   const auto gate = kernel_rows(w.gate), up = kernel_rows(w.up), down = kernel_rows(w.down);
   const auto side = [](const std::vector<kernels::CodedRows>& rows, const at::Tensor& bias) {
     kernels::FfnWeight<T> one;
     one.coded = rows.empty() ? nullptr : rows.data(), one.bias = data<const float, T>(bias);
     return one;
   };
-  kernels::FfnProblem<T> p;
-  p.experts = sizes.experts, p.in = sizes.in, p.hidden = sizes.hidden, p.out = sizes.out,
-  p.tokens = x.size(0);
-  p.offsets = offsets.data(), p.token = data<const int64_t, T>(ids), p.weight = data<const float, T>(factors);
-  p.x = data<const T, T>(x), p.activation = activation.fast;
-  p.unit = {activation.place, data<const float, T>(parameters),
-            static_cast<int>(activation.parameters.size())};
-  p.bounds = ffn_bounds(options, !gate.empty());
+  const HeldCall<T> call(x, token, weight, options, sizes.experts);
+  auto p = call.template problem<kernels::FfnProblem<T>>(sizes, offsets, ffn_bounds(options, !gate.empty()));
   p.gate = side(gate, w.gate_bias), p.up = side(up, w.up_bias), p.down = side(down, w.down_bias);
   auto y = pooled_empty({p.tokens, p.out}, x.options().dtype(at::kFloat));
   if (offsets.back() == 0) return y.zero_().to(Types<T>::value);

@@ -2,8 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <limits>
-
 #include "gatewright/base/check.h"
 #include "gatewright/kernels/moe_ffn/linear.h"
 #include "gatewright/kernels/qgemm/family.h"
@@ -21,13 +19,10 @@ struct CoreRates {
   double values, operations;
 };
 
-/// A product that one core ends in 10 µs is not shared: waking and waiting cost 8 µs and more
-/// (gatewright/ops/moe_ffn_problem.h).
 int dense_workers(int64_t rows, const DenseWeight& w, const CoreRates& rates) {
-  constexpr double kBrief = 10e-6;
   const double values = static_cast<double>(w.in) * static_cast<double>(w.out);
-  const double seconds = values / rates.values + 2 * static_cast<double>(rows) * values / rates.operations;
-  return seconds < kBrief ? 1 : std::numeric_limits<int>::max();
+  return worthwhile_workers(values / rates.values +
+                            2 * static_cast<double>(rows) * values / rates.operations);
 }
 
 template <class T>

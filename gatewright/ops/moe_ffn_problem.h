@@ -4,7 +4,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "gatewright/ops/moe_ffn_call.h"
@@ -109,7 +108,7 @@ int ffn_workers(const kernels::FfnProblem<T>& p, bool writes_weights) {
   if (writes_weights) active += p.experts;
   const double seconds = static_cast<double>(active) * values * sizeof(T) / kBytes +
                          2 * static_cast<double>(p.offsets[p.experts]) * values / kOperations;
-  return seconds < kBrief ? 1 : std::numeric_limits<int>::max();
+  return worthwhile_workers(seconds, kBrief);
 }
 
 /// y [T, out] in the type of sums; gate and up: where what the backward pass needs goes, or undefined.

@@ -6,7 +6,7 @@
 #include "gatewright/base/check.h"
 #include "gatewright/kernels/moe_ffn/quantised_ffn.h"
 #include "gatewright/kernels/qgemm/family.h"
-#include "gatewright/ops/moe_ffn_call.h"
+#include "gatewright/ops/held_call.h"
 #include "gatewright/ops/thread_pool.h"
 
 namespace gw::ops {
@@ -49,28 +49,17 @@ void check_layer(const QuantisedFfn& w) {
 }
 
 template <class T>
-at::Tensor run(const at::Tensor& given, const at::Tensor& token, const std::vector<int64_t>& offsets,
+at::Tensor run(const at::Tensor& x, const at::Tensor& token, const std::vector<int64_t>& offsets,
                const at::Tensor& weight, const QuantisedFfn& w, const FfnOptions& options) {
-  const auto x = given.contiguous(), ids = token.contiguous(), factors = weight.to(at::kFloat).contiguous();
   const auto side = [&](const at::Tensor& codes, const at::Tensor& scales, const at::Tensor& b,
                         int64_t group) {
     return kernels::QuantisedWeight{codes.data_ptr<uint8_t>(), scales.data_ptr<float>(),
                                     b.defined() ? static_cast<const float*>(b.data_ptr()) : nullptr, w.bits,
                                     group};
   };
-  const auto activation = ffn_activation(options.activation);
-  at::Tensor parameters;
-  if (!activation.parameters.empty())
-    parameters =
-        at::tensor(activation.parameters, at::kDouble).to(at::kFloat).repeat({w.experts, 1}).contiguous();
-  kernels::QuantisedProblem<T> p;
-  p.experts = w.experts, p.in = w.in, p.hidden = w.hidden, p.out = w.out, p.tokens = x.size(0);
-  p.offsets = offsets.data(), p.token = static_cast<const int64_t*>(ids.data_ptr()),
-  p.weight = static_cast<const float*>(factors.data_ptr());
-  p.x = static_cast<const T*>(x.data_ptr()), p.activation = activation.fast;
-  p.unit = {activation.place, parameters.defined() ? parameters.data_ptr<float>() : nullptr,
-            static_cast<int>(activation.parameters.size())};
-  p.bounds = ffn_bounds(options, w.gate.defined());
+  const HeldCall<T> call(x, token, weight, options, w.experts);
+  auto p = call.template problem<kernels::QuantisedProblem<T>>({w.experts, w.in, w.hidden, w.out}, offsets,
+                                                               ffn_bounds(options, w.gate.defined()));
   p.up = side(w.up, w.up_scales, w.up_bias, w.in_group),
   p.down = side(w.down, w.down_scales, w.down_bias, w.hidden_group);
   if (w.gate.defined()) p.gate = side(w.gate, w.gate_scales, w.gate_bias, w.in_group);

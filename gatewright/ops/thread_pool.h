@@ -23,6 +23,12 @@ class TorchPool : public kernels::ThreadPool {
   int workers_;
 };
 
+/// How many threads work of so many seconds on one core is worth: waking and waiting cost 8 µs and more, so
+/// that what is `brief` is not shared.
+inline int worthwhile_workers(double seconds, double brief = 10e-6) {
+  return seconds < brief ? 1 : std::numeric_limits<int>::max();
+}
+
 /// Memory of one call. Blocks go back to a pool of the process when it ends: fresh pages cost 0.1 to 0.5 ns
 /// per byte here, as much as the arithmetic of small layers. The pool keeps at most a quarter of the
 /// machine's memory, or 1 GiB if that is more, and large free blocks are marked MADV_FREE: the system may

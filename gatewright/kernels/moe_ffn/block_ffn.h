@@ -1,7 +1,7 @@
 #pragma once
 // Experts and single matrices whose weights are in the blocks of a file (gatewright/kernels/block_gemm).
 #include "gatewright/kernels/block_gemm/block_gemm.h"
-#include "gatewright/kernels/moe_ffn/moe_ffn.h"
+#include "gatewright/kernels/moe_ffn/coded_problem.h"
 
 namespace gw::kernels {
 
@@ -17,18 +17,9 @@ struct BlockWeight {
 /// Bytes of a panel of k inputs.
 inline int64_t panel_bytes(const BlockForm& form, int64_t k) { return k / kBlockK * form.unit_bytes(); }
 
-/// As FfnProblem. in and hidden are multiples of kBlockK.
+/// in and hidden are multiples of kBlockK.
 template <class T>
-struct BlockProblem {
-  int64_t experts = 0, in = 0, hidden = 0, out = 0, tokens = 0;
-  const int64_t *offsets = nullptr, *token = nullptr;
-  const float* weight = nullptr;
-  const T* x = nullptr;  ///< [tokens, in]
-  BlockWeight gate, up, down;
-  Activation activation = Activation::silu;
-  GluBounds bounds;  ///< read with GLU only
-  FfnUnit<float> unit;
-};
+using BlockProblem = CodedProblem<T, BlockWeight>;
 
 /// y [tokens, out] (overwritten) = Σ_r weight_r·expert(x_token(r)); rows and the inner activations are
 /// rounded to fixed point, block by block of 32 k: to 8 bits beside codes of 4, to 16 beside codes of 8.
@@ -40,14 +31,9 @@ template <class T>
 void block_forward(const BlockGemmTable& table, const FfnLevel<T>& level, const BlockProblem<T>& p, float* y,
                    ThreadPool& pool, Arena& arena);
 
-/// y [rows, out] = x [rows, in]·weightᵀ + bias.
 template <class T>
-struct BlockLinearProblem {
-  int64_t rows = 0, in = 0, out = 0;
-  const T* x = nullptr;
-  BlockWeight weight;
-  T* y = nullptr;
-};
+using BlockLinearProblem = ProductProblem<T, BlockWeight>;
+/// Rounding, bits and cost as block_forward().
 template <class T>
 void block_linear(const BlockGemmTable& table, const FfnLevel<T>& level, const BlockLinearProblem<T>& p,
                   ThreadPool& pool, Arena& arena);

@@ -4,14 +4,8 @@
 
 namespace gw::kernels {
 
-/// y [rows, out] = x [rows, in]·weightᵀ + bias, `weight` [out, in] with its bias in it.
 template <class T>
-struct LinearProblem {
-  int64_t rows = 0, in = 0, out = 0;
-  const T* x = nullptr;
-  FfnWeight<T> weight;
-  T* y = nullptr;
-};
+using LinearProblem = ProductProblem<T, FfnWeight<T>>;
 
 /// Bits:   of a row, whatever the other rows are; sums as GemmTable<T>::tile.
 /// Cost:   2·rows·in·out flop; the weights are read once; two barriers.
@@ -19,14 +13,9 @@ struct LinearProblem {
 template <class T>
 void linear_forward(const FfnLevel<T>& level, const LinearProblem<T>& p, ThreadPool& pool, Arena& arena);
 
-/// The same with codes. Error and cost as quantised_forward.
 template <class T>
-struct QuantisedLinearProblem {
-  int64_t rows = 0, in = 0, out = 0;
-  const T* x = nullptr;
-  QuantisedWeight weight;
-  T* y = nullptr;
-};
+using QuantisedLinearProblem = ProductProblem<T, QuantisedWeight>;
+/// The same with codes. Error and cost as quantised_forward.
 template <class T>
 void quantised_linear(const QgemmTable& table, const FfnLevel<T>& level, const QuantisedLinearProblem<T>& p,
                       ThreadPool& pool, Arena& arena);

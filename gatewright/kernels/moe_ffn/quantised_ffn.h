@@ -2,7 +2,7 @@
 // A mixture's experts with weights of 8 or 4 bits: the forward pass in integer arithmetic
 // (gatewright/kernels/qgemm).
 #include "gatewright/kernels/qgemm/qgemm.h"
-#include "gatewright/kernels/moe_ffn/moe_ffn.h"
+#include "gatewright/kernels/moe_ffn/coded_problem.h"
 
 namespace gw::kernels {
 
@@ -14,18 +14,8 @@ struct QuantisedWeight {
   bool given() const { return codes != nullptr; }
 };
 
-/// As FfnProblem.
 template <class T>
-struct QuantisedProblem {
-  int64_t experts = 0, in = 0, hidden = 0, out = 0, tokens = 0;
-  const int64_t *offsets = nullptr, *token = nullptr;
-  const float* weight = nullptr;
-  const T* x = nullptr;  ///< [tokens, in]
-  QuantisedWeight gate, up, down;
-  Activation activation = Activation::silu;
-  GluBounds bounds;  ///< read with GLU only
-  FfnUnit<float> unit;
-};
+using QuantisedProblem = CodedProblem<T, QuantisedWeight>;
 
 /// y [tokens, out] (overwritten) = Σ_r weight_r·expert(x_token(r)); rows and the inner activations are
 /// rounded to fixed point: with codes of 8 bits to 16 bits in blocks of up to 512 k that divide a group, with
