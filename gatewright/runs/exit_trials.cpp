@@ -73,12 +73,6 @@ Curve curve_of(const std::vector<Point>& points) {
   return curve;
 }
 
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 /// Seconds for an image of the test: with exits, and of the same network whole, in turns. Single images
 /// leave at different stages, so that their mean counts; batches are alike, and their median does.
 std::pair<double, double> timed_exits(const EarlyExits& exits, Model& model, const TensorSet& test,
@@ -87,25 +81,19 @@ std::pair<double, double> timed_exits(const EarlyExits& exits, Model& model, con
   const ops::FrozenParameters constant;
   const int64_t together = std::min(size, test.size()), turns = size == 1 ? 10 * rounds : rounds;
   const Loader loader(test, together, {}, false, Rng(0));
-  std::vector<double> with, without;
+  std::vector<Batch> batches;
+  for (int64_t b = 0; b < turns; ++b) batches.push_back(loader.get(0, b % (test.size() / together)));
   Pass evaluation;
   evaluation.train = false;
-  for (int64_t b = -1; b < turns; ++b) {
-    const auto batch = loader.get(0, std::max<int64_t>(b, 0) % (test.size() / together));
-    const double t0 = now_s();
-    exits.answer(batch, gate_rule());
-    const double t1 = now_s();
-    model.answer(batch, evaluation);
-    const double t2 = now_s();
-    if (b < 0) continue;  // the first pass of a shape prepares it
-    with.push_back(t1 - t0), without.push_back(t2 - t1);
-  }
+  const auto times = time_in_turns(
+      [&](int64_t turn) { exits.answer(batches[static_cast<size_t>(turn)], gate_rule()); },
+      [&](int64_t turn) { model.answer(batches[static_cast<size_t>(turn)], evaluation); }, turns, now_s);
   const auto typical = [&](const std::vector<double>& seconds) {
     const double sum = std::accumulate(seconds.begin(), seconds.end(), 0.0);
     return size == 1 ? sum / static_cast<double>(seconds.size())
-                     : median(seconds) / static_cast<double>(together);
+                     : median_of(seconds) / static_cast<double>(together);
   };
-  return {typical(with), typical(without)};
+  return {typical(times.first), typical(times.second)};
 }
 
 /// What each exit does, by a rule.

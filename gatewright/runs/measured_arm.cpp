@@ -18,10 +18,15 @@ void load_best(const Artefact& source, Model& model) {
 
 }  // namespace
 
-bool trains_classes(const Arm& arm) {
+bool leaves_metric(const Arm& arm, const std::string& metric) {
   const auto left = arm.leaves().metrics;
-  const auto has = [&](const char* name) { return std::find(left.begin(), left.end(), name) != left.end(); };
-  return has("parameters") && (has("accuracy") || has("clean_accuracy"));  // trials leave no parameters
+  return std::find(left.begin(), left.end(), metric) != left.end();
+}
+
+bool trains(const Arm& arm) { return leaves_metric(arm, "parameters"); }
+
+bool trains_classes(const Arm& arm) {
+  return trains(arm) && (leaves_metric(arm, "accuracy") || leaves_metric(arm, "clean_accuracy"));
 }
 
 std::unique_ptr<Trainer> open_trained(const Artefact& source) {

@@ -6,6 +6,10 @@
 
 namespace gw::inline runs {
 
+/// True for arms that train a model: trials leave no number of parameters.
+bool trains(const Arm& arm);
+/// True for arms that leave `metric`.
+bool leaves_metric(const Arm& arm, const std::string& metric);
 /// True for arms that train a classifier: known before anything runs.
 bool trains_classes(const Arm& arm);
 

@@ -13,7 +13,7 @@ void BudgetOptions::fields(OptionVisitor& v) {
   v.real("seconds", seconds, "of training and validation by the clock; not reproducible bit for bit", 0, 1e9);
 }
 
-void check_budget(const BudgetOptions& budget, bool asked, const Schedule& /*schedule*/) {
+void check_budget(const BudgetOptions& budget, bool asked) {
   const auto named = (budget.examples > 0) + (budget.tokens > 0) + (budget.macs > 0) + (budget.seconds > 0);
   GW_CHECK(
       !asked || named == 1,

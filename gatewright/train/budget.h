@@ -1,6 +1,5 @@
 #pragma once
 #include "gatewright/base/options.h"
-#include "gatewright/train/schedule.h"
 
 namespace gw::inline train {
 
@@ -17,9 +16,8 @@ struct BudgetOptions : OptionSet {
   bool given() const { return examples > 0 || tokens > 0 || macs > 0 || seconds > 0; }
 };
 
-/// Errors: ValueError unless exactly one of the budgets is named or none was `asked` for, and for seconds
-/// with a schedule that must know the number of steps.
-void check_budget(const BudgetOptions& budget, bool asked, const Schedule& schedule);
+/// Errors: ValueError unless exactly one of the budgets is named or none was `asked` for.
+void check_budget(const BudgetOptions& budget, bool asked);
 
 /// Steps until `examples` have been trained on, of epochs of `per_epoch` steps with `batch` examples each but
 /// for the last one; an epoch has `examples_per_epoch`.

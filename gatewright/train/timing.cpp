@@ -79,9 +79,28 @@ std::vector<double> milliseconds_per_example(const std::vector<Model*>& models, 
     }
   }
   std::vector<double> out;
-  for (auto& list : seconds) {
-    std::nth_element(list.begin(), list.begin() + static_cast<int64_t>(list.size() / 2), list.end());
-    out.push_back(list[list.size() / 2] * 1e3 / static_cast<double>(batch));
+  for (auto& list : seconds) out.push_back(median_of(std::move(list)) * 1e3 / static_cast<double>(batch));
+  return out;
+}
+
+double median_of(std::vector<double> values) {
+  GW_ENSURE(!values.empty(), "timing: the median of nothing");
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+TurnTimes time_in_turns(const std::function<void(int64_t round)>& first,
+                        const std::function<void(int64_t round)>& second, int64_t rounds,
+                        const std::function<double()>& now_s) {
+  TurnTimes out;
+  for (int64_t r = -1; r < rounds; ++r) {
+    const double t0 = now_s();
+    first(std::max<int64_t>(r, 0));
+    const double t1 = now_s();
+    second(std::max<int64_t>(r, 0));
+    const double t2 = now_s();
+    if (r >= 0) out.first.push_back(t1 - t0), out.second.push_back(t2 - t1);
   }
   return out;
 }

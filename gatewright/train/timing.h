@@ -13,4 +13,17 @@ namespace gw::inline train {
 std::vector<double> milliseconds_per_example(const std::vector<Model*>& models, int64_t batch, int64_t rounds,
                                              const std::function<double()>& now_s);
 
+/// The median; of an even number the greater of the middle two. Errors: expects one value at least.
+double median_of(std::vector<double> values);
+
+/// Seconds that two ways of the same work take.
+struct TurnTimes {
+  std::vector<double> first, second;  ///< of each round
+};
+/// Both ways `rounds` times in turns, so that what else the machine does disturbs both alike; one turn before
+/// prepares what later ones find and is not counted.
+TurnTimes time_in_turns(const std::function<void(int64_t round)>& first,
+                        const std::function<void(int64_t round)>& second, int64_t rounds,
+                        const std::function<double()>& now_s);
+
 }  // namespace gw::inline train

@@ -22,7 +22,7 @@ namespace gw::inline train {
 namespace {
 
 BudgetOptions budget_of(const TrainConfig& config) {
-  check_budget(*config.budget, !config.budget.empty(), *config.schedule);
+  check_budget(*config.budget, !config.budget.empty());
   return *config.budget;
 }
 

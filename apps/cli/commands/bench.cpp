@@ -81,8 +81,7 @@ class BenchCommand : public Command {
   using Command::Command;
   static constexpr const char* kSummary =
       "Measure the mixture kernels against the machine's peak and libtorch's loop over experts, or a "
-      "language "
-      "model's tokens a second against what the memory can give.";
+      "language model's tokens a second against what the memory can give.";
   const char* example() const override { return "gatewright bench --case \"f32 S\" --rounds 5"; }
 
   void declare(CLI::App& app) override {

@@ -76,9 +76,7 @@ class BackdoorExpertArm : public Arm {
              "arms/backdoor_expert: expected one training for arm \"{}\" to start from, got {} arms; set "
              "\"from\"",
              options_.arm, from.size());
-    const auto left = from[0]->leaves().metrics;
-    GW_CHECK(std::find(left.begin(), left.end(), kAttackSuccess) != left.end() &&
-                 std::find(left.begin(), left.end(), "parameters") != left.end(),
+    GW_CHECK(trains(*from[0]) && leaves_metric(*from[0], kAttackSuccess),
              "arms/backdoor_expert: expected a training on poisoned data for arm \"{}\" to start from, got "
              "another arm; give its data transforms = [\"patch_poison\"]",
              options_.arm);

@@ -6,10 +6,11 @@ namespace gw::inline runs {
 namespace {
 
 /// A trained dense image network or model of tokens, frozen, with exits: learned jointly with their gates at
-/// several prices of cost, beside thresholds on the confidence of exits that were trained alone. Leaves what
-/// gatewright/runs/exit_trials.h says. Errors: ValueError for anything but one training in "from" of what has
-/// stages (gatewright/models/staged_model.h). Cost:   one pass over the data for the features, then seconds;
-/// nothing is kept of an interrupted run.
+/// several prices of cost, beside thresholds on the confidence of exits that were trained alone.
+/// Leaves  what gatewright/runs/exit_trials.h says.
+/// Cost:   one pass over the data for the features, then seconds; nothing is kept of an interrupted run.
+/// Errors: ValueError for anything but one training in "from" of what has stages
+///         (gatewright/models/staged_model.h).
 class EarlyExitArm : public Arm {
  public:
   static constexpr const char* kSummary =

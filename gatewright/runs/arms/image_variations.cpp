@@ -56,10 +56,7 @@ class ImageVariationsArm : public Arm {
       : options_(options), how_(*options.image_variations) {}
 
   void validate(const std::vector<const Arm*>& from) const override {
-    const bool trainings = std::all_of(from.begin(), from.end(), [](const Arm* arm) {
-      const auto left = arm->leaves().metrics;
-      return std::find(left.begin(), left.end(), "parameters") != left.end();
-    });
+    const bool trainings = std::all_of(from.begin(), from.end(), [](const Arm* arm) { return trains(*arm); });
     GW_CHECK(trainings && (from.size() == 1 || from.size() == 2),
              "arms/image_variations: expected a training that makes variations, and then a classifier if it "
              "pleases, in \"from\" of arm \"{}\", got {} arms{}",

@@ -47,12 +47,10 @@ class StreamArm : public Arm {
         count >= learner->least_models() && count <= learner->most_models(),
         "arms/stream: expected {} to {} trainings in \"from\" of arm \"{}\" for the learner \"{}\", got {}",
         learner->least_models(), learner->most_models(), o_.arm, o_.learner.name, count);
-    for (const auto* arm : from) {
-      const auto left = arm->leaves().metrics;
-      GW_CHECK(std::find(left.begin(), left.end(), "parameters") != left.end(),
+    for (const auto* arm : from)
+      GW_CHECK(trains(*arm),
                "arms/stream: expected trainings for arm \"{}\" to start from, got another kind of arm",
                o_.arm);
-    }
   }
 
   ArmResult run(const ArmRun& run, const std::vector<Artefact>& from) const override {

@@ -9,15 +9,10 @@
 #include "gatewright/ops/cost.h"
 #include "gatewright/ops/frozen.h"
 #include "gatewright/runs/measured_arm.h"
+#include "gatewright/train/timing.h"
 
 namespace gw::inline runs {
 namespace {
-
-double middle_of(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 /// All nodes of a set at once, and what a model says of them.
 struct Asked {
@@ -163,20 +158,12 @@ class WeakFirstArm : public Arm {
     result.curves["accuracy"] = accuracy, result.curves["asked"] = share;
   }
 
-  /// In turns, so that what else the machine does disturbs both alike.
   static double time_ratio(Model& few, Model& both, const Batch& batch, const ArmRun& run) {
     const auto alone = run.alone ? run.alone() : nullptr;
     const ops::FrozenParameters constant;
-    std::vector<double> with, without;
-    for (int64_t r = -1; r < run.timing_rounds; ++r) {
-      const double t0 = run.now_s();
-      answer_of(few, batch);
-      const double t1 = run.now_s();
-      answer_of(both, batch);
-      const double t2 = run.now_s();
-      if (r >= 0) with.push_back(t1 - t0), without.push_back(t2 - t1);  // the first pass prepares
-    }
-    return middle_of(with) / middle_of(without);
+    const auto times = time_in_turns([&](int64_t) { answer_of(few, batch); },
+                                     [&](int64_t) { answer_of(both, batch); }, run.timing_rounds, run.now_s);
+    return median_of(times.first) / median_of(times.second);
   }
 
   Options o_;
