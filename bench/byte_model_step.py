@@ -6,8 +6,8 @@ Usage: bench/byte_model_step.py PROGRAM [--steps 40] [--turns 3] [--threads 2] [
 PROGRAM is build/gatewright. To be run by a Python with torch and transformers (measured with wheels of 2.13.0, CPU, and 5.24.0):
 transformers' OlmoeForCausalLM of the recipe's sizes, in eager mode, whose experts are a loop over those that a token chose
 (experts_implementation="eager"). Both attention implementations are timed, "sdpa", which is the default, and "eager"; the quicker one
-counts. 4 layers of width 96, 4 heads, 16 experts of 96 hidden values of which 2 serve a byte, 32 windows of 128 bytes, f32, cross
-entropy with balance and z losses, Adam. The last line says how many parameters both have.
+counts. Sizes are read from the recipe (size small, arm olmoe); f32, cross entropy with balance and z losses, Adam. The last line says
+how many parameters both have. GATEWRIGHT_DATA names the folder of the recipe's texts (tools/fetch_prose.py FOLDER).
 
 Ours is `gatewright train byte_olmoe --size small --arm olmoe` with its own step times (step_times.json), which hold drawing the batch,
 the step and what is logged of it; PyTorch's step takes windows from a tensor, clears the gradients, and steps. Steps before the tenth do
@@ -23,13 +23,24 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 
 MARK = 2.0
 WARM = 10
-WINDOWS, CONTEXT = 32, 128
-SIZES = {"hidden_size": 96, "intermediate_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4, "num_experts": 16,
-         "num_experts_per_tok": 2, "norm_topk_prob": False, "vocab_size": 256, "max_position_embeddings": CONTEXT, "rms_norm_eps": 1e-5,
-         "rope_theta": 10000.0, "tie_word_embeddings": False, "pad_token_id": None, "bos_token_id": None, "eos_token_id": None, "use_cache": False}
+RECIPE = pathlib.Path(__file__).resolve().parent.parent / "recipes" / "byte_olmoe.toml"
+
+
+def sizes():
+    """The recipe's sizes under the names of transformers' OlmoeConfig, and how many windows a step holds."""
+    recipe = tomllib.loads(RECIPE.read_text())
+    small, network, mixture = recipe["sizes"]["small"]["config"], recipe["defaults"]["network"], recipe["arms"]["olmoe"]["config"]["network"]["mixture"]
+    policy, context = mixture["policy"], small["data"]["context"]
+    return recipe["defaults"]["batch"], {
+        "hidden_size": network["width"], "num_hidden_layers": network["depth"], "num_attention_heads": network["heads"],
+        "num_key_value_heads": network["heads"], "intermediate_size": mixture["bank"]["hidden"], "num_experts": mixture["experts"],
+        "num_experts_per_tok": policy["k"], "norm_topk_prob": policy.get("renormalise", False), "vocab_size": 256,
+        "max_position_embeddings": context, "rms_norm_eps": network["norm_epsilon"], "rope_theta": float(network["rotary"]["base"]),
+        "tie_word_embeddings": False, "pad_token_id": None, "bos_token_id": None, "eos_token_id": None, "use_cache": False}
 
 
 def torch_steps(attention, steps):
@@ -38,14 +49,15 @@ def torch_steps(attention, steps):
     from transformers import OlmoeConfig, OlmoeForCausalLM
 
     torch.manual_seed(0)
-    config = OlmoeConfig(**SIZES, output_router_logits=True, attn_implementation=attention, experts_implementation="eager")
+    batch, given = sizes()
+    config = OlmoeConfig(**given, output_router_logits=True, attn_implementation=attention, experts_implementation="eager")
     model = OlmoeForCausalLM(config).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    windows = torch.randint(0, 256, (400, CONTEXT))
+    windows = torch.randint(0, 256, (400, given["max_position_embeddings"]))
     times = []
     for _ in range(steps):
         began = time.perf_counter()
-        ids = windows[torch.randint(0, len(windows), (WINDOWS,))]
+        ids = windows[torch.randint(0, len(windows), (batch,))]
         answer = model(input_ids=ids, labels=ids)
         squares = [torch.logsumexp(logits, -1).square().mean() for logits in answer.router_logits]
         loss = answer.loss + 1e-3 * torch.stack(squares).mean()
@@ -70,7 +82,7 @@ def run(command, options):
 def ours(options):
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "run"
-        few = [f"budget.examples={WINDOWS * options.steps}"]
+        few = [f"budget.examples={sizes()[0] * options.steps}"]
         run([options.program, "--threads", options.threads, "train", "byte_olmoe", "--size", "small", "--arm", "olmoe", "--set", *few, "--quiet", "--out", out],
             options)
         said = json.loads((out / "metrics.json").read_text())["metrics"]

@@ -87,7 +87,7 @@ def describe(writer, o):
 
 
 def write(o):
-    beside = o.out.with_name(o.out.name + ".part")
+    beside = o.out.with_name(f"{o.out.name}.{os.getpid()}.part")
     writer = gguf.GGUFWriter(beside, "olmoe")
     o.vocabulary = copy_vocabulary(gguf.GGUFReader(o.like), writer)
     describe(writer, o)
