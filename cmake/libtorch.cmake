@@ -72,6 +72,17 @@ if(NOT GW_TORCH_ORIGIN STREQUAL "debian")
 endif()
 # libtorch.so alone pulls nothing in when linked --as-needed: name the libraries whose symbols are used.
 target_link_libraries(gw_torch INTERFACE ${GW_TORCH_LIBS})
+# Debian's libtorch multiplies with whatever the alternative libblas.so.3 points at. Of its OpenBLAS the kind that takes its threads
+# from OpenMP is named here, before libtorch, and comes first: threads of its own and OpenMP's wait for one another, which makes a
+# training step of small matrices 2 to 3 times as long (docs/decisions/024-one-pool-of-threads.md).
+if(GW_TORCH_ORIGIN STREQUAL "debian")
+  set(openblas "${GW_TORCH_LIBDIR}/openblas-openmp")
+  if(EXISTS "${openblas}/libblas.so.3")
+    target_link_options(gw_torch INTERFACE "-Wl,--push-state,--no-as-needed,${openblas}/libblas.so.3,--pop-state" "-Wl,-rpath,${openblas}")
+  else()
+    message(STATUS "OpenBLAS: none with OpenMP's threads in ${openblas}; `apt-get install libopenblas0-openmp` makes training faster")
+  endif()
+endif()
 # at::parallel_for is a template that runs serially, without a word, in a file compiled without -fopenmp.
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 # One runtime per process: wheels bring theirs, some under a name of its own, and a second one has a second pool of threads.

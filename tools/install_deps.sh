@@ -48,8 +48,9 @@ want_debian_torch() {
   esac
 }
 
-# OpenBLAS by name: with the reference BLAS, which may be the default, Debian's libtorch multiplies 40 times slower.
-if want_debian_torch; then packages="$packages libtorch-dev libopenblas0-pthread"; fi
+# OpenBLAS by name: with the reference BLAS, which may be the default, Debian's libtorch multiplies 40 times slower. The kind with
+# OpenMP's threads: its own and OpenMP's wait for one another (docs/decisions/024-one-pool-of-threads.md).
+if want_debian_torch; then packages="$packages libtorch-dev libopenblas0-openmp"; fi
 # The browser test skips without a browser; where everything must be tested it must not (22 seconds, 300 MB).
 if [ "${CI:-}" = true ] && ! command -v chromium >/dev/null; then packages="$packages chromium fonts-dejavu-core"; fi
 # The Python package's tests want a virtual environment and a compiler's view of Python; where everything must be tested they must not skip.

@@ -23,6 +23,7 @@
 #include "gatewright/base/cpu_info.h"
 #include "gatewright/base/dispatch.h"
 #include "gatewright/base/shown.h"
+#include "gatewright/ops/blas_info.h"
 
 namespace gw {
 namespace {
@@ -183,6 +184,7 @@ int run(int argc, char** argv) {
   const std::string name = program.app.get_subcommands().front()->get_name();
   require_machine(name);
   at::set_num_threads(program.threads);
+  ops::quiet_blas();
   const int code = program.commands.at(name)->run();
   if (std::fflush(stdout) != 0) throw IoError("standard output: cannot write to file: is the disk full?");
   return code;
