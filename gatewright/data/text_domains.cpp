@@ -1,10 +1,12 @@
 #include "gatewright/data/text_domains.h"
 
-#include <ATen/ops/arange.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+
+#include "gatewright/base/rng.h"
 
 namespace gw::inline data {
 
@@ -12,8 +14,16 @@ bool TextDomains::add(const TensorSet& windows, const std::string& origin) {
   const int64_t n = windows.size(),
                 held = std::max<int64_t>(1, std::llround(test_share_ * static_cast<double>(n)));
   if (n - held < 1) return false;
-  train_.push_back(windows.rows(at::arange(n - held)));
-  test_.push_back(windows.rows(at::arange(n - held, n)));
+  auto order = at::arange(n);
+  if (scattered_) {
+    // The same windows for every seed of a run; in the text's order, which packing and printing rely on.
+    const auto drawn = Rng(0x7e57).permutation(n);
+    order = at::tensor(drawn, at::kLong);
+  }
+  const auto part = [&](int64_t from, int64_t count) {
+    return windows.rows(std::get<0>(order.narrow(0, from, count).sort()));
+  };
+  train_.push_back(part(0, n - held)), test_.push_back(part(n - held, held));
   origins_.push_back(origin);
   return true;
 }

@@ -1,8 +1,6 @@
 #include "gatewright/train/adam_moments.h"
 
-#include <ATen/ATen.h>
-
-#include <cmath>
+#include "gatewright/ops/adam.h"
 
 namespace gw::inline train {
 
@@ -17,12 +15,7 @@ void AdamOptions::fields(OptionVisitor& v) {
 
 void adam_move(const AdamOptions& options, at::Tensor& value, const at::Tensor& g, at::Tensor& first,
                at::Tensor& second, double lr, int64_t step) {
-  first.mul_(options.beta1).add_(g, 1 - options.beta1);
-  second.mul_(options.beta2).addcmul_(g, g, 1 - options.beta2);
-  const double correction1 = 1 - std::pow(options.beta1, static_cast<double>(step));
-  const double correction2 = 1 - std::pow(options.beta2, static_cast<double>(step));
-  const auto denominator = (second.sqrt() / std::sqrt(correction2)).add_(options.epsilon);
-  value.addcdiv_(first, denominator, -lr / correction1);
+  ops::adam_step({options.beta1, options.beta2, options.epsilon}, lr, step, g, value, first, second);
 }
 
 }  // namespace gw::inline train

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
 
 #include "gatewright/base/error.h"
 #include "gatewright/base/registry.h"
@@ -43,6 +44,31 @@ TEST(Bytes, TakesNoMoreWindowsThanAsked) {
   EXPECT_EQ(few.train.size(), 2 * 9);
   EXPECT_EQ(few.test.size(), 2 * 1);
   EXPECT_TRUE(few.train.at("token").narrow(0, 0, 9).equal(all.train.at("token").narrow(0, 0, 9)));
+}
+
+TEST(Bytes, ScatteredWindowsOfTheTestComeFromAllOfAFileAndFromNoWindowOfTraining) {
+  const gw::Json options = {{"context", 32}, {"most", 40}, {"test_share", 0.25}};
+  auto with = options;
+  with["scattered"] = true;
+  const auto last = load("bytes", options), drawn = load("bytes", with), again = load("bytes", with);
+  EXPECT_EQ(drawn.train.size(), 2 * 30);
+  EXPECT_EQ(drawn.test.size(), 2 * 10);
+  EXPECT_TRUE(drawn.test.at("token").equal(again.test.at("token")));
+  const auto rows = [](const gw::TaskData& data) {
+    std::multiset<std::string> all;
+    for (const auto* part : {&data.train, &data.test})
+      for (const auto& row : part->at("token").unbind(0)) {
+        const auto bytes = row.to(at::kByte).contiguous();
+        all.emplace(reinterpret_cast<const char*>(bytes.data_ptr<uint8_t>()), 32);
+      }
+    return all;
+  };
+  EXPECT_EQ(rows(drawn), rows(last)) << "each window once";
+  const auto first = last.train.at("token").narrow(0, 0, 30);  // of the first file, before its last quarter
+  int64_t early = 0;
+  for (const auto& row : drawn.test.at("token").narrow(0, 0, 10).unbind(0))
+    early += first.eq(row).all(1).any().item<bool>();
+  EXPECT_GE(early, 4) << "windows of the test from the first three quarters";
 }
 
 class BytesOfAFile : public gw::test::TempDirectory {};

@@ -6,6 +6,7 @@
 
 #include "gatewright/base/rng.h"
 #include "gatewright/kernels/attend/family.h"
+#include "tests/support/kernel_levels.h"
 
 namespace {
 
@@ -82,21 +83,14 @@ struct Tile {
   std::vector<int64_t> first, last;
 };
 
-struct AttendLevel : testing::TestWithParam<std::string> {
-  void SetUp() override {
-    for (const auto& level : attend_family().levels()) {
-      if (level.name == GetParam() && !level.available) GTEST_SKIP() << level.reason;
-    }
-    attend_family().force(GetParam());
-  }
-  void TearDown() override { attend_family().force(""); }
-
-  /// Rows around the three at once, widths around a vector, keys around those that are turned together.
+struct AttendLevel : gw::test::LevelTest<attend_family> {
+  /// Rows around the three at once, widths around a vector, keys around those that are turned together; wide
+  /// values are taken in shorter blocks.
   template <class Body>
   static void each_size(const Body& body) {
     for (const int64_t rows : {1, 2, 3, 5})
       for (const int64_t width : {1, 8, 20})
-        for (const int64_t value_width : {1, 16, 35})
+        for (const int64_t value_width : {1, 16, 35, 140})
           for (const int64_t keys : {1, 31, 64, 150})
             for (const int64_t window : {7, 1000}) body(rows, width, value_width, keys, window);
   }
@@ -136,12 +130,6 @@ TEST_P(AttendLevel, RowsHaveTheirBitsAlone) {
   });
 }
 
-std::vector<std::string> attend_levels() {
-  std::vector<std::string> names;
-  for (const auto& level : attend_family().levels()) names.push_back(level.name);
-  return names;
-}
-std::string attend_level_name(const testing::TestParamInfo<std::string>& level) { return level.param; }
-INSTANTIATE_TEST_SUITE_P(Levels, AttendLevel, testing::ValuesIn(attend_levels()), attend_level_name);
+INSTANTIATE_TEST_SUITE_P(Levels, AttendLevel, gw::test::all_levels<attend_family>(), gw::test::level_name);
 
 }  // namespace

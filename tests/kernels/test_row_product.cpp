@@ -5,6 +5,7 @@
 
 #include "gatewright/base/rng.h"
 #include "gatewright/kernels/row_product/family.h"
+#include "tests/support/kernel_levels.h"
 
 namespace {
 
@@ -16,15 +17,7 @@ std::vector<float> drawn(int64_t count, uint64_t seed) {
   return out;
 }
 
-struct RowProductLevel : testing::TestWithParam<std::string> {
-  void SetUp() override {
-    for (const auto& level : row_product_family().levels()) {
-      if (level.name == GetParam() && !level.available) GTEST_SKIP() << level.reason;
-    }
-    row_product_family().force(GetParam());
-  }
-  void TearDown() override { row_product_family().force(""); }
-};
+struct RowProductLevel : gw::test::LevelTest<row_product_family> {};
 
 // Widths around the 16 sums, answers around the 4 at once.
 TEST_P(RowProductLevel, IsTheProductWithTheReferencesBits) {
@@ -63,12 +56,7 @@ TEST_P(RowProductLevel, RowsHaveTheirBitsAlone) {
   }
 }
 
-std::vector<std::string> row_product_levels() {
-  std::vector<std::string> names;
-  for (const auto& level : row_product_family().levels()) names.push_back(level.name);
-  return names;
-}
-std::string level_name(const testing::TestParamInfo<std::string>& level) { return level.param; }
-INSTANTIATE_TEST_SUITE_P(Levels, RowProductLevel, testing::ValuesIn(row_product_levels()), level_name);
+INSTANTIATE_TEST_SUITE_P(Levels, RowProductLevel, gw::test::all_levels<row_product_family>(),
+                         gw::test::level_name);
 
 }  // namespace

@@ -16,7 +16,8 @@ namespace {
 constexpr uint64_t kLimitBytes = uint64_t{1} << 30;
 constexpr int64_t kVocabulary = 256;
 
-/// Windows that follow each other without overlap; the last `test_share` of every file is for the test.
+/// Windows that follow each other without overlap; the last `test_share` of every file is for the test, or
+/// with `scattered` windows drawn from all of it.
 /// Fields: "token" [n, context] the bytes, "target" [n, context] the byte that follows each, "label" and
 /// "domain" [n] the file.
 /// Errors: IoError for a file that is not there; ValueError for one that holds no window of training and one
@@ -28,6 +29,7 @@ class Bytes : public gw::Dataset {
     std::vector<std::string> files = {"constitution.txt", "declaration.txt"};
     int64_t context = 64, most = 0;
     double test_share = 0.1;
+    bool scattered = false;
     void fields(gw::OptionVisitor& v) override {
       v.texts(
           "files", files,
@@ -36,6 +38,8 @@ class Bytes : public gw::Dataset {
       v.integer("most", most, "windows of a file, from its beginning; 0: all", 0, INT64_MAX);
       v.real("test_share", test_share,
              "share of the windows at the end of every file that is held out for the test", 0.01, 0.9);
+      v.flag("scattered", scattered,
+             "windows of the test drawn from all of a file, where nothing tells them from those of training");
     }
   };
   static constexpr const char* kSummary =
@@ -48,7 +52,7 @@ class Bytes : public gw::Dataset {
 
   gw::TaskData load() override {
     gw::TaskData data;
-    gw::TextDomains domains(options_.test_share);
+    gw::TextDomains domains(options_.test_share, options_.scattered);
     for (size_t i = 0; i < options_.files.size(); ++i) {
       const auto path = gw::find_file("datasets/bytes", options_.files[i]);
       const auto windows = cut(gw::read_file(path, kLimitBytes), path, static_cast<int64_t>(i));
