@@ -75,7 +75,7 @@ void warn_of_threads(int threads) {
 }
 
 // OpenBLAS answers a refused allocation with a crash or by asking again for ever (train under `ulimit -v
-// 900000`). The tensor library takes about 500 MB of address space beyond the 550 MB that a started program
+// 1100000`). The tensor library takes about 500 MB of address space beyond the 950 MB that a started program
 // has.
 void require_machine(const std::string& command) {
   // libtorch reads the processor's description there and aborts without it.

@@ -20,9 +20,9 @@ using gw::test::write_file;
 // With too little address space OpenBLAS crashed or asked for memory for ever.
 TEST(Train, TooLittleMemoryIsSaidAtOnce) {
   const auto answer =
-      gw::test::shell("ulimit -v 900000; timeout 60 " GW_CLI " train advmoe --arm adv_moe --out /proc/none");
+      gw::test::shell("ulimit -v 1100000; timeout 60 " GW_CLI " train advmoe --arm adv_moe --out /proc/none");
   expect(answer, 2, "out of memory: expected 512 MiB of address space");
-  expect(gw::test::shell("ulimit -v 900000; " GW_CLI " list > /dev/null"), 0, "");
+  expect(gw::test::shell("ulimit -v 1100000; " GW_CLI " list > /dev/null"), 0, "");
 }
 
 TEST(TrainInput, NoEscapeSequenceReachesTheTerminal) {

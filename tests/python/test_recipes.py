@@ -194,7 +194,7 @@ def test_another_version_is_said_once(imitate):
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(program, tmp_path):
     """Breaks if the program is killed rather than asked, or if Python does not wait until it has saved."""
-    overrides = {"epochs": 200, "checkpoint_steps": 1000}
+    overrides = {"epochs": 400, "checkpoint_steps": 4000}  # long enough to be interrupted in
     whole = gatewright.train("iris", out=tmp_path / "whole", overrides=overrides, **IRIS)
 
     def stop(step, total, *rest):
