@@ -14,12 +14,8 @@ bool TextDomains::add(const TensorSet& windows, const std::string& origin) {
   const int64_t n = windows.size(),
                 held = std::max<int64_t>(1, std::llround(test_share_ * static_cast<double>(n)));
   if (n - held < 1) return false;
-  auto order = at::arange(n);
-  if (scattered_) {
-    // The same windows for every seed of a run; in the text's order, which packing and printing rely on.
-    const auto drawn = Rng(0x7e57).permutation(n);
-    order = at::tensor(drawn, at::kLong);
-  }
+  // The same windows for every seed of a run, and each part in the text's order.
+  const auto order = scattered_ ? at::tensor(Rng(0x7e57).permutation(n), at::kLong) : at::arange(n);
   const auto part = [&](int64_t from, int64_t count) {
     return windows.rows(std::get<0>(order.narrow(0, from, count).sort()));
   };

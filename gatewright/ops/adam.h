@@ -5,6 +5,7 @@
 
 namespace gw::ops {
 
+/// What Adam is told once.
 struct AdamRule {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
 };
